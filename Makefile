@@ -1,0 +1,22 @@
+# Help text and calls into build.sh, where the logic lives.
+.DEFAULT_GOAL := help
+.PHONY: help build run test bench bench-peers engine engine-check fmt clean
+
+help:
+	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
+	@echo
+	@echo "  make run           set up, build, start the server and print the demo's address"
+	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium"
+	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
+	@echo "  make bench         measure this build in a real Chromium; prints a table (QUICK=1: fewer runs)"
+	@echo "  make bench-peers   measure it beside the other databases for browsers (QUICK=1: one round)"
+	@echo "  make engine        build engine/sqlite3.wasm anew from its pinned sources"
+	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"
+	@echo "  make fmt           format Go sources"
+	@echo "  make clean         remove what the other targets made"
+	@echo
+	@echo "Set up means: Debian's chromium if there is no Chromium, and npm packages if the lock file changed."
+	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
+
+build run test bench bench-peers engine engine-check fmt clean:
+	@./build.sh $@

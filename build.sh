@@ -1,0 +1,217 @@
+#!/usr/bin/env bash
+# The logic behind the Makefile. Each step looks whether it has work to do, so a
+# second run is quick. `./build.sh help` lists the steps.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+CACHE=$PWD/.cache           # stamps, test output, the demo's data; git-ignored
+ADDR=${ADDR:-127.0.0.1:8787}
+DATA=${DATA:-$CACHE/data}
+export GOFLAGS=${GOFLAGS:-}
+export npm_config_update_notifier=false npm_config_fund=false npm_config_audit=false
+
+step() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif have sudo; then sudo "$@"
+  else die "needs root or sudo to run: $*"
+  fi
+}
+
+# debian PACKAGE... installs Debian packages.
+debian() {
+  have apt-get || die "please install: $* (this script knows only apt-get)"
+  step "install $*"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+need() { have "$1" || die "$1 is missing; $2"; }
+
+tools() {
+  need go "see https://go.dev/dl (1.26 or newer)"
+  need node "see https://nodejs.org (20 or newer)"
+  need npm "it comes with Node.js"
+}
+
+# chromium prints the browser that the tests and the benchmark drive.
+chromium() {
+  local c
+  for c in "${CHROMIUM:-}" /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome; do
+    if [ -n "$c" ] && [ -x "$c" ]; then echo "$c"; return; fi
+  done
+  debian chromium >&2
+  [ -x /usr/bin/chromium ] || die "chromium was installed, but is not at /usr/bin/chromium"
+  echo /usr/bin/chromium
+}
+
+# fresh STAMP FILE... is true when the stamp records the files as they are now.
+sum() { sha256sum "$@" | sha256sum | cut -d' ' -f1; }
+fresh() { local s=$CACHE/$1; shift; [ -f "$s" ] && [ "$(cat "$s")" = "$(sum "$@")" ]; }
+stamp() { local s=$CACHE/$1; shift; mkdir -p "$CACHE"; sum "$@" >"$s"; }
+
+npm_packages() {
+  tools
+  if [ -d node_modules ] && fresh npm package.json package-lock.json web/package.json; then return; fi
+  step "npm ci"
+  npm ci --no-audit --no-fund --loglevel=error
+  stamp npm package.json package-lock.json web/package.json
+}
+
+# build leaves web/dist/ (the npm package's files), bin/heddle and web/demo/dist/.
+# Go's build cache and esbuild make a second run a matter of a second or two.
+build() {
+  npm_packages
+  step "bin/heddle"
+  go build -trimpath -o bin/heddle ./cmd/heddle
+  step "web/dist"
+  npm run --silent build -w web
+  step "web/demo/dist"
+  node web/demo/build.mjs
+}
+
+run() {
+  build
+  mkdir -p "$DATA"
+  local port=${ADDR##*:}
+  echo
+  echo "  Heddle's demo:    http://localhost:$port/"
+  echo "  a second device:  http://127.0.0.1:$port/   (another origin, so another storage)"
+  echo "  stop with Ctrl-C; the server's data is in ${DATA#"$PWD"/}"
+  echo
+  exec bin/heddle serve --dev --addr "$ADDR" --data "$DATA" --static web/demo/dist
+}
+
+gofmt_check() {
+  step "gofmt"
+  local bad
+  bad=$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l)
+  [ -z "$bad" ] || die "not formatted (make fmt): $bad"
+}
+
+test_go() {
+  gofmt_check
+  step "go vet and go test, native"
+  go vet ./...
+  go test ./...
+  local m
+  for m in engine/build engine/wazero; do
+    step "go vet and go test in $m"
+    (cd "$m" && go vet ./... && go test ./...)
+  done
+  if have cc; then
+    step "go test -race of what is concurrent and quick"
+    CGO_ENABLED=1 go test -race ./broadcast/... ./rpc/... ./live/...
+  else
+    echo "no C compiler: the race detector's run is left out"
+  fi
+}
+
+# Tests that run as js/wasm under Node: of the border to JavaScript and what lies at it,
+# then of the engine linked into Go.
+test_js() {
+  local goroot
+  goroot=$(go env GOROOT)
+  step "go vet and go test, js/wasm under Node"
+  GOOS=js GOARCH=wasm go vet ./jsbridge/... ./opfs/...
+  (cd wasm && GOOS=js GOARCH=wasm go vet ./...)
+  GOOS=js GOARCH=wasm go test -exec="$goroot/lib/wasm/go_js_wasm_exec" -short ./jsbridge/... ./opfs ./rpc/...
+  step "go test of the linked engine, js/wasm under Node"
+  (cd engine/linktest && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go test -exec="node $PWD/run.mjs" ./...)
+}
+
+# The artifact in git is the one that its checksum and its sources say.
+engine_sum() {
+  step "engine/sqlite3.wasm has its checksum"
+  (cd engine && sha256sum --quiet -c sqlite3.wasm.sha256)
+}
+
+engine_tools() {
+  npm_packages
+  local missing=()
+  have clang-19 || missing+=(clang-19)
+  have wasm-ld-19 || missing+=(lld-19)
+  [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
+}
+
+engine() {
+  engine_tools
+  step "build engine/sqlite3.wasm"
+  engine/build.sh
+}
+
+engine_check() {
+  engine_tools
+  step "rebuild the engine and compare"
+  engine/build.sh --check
+}
+
+test_ts() {
+  step "tsc"
+  npx --no-install tsc --noEmit -p tsconfig.json
+  step "TypeScript unit tests"
+  node --import tsx --test --test-reporter=dot web/test/*.test.ts
+}
+
+test_browser() {
+  step "Playwright"
+  CHROMIUM=$(chromium) npx --no-install playwright test "$@"
+}
+
+test() {
+  build
+  # Before the Go tests: the engine's skip what they would run in a browser where there is none.
+  CHROMIUM=$(chromium)
+  export CHROMIUM
+  test_go
+  test_js
+  engine_sum
+  if [ -n "${CI:-}" ]; then engine_check; fi
+  test_ts
+  test_browser
+  # The figures of a busy machine say little; that they can be taken, does.
+  if [ -n "${CI:-}" ]; then CHROMIUM=$(chromium) node --import tsx bench/run.ts --once; fi
+  step "all tests passed"
+}
+
+bench() {
+  build
+  CHROMIUM=$(chromium) node --import tsx bench/run.ts ${QUICK:+--quick} "$@"
+}
+
+# Heddle beside its peers. They have a package.json of their own, so that nobody
+# else has to install them.
+bench_peers() {
+  build
+  local dir=bench/peers
+  if [ ! -d $dir/node_modules ] || ! fresh npm-peers $dir/package.json $dir/package-lock.json; then
+    step "npm ci in $dir"
+    (cd $dir && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+    stamp npm-peers $dir/package.json $dir/package-lock.json
+  fi
+  step "the pages of the peers"
+  (cd $dir && npx --no-install vite build --config vite.config.js)
+  mkdir -p "$CACHE/peers/heddle"
+  cp web/dist/*.js web/dist/*.wasm "$CACHE/peers/heddle/"
+  CHROMIUM=$(chromium) node bench/peers/run.js ${QUICK:+--quick} "$@"
+}
+
+fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
+
+clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
+
+help() {
+  echo "usage: ./build.sh build|run|test|bench|bench-peers|engine|engine-check|fmt|clean"
+  echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
+}
+
+case "${1:-help}" in
+  build | run | test | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
+  engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
+  bench-peers) shift; bench_peers "$@" ;;
+  test-browser) shift; npm_packages; test_browser "$@" ;;
+  *) help; exit 2 ;;
+esac

@@ -1,0 +1,227 @@
+package deptest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed says which of our packages each of our packages may import. A package
+// that is not listed takes the rule of its nearest listed parent; the packages
+// below "opfs" are helpers of its tests and may import it.
+var allowed = map[string][]string{
+	"internal/errcode":     {},
+	"internal/errcode/gen": {"internal/errcode", "internal/errcode/gen/ts"},
+	"internal/deptest":     {},
+	"opfs":                 {"internal/errcode"},
+	"opfs/opfstest":        {"opfs", "internal/errcode"},
+	"sync/wire":            {"internal/errcode"},
+	"sync/fold":            {"sync/wire", "internal/errcode"},
+	"store":                {"internal/errcode"},
+	"live":                 {"store", "internal/errcode"},
+	"broadcast":            {"store", "internal/errcode"},
+	"sync/client":          {"store", "sync/fold", "sync/wire", "internal/errcode"},
+	"sync/client/nethttp":  {"sync/client", "internal/errcode"},
+	"sync/server":          {"sync/fold", "sync/wire", "internal/errcode"},
+	"rpc":                  {"internal/errcode"},
+	"leader":               {"rpc", "store", "live", "broadcast", "sync/client", "opfs", "internal/errcode"},
+	"engine":               {},
+	"jsbridge":             {"internal/errcode"},
+	"cmd/heddle":           {"*"},
+	"e2e/nativeclient":     {"store", "sync/client", "sync/client/nethttp", "sync/wire", "internal/errcode"},
+	"bench":                {"*"},
+	"examples":             {"*"},
+}
+
+// onlyIn says which of our packages may import a package from outside.
+var onlyIn = map[string][]string{
+	"syscall/js":                    {"jsbridge"},
+	"github.com/hack-pad/safejs":    {"jsbridge"},
+	"net/http":                      {"sync/server", "sync/client/nethttp", "cmd/heddle"},
+	"github.com/tetratelabs/wazero": {"engine"},
+}
+
+// forbidden says what the browser's binary must not link, and why.
+var forbidden = map[string]string{
+	"net/http":           "1.2 MB of brotli; requests go through the browser's fetch",
+	"encoding/json":      "reflection; messages are encoded by hand",
+	"encoding/gob":       "reflection",
+	"database/sql":       "a second layer over the same SQLite",
+	"testing":            "test code in production",
+	"flag":               "test code in production",
+	"log/slog":           "pulls in encoding/json",
+	"html/template":      "the page makes its own HTML",
+	"regexp":             "size; SQL's REGEXP is not offered in the browser",
+	"os/exec":            "a browser runs no processes",
+	"heddle/sync/server": "the server",
+}
+
+// excused says which packages from outside may import a forbidden one all the
+// same: the linker leaves out what nobody calls.
+var excused = map[string][]string{
+	"encoding/json": {"github.com/ncruces/go-sqlite3", "github.com/ncruces/go-sqlite3/internal/util", "github.com/google/uuid"},
+}
+
+type pkg struct {
+	ImportPath   string
+	Name         string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	DepsErrors   []struct{ Err string }
+}
+
+// root is the repository: two directories above this one.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// list runs "go list" in dir for the given GOOS and returns the packages.
+func list(t *testing.T, dir, goos string, args ...string) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e",
+		"-json=ImportPath,Name,Imports,TestImports,XTestImports,DepsErrors"}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = os.Environ()
+	if goos == "js" {
+		cmd.Env = append(cmd.Env, "GOOS=js", "GOARCH=wasm")
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go %v: %v\n%s", cmd.Args[1:], err, &stderr)
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+// rule finds the entry of name, or of its nearest listed parent.
+func rule(name string) (entry string, ok bool) {
+	for entry = name; entry != "."; entry = filepath.Dir(entry) {
+		if _, ok := allowed[entry]; ok {
+			return entry, true
+		}
+	}
+	return "", false
+}
+
+func within(name string, dirs []string) bool {
+	return slices.ContainsFunc(dirs, func(d string) bool { return name == d || strings.HasPrefix(name, d+"/") })
+}
+
+// check returns what name may not import among imports.
+func check(name string, imports []string) (bad []string) {
+	entry, ok := rule(name)
+	if !ok {
+		return []string{"(the package has no entry in the import table)"}
+	}
+	for _, imp := range imports {
+		if ours, ok := strings.CutPrefix(imp, "heddle/"); ok {
+			if may := allowed[entry]; !slices.Contains(may, "*") && !slices.Contains(may, ours) &&
+				ours != entry && !strings.HasPrefix(ours, entry+"/internal/") {
+				bad = append(bad, imp)
+			}
+		}
+		if where, ok := onlyIn[imp]; ok && !within(name, where) {
+			bad = append(bad, imp)
+		}
+	}
+	return bad
+}
+
+func TestImports_runDownward(t *testing.T) {
+	seen := map[string]bool{}
+	for _, goos := range []string{"native", "js"} {
+		for _, p := range list(t, root(t), goos, "./...") {
+			name := strings.TrimPrefix(p.ImportPath, "heddle/")
+			entry, _ := rule(name)
+			seen[entry] = true
+			for _, bad := range check(name, p.Imports) {
+				t.Errorf("%s (%s) imports %s, which the import table does not allow", name, goos, bad)
+			}
+		}
+	}
+	for entry := range allowed {
+		if !seen[entry] && entry != "bench" && entry != "examples" {
+			t.Errorf("the import table lists %s, and there is no such package", entry)
+		}
+	}
+}
+
+func TestImports_onlyJsbridgeKnowsJavaScript(t *testing.T) {
+	dirs := []string{root(t), filepath.Join(root(t), "wasm"), filepath.Join(root(t), "engine/link")}
+	users := 0
+	for _, dir := range dirs {
+		for _, p := range list(t, dir, "js", "./...") {
+			for _, imp := range p.Imports {
+				if imp != "syscall/js" && imp != "github.com/hack-pad/safejs" {
+					continue
+				}
+				users++
+				if !within(p.ImportPath, []string{"heddle/jsbridge"}) {
+					t.Errorf("%s imports %s; only jsbridge may", p.ImportPath, imp)
+				}
+			}
+		}
+	}
+	if users == 0 {
+		t.Error("nothing imports syscall/js: this test looks at the wrong packages")
+	}
+}
+
+func TestWasm_linksNothingLarge(t *testing.T) {
+	pkgs := list(t, filepath.Join(root(t), "wasm"), "js", "-deps", ".")
+	if len(pkgs) < 50 {
+		t.Fatalf("go list found %d packages; the binary has more", len(pkgs))
+	}
+	for _, p := range pkgs {
+		for _, imp := range p.Imports {
+			why, ok := forbidden[imp]
+			if ok && forbidden[p.ImportPath] == "" && !slices.Contains(excused[imp], p.ImportPath) {
+				t.Errorf("the browser's binary links %s (%s): %s imports it", imp, why, p.ImportPath)
+			}
+		}
+	}
+}
+
+func TestCheck_findsWhatItShould(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		imports []string
+		bad     int
+	}{
+		{"store", []string{"heddle/internal/errcode", "fmt"}, 0},
+		{"store", []string{"heddle/live"}, 1},
+		{"sync/fold", []string{"heddle/sync/wire", "heddle/store"}, 1},
+		{"sync/client", []string{"net/http"}, 1},
+		{"leader", []string{"syscall/js"}, 1},
+		{"jsbridge", []string{"syscall/js", "github.com/hack-pad/safejs"}, 0},
+		{"store/sub", []string{"heddle/store", "heddle/live"}, 1},
+		{"unheardof", nil, 1},
+	} {
+		if got := check(test.name, test.imports); len(got) != test.bad {
+			t.Errorf("check(%s, %v) = %v, want %d findings", test.name, test.imports, got, test.bad)
+		}
+	}
+}

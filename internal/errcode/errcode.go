@@ -1,0 +1,129 @@
+// Package errcode is the one error vocabulary of Heddle: what Go returns, what
+// travels on the wire and between tabs, and what JavaScript reads as
+// error.code.
+//
+// A code is either SQLite's own extended name (SQLITE_CONSTRAINT_UNIQUE, see
+// https://sqlite.org/rescode.html) or one of the HEDDLE_ names below.
+package errcode
+
+//go:generate go run ./gen ../../web/src/codes.gen.ts
+
+import (
+	"context"
+	"errors"
+)
+
+// Codes of Heddle's own. Each says what happened to the call.
+const (
+	Aborted        = "HEDDLE_ABORTED"      // the caller's AbortSignal or context ended the call; nothing was written
+	Assets         = "HEDDLE_ASSETS"       // a file of the package could not be loaded: the worker or a wasm file
+	BadBody        = "HEDDLE_BAD_BODY"     // a transaction's body does not decode: the server decided void
+	BadParam       = "HEDDLE_BAD_PARAM"    // a parameter is missing, superfluous or of a type SQLite has not
+	Busy           = "HEDDLE_BUSY"         // too many calls of this tab wait already; nothing was written
+	Blocked        = "HEDDLE_BLOCKED"      // another tab holds the database and does not answer
+	ClientFork     = "HEDDLE_CLIENT_FORK"  // one client id numbered two different transactions alike: the database was copied
+	Closed         = "HEDDLE_CLOSED"       // the database, or the engine behind it, is closed
+	Diverged       = "HEDDLE_DIVERGED"     // the server's log is not the one this replica follows, or a digest differs
+	EngineCrash    = "HEDDLE_ENGINE_CRASH" // the engine's worker died
+	Forbidden      = "HEDDLE_FORBIDDEN"    // the token does not grant the space
+	Internal       = "HEDDLE_INTERNAL"     // a fault of Heddle itself
+	LeaderLost     = "HEDDLE_LEADER_LOST"  // the leading tab went away before it answered; the outcome of the write is unknown
+	Migration      = "HEDDLE_MIGRATION"    // a migration failed, or an applied one was changed
+	Network        = "HEDDLE_NETWORK"      // the server could not be reached
+	NoSync         = "HEDDLE_NO_SYNC"      // the database was opened without sync
+	NotFound       = "HEDDLE_NOT_FOUND"    // no such route, or the server does not keep (any more) what was asked for
+	NullKey        = "HEDDLE_NULL_KEY"     // a row of a synced table has NULL in its primary key
+	Protocol       = "HEDDLE_PROTOCOL"     // a message does not decode, or is of a version that this build does not speak
+	RateLimited    = "HEDDLE_RATE_LIMITED" // the server asks to wait
+	Rejected       = "HEDDLE_REJECTED"     // the server decided void on a transaction
+	Server         = "HEDDLE_SERVER"       // the server failed
+	StorageLost    = "HEDDLE_STORAGE_LOST" // the database's files were removed under it (site data cleared); nothing more is written
+	StorageUnavail = "HEDDLE_STORAGE"      // the browser offers no persistent storage here
+	SyncSchema     = "HEDDLE_SYNC_SCHEMA"  // a synced table breaks a rule of sync; the message says which and what to do
+	Timeout        = "HEDDLE_TIMEOUT"      // the call's time is over
+	TooBig         = "HEDDLE_TOO_BIG"      // a transaction is larger than the log takes; nothing was written
+	TxClosed       = "HEDDLE_TX_CLOSED"    // the transaction has already ended
+	TxControl      = "HEDDLE_TX_CONTROL"   // BEGIN, COMMIT or ROLLBACK inside SQL: transactions are Heddle's to begin and end
+	Unauthorized   = "HEDDLE_UNAUTHORIZED" // the server refuses the token
+	Unsupported    = "HEDDLE_UNSUPPORTED"  // this build or browser cannot do it
+)
+
+// Error is an error with its code, the operation that failed, the SQL where
+// there is one, and the cause.
+type Error struct {
+	Code string // one of the constants above, or SQLite's extended name
+	Op   string // "package: operation", for people
+	Msg  string // what happened and what to do; the cause's text if empty
+	SQL  string // the statement, where there is one
+	Err  error  // the cause, may be nil
+}
+
+// Error returns "op: message".
+func (e *Error) Error() string {
+	msg := e.Message()
+	if e.Op != "" {
+		return e.Op + ": " + msg
+	}
+	return msg
+}
+
+// Message returns the text without the operation.
+func (e *Error) Message() string {
+	switch {
+	case e.Msg != "":
+		return e.Msg
+	case e.Err != nil:
+		return e.Err.Error()
+	default:
+		return e.Code
+	}
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is an Error of the same code and nothing else, so
+// that errors.Is(err, &Error{Code: c}) matches.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code && t.Err == nil && t.Msg == "" && t.Op == ""
+}
+
+// New makes an error without a cause.
+func New(code, op, msg string) *Error { return &Error{Code: code, Op: op, Msg: msg} }
+
+// Wrap gives err a code and an operation. An err that already has a code keeps
+// it, and its SQL. Wrap(nil) is nil.
+func Wrap(err error, code, op string) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return &Error{Code: e.Code, Op: op, SQL: e.SQL, Msg: e.Message(), Err: err}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = Aborted
+	case errors.Is(err, context.DeadlineExceeded):
+		code = Timeout
+	}
+	return &Error{Code: code, Op: op, Err: err}
+}
+
+// Of returns the code of err: "" for nil, Internal where it carries none.
+func Of(err error) string {
+	var e *Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &e):
+		return e.Code
+	case errors.Is(err, context.Canceled):
+		return Aborted
+	case errors.Is(err, context.DeadlineExceeded):
+		return Timeout
+	default:
+		return Internal
+	}
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from "@playwright/test";
+
+// Every spec launches its own persistent profile (e2e/fixtures.ts): an incognito
+// context keeps its files in memory and answers each storage call by a round trip.
+export default defineConfig({
+  testDir: "e2e",
+  testMatch: "**/*.spec.ts",
+  outputDir: ".cache/playwright",
+  fullyParallel: true,
+  workers: 2,
+  retries: 0,
+  forbidOnly: !!process.env.CI,
+  timeout: 90_000,
+  expect: { timeout: 15_000 },
+  reporter: "list",
+});
