@@ -1,0 +1,21 @@
+module heddle/engine/linktest
+
+go 1.26.0
+
+toolchain go1.26.8
+
+require (
+	github.com/ncruces/go-sqlite3 v0.36.0
+	github.com/ncruces/go-sqlite3-wasm/v6 v6.4.35401
+	heddle v0.0.0
+)
+
+require (
+	github.com/ncruces/julianday v1.0.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace (
+	github.com/ncruces/go-sqlite3-wasm/v6 => ../link
+	heddle => ../..
+)
