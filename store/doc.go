@@ -1,0 +1,34 @@
+// Package store is the local database: SQLite with a writing and a reading
+// connection, transactions that take turns, migrations, and an exact account
+// of what each transaction changed.
+//
+// # Connections
+//
+// One goroutine is inside SQLite at a time, over both connections: DB holds
+// one mutex around every stretch in there and never while it waits for
+// anything. A long read gives the mutex up between batches of rows.
+//
+// Reads run on the reading connection, each on a snapshot of its own, and do
+// not wait for an open transaction. Writers take turns, first come, first
+// served.
+//
+// # Capture
+//
+// The pre-update hook says which rows a transaction touched, and gives their
+// images at the first touch. Before COMMIT each touched row of a synced table
+// is read again: the net difference is what the transaction did, whatever
+// failed statements, savepoints and triggers happened on the way. A [Recorder]
+// sees it inside the same transaction. After the commit every subscriber of
+// [DB.OnCommit] gets the tables, columns and keys.
+//
+// # Names
+//
+// Tables whose names begin with heddle_ belong to Heddle: SQL from outside may
+// read them and not write them, and no event names them.
+//
+// # Differences between builds
+//
+// The browser's engine has FTS5 and R-Tree compiled in. A native program that
+// wants them registers go-sqlite3's ext/fts5 and ext/rtree with
+// sqlite3.AutoExtension before Open.
+package store

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"github.com/ncruces/go-sqlite3"
+)
+
+// cheap is what is noted of a table that is not captured whole: keys of the
+// first rows, and the columns.
+type cheap struct {
+	rows           map[string]int // by encoded key, index in list
+	list           []rowState
+	more           int
+	insertOrDelete bool
+	allColumns     bool
+	columns        map[string]bool
+}
+
+// rowState follows one key through the transaction.
+type rowState struct {
+	key              []Value
+	existed, present bool
+}
+
+// noteCheap notes an event by key, for the first MaxKeys rows of a table.
+func (cp *capture) noteCheap(tt *touched, d *sqlite3.PreUpdateData) {
+	k := &tt.cheap
+	if d.Op == sqlite3.AUTH_UPDATE {
+		cp.noteColumns(tt, d)
+	} else if d.BlobWrite() >= 0 {
+		k.allColumns = true
+	} else {
+		k.insertOrDelete = true
+	}
+	if len(k.list) >= MaxKeys {
+		k.more++
+		return
+	}
+	var old, new []Value
+	if d.Op != sqlite3.AUTH_INSERT {
+		old = cp.hookKey(tt.t, d.Old, d.OldRowID)
+	}
+	if d.Op != sqlite3.AUTH_DELETE {
+		new = cp.hookKey(tt.t, d.New, d.NewRowID)
+	}
+	switch {
+	case old == nil:
+		k.state(new, false).present = true
+	case new == nil && d.BlobWrite() >= 0:
+		k.state(old, true)
+	case new == nil:
+		k.state(old, true).present = false
+	case equalRow(old, new):
+		k.state(old, true)
+	default: // the key changed
+		k.insertOrDelete = true
+		k.state(old, true).present = false
+		k.state(new, false).present = true
+	}
+}
+
+func (cp *capture) hookKey(t *Table, get func(int) (sqlite3.Value, error), rowid int64) []Value {
+	if len(t.Key) == 0 || t.RowIDKey {
+		return []Value{rowid}
+	}
+	return cp.key(t, get)
+}
+
+func (k *cheap) state(key []Value, existed bool) *rowState {
+	enc := appendValues(nil, key)
+	i, ok := k.rows[string(enc)]
+	if !ok {
+		if k.rows == nil {
+			k.rows = map[string]int{}
+		}
+		i = len(k.list)
+		k.rows[string(enc)] = i
+		k.list = append(k.list, rowState{key: key, existed: existed, present: existed})
+	}
+	return &k.list[i]
+}
+
+// noteColumns notes which columns an update touches: those that the running
+// statement names, else those that differ.
+func (cp *capture) noteColumns(tt *touched, d *sqlite3.PreUpdateData) {
+	k := &tt.cheap
+	if k.allColumns || len(k.columns) == len(tt.t.Columns) {
+		return
+	}
+	if k.columns == nil {
+		k.columns = map[string]bool{}
+	}
+	if s := cp.c.current; s != nil {
+		if named := s.updates[tt.t.Name]; len(named) > 0 {
+			for name := range named {
+				k.columns[name] = true
+			}
+			return
+		}
+	}
+	if len(k.list) >= MaxKeys {
+		k.allColumns = true
+		return
+	}
+	for i, cid := range tt.t.cids {
+		name := tt.t.Columns[i].Name
+		if !k.columns[name] && !equalValue(cp.value(cid, d.Old), cp.value(cid, d.New)) {
+			k.columns[name] = true
+		}
+	}
+}
+
+// recheck looks which of the noted keys are there.
+func (cp *capture) recheck(tt *touched) error {
+	where := tt.t.whereKey()
+	if len(tt.cheap.list) == 0 || where == "" {
+		return nil
+	}
+	return cp.with("SELECT 1 FROM main."+sqlite3.QuoteIdentifier(tt.t.Name)+" WHERE "+where, func(s *stmt) error {
+		for i := range tt.cheap.list {
+			e := &tt.cheap.list[i]
+			if err := s.bind(Params{Positional: e.key}); err != nil {
+				return err
+			}
+			e.present = s.Step()
+			if err := s.Reset(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// event makes what is announced of a table. changes are the whole
+// transaction's; those of other tables are passed over.
+func (tt *touched) event(changes []Change) (tc TableCommit, ok bool) {
+	t, k := tt.t, &tt.cheap
+	tc = TableCommit{Table: t.Name, More: k.more, HasInsertOrDelete: k.insertOrDelete}
+	cols := make([]bool, len(t.Columns))
+	n := 0
+	add := func(to *[][]Value, key []Value) {
+		if n++; n <= MaxKeys {
+			*to = append(*to, key)
+		} else {
+			tc.More++
+		}
+	}
+	for i := range changes {
+		ch := &changes[i]
+		if ch.Table != t {
+			continue
+		}
+		switch {
+		case ch.Before == nil:
+			add(&tc.Inserted, ch.Key)
+			tc.HasInsertOrDelete = true
+		case ch.After == nil:
+			add(&tc.Deleted, ch.Key)
+			tc.HasInsertOrDelete = true
+		default:
+			add(&tc.Updated, ch.Key)
+			for j := range cols {
+				cols[j] = cols[j] || !equalValue(ch.Before[j], ch.After[j])
+			}
+		}
+		if k.rows != nil { // the recorder wrote: a key is named once
+			if j, seen := k.rows[string(appendValues(nil, ch.Key))]; seen {
+				k.list[j].existed, k.list[j].present = false, false
+			}
+		}
+	}
+	for i := range k.list {
+		switch e := &k.list[i]; {
+		case e.existed && e.present:
+			add(&tc.Updated, e.key)
+		case e.present:
+			add(&tc.Inserted, e.key)
+		case e.existed:
+			add(&tc.Deleted, e.key)
+		}
+	}
+	if n == 0 && k.more == 0 {
+		return tc, false
+	}
+	for i := range cols {
+		if name := t.Columns[i].Name; cols[i] || k.columns[name] || k.allColumns || tc.HasInsertOrDelete {
+			tc.Columns = append(tc.Columns, name)
+		}
+	}
+	return tc, true
+}

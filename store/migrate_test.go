@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"testing"
+
+	"heddle/internal/errcode"
+)
+
+func TestOpen_migrations(t *testing.T) {
+	ctx := context.Background()
+	file := testFile(t)
+	try := func(migrations ...string) error {
+		db, err := Open(ctx, Options{Filename: file, Migrations: migrations})
+		if err == nil {
+			err = db.Close()
+		}
+		return err
+	}
+	one := `CREATE TABLE a(x); INSERT INTO a VALUES(1)`
+	two := `CREATE TABLE b(y)`
+	wantCode(t, try(), "")
+	wantCode(t, try(one), "")
+	wantCode(t, try(one), "")
+	wantCode(t, try("  "+one+"\n"), "") // white space around it is no change
+	wantCode(t, try(one+" "+two), errcode.Migration)
+	wantCode(t, try(one, `CREATE TABLE c(z); CREATE TABLE a(x)`), errcode.Migration)
+	wantCode(t, try(one, `CREATE TABLE c(z); COMMIT; SELECT 1`), errcode.Migration)
+	wantCode(t, try(one, `INSERT INTO a VALUES(?)`), errcode.Migration)
+	wantCode(t, try(one, two), "")
+	wantCode(t, try(one), errcode.Migration) // an older build
+	wantCode(t, try(two, one), errcode.Migration)
+
+	db := openTest(t, Options{Filename: file, Migrations: []string{one, two}})
+	same(t, query(t, db, `SELECT count(*) FROM a`), [][]Value{{int64(1)}})
+	same(t, query(t, db, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'heddle%' ORDER BY 1`), [][]Value{{"a"}, {"b"}})
+	same(t, query(t, db, `SELECT number FROM heddle_migration`), [][]Value{{int64(1)}, {int64(2)}})
+}
+
+func TestOpen_syncedRowsInMigrations(t *testing.T) {
+	ctx := context.Background()
+	for _, sql := range []string{
+		`CREATE TABLE s(id TEXT PRIMARY KEY); INSERT INTO s VALUES('seed')`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY); DELETE FROM s`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY, n); UPDATE S SET n = 1`,
+	} {
+		db, err := Open(ctx, Options{Filename: testFile(t), Migrations: []string{sql}, Synced: []string{"s"}})
+		if errcode.Of(err) != errcode.Migration {
+			t.Errorf("%s: got %v", sql, err)
+		}
+		if err == nil {
+			db.Close()
+		}
+	}
+	// Rebuilding a table, as SQLite's documentation tells to, is not that.
+	db := openTest(t, Options{Synced: []string{"s"}, Migrations: []string{
+		`CREATE TABLE s(id TEXT PRIMARY KEY, n INT)`,
+		`CREATE TABLE child(s REFERENCES s(id) ON DELETE CASCADE)`,
+		`CREATE TABLE new_s(id TEXT PRIMARY KEY, n TEXT, m REAL DEFAULT 1);
+		 INSERT INTO new_s(id, n) SELECT id, n FROM s;
+		 DROP TABLE s;
+		 ALTER TABLE new_s RENAME TO s;`,
+	}})
+	tab, ok := db.Table("S")
+	if !ok || !tab.Synced {
+		t.Fatalf("got %+v, %v", tab, ok)
+	}
+	var got []int
+	for _, c := range tab.Columns {
+		got = append(got, c.Migration)
+	}
+	same(t, got, []int{1, 1, 3})
+}
+
+func TestTables_describe(t *testing.T) {
+	db := openTest(t, Options{Migrations: []string{`
+		CREATE TABLE a(id TEXT PRIMARY KEY COLLATE nocase, n INT NOT NULL DEFAULT 7, t TEXT DEFAULT 5, r REAL DEFAULT 2,
+			i INTEGER DEFAULT '12', s DEFAULT ('it''s'), b BLOB DEFAULT x'00ff', e DEFAULT (1 + 1), c DEFAULT CURRENT_TIMESTAMP,
+			neg INT DEFAULT -3, tr DEFAULT TRUE, nl DEFAULT NULL, q NUMERIC DEFAULT 3.0, g INT AS (n * 2) STORED, v AS (n) VIRTUAL);
+		CREATE TABLE b(x INT, rowid TEXT, y TEXT, PRIMARY KEY(y, x)) WITHOUT ROWID, STRICT;
+		CREATE TABLE c(id INTEGER PRIMARY KEY);
+		CREATE TABLE d(id INTEGER PRIMARY KEY DESC);
+		CREATE VIEW w AS SELECT * FROM a;`, `ALTER TABLE a ADD COLUMN late INT DEFAULT 1`}})
+	a, _ := db.Table("a")
+	exec(t, db, `INSERT INTO a(id) VALUES('k')`)
+	stored := query(t, db, `SELECT id, n, t, r, i, s, b, e, c, neg, tr, nl, q, g, late FROM a`)[0]
+	for i, c := range a.Columns {
+		if c.Generated != (c.Name == "g") {
+			t.Errorf("%s: generated %v", c.Name, c.Generated)
+		}
+		constant := map[string]bool{"id": false, "e": false, "c": false, "g": false}
+		if _, not := constant[c.Name]; not != (c.Default == nil) {
+			t.Errorf("%s: default %v", c.Name, c.Default)
+		}
+		if c.Default != nil {
+			same(t, *c.Default, stored[i])
+		}
+		if want := map[bool]int{true: 2, false: 1}[c.Name == "late"]; c.Migration != want {
+			t.Errorf("%s: migration %d", c.Name, c.Migration)
+		}
+	}
+	if a.ColumnIndex("v") >= 0 || a.Columns[0].Collation != "NOCASE" || a.Columns[1].Collation != "BINARY" || !a.Columns[1].NotNull {
+		t.Errorf("got %+v", a)
+	}
+	b, _ := db.Table("B")
+	if !b.WithoutRowID || !b.Strict || len(b.Key) != 2 || b.Key[0] != 2 || b.Key[1] != 0 {
+		t.Errorf("got %+v", b)
+	}
+	c, _ := db.Table("c")
+	d, _ := db.Table("d")
+	if !c.RowIDKey || d.RowIDKey || len(d.Key) != 1 {
+		t.Errorf("got %+v and %+v", c, d)
+	}
+	if _, ok := db.Table("heddle_migration"); ok || len(db.Tables()) != 4 {
+		t.Errorf("got %d tables", len(db.Tables()))
+	}
+}
