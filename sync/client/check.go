@@ -1,0 +1,216 @@
+package client
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/store"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// schemaError refuses a table, with the reason and the way out.
+func schemaError(table, why string) error {
+	return errcode.New(errcode.SyncSchema, "sync: open", "table "+quoted(table)+": "+why)
+}
+
+// checkSchema refuses synced tables that could not be the same everywhere.
+func checkSchema(c *conn, tables map[string]*table, integerKey bool) error {
+	encoding := ""
+	err := c.query(`PRAGMA encoding`, nil, func(s *sqlite3.Stmt) error {
+		encoding = s.ColumnText(0)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if encoding != "UTF-8" {
+		return errcode.New(errcode.SyncSchema, "sync: open", "the database is "+encoding+", and synced ones are UTF-8: remove PRAGMA encoding and make the database anew")
+	}
+	for _, t := range tables {
+		for _, check := range []func() error{
+			func() error { return checkKey(t, integerKey) },
+			func() error { return checkColumns(t) },
+			func() error { return checkUnique(c, t) },
+		} {
+			if err := check(); err != nil {
+				return err
+			}
+		}
+	}
+	return checkTriggers(c, tables)
+}
+
+// checkKeys refuses a table whose key is not the one that the log knows.
+func checkKeys(tables map[string]*table, s *fold.Schema) error {
+	for name, t := range tables {
+		if key := s.Key(name); key != nil && !slices.Equal(key, t.key) {
+			return schemaError(name, "its primary key is ("+strings.Join(t.key, ", ")+"), and the space knows it with ("+strings.Join(key, ", ")+"): a synced table keeps its key; make a new table")
+		}
+	}
+	return nil
+}
+
+func checkKey(t *table, integerKey bool) error {
+	info := t.info
+	switch {
+	case info.Virtual:
+		return schemaError(t.name, "it is a virtual table: sync the table it indexes, and fill it by triggers")
+	case len(t.key) == 0:
+		return schemaError(t.name, "it has no explicit primary key: give it one, for example id TEXT PRIMARY KEY filled by uuid7()")
+	case info.RowIDKey && !integerKey:
+		return schemaError(t.name, "INTEGER PRIMARY KEY lets two offline devices make the same key: use id TEXT PRIMARY KEY filled by uuid7(), or open with { integerKey: true } if the app hands keys out itself")
+	}
+	for _, i := range info.Key {
+		col := &info.Columns[i]
+		switch {
+		case col.Generated:
+			return schemaError(t.name, "key column "+quoted(col.Name)+" is generated: make it a plain column")
+		case !strings.EqualFold(col.Collation, "BINARY") && col.Collation != "":
+			return schemaError(t.name, "key column "+quoted(col.Name)+" is collated "+col.Collation+", under which different bytes are one key: remove its COLLATE")
+		}
+		switch affinity(col.Decl) {
+		case "":
+			return schemaError(t.name, "key column "+quoted(col.Name)+" has no type, so that 1 and 1.0 would be one key: declare it TEXT, INTEGER or BLOB")
+		case "REAL":
+			return schemaError(t.name, "key column "+quoted(col.Name)+" is "+col.Decl+", and numbers with a fraction are no keys: declare it TEXT, INTEGER or BLOB")
+		}
+	}
+	return nil
+}
+
+// affinity returns a column's type affinity, "" where no type is declared.
+//
+// https://sqlite.org/datatype3.html#determination_of_column_affinity
+func affinity(decl string) string {
+	d := strings.ToUpper(strings.TrimSpace(decl))
+	has := func(s string) bool { return strings.Contains(d, s) }
+	switch {
+	case d == "" || d == "ANY":
+		return ""
+	case has("INT"):
+		return "INTEGER"
+	case has("CHAR"), has("CLOB"), has("TEXT"):
+		return "TEXT"
+	case has("BLOB"):
+		return "BLOB"
+	case has("REAL"), has("FLOA"), has("DOUB"):
+		return "REAL"
+	default:
+		return "NUMERIC"
+	}
+}
+
+// checkColumns looks at columns that came after their table: replicas that
+// have them not yet must know what they hold in rows that are there already.
+func checkColumns(t *table) error {
+	if len(t.columns)+len(t.key) > wire.MaxColumns {
+		return schemaError(t.name, "it has too many columns")
+	}
+	first := 0
+	for i := range t.info.Columns {
+		if m := t.info.Columns[i].Migration; i == 0 || m < first {
+			first = m
+		}
+	}
+	for _, i := range t.at {
+		col := &t.info.Columns[i]
+		if col.Migration == first {
+			continue
+		}
+		if later := laterColumn(col); later != "" {
+			return schemaError(t.name, "column "+quoted(col.Name)+" was added by migration "+itoa(col.Migration)+" and "+later)
+		}
+	}
+	return nil
+}
+
+func laterColumn(col *store.Column) string {
+	switch {
+	case col.HasDefault && col.Default == nil:
+		return "its default is an expression, which each device would compute for itself: give it a constant default"
+	case col.NotNull && col.Default == nil:
+		return "is NOT NULL without a default: give it a constant default"
+	}
+	return ""
+}
+
+func itoa(n int) string {
+	if n < 0 {
+		return "-" + itoa(-n)
+	}
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + string(rune('0'+n%10))
+}
+
+// checkUnique refuses UNIQUE beside the key: two devices may write rows that
+// are unique on each, and no order of the log could keep both.
+func checkUnique(c *conn, t *table) error {
+	var name string
+	err := c.query(`SELECT name FROM pragma_index_list(?) WHERE "unique" AND origin <> 'pk'`, []any{t.name}, func(s *sqlite3.Stmt) error {
+		name = s.ColumnText(0)
+		return nil
+	})
+	if err != nil || name == "" {
+		return err
+	}
+	var columns []string
+	err = c.query(`SELECT coalesce(name, 'an expression') FROM pragma_index_info(?) ORDER BY seqno`, []any{name}, func(s *sqlite3.Stmt) error {
+		columns = append(columns, s.ColumnText(0))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return schemaError(t.name, "UNIQUE on ("+strings.Join(columns, ", ")+") cannot be kept by devices that are offline: make these columns the primary key, or use an index that is not UNIQUE")
+}
+
+// checkTriggers refuses triggers that write synced tables while entries are
+// applied: their effects are in the log already.
+func checkTriggers(c *conn, tables map[string]*table) error {
+	type trigger struct {
+		triggerText
+		name string
+	}
+	var fires []trigger
+	// INSTEAD OF triggers fire when their view is written: entries are not,
+	// but a trigger may write a view.
+	views := map[string][]string{}
+	err := c.query(`SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'
+		UNION ALL SELECT name, tbl_name, sql FROM sqlite_temp_schema WHERE type = 'trigger' ORDER BY 1`, nil, func(s *sqlite3.Stmt) error {
+		t := trigger{readTrigger(s.ColumnText(2)), s.ColumnText(0)}
+		switch {
+		case t.guarded:
+		case t.instead:
+			view := strings.ToLower(s.ColumnText(1))
+			views[view] = append(views[view], t.writes...)
+		default:
+			fires = append(fires, t)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range fires {
+		todo, seen := slices.Clone(t.writes), map[string]bool{}
+		for i := 0; i < len(todo); i++ {
+			name := strings.ToLower(todo[i])
+			for _, synced := range tables {
+				if strings.ToLower(synced.name) == name {
+					return schemaError(synced.name, "trigger "+quoted(t.name)+" writes it, and would do so again on each device: add WHEN NOT heddle_applying() to the trigger")
+				}
+			}
+			if !seen[name] {
+				seen[name] = true
+				todo = append(todo, views[name]...)
+			}
+		}
+	}
+	return nil
+}

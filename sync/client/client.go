@@ -1,0 +1,364 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/store"
+	"heddle/sync/wire"
+)
+
+// Client is a replica's half of sync. Its methods may be called by several
+// goroutines.
+type Client struct {
+	db      *store.DB
+	cfg     Config
+	tables  map[string]*table // by the name in the log; does not change
+	foreign []*foreignKey     // theirs; does not change
+
+	// Used by who holds the writer alone.
+	conn     conn
+	state    *state
+	overflow map[string]bool
+
+	imported atomic.Bool  // an import has come so far that it may replace the content
+	stale    atomic.Int64 // not 0: state is to be loaded again; see taint
+	taints   atomic.Int64
+	recorded atomic.Int64 // id of the transaction recorded last
+
+	events listeners
+	stop   func() // removes the commit listener
+	pushMu chan struct{}
+	pullMu chan struct{} // for Now: one at a time
+
+	mu      sync.Mutex
+	cond    condition
+	ident   identity
+	pos     wire.Position
+	changed chan struct{} // closed and replaced when cond.wants or cond.life change
+	wake    chan struct{} // something was recorded
+	retry   chan struct{} // closed and replaced: try again at once
+	token   string
+	sent    sent
+	closed  bool
+}
+
+// identity is what a push says of who sends it.
+type identity struct {
+	client wire.ClientID
+	offset int64
+	last   int64 // the last id that has left heddle_pending
+	held   bool  // nothing is sent yet, see state.former
+}
+
+// Open prepares db for sync: it checks the synced tables (HEDDLE_SYNC_SCHEMA
+// says which rule one breaks and what to do), and records every local
+// transaction from now on. Nothing is sent before Run or Now. db must have been
+// opened with the same tables as store.Options.Synced. Close the client before
+// db. A database that was synced once is to be opened by Open before each use:
+// what is written to it without is not recorded, and the digest does not tell.
+func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	cfg.Rand = &lockedReader{r: cfg.Rand}
+	c := &Client{
+		db: db, cfg: cfg, tables: map[string]*table{},
+		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1),
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), retry: make(chan struct{}),
+	}
+	c.cond.online = true
+	for _, name := range cfg.tables() {
+		info, ok := db.Table(name)
+		if !ok {
+			return nil, schemaError(name, "it does not exist: create it in a migration")
+		}
+		if !info.Synced {
+			return nil, errcode.New(errcode.BadParam, "sync: open", "the database was opened without table "+quoted(name)+" in store.Options.Synced")
+		}
+		c.tables[info.Name] = newTable(info)
+	}
+	err := db.Apply(ctx, c.prepare)
+	if err != nil {
+		return nil, errcode.Wrap(err, errcode.Internal, "sync: open")
+	}
+	db.SetRecorder((*recorder)(c))
+	db.OnImport(c.adopt)
+	c.stop = db.OnCommit(func(commit store.Commit) {
+		switch {
+		case commit.Schema && c.imported.Swap(false):
+			c.reload()
+		case commit.Origin.Kind != store.Sync:
+			c.committed()
+		}
+	})
+	return c, nil
+}
+
+// lockedReader lets several goroutines read.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(p)
+}
+
+// prepare checks the schema, makes Heddle's tables and loads the state.
+func (c *Client) prepare(tx *store.Tx) error {
+	local := c.db.Tables()
+	return tx.Inside(func(raw *sqlite3.Conn) (err error) {
+		r := c.rowsOn(tx)
+		defer func() {
+			if err != nil {
+				r.close()
+			}
+		}()
+		if err := checkSchema(r.conn, c.tables, c.cfg.IntegerKey); err != nil {
+			return err
+		}
+		if c.foreign == nil {
+			if c.foreign, err = loadForeignKeys(r.conn, c.tables); err != nil {
+				return err
+			}
+		}
+		if err := raw.Exec(schemaSQL); err != nil {
+			return sqlError(err, schemaSQL)
+		}
+		meta, err := loadMeta(r.conn)
+		if err != nil {
+			return err
+		}
+		if v, ok := meta[metaFormat]; ok && v != int64(formatVersion) {
+			return errcode.New(errcode.Unsupported, "sync: open", "a newer version of Heddle has written this database: update the app")
+		}
+		if v, ok := meta[metaSpace]; ok && v != c.cfg.Space {
+			return errcode.New(errcode.BadParam, "sync: open", "this database belongs to another space: open one of another name")
+		}
+		if err := setMeta(r.conn, metaFormat, formatVersion); err != nil {
+			return err
+		}
+		if err := setMeta(r.conn, metaSpace, c.cfg.Space); err != nil {
+			return err
+		}
+		if c.state, err = loadState(r.conn, c.cfg.Rand); err != nil {
+			return err
+		}
+		if err := r.loadOverflow(); err != nil {
+			return err
+		}
+		c.overflow = r.overflow
+		if err := checkKeys(c.tables, c.state.schema); err != nil {
+			return err
+		}
+		if err := c.adapt(&r, meta, local); err != nil {
+			return err
+		}
+		if err := c.recount(&r, c.state); err != nil {
+			return err
+		}
+		met := meta[metaMet] == c.cfg.URL
+		c.update(func(cond *condition) { cond.met = met })
+		c.share(c.state)
+		return nil
+	})
+}
+
+// rowsOn returns the rows of the open transaction.
+func (c *Client) rowsOn(tx *store.Tx) rows {
+	if raw := tx.Conn(); raw != c.conn.sqlite {
+		c.conn.close()
+		c.conn.sqlite = raw
+	}
+	return rows{conn: &c.conn, tables: c.tables, overflow: c.overflow}
+}
+
+// current returns the state, loaded again where it is not that of the
+// database: after a transaction that failed.
+func (c *Client) current(r *rows) (*state, error) {
+	if c.stale.Swap(0) != 0 || c.state == nil {
+		s, err := loadState(r.conn, c.cfg.Rand)
+		if err != nil {
+			c.taint()
+			return nil, err
+		}
+		c.state = s
+	}
+	return c.state, nil
+}
+
+// taint says that the state may not be what the database holds in the end:
+// whoever is next in the transactions loads it again. Once the commit is known,
+// clean with the same number takes that back, unless somebody else has tainted
+// it since.
+func (c *Client) taint() int64 {
+	n := c.taints.Add(1)
+	c.stale.Store(n)
+	return n
+}
+
+func (c *Client) clean(taint int64) { c.stale.CompareAndSwap(taint, 0) }
+
+// recount sees which transaction was recorded last: the COMMIT of the one that
+// said so may have failed.
+func (c *Client) recount(r *rows, s *state) error {
+	next, err := nextID(r.conn, s.last)
+	c.recorded.Store(next - 1)
+	return err
+}
+
+// share publishes what others than the writer may know of a state.
+func (c *Client) share(s *state) {
+	c.update(func(cond *condition) {
+		if c.ident.client != s.client || c.ident.offset != s.offset {
+			c.sent = sent{}
+		}
+		c.ident = identity{s.client, s.offset, s.last, s.former != nil}
+		c.pos = s.pos
+		cond.seq = s.pos.Seq
+		cond.first = s.last
+		cond.last = max(c.recorded.Load(), s.last)
+	})
+}
+
+// committed is called after each local transaction.
+func (c *Client) committed() {
+	pending := false
+	c.update(func(cond *condition) {
+		cond.last = max(cond.last, c.recorded.Load())
+		// Not only if last has grown: it may have been seen before the commit.
+		pending = cond.last > cond.first
+	})
+	if pending {
+		c.nudge()
+	}
+}
+
+// nudge wakes the push loop.
+func (c *Client) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reload begins anew with the database's content: an import has replaced it.
+func (c *Client) reload() {
+	err := c.db.Apply(context.Background(), c.prepare)
+	if err != nil && errcode.Of(err) != errcode.Closed {
+		c.taint()
+		e := coded(err)
+		c.update(func(cond *condition) { cond.fatal = e })
+	}
+	c.update(func(cond *condition) { cond.life++ })
+	c.again()
+}
+
+// ClientID returns the replica's id.
+func (c *Client) ClientID() wire.ClientID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ident.client
+}
+
+// Close ends the client. Run must have ended. The database stays open, and
+// transactions are still recorded, for the next Open.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	closed := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	c.stop()
+	err := c.db.Apply(context.Background(), func(tx *store.Tx) error {
+		return tx.Inside(func(*sqlite3.Conn) error {
+			c.conn.close()
+			return nil
+		})
+	})
+	if errcode.Of(err) == errcode.Closed {
+		return nil
+	}
+	return err
+}
+
+// adopt makes the content of an import this replica's own, under a new id: the
+// id belongs to the database's place, not to its bytes.
+func (c *Client) adopt(raw *sqlite3.Conn) error {
+	c.imported.Store(true)
+	c.taint()
+	copied := &conn{sqlite: raw}
+	defer copied.close()
+	if err := raw.Exec(schemaSQL); err != nil {
+		return sqlError(err, schemaSQL)
+	}
+	meta, err := loadMeta(copied)
+	if err != nil {
+		return err
+	}
+	if v, ok := meta[metaSpace]; ok && v != c.cfg.Space {
+		return errcode.New(errcode.BadParam, "sync: import", "the file belongs to another space")
+	}
+	s := &state{}
+	s.last, _ = meta[metaLast].(int64)
+	old, known := meta[metaClient].([]byte)
+	offset := meta[metaOffset]
+	if err := s.mint(copied, c.cfg.Rand); err != nil || !known {
+		return err
+	}
+	next, err := nextID(copied, s.last)
+	if err != nil || next == s.last+1 {
+		return err // nothing is pending
+	}
+	if _, twice := meta[metaFormer]; twice {
+		return nil // it was imported and not synced since: whose they were is still known
+	}
+	if err := setMeta(copied, metaFormerOffset, offset); err != nil {
+		return err
+	}
+	if err := setMeta(copied, metaFormerLast, next-1); err != nil {
+		return err
+	}
+	return setMeta(copied, metaFormer, old)
+}
+
+// Digest returns the prefix's last entry and the digest of the synced tables
+// there: the server answers the same for the same entry. Pending transactions
+// are not in it.
+func (c *Client) Digest(ctx context.Context) (seq uint64, digest wire.Hash, err error) {
+	err = c.db.Apply(ctx, func(tx *store.Tx) error {
+		return tx.Inside(func(*sqlite3.Conn) error {
+			r := c.rowsOn(tx)
+			s, err := c.current(&r)
+			if err == nil {
+				seq, digest = s.pos.Seq, s.digest.Sum()
+			}
+			return err
+		})
+	})
+	return seq, digest, err
+}
+
+// remember writes a name in heddle_meta.
+func (c *Client) remember(ctx context.Context, name string, value any) error {
+	return c.db.Apply(ctx, func(tx *store.Tx) error {
+		return tx.Inside(func(*sqlite3.Conn) error {
+			r := c.rowsOn(tx)
+			return setMeta(r.conn, name, value)
+		})
+	})
+}

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"heddle/internal/errcode"
+	"heddle/sync/wire"
+)
+
+// Config says what a client syncs and with whom.
+type Config struct {
+	URL   string // the server's root: http or https, absolute
+	Space string // the space's name, see wire.ValidSpace
+
+	// Tables names the synced tables. Columns that a Merge does not name
+	// follow the default policy: the later write wins.
+	Tables map[string]Merge
+
+	// IntegerKey allows INTEGER PRIMARY KEY on synced tables. Two devices that
+	// are offline make the same integers: allow it only where the app gives
+	// out keys in another way.
+	IntegerKey bool
+
+	// Token returns a bearer token for the space. It is called before the
+	// first request and again when the server refuses the token it gave, and
+	// has 40 seconds. Nil sends none.
+	Token func(ctx context.Context) (string, error)
+
+	HTTP Doer      // required
+	Rand io.Reader // for the client's id and the jitter; crypto/rand if nil
+}
+
+// Merge gives columns their merge policy, by name.
+type Merge map[string]string
+
+// Doer sends a request and returns the answer as soon as its head is there:
+// the body streams. It follows redirects as the platform does. An error means
+// that no answer came; ctx ends the request at any time, the body's reading
+// included.
+type Doer interface {
+	Do(ctx context.Context, r *Request) (*Response, error)
+}
+
+// Request is a request for a Doer.
+type Request struct {
+	Method string
+	URL    string
+	Header map[string]string
+	Body   []byte
+}
+
+// Response is an answer. The caller closes Body.
+type Response struct {
+	Status int
+	Header func(name string) string // "" if absent or not shown
+	Body   io.ReadCloser
+}
+
+// check refuses a configuration that cannot work whatever the network does.
+func (c *Config) check() error {
+	const op = "sync: open"
+	u, err := url.Parse(c.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return errcode.New(errcode.BadParam, op, "sync.url must be an absolute http or https URL, got "+quoted(c.URL))
+	}
+	if !wire.ValidSpace(c.Space) {
+		return errcode.New(errcode.BadParam, op, "sync.space must be 1 to 128 letters, digits, '.', '_', '~' or '-', beginning with a letter or digit, got "+quoted(c.Space))
+	}
+	if c.HTTP == nil {
+		return errcode.New(errcode.BadParam, op, "no Doer was given")
+	}
+	for _, table := range c.tables() {
+		if strings.HasPrefix(strings.ToLower(table), "heddle_") || strings.HasPrefix(strings.ToLower(table), "sqlite_") {
+			return errcode.New(errcode.BadParam, op, "table "+quoted(table)+" is not the app's: it cannot be synced")
+		}
+		for column, policy := range c.Tables[table] {
+			if policy != "" && policy != "last" {
+				return errcode.New(errcode.Unsupported, op, "table "+quoted(table)+": merge policy "+quoted(policy)+" of column "+quoted(column)+" is not in this build; remove it for last-writer-wins")
+			}
+		}
+	}
+	return nil
+}
+
+// tables returns the synced tables' names, sorted.
+func (c *Config) tables() []string {
+	names := make([]string, 0, len(c.Tables))
+	for name := range c.Tables {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// endpoint returns the URL of one of the space's resources.
+func (c *Config) endpoint(resource string) string {
+	return strings.TrimRight(c.URL, "/") + "/v1/spaces/" + url.PathEscape(c.Space) + "/" + resource
+}
+
+// quoted puts s in quotes for people, shortened where it is long.
+func quoted(s string) string {
+	if len(s) > 200 {
+		s = s[:200] + "…"
+	}
+	return `"` + s + `"`
+}

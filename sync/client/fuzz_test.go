@@ -1,0 +1,57 @@
+package client
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+func FuzzReadTrigger(f *testing.F) {
+	f.Add(`CREATE TRIGGER g AFTER INSERT ON t WHEN NOT heddle_applying() AND (a) BEGIN DELETE FROM "x"; UPDATE OR IGNORE [y] SET z = 'q'''; END`)
+	f.Add(`BEGIN FROM DELETE FROM`)
+	f.Add("/* -- ' \" `")
+	f.Fuzz(func(t *testing.T, sql string) {
+		for _, tok := range tokens(sql) {
+			if len(tok.text) > len(sql) {
+				t.Errorf("token %q is longer than its SQL", tok.text)
+			}
+		}
+		// What is in a comment or a string is never a table.
+		got := readTrigger("CREATE TRIGGER g BEGIN SELECT '" + string(bytes.ReplaceAll([]byte(sql), []byte("'"), []byte("''"))) + "'; END")
+		if len(got.writes) > 0 || got.guarded {
+			t.Errorf("a string was read as %+v", got)
+		}
+		readTrigger(sql)
+	})
+}
+
+func FuzzDecodeRefs(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(appendRef(appendRef(nil, ref{1, 0}), ref{1 << 40, 300}))
+	f.Add([]byte{0x80})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		refs, err := decodeRefs(data)
+		if err != nil {
+			return
+		}
+		var again []byte
+		for _, r := range refs {
+			again = appendRef(again, r)
+		}
+		if more, err := decodeRefs(again); err != nil || len(more) != len(refs) {
+			t.Errorf("%x: %v became %v (%v)", data, refs, more, err)
+		}
+	})
+}
+
+func TestParseRetryAfter(t *testing.T) {
+	for v, want := range map[string]time.Duration{
+		"": 0, "x": 0, "-5": 0, "0": 0, " 7 ": 7 * time.Second, "99999999": time.Hour, "99999999999999": 0,
+		"Mon, 02 Jan 2006 15:04:05 GMT": 0,
+		"Mon, 02 Jan 2906 15:04:05 GMT": time.Hour,
+	} {
+		if got := parseRetryAfter(v); got != want {
+			t.Errorf("%q: got %v, want %v", v, got, want)
+		}
+	}
+}

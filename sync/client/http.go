@@ -1,0 +1,227 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"heddle/internal/errcode"
+	"heddle/sync/wire"
+)
+
+// answer is what the server said.
+type answer struct {
+	*Response
+	stop context.CancelFunc
+}
+
+// close ends the answer, read to its end or not.
+func (a *answer) close() {
+	a.stop()
+	a.Body.Close()
+}
+
+// maxAnswer bounds answers that are not streams.
+const maxAnswer = 64 << 10
+
+// retryAfter is an error with the server's own idea of when to try again.
+type retryAfter struct {
+	error
+	wait time.Duration
+}
+
+func (r *retryAfter) Unwrap() error { return r.error }
+
+// ask sends a request and returns the server's answer once its head is there.
+// A refused token is replaced once. Every error has a code, and its message
+// names the URL.
+func (c *Client) ask(ctx context.Context, method, resource string, body []byte) (*answer, error) {
+	fresh := false
+	for {
+		token, err := c.bearer(ctx, fresh)
+		if err != nil {
+			return nil, err
+		}
+		a, err := c.send(ctx, method, c.cfg.endpoint(resource), token, body)
+		if errcode.Of(err) == errcode.Unauthorized && !fresh && c.cfg.Token != nil {
+			fresh = true
+			continue
+		}
+		if err == nil {
+			c.met(ctx)
+		}
+		return a, err
+	}
+}
+
+// bearer returns the token to send, "" for none.
+func (c *Client) bearer(ctx context.Context, fresh bool) (string, error) {
+	if c.cfg.Token == nil {
+		return "", nil
+	}
+	c.mu.Lock()
+	token := c.token
+	c.mu.Unlock()
+	if token != "" && !fresh {
+		return token, nil
+	}
+	tctx, stop := context.WithTimeout(ctx, silence)
+	defer stop()
+	token, err := c.cfg.Token(tctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: token")
+		}
+		return "", errcode.Wrap(err, errcode.Unauthorized, "sync: token")
+	}
+	c.mu.Lock()
+	c.token = token
+	c.mu.Unlock()
+	return token, nil
+}
+
+// send sends one request. The head of the answer is awaited no longer than a
+// silence may last.
+func (c *Client) send(ctx context.Context, method, target, token string, body []byte) (*answer, error) {
+	const op = "sync: request"
+	header := map[string]string{"Accept": wire.MediaType}
+	if body != nil {
+		header["Content-Type"] = wire.MediaType
+	}
+	if token != "" {
+		header["Authorization"] = "Bearer " + token
+	}
+	rctx, stop := context.WithCancelCause(ctx)
+	watch := time.AfterFunc(silence, func() { stop(errSilent) })
+	resp, err := c.cfg.HTTP.Do(rctx, &Request{Method: method, URL: target, Header: header, Body: body})
+	watch.Stop()
+	if err != nil {
+		defer stop(nil)
+		return nil, failure(ctx, rctx, err, op, target)
+	}
+	a := &answer{Response: resp, stop: func() { stop(nil) }}
+	a.Body = &watched{ReadCloser: resp.Body, ctx: ctx, rctx: rctx, stop: stop, target: target}
+	speaks := strings.HasPrefix(resp.Header("Content-Type"), wire.MediaType)
+	if resp.Status == 200 && speaks {
+		return a, nil
+	}
+	defer a.close()
+	return nil, refusal(a, target, speaks)
+}
+
+// silence is how long a server may be silent before it counts as gone: it
+// sends a heartbeat every 15 seconds.
+const silence = 40 * time.Second
+
+var errSilent = errcode.New(errcode.Network, "sync: read", "the server has been silent for 40 seconds")
+
+// watched ends a request whose answer stays silent while it is being read.
+type watched struct {
+	io.ReadCloser
+	ctx, rctx context.Context
+	stop      context.CancelCauseFunc
+	target    string
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	watch := time.AfterFunc(silence, func() { w.stop(errSilent) })
+	n, err := w.ReadCloser.Read(p)
+	watch.Stop()
+	if err != nil && err != io.EOF {
+		err = failure(w.ctx, w.rctx, err, "sync: read", w.target)
+	}
+	return n, err
+}
+
+// failure says why no answer came, or no more of it: the caller's own context,
+// the watch, or the network.
+func failure(ctx, rctx context.Context, err error, op, target string) error {
+	switch {
+	case ctx.Err() != nil:
+		return errcode.Wrap(context.Cause(ctx), errcode.Aborted, op)
+	case errors.Is(context.Cause(rctx), errSilent):
+		return errSilent
+	}
+	return &errcode.Error{Code: errcode.Network, Op: op, Msg: "no answer from " + root(target) + ": " + err.Error(), Err: err}
+}
+
+// root is the part of a URL that names the server.
+func root(target string) string {
+	if u, err := url.Parse(target); err == nil {
+		return u.Scheme + "://" + u.Host
+	}
+	return target
+}
+
+// refusal reads an answer that is not what was asked for.
+func refusal(a *answer, target string, speaks bool) error {
+	const op = "sync: request"
+	e := &errcode.Error{Op: op}
+	if speaks {
+		data, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer))
+		if err == nil {
+			if m, err := wire.UnmarshalError(data); err == nil {
+				e.Code, e.Msg = m.Code, m.Message
+			}
+		}
+	}
+	switch s := a.Status; {
+	case s == 408 || s >= 500 && (speaks || s != 501 && s != 505):
+		e.Code = errcode.Server // whatever it is, it may be over soon
+	case e.Code != "":
+	case s == 401:
+		e.Code = errcode.Unauthorized
+	case s == 403:
+		e.Code = errcode.Forbidden
+	case s == 413:
+		e.Code = errcode.TooBig
+	case s == 429:
+		e.Code = errcode.RateLimited
+	default:
+		e.Code = errcode.Protocol
+	}
+	switch {
+	case e.Code == errcode.NotFound:
+		e.Msg = "there is no Heddle server at " + target + ": check sync.url"
+	case e.Msg != "":
+	case a.Status == 200 || e.Code == errcode.Protocol:
+		e.Msg = root(target) + " does not answer as a Heddle server (status " + strconv.Itoa(a.Status) + "): check sync.url"
+	default:
+		e.Msg = root(target) + " answers with status " + strconv.Itoa(a.Status)
+	}
+	if wait := parseRetryAfter(a.Header("Retry-After")); wait > 0 {
+		return &retryAfter{e, wait}
+	}
+	return e
+}
+
+// parseRetryAfter reads the header's seconds or date, 0 if it has neither. No
+// more than an hour is believed.
+func parseRetryAfter(v string) time.Duration {
+	const most = time.Hour
+	v = strings.TrimSpace(v)
+	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return min(time.Duration(n)*time.Second, most)
+	}
+	if at, err := time.Parse(time.RFC1123, v); err == nil {
+		return min(max(time.Until(at), 0), most)
+	}
+	return 0
+}
+
+// whole reads an answer that is one message.
+func (a *answer) whole() ([]byte, error) {
+	defer a.close()
+	data, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > maxAnswer:
+		return nil, errcode.New(errcode.Protocol, "sync: read", "an answer is too long")
+	}
+	return data, nil
+}

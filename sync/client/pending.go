@@ -1,0 +1,103 @@
+package client
+
+import (
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/sync/wire"
+)
+
+// nowMillis is the wall clock in milliseconds. It is for people: nothing is
+// decided by it.
+func nowMillis() int64 { return time.Now().UnixMilli() }
+
+// bodyCache keeps the decoded bodies of pending transactions while entries are
+// applied: each key that others touch asks for the operations on it.
+type bodyCache struct {
+	bodies map[int64]*wire.Body
+	order  []int64
+	size   int
+}
+
+// cacheSize bounds what a bodyCache keeps, in operations; the body asked for
+// last always stays.
+const cacheSize = 200_000
+
+func (c *bodyCache) put(id int64, b *wire.Body) {
+	if c.bodies == nil {
+		c.bodies = map[int64]*wire.Body{}
+	}
+	for len(c.order) > 0 && c.size+len(b.Ops) > cacheSize {
+		c.drop(c.order[0])
+	}
+	c.bodies[id] = b
+	c.order = append(c.order, id)
+	c.size += len(b.Ops)
+}
+
+func (c *bodyCache) drop(id int64) {
+	b, ok := c.bodies[id]
+	if !ok {
+		return
+	}
+	delete(c.bodies, id)
+	c.size -= len(b.Ops)
+	for i, o := range c.order {
+		if o == id {
+			c.order = append(c.order[:i], c.order[i+1:]...)
+			break
+		}
+	}
+}
+
+// body returns a pending transaction's operations.
+func (a *applier) body(id int64) (*wire.Body, error) {
+	if b, ok := a.bodies.bodies[id]; ok {
+		return b, nil
+	}
+	data, _, err := a.marshalled(id)
+	if err != nil {
+		return nil, err
+	}
+	b, err := wire.UnmarshalBody(data)
+	if err != nil {
+		return nil, damaged("heddle_pending")
+	}
+	a.bodies.put(id, b)
+	return b, nil
+}
+
+// marshalled returns a pending transaction as it was recorded, and when.
+func (r *rows) marshalled(id int64) (data []byte, created int64, err error) {
+	parts := int64(0)
+	err = r.query(`SELECT part, total, bytes, created FROM heddle_pending WHERE id = ? ORDER BY part`, []any{id}, func(stmt *sqlite3.Stmt) error {
+		if stmt.ColumnInt64(0) != parts {
+			return damaged("heddle_pending")
+		}
+		parts++
+		if data == nil {
+			data = make([]byte, 0, int(stmt.ColumnInt64(1))*len(stmt.ColumnRawBlob(2)))
+		}
+		data = append(data, stmt.ColumnRawBlob(2)...)
+		created = stmt.ColumnInt64(3)
+		return nil
+	})
+	if err == nil && parts == 0 {
+		err = damaged("heddle_pending")
+	}
+	return data, created, err
+}
+
+// addPending stores a transaction as it will be sent.
+func (r *rows) addPending(id int64, body []byte) error {
+	created := nowMillis()
+	for _, p := range wire.SplitBody(0, body) {
+		err := r.exec(`INSERT INTO heddle_pending(id, part, total, hash, bytes, created) VALUES(?, ?, ?, ?, ?, ?)`,
+			id, int64(p.Index), int64(p.Total), p.BodyHash[:], p.Bytes, created)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

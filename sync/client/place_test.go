@@ -1,0 +1,291 @@
+package client_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"heddle/internal/errcode"
+	"heddle/store"
+	"heddle/sync/client"
+	"heddle/sync/server"
+)
+
+// TestClient_copiedFile runs two devices on copies of one file, pending
+// transactions included: the server sees one client twice.
+func TestClient_copiedFile(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	a := newDevice(t, hs.URL)
+	a.exec(`INSERT INTO notes(id) VALUES('before')`)
+	a.now()
+	a.exec(`INSERT INTO notes(id) VALUES('pending')`)
+	a.close()
+	b := newDevice(t, hs.URL)
+	b.close()
+	data, err := os.ReadFile(strings.TrimPrefix(a.opts.Filename, "file:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(strings.TrimPrefix(b.opts.Filename, "file:"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	b.open()
+	a.exec(`INSERT INTO notes(id) VALUES('of a')`)
+	b.exec(`INSERT INTO notes(id) VALUES('of b')`)
+	b.exec(`UPDATE notes SET done = done + 1`)
+	a.now()
+	b.now()
+	a.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT id, done FROM notes ORDER BY id`, "before|1", "of a|0", "of b|1", "pending|1")
+		if s := d.c.Status(); s.Seq != 5 || s.Pending != 0 {
+			t.Errorf("got %+v, want 5 entries", s)
+		}
+	}
+	if a.c.ClientID() == b.c.ClientID() {
+		t.Error("both still have one id")
+	}
+	same(t, hs.URL, a, b)
+
+	// The same while both follow the log.
+	a.run()
+	b.run()
+	for i := range 3 {
+		a.exec(`INSERT INTO notes(id) VALUES(?)`, fmt.Sprint("a", i))
+		b.exec(`INSERT INTO notes(id) VALUES(?)`, fmt.Sprint("b", i))
+	}
+	for _, d := range []*device{a, b} {
+		d.until("all", func(s client.Status) bool { return s.Seq == 11 && s.Pending == 0 })
+	}
+	same(t, hs.URL, a, b)
+}
+
+// What the server has decided under a copied id may be the other copy's: no
+// transaction counts as sent because of it.
+func TestClient_copiedFile_isAhead(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	a, b := newDevice(t, hs.URL), newDevice(t, hs.URL)
+	a.exec(`INSERT INTO notes(id, body) VALUES('pending', ?)`, strings.Repeat("x", 2<<20)) // fills requests of its own
+	a.close()
+	b.close()
+	data, err := os.ReadFile(strings.TrimPrefix(a.opts.Filename, "file:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(strings.TrimPrefix(b.opts.Filename, "file:"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	b.open()
+	b.exec(`INSERT INTO notes(id) VALUES('of b')`)
+	a.exec(`INSERT INTO notes(id) VALUES('of a')`)
+	a.exec(`INSERT INTO notes(id) VALUES('of a too')`)
+	b.now()
+	a.now()
+	b.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT id FROM notes ORDER BY id`, "of a", "of a too", "of b", "pending")
+		if s := d.c.Status(); s.Seq != 4 || s.Pending != 0 {
+			t.Errorf("got %+v, want 4 entries: some transaction was decided twice, or not", s)
+		}
+	}
+	same(t, hs.URL, a, b)
+}
+
+// TestClient_adopts opens a database for sync that was used without.
+func TestClient_adopts(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	a, b := newDevice(t, hs.URL), newDevice(t, hs.URL)
+	b.exec(`INSERT INTO notes(id, body) VALUES('2', 'of b')`)
+	b.now()
+	a.close()
+	opts := a.opts
+	opts.Synced = nil
+	opts.Filename += "2"
+	a.opts.Filename += "2"
+	db, err := store.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(t.Context(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO notes(id, body) VALUES('1', 'local'), ('2', 'local too')`, store.Params{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	a.open()
+	if s := a.c.Status(); s.Pending != 1 {
+		t.Errorf("got %d pending, want 1", s.Pending)
+	}
+	a.now()
+	b.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT id, body FROM notes ORDER BY id`, "1|local", "2|local too")
+	}
+	same(t, hs.URL, a, b)
+
+	// Not synced any more: the rows stay for the app, the log's are kept.
+	a.close()
+	a.opts.Synced, a.opts.Migrations = []string{"other"}, append(a.opts.Migrations, `CREATE TABLE other(id TEXT PRIMARY KEY)`)
+	tables := a.cfg.Tables
+	a.cfg.Tables = map[string]client.Merge{"other": nil}
+	a.open()
+	a.exec(`DELETE FROM notes WHERE id = '1'`)
+	a.exec(`INSERT INTO notes(id) VALUES('3')`)
+	b.exec(`UPDATE notes SET body = 'unseen' WHERE id = '2'`)
+	b.now()
+	a.now()
+	a.want(`SELECT id, body FROM notes`, "2|local too", "3|")
+	same(t, hs.URL, a, b)
+
+	// And synced again.
+	a.close()
+	a.opts.Synced, a.cfg.Tables = []string{"notes"}, tables
+	a.open()
+	a.now()
+	b.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT id, body FROM notes ORDER BY id`, "1|local", "2|unseen", "3|")
+	}
+	same(t, hs.URL, a, b)
+}
+
+// TestClient_import takes a backup with pending transactions in, of which the
+// device it is from has sent some since: each is in the log once.
+func TestClient_import(t *testing.T) {
+	for _, sentToo := range []bool{false, true} {
+		hs := newServer(t, server.Options{})
+		a, b := newDevice(t, hs.URL), newDevice(t, hs.URL)
+		a.exec(`INSERT INTO notes(id) VALUES('1')`)
+		a.now()
+		a.exec(`UPDATE notes SET done = done + 1`)
+		a.exec(`INSERT INTO notes(id) VALUES('2')`)
+		var file bytes.Buffer
+		if err := a.db.Export(t.Context(), &file); err != nil {
+			t.Fatal(err)
+		}
+		want := 4
+		if sentToo {
+			a.now()
+		} else {
+			want = 4
+		}
+		a.exec(`INSERT INTO notes(id) VALUES('of a')`)
+		id := b.c.ClientID()
+		b.exec(`INSERT INTO notes(id) VALUES('lost by the import')`)
+		if err := b.db.Import(t.Context(), &file); err != nil {
+			t.Fatal(err)
+		}
+		if b.c.ClientID() == id || b.c.ClientID() == a.c.ClientID() {
+			t.Error("the import did not mint a new id")
+		}
+		b.want(`SELECT id, done FROM notes ORDER BY id`, "1|1", "2|0")
+		b.exec(`INSERT INTO notes(id) VALUES('of b')`)
+		if sentToo {
+			want++
+		} else {
+			// a is lost: what only the backup has is sent by b.
+			a.close()
+			a = newDevice(t, hs.URL)
+		}
+		b.reopen()
+		b.now()
+		a.now()
+		b.now()
+		if s := b.c.Status(); s.Seq != uint64(want) || s.Pending != 0 {
+			t.Errorf("got %+v, want %d entries", s, want)
+		}
+		all := []string{"1|1", "2|0", "of a|0", "of b|0"}
+		if !sentToo {
+			all = []string{"1|1", "2|0", "of b|0"}
+		}
+		a.want(`SELECT id, done FROM notes ORDER BY id`, all...)
+		b.want(`SELECT id, done FROM notes ORDER BY id`, all...)
+		same(t, hs.URL, a, b)
+	}
+}
+
+// TestClient_importPlain takes a file in that has never been synced.
+func TestClient_importPlain(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	plain, err := store.Open(t.Context(), store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "plain.db"), Migrations: []string{notes}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	err = plain.Update(t.Context(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO notes(id) VALUES('old')`, store.Params{})
+		return err
+	})
+	var file bytes.Buffer
+	if err = errors.Join(err, plain.Export(t.Context(), &file)); err != nil {
+		t.Fatal(err)
+	}
+	a, b := newDevice(t, hs.URL), newDevice(t, hs.URL)
+	b.exec(`INSERT INTO notes(id) VALUES('theirs')`)
+	b.now()
+	a.run()
+	a.until("live", func(s client.Status) bool { return s.Seq == 1 && s.State == client.Live })
+	if err := a.db.Import(t.Context(), &file); err != nil {
+		t.Fatal(err)
+	}
+	a.until("all again", func(s client.Status) bool { return s.Seq == 2 && s.Pending == 0 && s.State == client.Live })
+	b.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT id FROM notes ORDER BY id`, "old", "theirs")
+	}
+	same(t, hs.URL, a, b)
+}
+
+// TestClient_otherKey meets a space that knows the table with another key.
+func TestClient_otherKey(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	a := newDevice(t, hs.URL)
+	b := newDevice(t, hs.URL, `CREATE TABLE notes(a TEXT, b TEXT, body TEXT, PRIMARY KEY(a, b))`)
+	a.exec(`INSERT INTO notes(id) VALUES('1')`)
+	a.now()
+	b.exec(`INSERT INTO notes VALUES('x', 'y', 'z')`)
+	b.run()
+	s := b.until("refused", func(s client.Status) bool { return s.State == client.Error })
+	if s.LastError.Code != errcode.SyncSchema || !strings.Contains(s.LastError.Message(), "(a, b)") {
+		t.Errorf("got %v", s.LastError)
+	}
+	b.want(`SELECT * FROM notes`, "x|y|z")
+	a.now()
+	a.want(`SELECT id FROM notes`, "1")
+}
+
+// TestClient_longOffline sends thousands of small transactions.
+func TestClient_longOffline(t *testing.T) {
+	n := 3000
+	if testing.Short() {
+		n = 300
+	}
+	hs := newServer(t, server.Options{})
+	a, b := newDevice(t, hs.URL), newDevice(t, hs.URL)
+	for i := range n {
+		a.exec(`INSERT INTO notes(id, body) VALUES(?, 'one of many') ON CONFLICT DO UPDATE SET done = done + 1`, fmt.Sprint(i%1000))
+		if i == n/2 {
+			a.now()
+			b.exec(`DELETE FROM notes`)
+		}
+	}
+	b.now()
+	a.now()
+	b.now()
+	if s := b.c.Status(); s.Seq < uint64(n) {
+		t.Errorf("got %+v", s)
+	}
+	same(t, hs.URL, a, b)
+	all := `SELECT * FROM notes ORDER BY id`
+	if fmt.Sprint(a.rows(all)) != fmt.Sprint(b.rows(all)) {
+		t.Error("the rows differ")
+	}
+}

@@ -1,0 +1,183 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"heddle/internal/errcode"
+	"heddle/store"
+	"heddle/sync/wire"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// batch bounds what is applied in one transaction, in bytes of bodies; an
+// entry is never cut.
+const batch = 1 << 20
+
+// pull follows the log from the prefix's end. With follow it stays open until
+// ctx ends or the stream breaks, which is an error; without, it ends at the
+// head. opened is called when the server has answered, caughtUp when the
+// prefix has reached the head.
+func (c *Client) pull(ctx context.Context, follow bool, opened, caughtUp func()) error {
+	c.mu.Lock()
+	req := wire.PullRequest{Position: c.pos, Client: c.ident.client}
+	c.mu.Unlock()
+	resource := "pull"
+	if !follow {
+		resource += "?wait=0"
+	}
+	a, err := c.ask(ctx, "POST", resource, req.Marshal())
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	p := puller{c: c, ctx: ctx, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq}
+	frames := wire.NewFrameReader(a.Body)
+	for {
+		f, err := frames.Next()
+		if err == io.EOF {
+			if !follow && p.done {
+				return nil
+			}
+			return errcode.New(errcode.Network, "sync: pull", "the server has closed the stream")
+		}
+		if err != nil {
+			return errcode.Wrap(err, errcode.Network, "sync: pull")
+		}
+		switch {
+		case f.Hello != nil:
+			if err := p.hello(f.Hello); err != nil {
+				return err
+			}
+			opened()
+		case f.Error != nil:
+			return c.ended(f.Error)
+		case len(f.Entries) > 0:
+			if err := p.entries(f.Entries); err != nil {
+				return err
+			}
+		case f.CaughtUp != nil:
+			p.done = true
+			if err := c.compare(ctx, f.CaughtUp); err != nil {
+				return err
+			}
+			caughtUp()
+			if !follow {
+				return nil
+			}
+		}
+	}
+}
+
+// errExpired ends a stream whose token's time is over.
+var errExpired = errcode.New(errcode.Unauthorized, "sync: pull", "the token has expired")
+
+// ended says why the server ends a stream.
+func (c *Client) ended(e *wire.Error) error {
+	switch e.Code {
+	case errcode.Unauthorized:
+		c.mu.Lock()
+		c.token = ""
+		c.mu.Unlock()
+		return errExpired
+	case errcode.Diverged, errcode.ClientFork, errcode.Forbidden, errcode.Protocol, errcode.RateLimited:
+		return errcode.New(e.Code, "sync: pull", e.Message)
+	}
+	return errcode.New(errcode.Server, "sync: pull", e.Message)
+}
+
+// puller is one pull stream.
+type puller struct {
+	c      *Client
+	ctx    context.Context
+	epoch  wire.Epoch
+	client wire.ClientID
+	greets bool
+	done   bool
+	head   uint64
+	from   uint64 // the prefix when the transfer began
+	rows   uint64
+}
+
+func (p *puller) hello(h *wire.Hello) error {
+	zero := wire.Epoch{}
+	if p.epoch != zero && h.Epoch != p.epoch || h.Epoch == zero {
+		return errEpoch
+	}
+	p.epoch, p.head, p.greets = h.Epoch, h.Head, true
+	if p.head < p.from {
+		return diverged(fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
+	}
+	return nil
+}
+
+// entries applies a frame's entries, several transactions in one where they
+// are small.
+func (p *puller) entries(entries []wire.Entry) error {
+	if !p.greets {
+		return errcode.New(errcode.Protocol, "sync: pull", "entries came before the greeting")
+	}
+	for len(entries) > 0 {
+		n, size := 0, 0
+		for n < len(entries) && (n == 0 || size+len(entries[n].Body) <= batch) {
+			size += len(entries[n].Body) + 100
+			n++
+		}
+		rows, err := p.c.apply(p.ctx, p.client, p.epoch, entries[:n])
+		if err != nil {
+			return err
+		}
+		p.rows += rows
+		last := entries[n-1].Seq
+		entries = entries[n:]
+		p.head = max(p.head, last)
+		if p.head-p.from > 20 || p.rows > 5000 {
+			p.c.events.put(Progress{Phase: "pull", Done: last, Total: p.head, Rows: p.rows})
+			p.c.events.deliver()
+		}
+	}
+	return nil
+}
+
+// compare holds the prefix's digest against the server's, where they speak of
+// the same entry.
+func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
+	bad := false
+	var settled *state
+	var taint int64
+	err := c.db.Apply(ctx, func(tx *store.Tx) error {
+		return tx.Inside(func(*sqlite3.Conn) error {
+			r := c.rowsOn(tx)
+			s, err := c.current(&r)
+			if err != nil {
+				return err
+			}
+			if err := c.recount(&r, s); err != nil {
+				return err
+			}
+			bad = s.pos.Seq == up.Seq && s.digest.Sum() != up.Digest
+			if bad || s.former == nil || s.pos.Seq < up.Seq {
+				return nil
+			}
+			taint = c.taint()
+			copied := *s
+			settled = &copied
+			c.state = settled
+			return settled.settle(r.conn)
+		})
+	})
+	if err == nil && settled != nil {
+		c.clean(taint)
+		c.share(settled)
+		c.nudge()
+	}
+	if err == nil {
+		c.update(func(cond *condition) { cond.last = max(c.recorded.Load(), cond.first) })
+	}
+	if err == nil && bad {
+		err = diverged(fmt.Sprintf("the digest at entry %d is not the server's: this replica's tables differ, and nothing more is applied", up.Seq))
+	}
+	return err
+}

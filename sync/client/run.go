@@ -1,0 +1,301 @@
+package client
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"time"
+
+	"heddle/internal/errcode"
+)
+
+// Run syncs until ctx ends: it pushes what is recorded and follows the log,
+// and tries again after errors. It returns ctx's error as HEDDLE_ABORTED, or at
+// once if it runs already.
+func (c *Client) Run(ctx context.Context) error {
+	running := false
+	c.update(func(cond *condition) {
+		running = cond.running
+		cond.running = true
+		cond.live, cond.push, cond.pull = false, nil, nil
+	})
+	if running {
+		return errcode.New(errcode.Internal, "sync: run", "sync runs already")
+	}
+	defer c.update(func(cond *condition) { cond.running, cond.live = false, false })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.loop(ctx, c.pushLoop, func(cond *condition, err *errcode.Error) { cond.push = err })
+	}()
+	c.loop(ctx, c.pullLoop, func(cond *condition, err *errcode.Error) {
+		cond.pull = err
+		cond.live = false
+	})
+	<-done
+	return errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: run")
+}
+
+// loop runs f again and again while sync is wanted, with a growing pause after
+// each error. f calls its argument when the server has done what it was asked.
+func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error, note func(*condition, *errcode.Error)) {
+	tries := 0
+	for ctx.Err() == nil {
+		fctx, stop, ok := c.wanted(ctx)
+		if !ok {
+			return
+		}
+		err := f(fctx, func() {
+			tries = 0
+			c.update(func(cond *condition) { note(cond, nil) })
+		})
+		interrupted := fctx.Err() != nil
+		stop()
+		if ctx.Err() != nil {
+			return
+		}
+		if interrupted {
+			tries = 0
+			c.update(func(cond *condition) { note(cond, nil) })
+			continue
+		}
+		e := coded(err)
+		c.update(func(cond *condition) {
+			note(cond, e)
+			if e.Code == errcode.Diverged {
+				cond.fatal = e
+			}
+		})
+		wait := c.backoff(tries, e.Code)
+		var after *retryAfter
+		if errors.As(err, &after) {
+			wait = after.wait + c.jitter(after.wait/10)
+		}
+		tries++
+		c.pause(ctx, wait)
+	}
+}
+
+// coded returns err as an Error of ours.
+func coded(err error) *errcode.Error {
+	var e *errcode.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &errcode.Error{Code: errcode.Of(err), Op: "sync", Err: err}
+}
+
+// wanted waits until sync is neither paused nor offline nor stopped for good,
+// and returns a context that ends when it is, or when the database's content is
+// another.
+func (c *Client) wanted(ctx context.Context) (context.Context, context.CancelFunc, bool) {
+	var life int
+	for {
+		c.mu.Lock()
+		want, changed := c.cond.wants(), c.changed
+		life = c.cond.life
+		c.mu.Unlock()
+		if want {
+			break
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, nil, false
+		}
+	}
+	fctx, cancel := context.WithCancel(ctx)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			c.mu.Lock()
+			want, changed := c.cond.wants() && c.cond.life == life, c.changed
+			c.mu.Unlock()
+			if !want {
+				cancel()
+				return
+			}
+			select {
+			case <-changed:
+			case <-fctx.Done():
+				return
+			}
+		}
+	}()
+	return fctx, func() { cancel(); <-stopped }, true
+}
+
+func (c *condition) wants() bool { return !c.paused && c.online && c.fatal == nil }
+
+// Pauses after errors: full jitter under a bound that doubles. What somebody
+// has to mend is tried seldom.
+const (
+	backoffFirst = 500 * time.Millisecond
+	backoffLast  = 30 * time.Second
+	backoffLeast = 50 * time.Millisecond
+)
+
+func (c *Client) backoff(tries int, code string) time.Duration {
+	bound := backoffLast
+	if tries < 6 && !stands(&errcode.Error{Code: code}, true) {
+		bound = backoffFirst << tries
+	}
+	return backoffLeast + c.jitter(bound)
+}
+
+// jitter returns a random part of d.
+func (c *Client) jitter(d time.Duration) time.Duration {
+	var b [8]byte
+	if _, err := io.ReadFull(c.cfg.Rand, b[:]); err != nil || d <= 0 {
+		return d
+	}
+	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(d))
+}
+
+// pause waits for d, for ctx, or until something makes it worth trying again.
+func (c *Client) pause(ctx context.Context, d time.Duration) {
+	c.mu.Lock()
+	retry := c.retry
+	c.mu.Unlock()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-retry:
+	case <-ctx.Done():
+	}
+}
+
+// again ends pauses after errors.
+func (c *Client) again() {
+	c.mu.Lock()
+	close(c.retry)
+	c.retry = make(chan struct{})
+	c.mu.Unlock()
+}
+
+// pushLoop pushes whenever something was recorded.
+func (c *Client) pushLoop(ctx context.Context, fine func()) error {
+	// What an earlier server said may not be true of this one.
+	c.mu.Lock()
+	c.sent = sent{}
+	c.mu.Unlock()
+	for {
+		if err := c.push(ctx); err != nil {
+			return err
+		}
+		fine()
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pullLoop follows the log.
+func (c *Client) pullLoop(ctx context.Context, fine func()) error {
+	for {
+		err := c.pull(ctx, true, fine, func() {
+			c.update(func(cond *condition) { cond.live = true })
+		})
+		switch {
+		case errors.Is(err, errFork):
+			c.again() // there is a new id; what is pending is to be sent under it
+		case errors.Is(err, errExpired) && c.cfg.Token != nil:
+		default:
+			return err
+		}
+	}
+}
+
+// Pause stops syncing until Resume. Transactions are recorded as ever.
+func (c *Client) Pause() { c.update(func(cond *condition) { cond.paused = true }) }
+
+// Resume undoes Pause, and tries again at once what waits or has stopped after
+// an error.
+func (c *Client) Resume() {
+	c.update(func(cond *condition) { cond.paused, cond.fatal = false, nil })
+	c.again()
+}
+
+// SetOnline says whether there is a network, as far as the platform knows.
+// Without one nothing is tried; with one, what waits is tried at once.
+func (c *Client) SetOnline(online bool) {
+	c.update(func(cond *condition) { cond.online = online })
+	if online {
+		c.again()
+	}
+}
+
+// Now sends everything that is pending and follows the log to its head, and
+// returns when both are done: every transaction committed before the call is
+// decided, and its outcome shows. It works beside Run and without it, and
+// while sync is paused. Other than Run, it does not try again.
+func (c *Client) Now(ctx context.Context) error {
+	const op = "sync: now"
+	c.mu.Lock()
+	fatal, online, last := c.cond.fatal, c.cond.online, c.cond.last
+	c.mu.Unlock()
+	switch {
+	case fatal != nil:
+		return errcode.Wrap(fatal, errcode.Diverged, op)
+	case !online:
+		return errcode.New(errcode.Network, op, "there is no network")
+	}
+	select {
+	case c.pullMu <- struct{}{}:
+		defer func() { <-c.pullMu }()
+	case <-ctx.Done():
+		return errcode.Wrap(context.Cause(ctx), errcode.Aborted, op)
+	}
+	for tries, forks := 0, 0; ; tries++ {
+		err := c.push(ctx)
+		// Where the server sees one id twice, the log tells whose is whose.
+		if code := errcode.Of(err); code == "" || code == errcode.ClientFork {
+			if e := c.pull(ctx, false, func() {}, func() {}); e != nil {
+				err = e
+			}
+		}
+		switch {
+		case errors.Is(err, errFork) && forks < 3:
+			forks++
+			continue // with a new id
+		case err != nil && ctx.Err() != nil:
+			return errcode.Wrap(ctx.Err(), errcode.Aborted, op)
+		case err != nil:
+			if errcode.Of(err) == errcode.Diverged {
+				c.update(func(cond *condition) { cond.fatal = coded(err) })
+			}
+			return errcode.Wrap(err, errcode.Network, op)
+		}
+		c.mu.Lock()
+		decided := c.cond.first >= min(last, c.cond.last)
+		c.mu.Unlock()
+		if decided {
+			c.again()
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return errcode.Wrap(err, errcode.Aborted, op)
+		}
+		if tries >= 10 {
+			return errcode.New(errcode.Server, op, "the server takes transactions and does not decide them")
+		}
+	}
+}
+
+// met notes that the URL has answered as a server of this space.
+func (c *Client) met(ctx context.Context) {
+	c.mu.Lock()
+	met := c.cond.met
+	c.mu.Unlock()
+	if met {
+		return
+	}
+	c.update(func(cond *condition) { cond.met = true })
+	// Only a hint for the status of the next session: a failure costs nothing.
+	_ = c.remember(ctx, metaMet, c.cfg.URL)
+}

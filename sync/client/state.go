@@ -1,0 +1,208 @@
+package client
+
+import (
+	"encoding/binary"
+	"io"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// schemaSQL makes the tables of the package comment. All are WITHOUT ROWID, so
+// that writing them leaves last_insert_rowid() as the app knows it.
+const schemaSQL = `
+CREATE TABLE IF NOT EXISTS heddle_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_pending(
+  id INTEGER NOT NULL, part INTEGER NOT NULL, total INTEGER NOT NULL,
+  hash BLOB NOT NULL, bytes BLOB NOT NULL, created INTEGER NOT NULL,
+  PRIMARY KEY(id, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_row(
+  tbl TEXT NOT NULL, key BLOB NOT NULL, base BLOB, ops BLOB NOT NULL,
+  PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_overflow(
+  tbl TEXT NOT NULL, key BLOB NOT NULL, whole INTEGER NOT NULL, cells BLOB NOT NULL,
+  PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_digest(
+  tbl TEXT NOT NULL, grp INTEGER NOT NULL, bucket INTEGER NOT NULL, sum BLOB NOT NULL,
+  PRIMARY KEY(tbl, grp, bucket)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_rejected(
+  id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, counter INTEGER NOT NULL,
+  code TEXT NOT NULL, body BLOB NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
+`
+
+// formatVersion is the version of the tables above and of what is in them.
+const formatVersion = 1
+
+// Names in heddle_meta.
+const (
+	metaFormat       = "format" // formatVersion
+	metaSpace        = "space"  // the space this database belongs to
+	metaClient       = "client" // the client's id
+	metaOffset       = "offset" // a pending transaction's counter is its id minus this
+	metaLast         = "last"   // the id of the last transaction that left heddle_pending
+	metaEpoch        = "epoch"
+	metaSeq          = "seq"   // the cursor: the prefix's last entry
+	metaChain        = "chain" // and its chain hash
+	metaSchema       = "schema"
+	metaMet          = "met"    // the URL that has answered as a server of this space
+	metaFormer       = "former" // the id that an imported file had, while formerOffset and formerLast mean something
+	metaFormerOffset = "formerOffset"
+	metaFormerLast   = "formerLast"
+	metaTables       = "tables" // what was synced when the database was last open, see Client.adapt
+)
+
+// state is what a client keeps of its database in memory. It is changed inside
+// the writer's transactions alone and loaded again where one of them fails.
+type state struct {
+	client wire.ClientID
+	offset int64 // counter = id - offset
+	last   int64 // ids up to this have left heddle_pending
+	pos    wire.Position
+	schema *fold.Schema // of the prefix
+	digest *fold.Digest // of the prefix
+
+	// Of an imported file that had pending transactions: the device that they
+	// are from may have sent them already. Until the prefix has reached the
+	// head once, its entries are looked for and nothing is sent.
+	former *former
+}
+
+// former is who an imported file was.
+type former struct {
+	client wire.ClientID
+	offset int64 // counter = id - offset
+	last   int64 // the last id that is from there
+}
+
+// loadState reads the state, or mints that of a database that has none.
+func loadState(c *conn, random io.Reader) (*state, error) {
+	s := &state{}
+	meta, err := loadMeta(c)
+	if err != nil {
+		return nil, err
+	}
+	blob := func(name string) []byte { b, _ := meta[name].([]byte); return b }
+	number := func(name string) int64 { n, _ := meta[name].(int64); return n }
+	s.last = number(metaLast)
+	if id := blob(metaClient); len(id) == len(s.client) {
+		copy(s.client[:], id)
+		s.offset = number(metaOffset)
+	} else if err := s.mint(c, random); err != nil {
+		return nil, err
+	}
+	copy(s.pos.Epoch[:], blob(metaEpoch))
+	copy(s.pos.Chain[:], blob(metaChain))
+	s.pos.Seq = uint64(number(metaSeq))
+	if s.schema, err = fold.UnmarshalSchema(blob(metaSchema)); err != nil {
+		return nil, err
+	}
+	if id := blob(metaFormer); len(id) == len(s.client) {
+		s.former = &former{offset: number(metaFormerOffset), last: number(metaFormerLast)}
+		copy(s.former.client[:], id)
+	}
+	s.digest = &fold.Digest{}
+	err = c.query(`SELECT tbl, grp, bucket, sum FROM heddle_digest`, nil, func(stmt *sqlite3.Stmt) error {
+		b, err := fold.UnmarshalBucket(stmt.ColumnRawBlob(3))
+		if err == nil {
+			s.digest.Set(fold.BucketID{Table: stmt.ColumnText(0), Group: uint32(stmt.ColumnInt64(1)), Bucket: uint8(stmt.ColumnInt64(2))}, b)
+		}
+		return err
+	})
+	return s, err
+}
+
+func loadMeta(c *conn) (map[string]wire.Value, error) {
+	meta := map[string]wire.Value{}
+	err := c.query(`SELECT name, value FROM heddle_meta`, nil, func(stmt *sqlite3.Stmt) error {
+		meta[stmt.ColumnText(0)] = column(stmt, 1)
+		return nil
+	})
+	return meta, err
+}
+
+// mint gives the replica a new id. Its pending transactions keep their order
+// and are numbered from 1.
+func (s *state) mint(c *conn, random io.Reader) error {
+	if _, err := io.ReadFull(random, s.client[:]); err != nil {
+		return errcode.Wrap(err, errcode.Internal, "sync: new client id")
+	}
+	if err := setMeta(c, metaClient, s.client[:]); err != nil {
+		return err
+	}
+	return s.settle(c)
+}
+
+// settle ends the search for a former client's entries: what is still pending
+// was not sent, and is this client's now.
+func (s *state) settle(c *conn) error {
+	s.former = nil
+	s.offset = s.last
+	if err := setMeta(c, metaOffset, s.offset); err != nil {
+		return err
+	}
+	return c.exec(`DELETE FROM heddle_meta WHERE name = ?`, metaFormer)
+}
+
+// savePosition writes the cursor.
+func (s *state) savePosition(c *conn) error {
+	if err := setMeta(c, metaEpoch, s.pos.Epoch[:]); err != nil {
+		return err
+	}
+	if err := setMeta(c, metaSeq, int64(s.pos.Seq)); err != nil {
+		return err
+	}
+	return setMeta(c, metaChain, s.pos.Chain[:])
+}
+
+// saveDigest writes the buckets that have changed.
+func (s *state) saveDigest(c *conn) error {
+	for _, id := range s.digest.Dirty() {
+		err := c.exec(`INSERT INTO heddle_digest(tbl, grp, bucket, sum) VALUES(?1, ?2, ?3, ?4)
+			ON CONFLICT DO UPDATE SET sum = excluded.sum`,
+			id.Table, int64(id.Group), int64(id.Bucket), s.digest.Get(id).Marshal())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setMeta(c *conn, name string, value any) error {
+	return c.exec(`INSERT INTO heddle_meta(name, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value`, name, value)
+}
+
+// A ref names an operation of a pending transaction: heddle_row.ops is a list
+// of them, so that a transaction's cells are stored once.
+type ref struct {
+	id int64 // of the transaction
+	op int   // its index in the body
+}
+
+func appendRef(b []byte, r ref) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(r.id)), uint64(r.op))
+}
+
+func decodeRefs(b []byte) ([]ref, error) {
+	var refs []ref
+	for len(b) > 0 {
+		id, n := binary.Uvarint(b)
+		if n <= 0 {
+			return nil, damaged("heddle_row.ops")
+		}
+		op, m := binary.Uvarint(b[n:])
+		if m <= 0 {
+			return nil, damaged("heddle_row.ops")
+		}
+		refs = append(refs, ref{int64(id), int(op)})
+		b = b[n+m:]
+	}
+	return refs, nil
+}
+
+// damaged says that Heddle's own tables do not hold what they must.
+func damaged(what string) error {
+	return errcode.New(errcode.Internal, "sync: read", what+" does not decode: the database was changed from outside")
+}

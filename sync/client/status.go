@@ -1,0 +1,241 @@
+package client
+
+import (
+	"sync"
+
+	"heddle/internal/errcode"
+	"heddle/sync/wire"
+)
+
+// State is what sync is doing.
+type State string
+
+// The states.
+const (
+	Off        State = "off"        // Run does not run
+	Connecting State = "connecting" // a request is on its way, or waits to be tried again
+	Live       State = "live"       // the pull stream is open and the prefix was its head
+	Offline    State = "offline"    // no network, or the server does not answer; tried again
+	Paused     State = "paused"     // Pause was called
+	Error      State = "error"      // something that waiting alone may not mend; see LastError
+)
+
+// Status is what sync is doing, for people to see.
+type Status struct {
+	State     State
+	Seq       uint64         // the prefix's last entry
+	Pending   int            // transactions without an entry at or before Seq
+	LastError *errcode.Error // of the last attempt; nil after one that succeeded
+}
+
+// Key names a row.
+type Key struct {
+	Table string
+	Key   []wire.Value
+}
+
+// Rejected is a transaction of this replica's that the server has decided void.
+// Its effects are gone from the tables; its operations are kept until Forget.
+type Rejected struct {
+	ID      int64 // names it to Forget
+	Seq     uint64
+	Counter uint64
+	Code    string // why
+	Created int64  // when it was committed, Unix milliseconds
+	Ops     []wire.Op
+}
+
+// Reasons of a Conflict.
+const (
+	ConflictMissing  = "missing"  // an accepted transaction of this replica's updated rows that were gone
+	ConflictDangling = "dangling" // rows whose foreign key names a row that is gone
+)
+
+// Conflict says that replicas wrote what does not go together. The log has
+// settled it alike everywhere; the app may want to look.
+type Conflict struct {
+	Seq     uint64
+	Counter uint64 // of the own transaction, where Reason is ConflictMissing
+	Reason  string
+	Keys    []Key // at most maxConflictKeys
+}
+
+// maxConflictKeys bounds what one event carries.
+const maxConflictKeys = 1000
+
+// Progress says how far a transfer has got that takes a while.
+type Progress struct {
+	Phase string // "pull" or "push"
+	Done  uint64 // pull: the prefix's last entry; push: bytes sent
+	Total uint64 // pull: the log's head; push: bytes to send
+	Rows  uint64 // pull: rows applied since the transfer began
+}
+
+// listeners are the functions that an event goes to. Events are delivered in
+// order, one at a time, by whichever goroutine sent one while none was being
+// delivered; no lock is held then.
+type listeners struct {
+	mu      sync.Mutex
+	next    int
+	funcs   map[int]func(any)
+	order   []int
+	queue   []any
+	sending bool
+}
+
+func (l *listeners) add(f func(any)) (remove func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.funcs == nil {
+		l.funcs = map[int]func(any){}
+	}
+	id := l.next
+	l.next++
+	l.funcs[id] = f
+	l.order = append(l.order, id)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.funcs, id)
+		for i, o := range l.order {
+			if o == id {
+				l.order = append(l.order[:i:i], l.order[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// put queues an event; deliver must follow.
+func (l *listeners) put(event any) {
+	l.mu.Lock()
+	l.queue = append(l.queue, event)
+	l.mu.Unlock()
+}
+
+func (l *listeners) deliver() {
+	l.mu.Lock()
+	if l.sending {
+		l.mu.Unlock()
+		return
+	}
+	l.sending = true
+	for len(l.queue) > 0 {
+		event := l.queue[0]
+		l.queue = l.queue[1:]
+		funcs := make([]func(any), 0, len(l.order))
+		for _, id := range l.order {
+			funcs = append(funcs, l.funcs[id])
+		}
+		l.mu.Unlock()
+		for _, f := range funcs {
+			f(event)
+		}
+		l.mu.Lock()
+	}
+	l.sending = false
+	l.mu.Unlock()
+}
+
+func on[T any](l *listeners, f func(T)) (remove func()) {
+	return l.add(func(event any) {
+		if e, ok := event.(T); ok {
+			f(e)
+		}
+	})
+}
+
+// OnStatus calls f after each change of the status. f must not wait for the
+// client. The same goes for the other events.
+func (c *Client) OnStatus(f func(Status)) (remove func()) { return on(&c.events, f) }
+
+// OnRejected calls f after a transaction of this replica's was rejected and
+// its effects were undone.
+func (c *Client) OnRejected(f func(Rejected)) (remove func()) { return on(&c.events, f) }
+
+// OnConflict calls f after a conflict.
+func (c *Client) OnConflict(f func(Conflict)) (remove func()) { return on(&c.events, f) }
+
+// OnProgress calls f now and then during long transfers.
+func (c *Client) OnProgress(f func(Progress)) (remove func()) { return on(&c.events, f) }
+
+// Status returns the present status.
+func (c *Client) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cond.status()
+}
+
+// update changes what the status is made of by f, and tells the listeners
+// where the status differs.
+func (c *Client) update(f func(*condition)) {
+	c.mu.Lock()
+	before := c.cond.status()
+	wanted, life := c.cond.wants(), c.cond.life
+	f(&c.cond)
+	after := c.cond.status()
+	if wanted != c.cond.wants() || life != c.cond.life {
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
+	if after != before {
+		c.events.put(after)
+	}
+	c.mu.Unlock()
+	c.events.deliver()
+}
+
+// condition is what the status is made of.
+type condition struct {
+	running, paused, online bool
+	live                    bool           // the pull stream has caught up
+	met                     bool           // the server has answered as one, now or in an earlier session
+	fatal                   *errcode.Error // sync has stopped for good
+	push, pull              *errcode.Error // of the last attempt
+	life                    int            // counts replacements of the database's content
+	seq                     uint64
+	first, last             int64 // ids of the pending transactions: after first, up to last
+}
+
+func (c *condition) status() Status {
+	s := Status{State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first))}
+	for _, err := range []*errcode.Error{c.fatal, c.pull, c.push} {
+		if err != nil {
+			s.LastError = err
+			break
+		}
+	}
+	switch {
+	case !c.running:
+		s.State = Off
+	case c.fatal != nil:
+		s.State = Error
+	case c.paused:
+		s.State = Paused
+	case !c.online:
+		s.State = Offline
+	case stands(c.pull, c.met) || stands(c.push, c.met):
+		s.State = Error
+	case c.live:
+		s.State = Live
+	case c.pull != nil && c.pull.Code == errcode.Network:
+		s.State = Offline
+	}
+	return s
+}
+
+// stands reports whether an error is more than a server or a network that will
+// be back: somebody has to look. A server that has never answered may well be a
+// wrong URL.
+func stands(err *errcode.Error, met bool) bool {
+	if err == nil {
+		return false
+	}
+	switch err.Code {
+	case errcode.Network:
+		return !met
+	case errcode.Server, errcode.RateLimited, errcode.Aborted, errcode.Timeout:
+		return false
+	}
+	return true
+}

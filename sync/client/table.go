@@ -1,0 +1,148 @@
+package client
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/store"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// table is a synced table as this app's version has it.
+type table struct {
+	info    *store.Table
+	name    string
+	key     []string // the key's columns, in order
+	keyAt   []int    // and where they stand in info.Columns
+	columns []string // the other stored columns, without generated ones
+	at      []int    // and where they stand in info.Columns
+	known   map[string]int
+	schema  wire.TableSchema
+
+	selectSQL, insertSQL, deleteSQL, whereSQL string
+}
+
+func newTable(info *store.Table) *table {
+	t := &table{info: info, name: info.Name, known: map[string]int{}}
+	for _, i := range info.Key {
+		t.key = append(t.key, info.Columns[i].Name)
+		t.keyAt = append(t.keyAt, i)
+	}
+	t.schema = wire.TableSchema{Table: t.name, Key: t.key}
+	for i, col := range info.Columns {
+		if col.Generated || slices.Contains(info.Key, i) {
+			continue
+		}
+		t.known[col.Name] = len(t.columns)
+		t.columns = append(t.columns, col.Name)
+		t.at = append(t.at, i)
+		d := wire.ColumnSchema{Name: col.Name, Group: uint32(col.Migration)}
+		if col.Default != nil {
+			d.Default = *col.Default
+		}
+		t.schema.Columns = append(t.schema.Columns, d)
+	}
+	from := " FROM main." + ident(t.name)
+	t.whereSQL = " WHERE " + idents(t.key, " = ?", " AND ")
+	if len(t.columns) == 0 {
+		t.selectSQL = "SELECT 1" + from + t.whereSQL
+	} else {
+		t.selectSQL = "SELECT " + idents(t.columns, "", ", ") + from + t.whereSQL
+	}
+	all := append(slices.Clone(t.key), t.columns...)
+	t.insertSQL = "INSERT INTO main." + ident(t.name) + "(" + idents(all, "", ", ") + ") VALUES(" +
+		strings.Repeat("?, ", len(all)-1) + "?)"
+	t.deleteSQL = "DELETE" + from + t.whereSQL
+	return t
+}
+
+// defaultOf is the value of a row that has no cell of column: what the log
+// declares, else what this app's version does.
+func (t *table) defaultOf(column string, s *fold.Schema) wire.Value {
+	if c, ok := s.Column(t.name, column); ok {
+		return c.Default
+	}
+	return t.schema.Columns[t.known[column]].Default
+}
+
+// image makes a row of values in the order of info.Columns. Columns that s
+// does not have are left out where prefix is set: the log knows nothing of
+// them, so in its prefix they have their default.
+func (t *table) image(values []wire.Value, s *fold.Schema, prefix bool) *fold.Row {
+	if values == nil {
+		return nil
+	}
+	row := &fold.Row{Cells: make(map[string]wire.Value, len(t.columns))}
+	for i, name := range t.columns {
+		if prefix {
+			if _, ok := s.Column(t.name, name); !ok {
+				continue
+			}
+		}
+		row.Cells[name] = values[t.at[i]]
+	}
+	return row
+}
+
+// read returns the row of a key as the app sees it, nil if it is missing.
+func (t *table) read(c *conn, key []wire.Value) (row *fold.Row, err error) {
+	err = c.query(t.selectSQL, key, func(stmt *sqlite3.Stmt) error {
+		row = &fold.Row{Cells: make(map[string]wire.Value, len(t.columns))}
+		for i, name := range t.columns {
+			row.Cells[name] = column(stmt, i)
+		}
+		return nil
+	})
+	return row, err
+}
+
+// identical reports whether two values have one type and the same bytes: 2 and
+// 2.0 are the same to the digest, but not to who divides by them.
+func identical(a, b wire.Value) bool {
+	x, isX := a.([]byte)
+	y, isY := b.([]byte)
+	if isX || isY {
+		return isX && isY && string(x) == string(y)
+	}
+	return a == b
+}
+
+// write changes the row of a key from before to after, which may be missing.
+// Only columns that differ are written.
+func (t *table) write(c *conn, key []wire.Value, before, after *fold.Row, s *fold.Schema) error {
+	switch {
+	case after == nil && before == nil:
+		return nil
+	case after == nil:
+		return c.exec(t.deleteSQL, key...)
+	case before == nil:
+		args := make([]any, 0, len(key)+len(t.columns))
+		args = append(args, key...)
+		for _, name := range t.columns {
+			v, ok := after.Cells[name]
+			if !ok {
+				v = t.defaultOf(name, s)
+			}
+			args = append(args, v)
+		}
+		return c.exec(t.insertSQL, args...)
+	}
+	var set []string
+	var args []any
+	for _, name := range t.columns {
+		v, ok := after.Cells[name]
+		if !ok {
+			v = t.defaultOf(name, s)
+		}
+		if !identical(v, before.Cells[name]) {
+			set, args = append(set, name), append(args, v)
+		}
+	}
+	if set == nil {
+		return nil
+	}
+	return c.exec("UPDATE main."+ident(t.name)+" SET "+idents(set, " = ?", ", ")+t.whereSQL, append(args, key...)...)
+}

@@ -1,0 +1,331 @@
+package server_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"heddle/internal/errcode"
+	"heddle/sync/server"
+	"heddle/sync/wire"
+)
+
+var secret = []byte("a secret of more than thirty-two bytes, for tests")
+
+func mustKey(t testing.TB, file []byte) *server.Key {
+	t.Helper()
+	key, err := server.ParseKey(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func mint(t testing.TB, key *server.Key, spaces ...string) string {
+	t.Helper()
+	token, err := key.Mint(server.Grant{Subject: "ann", Spaces: spaces, Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// routes are all addresses of a space. TestAccess walks through them, so that
+// none is forgotten.
+var routes = []struct {
+	method, action string
+	body           []byte
+}{
+	{"POST", "push", (&wire.PushRequest{Client: wire.ClientID{1}}).Marshal()},
+	{"POST", "pull?wait=0", (&wire.PullRequest{Client: wire.ClientID{1}}).Marshal()},
+	{"GET", "digest", nil},
+}
+
+func TestAccess(t *testing.T) {
+	key := mustKey(t, secret)
+	h := start(t, func(o *server.Options) { o.Dev, o.TokenKey = false, key })
+	for _, space := range []string{"ann", "bob"} { // both exist
+		res := h.do("POST", "/v1/spaces/"+space+"/push", routes[0].body, "Authorization", "Bearer "+mint(t, key, "*"))
+		if res.Body.Close(); res.StatusCode != 200 {
+			t.Fatalf("got %d", res.StatusCode)
+		}
+	}
+	sign := func(method jwt.SigningMethod, key any, claims jwt.MapClaims) string {
+		token, err := jwt.NewWithClaims(method, claims).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	soon, past := time.Now().Add(time.Hour).Unix(), time.Now().Add(-time.Hour).Unix()
+	_, foreign, _ := ed25519.GenerateKey(nil)
+	good := mint(t, key, "ann", "family")
+	tests := []struct {
+		name, header string
+		status       int
+		code         string
+	}{
+		{"granted", "Bearer " + good, 200, ""},
+		{"granted, another case", "bearer " + good, 200, ""},
+		{"granted with all", "Bearer " + mint(t, key, "*"), 200, ""},
+		{"no token", "", 401, errcode.Unauthorized},
+		{"another scheme", "Basic " + good, 401, errcode.Unauthorized},
+		{"no space", "Bearer " + mint(t, key), 403, errcode.Forbidden},
+		{"another space", "Bearer " + mint(t, key, "bob"), 403, errcode.Forbidden},
+		{"part of the name", "Bearer " + mint(t, key, "an", "ann2", "ANN", "ann/", "a*"), 403, errcode.Forbidden},
+		{"another secret", "Bearer " + mint(t, mustKey(t, bytes.Repeat([]byte("x"), 40)), "ann"), 401, errcode.Unauthorized},
+		{"altered", "Bearer " + good[:len(good)-2] + "xx", 401, errcode.Unauthorized},
+		{"unsigned", "Bearer " + sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401, errcode.Unauthorized},
+		{"another method", "Bearer " + sign(jwt.SigningMethodHS512, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401, errcode.Unauthorized},
+		{"another kind of key", "Bearer " + sign(jwt.SigningMethodEdDSA, foreign, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401, errcode.Unauthorized},
+		{"expired", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": past}), 401, errcode.Unauthorized},
+		{"not yet", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon, "nbf": soon}), 401, errcode.Unauthorized},
+		{"without expiry", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}}), 401, errcode.Unauthorized},
+		{"spaces is no list", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": map[string]any{}, "exp": soon}), 401, errcode.Unauthorized},
+	}
+	for _, route := range routes {
+		for _, test := range tests {
+			t.Run(route.action+"/"+test.name, func(t *testing.T) {
+				h.t = t
+				res := h.do(route.method, "/v1/spaces/ann/"+route.action, route.body, "Authorization", test.header)
+				if test.status != 200 {
+					h.refused(res, test.status, test.code)
+					return
+				}
+				if res.Body.Close(); res.StatusCode != 200 {
+					t.Errorf("got %d", res.StatusCode)
+				}
+			})
+		}
+	}
+}
+
+// What happens in one space shows in no other.
+func TestSpaces_areApart(t *testing.T) {
+	h := start(t, nil)
+	names := []string{"a", "A", "a.b", "a_b", "aA", "Aa"}
+	for i, name := range names {
+		c := newAuthor(h, name, 1) // one client id in all of them
+		for range i + 1 {
+			c.push(c.write(body(name, name))...)
+		}
+	}
+	h.restart()
+	seen := map[wire.Epoch]string{}
+	for i, name := range names {
+		c := newAuthor(h, name, 9)
+		c.catchUp()
+		d := h.digest(name, "")
+		if len(c.log) != i+1 || len(c.rows) != 1 || d.Digest != c.digest.Sum() {
+			t.Errorf("space %s: %d entries, %d rows", name, len(c.log), len(c.rows))
+		}
+		if other, ok := seen[d.Epoch]; ok {
+			t.Errorf("spaces %s and %s have one epoch", name, other)
+		}
+		seen[d.Epoch] = name
+	}
+}
+
+// More spaces than are kept open come and go without loss.
+func TestSpaces_manyAreClosedWhenIdle(t *testing.T) {
+	h := start(t, func(o *server.Options) { o.Limits.Spaces = 2 })
+	for round := range 3 {
+		for i := range 6 {
+			c := newAuthor(h, "s"+string(rune('0'+i)), byte(1+round))
+			c.push(c.write(body("x", 1))...)
+		}
+	}
+	for i := range 6 {
+		if d := h.digest("s"+string(rune('0'+i)), ""); d.Seq != 3 {
+			t.Errorf("space %d: got seq %d, want 3", i, d.Seq)
+		}
+	}
+}
+
+func TestRoutes_refuse(t *testing.T) {
+	h := start(t, nil)
+	push := (&wire.PushRequest{Client: wire.ClientID{1}}).Marshal()
+	zip := func(data []byte) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write(data)
+		z.Close()
+		return b.Bytes()
+	}
+	tests := []struct {
+		name, method, path string
+		body               []byte
+		header             []string
+		status             int
+		code               string
+	}{
+		{"no such address", "GET", "/", nil, nil, 404, errcode.NotFound},
+		{"no such version", "POST", "/v2/spaces/s/push", push, nil, 404, errcode.NotFound},
+		{"no such action", "POST", "/v1/spaces/s/drop", push, nil, 404, errcode.NotFound},
+		{"too deep", "POST", "/v1/spaces/s/push/x", push, nil, 404, errcode.NotFound},
+		{"push by GET", "GET", "/v1/spaces/s/push", nil, nil, 405, errcode.Protocol},
+		{"digest by POST", "POST", "/v1/spaces/s/digest", nil, nil, 405, errcode.Protocol},
+		{"not a space", "POST", "/v1/spaces/..%2fs/push", push, nil, 404, errcode.NotFound},
+		{"not a space's name", "POST", "/v1/spaces/.s/push", push, nil, 400, errcode.BadParam},
+		{"a long name", "POST", "/v1/spaces/" + strings.Repeat("s", 200) + "/push", push, nil, 400, errcode.BadParam},
+		{"another media type", "POST", "/v1/spaces/s/push", push, []string{"Content-Type", "text/plain"}, 415, errcode.Protocol},
+		{"another encoding", "POST", "/v1/spaces/s/push", push, []string{"Content-Encoding", "br"}, 415, errcode.Protocol},
+		{"not gzip", "POST", "/v1/spaces/s/push", push, []string{"Content-Encoding", "gzip"}, 400, errcode.Protocol},
+		{"cut gzip", "POST", "/v1/spaces/s/push", zip(push)[:15], []string{"Content-Encoding", "gzip"}, 400, errcode.Protocol},
+		{"garbage", "POST", "/v1/spaces/s/push", []byte("garbage"), nil, 400, errcode.Protocol},
+		{"no client", "POST", "/v1/spaces/s/push", (&wire.PushRequest{}).Marshal(), nil, 400, errcode.Protocol},
+		{"garbage to pull", "POST", "/v1/spaces/s/pull", []byte("garbage"), nil, 400, errcode.Protocol},
+		{"too large", "POST", "/v1/spaces/s/push", make([]byte, wire.MaxRequest+1), nil, 413, errcode.TooBig},
+		{"too large when unpacked", "POST", "/v1/spaces/s/push", zip(make([]byte, wire.MaxRequest+1)), []string{"Content-Encoding", "gzip"}, 413, errcode.TooBig},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h.t = t
+			h.refused(h.do(test.method, test.path, test.body, test.header...), test.status, test.code)
+		})
+	}
+	h.t = t
+	res := h.post("s", "push", zip(push), "Content-Encoding", "gzip")
+	if res.Body.Close(); res.StatusCode != 200 {
+		t.Errorf("a request in gzip: got %d", res.StatusCode)
+	}
+}
+
+func TestCORS(t *testing.T) {
+	key := mustKey(t, secret)
+	preflight := func(h *harness, origin string) http.Header {
+		res := h.do("OPTIONS", "/v1/spaces/s/push", nil, "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type")
+		res.Body.Close()
+		if res.StatusCode != 204 {
+			t.Errorf("preflight: got %d", res.StatusCode)
+		}
+		return res.Header
+	}
+	strict := start(t, func(o *server.Options) {
+		o.Dev, o.TokenKey, o.Origins = false, key, []string{"https://app.example"}
+	})
+	dev := start(t, nil)
+	for _, test := range []struct {
+		h            *harness
+		origin, want string
+	}{
+		{strict, "https://app.example", "https://app.example"},
+		{strict, "https://evil.example", ""},
+		{strict, "null", ""},
+		{dev, "https://evil.example", "*"},
+	} {
+		head := preflight(test.h, test.origin)
+		if got := head.Get("Access-Control-Allow-Origin"); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.origin, got, test.want)
+		}
+		if allowed := strings.ToLower(head.Get("Access-Control-Allow-Headers")); test.want != "" &&
+			(!strings.Contains(allowed, "authorization") || !strings.Contains(allowed, "content-type") || head.Get("Access-Control-Max-Age") == "") {
+			t.Errorf("%s: got headers %v", test.origin, head)
+		}
+		res := test.h.do("GET", "/v1/spaces/s/digest", nil, "Origin", test.origin) // a refusal must be readable too
+		res.Body.Close()
+		if got := res.Header.Get("Access-Control-Allow-Origin"); got != test.want {
+			t.Errorf("%s: an answer has %q, want %q", test.origin, got, test.want)
+		}
+	}
+}
+
+func TestRate(t *testing.T) {
+	key := mustKey(t, secret)
+	h := start(t, func(o *server.Options) { o.Dev, o.TokenKey, o.Limits.Rate = false, key, 0.01 })
+	auth := []string{"Authorization", "Bearer " + mint(t, key, "s")}
+	res := h.do("POST", "/v1/spaces/s/push", routes[0].body, auth...) // a hundred seconds' worth of burst is less than one
+	if res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
+	}
+	h.refused(res, 429, errcode.RateLimited)
+}
+
+// Tokens without a subject are counted each for itself.
+func TestRate_withoutSubject(t *testing.T) {
+	key := mustKey(t, secret)
+	h := start(t, func(o *server.Options) { o.Dev, o.TokenKey, o.Limits.Rate = false, key, 0.5 })
+	token := func(space string) []string {
+		token, err := key.Mint(server.Grant{Spaces: []string{space}, Expires: time.Now().Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{"Authorization", "Bearer " + token}
+	}
+	one, other := token("s"), token("other")
+	for range 2 { // the burst
+		h.post("s", "push", routes[0].body, one...).Body.Close()
+	}
+	h.refused(h.post("s", "push", routes[0].body, one...), 429, errcode.RateLimited)
+	if res := h.post("other", "push", routes[0].body, other...); res.StatusCode != 200 {
+		t.Errorf("another's token: got %d", res.StatusCode)
+	}
+}
+
+func TestStreams_areLimited(t *testing.T) {
+	h := start(t, func(o *server.Options) { o.Limits.Streams = 1 })
+	a := newAuthor(h, "s", 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	frames, res := a.pull(ctx, "")
+	defer res.Body.Close()
+	if _, err := frames.Next(); err != nil {
+		t.Fatal(err)
+	}
+	h.refused(h.post("s", "pull", routes[1].body), 503, errcode.Busy)
+}
+
+func TestKey(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	privateDER, _ := x509.MarshalPKCS8PrivateKey(private)
+	publicDER, _ := x509.MarshalPKIXPublicKey(public)
+	signer := mustKey(t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER}))
+	verifier := mustKey(t, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}))
+	token := mint(t, signer, "a", "b")
+	for _, key := range []*server.Key{signer, verifier} {
+		grant, err := key.Verify(token)
+		if err != nil || grant.Subject != "ann" || strings.Join(grant.Spaces, " ") != "a b" || grant.Expires.Before(time.Now()) {
+			t.Errorf("got %+v, %v", grant, err)
+		}
+	}
+	if token, err := verifier.Mint(server.Grant{}); errcode.Of(err) != errcode.BadParam {
+		t.Errorf("minted by a public key: %s, %v", token, err)
+	}
+	// The public key's bytes are no secret of HS256.
+	confused, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"spaces": []string{"a"}, "exp": time.Now().Add(time.Hour).Unix()}).
+		SignedString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}))
+	if _, err := verifier.Verify(confused); errcode.Of(err) != errcode.Unauthorized {
+		t.Errorf("signed with the public key: got %v", err)
+	}
+	for name, file := range map[string][]byte{
+		"short":     []byte("short"),
+		"padded":    []byte(strings.Repeat(" ", 40) + "short\n"),
+		"other PEM": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}),
+	} {
+		if _, err := server.ParseKey(file); errcode.Of(err) != errcode.BadParam {
+			t.Errorf("%s: got %v, want code %s", name, err, errcode.BadParam)
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	h := start(t, nil)
+	res := h.do("GET", "/healthz", nil)
+	defer res.Body.Close()
+	if data, _ := io.ReadAll(res.Body); res.StatusCode != 200 || string(data) != "ok\n" {
+		t.Errorf("got %d %q", res.StatusCode, data)
+	}
+}

@@ -1,0 +1,49 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+
+	"heddle/internal/errcode"
+	"heddle/sync/server"
+	"heddle/sync/wire"
+)
+
+// A Go program embeds the server, with a rule of its own about what it accepts.
+func Example() {
+	dir, _ := os.MkdirTemp("", "heddle")
+	defer os.RemoveAll(dir)
+	key, err := server.ParseKey([]byte("a secret of at least thirty-two bytes"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	srv, err := server.New(server.Options{
+		Dir:      dir,
+		TokenKey: key,
+		Decide: func(_ context.Context, space string, _ wire.ClientID, body *wire.Body) error {
+			if len(body.Ops) > 1000 {
+				return errcode.New("APP_TOO_MANY", "app", "no more than 1000 rows at a time")
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Close()
+	hs := httptest.NewServer(srv)
+	defer hs.Close()
+	res, err := http.Get(hs.URL + "/v1/spaces/family/digest")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res.Body.Close()
+	fmt.Println(res.Status)
+	// Output: 401 Unauthorized
+}

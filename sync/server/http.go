@@ -1,0 +1,323 @@
+package server
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/sync/wire"
+)
+
+// ServeHTTP answers /v1/spaces/{space}/{push,pull,digest} and /healthz.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	if !s.enter() {
+		s.refuse(w, r, errClosed)
+		return
+	}
+	defer s.active.Done()
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	s.cors(h, r)
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if r.URL.Path == "/healthz" {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, "ok\n")
+		return
+	}
+	err := s.route(w, r)
+	if err != nil {
+		s.refuse(w, r, err)
+	}
+	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("code", errcode.Of(err)), slog.Duration("took", time.Since(began)))
+}
+
+var errClosed = errcode.New(errcode.Closed, "server", "the server is shutting down")
+
+// route runs the handler. An error is one to answer with: nothing has been
+// written yet.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			s.log.Error("panic", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			err = errcode.New(errcode.Internal, "server", "a fault of the server")
+		}
+	}()
+	parts := strings.Split(r.URL.Path, "/")
+	if len(parts) != 5 || parts[0] != "" || parts[1] != "v1" || parts[2] != "spaces" {
+		return errcode.New(errcode.NotFound, "server", "there is nothing at this address")
+	}
+	name, action := parts[3], parts[4]
+	method := http.MethodPost
+	switch action {
+	case "push", "pull":
+	case "digest":
+		method = http.MethodGet
+	default:
+		return errcode.New(errcode.NotFound, "server", "there is nothing at this address")
+	}
+	if r.Method != method {
+		w.Header().Set("Allow", method+", OPTIONS")
+		return &refusal{http.StatusMethodNotAllowed, errcode.New(errcode.Protocol, "server", "this address takes "+method)}
+	}
+	if !wire.ValidSpace(name) {
+		return errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
+	}
+	grant, err := s.authorize(r, name)
+	if err != nil {
+		return err
+	}
+	if wait := s.rate.take(grant.Subject, time.Now()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		return errcode.New(errcode.RateLimited, "server", "too many requests")
+	}
+	switch action {
+	case "push":
+		return s.push(w, r, name)
+	case "pull":
+		return s.pull(w, r, name, grant)
+	default:
+		return s.digest(w, r, name)
+	}
+}
+
+// authorize says who asks. Every route comes through here.
+func (s *Server) authorize(r *http.Request, space string) (Grant, error) {
+	if s.o.Dev {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			host = r.RemoteAddr
+		}
+		return Grant{Subject: host, Spaces: []string{"*"}}, nil
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") || token == "" {
+		return Grant{}, errcode.New(errcode.Unauthorized, "server", "a token is needed: Authorization: Bearer …")
+	}
+	grant, err := s.o.TokenKey.Verify(strings.TrimSpace(token))
+	if err != nil {
+		return Grant{}, err
+	}
+	if !grant.allows(space) {
+		return Grant{}, errcode.New(errcode.Forbidden, "server", "the token does not grant this space")
+	}
+	if grant.Subject == "" { // nobody in particular, but no one else
+		grant.Subject = token
+	}
+	return grant, nil
+}
+
+func (s *Server) cors(h http.Header, r *http.Request) {
+	origin := r.Header.Get("Origin")
+	h.Add("Vary", "Origin")
+	switch {
+	case origin == "":
+		return
+	case s.o.Dev || slices.Contains(s.o.Origins, "*"):
+		h.Set("Access-Control-Allow-Origin", "*")
+	case slices.Contains(s.o.Origins, origin):
+		h.Set("Access-Control-Allow-Origin", origin)
+	default:
+		return
+	}
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	if r.Method == http.MethodOptions {
+		h.Set("Access-Control-Allow-Methods", "GET, POST")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding")
+		h.Set("Access-Control-Max-Age", "86400")
+	}
+}
+
+// body reads a request's body, within the limits before and after
+// decompression.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	const op = "server: read request"
+	if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(t) != wire.MediaType {
+		return nil, &refusal{http.StatusUnsupportedMediaType, errcode.New(errcode.Protocol, op, "the Content-Type is not "+wire.MediaType)}
+	}
+	rc := http.NewResponseController(w)
+	rc.SetReadDeadline(time.Now().Add(s.o.Limits.Request + slowest(wire.MaxRequest))) // not every writer can
+	var in io.Reader = http.MaxBytesReader(w, r.Body, wire.MaxRequest)
+	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, errcode.New(errcode.Protocol, op, "the body is not gzip")
+		}
+		in = z
+	default:
+		return nil, &refusal{http.StatusUnsupportedMediaType, errcode.New(errcode.Protocol, op, "the Content-Encoding is not known")}
+	}
+	data, err := io.ReadAll(io.LimitReader(in, wire.MaxRequest+1))
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong), len(data) > wire.MaxRequest:
+		return nil, errcode.New(errcode.TooBig, op, "the request is too large: send fewer parts at a time")
+	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errcode.New(errcode.Protocol, op, "the body is cut short, or not gzip")
+	case err != nil:
+		return nil, errcode.New(errcode.Protocol, op, "the body could not be read")
+	}
+	rc.SetReadDeadline(time.Time{})
+	return data, nil
+}
+
+// slowest is the time that n bytes take on the slowest line that is served, of
+// 32 KiB a second.
+func slowest(n int) time.Duration { return time.Duration(n) * time.Second / (32 << 10) }
+
+func (s *Server) push(w http.ResponseWriter, r *http.Request, name string) error {
+	data, err := s.body(w, r)
+	if err != nil {
+		return err
+	}
+	req, err := wire.UnmarshalPushRequest(data)
+	if err != nil {
+		return err
+	}
+	sp, err := s.acquire(r.Context(), name, true)
+	if err != nil {
+		return err
+	}
+	defer s.release(sp)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.o.Limits.Decision)
+	defer cancel()
+	go func() { // a server that closes waits for those who wait, not for who has left
+		select {
+		case <-s.closing:
+			select {
+			case <-r.Context().Done():
+				cancel()
+			case <-ctx.Done():
+			}
+		case <-ctx.Done():
+		}
+	}()
+	res, err := sp.push(r.Context(), ctx, &s.o, req)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, res.Marshal())
+	return nil
+}
+
+func (s *Server) digest(w http.ResponseWriter, r *http.Request, name string) error {
+	sp, err := s.acquire(r.Context(), name, false)
+	if err != nil {
+		return err
+	}
+	defer s.release(sp)
+	seq := sp.now().seq
+	if q := r.URL.Query().Get("seq"); q != "" {
+		if seq, err = strconv.ParseUint(q, 10, 63); err != nil {
+			return errcode.New(errcode.BadParam, "server: digest", "seq is not a number")
+		}
+	}
+	d, err := sp.digestAt(seq)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, d.Marshal())
+	return nil
+}
+
+func answer(w http.ResponseWriter, status int, body []byte) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second)) // not every writer can
+	w.Header().Set("Content-Type", wire.MediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// refusal is an error with a status of its own.
+type refusal struct {
+	status int
+	err    error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// public returns the status and message for err. What is not meant for clients
+// becomes HEDDLE_SERVER and is logged.
+func (s *Server) public(r *http.Request, err error) (int, *wire.Error) {
+	var coded *errcode.Error
+	if !errors.As(err, &coded) {
+		switch {
+		case errors.Is(err, ErrUndecided):
+			return http.StatusServiceUnavailable, &wire.Error{Code: errcode.Server, Message: "the server cannot decide now"}
+		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sqlite3.INTERRUPT):
+			return http.StatusServiceUnavailable, &wire.Error{Code: errcode.Timeout, Message: "the server did not get to it in time"}
+		}
+		s.log.Error("request failed", "path", r.URL.Path, "error", err)
+		status := http.StatusInternalServerError
+		if errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.BUSY) || errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.CANTOPEN) {
+			status = http.StatusServiceUnavailable
+		}
+		return status, &wire.Error{Code: errcode.Server, Message: "the server failed; its log says why"}
+	}
+	status := http.StatusInternalServerError
+	var own *refusal
+	switch {
+	case errors.As(err, &own):
+		status = own.status
+	default:
+		switch coded.Code {
+		case errcode.Protocol, errcode.BadParam:
+			status = http.StatusBadRequest
+		case errcode.Unauthorized:
+			status = http.StatusUnauthorized
+		case errcode.Forbidden:
+			status = http.StatusForbidden
+		case errcode.NotFound:
+			status = http.StatusNotFound
+		case errcode.Diverged, errcode.ClientFork:
+			status = http.StatusConflict
+		case errcode.TooBig:
+			status = http.StatusRequestEntityTooLarge
+		case errcode.RateLimited:
+			status = http.StatusTooManyRequests
+		case errcode.Closed, errcode.Busy:
+			status = http.StatusServiceUnavailable
+		default:
+			s.log.Error("request failed", "path", r.URL.Path, "error", err)
+		}
+	}
+	return status, &wire.Error{Code: coded.Code, Message: coded.Message()}
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, e := s.public(r, err)
+	h := w.Header()
+	switch status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if h.Get("Retry-After") == "" {
+			h.Set("Retry-After", "1")
+		}
+	}
+	answer(w, status, e.Marshal())
+}

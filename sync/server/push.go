@@ -1,0 +1,395 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// ErrUndecided is what Options.Decide returns, perhaps wrapped, when it cannot
+// say now: the transaction stays pending and its author tries again.
+var ErrUndecided = errors.New("server: cannot decide now")
+
+// push takes a request's parts and decides every transaction that is whole, in
+// the order of its author's counters, all in one write transaction. It may be
+// repeated: what is decided is skipped. Who asked may leave before its turn
+// comes; a decision that has begun goes on, or a large transaction might be
+// begun again and again.
+func (sp *space) push(asker, ctx context.Context, o *Options, req *wire.PushRequest) (*wire.PushResponse, error) {
+	if req.Client == (wire.ClientID{}) {
+		return nil, errcode.New(errcode.Protocol, "server: push", "the client has no id")
+	}
+	res := &wire.PushResponse{}
+	err := sp.write(asker, ctx, func() error {
+		if err := checkPosition(sp.w, sp.st.epoch, sp.st.seq, req.Position); err != nil {
+			return err
+		}
+		var decided uint64
+		if err := sp.w.run(`SELECT decided FROM client WHERE id = ?`, func(s *sqlite3.Stmt) error {
+			decided = uint64(s.ColumnInt64(0))
+			return nil
+		}, req.Client[:]); err != nil {
+			return err
+		}
+		before := decided
+		for i := range req.Parts {
+			p := &req.Parts[i]
+			if p.Counter <= decided {
+				if err := sp.checkDecided(req.Client, p); err != nil {
+					return err
+				}
+				continue
+			}
+			if p.Counter > decided+1 {
+				break // a gap: the answer says where to go on
+			}
+			body, whole, err := sp.stage(o, req.Client, p)
+			if err == nil && !whole {
+				continue
+			}
+			if err == nil {
+				err = sp.decide(ctx, o, req.Client, p, body)
+			}
+			if decided > before && (errors.Is(err, ErrUndecided) || errcode.Of(err) == errcode.RateLimited) {
+				break // the ones before are decided; this one's turn comes again
+			}
+			if err != nil {
+				return err
+			}
+			decided++
+		}
+		if decided > before {
+			if err := sp.w.run(`INSERT INTO client VALUES (?, ?) ON CONFLICT DO UPDATE SET decided = excluded.decided`, nil, req.Client[:], decided); err != nil {
+				return err
+			}
+			if err := sp.save(); err != nil {
+				return err
+			}
+		}
+		res.Epoch, res.Head, res.Decided = sp.st.epoch, sp.st.seq, decided
+		return sp.w.run(`SELECT count(*) FROM part WHERE client = ? AND counter = ?`, func(s *sqlite3.Stmt) error {
+			res.Staged = uint32(s.ColumnInt64(0))
+			return nil
+		}, req.Client[:], decided+1)
+	})
+	if errors.Is(err, errPartsHash) { // else the same parts would be refused for ever
+		if err := sp.write(asker, ctx, func() error { return sp.unstage(req.Client) }); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+func fork(counter uint64) error {
+	return errcode.New(errcode.ClientFork, "server: push", fmt.Sprintf("this client id has already numbered another transaction %d: the database was copied", counter))
+}
+
+// checkDecided refuses a second transaction of one number.
+func (sp *space) checkDecided(client wire.ClientID, p *wire.Part) error {
+	return sp.w.run(`SELECT body_hash FROM log WHERE client = ? AND counter = ?`, func(s *sqlite3.Stmt) error {
+		if string(s.ColumnRawBlob(0)) != string(p.BodyHash[:]) {
+			return fork(p.Counter)
+		}
+		return nil
+	}, client[:], p.Counter)
+}
+
+// stage keeps a part of the client's next transaction and returns the body once
+// it is whole. A body larger than the limit counts as whole as soon as that is
+// clear: it will be void, and the rest is not worth the room.
+func (sp *space) stage(o *Options, client wire.ClientID, p *wire.Part) (body []byte, whole bool, err error) {
+	if p.Total == 1 {
+		if wire.HashBody(p.Bytes) != p.BodyHash {
+			return nil, false, errcode.New(errcode.Protocol, "server: push", "a body has another hash than its part says")
+		}
+		return p.Bytes, true, sp.unstage(client)
+	}
+	held, size, latest, other := uint32(0), len(p.Bytes), int64(0), false
+	if err := sp.w.run(`SELECT total, body_hash, length(bytes), at FROM part WHERE client = ? AND counter = ?`, func(s *sqlite3.Stmt) error {
+		other = other || string(s.ColumnRawBlob(1)) != string(p.BodyHash[:]) || uint32(s.ColumnInt64(0)) != p.Total
+		held++
+		size += s.ColumnInt(2)
+		latest = max(latest, s.ColumnInt64(3))
+		return nil
+	}, client[:], p.Counter); err != nil {
+		return nil, false, err
+	}
+	if other {
+		if time.Since(time.Unix(latest, 0)) < abandoned {
+			return nil, false, fork(p.Counter)
+		}
+		held, size = 0, len(p.Bytes)
+		if err := sp.unstage(client); err != nil {
+			return nil, false, err
+		}
+	}
+	if p.Index != held { // held already, or a gap
+		return nil, false, nil
+	}
+	if size > o.Limits.Body {
+		return nil, true, sp.unstage(client)
+	}
+	if held == 0 { // what an earlier, shorter life of this client left
+		if err := sp.unstage(client); err != nil {
+			return nil, false, err
+		}
+		if err := sp.dropForgotten(); err != nil {
+			return nil, false, err
+		}
+		var staged int64
+		if err := sp.w.run(`SELECT total(length(bytes)) FROM part`, func(s *sqlite3.Stmt) error {
+			staged = s.ColumnInt64(0)
+			return nil
+		}); err != nil {
+			return nil, false, err
+		}
+		if staged > o.Limits.Staged {
+			return nil, false, errcode.New(errcode.RateLimited, "server: push", "too many unfinished uploads; try again later")
+		}
+	}
+	if err := sp.w.run(`INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
+		client[:], p.Counter, p.Index, p.Total, p.BodyHash[:], p.Bytes, time.Now().Unix()); err != nil {
+		return nil, false, err
+	}
+	if p.Index+1 < p.Total {
+		return nil, false, nil
+	}
+	body = make([]byte, 0, size)
+	if err := sp.w.run(`SELECT bytes FROM part WHERE client = ? AND counter = ? ORDER BY idx`, func(s *sqlite3.Stmt) error {
+		body = append(body, s.ColumnRawBlob(0)...)
+		return nil
+	}, client[:], p.Counter); err != nil {
+		return nil, false, err
+	}
+	if wire.HashBody(body) != p.BodyHash {
+		return nil, false, errPartsHash
+	}
+	return body, true, sp.unstage(client)
+}
+
+// abandoned is how long after its last part an upload gives way to another of
+// its number.
+const abandoned = 10 * time.Minute
+
+// dropForgotten drops parts that nobody came back for.
+func (sp *space) dropForgotten() error {
+	return sp.w.run(`DELETE FROM part WHERE at < ?`, nil, time.Now().Add(-7*24*time.Hour).Unix())
+}
+
+var errPartsHash = errcode.New(errcode.Protocol, "server: push", "the parts do not make the body that they name")
+
+func (sp *space) unstage(client wire.ClientID) error {
+	return sp.w.run(`DELETE FROM part WHERE client = ?`, nil, client[:])
+}
+
+// decide gives a whole transaction its place and outcome in the log, and folds
+// it. A nil error means that it is decided, ok or void.
+func (sp *space) decide(ctx context.Context, o *Options, client wire.ClientID, p *wire.Part, body []byte) error {
+	e := wire.Entry{Seq: sp.st.seq + 1, Client: client, Counter: p.Counter, BodyHash: p.BodyHash, Body: body}
+	effects, schema, err := sp.judge(ctx, o, client, p, body)
+	var refusal *void
+	switch {
+	case errors.As(err, &refusal):
+		e.Outcome, e.Body = refusal.code, nil
+	case err != nil:
+		return err
+	default:
+		if schema != nil {
+			sp.st.schema.Apply(schema)
+		}
+		if err := sp.apply(effects); err != nil {
+			return err
+		}
+	}
+	e.Chain = e.ChainAfter(sp.st.chain)
+	sp.st.seq, sp.st.chain = e.Seq, e.Chain
+	var kept any
+	if e.Outcome == "" {
+		kept = e.Body
+	}
+	if err := sp.w.run(`INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
+		e.Seq, client[:], e.Counter, e.Outcome, e.BodyHash[:], kept, e.Chain[:]); err != nil {
+		return err
+	}
+	sum := sp.st.digest.Sum()
+	if err := sp.w.run(`INSERT INTO digest VALUES (?, ?, ?)`, nil, e.Seq, sum[:], sp.st.rows); err != nil {
+		return err
+	}
+	return sp.w.run(`DELETE FROM digest WHERE seq <= ?`, nil, int64(e.Seq)-o.Limits.Digests)
+}
+
+// void is a decision against a transaction.
+type void struct {
+	code string
+	err  error
+}
+
+func (v *void) Error() string { return v.err.Error() }
+func (v *void) Unwrap() error { return v.err }
+
+// judge returns what a body would do, or a *void. It changes nothing.
+func (sp *space) judge(ctx context.Context, o *Options, client wire.ClientID, p *wire.Part, data []byte) (*effects, []wire.TableSchema, error) {
+	refuse := func(err error) (*effects, []wire.TableSchema, error) {
+		return nil, nil, &void{errcode.Of(err), err}
+	}
+	if data == nil && p.Total > 1 || len(data) > o.Limits.Body {
+		return refuse(errcode.New(errcode.TooBig, "server: decide", "the transaction is larger than the server takes"))
+	}
+	body, err := wire.UnmarshalBody(data)
+	if err != nil {
+		return refuse(err)
+	}
+	if len(body.Ops) > o.Limits.Ops {
+		return refuse(errcode.New(errcode.TooBig, "server: decide", "the transaction touches more rows than the server takes"))
+	}
+	if err := fold.Check(body, sp.st.schema); err != nil {
+		return refuse(err)
+	}
+	if o.Decide != nil {
+		err := o.Decide(ctx, sp.name, client, body)
+		var coded *errcode.Error
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrUndecided):
+			return nil, nil, err
+		case ctx.Err() != nil: // perhaps that is why
+			return nil, nil, ctx.Err()
+		case errors.As(err, &coded) && len(coded.Code) > 0 && len(coded.Code) <= 128:
+			return nil, nil, &void{coded.Code, err}
+		default:
+			return nil, nil, &void{errcode.Rejected, err}
+		}
+	}
+	schema := sp.st.schema
+	if len(body.Schema) > 0 {
+		schema = schema.Clone()
+		schema.Apply(body.Schema)
+	}
+	effects, err := sp.foldBody(body, schema, o.Limits.Again)
+	if errcode.Of(err) == errcode.TooBig {
+		return refuse(err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range effects.list {
+		if f.after != nil {
+			if f.cells = wire.EncodeRow(f.after.Cells); len(f.cells) > o.Limits.Row {
+				return refuse(errcode.New(errcode.TooBig, "server: decide", "a row would be larger than the server takes"))
+			}
+		}
+	}
+	return effects, body.Schema, nil
+}
+
+// effects are the rows that a transaction touches, each once, in order of first
+// touch.
+type effects struct {
+	list []*effect
+}
+
+type effect struct {
+	table         string
+	key           []wire.Value
+	enc           []byte // the key, encoded
+	before, after *fold.Row
+	cells         []byte // after, encoded
+}
+
+// foldBody applies a body's operations. Rows that it touches again, each time
+// whole, may have no more than again bytes in all.
+func (sp *space) foldBody(body *wire.Body, schema *fold.Schema, again int64) (*effects, error) {
+	type id struct{ table, key string }
+	all := &effects{list: make([]*effect, 0, len(body.Ops))}
+	byID := make(map[id]*effect, len(body.Ops))
+	for _, op := range body.Ops {
+		enc := wire.EncodeKey(op.Key)
+		at := id{op.Shape.Table, string(enc)}
+		f := byID[at]
+		if f == nil {
+			f = &effect{table: op.Shape.Table, key: op.Key, enc: enc}
+			if err := sp.w.run(`SELECT cells FROM row WHERE tbl = ? AND key = ?`, func(s *sqlite3.Stmt) error {
+				cells, err := wire.DecodeRow(blob(s, 0))
+				f.before = &fold.Row{Cells: cells}
+				return err
+			}, f.table, enc); err != nil {
+				return nil, err
+			}
+			f.after = f.before
+			byID[at] = f
+			all.list = append(all.list, f)
+		} else if again -= sizeOf(f.after); again < 0 {
+			return nil, errcode.New(errcode.TooBig, "server: decide", "the transaction touches large rows again and again")
+		}
+		f.after = fold.Apply(op, f.after, schema)
+	}
+	return all, nil
+}
+
+// sizeOf is about the number of bytes of a row.
+func sizeOf(row *fold.Row) (n int64) {
+	if row == nil {
+		return 0
+	}
+	for name, v := range row.Cells {
+		n += int64(len(name)) + 8
+		switch v := v.(type) {
+		case string:
+			n += int64(len(v))
+		case []byte:
+			n += int64(len(v))
+		}
+	}
+	return n
+}
+
+// apply writes effects to the rows and the digest.
+func (sp *space) apply(all *effects) error {
+	for _, f := range all.list {
+		var err error
+		switch {
+		case f.after != nil:
+			err = sp.w.run(`INSERT INTO row VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cells = excluded.cells`, nil, f.table, f.enc, f.cells)
+		case f.before != nil:
+			err = sp.w.run(`DELETE FROM row WHERE tbl = ? AND key = ?`, nil, f.table, f.enc)
+		}
+		if err != nil {
+			return err
+		}
+		if f.before != nil {
+			sp.st.rows--
+		}
+		if f.after != nil {
+			sp.st.rows++
+		}
+		sp.st.digest.Remove(f.table, f.key, f.before, sp.st.schema)
+		sp.st.digest.Add(f.table, f.key, f.after, sp.st.schema)
+	}
+	return nil
+}
+
+// save writes what decisions have changed beside the log and the rows.
+func (sp *space) save() error {
+	for _, id := range sp.st.digest.Dirty() {
+		var err error
+		if b := sp.st.digest.Get(id); b == (fold.Bucket{}) {
+			err = sp.w.run(`DELETE FROM bucket WHERE tbl = ? AND grp = ? AND n = ?`, nil, id.Table, id.Group, int(id.Bucket))
+		} else {
+			err = sp.w.run(`INSERT INTO bucket VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET sum = excluded.sum`, nil, id.Table, id.Group, int(id.Bucket), b.Marshal())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return sp.w.run(`UPDATE space SET rows = ?, schema = ?`, nil, sp.st.rows, sp.st.schema.Marshal())
+}

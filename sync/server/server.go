@@ -1,0 +1,295 @@
+// Package server is Heddle's sync server: an http.Handler that keeps each
+// space's log, decides the transactions that clients push, and streams the log
+// to those who pull. docs/PROTOCOL.md is what it speaks.
+//
+// A space is one SQLite file in Options.Dir. What is acknowledged has been
+// committed with synchronous=FULL. One process at a time serves a directory.
+//
+//	srv, err := server.New(server.Options{Dir: "data", TokenKey: key})
+//	hs := &http.Server{Addr: addr, Handler: srv}
+//	hs.RegisterOnShutdown(srv.Drain) // ends the streams, which would never end
+//	…
+//	hs.Shutdown(ctx)
+//	srv.Close()
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"heddle/internal/errcode"
+	"heddle/sync/wire"
+)
+
+// Options say how a Server works.
+type Options struct {
+	Dir      string // where spaces are kept; made if missing
+	Dev      bool   // no tokens, any space, any origin: for development
+	TokenKey *Key   // verifies tokens; needed without Dev
+	// Origins that may call from a browser, such as "https://app.example"; "*"
+	// is any. The server's own origin needs no mention.
+	Origins []string
+	// Decide, if there is one, is asked about each well-formed transaction in
+	// its turn, inside the space's write lock: it must be quick. An error
+	// rejects the transaction: with its code if it is an errcode.Error, else
+	// HEDDLE_REJECTED. ErrUndecided leaves it pending. It must not keep or
+	// change body.
+	Decide    func(ctx context.Context, space string, client wire.ClientID, body *wire.Body) error
+	Limits    Limits
+	Heartbeat time.Duration // between frames of an idle stream; 15 s if 0
+	Logger    *slog.Logger  // nil logs nothing
+}
+
+// Limits bound what clients may ask for. A zero field has its default.
+type Limits struct {
+	Body     int           // bytes of a transaction, more is void; wire.MaxBody
+	Ops      int           // operations of a transaction, more is void; wire.MaxOps
+	Row      int           // bytes of a row's cells, more is void; 2 × wire.MaxBody
+	Again    int64         // bytes of rows that a transaction touches again, each time counted, more is void; 256 MiB
+	Staged   int64         // bytes of unfinished uploads of a space; 256 MiB
+	Digests  int64         // seqs whose digest is kept; 10,000
+	Streams  int           // open pull streams in all; 10,000
+	Spaces   int           // spaces kept open when idle; 64
+	Request  time.Duration // to read a request, or to write a frame, beside what its bytes take at 32 KiB/s; 30 s
+	Decision time.Duration // to decide what a push holds; 60 s
+	// Rate is how many requests a second one subject may make, with bursts of
+	// four times as many: a token's subject, or an address without tokens. The
+	// default is 50; a negative one is no limit, as is the default with Dev.
+	Rate float64
+}
+
+func (l *Limits) defaults(dev bool) {
+	def := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	def(&l.Body, wire.MaxBody)
+	l.Body = min(l.Body, wire.MaxBody)
+	def(&l.Ops, wire.MaxOps)
+	def(&l.Row, 2*wire.MaxBody)
+	def(&l.Streams, 10_000)
+	def(&l.Spaces, 64)
+	if l.Again <= 0 {
+		l.Again = 256 << 20
+	}
+	if l.Staged <= 0 {
+		l.Staged = 256 << 20
+	}
+	if l.Digests <= 0 {
+		l.Digests = 10_000
+	}
+	if l.Request <= 0 {
+		l.Request = 30 * time.Second
+	}
+	if l.Decision <= 0 {
+		l.Decision = time.Minute
+	}
+	if l.Rate == 0 && !dev {
+		l.Rate = 50
+	}
+}
+
+// Server is an http.Handler. It is safe for concurrent use.
+type Server struct {
+	o    Options
+	log  *slog.Logger
+	rate *rate
+	lock *conn // holds the directory
+
+	drain    chan struct{} // closed by Drain: streams end
+	draining sync.Once
+	closing  chan struct{} // closed by Close: decisions whose asker has left end
+
+	mu      sync.Mutex
+	spaces  map[string]*space
+	opening map[string]chan struct{} // closed when the open has ended
+	closed  bool
+	streams int
+	active  sync.WaitGroup // requests
+}
+
+// New opens the directory. The caller closes the Server.
+func New(o Options) (*Server, error) {
+	const op = "server: open"
+	if !o.Dev && o.TokenKey == nil {
+		return nil, errcode.New(errcode.BadParam, op, "a key for tokens is needed, or development mode")
+	}
+	if o.Dir == "" {
+		return nil, errcode.New(errcode.BadParam, op, "a data directory is needed")
+	}
+	o.Limits.defaults(o.Dev)
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 15 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, errcode.Wrap(err, errcode.Server, op)
+	}
+	o.Dir = dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, errcode.Wrap(err, errcode.Server, op)
+	}
+	// An exclusive lock on an SQLite file of its own is as portable as SQLite.
+	lock, err := openConn(fileURI(filepath.Join(dir, "server.lock")))
+	if err == nil {
+		err = lock.c.Exec(`PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE`)
+	}
+	if err != nil {
+		if lock != nil {
+			lock.close()
+		}
+		return nil, &errcode.Error{Code: errcode.Blocked, Op: op, Err: err,
+			Msg: fmt.Sprintf("%s cannot be locked: is another server using it? (%v)", dir, err)}
+	}
+	return &Server{o: o, log: o.Logger, rate: newRate(o.Limits.Rate), lock: lock, drain: make(chan struct{}), closing: make(chan struct{}),
+		spaces: map[string]*space{}, opening: map[string]chan struct{}{}}, nil
+}
+
+// Drain ends all open streams, so that http.Server.Shutdown can end. Pushes go
+// on.
+func (s *Server) Drain() { s.draining.Do(func() { close(s.drain) }) }
+
+// Close refuses new requests, waits for those under way and closes the files.
+func (s *Server) Close() error {
+	s.Drain()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	close(s.closing)
+	s.active.Wait()
+	var errs []error
+	for _, sp := range s.spaces {
+		errs = append(errs, sp.close())
+	}
+	s.spaces = nil
+	errs = append(errs, s.lock.close())
+	return errcode.Wrap(errors.Join(errs...), errcode.Server, "server: close")
+}
+
+// enter counts a request in, so that Close waits for it.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.active.Add(1)
+	return true
+}
+
+// fileName returns a space's file. Capitals are escaped, since some file
+// systems take a and A for the same.
+func (s *Server) fileName(name string) string {
+	var b strings.Builder
+	for i := range len(name) {
+		if c := name[i]; 'A' <= c && c <= 'Z' {
+			b.WriteByte('+')
+			b.WriteByte(c + 'a' - 'A')
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return filepath.Join(s.o.Dir, b.String()+".space.db")
+}
+
+// acquire returns a space, open, for as long as it is not released. It makes a
+// new one only if create is set, else a missing one is HEDDLE_NOT_FOUND.
+func (s *Server) acquire(ctx context.Context, name string, create bool) (*space, error) {
+	for {
+		s.mu.Lock()
+		if sp := s.spaces[name]; sp != nil {
+			sp.refs++
+			s.mu.Unlock()
+			return sp, nil
+		}
+		wait := s.opening[name]
+		if wait == nil {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	done := make(chan struct{})
+	s.opening[name] = done
+	s.mu.Unlock()
+
+	file := s.fileName(name)
+	var sp *space
+	_, err := os.Stat(file)
+	switch {
+	case err == nil || create && errors.Is(err, os.ErrNotExist):
+		sp, err = openSpace(file, name)
+	case errors.Is(err, os.ErrNotExist):
+		err = errcode.New(errcode.NotFound, "server: open space", fmt.Sprintf("there is no space %q", name))
+	}
+
+	s.mu.Lock()
+	delete(s.opening, name)
+	close(done)
+	if err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	sp.refs = 1
+	s.spaces[name] = sp
+	idle := s.evict()
+	s.mu.Unlock()
+	for _, sp := range idle {
+		if err := sp.close(); err != nil {
+			s.log.Error("closing an idle space", "space", sp.name, "error", err)
+		}
+		s.mu.Lock()
+		done := s.opening[sp.name]
+		delete(s.opening, sp.name)
+		s.mu.Unlock()
+		close(done)
+	}
+	return sp, nil
+}
+
+// evict takes the longest idle spaces beyond the limit out of the map. Until
+// they are closed they count as being opened, so that nobody opens them twice.
+func (s *Server) evict() (idle []*space) {
+	for len(s.spaces) > s.o.Limits.Spaces {
+		var oldest *space
+		for _, sp := range s.spaces {
+			if sp.refs == 0 && (oldest == nil || sp.used.Before(oldest.used)) {
+				oldest = sp
+			}
+		}
+		if oldest == nil {
+			break
+		}
+		delete(s.spaces, oldest.name)
+		s.opening[oldest.name] = make(chan struct{})
+		idle = append(idle, oldest)
+	}
+	return idle
+}
+
+func (s *Server) release(sp *space) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sp.refs--; sp.refs == 0 {
+		sp.used = time.Now()
+	}
+}

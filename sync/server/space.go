@@ -1,0 +1,319 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// space is one space's log and folded state, in one SQLite file. One connection
+// writes, one reads; each has its own lock.
+type space struct {
+	name string
+
+	lock   chan struct{} // holds one token: the right to use what follows
+	w      *conn
+	st     state
+	broken bool // st may differ from the file: read it again
+
+	read sync.Mutex
+	r    *conn
+
+	mu   sync.Mutex // guards head
+	head head
+
+	refs int       // guarded by Server.mu
+	used time.Time // guarded by Server.mu: when refs last fell to 0
+}
+
+// state is what the writer keeps in memory. It is the file's content as of the
+// last commit.
+type state struct {
+	epoch  wire.Epoch
+	seq    uint64
+	chain  wire.Hash
+	rows   uint64
+	schema *fold.Schema
+	digest *fold.Digest
+}
+
+// head is the log's end as readers see it. next is closed when it moves.
+type head struct {
+	epoch wire.Epoch
+	seq   uint64
+	next  chan struct{}
+}
+
+// openSpace opens a space's file, or makes it.
+func openSpace(file, name string) (sp *space, err error) {
+	dsn := fileURI(file)
+	sp = &space{name: name, lock: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			sp.close()
+		}
+	}()
+	if sp.w, err = openConn(dsn + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=journal_size_limit(67108864)"); err != nil {
+		return nil, err
+	}
+	if err = sp.create(); err != nil {
+		return nil, err
+	}
+	if sp.r, err = openConn(dsn + "?_pragma=busy_timeout(10000)&_pragma=query_only(on)"); err != nil {
+		return nil, err
+	}
+	if err = sp.load(); err != nil {
+		return nil, err
+	}
+	sp.head = head{epoch: sp.st.epoch, seq: sp.st.seq, next: make(chan struct{})}
+	return sp, nil
+}
+
+func (sp *space) close() error {
+	var err error
+	if sp.r != nil {
+		err = sp.r.close()
+	}
+	if sp.w != nil {
+		if e := sp.w.close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// create makes the tables of a new file and refuses one of another format.
+func (sp *space) create() (err error) {
+	tx, err := sp.w.c.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	defer tx.End(&err)
+	tables := 0
+	if err := sp.w.run(`SELECT count(*) FROM sqlite_schema`, func(s *sqlite3.Stmt) error {
+		tables = s.ColumnInt(0)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if tables == 0 {
+		if err := sp.w.c.Exec(schemaSQL); err != nil {
+			return err
+		}
+		epoch := make([]byte, 16)
+		rand.Read(epoch) // never fails
+		return sp.w.run(`INSERT INTO space VALUES (1, ?, ?, ?, 0, x'')`, nil, format, sp.name, epoch)
+	}
+	found, name := 0, ""
+	if err := sp.w.run(`SELECT format, name FROM space`, func(s *sqlite3.Stmt) error {
+		found, name = s.ColumnInt(0), s.ColumnText(1)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if found != format || name != sp.name {
+		return fmt.Errorf("server: the file of space %q has format %d and is of space %q", sp.name, found, name)
+	}
+	return sp.dropForgotten()
+}
+
+// load reads the state from the file.
+func (sp *space) load() error {
+	st := state{digest: &fold.Digest{}}
+	err := sp.w.run(`SELECT epoch, rows, schema FROM space`, func(s *sqlite3.Stmt) (err error) {
+		copy(st.epoch[:], s.ColumnRawBlob(0))
+		st.rows = uint64(s.ColumnInt64(1))
+		st.schema, err = fold.UnmarshalSchema(blob(s, 2))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := sp.w.run(`SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
+		st.seq = uint64(s.ColumnInt64(0))
+		copy(st.chain[:], s.ColumnRawBlob(1))
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := sp.w.run(`SELECT tbl, grp, n, sum FROM bucket`, func(s *sqlite3.Stmt) error {
+		b, err := fold.UnmarshalBucket(s.ColumnRawBlob(3))
+		st.digest.Set(fold.BucketID{Table: s.ColumnText(0), Group: uint32(s.ColumnInt64(1)), Bucket: uint8(s.ColumnInt(2))}, b)
+		return err
+	}); err != nil {
+		return err
+	}
+	sp.st, sp.broken = st, false
+	return nil
+}
+
+// now returns the log's end and the channel that closes when it has moved.
+func (sp *space) now() head {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.head
+}
+
+func (sp *space) publish() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.st.seq == sp.head.seq {
+		return
+	}
+	close(sp.head.next)
+	sp.head = head{epoch: sp.st.epoch, seq: sp.st.seq, next: make(chan struct{})}
+}
+
+// write runs f in a write transaction while ctx lasts, waiting its turn while
+// asker does, and returns once the commit is on the disk. After an error
+// nothing has happened.
+func (sp *space) write(asker, ctx context.Context, f func() error) (err error) {
+	select {
+	case sp.lock <- struct{}{}:
+		defer func() { <-sp.lock }()
+	case <-asker.Done():
+		return asker.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if sp.broken {
+		if err := sp.load(); err != nil {
+			return err
+		}
+	}
+	old := sp.w.c.SetInterrupt(ctx)
+	defer sp.w.c.SetInterrupt(old)
+	tx, err := sp.w.c.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	sp.broken = true // until the commit
+	defer func() {   // also when f panics
+		if sp.broken && !sp.w.c.GetAutocommit() {
+			tx.Rollback()
+		}
+	}()
+	if err := f(); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	sp.broken = false
+	sp.publish()
+	return nil
+}
+
+// checkPosition says whether a replica at p follows this log.
+func checkPosition(c *conn, epoch wire.Epoch, seq uint64, p wire.Position) error {
+	const op = "server: check position"
+	if p.Epoch == (wire.Epoch{}) {
+		if p.Seq != 0 {
+			return errcode.New(errcode.Protocol, op, "a position without epoch has a seq")
+		}
+		return nil
+	}
+	if p.Epoch != epoch {
+		return errcode.New(errcode.Diverged, op, "the space has begun a new epoch")
+	}
+	if p.Seq > seq {
+		return errcode.New(errcode.Diverged, op, fmt.Sprintf("the log ends at %d, before %d", seq, p.Seq))
+	}
+	var chain wire.Hash
+	if p.Seq > 0 {
+		if err := c.run(`SELECT chain FROM log WHERE seq = ?`, func(s *sqlite3.Stmt) error {
+			copy(chain[:], s.ColumnRawBlob(0))
+			return nil
+		}, p.Seq); err != nil {
+			return err
+		}
+	}
+	if chain != p.Chain {
+		return errcode.New(errcode.Diverged, op, fmt.Sprintf("the log has another past at %d", p.Seq))
+	}
+	return nil
+}
+
+// check is checkPosition for readers.
+func (sp *space) check(p wire.Position) (head, error) {
+	sp.read.Lock()
+	defer sp.read.Unlock()
+	h := sp.now()
+	return h, checkPosition(sp.r, h.epoch, h.seq, p)
+}
+
+// batchBytes is how much of the log is read, and sent in a frame, at a time;
+// one entry may be larger.
+const batchBytes = 1 << 20
+
+// entries reads the log after seq, up to a batch. The bodies of author's own
+// entries are left out.
+func (sp *space) entries(after uint64, author wire.ClientID) ([]wire.Entry, error) {
+	sp.read.Lock()
+	defer sp.read.Unlock()
+	var all []wire.Entry
+	size := 0
+	err := sp.r.run(`SELECT seq, client, counter, outcome, body_hash, chain, CASE WHEN client <> ? THEN body END
+		FROM log WHERE seq > ? ORDER BY seq LIMIT 1000`, func(s *sqlite3.Stmt) error {
+		body := s.ColumnRawBlob(6)
+		if size > 0 && size+len(body) > batchBytes {
+			return errBatch
+		}
+		size += len(body) + 128
+		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3), Body: append([]byte(nil), body...)}
+		copy(e.Client[:], s.ColumnRawBlob(1))
+		copy(e.BodyHash[:], s.ColumnRawBlob(4))
+		copy(e.Chain[:], s.ColumnRawBlob(5))
+		all = append(all, e)
+		return nil
+	}, author[:], after)
+	if err == errBatch {
+		err = nil
+	}
+	return all, err
+}
+
+var errBatch = fmt.Errorf("server: the batch is full")
+
+// backlog returns roughly how many bytes a pull after seq will send at once.
+func (sp *space) backlog(after uint64) (n int64, err error) {
+	sp.read.Lock()
+	defer sp.read.Unlock()
+	err = sp.r.run(`SELECT total(length(body) + 128) FROM (SELECT body FROM log WHERE seq > ? ORDER BY seq LIMIT 200)`, func(s *sqlite3.Stmt) error {
+		n = s.ColumnInt64(0)
+		return nil
+	}, after)
+	return n, err
+}
+
+// digestAt returns the digest at seq; HEDDLE_NOT_FOUND if it is not kept (any
+// more).
+func (sp *space) digestAt(seq uint64) (*wire.DigestResponse, error) {
+	sp.read.Lock()
+	defer sp.read.Unlock()
+	d := &wire.DigestResponse{Epoch: sp.now().epoch, Seq: seq}
+	if seq == 0 {
+		d.Digest = (&fold.Digest{}).Sum()
+		return d, nil
+	}
+	found := false
+	err := sp.r.run(`SELECT digest, rows, chain FROM digest JOIN log USING (seq) WHERE seq = ?`, func(s *sqlite3.Stmt) error {
+		found = true
+		copy(d.Digest[:], s.ColumnRawBlob(0))
+		d.Rows = uint64(s.ColumnInt64(1))
+		copy(d.Chain[:], s.ColumnRawBlob(2))
+		return nil
+	}, seq)
+	if err == nil && !found {
+		err = errcode.New(errcode.NotFound, "server: digest", fmt.Sprintf("the digest at %d is not kept, or is yet to come", seq))
+	}
+	return d, err
+}

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// conn is a connection with its prepared statements. It is for one goroutine at
+// a time.
+type conn struct {
+	c     *sqlite3.Conn
+	stmts map[string]*sqlite3.Stmt
+}
+
+func openConn(name string) (*conn, error) {
+	c, err := sqlite3.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c: c, stmts: map[string]*sqlite3.Stmt{}}, nil
+}
+
+func (c *conn) close() error {
+	for _, s := range c.stmts {
+		s.Close()
+	}
+	return c.c.Close()
+}
+
+// fileURI names a file to SQLite, whatever characters its path has.
+func fileURI(path string) string {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
+	return u.String()
+}
+
+// run executes one statement with args (nil, int64, uint64, uint32, int,
+// string, []byte) and calls row for each result. sql must be constant: its
+// statement is kept.
+func (c *conn) run(sql string, row func(*sqlite3.Stmt) error, args ...any) (err error) {
+	s := c.stmts[sql]
+	if s == nil {
+		if s, _, err = c.c.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
+			return err
+		}
+		c.stmts[sql] = s
+	}
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case nil:
+			err = s.BindNull(i + 1)
+		case int:
+			err = s.BindInt64(i+1, int64(v))
+		case int64:
+			err = s.BindInt64(i+1, v)
+		case uint64:
+			err = s.BindInt64(i+1, int64(v))
+		case uint32:
+			err = s.BindInt64(i+1, int64(v))
+		case string:
+			err = s.BindText(i+1, v)
+		case []byte:
+			if v == nil {
+				v = []byte{}
+			}
+			err = s.BindBlob(i+1, v)
+		default:
+			err = fmt.Errorf("server: a parameter of type %T", v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	defer func() {
+		if e := s.Reset(); err == nil {
+			err = e
+		}
+	}()
+	for s.Step() {
+		if row != nil {
+			if err := row(s); err != nil {
+				return err
+			}
+		}
+	}
+	return s.Err()
+}
+
+// blob copies a result column; it is never nil.
+func blob(s *sqlite3.Stmt, column int) []byte {
+	return append([]byte{}, s.ColumnRawBlob(column)...)
+}
+
+// schemaSQL is a space's database, format 1. The file is a space's whole truth;
+// what a space keeps in memory is read from it.
+const schemaSQL = `
+CREATE TABLE space(
+	id INTEGER PRIMARY KEY CHECK (id = 1),
+	format INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	epoch BLOB NOT NULL,
+	rows INTEGER NOT NULL,          -- of the folded state
+	schema BLOB NOT NULL            -- folded descriptors
+) STRICT;
+CREATE TABLE log(
+	seq INTEGER PRIMARY KEY,
+	client BLOB NOT NULL,
+	counter INTEGER NOT NULL,
+	outcome TEXT NOT NULL,          -- '' for ok
+	body_hash BLOB NOT NULL,
+	body BLOB,                      -- NULL for void
+	chain BLOB NOT NULL,
+	UNIQUE (client, counter)
+) STRICT;
+CREATE TABLE client(
+	id BLOB PRIMARY KEY,
+	decided INTEGER NOT NULL        -- the last decided counter
+) STRICT, WITHOUT ROWID;
+CREATE TABLE row(
+	tbl TEXT NOT NULL,
+	key BLOB NOT NULL,
+	cells BLOB NOT NULL,
+	PRIMARY KEY (tbl, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE bucket(
+	tbl TEXT NOT NULL,
+	grp INTEGER NOT NULL,
+	n INTEGER NOT NULL,
+	sum BLOB NOT NULL,
+	PRIMARY KEY (tbl, grp, n)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE digest(
+	seq INTEGER PRIMARY KEY,
+	digest BLOB NOT NULL,
+	rows INTEGER NOT NULL
+) STRICT;
+CREATE TABLE part(
+	client BLOB NOT NULL,
+	counter INTEGER NOT NULL,
+	idx INTEGER NOT NULL,
+	total INTEGER NOT NULL,
+	body_hash BLOB NOT NULL,
+	bytes BLOB NOT NULL,
+	at INTEGER NOT NULL,            -- unix seconds
+	UNIQUE (client, counter, idx)
+) STRICT;
+`
+
+const format = 1

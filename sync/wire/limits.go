@@ -1,0 +1,41 @@
+package wire
+
+// Limits of the language. A message beyond one of them does not decode. All
+// sizes are in bytes, after decompression.
+const (
+	MaxBody    = 32 << 20        // a marshalled transaction
+	MaxPart    = 1 << 20         // one Part's Bytes
+	PartSize   = MaxPart - 8<<10 // where SplitBody cuts: proxies often let no more than 1 MiB through
+	MaxParts   = 1024            // parts of one transaction
+	MaxRequest = 4 << 20         // a request's body
+	MaxFrame   = MaxBody + 1<<20
+	MaxName    = 255     // the name of a table or a column
+	MaxColumns = 2000    // columns of a table, and of its key
+	MaxTables  = 10_000  // tables of a body's schema
+	MaxShapes  = 1 << 16 // shapes of a body
+	MaxOps     = 1 << 20 // operations of a body
+	MaxKey     = 64 << 10
+	MaxSpace   = 128 // a space's name
+	MaxText    = 4096
+)
+
+// MediaType is the Content-Type of every request and answer.
+const MediaType = "application/vnd.heddle.v1"
+
+// ValidSpace reports whether s may name a space: 1 to MaxSpace bytes of ASCII
+// letters, digits, and . _ ~ - with a letter or digit first.
+func ValidSpace(s string) bool {
+	if s == "" || len(s) > MaxSpace {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && (c == '.' || c == '_' || c == '~' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return true
+}
