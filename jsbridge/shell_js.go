@@ -1,0 +1,104 @@
+package jsbridge
+
+import (
+	"github.com/hack-pad/safejs"
+)
+
+// Shell is the worker that Go runs in: it holds the lock, the storage handles
+// and the tabs' ports (web/src/shell.ts has the other half). The tabs' messages
+// themselves do not pass here: wasm/lines.go.
+type Shell struct{ shell safejs.Value }
+
+// ShellConfig is what the worker knows before Go starts.
+type ShellConfig struct {
+	Name    string // of the database, as the app gave it
+	Leader  string // this leader's id: random
+	Channel string // name of the BroadcastChannel for commits
+	Storage string // "persistent", "best-effort" or "memory"
+	Open    []byte // the page's open options, in the language of package rpc
+}
+
+// ShellHandler receives what happens in the worker. Its methods are called in
+// order and must not block.
+type ShellHandler interface {
+	Connect(session int, tab string) // a tab opened a line; session numbers it
+	Disconnect(session int)          // the tab closed its line, or died
+	Storage(class string)            // the browser's promise about storage changed
+	Stop()                           // let go of the database, then call Stopped
+}
+
+// Events of the shell, as numbers: web/src/shell.ts has the same list.
+const (
+	shellConnect = iota
+	shellDisconnect
+	shellStorage
+	shellStop
+)
+
+// AttachShell takes the shell that the worker left under key in the global
+// object, and removes it from there.
+func AttachShell(key string) (*Shell, error) {
+	shell, err := safejs.Global().Get(key)
+	if err != nil {
+		return nil, thrown(err)
+	}
+	if shell.Type() != safejs.TypeObject {
+		return nil, &Error{Name: "ReferenceError", Message: "the worker left no shell"}
+	}
+	if err := safejs.Global().Delete(key); err != nil {
+		return nil, thrown(err)
+	}
+	return &Shell{shell}, nil
+}
+
+// Config reads what the worker knows.
+func (s *Shell) Config() (ShellConfig, error) {
+	c := ShellConfig{
+		Name: member(s.shell, "name"), Leader: member(s.shell, "leader"), Channel: member(s.shell, "channel"),
+		Storage: member(s.shell, "storage"),
+	}
+	open, err := s.shell.Get("open")
+	if err != nil {
+		return c, thrown(err)
+	}
+	c.Open, err = bytesOf(open)
+	return c, err
+}
+
+// Serve hands the worker's events to h, from now until release.
+func (s *Shell) Serve(h ShellHandler) (release func(), err error) {
+	f, err := callback(func(args []safejs.Value) {
+		if len(args) < 3 {
+			return
+		}
+		kind, _ := args[0].Int()
+		session, _ := args[1].Int()
+		switch kind {
+		case shellConnect:
+			h.Connect(session, text(args[2]))
+		case shellDisconnect:
+			h.Disconnect(session)
+		case shellStorage:
+			h.Storage(text(args[2]))
+		case shellStop:
+			h.Stop()
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.shell.Call("serve", f.Value()); err != nil {
+		f.Release()
+		return nil, thrown(err)
+	}
+	return f.Release, nil
+}
+
+// Ready tells the worker that the database is open.
+func (s *Shell) Ready() { _, _ = s.shell.Call("ready") }
+
+// Failed tells the worker that the database could not be opened; sql may be "".
+func (s *Shell) Failed(code, message, sql string) { _, _ = s.shell.Call("failed", code, message, sql) }
+
+// Stopped tells the worker that every file is closed. Nothing may be sent after it.
+func (s *Shell) Stopped() { _, _ = s.shell.Call("stopped") }

@@ -1,0 +1,134 @@
+package leader
+
+import (
+	"context"
+	"strings"
+
+	"heddle/internal/errcode"
+	"heddle/rpc"
+	"heddle/store"
+)
+
+// side serves what needs no place in a line.
+func (s *Session) side(c *call) error {
+	switch c.Method {
+	case rpc.MethodPing:
+		c.done()
+		return nil
+	case rpc.MethodClose:
+		c.done()
+		s.Close()
+		return nil
+	}
+	return s.syncCall(c)
+}
+
+func (s *Session) readCall(c *call) error {
+	switch c.Method {
+	case rpc.MethodQuery:
+		return s.query(c)
+	case rpc.MethodExport:
+		return s.export(c)
+	case rpc.MethodLiveStart:
+		return s.startLive(c)
+	}
+	return errcode.New(errcode.Protocol, "leader: handle", "no such read")
+}
+
+func (s *Session) writeCall(c *call) error {
+	switch c.Method {
+	case rpc.MethodExec:
+		return s.exec(c)
+	case rpc.MethodQuery:
+		return s.writeQuery(c)
+	case rpc.MethodBatch:
+		var list []rpc.Result
+		err := s.update(c, func(tx *store.Tx) (err error) {
+			list, err = batch(tx, c.Stmts)
+			return err
+		})
+		if err == nil {
+			c.reply(rpc.ReplyResults(c.ID, list))
+		}
+		return err
+	case rpc.MethodTxBegin:
+		return s.txBegin(c)
+	case rpc.MethodBulkBegin:
+		return s.bulk(c)
+	case rpc.MethodImportBegin:
+		return s.importFile(c)
+	}
+	return errcode.New(errcode.Protocol, "leader: handle", "no such write")
+}
+
+// begin waits for the writer. Reads behind this write see that it waits.
+func (s *Session) begin(ctx context.Context) (*store.Tx, error) {
+	s.order.setWaits(true)
+	defer s.order.setWaits(false)
+	return s.l.db.Begin(ctx, s.origin())
+}
+
+// update runs f in a transaction of its own, which ends with the call.
+func (s *Session) update(c *call, f func(*store.Tx) error) error {
+	tx, err := s.begin(c.ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	tx.SetContext(c.ctx)
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (s *Session) exec(c *call) error {
+	if strings.EqualFold(strings.Trim(c.Stmt.SQL, " \t\r\n;"), "vacuum") {
+		// SQLite does not allow it in a transaction.
+		res, err := s.l.db.Exec(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params))
+		if err == nil {
+			c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
+		}
+		return err
+	}
+	var res store.Result
+	err := s.update(c, func(tx *store.Tx) (err error) {
+		res, err = tx.Exec(c.Stmt.SQL, store.Params(c.Stmt.Params))
+		return err
+	})
+	if err == nil {
+		c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
+	}
+	return err
+}
+
+func batch(tx *store.Tx, stmts []rpc.Stmt) ([]rpc.Result, error) {
+	list := make([]rpc.Result, 0, len(stmts))
+	for _, stmt := range stmts {
+		res, err := tx.Exec(stmt.SQL, store.Params(stmt.Params))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, rpc.Result(res))
+	}
+	return list, nil
+}
+
+func (s *Session) query(c *call) error {
+	return s.stream(c, func(r *rows) error {
+		return s.l.db.Query(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row)
+	})
+}
+
+// writeQuery serves a query that may write: INSERT … RETURNING, say.
+func (s *Session) writeQuery(c *call) error {
+	c.begun = true // no read, for the order
+	if deps, err := s.l.db.Deps(c.ctx, c.Stmt.SQL); err != nil || deps.ReadOnly {
+		return s.query(c)
+	}
+	return s.stream(c, func(r *rows) error {
+		return s.update(c, func(tx *store.Tx) error {
+			return tx.Query(c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row)
+		})
+	})
+}

@@ -1,0 +1,150 @@
+package leader
+
+import (
+	"context"
+	"strings"
+
+	"heddle/rpc"
+	"heddle/store"
+)
+
+// maxGroup is how many writes share a transaction at most.
+const maxGroup = 128
+
+// isBrief reports whether a write changes rows and nothing else, so that it may
+// share a transaction, and its flush, with others.
+func (c *call) isBrief() bool {
+	switch c.Method {
+	case rpc.MethodExec:
+		return changesRows(c.Stmt.SQL)
+	case rpc.MethodBatch:
+		for _, stmt := range c.Stmts {
+			if !changesRows(stmt.SQL) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func changesRows(sql string) bool {
+	sql = strings.TrimLeft(sql, " \t\r\n;")
+	for _, verb := range [...]string{"insert", "update", "delete", "replace"} {
+		if len(sql) > len(verb) && strings.EqualFold(sql[:len(verb)], verb) {
+			return true
+		}
+	}
+	return false
+}
+
+// brief serves a brief write and those that wait right behind it when its turn
+// comes. next is what it took out of the line beside them.
+func (s *Session) brief(c *call) (next *call) {
+	var group []*call
+	s.run(c, func(c *call) error {
+		tx, err := s.begin(c.ctx)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if group, next = s.alike(c); len(group) == 1 {
+			return s.alone(tx, c)
+		}
+		s.together(tx, group)
+		return nil
+	})
+	s.order.writeDone(max(1, len(group)))
+	return next
+}
+
+// alike takes the brief writes out of the line that stand right behind c.
+func (s *Session) alike(c *call) (group []*call, next *call) {
+	group = []*call{c}
+	for len(group) < maxGroup {
+		select {
+		case n := <-s.writes:
+			if !n.isBrief() || !s.order.mayWrite(n.after) {
+				return group, n
+			}
+			group = append(group, n)
+		default:
+			return group, nil
+		}
+	}
+	return group, nil
+}
+
+// alone runs c in tx, commits and answers.
+func (s *Session) alone(tx *store.Tx, c *call) error {
+	tx.SetContext(c.ctx)
+	answer, err := work(tx, c)
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err == nil {
+		c.reply(answer)
+	}
+	return err
+}
+
+// work does what a brief write asks for.
+func work(tx *store.Tx, c *call) (answer []byte, err error) {
+	if c.Method == rpc.MethodBatch {
+		list, err := batch(tx, c.Stmts)
+		return rpc.ReplyResults(c.ID, list), err
+	}
+	res, err := tx.Exec(c.Stmt.SQL, store.Params(c.Stmt.Params))
+	return rpc.ReplyResult(c.ID, rpc.Result(res)), err
+}
+
+// together runs the writes of a group in tx, each a part of it with an outcome
+// of its own. If the whole cannot be committed, nothing was written, and each
+// runs by itself.
+func (s *Session) together(tx *store.Tx, group []*call) {
+	answers, ok := s.parts(tx, group)
+	if !ok {
+		tx.Rollback()
+	}
+	for i, c := range group {
+		switch {
+		case answers[i] == nil: // cancelled, or it has failed
+		case ok:
+			c.reply(answers[i])
+		default:
+			if err := guarded(c, s.writeCall); err != nil {
+				c.fail(err)
+			}
+		}
+		if i > 0 { // run finishes the first
+			c.finish()
+		}
+	}
+}
+
+// parts runs and commits a group. The answer of a write is nil if it has had one.
+func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, ok bool) {
+	answers = make([][]byte, len(group))
+	again := []byte{} // stands for the answer of a write that has to run again
+	for i, c := range group {
+		if !c.start() {
+			continue
+		}
+		if !tx.Whole() {
+			answers[i] = again
+			continue
+		}
+		err := guarded(c, func(c *call) error {
+			return tx.Part(c.ctx, func() (err error) {
+				answers[i], err = work(tx, c)
+				return err
+			})
+		})
+		if err != nil {
+			answers[i] = nil
+			c.fail(err)
+		}
+	}
+	tx.SetContext(context.Background())
+	return answers, tx.Whole() && tx.Commit() == nil
+}

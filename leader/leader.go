@@ -1,0 +1,234 @@
+package leader
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"heddle/broadcast"
+	"heddle/internal/errcode"
+	"heddle/live"
+	"heddle/rpc"
+	"heddle/store"
+	"heddle/sync/client"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// MaxQueued is how many requests of one tab may wait in each of its lines.
+const MaxQueued = 1024
+
+// Peer is the way to one tab.
+type Peer interface {
+	// Send takes ownership of message. It never blocks, and it is called from
+	// any goroutine, also from inside SQLite.
+	Send(message []byte)
+}
+
+// Env is what a leader needs from where it runs.
+type Env struct {
+	Filename   string            // of the database, as go-sqlite3 takes it, with its VFS
+	SingleConn bool              // the VFS has no shared memory: no reading connection
+	Storage    string            // persistent, best-effort or memory: what pages are told
+	LeaderID   string            // names this leader: random
+	Channel    broadcast.Channel // to the other tabs; nil announces nothing
+	HTTP       client.Doer       // needed if the configuration syncs
+	Rand       io.Reader         // crypto/rand if nil
+	TxIdle     time.Duration     // an interactive transaction, or a load, that stays silent so long is rolled back; 30 s if 0
+	TokenWait  time.Duration     // how long pages may take over a token; 30 s if 0
+
+	// NewBlockPacker makes a packer for the rows of a statement, if the engine
+	// has one. It may be nil, and may return nil: rows are packed in Go then.
+	NewBlockPacker func(stmt *sqlite3.Stmt, columns int) BlockPacker
+}
+
+// Leader serves one database. Its methods may be called by several goroutines.
+type Leader struct {
+	env       Env
+	config    rpc.OpenConfig
+	db        *store.DB
+	live      *live.Engine
+	announcer *broadcast.Announcer
+	unlisten  func()
+	sync      *client.Client // nil without sync
+	ctx       context.Context
+	stop      context.CancelFunc
+	running   sync.WaitGroup
+	packers   sync.Pool
+	tokens    tokens
+
+	mu       sync.Mutex
+	closed   bool
+	storage  string
+	sessions map[*Session]struct{}
+	blocks   []BlockPacker // to be closed
+	unsaid   []store.Commit
+	open     int // interactive transactions and loads that hold the writer
+}
+
+// Open opens the database that config names, runs its migrations, and starts
+// live queries, announcements and sync. The error has a code. ctx bounds the
+// opening alone.
+func Open(ctx context.Context, config rpc.OpenConfig, env Env) (_ *Leader, err error) {
+	const op = "leader: open"
+	if env.TxIdle == 0 {
+		env.TxIdle = 30 * time.Second
+	}
+	if env.TokenWait == 0 {
+		env.TokenWait = 30 * time.Second
+	}
+	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}}
+	l.packers.New = func() any { return new(rpc.Packer) }
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			l.Close(context.Background())
+		}
+	}()
+	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn}
+	if config.Sync != nil {
+		for _, t := range config.Sync.Tables {
+			options.Synced = append(options.Synced, t.Name)
+		}
+	}
+	if l.db, err = store.Open(ctx, options); err != nil {
+		return nil, errcode.Wrap(err, errcode.Internal, op)
+	}
+	l.live = live.New(l.db)
+	if env.Channel != nil {
+		l.announcer = broadcast.NewAnnouncer(env.Channel, env.LeaderID)
+		l.unlisten = l.db.OnCommit(l.announce)
+		_ = l.announcer.Speak()
+	}
+	if config.Sync != nil {
+		if err := l.openSync(ctx, config.Sync); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// announce tells the other tabs of a commit, soon: he who waits for the commit
+// is answered first.
+func (l *Leader) announce(c store.Commit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsaid = append(l.unsaid, c)
+	if len(l.unsaid) > 1 {
+		return
+	}
+	go func() {
+		for n := 0; ; {
+			l.mu.Lock()
+			list := l.unsaid[n:]
+			if n = len(l.unsaid); len(list) == 0 {
+				l.unsaid = nil
+			}
+			l.mu.Unlock()
+			if len(list) == 0 {
+				return
+			}
+			for _, c := range list {
+				// A message that is lost shows as a gap at the next one.
+				_ = l.announcer.Commit(c)
+			}
+		}
+	}()
+}
+
+// SetOnline says whether there is a network, as far as the platform knows.
+func (l *Leader) SetOnline(online bool) {
+	if l.sync != nil {
+		l.sync.SetOnline(online)
+	}
+}
+
+// SetStorage says how safe the database's files are, now that it is known.
+func (l *Leader) SetStorage(storage string) {
+	l.mu.Lock()
+	changed := l.storage != storage
+	l.storage = storage
+	l.mu.Unlock()
+	if changed {
+		l.each(func(s *Session) { s.tell(rpc.EncodeStorage(storage)) })
+	}
+}
+
+// DB is the database, for those who drive the leader: health checks, tests.
+func (l *Leader) DB() *store.DB { return l.db }
+
+// Close ends every session without a word (the tabs learn from their lines that
+// the leader is gone, and ask the next one), stops sync and closes the
+// database. ctx bounds the wait for what still runs.
+func (l *Leader) Close(ctx context.Context) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	l.each(func(s *Session) { s.Close() })
+	l.stop()
+	done := make(chan struct{})
+	go func() { l.running.Wait(); close(done) }()
+	var waited error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		waited = errcode.Wrap(ctx.Err(), errcode.Timeout, "leader: close")
+	}
+	if l.sync != nil {
+		l.sync.Close()
+	}
+	if l.unlisten != nil {
+		l.unlisten()
+	}
+	if l.live != nil {
+		l.live.Close()
+	}
+	if l.db != nil {
+		if err := l.db.Close(); err != nil {
+			return err
+		}
+	}
+	return waited
+}
+
+// each calls f for every session, without holding a lock.
+func (l *Leader) each(f func(*Session)) {
+	l.mu.Lock()
+	list := make([]*Session, 0, len(l.sessions))
+	for s := range l.sessions {
+		list = append(list, s)
+	}
+	l.mu.Unlock()
+	for _, s := range list {
+		f(s)
+	}
+}
+
+// hold counts, by +1 and -1, the transactions and loads that may keep the
+// writer for long. Reads that wait for writes behind them look again.
+func (l *Leader) hold(by int) {
+	l.mu.Lock()
+	l.open += by
+	l.mu.Unlock()
+	l.each(func(s *Session) { s.order.kick() })
+}
+
+func (l *Leader) held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open > 0
+}
+
+// spawn runs f in a goroutine that Close waits for.
+func (l *Leader) spawn(f func()) {
+	l.running.Add(1)
+	go func() {
+		defer l.running.Done()
+		f()
+	}()
+}

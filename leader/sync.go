@@ -1,0 +1,117 @@
+package leader
+
+import (
+	"context"
+
+	"heddle/internal/errcode"
+	"heddle/rpc"
+	"heddle/sync/client"
+)
+
+// openSync starts the client of the configuration's space.
+func (l *Leader) openSync(ctx context.Context, c *rpc.SyncConfig) (err error) {
+	config := client.Config{
+		URL: c.URL, Space: c.Space, IntegerKey: c.IntegerKey,
+		HTTP: l.env.HTTP, Rand: l.env.Rand, Tables: map[string]client.Merge{},
+	}
+	for _, t := range c.Tables {
+		merge := client.Merge{}
+		for _, m := range t.Merges {
+			merge[m.Column] = m.Merge
+		}
+		config.Tables[t.Name] = merge
+	}
+	if c.Token {
+		config.Token = func(ctx context.Context) (string, error) { return l.tokens.ask(ctx, l) }
+	}
+	if l.sync, err = client.Open(ctx, l.db, config); err != nil {
+		return errcode.Wrap(err, errcode.Internal, "leader: open")
+	}
+	l.sync.OnStatus(func(client.Status) {
+		status := l.status()
+		l.each(func(s *Session) { s.pass(&s.status, rpc.EncodeStatus(status)) })
+	})
+	l.sync.OnProgress(func(p client.Progress) {
+		l.each(func(s *Session) { s.pass(&s.progress, rpc.EncodeProgress(p.Phase, p.Done, p.Total)) })
+	})
+	l.sync.OnRejected(func(r client.Rejected) {
+		ops := operations(r)
+		l.each(func(s *Session) {
+			s.tell(rpc.EncodeRejected(r.Counter, r.Code, "the server refused the transaction", ops))
+		})
+	})
+	l.sync.OnConflict(func(c client.Conflict) {
+		for _, key := range c.Keys {
+			l.each(func(s *Session) { s.tell(rpc.EncodeConflict(c.Counter, c.Reason, key.Table, key.Key)) })
+		}
+	})
+	l.spawn(func() {
+		// What it ends with shows in the status.
+		_ = l.sync.Run(l.ctx)
+	})
+	return nil
+}
+
+// tell sends an event that is for pages that have said hello.
+func (s *Session) tell(message []byte) {
+	s.mu.Lock()
+	greeted := s.greeted
+	s.mu.Unlock()
+	if greeted {
+		s.send(message)
+	}
+}
+
+// kinds are the operations' names, by wire.Kind.
+var kinds = [...]string{1: "insert", 2: "update", 3: "delete"}
+
+func operations(r client.Rejected) []rpc.Op {
+	ops := make([]rpc.Op, 0, len(r.Ops))
+	for _, op := range r.Ops {
+		ops = append(ops, rpc.Op{Kind: kinds[op.Shape.Kind], Table: op.Shape.Table, Key: op.Key, Columns: op.Shape.Columns, Cells: op.Cells})
+	}
+	return ops
+}
+
+// status is where sync stands, "off" without it.
+func (l *Leader) status() rpc.Status {
+	if l.sync == nil {
+		return rpc.Status{State: string(client.Off)}
+	}
+	now := l.sync.Status()
+	status := rpc.Status{State: string(now.State), Seq: now.Seq, Pending: uint64(max(0, now.Pending))}
+	if now.LastError != nil {
+		status.Err = now.LastError
+	}
+	return status
+}
+
+func (s *Session) syncCall(c *call) error {
+	l := s.l
+	if c.Method == rpc.MethodSyncStatus {
+		c.reply(rpc.ReplyStatus(c.ID, l.status()))
+		return nil
+	}
+	if l.sync == nil {
+		return errNoSync
+	}
+	switch c.Method {
+	case rpc.MethodSyncNow:
+		if err := l.sync.Now(c.ctx); err != nil {
+			return err
+		}
+	case rpc.MethodSyncPause:
+		l.sync.Pause()
+	case rpc.MethodSyncResume:
+		l.sync.Resume()
+	case rpc.MethodSyncDigest:
+		seq, digest, err := l.sync.Digest(c.ctx)
+		if err != nil {
+			return err
+		}
+		c.reply(rpc.ReplyDigest(c.ID, seq, digest))
+		return nil
+	}
+	c.done()
+	return nil
+}

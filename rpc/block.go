@@ -1,0 +1,159 @@
+package rpc
+
+import (
+	"math"
+	"unicode/utf8"
+)
+
+// block decodes a rows block into values. A float64 that is whole cannot be
+// told from an INTEGER here, no more than in JavaScript: form 2 gives float64.
+func (r *reader) block() (columns []string, rows [][]Value) {
+	if r.flag() {
+		columns = r.strs()
+		if columns == nil {
+			columns = []string{}
+		}
+	}
+	n := int(r.u16())
+	if columns != nil && n != len(columns) {
+		r.fail("%d columns have %d names", n, len(columns))
+	}
+	count, textBytes, blobBytes := int(r.u32()), int(r.u32()), int(r.u32())
+	if r.err != nil || count > MaxRows || (n == 0 && count > 0) {
+		r.fail("a block of %d rows of %d columns", count, n)
+		return columns, nil
+	}
+	cells := make([]cells, n)
+	for i := range cells {
+		cells[i] = r.column(count)
+	}
+	text, blob := r.take(textBytes), r.take(blobBytes)
+	if r.err != nil {
+		return columns, nil
+	}
+	if !utf8.Valid(text) {
+		r.fail("a block's text is not UTF-8")
+		return columns, nil
+	}
+	rows = make([][]Value, count)
+	flat := make([]Value, count*n)
+	for i := range rows {
+		rows[i] = flat[i*n : (i+1)*n : (i+1)*n]
+	}
+	for i, c := range cells {
+		for row, tag := range c.tags {
+			var v Value
+			switch tag {
+			case tagInt:
+				v = int64(c.words[row])
+			case tagFloat:
+				v = math.Float64frombits(c.words[row])
+			case tagText:
+				size := unitsPrefix(text, c.words[row])
+				if size < 0 {
+					r.fail("a text of %d code units where there are fewer", c.words[row])
+					return columns, nil
+				}
+				v, text = string(text[:size]), text[size:]
+			case tagBlob:
+				if c.words[row] > uint64(len(blob)) {
+					r.fail("a blob of %d bytes where %d are left", c.words[row], len(blob))
+					return columns, nil
+				}
+				v, blob = blob[:c.words[row]:c.words[row]], blob[c.words[row]:]
+			}
+			rows[row][i] = v
+		}
+	}
+	if len(text) > 0 || len(blob) > 0 {
+		r.fail("%d bytes of text and %d of blobs belong to no row", len(text), len(blob))
+	}
+	return columns, rows
+}
+
+// cells are one column's values, their tags and words as a Packer holds them.
+type cells struct {
+	tags  []byte
+	words []uint64
+}
+
+func (r *reader) column(count int) cells {
+	form := r.u8()
+	r.pad()
+	c := cells{tags: make([]byte, count), words: make([]uint64, count)}
+	var nulls []byte
+	if form&formNulls != 0 {
+		if form &^= formNulls; form == formNull || form == formMixed {
+			r.fail("a column has form %d", form|formNulls)
+			return c
+		}
+		nulls = r.take((count + 7) / 8)
+		r.pad()
+	}
+	var tag byte
+	switch form {
+	case formNull:
+		return c
+	case formInt32:
+		tag = tagInt
+	case formFloat:
+		tag = tagFloat
+	case formInt64:
+		tag = tagInt
+	case formText:
+		tag = tagText
+	case formBlob:
+		tag = tagBlob
+	case formMixed:
+		copy(c.tags, r.take(count))
+		r.pad()
+	default:
+		r.fail("a column has form %d", form)
+		return c
+	}
+	for row := range count {
+		if form != formMixed {
+			c.tags[row] = tag
+		}
+		switch form {
+		case formInt32:
+			c.words[row] = uint64(int64(int32(r.u32())))
+		case formText, formBlob:
+			c.words[row] = uint64(r.u32())
+		default:
+			c.words[row] = r.u64()
+		}
+		if nulls != nil && nulls[row/8]&(1<<(row%8)) != 0 {
+			c.tags[row] = tagNull
+		}
+		if t := c.tags[row]; t > tagBlob {
+			r.fail("no value has tag %d", t)
+		} else if form == formMixed && t >= tagText && c.words[row] > math.MaxUint32 {
+			r.fail("a length of %d", c.words[row])
+		}
+		if r.err != nil {
+			return c
+		}
+	}
+	return c
+}
+
+// unitsPrefix is how many bytes of valid UTF-8 hold n UTF-16 code units, -1 if
+// no number of them does.
+func unitsPrefix(text []byte, n uint64) int {
+	at := 0
+	for n > 0 {
+		if at >= len(text) {
+			return -1
+		}
+		_, size := utf8.DecodeRune(text[at:])
+		at += size
+		if n--; size == 4 {
+			if n == 0 {
+				return -1
+			}
+			n--
+		}
+	}
+	return at
+}

@@ -1,0 +1,114 @@
+package rpc
+
+// This file is the page's side in Go: what the leader's tests, and a native
+// program that talks to a leader, need.
+
+// Message is a reply or event, its payload not yet decoded.
+type Message struct {
+	ID      uint32
+	Kind    Kind
+	Event   Event // of KindEvent
+	Payload Payload
+}
+
+// Payload is the rest of a message.
+type Payload struct{ r reader }
+
+// DecodeMessage decodes the head of a leader's message.
+func DecodeMessage(message []byte) (Message, error) {
+	r := reader{b: message}
+	m := Message{ID: r.u32(), Kind: Kind(r.u8())}
+	if r.err == nil && m.Kind > KindEvent {
+		r.fail("no reply has kind %d", m.Kind)
+	}
+	if m.Kind == KindEvent {
+		m.Event = Event(r.u8())
+	}
+	m.Payload = Payload{r}
+	return m, r.err
+}
+
+// Err decodes an error reply; a payload that is none is a protocol error.
+func (p Payload) Err() error {
+	err := p.r.fault()
+	if p.r.err != nil {
+		return p.r.err
+	}
+	return err
+}
+
+// Result decodes the reply of exec.
+func (p Payload) Result() (Result, error) { v := p.r.result(); return v, p.r.err }
+
+// Results decodes the reply of batch.
+func (p Payload) Results() ([]Result, error) {
+	list := make([]Result, 0, p.r.count(16))
+	for range cap(list) {
+		list = append(list, p.r.result())
+	}
+	return list, p.r.err
+}
+
+// Welcome decodes the reply of hello.
+func (p Payload) Welcome() (Welcome, error) {
+	v := Welcome{Version: p.r.u16(), Leader: p.r.str(), Storage: p.r.str(), Migrations: p.r.u32(),
+		Commit: p.r.u64(), Sync: p.r.flag(), Status: p.r.status()}
+	return v, p.r.err
+}
+
+// Status decodes the reply of syncStatus, and the status event.
+func (p Payload) Status() (Status, error) { v := p.r.status(); return v, p.r.err }
+
+// Digest decodes the reply of syncDigest.
+func (p Payload) Digest() (seq uint64, digest [32]byte, err error) {
+	seq = p.r.u64()
+	copy(digest[:], p.r.take(32))
+	return seq, digest, p.r.err
+}
+
+// Progress decodes the progress event.
+func (p Payload) Progress() (phase string, done, total uint64, err error) {
+	phase, done, total = p.r.str(), p.r.u64(), p.r.u64()
+	return phase, done, total, p.r.err
+}
+
+// Rejected decodes the rejected event.
+func (p Payload) Rejected() (counter uint64, code, message string, ops []Op, err error) {
+	counter, code, message = p.r.u64(), p.r.str(), p.r.str()
+	ops = make([]Op, 0, p.r.count(20))
+	for range cap(ops) {
+		ops = append(ops, Op{Kind: p.r.str(), Table: p.r.str(), Key: p.r.values(), Columns: p.r.strs(), Cells: p.r.values()})
+	}
+	return counter, code, message, ops, p.r.err
+}
+
+// Conflict decodes the conflict event.
+func (p Payload) Conflict() (counter uint64, kind, table string, key []Value, err error) {
+	counter, kind, table, key = p.r.u64(), p.r.str(), p.r.str(), p.r.values()
+	return counter, kind, table, key, p.r.err
+}
+
+// Ask decodes the token event.
+func (p Payload) Ask() (uint32, error) { v := p.r.u32(); return v, p.r.err }
+
+// Str decodes the storage event.
+func (p Payload) Str() (string, error) { v := p.r.str(); return v, p.r.err }
+
+// Bytes returns the payload, aliasing the message.
+func (p Payload) Bytes() []byte { return p.r.rest() }
+
+// Rows decodes a rows block. Columns is nil if the block carries none.
+func (p Payload) Rows() (columns []string, rows [][]Value, err error) {
+	columns, rows = p.r.block()
+	return columns, rows, p.r.err
+}
+
+// Live decodes one message of a live update.
+func (p Payload) Live() (Live, error) {
+	v := Live{First: p.r.flag(), Last: p.r.flag()}
+	if v.First {
+		v.Update = p.r.update()
+	}
+	_, v.Rows = p.r.block()
+	return v, p.r.err
+}

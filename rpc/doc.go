@@ -1,0 +1,132 @@
+// Package rpc is the language between a page and the worker that leads its
+// database: requests, replies, events and rows, as bytes. It knows neither
+// JavaScript nor the database; web/src/codec.ts is its other half, and
+// testdata holds vectors that both read.
+//
+// # Primitives
+//
+// Integers are little-endian. u8, u16, u32, u64, i64 and f64 are what they
+// say; bool is a u8 of 0 or 1; bytes is a u32 length and that many bytes;
+// string is bytes of valid UTF-8; list<X> is a u32 count and that many X.
+//
+//	value   = u8 tag, then: 0 NULL: nothing; 1 INTEGER: i64; 2 REAL: f64;
+//	          3 TEXT: string; 4 BLOB: bytes
+//	params  = u8 kind, then: 0 none; 1 positional: list<value>;
+//	          2 named: list<string name, value>
+//	stmt    = string sql, params
+//	write   = string session, u64 counter     names one write of one tab; the
+//	          counter is 1, 2, … in the order of the calls, 0 for a mere read
+//	error   = string code, string message, string op, string sql
+//	result  = i64 changes, i64 last insert rowid
+//
+// A decoder ignores bytes after what it knows: messages grow at their end.
+//
+// # Requests: page to leader
+//
+//	u32 id, u8 method, payload
+//
+// The page chooses ids, from 1, and uses none twice on one connection. A
+// transaction, a bulk load, an import or a live query is named by the id of the
+// request that began it.
+//
+//	 1 hello       u16 version, string session, u32 migrations, bool token
+//	 2 ping        -
+//	 3 cancel      u32 id                  has no reply of its own
+//	 4 close       -
+//	10 exec        write, stmt             result
+//	11 query       write, stmt             rows
+//	12 batch       write, list<stmt>       list<result>
+//	13 bulkBegin   write, string sql       result, after bulkEnd
+//	14 bulkRows    u32 id, u32 rows, u32 columns, rows*columns values, row by row
+//	15 bulkEnd     u32 id
+//	20 txBegin     -                       replied when it is this tab's turn
+//	21 txExec      u32 id, stmt            result
+//	22 txQuery     u32 id, stmt            rows
+//	23 txBatch     u32 id, list<stmt>      list<result>
+//	24 txCommit    u32 id, write
+//	25 txRollback  u32 id
+//	30 liveStart   stmt                    an empty result, then live events
+//	31 liveStop    u32 id
+//	32 ack         u32 id, u8 event        has no reply: see Events
+//	40 export      -                       chunks of the file, a last one as result
+//	41 importBegin u64 size                replied after importEnd
+//	42 importPart  u32 id, bytes (the rest of the message, without a length)
+//	43 importEnd   u32 id
+//	50 syncStatus  -                       status
+//	51 syncNow     -
+//	52 syncPause   -
+//	53 syncResume  -
+//	54 syncDigest  -                       u64 seq, 32 bytes
+//	55 token       u32 ask, string token, error (code empty: there is a token)
+//
+// bulkRows and importPart are replied when the leader has taken them; the page
+// keeps at most two of them unanswered, so no queue grows. The whole load
+// fails with the first part that fails.
+//
+// # Replies: leader to page
+//
+//	u32 id, u8 kind, payload
+//
+//	kind 0 result  the last message for this id
+//	kind 1 error   the last message for this id: an error; with id 0 it ends
+//	               the connection: the leader cannot serve
+//	kind 2 chunk   more follow
+//	kind 3 event   u8 event, payload
+//
+// # Rows
+//
+// The reply to a query is one rows block in each chunk and in the result; the
+// first block carries the columns. A block holds at most 4,096 rows and, unless
+// a single row is larger, about 256 KiB. It lies column by column:
+//
+//	u8 flags (1: columns follow), [list<string> columns], u16 columns, u32 rows,
+//	u32 text bytes, u32 blob bytes, then for each column
+//	  u8 form, padding to a multiple of 8 bytes from the message's start, data
+//	then all text, then all blobs, each column by column
+//
+//	form 0 all NULL: no data
+//	form 1 i32 each
+//	form 2 f64 each: REAL, and INTEGER up to 2^53
+//	form 3 i64 each
+//	form 4 TEXT: u32 length each, in UTF-16 code units
+//	form 5 BLOB: u32 length each, in bytes
+//	form 6 mixed: u8 tag each, padding to 8, then 8 bytes each: i64, f64, or a
+//	       u32 length as in forms 4 and 5 and four zero bytes
+//
+// A form of 1 to 5 with bit 128 set has NULLs: a bitmap of one bit a row (row 0
+// in the lowest bit of the first byte, 1 = NULL), padded to 8 bytes, stands
+// before the data, and a NULL's own place holds zero.
+//
+// The text is valid UTF-8 without exception: the packer turns each invalid byte
+// sequence into U+FFFD as the WHATWG decoder would, so that one TextDecoder
+// call (with ignoreBOM: true) decodes the whole block and the lengths hold. An
+// INTEGER beyond 2^53 makes its column form 3 or 6, and a bigint in JavaScript.
+//
+// # Events
+//
+//	1 live      id: of liveStart. bool first, bool last, then, if first: bool
+//	            reset, list<string> columns, u32 rows in all, list<run>, with
+//	            run = u8 kind (0 copy: u32 from, u32 count; 1 new: u32 count);
+//	            then a rows block without columns. New runs take their rows from
+//	            the blocks of the update in order. Copies refer to the result
+//	            before; reset: there is none.
+//	2 liveError id: of liveStart. error. The query stays subscribed unless the
+//	            reply to liveStart itself was an error.
+//	3 status    id 0. status
+//	4 progress  id 0. string phase, u64 done, u64 total (0: unknown)
+//	5 rejected  id 0. u64 counter, string code, string message, list<op>
+//	6 conflict  id 0. u64 counter, string kind, string table, list<value> key
+//	7 token     id 0. u32 ask: the leader wants a token for the server
+//	8 storage   id 0. string storage
+//
+//	status = string state, u64 seq, u64 pending, error (code empty: none)
+//	op     = string kind, string table, list<value> key,
+//	         list<string> columns, list<value> cells
+//
+// After a live, liveError, status or progress event the leader sends no further
+// one of the same id and event before the page's ack; it keeps one, merged,
+// meanwhile. So a tab that sleeps costs no more than one result.
+//
+// The reply to hello is u16 version, string leader id, string storage, u32
+// migrations, u64 number of the last commit, bool sync, status.
+package rpc

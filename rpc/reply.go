@@ -1,0 +1,196 @@
+package rpc
+
+// Kind says what a reply is.
+type Kind uint8
+
+// The kinds of replies.
+const (
+	KindResult Kind = 0 // the last message for its id
+	KindError  Kind = 1 // the last message for its id
+	KindChunk  Kind = 2 // more follow
+	KindEvent  Kind = 3
+)
+
+// Event says what an event tells.
+type Event uint8
+
+// The events, as the package comment lists them.
+const (
+	EventLive      Event = 1
+	EventLiveError Event = 2
+	EventStatus    Event = 3
+	EventProgress  Event = 4
+	EventRejected  Event = 5
+	EventConflict  Event = 6
+	EventToken     Event = 7
+	EventStorage   Event = 8
+)
+
+// Status is where sync stands.
+type Status struct {
+	State   string // off, connecting, live, offline, paused or error
+	Seq     uint64
+	Pending uint64
+	Err     error // the last error, nil if there is none
+}
+
+// Welcome is the reply to hello.
+type Welcome struct {
+	Version    uint16
+	Leader     string
+	Storage    string
+	Migrations uint32 // applied to the database
+	Commit     uint64 // number of the last commit
+	Sync       bool   // whether the database syncs
+	Status     Status
+}
+
+// Op is one operation of a refused transaction.
+type Op struct {
+	Kind    string // insert, update or delete
+	Table   string
+	Key     []Value
+	Columns []string
+	Cells   []Value // one for each of Columns
+}
+
+// Reply begins a reply: append its payload.
+func Reply(id uint32, kind Kind) []byte {
+	w := writer{b: make([]byte, 0, 32)}
+	w.u32(id)
+	w.u8(uint8(kind))
+	return w.b
+}
+
+func event(id uint32, e Event) writer {
+	w := writer{b: Reply(id, KindEvent)}
+	w.u8(uint8(e))
+	return w
+}
+
+// ReplyError is the whole error reply.
+func ReplyError(id uint32, err error) []byte {
+	w := writer{b: Reply(id, KindError)}
+	w.fault(err)
+	return w.b
+}
+
+// ReplyResult is the whole reply of exec.
+func ReplyResult(id uint32, v Result) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.result(v)
+	return w.b
+}
+
+// ReplyResults is the whole reply of batch.
+func ReplyResults(id uint32, list []Result) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.u32(uint32(len(list)))
+	for _, v := range list {
+		w.result(v)
+	}
+	return w.b
+}
+
+// ReplyWelcome is the whole reply of hello.
+func ReplyWelcome(id uint32, v Welcome) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.u16(v.Version)
+	w.str(v.Leader)
+	w.str(v.Storage)
+	w.u32(v.Migrations)
+	w.u64(v.Commit)
+	w.flag(v.Sync)
+	w.status(v.Status)
+	return w.b
+}
+
+// ReplyStatus is the whole reply of syncStatus.
+func ReplyStatus(id uint32, v Status) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.status(v)
+	return w.b
+}
+
+// ReplyDigest is the whole reply of syncDigest.
+func ReplyDigest(id uint32, seq uint64, digest [32]byte) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.u64(seq)
+	w.b = append(w.b, digest[:]...)
+	return w.b
+}
+
+func (w *writer) status(v Status) {
+	w.str(v.State)
+	w.u64(v.Seq)
+	w.u64(v.Pending)
+	w.fault(v.Err)
+}
+
+func (r *reader) status() Status {
+	return Status{State: r.str(), Seq: r.u64(), Pending: r.u64(), Err: r.fault()}
+}
+
+// EncodeLiveError tells that live query id failed.
+func EncodeLiveError(id uint32, err error) []byte {
+	w := event(id, EventLiveError)
+	w.fault(err)
+	return w.b
+}
+
+// EncodeStatus tells where sync stands.
+func EncodeStatus(v Status) []byte {
+	w := event(0, EventStatus)
+	w.status(v)
+	return w.b
+}
+
+// EncodeProgress tells how far a long step is; total is 0 if unknown.
+func EncodeProgress(phase string, done, total uint64) []byte {
+	w := event(0, EventProgress)
+	w.str(phase)
+	w.u64(done)
+	w.u64(total)
+	return w.b
+}
+
+// EncodeRejected tells that transaction counter was refused, and what it was.
+func EncodeRejected(counter uint64, code, message string, ops []Op) []byte {
+	w := event(0, EventRejected)
+	w.u64(counter)
+	w.str(code)
+	w.str(message)
+	w.u32(uint32(len(ops)))
+	for _, op := range ops {
+		w.str(op.Kind)
+		w.str(op.Table)
+		w.values(op.Key)
+		w.strs(op.Columns)
+		w.values(op.Cells)
+	}
+	return w.b
+}
+
+// EncodeConflict tells that an operation of transaction counter missed its row.
+func EncodeConflict(counter uint64, kind, table string, key []Value) []byte {
+	w := event(0, EventConflict)
+	w.u64(counter)
+	w.str(kind)
+	w.str(table)
+	w.values(key)
+	return w.b
+}
+
+// EncodeAsk asks the page for a token.
+func EncodeAsk(ask uint32) []byte {
+	w := event(0, EventToken)
+	w.u32(ask)
+	return w.b
+}
+
+// EncodeStorage tells a changed class of storage.
+func EncodeStorage(storage string) []byte {
+	w := event(0, EventStorage)
+	w.str(storage)
+	return w.b
+}

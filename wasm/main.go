@@ -1,0 +1,114 @@
+// Command heddle is the program that runs in Heddle's worker. It plugs the
+// browser's files, network, clock and channels into package leader, and hands
+// the worker's tabs to it. There is nothing here but wiring.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime/debug"
+	"time"
+
+	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
+	"github.com/ncruces/go-sqlite3/vfs"
+
+	"heddle/internal/errcode"
+	"heddle/jsbridge"
+	"heddle/leader"
+	"heddle/opfs"
+	"heddle/rpc"
+)
+
+const (
+	// SQLite's memory is Go's, and counts as live heap: with Go's usual 100 %
+	// the garbage might grow as large again before it is collected.
+	gcPercent = 40
+	// What SQLite may use in all. Go dies at 4 GiB, past any recover; SQLite
+	// answers SQLITE_NOMEM and goes on.
+	sqliteMemory = 1 << 30
+	// How long closing may take. The page ends the worker a little later.
+	closeTime = 2 * time.Second
+)
+
+func main() {
+	debug.SetGCPercent(gcPercent)
+	sqlite3_wasm.SetMemoryLimit(sqliteMemory)
+	shell, err := jsbridge.AttachShell(os.Args[1])
+	if err != nil {
+		panic(err) // the worker reports it as a crash
+	}
+	if err := run(shell); err != nil {
+		code, message, sql := parts(err)
+		shell.Failed(code, message, sql)
+		return
+	}
+	shell.Stopped()
+}
+
+// run serves until the worker says stop. An error says why the database could
+// not be opened.
+func run(shell *jsbridge.Shell) error {
+	config, err := shell.Config()
+	if err != nil {
+		return err
+	}
+	open, err := rpc.DecodeOpenConfig(config.Open)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	t := &tabs{stop: stop, sessions: map[int]*leader.Session{}}
+	release, err := shell.Serve(t)
+	if err != nil {
+		return err
+	}
+	defer release()
+
+	files := opfs.New(directory(open.Storage))
+	vfs.Register(sqlite3_wasm.SharedMemoryVFS, files)
+	filename, err := opfs.URI(open.Name, sqlite3_wasm.SharedMemoryVFS)
+	if err != nil {
+		return err
+	}
+	channel, err := jsbridge.NewChannel(config.Channel)
+	if err != nil {
+		return err
+	}
+	defer channel.Close()
+	l, err := leader.Open(ctx, open, leader.Env{
+		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows,
+	})
+	if ctx.Err() != nil {
+		return nil // told to stop while opening
+	}
+	if err != nil {
+		return err
+	}
+	offline, err := jsbridge.OnOnline(l.SetOnline)
+	if err != nil {
+		return err
+	}
+	defer offline()
+	l.SetOnline(jsbridge.Online())
+	t.serve(l)
+	lines = t
+	shell.Ready()
+
+	<-ctx.Done()
+	closing, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	_ = l.Close(closing) // what cannot be closed in time, the end of the worker closes
+	return nil
+}
+
+// parts takes an error apart for JavaScript.
+func parts(err error) (code, message, sql string) {
+	message = err.Error()
+	var e *errcode.Error
+	if errors.As(err, &e) {
+		message, sql = e.Message(), e.SQL
+	}
+	return errcode.Of(err), message, sql
+}

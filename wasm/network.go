@@ -1,0 +1,23 @@
+package main
+
+import (
+	"context"
+
+	"heddle/internal/errcode"
+	"heddle/jsbridge"
+	"heddle/sync/client"
+)
+
+// network is the browser's fetch as the sync client wants it.
+type network struct{}
+
+var _ client.Doer = network{}
+
+// Do implements client.Doer.
+func (network) Do(ctx context.Context, r *client.Request) (*client.Response, error) {
+	response, err := jsbridge.Fetch(ctx, &jsbridge.Request{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body})
+	if err != nil {
+		return nil, errcode.Wrap(err, errcode.Network, "fetch")
+	}
+	return &client.Response{Status: response.Status, Header: response.Header, Body: response.Body}, nil
+}

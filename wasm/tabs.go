@@ -1,0 +1,60 @@
+package main
+
+import (
+	"unsafe"
+
+	"heddle/jsbridge"
+	"heddle/leader"
+)
+
+// tabs hands what the worker receives to the leader. The worker calls it from
+// one goroutine at a time, and connects no tab before Ready.
+type tabs struct {
+	stop     func()
+	leader   *leader.Leader
+	sessions map[int]*leader.Session
+}
+
+var _ jsbridge.ShellHandler = &tabs{}
+
+// peer is one tab's way back.
+type peer int32
+
+// Send implements leader.Peer.
+func (p peer) Send(message []byte) {
+	send(int32(p), unsafe.Pointer(unsafe.SliceData(message)), int32(len(message)))
+}
+
+func (t *tabs) serve(l *leader.Leader) { t.leader = l }
+
+// Connect implements jsbridge.ShellHandler.
+func (t *tabs) Connect(session int, tab string) {
+	if t.leader != nil {
+		t.sessions[session] = t.leader.Connect(peer(session), tab)
+	}
+}
+
+// Message takes a request of a tab and owns it.
+func (t *tabs) Message(session int, message []byte) {
+	if s := t.sessions[session]; s != nil {
+		s.Handle(message)
+	}
+}
+
+// Disconnect implements jsbridge.ShellHandler.
+func (t *tabs) Disconnect(session int) {
+	if s := t.sessions[session]; s != nil {
+		delete(t.sessions, session)
+		s.Close()
+	}
+}
+
+// Storage implements jsbridge.ShellHandler.
+func (t *tabs) Storage(class string) {
+	if t.leader != nil {
+		t.leader.SetStorage(class)
+	}
+}
+
+// Stop implements jsbridge.ShellHandler.
+func (t *tabs) Stop() { t.stop() }
