@@ -1,0 +1,281 @@
+// The database as an app sees it: every call of the JavaScript API, made of
+// requests on a Connection.
+
+import { Bulk } from "./bulk.js";
+import { readAnnouncement } from "./announcement.js";
+import { Caller, type CallerEvents } from "./caller.js";
+import { EventType, Method, Reader, request, type OpenConfig, type Statement, type Welcome, type Writer } from "./codec.js";
+import { abortError, asHeddleError, HeddleError } from "./errors.js";
+import { exportFile, importFile } from "./transfer.js";
+import { Listeners } from "./listen.js";
+import { LiveQuery } from "./live.js";
+import { checkBatch, checkFunction, checkParams, checkSql, isRead } from "./params.js";
+import { readRows } from "./rows.js";
+import { SyncApi } from "./sync-api.js";
+import { Tx, TxState } from "./transaction.js";
+import type { Connection } from "./transport.js";
+import type {
+  BatchStatement, BulkOptions, CallOptions, Change, ExecResult, LiveDiff, LiveOptions, Params, Role, Row, SqlValue,
+  Storage, Sync, SyncOptions, Transaction,
+} from "./types.js";
+
+/** An open database. Made by open(). */
+export class Database {
+  readonly #connection: Connection;
+  readonly #caller: Caller;
+  readonly #lives = new Set<LiveQuery>();
+  readonly #transactions = new Set<TxState>();
+  readonly #listeners: Listeners;
+  readonly #sync: SyncApi;
+  #storage: Storage;
+  #closing: Promise<void> | undefined;
+  /** The name that open() was given. */
+  readonly name: string;
+
+  /**
+   * Connects, and resolves when a leader answered. Rejects when there will be
+   * none, or when the signal ends the wait; the connection is closed then.
+   */
+  static async connect(
+    connection: Connection, config: OpenConfig, token?: SyncOptions["token"], options: CallOptions = {},
+  ): Promise<Database> {
+    const { signal } = options;
+    let database = undefined as Database | undefined;
+    let onAbort: (() => void) | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        if (signal?.aborted) return reject(abortError(signal));
+        onAbort = () => reject(abortError(signal!));
+        signal?.addEventListener("abort", onAbort, { once: true });
+        database = new Database(connection, config, token, resolve, reject);
+      });
+      return database!;
+    } catch (error) {
+      if (database) database.#caller.end(asHeddleError(error));
+      await connection.close().catch(() => {});
+      throw error;
+    } finally {
+      if (onAbort) signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  private constructor(
+    connection: Connection, config: OpenConfig, token: SyncOptions["token"], opened: () => void, failed: (e: HeddleError) => void,
+  ) {
+    this.name = config.name;
+    this.#connection = connection;
+    this.#storage = config.storage === "memory" ? "memory" : "best-effort";
+    this.#listeners = new Listeners(connection.session);
+    const events: CallerEvents = {
+      hello: () => ({ migrations: config.migrations.length, token: token !== undefined }),
+      ready: (welcome, again) => {
+        this.#ready(welcome, again);
+        opened();
+      },
+      lost: () => this.#lost(),
+      event: (type, r) => this.#event(type, r),
+      broadcast: (message) => {
+        const announcement = readAnnouncement(message);
+        if (announcement) this.#listeners.announce(announcement);
+      },
+      failed: (error) => {
+        failed(error);
+        this.#fail(error);
+      },
+    };
+    this.#caller = new Caller(connection, events);
+    this.#sync = new SyncApi(this.#caller, config.sync !== undefined, token);
+    this.#caller.start();
+  }
+
+  /** Whether this tab's worker holds the database. It changes as tabs come and go. */
+  get role(): Role {
+    return this.#connection.role;
+  }
+
+  /** How safe the file is from the browser's own cleaning up. */
+  get storage(): Storage {
+    return this.#storage;
+  }
+
+  /** Sync with the server: status, events and control. */
+  get sync(): Sync {
+    return this.#sync;
+  }
+
+  /** Runs a statement that returns no rows; without params it may be several. */
+  async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
+    const statement = this.#statement(sql, params);
+    return this.#call("write", Method.exec, options, statement.sql, (r) => r.result(), (w) => {
+      w.write(this.#caller.writeId());
+      w.statement(statement);
+    });
+  }
+
+  /** Runs a statement and resolves with its rows as objects. */
+  async query<T = Row>(sql: string, params?: Params, options: CallOptions = {}): Promise<T[]> {
+    const statement = this.#statement(sql, params);
+    const read = isRead(statement.sql);
+    const w = request(0, Method.query);
+    w.write(read ? this.#caller.readId() : this.#caller.writeId());
+    w.statement(statement);
+    return collectRows<T>(this.#caller, w, read ? "read" : "write", read, statement.sql, options);
+  }
+
+  /** Runs statements in one transaction and one round trip. */
+  async batch(statements: readonly BatchStatement[], options: CallOptions = {}): Promise<ExecResult[]> {
+    this.#alive();
+    const checked = checkBatch(statements);
+    return this.#call("write", Method.batch, options, undefined, (r) => r.results(), (w) => {
+      w.write(this.#caller.writeId());
+      w.statements(checked);
+    });
+  }
+
+  /**
+   * Runs one statement for each row of parameters, all in one transaction. Rows
+   * may come from an array, a generator or a stream; they are sent in parts.
+   */
+  async bulk(
+    sql: string, rows: Iterable<readonly unknown[]> | AsyncIterable<readonly unknown[]>, options: BulkOptions = {},
+  ): Promise<ExecResult> {
+    this.#alive();
+    return new Bulk(this.#caller, checkSql(sql), rows, options).run();
+  }
+
+  /**
+   * Runs fn in a transaction of its own: committed when fn's promise resolves,
+   * rolled back when it rejects. Other tabs' writes wait meanwhile, and so do
+   * this database's own calls that are not made on tx.
+   */
+  async transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: CallOptions = {}): Promise<T> {
+    this.#alive();
+    checkFunction(fn, "transaction's argument");
+    const state = new TxState(this.#caller);
+    this.#transactions.add(state);
+    try {
+      return await new Tx(state).run(fn, options);
+    } finally {
+      this.#transactions.delete(state);
+    }
+  }
+
+  /**
+   * Calls fn with the query's rows now, and again after each commit, by any tab
+   * or by sync, that changed them. Rows that stay the same are the same objects.
+   * Returns what stops it.
+   */
+  live<T = Row>(
+    sql: string, params: Params | undefined | null, fn: (rows: T[], diff: LiveDiff) => void, options: LiveOptions = {},
+  ): () => void {
+    const statement = this.#statement(sql, params ?? undefined);
+    checkFunction(fn, "live's callback");
+    if (options.onError !== undefined) checkFunction(options.onError, "onError");
+    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn as (rows: Row[], diff: LiveDiff) => void, options, () => this.#lives.delete(live));
+    this.#lives.add(live);
+    if (this.#caller.ready) live.start();
+    return () => live.stop();
+  }
+
+  /** Calls fn for each commit, of any tab or of sync, that touches one of the tables (null: any). */
+  listen(tables: readonly string[] | null, fn: (change: Change) => void): () => void {
+    this.#alive();
+    checkFunction(fn, "listen's callback");
+    return this.#listeners.add(tables, fn);
+  }
+
+  /** The database as the bytes of a valid SQLite file. */
+  async export(options: CallOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    this.#alive();
+    return exportFile(this.#caller, options);
+  }
+
+  /** Replaces the database's contents with those of an SQLite file. */
+  async import(file: Uint8Array | ArrayBuffer | Blob, options: CallOptions = {}): Promise<void> {
+    this.#alive();
+    return importFile(this.#caller, file, options);
+  }
+
+  /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#shut(new HeddleError("HEDDLE_CLOSED", "the database is closed"));
+    await this.#connection.close();
+  }
+
+  // ---- requests
+
+  #alive(): void {
+    if (this.#caller.ended) throw this.#caller.ended.clone();
+  }
+
+  #statement(sql: string, params: Params | undefined): Statement {
+    this.#alive();
+    const checked = checkSql(sql);
+    return { sql: checked, params: checkParams(params, checked) };
+  }
+
+  #call<T>(
+    lane: "read" | "write", method: number, options: CallOptions, sql: string | undefined,
+    result: (r: Reader) => T, fill: (w: Writer) => void,
+  ): Promise<T> {
+    const w = request(0, method);
+    fill(w);
+    return this.#caller.call({ message: w.finish(), lane, retry: false, sql, signal: options.signal, result });
+  }
+
+  // ---- the leader's comings and goings
+
+  #ready(welcome: Welcome, again: boolean): void {
+    this.#storage = welcome.storage;
+    this.#sync.welcome(welcome.status);
+    this.#listeners.leader(welcome.leader, welcome.commit, again);
+    for (const live of [...this.#lives]) live.start();
+  }
+
+  #lost(): void {
+    for (const live of this.#lives) live.lost();
+    for (const tx of this.#transactions) tx.lost();
+    this.#sync.lost();
+  }
+
+  #event(type: number, r: Reader): void {
+    if (type === EventType.storage) this.#storage = r.string() as Storage;
+    else this.#sync.event(type, r);
+  }
+
+  #shut(error: HeddleError): void {
+    this.#caller.end(error);
+    this.#lives.clear();
+    for (const tx of this.#transactions) tx.lost(error);
+    this.#listeners.clear();
+    this.#sync.end();
+  }
+
+  #fail(error: HeddleError): void {
+    const lives = [...this.#lives];
+    this.#shut(error);
+    for (const live of lives) live.fail(error.clone());
+    this.#closing ??= this.#connection.close().catch(() => {});
+  }
+}
+
+/** Sends a query and gathers its rows. */
+export function collectRows<T>(
+  caller: Caller, w: Writer, lane: "read" | "write" | "direct", retry: boolean, sql: string, options: CallOptions,
+): Promise<T[]> {
+  let rows: Row[] = [];
+  let state = { columns: [] as string[] };
+  return caller.call({
+    message: w.finish(), lane, retry, sql, signal: options.signal,
+    sent: () => { rows = []; state = { columns: [] }; },
+    chunk: (r) => readRows(r, state, rows),
+    result: (r) => { readRows(r, state, rows); return rows as unknown as T[]; },
+  });
+}
+
+export type { SqlValue };

@@ -1,0 +1,51 @@
+// The one error class. Codes are those of internal/errcode: codes.gen.ts.
+
+import type { HeddleCode } from "./codes.gen.js";
+
+/** SQLite's extended result name, such as SQLITE_CONSTRAINT_UNIQUE. */
+export type SqliteCode = `SQLITE_${string}`;
+
+/** What HeddleError.code may be. */
+export type ErrorCode = HeddleCode | SqliteCode;
+
+/** What error.code, error.sql and error.cause may be given beside a message. */
+export interface HeddleErrorOptions {
+  sql?: string | undefined;
+  op?: string | undefined;
+  cause?: unknown;
+}
+
+/** Every error that Heddle rejects or throws with. */
+export class HeddleError extends Error {
+  /** SQLite's extended name, or one of Heddle's own codes. */
+  readonly code: ErrorCode;
+  /** The statement, where there is one. */
+  readonly sql?: string;
+  /** The part of Heddle that failed, for a bug report. */
+  readonly op?: string;
+
+  constructor(code: ErrorCode, message: string, options: HeddleErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "HeddleError";
+    this.code = code;
+    if (options.sql) this.sql = options.sql;
+    if (options.op) this.op = options.op;
+  }
+
+  /** The same error with a stack of its own, so that each caller sees where it called. */
+  clone(): HeddleError {
+    return new HeddleError(this.code, this.message, { sql: this.sql, op: this.op, cause: this });
+  }
+}
+
+/** Makes a HeddleError of anything thrown. */
+export function asHeddleError(thrown: unknown, code: ErrorCode = "HEDDLE_INTERNAL"): HeddleError {
+  if (thrown instanceof HeddleError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new HeddleError(code, message, { cause: thrown });
+}
+
+/** The error of a call that its AbortSignal ended. */
+export function abortError(signal: AbortSignal, sql?: string): HeddleError {
+  return new HeddleError("HEDDLE_ABORTED", "the call was aborted by its signal", { sql, cause: signal.reason });
+}

@@ -1,0 +1,196 @@
+// A page's own worker: started, told what it needs, and replaced when it dies.
+
+import { HeddleError, asHeddleError } from "./errors.js";
+import type { ErrorCode } from "./errors.js";
+import { compileModules } from "./modules.js";
+import { startWorker } from "./start.js";
+import { lockName } from "./names.js";
+import type { FromWorker, ToWorker } from "./protocol.js";
+import type { Storage } from "./types.js";
+
+const STOP_MS = 3_000;
+/** So many crashes in so long a time, and the worker is not started again. */
+const MAX_CRASHES = 3;
+const CRASH_WINDOW_MS = 60_000;
+
+export interface HostOptions {
+  name: string;
+  /** What the names of locks and channels are made of. */
+  scope: string;
+  tab: string;
+  memory: boolean;
+  storage: Storage;
+  open: Uint8Array<ArrayBuffer>;
+}
+
+export interface HostEvents {
+  /** The worker has the lock and opens the database. */
+  granted(): void;
+  /** The worker leads under that id. */
+  leading(leader: string): void;
+  /** The worker died and was replaced. `leader` is its id if it led. */
+  crashed(leader: string | undefined): void;
+  /** The worker cannot open the database, or died too often. Nothing follows. */
+  failed(error: HeddleError): void;
+}
+
+/** One worker, from its start to its end. */
+interface Running {
+  worker: Worker;
+  /** Its script was loaded. */
+  alive: boolean;
+  /** Its id, if it leads. */
+  leader: string | undefined;
+  /** Set once it was asked to stop. */
+  stopped: (() => void) | undefined;
+}
+
+export class Host {
+  readonly #options: HostOptions;
+  readonly #events: HostEvents;
+  #running: Running | undefined;
+  #crashes: number[] = [];
+
+  constructor(options: HostOptions, events: HostEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  start(): void {
+    let worker: Worker;
+    try {
+      worker = startWorker();
+    } catch (error) {
+      this.#events.failed(asHeddleError(error, "HEDDLE_ASSETS"));
+      return;
+    }
+    const running: Running = { worker, alive: false, leader: undefined, stopped: undefined };
+    this.#running = running;
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(running, data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#died(running, event.message ?? "");
+    };
+    this.#compileEarly();
+  }
+
+  // Nobody leads: our worker will, so compiling need not wait for its word.
+  #compileEarly(): void {
+    navigator.locks.query().then(({ held }) => {
+      if (!held?.some((lock) => lock.name === lockName(this.#options.scope))) compileModules().catch(() => {});
+    }, () => {});
+  }
+
+  /** Gives a port to the worker, if that leads. */
+  connect(port: MessagePort, as: "connect" | "registry"): void {
+    this.#post(as === "registry" ? { t: "registry" } : { t: "connect", tab: this.#options.tab }, [port]);
+  }
+
+  setVisible(visible: boolean): void {
+    this.#post({ t: "visible", visible });
+  }
+
+  setStorage(storage: Storage): void {
+    this.#options.storage = storage;
+    this.#post({ t: "storage", storage });
+  }
+
+  /** Lets go of lock and files; within a bounded time, by force if need be. */
+  async stop(): Promise<void> {
+    const running = this.#running;
+    if (!running) return;
+    const stopped = new Promise<void>((resolve) => {
+      running.stopped = resolve;
+      setTimeout(resolve, STOP_MS);
+    });
+    if (running.alive) this.#post({ t: "stop" });
+    else running.stopped?.();
+    this.#running = undefined;
+    await stopped;
+    running.worker.terminate();
+  }
+
+  /** Ends the worker on the spot, which frees lock and files: nothing that was acknowledged is lost by it. Returns its id if it led. */
+  kill(): string | undefined {
+    const running = this.#running;
+    this.#running = undefined;
+    running?.worker.terminate();
+    return running?.leader;
+  }
+
+  #post(message: ToWorker, transfer: Transferable[] = []): void {
+    if (this.#running?.alive) this.#running.worker.postMessage(message, transfer);
+  }
+
+  #receive(running: Running, message: FromWorker): void {
+    if (running.stopped) {
+      if (message.t === "stopped" || message.t === "crashed") running.stopped();
+      return;
+    }
+    switch (message.t) {
+      case "alive":
+        // Only now: what reaches a worker before its script listens may be lost.
+        running.alive = true;
+        this.#post({ t: "start", ...this.#options, visible: document.visibilityState === "visible" });
+        break;
+      case "granted":
+        this.#events.granted();
+        this.#sendModules(running);
+        break;
+      case "next":
+        // Next in line: a leader's end should not have to wait for a download.
+        compileModules().catch(() => {});
+        break;
+      case "leading":
+        running.leader = message.leader;
+        this.#events.leading(message.leader);
+        break;
+      case "failed": {
+        const { code, message: text, sql } = message.failure;
+        this.#end(running, new HeddleError(code as ErrorCode, text, { sql }));
+        break;
+      }
+      case "crashed":
+        this.#died(running, message.message);
+        break;
+    }
+  }
+
+  #sendModules({ worker }: Running): void {
+    const send = (message: ToWorker) => worker.postMessage(message);
+    compileModules().then(
+      (modules) => send({ t: "modules", modules }),
+      (error: unknown) => {
+        const { code, message } = asHeddleError(error);
+        send({ t: "noModules", failure: { code, message } });
+      },
+    );
+  }
+
+  #end(running: Running, error: HeddleError): void {
+    running.worker.terminate();
+    if (this.#running !== running) return;
+    this.#running = undefined;
+    this.#events.failed(error);
+  }
+
+  #died(running: Running, message: string): void {
+    if (running.stopped) {
+      running.stopped();
+      return;
+    }
+    if (this.#running !== running) return;
+    if (!running.alive) {
+      this.#end(running, new HeddleError("HEDDLE_ASSETS", `the worker's script cannot be loaded${message && `: ${message}`}`));
+      return;
+    }
+    console.error(`heddle: the engine died: ${message}`);
+    const now = Date.now();
+    this.#crashes = [...this.#crashes.filter((at) => now - at < CRASH_WINDOW_MS), now];
+    running.worker.terminate();
+    this.#running = undefined;
+    this.#events.crashed(running.leader);
+    if (this.#crashes.length < MAX_CRASHES) this.start();
+    else this.#events.failed(new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_CRASHES} times: ${message}`));
+  }
+}

@@ -1,0 +1,143 @@
+// Leading: from the moment the lock is ours until it may be freed.
+
+import { asHeddleError } from "./errors.js";
+import { lastWords, runGo } from "./gorun.js";
+import { channelLine, portLine } from "./line.js";
+import { commitsChannel, lineChannel, randomId, tabLockPrefix } from "./names.js";
+import { Shell } from "./shell.js";
+import { OpfsDirectory, OpfsImports } from "./opfs.js";
+import type { FromRegistry, FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
+
+type Start = Extract<ToWorker, { t: "start" }>;
+
+/** How often the leader looks whether its files are still there. */
+const CHECK_MS = 5_000;
+
+export class Lead {
+  readonly #start: Start;
+  readonly #modules: Promise<Modules>;
+  readonly #tabs: BroadcastChannel;
+  readonly #tell: (message: FromWorker) => void;
+  readonly #leader = randomId();
+  #shell: Shell | undefined;
+  #registry: MessagePort | undefined;
+  /** Sessions of the tabs that came by a BroadcastChannel. */
+  readonly #byChannel = new Map<string, number>();
+  #announced = false;
+  #stopping = false;
+  #crashed = false;
+  #stopped: () => void = () => {};
+
+  constructor(start: Start, modules: Promise<Modules>, tabs: BroadcastChannel, tell: (message: FromWorker) => void) {
+    this.#start = start;
+    this.#modules = modules;
+    this.#tabs = tabs;
+    this.#tell = tell;
+    modules.catch(() => {}); // told by run()
+  }
+
+  /** Settles when every file is closed and the lock may go. After a crash it never does: the page ends this worker. */
+  async run(): Promise<void> {
+    const { name, memory } = this.#start;
+    const opening = memory ? undefined : OpfsDirectory.open(name);
+    let watch: ReturnType<typeof setInterval> | undefined;
+    try {
+      const [modules, directory] = await Promise.all([this.#modules, opening]);
+      if (directory) watch = setInterval(() => void directory.check(), CHECK_MS);
+      if (!this.#stopping) await this.#serve(modules, directory);
+    } catch (error) {
+      const { code, message, sql } = asHeddleError(error);
+      this.#tell({ t: "failed", failure: { code, message, sql } });
+    }
+    if (this.#crashed) await new Promise(() => {});
+    clearInterval(watch);
+    this.#shell?.close();
+    this.#registry?.close();
+    await opening?.then((directory) => directory.close(), () => {}); // also where the modules failed before
+    if (this.#announced) this.#post({ t: "bye", leader: this.#leader, crashed: false });
+  }
+
+  // Settles when Go has closed the database, or could not open it.
+  async #serve(modules: Modules, directory: OpfsDirectory | undefined): Promise<void> {
+    const { name, scope, storage, open } = this.#start;
+    const files = new OpfsImports();
+    if (directory) files.add(directory);
+    await new Promise<void>((resolve) => {
+      this.#stopped = resolve;
+      this.#shell = new Shell(
+        { name, leader: this.#leader, channel: commitsChannel(scope), storage, open },
+        tabLockPrefix(scope),
+        {
+          ready: () => this.#ready(),
+          failed: (failure) => {
+            this.#tell({ t: "failed", failure });
+            resolve();
+          },
+          stopped: resolve,
+          crashed: (error) => this.#crash(error),
+        },
+      );
+      addEventListener("error", (event) => this.#crash(event.error ?? event.message));
+      addEventListener("unhandledrejection", (event) => this.#crash(event.reason));
+      runGo(modules, files, this.#shell).then(resolve, (error) => this.#crash(error));
+    });
+  }
+
+  #ready(): void {
+    this.#announced = true;
+    this.#tell({ t: "leading", leader: this.#leader });
+    this.#announce();
+  }
+
+  #announce(): void {
+    this.#post({ t: "leader", leader: this.#leader, tab: this.#start.tab });
+  }
+
+  #post(message: TabsMessage): void {
+    this.#tabs.postMessage(message);
+  }
+
+  // The page ends the worker; whatever else is reported follows from the crash.
+  #crash(error: unknown): void {
+    if (this.#crashed) return;
+    this.#crashed = true;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#tell({ t: "crashed", message: [message, lastWords()].filter(Boolean).join(": ") });
+  }
+
+  tabsMessage(message: TabsMessage): void {
+    if (!this.#announced) return;
+    if (message.t === "who") this.#announce();
+    if (message.t === "connect" && message.leader === this.#leader) this.#connectByChannel(message.tab);
+  }
+
+  // A tab asks again until it hears the welcome.
+  #connectByChannel(tab: string): void {
+    const shell = this.#shell;
+    if (!shell || shell.welcome(this.#byChannel.get(tab))) return;
+    const line = channelLine(lineChannel(this.#start.scope, this.#leader, tab));
+    this.#byChannel.set(tab, shell.connect(line, tab, false));
+  }
+
+  connectOwn(port: MessagePort, tab: string): void {
+    this.#shell?.connect(portLine(port), tab, true);
+  }
+
+  setRegistry(port: MessagePort): void {
+    this.#registry = port;
+    port.onmessage = ({ data, ports }: MessageEvent<FromRegistry>) => {
+      if (data.t === "connect" && ports[0]) this.#shell?.connect(portLine(ports[0]), data.tab, false);
+    };
+  }
+
+  setStorage(storage: string): void {
+    this.#shell?.setStorage(storage);
+  }
+
+  /** Asks for an orderly end: run() settles after it. */
+  stop(): void {
+    this.#stopping = true;
+    if (this.#shell) this.#shell.stop();
+    else this.#stopped();
+  }
+}

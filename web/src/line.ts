@@ -1,0 +1,131 @@
+// A line between one tab and the leader's worker: bytes both ways, in order, and
+// a few words about the line itself. Over a MessagePort large messages are
+// transferred; over a BroadcastChannel of its own, which carries no ports and
+// transfers nothing, they are copied. Small messages of one turn go together: to
+// wake the other side costs more than to carry them.
+
+import type { LineMessage } from "./protocol.js";
+
+export interface LineHandler {
+  /** more: how many messages came with it and follow. */
+  bytes(message: Uint8Array<ArrayBuffer>, more: number): void;
+  says(message: LineMessage): void;
+}
+
+export interface Line {
+  /** Starts delivery. What came before is kept until then (a port) or lost (a channel). */
+  open(handler: LineHandler): void;
+  /** Takes ownership of a buffer that the message fills wholly. It may go out with others, at the end of the turn. */
+  send(message: Uint8Array<ArrayBuffer>): void;
+  /** Sends now what waits for the end of the turn. */
+  flush(): void;
+  say(message: LineMessage): void;
+  close(): void;
+}
+
+/** A message so large goes by itself, at once. */
+const LARGE = 4096;
+
+/** Several messages in one: where each begins and how long it is, in turn. */
+interface Parts {
+  t: "parts";
+  buffer: ArrayBuffer;
+  places: number[];
+}
+
+function isParts(data: LineMessage | Parts): data is Parts {
+  return data.t === "parts";
+}
+
+/** Collects what is sent in one turn. */
+class Outbox {
+  readonly #post: (data: ArrayBuffer | LineMessage | Parts, transfer: ArrayBuffer[]) => void;
+  #waiting: Uint8Array<ArrayBuffer>[] = [];
+
+  constructor(post: (data: ArrayBuffer | LineMessage | Parts, transfer: ArrayBuffer[]) => void) {
+    this.#post = post;
+  }
+
+  send(message: Uint8Array<ArrayBuffer>): void {
+    if (message.length >= LARGE) {
+      this.flush();
+      this.#post(message.buffer, [message.buffer]);
+    } else if (this.#waiting.push(message) === 1) {
+      queueMicrotask(() => this.flush());
+    }
+  }
+
+  say(message: LineMessage): void {
+    this.flush();
+    this.#post(message, []);
+  }
+
+  flush(): void {
+    const list = this.#waiting;
+    const [first] = list;
+    if (!first) return;
+    this.#waiting = [];
+    if (list.length === 1) {
+      this.#post(first.buffer, []); // to copy a small one costs less than to transfer it
+      return;
+    }
+    const places: number[] = [];
+    let end = 0;
+    for (const { length } of list) {
+      places.push(end, length);
+      end += (length + 7) & ~7; // readers need messages at multiples of 8
+    }
+    const all = new Uint8Array(end);
+    list.forEach((message, i) => all.set(message, places[2 * i]!));
+    this.#post({ t: "parts", buffer: all.buffer, places }, [all.buffer]);
+  }
+}
+
+function deliver(handler: LineHandler, data: unknown): void {
+  if (data instanceof ArrayBuffer) {
+    handler.bytes(new Uint8Array(data), 0);
+  } else if (typeof data === "object" && data !== null && "t" in data) {
+    const message = data as LineMessage | Parts;
+    if (!isParts(message)) {
+      handler.says(message);
+      return;
+    }
+    const { buffer, places } = message;
+    for (let i = 0; i < places.length; i += 2) {
+      handler.bytes(new Uint8Array(buffer, places[i], places[i + 1]), (places.length - i) / 2 - 1);
+    }
+  }
+}
+
+export function portLine(port: MessagePort): Line {
+  const out = new Outbox((data, transfer) => port.postMessage(data, transfer));
+  return {
+    open(handler) {
+      port.onmessage = ({ data }) => deliver(handler, data);
+    },
+    send: (message) => out.send(message),
+    flush: () => out.flush(),
+    say: (message) => out.say(message),
+    close() {
+      out.flush();
+      port.close();
+    },
+  };
+}
+
+export function channelLine(name: string): Line {
+  const channel = new BroadcastChannel(name);
+  const out = new Outbox((data) => channel.postMessage(data));
+  return {
+    open(handler) {
+      channel.onmessage = ({ data }) => deliver(handler, data);
+    },
+    send: (message) => out.send(message),
+    flush: () => out.flush(),
+    say: (message) => out.say(message),
+    close() {
+      out.flush();
+      channel.close();
+    },
+  };
+}

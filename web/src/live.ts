@@ -1,0 +1,167 @@
+// db.live(): a query whose result is kept up to date. The leader sends what
+// changed; here it is applied, so that rows that stayed keep their identity.
+
+import type { Caller } from "./caller.js";
+import { EventType, Method, Reader, request, type Statement } from "./codec.js";
+import { asHeddleError, HeddleError } from "./errors.js";
+import { report } from "./report.js";
+import { readRows } from "./rows.js";
+import type { LiveDiff, LiveOptions, Row } from "./types.js";
+
+/** A stretch of a new result: rows of the former one, or new ones. */
+export type Run = { copy: true; from: number; count: number } | { copy: false; count: number };
+
+interface Update {
+  reset: boolean;
+  columns: string[];
+  total: number;
+  runs: Run[];
+  rows: Row[];
+}
+
+export class LiveQuery {
+  readonly #caller: Caller;
+  readonly #statement: Statement;
+  readonly #fn: (rows: Row[], diff: LiveDiff) => void;
+  readonly #onError: ((error: HeddleError) => void) | undefined;
+  readonly #gone: () => void;
+  #id = 0;
+  #stopped = false;
+  #rows: Row[] = [];
+  #update: Update | undefined;
+
+  constructor(
+    caller: Caller, statement: Statement, fn: (rows: Row[], diff: LiveDiff) => void, options: LiveOptions, gone: () => void,
+  ) {
+    this.#caller = caller;
+    this.#statement = statement;
+    this.#fn = fn;
+    this.#onError = options.onError;
+    this.#gone = gone;
+  }
+
+  /** Subscribes at the leader that is there now. */
+  start(): void {
+    if (this.#stopped) return;
+    this.#update = undefined;
+    const w = request(0, Method.liveStart);
+    w.statement(this.#statement);
+    let id = 0;
+    this.#caller.call({
+      message: w.finish(), lane: "direct", retry: false, sql: this.#statement.sql,
+      sent: (sent) => {
+        this.#id = id = sent;
+        this.#caller.subscribe(sent, (type, r) => this.#event(sent, type, r));
+      },
+      result: () => undefined,
+    }).catch((error: HeddleError) => {
+      // A leader that went away is followed by another, which is asked anew.
+      if (error.code === "HEDDLE_LEADER_LOST" || id !== this.#id) return;
+      this.fail(error);
+    });
+  }
+
+  /** The leader went away; start() follows. */
+  lost(): void {
+    this.#id = 0;
+    this.#update = undefined;
+  }
+
+  /** Ends it with an error. */
+  fail(error: HeddleError): void {
+    if (this.#stopped) return;
+    const id = this.#id;
+    this.#stopped = true;
+    this.#gone();
+    if (id !== 0) this.#caller.unsubscribe(id);
+    this.#error(error);
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#gone();
+    if (this.#id === 0) return;
+    this.#caller.unsubscribe(this.#id);
+    const w = request(0, Method.liveStop, 9);
+    w.u32(this.#id);
+    this.#caller.tell(w.finish());
+    this.#rows = [];
+  }
+
+  #event(id: number, type: number, r: Reader): void {
+    if (this.#stopped || id !== this.#id) return;
+    if (type === EventType.liveError) {
+      this.#error(r.error() ?? new HeddleError("HEDDLE_INTERNAL", "a live query failed without a reason"));
+      this.#caller.ack(id, type);
+      return;
+    }
+    if (type !== EventType.live) return;
+    const first = r.bool();
+    const last = r.bool();
+    if (first) this.#update = readUpdate(r);
+    const update = this.#update;
+    if (!update) throw new HeddleError("HEDDLE_PROTOCOL", "a live result begins in its middle");
+    readRows(r, update, update.rows);
+    if (!last) return;
+    this.#update = undefined;
+    const { rows, diff } = applyRuns(this.#rows, update.runs, update.rows, update.reset);
+    if (rows.length !== update.total) throw new HeddleError("HEDDLE_PROTOCOL", "a live result does not add up");
+    this.#rows = rows;
+    // The app gets an array of its own: what it does to it is its own affair.
+    try {
+      this.#fn(rows.slice(), diff);
+    } catch (thrown) {
+      report(thrown);
+    }
+    this.#caller.ack(id, EventType.live);
+  }
+
+  #error(error: HeddleError): void {
+    if (!this.#onError) return report(error);
+    try {
+      this.#onError(error);
+    } catch (thrown) {
+      report(asHeddleError(thrown));
+    }
+  }
+}
+
+function readUpdate(r: Reader): Update {
+  const reset = r.bool();
+  const columns = r.strings();
+  const total = r.u32();
+  const runs: Run[] = [];
+  for (let n = r.count(5); n > 0; n--) {
+    if (r.u8() === 0) runs.push({ copy: true, from: r.u32(), count: r.u32() });
+    else runs.push({ copy: false, count: r.u32() });
+  }
+  return { reset, columns, total, runs, rows: [] };
+}
+
+/** Builds the new result of the former one and the new rows. */
+export function applyRuns(former: readonly Row[], runs: readonly Run[], fresh: readonly Row[], reset: boolean): { rows: Row[]; diff: LiveDiff } {
+  const rows: Row[] = [];
+  const added: number[] = [];
+  const kept = new Uint8Array(former.length);
+  let at = 0;
+  for (const run of runs) {
+    if (run.copy) {
+      if (reset || run.from + run.count > former.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result copies rows that are not there");
+      for (let i = run.from; i < run.from + run.count; i++) {
+        rows.push(former[i]!);
+        kept[i] = 1;
+      }
+    } else {
+      if (at + run.count > fresh.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result lacks rows");
+      for (let i = 0; i < run.count; i++) {
+        added.push(rows.length);
+        rows.push(fresh[at++]!);
+      }
+    }
+  }
+  if (at !== fresh.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result has rows too many");
+  const removed: number[] = [];
+  for (let i = 0; i < kept.length; i++) if (kept[i] === 0) removed.push(i);
+  return { rows, diff: { first: reset, added, removed } };
+}

@@ -1,0 +1,71 @@
+// Messages between the parts of the runtime. Each direction is one union; a
+// receiver ignores what it does not know, so that old and new tabs live together.
+// The requests and replies themselves are bytes (rpc) and pass through as
+// ArrayBuffers on a line: a MessagePort, or a BroadcastChannel of its own.
+
+import type { Storage } from "./types.js";
+
+/** Why something will not work: a HeddleError in pieces. */
+export interface Failure {
+  code: string;
+  message: string;
+  sql?: string | undefined;
+}
+
+/** What the page compiled for its worker. */
+export interface Modules {
+  go: WebAssembly.Module;
+  sqlite: WebAssembly.Module;
+}
+
+/** Page to its own worker. */
+export type ToWorker =
+  | { t: "start"; name: string; scope: string; tab: string; memory: boolean; visible: boolean; storage: Storage; open: Uint8Array<ArrayBuffer> }
+  | { t: "modules"; modules: Modules }
+  | { t: "noModules"; failure: Failure }
+  | { t: "visible"; visible: boolean }
+  | { t: "storage"; storage: Storage }
+  /** A line of the page's own. With a port. */
+  | { t: "connect"; tab: string }
+  /** Lines of other tabs come through this. With a port. */
+  | { t: "registry" }
+  | { t: "stop" };
+
+/** Worker to its page. */
+export type FromWorker =
+  | { t: "alive" }
+  | { t: "granted" }
+  | { t: "next" }
+  | { t: "leading"; leader: string }
+  | { t: "failed"; failure: Failure }
+  | { t: "crashed"; message: string }
+  | { t: "stopped" };
+
+/** Among tabs and leaders of one database, over tabsChannel. */
+export type TabsMessage =
+  /** Who leads? */
+  | { t: "who" }
+  /** I lead. Sent at take-over and to answer `who`. */
+  | { t: "leader"; leader: string; tab: string }
+  /** That leader is gone. */
+  | { t: "bye"; leader: string; crashed: boolean }
+  /** Open lineChannel(name, leader, tab). */
+  | { t: "connect"; leader: string; tab: string }
+  /** The database is about to be destroyed: close it. */
+  | { t: "destroy" };
+
+/** On a line beside the bytes. */
+export type LineMessage = { t: "welcome" } | { t: "leave" };
+
+/** Page to broker. */
+export type ToBroker =
+  /** A leader's page offers a way to it. With a port. */
+  | { t: "register"; name: string; leader: string }
+  /** A tab asks for a line. With a port. */
+  | { t: "connect"; name: string; leader: string; tab: string };
+
+/** Broker to page. */
+export type FromBroker = { t: "none"; name: string; leader: string };
+
+/** Broker to leader, through its registry port. With a port. */
+export type FromRegistry = { t: "connect"; tab: string };

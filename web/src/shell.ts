@@ -1,0 +1,187 @@
+// The worker as Go sees it: the tabs' lines, whose messages cross by Go's exports
+// and imports (wasm/lines.go), and a few words about state, for which Go gets an
+// object (jsbridge/shell_js.go).
+
+import type { Line } from "./line.js";
+import type { Failure } from "./protocol.js";
+
+/** Events, as numbers: jsbridge/shell_js.go has the same list. */
+const enum Happening {
+  connect,
+  disconnect,
+  storage,
+  stop,
+}
+
+type Deliver = (event: Happening, session: number, detail: string) => void;
+
+/** Go as it runs: its memory, its way in for messages, and what lets its goroutines run. */
+export interface Program {
+  exports: WebAssembly.Exports;
+  resume(): void;
+}
+
+/** How many replies may wait for those of other requests that came with theirs. */
+const HELD = 64;
+
+interface Session {
+  line: Line;
+  tab: string;
+  /** Ends the watch over the tab's life. */
+  unwatch: AbortController;
+}
+
+export interface ShellConfig {
+  name: string;
+  leader: string;
+  channel: string;
+  storage: string;
+  open: Uint8Array;
+}
+
+export interface ShellEvents {
+  ready(): void;
+  failed(failure: Failure): void;
+  stopped(): void;
+  /** Go threw: it will not recover. */
+  crashed(error: unknown): void;
+}
+
+export class Shell {
+  readonly #events: ShellEvents;
+  readonly #lockPrefix: string;
+  readonly #sessions = new Map<number, Session>();
+  #next = 1;
+  #deliver: Deliver | undefined;
+  #memory: WebAssembly.Memory | undefined;
+  #message: ((session: number, size: number) => void) | undefined;
+  #resume: () => void = () => {};
+  /** The message that Go is about to take. */
+  #coming: Uint8Array = new Uint8Array();
+  /** Requests of the message being handed over, which are to be answered together. */
+  #together = 0;
+  /** What Go is handed. */
+  readonly forGo: object;
+  /** What Go imports. */
+  readonly imports = {
+    lines: {
+      take: (p: number) => this.#bytes(p, this.#coming.length).set(this.#coming),
+      send: (session: number, p: number, size: number) => {
+        const line = this.#sessions.get(session)?.line;
+        if (!line) return;
+        line.send(this.#bytes(p, size).slice());
+        if (this.#together > 0) this.#together--;
+        if (this.#together === 0) line.flush();
+      },
+    },
+  };
+
+  constructor(config: ShellConfig, lockPrefix: string, events: ShellEvents) {
+    this.#events = events;
+    this.#lockPrefix = lockPrefix;
+    this.forGo = {
+      ...config,
+      serve: (deliver: Deliver) => {
+        this.#deliver = deliver;
+      },
+      ready: () => events.ready(),
+      failed: (code: string, message: string, sql: string) => events.failed({ code, message, sql: sql || undefined }),
+      stopped: () => events.stopped(),
+    };
+  }
+
+  attach({ exports, resume }: Program): void {
+    this.#memory = exports["mem"] as WebAssembly.Memory;
+    this.#message = exports["heddle_message"] as (session: number, size: number) => void;
+    this.#resume = resume;
+  }
+
+  // Made anew each time: Go's memory may have grown.
+  #bytes(p: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#memory!.buffer as ArrayBuffer, p >>> 0, length >>> 0);
+  }
+
+  /** Serves a tab's line, and numbers it. A tab other than the worker's own is watched by its lock. */
+  connect(line: Line, tab: string, own: boolean): number {
+    const id = this.#next++;
+    const session: Session = { line, tab, unwatch: new AbortController() };
+    this.#sessions.set(id, session);
+    this.#tell(Happening.connect, id, tab);
+    line.open({
+      bytes: (message, more) => this.#hand(id, message, more),
+      says: (message) => {
+        if (message.t === "leave") this.#disconnect(id);
+      },
+    });
+    line.say({ t: "welcome" });
+    if (!own) this.#watch(id, session);
+    return id;
+  }
+
+  /** Welcomes a tab again that has not heard it; false if its line is gone. */
+  welcome(session: number | undefined): boolean {
+    const known = session === undefined ? undefined : this.#sessions.get(session);
+    known?.line.say({ t: "welcome" });
+    return known !== undefined;
+  }
+
+  setStorage(storage: string): void {
+    this.#tell(Happening.storage, 0, storage);
+  }
+
+  /** Asks Go to close the database; `stopped` follows. */
+  stop(): void {
+    if (this.#deliver) this.#tell(Happening.stop, 0, "");
+    else this.#events.stopped();
+  }
+
+  /** Ends every line; nothing reaches Go any more. */
+  close(): void {
+    this.#deliver = undefined;
+    for (const { line, unwatch } of this.#sessions.values()) {
+      unwatch.abort();
+      line.close();
+    }
+    this.#sessions.clear();
+  }
+
+  // A tab holds its lock while it lives, so the lock comes to us when it dies.
+  #watch(id: number, { tab, unwatch }: Session): void {
+    navigator.locks
+      .request(this.#lockPrefix + tab, { mode: "shared", signal: unwatch.signal }, () => this.#disconnect(id))
+      .catch(() => {}); // aborted: the line was closed before
+  }
+
+  #disconnect(id: number): void {
+    const session = this.#sessions.get(id);
+    if (!session) return;
+    this.#sessions.delete(id);
+    session.unwatch.abort();
+    session.line.close();
+    this.#tell(Happening.disconnect, id, "");
+  }
+
+  // Go's goroutines run when it has all that came together.
+  #hand(session: number, message: Uint8Array, more: number): void {
+    if (!this.#deliver) return;
+    try {
+      this.#coming = message;
+      this.#message!(session, message.length);
+      this.#together++;
+      if (more > 0) return;
+      this.#together = Math.min(this.#together, HELD);
+      this.#resume();
+    } catch (error) {
+      this.#events.crashed(error);
+    }
+    this.#together = 0;
+  }
+
+  #tell(event: Happening, session: number, detail: string): void {
+    try {
+      this.#deliver?.(event, session, detail);
+    } catch (error) {
+      this.#events.crashed(error);
+    }
+  }
+}

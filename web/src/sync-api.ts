@@ -1,0 +1,148 @@
+// db.sync: status, events and control of the leader's sync.
+
+import type { Caller } from "./caller.js";
+import { EventType, Method, request, type Reader } from "./codec.js";
+import { asHeddleError, HeddleError } from "./errors.js";
+import { checkFunction } from "./params.js";
+import { report } from "./report.js";
+import type { CallOptions, Sync, SyncEvents, SyncOptions, SyncStatus } from "./types.js";
+
+const EVENTS: readonly (keyof SyncEvents)[] = ["status", "rejected", "conflict", "progress"];
+
+export class SyncApi implements Sync {
+  readonly #caller: Caller;
+  readonly #configured: boolean;
+  readonly #token: SyncOptions["token"];
+  readonly #listeners: { [E in keyof SyncEvents]: Set<(detail: SyncEvents[E]) => void> } = {
+    status: new Set(), rejected: new Set(), conflict: new Set(), progress: new Set(),
+  };
+  #status: SyncStatus = { state: "off", seq: 0, pending: 0 };
+  #paused = false;
+
+  constructor(caller: Caller, configured: boolean, token: SyncOptions["token"]) {
+    this.#caller = caller;
+    this.#configured = configured;
+    this.#token = token;
+    if (configured) this.#status = { state: "connecting", seq: 0, pending: 0 };
+  }
+
+  get status(): SyncStatus {
+    return this.#status;
+  }
+
+  on<E extends keyof SyncEvents>(event: E, fn: (detail: SyncEvents[E]) => void): () => void {
+    if (!EVENTS.includes(event)) {
+      throw new HeddleError("HEDDLE_BAD_PARAM", `sync.on: no event is called ${JSON.stringify(event)}; there are ${EVENTS.join(", ")}`);
+    }
+    checkFunction(fn, "sync.on's callback");
+    // A function registered twice is called twice, and stopped one at a time.
+    const entry = (detail: SyncEvents[E]) => fn(detail);
+    this.#listeners[event].add(entry);
+    return () => void this.#listeners[event].delete(entry);
+  }
+
+  now(options: CallOptions = {}): Promise<void> {
+    return this.#call(Method.syncNow, () => undefined, options);
+  }
+
+  async pause(): Promise<void> {
+    await this.#call(Method.syncPause, () => undefined);
+    this.#paused = true;
+  }
+
+  async resume(): Promise<void> {
+    this.#paused = false;
+    await this.#call(Method.syncResume, () => undefined);
+  }
+
+  digest(options: CallOptions = {}): Promise<{ seq: number; digest: string }> {
+    return this.#call(Method.syncDigest, (r) => r.digest(), options);
+  }
+
+  async #call<T>(method: number, result: (r: Reader) => T, options: CallOptions = {}): Promise<T> {
+    if (this.#caller.ended) throw this.#caller.ended.clone();
+    if (!this.#configured) {
+      throw new HeddleError("HEDDLE_NO_SYNC", "the database was opened without sync: pass open({ sync: { url, space, tables } })");
+    }
+    return this.#caller.call({ message: request(0, method, 5).finish(), lane: "read", retry: true, signal: options.signal, result });
+  }
+
+  /** A leader answered: a new one does not know that sync was paused here. */
+  welcome(status: SyncStatus): void {
+    if (this.#paused && status.state !== "paused") {
+      this.#caller.call({ message: request(0, Method.syncPause, 5).finish(), lane: "read", retry: true, result: () => undefined }).catch(() => {});
+    }
+    this.#setStatus(status);
+  }
+
+  /** The leader went away: nothing syncs until the next one does. */
+  lost(): void {
+    if (this.#configured && !this.#paused) this.#setStatus({ ...this.#status, state: "connecting" });
+  }
+
+  end(): void {
+    for (const set of Object.values(this.#listeners)) set.clear();
+    this.#status = { ...this.#status, state: "off" };
+  }
+
+  event(type: number, r: Reader): void {
+    switch (type) {
+      case EventType.status:
+        this.#setStatus(r.status());
+        this.#caller.ack(0, type);
+        break;
+      case EventType.progress:
+        this.#emit("progress", r.progress());
+        this.#caller.ack(0, type);
+        break;
+      case EventType.rejected:
+        this.#emit("rejected", r.rejection());
+        break;
+      case EventType.conflict:
+        this.#emit("conflict", r.conflict());
+        break;
+      case EventType.token:
+        void this.#answer(r.u32());
+        break;
+      default: // a newer leader's event: nothing that this build could tell
+    }
+  }
+
+  #setStatus(status: SyncStatus): void {
+    this.#status = status;
+    if (status.state === "paused") this.#paused = true;
+    else if (status.state === "live" || status.state === "offline") this.#paused = false;
+    this.#emit("status", status);
+  }
+
+  #emit<E extends keyof SyncEvents>(event: E, detail: SyncEvents[E]): void {
+    for (const fn of [...this.#listeners[event]]) {
+      try {
+        fn(detail);
+      } catch (thrown) {
+        report(thrown);
+      }
+    }
+  }
+
+  async #answer(ask: number): Promise<void> {
+    if (!this.#token) return;
+    let token = "";
+    let error: HeddleError | undefined;
+    try {
+      token = await this.#token();
+      if (typeof token !== "string" || token === "") {
+        error = new HeddleError("HEDDLE_UNAUTHORIZED", "sync.token() gave no token");
+        token = "";
+      }
+    } catch (thrown) {
+      const cause = asHeddleError(thrown, "HEDDLE_UNAUTHORIZED");
+      error = new HeddleError("HEDDLE_UNAUTHORIZED", `sync.token() failed: ${cause.message}`);
+    }
+    const w = request(0, Method.token);
+    w.u32(ask);
+    w.string(token);
+    w.error(error);
+    this.#caller.tell(w.finish());
+  }
+}

@@ -1,0 +1,180 @@
+// db.transaction(): one interactive transaction at the leader.
+
+import type { Caller } from "./caller.js";
+import { Method, type Reader, request, type Writer } from "./codec.js";
+import { collectRows } from "./database.js";
+import { abortError, HeddleError } from "./errors.js";
+import { checkBatch, checkParams, checkSql } from "./params.js";
+import type { BatchStatement, CallOptions, ExecResult, Params, Row, Transaction } from "./types.js";
+
+/** A statement's promise that knows whether anybody looked at it. */
+class Watched<T> extends Promise<T> {
+  seen = false;
+
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise;
+  }
+
+  // `await` calls this too: it takes the short way for plain promises alone.
+  override then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null, onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.seen = true;
+    return super.then(onFulfilled, onRejected);
+  }
+}
+
+/** A transaction between begin and end. */
+export class TxState {
+  readonly caller: Caller;
+  id = 0;
+  /** Rejects when the transaction ends from outside. */
+  readonly gone: Promise<never>;
+  readonly #pending = new Set<Promise<void>>();
+  readonly #failed: { statement: Watched<unknown>; error: unknown }[] = [];
+  #ended: HeddleError | undefined;
+  #goes!: (error: HeddleError) => void;
+
+  constructor(caller: Caller) {
+    this.caller = caller;
+    this.gone = new Promise<never>((_, reject) => { this.#goes = reject; });
+    this.gone.catch(() => {});
+  }
+
+  get ended(): HeddleError | undefined {
+    return this.#ended;
+  }
+
+  end(error: HeddleError): void {
+    this.#ended ??= error;
+  }
+
+  /** The leader, or the database, went away: what was not committed is gone. */
+  lost(error?: HeddleError): void {
+    if (this.id === 0 || this.#ended) return;
+    this.#ended = error ?? new HeddleError("HEDDLE_LEADER_LOST", "the leading tab went away during the transaction: nothing of it was kept");
+    this.#goes(this.#ended.clone());
+  }
+
+  /** Makes a statement part of the transaction. */
+  track<T>(make: () => Promise<T>): Promise<T> {
+    const ended = this.#ended;
+    if (ended) return Promise.reject(ended.clone());
+    const statement = new Watched<T>((resolve) => resolve(make()));
+    const settled: Promise<void> = Promise.prototype.then.call(statement, () => {}, (error: unknown) => {
+      this.#failed.push({ statement, error });
+    }).then(() => void this.#pending.delete(settled));
+    this.#pending.add(settled);
+    return statement;
+  }
+
+  /**
+   * Waits for statements that nobody awaited: they were sent, so they are part
+   * of the transaction, and one that failed unseen must not be committed over.
+   */
+  async settle(): Promise<void> {
+    const known = this.#failed.length;
+    while (this.#pending.size > 0) await Promise.all(this.#pending);
+    const forgotten = this.#failed.find(({ statement }, i) => i >= known || !statement.seen);
+    if (forgotten) throw forgotten.error;
+  }
+}
+
+/** What fn of db.transaction(fn) gets. */
+export class Tx implements Transaction {
+  readonly #state: TxState;
+
+  constructor(state: TxState) {
+    this.#state = state;
+  }
+
+  exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
+    return this.#state.track(async () => {
+      const text = checkSql(sql);
+      const statement = { sql: text, params: checkParams(params, text) };
+      return this.#call(Method.txExec, text, options, (r) => r.result(), (w) => w.statement(statement));
+    });
+  }
+
+  query<T = Row>(sql: string, params?: Params, options: CallOptions = {}): Promise<T[]> {
+    return this.#state.track(async () => {
+      const text = checkSql(sql);
+      const statement = { sql: text, params: checkParams(params, text) };
+      const w = request(0, Method.txQuery);
+      w.u32(this.#state.id);
+      w.statement(statement);
+      return collectRows<T>(this.#state.caller, w, "direct", false, text, options);
+    });
+  }
+
+  batch(statements: readonly BatchStatement[], options: CallOptions = {}): Promise<ExecResult[]> {
+    return this.#state.track(async () => {
+      const checked = checkBatch(statements);
+      return this.#call(Method.txBatch, undefined, options, (r) => r.results(), (w) => w.statements(checked));
+    });
+  }
+
+  #call<T>(
+    method: number, sql: string | undefined, options: CallOptions, result: (r: Reader) => T, fill: (w: Writer) => void,
+  ): Promise<T> {
+    const w = request(0, method);
+    w.u32(this.#state.id);
+    fill(w);
+    return this.#state.caller.call({ message: w.finish(), lane: "direct", retry: false, sql, signal: options.signal, result });
+  }
+
+  /** Begins, runs fn, and commits or rolls back. */
+  async run<T>(fn: (tx: Transaction) => T | Promise<T>, options: CallOptions): Promise<T> {
+    const state = this.#state;
+    const { signal } = options;
+    let id = 0;
+    // Sent again to a new leader if the first went away: nothing has begun yet.
+    await state.caller.call({
+      message: request(0, Method.txBegin, 5).finish(), lane: "write", retry: true, signal,
+      sent: (sent) => { id = sent; }, result: () => undefined,
+    });
+    state.id = id;
+    // The leader may have gone between its answer and this line.
+    if (!state.caller.ready) state.lost(state.caller.ended);
+    let value: T;
+    try {
+      if (state.ended) throw state.ended.clone();
+      // A function that waits for something else must not keep the call from
+      // ending when the transaction is over.
+      value = await raceAbort(Promise.race([(async () => fn(this))(), state.gone]), signal);
+      await state.settle();
+    } catch (error) {
+      await this.#rollback();
+      throw error;
+    }
+    const lost = state.ended as HeddleError | undefined;
+    if (lost) throw lost.clone();
+    state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was committed: its tx cannot be used any more"));
+    const w = request(0, Method.txCommit);
+    w.u32(id);
+    w.write(state.caller.writeId());
+    await state.caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined });
+    return value;
+  }
+
+  async #rollback(): Promise<void> {
+    const state = this.#state;
+    const over = state.ended !== undefined;
+    state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was rolled back: its tx cannot be used any more"));
+    if (over) return;
+    const w = request(0, Method.txRollback, 9);
+    w.u32(state.id);
+    // Whatever goes wrong here, the leader rolls back too; fn's error matters.
+    await state.caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined }).catch(() => {});
+  }
+}
+
+function raceAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise<T>((resolve, reject) => {
+    const aborted = () => reject(abortError(signal));
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", aborted));
+    if (signal.aborted) aborted();
+    else signal.addEventListener("abort", aborted, { once: true });
+  });
+}

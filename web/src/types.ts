@@ -1,0 +1,185 @@
+// The public types: what an app sees of Heddle.
+
+import type { HeddleError } from "./errors.js";
+
+/** A value that SQLite hands out: INTEGER beyond 2^53 as bigint, BLOB as Uint8Array. */
+export type SqlValue = null | number | bigint | string | Uint8Array;
+
+/**
+ * A value that may be bound. true and false are 1 and 0, NaN is NULL, a whole
+ * number up to 2^53 is an INTEGER and any other number a REAL.
+ */
+export type BindValue = SqlValue | boolean | ArrayBuffer | ArrayBufferView;
+
+/** Parameters: by position, or by name (with or without SQL's `:`, `@` or `$`). */
+export type Params = readonly BindValue[] | { readonly [name: string]: BindValue };
+
+/** A row as an object: column name to value. */
+export type Row = Record<string, SqlValue>;
+
+/** What a writing statement did. */
+export interface ExecResult {
+  /** Rows inserted, updated or deleted, without those of triggers. */
+  changes: number;
+  /** The rowid of the last row inserted; 0 if there was none. */
+  lastInsertRowid: number | bigint;
+}
+
+/** One statement of a batch. */
+export type BatchStatement = readonly [sql: string, params?: Params] | string;
+
+/** Options of every call that can wait. */
+export interface CallOptions {
+  /** Ends the wait. A write that was already committed resolves all the same. */
+  signal?: AbortSignal;
+}
+
+/** Options of bulk. */
+export interface BulkOptions extends CallOptions {
+  /** Called after each part that SQLite has taken; nothing is committed before the end. */
+  onProgress?: (progress: { done: number; total: number | undefined }) => void;
+}
+
+/** Options of live. */
+export interface LiveOptions {
+  /** The query failed; it stays subscribed and is tried again after the next relevant commit. */
+  onError?: (error: HeddleError) => void;
+}
+
+/** What changed between two results of a live query. Rows that stayed are the same objects. */
+export interface LiveDiff {
+  /** The first result, or one after which nothing of the former is kept. */
+  first: boolean;
+  /** Indexes, in the new result, of rows that were not in the former one. */
+  added: number[];
+  /** Indexes, in the former result, of rows that are not in the new one. */
+  removed: number[];
+}
+
+/** Who made a commit: this database object, another tab, or another device. */
+export type ChangeOrigin = "local" | "tab" | "sync";
+
+/** Keys of the rows of one table that a commit touched: each the values of its primary key. */
+export interface TableChange {
+  inserted: SqlValue[][];
+  updated: SqlValue[][];
+  deleted: SqlValue[][];
+  /** Rows beyond those listed: a large commit does not name them all. */
+  more: number;
+}
+
+/** One commit, as listen reports it. */
+export interface Change {
+  /** The commit's number, counted from the leader's start. */
+  seq: number;
+  origin: ChangeOrigin;
+  /** Empty if `missed`. */
+  tables: { [table: string]: TableChange };
+  /** This tab missed commits (it was frozen, or the leader changed): anything may have changed. */
+  missed: boolean;
+}
+
+/** Inside db.transaction(): the same calls, in that transaction. */
+export interface Transaction {
+  exec(sql: string, params?: Params, options?: CallOptions): Promise<ExecResult>;
+  query<T = Row>(sql: string, params?: Params, options?: CallOptions): Promise<T[]>;
+  batch(statements: readonly BatchStatement[], options?: CallOptions): Promise<ExecResult[]>;
+}
+
+/** Whether this tab's worker holds the database. */
+export type Role = "leader" | "follower";
+
+/** How safe the database is: granted, at the browser's discretion, or gone with the tab. */
+export type Storage = "persistent" | "best-effort" | "memory";
+
+/** How the values of a column written on two devices join. */
+export type Merge = "last" | "counter" | "max" | "min" | "set";
+
+/** Which tables sync, and how their columns join. */
+export interface SyncOptions {
+  /** The server: `https://host`, without the path of the API. */
+  url: string;
+  /** What is shared: all members of a space see the same rows. */
+  space: string;
+  /** A token for the server, asked for whenever one is needed. Without it none is sent. */
+  token?: () => string | Promise<string>;
+  tables: { [table: string]: true | { [column: string]: Merge } };
+  /** Allows INTEGER PRIMARY KEY on synced tables; two devices may then choose one id. */
+  integerKey?: boolean;
+}
+
+/** What open() takes. */
+export interface OpenOptions extends CallOptions {
+  /** Names the database in this origin: one SQLite file. */
+  name: string;
+  /** Schema steps, in order; each runs once, in a transaction. Append, never edit. */
+  migrations?: readonly string[];
+  sync?: SyncOptions;
+  /** "memory": keep nothing. Never chosen without being asked for. */
+  storage?: "persistent" | "memory";
+}
+
+export type SyncState = "off" | "connecting" | "live" | "offline" | "paused" | "error";
+
+/** Where sync stands. */
+export interface SyncStatus {
+  state: SyncState;
+  /** The space's log is applied up to here. */
+  seq: number;
+  /** Own transactions that the log does not hold yet. */
+  pending: number;
+  lastError?: HeddleError;
+}
+
+/** One row operation of a transaction that the server refused. */
+export interface RejectedOperation {
+  kind: "insert" | "update" | "delete";
+  table: string;
+  key: SqlValue[];
+  cells: { [column: string]: SqlValue };
+}
+
+/** A transaction of this device that the server refused, with what it would have done. */
+export interface Rejection {
+  /** The device's own number of the transaction. */
+  counter: number;
+  code: string;
+  message: string;
+  operations: RejectedOperation[];
+}
+
+/** An accepted operation of this device that did not do what it was meant to. */
+export interface Conflict {
+  counter: number;
+  kind: string;
+  table: string;
+  key: SqlValue[];
+}
+
+/** A long sync step. */
+export interface Progress {
+  phase: string;
+  done: number;
+  /** undefined if unknown. */
+  total: number | undefined;
+}
+
+export interface SyncEvents {
+  status: SyncStatus;
+  rejected: Rejection;
+  conflict: Conflict;
+  progress: Progress;
+}
+
+/** db.sync */
+export interface Sync {
+  readonly status: SyncStatus;
+  /** Calls fn for each event; returns what stops it. */
+  on<E extends keyof SyncEvents>(event: E, fn: (detail: SyncEvents[E]) => void): () => void;
+  /** Resolves when everything local is in the log and everything in the log is here. */
+  now(options?: CallOptions): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Of the synced tables at seq; the server and every device answer the same for the same seq. */
+  digest(options?: CallOptions): Promise<{ seq: number; digest: string }>;
+}

@@ -1,0 +1,100 @@
+// The worker of one open database in one tab. It waits for the database's lock;
+// with the lock in hand it opens the files, runs Go and serves every tab. Lock
+// and files live here, so that ending the worker frees both at once.
+
+import { Candidate } from "./candidate.js";
+import { Lead } from "./lead.js";
+import { lockName, tabsChannel } from "./names.js";
+import { HeddleError } from "./errors.js";
+import type { FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
+
+type Start = Extract<ToWorker, { t: "start" }>;
+
+const page = globalThis as unknown as {
+  postMessage(message: FromWorker): void;
+  close(): void;
+};
+
+/** How long after a leader appeared its heir gets ready: not while pages are loading. */
+const NEXT_MS = 2_000;
+
+let start: Start | undefined;
+let candidate: Candidate | undefined;
+let lead: Lead | undefined;
+let stopping = false;
+let gotModules: (modules: Modules) => void;
+let noModules: (error: HeddleError) => void;
+
+function begin(message: Start): void {
+  start = message;
+  const tabs = new BroadcastChannel(tabsChannel(message.scope));
+  tabs.onmessage = ({ data }: MessageEvent<TabsMessage>) => {
+    if (data.t === "bye") candidate?.nudge();
+    if (data.t === "leader" && data.tab !== message.tab) setTimeout(() => void tellIfNext(message.scope), NEXT_MS);
+    lead?.tabsMessage(data);
+  };
+  candidate = new Candidate(lockName(message.scope), message.visible, async () => {
+    const modules = new Promise<Modules>((resolve, reject) => {
+      gotModules = resolve;
+      noModules = reject;
+    });
+    page.postMessage({ t: "granted" });
+    lead = new Lead(message, modules, tabs, (m) => page.postMessage(m));
+    await lead.run();
+    lead = undefined;
+  });
+  setTimeout(() => void tellIfNext(message.scope), NEXT_MS);
+  candidate.run().then(
+    () => {
+      if (!stopping) return;
+      page.postMessage({ t: "stopped" });
+      page.close();
+    },
+    (error: unknown) => page.postMessage({ t: "crashed", message: String(error) }),
+  );
+}
+
+// A lock of this worker's own tells which waiter in the queue it is. A wrong
+// answer costs a download too early, or one that comes late.
+async function tellIfNext(scope: string): Promise<void> {
+  if (lead || stopping) return;
+  const mark = `${lockName(scope)}:${crypto.randomUUID()}`;
+  const { held, pending } = await navigator.locks.request(mark, () => navigator.locks.query());
+  const own = held?.find((lock) => lock.name === mark)?.clientId;
+  const first = pending?.find((lock) => lock.name === lockName(scope))?.clientId;
+  if (own !== undefined && own === first) page.postMessage({ t: "next" });
+}
+
+addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
+  switch (data.t) {
+    case "start":
+      begin(data);
+      break;
+    case "modules":
+      gotModules(data.modules);
+      break;
+    case "noModules":
+      noModules(new HeddleError(data.failure.code as HeddleError["code"], data.failure.message));
+      break;
+    case "visible":
+      candidate?.setVisible(data.visible);
+      break;
+    case "storage":
+      if (start) start.storage = data.storage;
+      lead?.setStorage(data.storage);
+      break;
+    case "connect":
+      lead?.connectOwn(ports[0]!, data.tab);
+      break;
+    case "registry":
+      lead?.setRegistry(ports[0]!);
+      break;
+    case "stop":
+      stopping = true;
+      candidate?.withdraw();
+      lead?.stop();
+      break;
+  }
+});
+
+page.postMessage({ t: "alive" });

@@ -1,0 +1,177 @@
+// A Connection whose leader is the test itself.
+
+import assert from "node:assert/strict";
+
+import { type CheckedValue, Kind, Method, Reader, VERSION, Writer } from "../src/codec.js";
+import { Database } from "../src/database.js";
+import type { HeddleError } from "../src/errors.js";
+import { checkOptions } from "../src/options.js";
+import type { Connection, ConnectionHandler } from "../src/transport.js";
+import type { OpenOptions, Role, SyncStatus } from "../src/types.js";
+
+/** A request that the page sent: r stands after its head. */
+export interface Sent {
+  id: number;
+  method: number;
+  r: Reader;
+}
+
+export class FakeConnection implements Connection {
+  readonly session = "tab-1";
+  role: Role = "leader";
+  closed = false;
+  handler!: ConnectionHandler;
+  /** Requests that next() has not taken. */
+  readonly sent: Sent[] = [];
+  #wake: () => void = () => {};
+
+  start(handler: ConnectionHandler): void {
+    this.handler = handler;
+  }
+
+  send(message: Uint8Array<ArrayBuffer>): void {
+    assert.equal(message.byteOffset, 0);
+    assert.equal(message.length, message.buffer.byteLength, "a message fills its buffer");
+    // What is sent may be transferred: the page must not look at it again.
+    const copy = structuredClone(message.buffer, { transfer: [message.buffer] });
+    const r = new Reader(new Uint8Array(copy));
+    this.sent.push({ id: r.u32(), method: r.u8(), r });
+    this.#wake();
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+
+  /** Waits for the next request of a method; what comes before stays. */
+  async next(method: number): Promise<Sent> {
+    for (;;) {
+      const at = this.sent.findIndex((s) => s.method === method);
+      if (at >= 0) return this.sent.splice(at, 1)[0]!;
+      await new Promise<void>((resolve) => { this.#wake = resolve; });
+    }
+  }
+
+  /** Whether a request of the method waits, once the page has settled. */
+  async has(method: number): Promise<boolean> {
+    await settle();
+    return this.sent.some((s) => s.method === method);
+  }
+
+  reply(id: number, kind: number, fill: (w: Writer) => void = () => {}): void {
+    const w = new Writer();
+    w.u32(id);
+    w.u8(kind);
+    fill(w);
+    this.handler.message(w.finish());
+  }
+
+  result(id: number, changes: number, rowid = 0): void {
+    this.reply(id, Kind.result, (w) => writeResult(w, changes, rowid));
+  }
+
+  error(id: number, code: string, message = "no", sql = ""): void {
+    this.reply(id, Kind.error, (w) => { for (const s of [code, message, "test", sql]) w.string(s); });
+  }
+
+  event(id: number, type: number, fill: (w: Writer) => void = () => {}): void {
+    this.reply(id, Kind.event, (w) => { w.u8(type); fill(w); });
+  }
+
+  rows(id: number, columns: string[], rows: CheckedValue[][], kind: number = Kind.result, header = true): void {
+    this.reply(id, kind, (w) => writeRows(w, columns, rows, header));
+  }
+
+  /** Becomes a leader and answers hello. */
+  async lead(leader = "L1", options: { commit?: number; status?: SyncStatus; version?: number } = {}): Promise<void> {
+    this.handler.connected();
+    const hello = await this.next(Method.hello);
+    assert.deepEqual([hello.r.u16(), hello.r.string()], [VERSION, this.session]);
+    this.reply(hello.id, Kind.result, (w) => {
+      w.u16(options.version ?? VERSION);
+      w.string(leader);
+      w.string("persistent");
+      w.u32(1);
+      w.u64(options.commit ?? 0);
+      w.bool(options.status !== undefined);
+      writeStatus(w, options.status ?? { state: "off", seq: 0, pending: 0 });
+    });
+  }
+}
+
+export function writeStatus(w: Writer, status: SyncStatus): void {
+  w.string(status.state);
+  w.u64(status.seq);
+  w.u64(status.pending);
+  w.error(status.lastError);
+}
+
+export function writeResult(w: Writer, changes: number, rowid: number): void {
+  for (const n of [changes, rowid]) {
+    w.u32(n);
+    w.u32(0);
+  }
+}
+
+/** A rows block whose columns are all of the mixed form. */
+export function writeRows(w: Writer, columns: string[], rows: CheckedValue[][], header = true): void {
+  const encoder = new TextEncoder();
+  const texts: Uint8Array[] = [];
+  const blobs: Uint8Array[] = [];
+  const pad = () => { while (w.length % 8) w.u8(0); };
+  const body: (() => void)[] = [];
+  for (let i = 0; i < columns.length; i++) {
+    const cells = rows.map((row) => row[i]!);
+    const tags = cells.map((v) => (v === null ? 0 : typeof v === "number" ? 2 : typeof v === "string" ? 3 : typeof v === "bigint" ? 1 : 4));
+    for (const v of cells) {
+      if (typeof v === "string") texts.push(encoder.encode(v));
+      if (v instanceof Uint8Array) blobs.push(v);
+    }
+    body.push(() => {
+      w.u8(6);
+      pad();
+      for (const tag of tags) w.u8(tag);
+      pad();
+      for (const v of cells) {
+        const cell = new DataView(new ArrayBuffer(8));
+        if (typeof v === "number") cell.setFloat64(0, v, true);
+        else if (typeof v === "bigint") cell.setBigInt64(0, v, true);
+        else if (v !== null) cell.setUint32(0, v.length, true);
+        w.raw(new Uint8Array(cell.buffer));
+      }
+    });
+  }
+  const size = (list: Uint8Array[]) => list.reduce((sum, p) => sum + p.length, 0);
+  w.bool(header);
+  if (header) w.strings(columns);
+  w.u16(columns.length);
+  w.u32(rows.length);
+  w.u32(size(texts));
+  w.u32(size(blobs));
+  for (const write of body) write();
+  for (const p of [...texts, ...blobs]) w.raw(p);
+}
+
+/** Lets everything that waits for promises run. */
+export const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** A database on a fake connection that leads. */
+export async function opened(
+  options: Partial<OpenOptions> = {}, status?: SyncStatus,
+): Promise<{ db: Database; c: FakeConnection }> {
+  const c = new FakeConnection();
+  const full: OpenOptions = { name: "notes", migrations: ["CREATE TABLE notes(id)"], ...options };
+  const connecting = Database.connect(c, checkOptions(full), full.sync?.token);
+  await c.lead("L1", status ? { status } : {});
+  return { db: await connecting, c };
+}
+
+/** The error that a promise rejects with. */
+export async function rejection(promise: Promise<unknown>): Promise<HeddleError> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as HeddleError;
+  }
+  assert.fail("the promise did not reject");
+}

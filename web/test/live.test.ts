@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { type CheckedValue, EventType, Kind, Method, type Writer } from "../src/codec.js";
+import { applyRuns, type Run } from "../src/live.js";
+import type { LiveDiff, Row } from "../src/types.js";
+import { type FakeConnection, opened, settle, writeRows } from "./fake.js";
+
+interface Update {
+  reset?: boolean;
+  total: number;
+  runs: Run[];
+  rows?: CheckedValue[][];
+  parts?: CheckedValue[][][];
+}
+
+const columns = ["id", "n"];
+
+function update(c: FakeConnection, id: number, u: Update): void {
+  const parts = u.parts ?? [u.rows ?? []];
+  parts.forEach((rows, i) => c.event(id, EventType.live, (w: Writer) => {
+    w.bool(i === 0);
+    w.bool(i === parts.length - 1);
+    if (i === 0) {
+      w.bool(u.reset ?? false);
+      w.strings(columns);
+      w.u32(u.total);
+      w.u32(u.runs.length);
+      for (const run of u.runs) {
+        w.u8(run.copy ? 0 : 1);
+        if (run.copy) w.u32(run.from);
+        w.u32(run.count);
+      }
+    }
+    writeRows(w, columns, rows, false);
+  }));
+}
+
+const fresh = (count: number): Run => ({ copy: false, count });
+const copy = (from: number, count: number): Run => ({ copy: true, from, count });
+
+test("rows that stay are the same objects, and the diff says what is not", async () => {
+  const { db, c } = await opened();
+  const calls: [Row[], LiveDiff][] = [];
+  const stop = db.live("SELECT id, n FROM t WHERE n > ?", [1], (rows, diff) => calls.push([rows, diff]));
+  const q = await c.next(Method.liveStart);
+  assert.deepEqual([q.r.string(), q.r.u8(), q.r.values()], ["SELECT id, n FROM t WHERE n > ?", 1, [1]]);
+  c.reply(q.id, Kind.result);
+  update(c, q.id, { reset: true, total: 3, runs: [fresh(3)], parts: [[["a", 1], ["b", 2]], [["c", 3]]] });
+  const ack = await c.next(Method.ack);
+  assert.deepEqual([ack.r.u32(), ack.r.u8()], [q.id, EventType.live]);
+  update(c, q.id, { total: 3, runs: [copy(2, 1), fresh(1), copy(0, 1)], rows: [["x", 9]] });
+  assert.equal(calls.length, 2);
+  const [first, firstDiff] = calls[0]!, [second, secondDiff] = calls[1]!;
+  assert.deepEqual(first, [{ id: "a", n: 1 }, { id: "b", n: 2 }, { id: "c", n: 3 }]);
+  assert.deepEqual(firstDiff, { first: true, added: [0, 1, 2], removed: [] });
+  assert.deepEqual(second, [{ id: "c", n: 3 }, { id: "x", n: 9 }, { id: "a", n: 1 }]);
+  assert.deepEqual(secondDiff, { first: false, added: [1], removed: [1] });
+  assert.equal(second[0], first[2]);
+  assert.equal(second[2], first[0]);
+  stop();
+  stop();
+  assert.equal((await c.next(Method.liveStop)).r.u32(), q.id);
+  assert.equal(await c.has(Method.liveStop), false);
+  update(c, q.id, { reset: true, total: 0, runs: [] });
+  assert.equal(calls.length, 2, "called after stop");
+});
+
+test("the app may do with its array what it likes", async () => {
+  const { db, c } = await opened();
+  let last: Row[] = [];
+  db.live("S", null, (rows) => { last = rows.slice(); rows.length = 0; });
+  const q = await c.next(Method.liveStart);
+  update(c, q.id, { reset: true, total: 1, runs: [fresh(1)], rows: [["a", 1]] });
+  update(c, q.id, { total: 2, runs: [copy(0, 1), fresh(1)], rows: [["b", 2]] });
+  assert.deepEqual(last, [{ id: "a", n: 1 }, { id: "b", n: 2 }]);
+});
+
+test("a query that cannot start is over; one that fails later goes on", async () => {
+  const { db, c } = await opened();
+  const errors: string[] = [];
+  db.live("SELECT nonsense", [], () => assert.fail(), { onError: (e) => errors.push(`${e.code} ${e.sql}`) });
+  const bad = await c.next(Method.liveStart);
+  c.error(bad.id, "SQLITE_ERROR", "no such column");
+  await settle();
+  assert.deepEqual(errors, ["SQLITE_ERROR SELECT nonsense"]);
+  let calls = 0;
+  db.live("SELECT abs(n)", [], () => calls++, { onError: (e) => errors.push(e.code) });
+  const q = await c.next(Method.liveStart);
+  c.reply(q.id, Kind.result);
+  c.event(q.id, EventType.liveError, (w) => { for (const s of ["SQLITE_ERROR", "overflow", "", ""]) w.string(s); });
+  const ack = await c.next(Method.ack);
+  assert.deepEqual([ack.r.u32(), ack.r.u8()], [q.id, EventType.liveError]);
+  update(c, q.id, { reset: true, total: 0, runs: [] });
+  assert.deepEqual([errors.length, calls], [2, 1]);
+  c.handler.lost(false);
+  await c.lead("L2");
+  await c.next(Method.liveStart);
+  assert.equal(await c.has(Method.liveStart), false, "the query that could not start was started again");
+});
+
+test("a new leader is asked anew, and the old one's messages mean nothing", async () => {
+  const { db, c } = await opened();
+  const results: number[] = [];
+  db.live("S", [], (rows) => results.push(rows.length));
+  const old = await c.next(Method.liveStart);
+  update(c, old.id, { reset: true, total: 1, runs: [fresh(1)], rows: [["a", 1]] });
+  c.handler.lost(false);
+  await c.lead("L2");
+  const q = await c.next(Method.liveStart);
+  assert.notEqual(q.id, old.id);
+  update(c, old.id, { total: 0, runs: [] });
+  update(c, q.id, { reset: true, total: 2, runs: [fresh(2)], rows: [["a", 1], ["b", 2]] });
+  assert.deepEqual(results, [1, 2]);
+});
+
+test("a query started with no leader there starts with the next one; stopped before, never", async () => {
+  const { db, c } = await opened();
+  c.handler.lost(true);
+  db.live("A", [], () => {});
+  db.live("B", [], () => {})();
+  await c.lead("L2");
+  assert.equal((await c.next(Method.liveStart)).r.string(), "A");
+  assert.equal(await c.has(Method.liveStart), false);
+});
+
+test("a callback that throws stops nothing", async () => {
+  const { db, c } = await opened();
+  const seen: unknown[] = [];
+  const scope = globalThis as { reportError?: (e: unknown) => void };
+  const before = scope.reportError;
+  scope.reportError = (e) => seen.push(e);
+  try {
+    db.live("S", [], () => { throw new Error("app"); });
+    const q = await c.next(Method.liveStart);
+    update(c, q.id, { reset: true, total: 0, runs: [] });
+    await c.next(Method.ack);
+    update(c, q.id, { total: 0, runs: [] });
+    await c.next(Method.ack);
+    assert.deepEqual(seen.map((e) => (e as Error).message), ["app", "app"]);
+  } finally {
+    if (before) scope.reportError = before;
+    else delete scope.reportError;
+  }
+});
+
+test("an update that does not fit its result ends the connection", () => {
+  const row = (n: number): Row => ({ n });
+  const former = [row(1), row(2)];
+  for (const [runs, rows, reset] of [
+    [[copy(1, 2)], [], false], [[copy(0, 1)], [], true], [[fresh(1)], [], false], [[], [row(3)], false],
+  ] as [Run[], Row[], boolean][]) {
+    assert.throws(() => applyRuns(former, runs, rows, reset), { code: "HEDDLE_PROTOCOL" });
+  }
+});
+
+test("live's arguments are checked", async () => {
+  const { db } = await opened();
+  assert.throws(() => db.live("S", [undefined] as never, () => {}), { code: "HEDDLE_BAD_PARAM" });
+  assert.throws(() => db.live("S", [], 5 as never), { code: "HEDDLE_BAD_PARAM" });
+  assert.throws(() => db.live("S", [], () => {}, { onError: 5 as never }), { code: "HEDDLE_BAD_PARAM" });
+});

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { checkOptions } from "../src/options.js";
+import { checkBatch, checkParams, checkSql, checkValue, isRead } from "../src/params.js";
+import type { OpenOptions, Params } from "../src/types.js";
+
+const bad = (says: RegExp) => ({ name: "HeddleError", code: "HEDDLE_BAD_PARAM", message: says });
+
+test("values become SQLite's", () => {
+  const buffer = new Uint8Array([1, 2, 3, 4]).buffer;
+  for (const [given, want] of [
+    [null, null], [true, 1], [false, 0], [NaN, null], [1.5, 1.5], ["x", "x"], [10n, 10n],
+    [buffer, new Uint8Array([1, 2, 3, 4])], [new DataView(buffer, 1, 2), new Uint8Array([2, 3])],
+    [new Uint16Array(buffer, 2, 1), new Uint8Array([3, 4])], [Buffer.from("ab"), Buffer.from("ab")],
+  ] as const) assert.deepEqual(checkValue(given, "p"), want);
+});
+
+test("what SQLite cannot store is refused, with what to do", () => {
+  for (const [given, says] of [
+    [undefined, /parameter 1 is undefined: pass null/],
+    [new Date(0), /Date.*toISOString/],
+    [() => 1, /function/],
+    [Symbol("s"), /symbol/],
+    [{ a: 1 }, /an object.*JSON\.stringify/],
+    [[1], /an array.*JSON\.stringify/],
+    [new Map(), /type Map/],
+    [Promise.resolve(1), /forgotten await/],
+    [new Blob([]), /arrayBuffer\(\)/],
+    [2n ** 63n, /64-bit/],
+    [-(2n ** 63n) - 1n, /64-bit/],
+  ] as const) assert.throws(() => checkParams([given] as unknown as Params, "SELECT ?"), { ...bad(says), sql: "SELECT ?" });
+  assert.throws(() => checkParams({ ":a": undefined } as unknown as Params, "S"), bad(/parameter ":a" is undefined/));
+  assert.throws(() => checkParams([1, , 3] as unknown as Params, "S"), bad(/parameter 2 is undefined/));
+  for (const params of ["x", 5, null, new Date(), new Map(), new Uint8Array()]) {
+    assert.throws(() => checkParams(params as unknown as Params, "S"), bad(/array or an object/));
+  }
+});
+
+test("params of either kind", () => {
+  assert.deepEqual(checkParams(undefined, "S"), { kind: "none" });
+  assert.deepEqual(checkParams([], "S"), { kind: "positional", values: [] });
+  assert.deepEqual(checkParams({ a: 1, $b: "x" }, "S"), { kind: "named", names: ["a", "$b"], values: [1, "x"] });
+  assert.deepEqual(checkParams(Object.assign(Object.create(null) as object, { a: 1 }) as Params, "S"), { kind: "named", names: ["a"], values: [1] });
+});
+
+test("SQL and batches", () => {
+  assert.throws(() => checkSql(5), bad(/must be a string/));
+  assert.throws(() => checkSql("SELECT 1\0; DROP"), bad(/NUL/));
+  assert.deepEqual(checkBatch(["A", ["B"], ["C", [1]]]).map((s) => s.params.kind), ["none", "none", "positional"]);
+  assert.throws(() => checkBatch("x" as never), bad(/array of \[sql, params\]/));
+  assert.throws(() => checkBatch([{ sql: "x" }] as never), bad(/entry 0/));
+});
+
+test("only what surely reads is taken for a read", () => {
+  for (const sql of [
+    "SELECT 1", "  select 1", "-- hi\nSELECT 1", "/* a */ /* b\n*/ VALUES(1)", "EXPLAIN DELETE FROM t", "WITH a AS (SELECT 1) SELECT * FROM a",
+  ]) assert.equal(isRead(sql), true, sql);
+  for (const sql of [
+    "INSERT INTO t VALUES(1) RETURNING a", "WITH a AS (SELECT 1) DELETE FROM t", "PRAGMA user_version = 5", "", "-- SELECT 1", "/* SELECT", "SELECTX",
+    "WITH a AS (SELECT replace('a','b','c')) SELECT 1",
+  ]) assert.equal(isRead(sql), false, sql);
+});
+
+test("options: what no database can be opened with", () => {
+  const sync = { url: "https://x.test", space: "s", tables: { t: true } };
+  for (const [options, says] of [
+    [undefined, /takes an object/],
+    [{}, /name/],
+    [{ name: "" }, /empty/],
+    [{ name: "x".repeat(300) }, /name/],
+    [{ name: "a", migrations: "x" }, /migrations must be an array/],
+    [{ name: "a", migrations: ["x", 5] }, /migrations\[1\]/],
+    [{ name: "a", storage: "disk" }, /storage/],
+    [{ name: "a", sync: 5 }, /sync must be an object/],
+    [{ name: "a", sync: { ...sync, url: "::" } }, /no URL/],
+    [{ name: "a", sync: { ...sync, url: "ftp://x" } }, /http/],
+    [{ name: "a", sync: { ...sync, space: "" } }, /space/],
+    [{ name: "a", sync: { ...sync, token: "abc" } }, /token must be a function/],
+    [{ name: "a", sync: { ...sync, tables: ["t"] } }, /tables must be an object/],
+    [{ name: "a", sync: { ...sync, tables: {} } }, /no table/],
+    [{ name: "a", sync: { ...sync, tables: { t: false } } }, /tables\.t must be true/],
+    [{ name: "a", sync: { ...sync, tables: { t: { c: "sum" } } } }, /t\.c must be one of/],
+  ] as const) assert.throws(() => checkOptions(options as unknown as OpenOptions), bad(says));
+  assert.throws(() => checkOptions({ name: "a", sync: { ...sync, key: {} } } as unknown as OpenOptions), { code: "HEDDLE_UNSUPPORTED" });
+  assert.throws(() => checkOptions({ name: "a", seed: [] } as unknown as OpenOptions), { code: "HEDDLE_UNSUPPORTED" });
+  assert.equal(checkOptions({ name: "a", sync: { ...sync, tables: { t: true }, url: "https://x.test/base/?q#f" } }).sync!.url, "https://x.test/base");
+});

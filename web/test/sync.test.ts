@@ -1,0 +1,219 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { readAnnouncement } from "../src/announcement.js";
+import { EventType, Kind, Method, Writer } from "../src/codec.js";
+import { HeddleError } from "../src/errors.js";
+import type { Change, SyncOptions, SyncStatus } from "../src/types.js";
+import { type FakeConnection, opened, rejection, settle, writeStatus } from "./fake.js";
+
+const sync: SyncOptions = { url: "https://x.test", space: "s", tables: { notes: true } };
+const live: SyncStatus = { state: "live", seq: 5, pending: 0 };
+
+test("without sync there is a status and no more", async () => {
+  const { db } = await opened();
+  assert.deepEqual(db.sync.status, { state: "off", seq: 0, pending: 0 });
+  for (const call of [db.sync.now(), db.sync.pause(), db.sync.resume(), db.sync.digest()]) {
+    assert.equal((await rejection(call)).code, "HEDDLE_NO_SYNC");
+  }
+});
+
+test("status follows the leader, and each event is acknowledged", async () => {
+  const { db, c } = await opened({ sync }, live);
+  assert.deepEqual(db.sync.status, live);
+  const seen: SyncStatus[] = [];
+  const off = db.sync.on("status", (s) => seen.push(s));
+  const lastError = new HeddleError("HEDDLE_NETWORK", "no");
+  c.event(0, EventType.status, (w) => writeStatus(w, { state: "offline", seq: 6, pending: 2, lastError }));
+  const ack = await c.next(Method.ack);
+  assert.deepEqual([ack.r.u32(), ack.r.u8()], [0, EventType.status]);
+  assert.deepEqual([db.sync.status.state, db.sync.status.seq, db.sync.status.pending, db.sync.status.lastError?.code], ["offline", 6, 2, "HEDDLE_NETWORK"]);
+  c.handler.lost(false);
+  assert.equal(db.sync.status.state, "connecting");
+  off();
+  off();
+  await c.lead("L2", { status: { state: "live", seq: 7, pending: 0 } });
+  assert.equal(db.sync.status.seq, 7);
+  assert.deepEqual(seen.map((s) => s.state), ["offline", "connecting"]);
+});
+
+test("rejections, conflicts and progress reach their listeners, across leaders", async () => {
+  const { db, c } = await opened({ sync }, live);
+  const seen: unknown[] = [];
+  for (const event of ["rejected", "conflict", "progress"] as const) db.sync.on(event, (detail) => seen.push(detail));
+  c.handler.lost(false);
+  await c.lead("L2", { status: live });
+  c.event(0, EventType.rejected, (w) => {
+    w.u64(4); w.string("SQLITE_CONSTRAINT_CHECK"); w.string("no"); w.u32(1);
+    w.string("delete"); w.string("notes"); w.u32(1); w.value("k"); w.u32(0); w.u32(0);
+  });
+  c.event(0, EventType.conflict, (w) => { w.u64(4); w.string("missing"); w.string("notes"); w.u32(1); w.value("k"); });
+  c.event(0, EventType.progress, (w) => { w.string("pull"); w.u64(1); w.u64(0); });
+  c.event(0, 99, (w) => w.u8(1)); // of a newer leader
+  assert.deepEqual(seen, [
+    { counter: 4, code: "SQLITE_CONSTRAINT_CHECK", message: "no", operations: [{ kind: "delete", table: "notes", key: ["k"], cells: {} }] },
+    { counter: 4, kind: "missing", table: "notes", key: ["k"] },
+    { phase: "pull", done: 1, total: undefined },
+  ]);
+  assert.throws(() => db.sync.on("nothing" as never, () => {}), { code: "HEDDLE_BAD_PARAM" });
+  assert.throws(() => db.sync.on("status", 5 as never), { code: "HEDDLE_BAD_PARAM" });
+});
+
+test("now, digest, pause and resume ask the leader", async () => {
+  const { db, c } = await opened({ sync }, live);
+  const now = db.sync.now();
+  c.reply((await c.next(Method.syncNow)).id, Kind.result);
+  await now;
+  const digest = db.sync.digest();
+  c.reply((await c.next(Method.syncDigest)).id, Kind.result, (w) => { w.u64(12); w.raw(new Uint8Array(32).fill(0xa1)); });
+  assert.deepEqual(await digest, { seq: 12, digest: "a1".repeat(32) });
+  const pause = db.sync.pause();
+  c.reply((await c.next(Method.syncPause)).id, Kind.result);
+  await pause;
+  // A leader that comes later is told; after resume none is.
+  c.handler.lost(false);
+  await c.lead("L2", { status: live });
+  c.reply((await c.next(Method.syncPause)).id, Kind.result);
+  const resume = db.sync.resume();
+  c.reply((await c.next(Method.syncResume)).id, Kind.result);
+  await resume;
+  c.handler.lost(false);
+  await c.lead("L3", { status: live });
+  assert.equal(await c.has(Method.syncPause), false);
+  const aborted = new AbortController();
+  const waits = rejection(db.sync.now({ signal: aborted.signal }));
+  await c.next(Method.syncNow);
+  aborted.abort();
+  assert.equal((await waits).code, "HEDDLE_ABORTED");
+});
+
+async function answer(c: FakeConnection): Promise<[number, string, string | undefined]> {
+  const q = await c.next(Method.token);
+  return [q.r.u32(), q.r.string(), q.r.error()?.code];
+}
+
+test("a token is asked of the app, and what goes wrong is said", async () => {
+  let token: () => Promise<string> | string = async () => "abc";
+  const { c } = await opened({ sync: { ...sync, token: () => token() } }, live);
+  const ask = (n: number) => c.event(0, EventType.token, (w) => w.u32(n));
+  ask(1);
+  assert.deepEqual(await answer(c), [1, "abc", undefined]);
+  token = () => { throw new Error("logged out"); };
+  ask(2);
+  assert.deepEqual(await answer(c), [2, "", "HEDDLE_UNAUTHORIZED"]);
+  token = () => undefined as never;
+  ask(3);
+  assert.deepEqual(await answer(c), [3, "", "HEDDLE_UNAUTHORIZED"]);
+});
+
+// ---- listen
+
+interface Said { leader: string; number: number; origin?: number; tab?: string; schema?: boolean; tables?: Record<string, string[]>; }
+
+function commit(c: FakeConnection, said: Said): void {
+  const w = new Writer();
+  w.u8(1); w.u8(2);
+  w.string(said.leader);
+  w.u64(said.number);
+  w.u8(said.origin ?? 1);
+  w.string(said.tab ?? "");
+  w.u8(said.schema ? 1 : 0);
+  const tables = Object.entries(said.tables ?? { notes: ["k"] });
+  w.u32(tables.length);
+  for (const [name, keys] of tables) {
+    w.string(name); w.u8(1); w.u32(0); w.strings([]);
+    w.u32(keys.length);
+    for (const key of keys) { w.u32(1); w.value(key); }
+    w.u32(0); w.u32(0);
+  }
+  c.handler.broadcast(w.finish());
+}
+
+function leads(c: FakeConnection, leader: string, number: number): void {
+  const w = new Writer();
+  w.u8(1); w.u8(1); w.string(leader); w.u64(number);
+  c.handler.broadcast(w.finish());
+}
+
+const short = (change: Change) => (change.missed ? `${change.seq} missed` : `${change.seq} ${change.origin} ${Object.keys(change.tables).join()}`);
+
+test("commits come with their origin, to those who listen to their tables", async () => {
+  const { db, c } = await opened();
+  const all: string[] = [], notes: Change[] = [];
+  db.listen(null, (change) => all.push(short(change)));
+  const off = db.listen(["NOTES"], (change) => notes.push(change));
+  commit(c, { leader: "L1", number: 1, tab: "tab-1" });
+  commit(c, { leader: "L1", number: 2, tab: "tab-2", tables: { notes: ["a"], other: ["b"] } });
+  commit(c, { leader: "L1", number: 3, origin: 2, tables: { other: ["b"] } });
+  off();
+  commit(c, { leader: "L1", number: 4, tab: "tab-1" });
+  assert.deepEqual(all, ["1 local notes", "2 tab notes,other", "3 sync other", "4 local notes"]);
+  assert.deepEqual(notes, [
+    { seq: 1, origin: "local", missed: false, tables: { notes: { inserted: [["k"]], updated: [], deleted: [], more: 0 } } },
+    { seq: 2, origin: "tab", missed: false, tables: { notes: { inserted: [["a"]], updated: [], deleted: [], more: 0 } } },
+  ]);
+});
+
+test("what was missed is said once, by whatever sign", async () => {
+  const { db, c } = await opened();
+  const seen: string[] = [];
+  db.listen(["notes"], (change) => seen.push(short(change)));
+  const took = (what: () => void) => { seen.length = 0; what(); return [...seen]; };
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 1 })), ["1 tab notes"]);
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 1 })), [], "said twice");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 3 })), ["3 missed"], "a gap");
+  assert.deepEqual(took(() => leads(c, "L1", 3)), [], "nothing new");
+  assert.deepEqual(took(() => leads(c, "L1", 5)), ["5 missed"], "the last ones were lost");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 6, schema: true, tables: {} })), ["6 missed"], "an import");
+  assert.deepEqual(took(() => leads(c, "L2", 0)), ["0 missed"], "another leader");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 7 })), [], "a leader of the past");
+  assert.deepEqual(took(() => commit(c, { leader: "L2", number: 1 })), ["1 tab notes"]);
+  assert.deepEqual(took(() => c.handler.broadcast(new Uint8Array([7, 1, 2]))), ["1 missed"], "another version");
+  assert.deepEqual(took(() => c.handler.broadcast(new Uint8Array([1, 2]))), ["1 missed"], "damaged");
+  seen.length = 0;
+  c.handler.lost(false);
+  await c.lead("L2", { commit: 1 });
+  assert.deepEqual(seen, [], "the same leader, nothing new");
+  c.handler.lost(false);
+  await c.lead("L3", { commit: 0 });
+  await settle();
+  assert.deepEqual(seen, ["0 missed"]);
+});
+
+test("listen's arguments are checked, and a listener that throws stops nobody", async () => {
+  const { db, c } = await opened();
+  for (const tables of ["notes", [5], undefined, {}]) assert.throws(() => db.listen(tables as never, () => {}), { code: "HEDDLE_BAD_PARAM" });
+  assert.throws(() => db.listen(null, 5 as never), { code: "HEDDLE_BAD_PARAM" });
+  const errors: unknown[] = [];
+  const scope = globalThis as { reportError?: (e: unknown) => void };
+  const before = scope.reportError;
+  scope.reportError = (e) => errors.push(e);
+  let calls = 0;
+  db.listen(null, () => { throw new Error("app"); });
+  db.listen(null, () => { calls++; });
+  commit(c, { leader: "L1", number: 1 });
+  scope.reportError = before!;
+  assert.deepEqual([errors.length, calls], [1, 1]);
+});
+
+test("the vectors of package broadcast decode", () => {
+  const vectors = JSON.parse(readFileSync(new URL("../../broadcast/testdata/vectors.json", import.meta.url), "utf8")) as Record<string, string>;
+  const read = (name: string) => readAnnouncement(new Uint8Array(Buffer.from(vectors[name]!, "hex")));
+  assert.deepEqual(read("leader"), { kind: "leader", leader: "leader-1", number: 41 });
+  assert.equal(read("later-kind"), undefined);
+  const schema = read("schema");
+  assert.ok(schema?.kind === "commit" && schema.schema && !schema.sync);
+  const sync = read("sync");
+  assert.ok(sync?.kind === "commit" && sync.sync && sync.tab === "");
+  const commit = read("commit");
+  assert.ok(commit?.kind === "commit");
+  assert.deepEqual([commit.number, commit.tab], [7, "tab-1"]);
+  assert.deepEqual(commit.tables, {
+    notes: { inserted: [["a"], ["é"]], updated: [], deleted: [[null]], more: 0 },
+    posts: {
+      inserted: [], deleted: [], more: 12,
+      updated: [[1, "x"], [-(2n ** 63n), 1.5], [2n ** 53n + 1n, new Uint8Array([0, 255])], [-0.5, new Uint8Array()]],
+    },
+  });
+});
