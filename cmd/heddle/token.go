@@ -1,0 +1,86 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"heddle/sync/server"
+	"heddle/sync/wire"
+)
+
+var tokenCommand = command{
+	name:  "token",
+	args:  "--token-key FILE (--space SPACE … | --new-key) [flags]",
+	short: "mint a token that grants spaces",
+	long: `
+Prints a token for clients of a server that was started with the same
+--token-key. The key is a secret of at least 32 bytes (HS256), or an Ed25519
+private key in PEM (EdDSA; the server then needs the public key alone).
+
+With --new-key it writes a fresh random secret to FILE, which must not exist.
+
+Your own backend can mint tokens as well: a JSON Web Token with the claims
+"sub" (the user), "exp" and "spaces" (a list of names; "*" grants all).`,
+	run: token,
+}
+
+func token(e *env, flags *flag.FlagSet, args []string) error {
+	file := flags.String("token-key", "", "`file` with the key")
+	var spaces list
+	flags.Var(&spaces, "space", "a `space` to grant; may be repeated; * grants all")
+	subject := flags.String("subject", "heddle-token", "for `whom` the token is")
+	ttl := flags.Duration("ttl", 24*time.Hour, "how `long` it is valid")
+	newKey := flags.Bool("new-key", false, "write a new secret to the key file")
+	if err := parse(flags, args, 0, ""); err != nil {
+		return err
+	}
+	switch {
+	case *file == "":
+		return badUsage("--token-key is needed")
+	case *newKey && len(spaces) > 0:
+		return badUsage("--new-key and --space do not go together")
+	case *newKey:
+		return writeKey(e, *file)
+	case len(spaces) == 0:
+		return badUsage("--space is needed")
+	case *ttl <= 0:
+		return badUsage("--ttl must be more than nothing")
+	}
+	for _, s := range spaces {
+		if s != "*" && !wire.ValidSpace(s) {
+			return badUsage("--space: %q cannot be a space's name", s)
+		}
+	}
+	key, err := readKey(*file)
+	if err != nil {
+		return err
+	}
+	t, err := key.Mint(server.Grant{Subject: *subject, Spaces: spaces, Expires: time.Now().Add(*ttl)})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, t)
+	return err
+}
+
+func writeKey(e *env, file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	secret := make([]byte, 48)
+	rand.Read(secret) // never fails
+	_, err = fmt.Fprintln(f, base64.RawURLEncoding.EncodeToString(secret))
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "a new secret is in %s; keep it to yourself\n", file)
+	return err
+}
