@@ -1,0 +1,103 @@
+// Command nativeclient is a device that is a Go program: it opens a database
+// with the migrations it reads from its standard input, syncs it with a server
+// until it holds all of the space, and prints what it holds. The browser tests
+// compare that with what browsers hold.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/ext/fts5"
+
+	"heddle/store"
+	"heddle/sync/client"
+	"heddle/sync/client/nethttp"
+)
+
+// config is what arrives on standard input.
+type config struct {
+	Migrations []string `json:"migrations"`
+	Tables     []string `json:"tables"`
+}
+
+// report is what goes to standard output.
+type report struct {
+	Seq     uint64           `json:"seq"`
+	Digest  string           `json:"digest"`
+	Pending uint64           `json:"pending"`
+	Rows    map[string]int64 `json:"rows"`
+}
+
+func main() {
+	server := flag.String("server", "", "the server's URL")
+	space := flag.String("space", "", "the space's name")
+	file := flag.String("db", "", "the database file")
+	limit := flag.Duration("limit", 2*time.Minute, "how long all of it may take")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *limit)
+	defer cancel()
+	if err := run(ctx, *server, *space, *file, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "nativeclient:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, server, space, file string, in io.Reader, out io.Writer) error {
+	var cfg config
+	if err := json.NewDecoder(bufio.NewReader(in)).Decode(&cfg); err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	// The browser's SQLite has FTS5 compiled in; a native one is given it.
+	sqlite3.AutoExtension(fts5.Register)
+	db, err := store.Open(ctx, store.Options{Filename: "file:" + file, Migrations: cfg.Migrations, Synced: cfg.Tables})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+
+	tables := make(map[string]client.Merge, len(cfg.Tables))
+	for _, name := range cfg.Tables {
+		tables[name] = nil
+	}
+	c, err := client.Open(ctx, db, client.Config{URL: server, Space: space, Tables: tables, HTTP: nethttp.Doer{}})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(running) }()
+	err = c.Now(ctx)
+	stop()
+	<-ended
+	if err != nil {
+		return err
+	}
+
+	rep := report{Pending: uint64(c.Status().Pending), Rows: map[string]int64{}}
+	seq, digest, err := c.Digest(ctx)
+	if err != nil {
+		return err
+	}
+	rep.Seq, rep.Digest = seq, hex.EncodeToString(digest[:])
+	for _, name := range cfg.Tables {
+		count := func(s *sqlite3.Stmt) error { rep.Rows[name] = s.ColumnInt64(0); return nil }
+		if err := db.Query(ctx, `SELECT count(*) FROM `+sqlite3.QuoteIdentifier(name), store.Params{}, nil, count); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(out).Encode(rep)
+}
