@@ -111,7 +111,7 @@ export const notes = [`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NUL
 export interface OpenInPage {
   name?: string;
   migrations?: readonly string[];
-  sync?: { url: string; space: string; tables?: { [table: string]: true } };
+  sync?: { url: string; space: string; tables?: Heddle.SyncOptions["tables"] };
 }
 
 /** Opens a database in the page as globalThis.db. */

@@ -66,6 +66,29 @@ test("both wrote offline to the same row: after the network is back they are the
   ]);
 });
 
+test("both counted and tagged offline: the counts add up and the tags unite", async ({ profile, site, wire }) => {
+  const one = await wire(), two = await wire();
+  const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
+  const migrations = [`CREATE TABLE posts(id TEXT PRIMARY KEY, likes INTEGER NOT NULL DEFAULT 0, top INTEGER, low INTEGER, tags TEXT NOT NULL DEFAULT '[]')`];
+  const tables = { posts: { likes: "counter", top: "max", low: "min", tags: "set" } } as const;
+  const post = (page: Page) => page.evaluate(() => db.query(`SELECT * FROM posts`));
+  await openIn(a, { migrations, sync: { url: one.url, space: "s", tables } });
+  await openIn(b, { migrations, sync: { url: two.url, space: "s", tables } });
+  await a.evaluate(() => db.exec(`INSERT INTO posts VALUES ('p', 10, 5, 5, '["new","odd"]')`));
+  for (const page of [a, b]) await synced(page);
+  one.pull();
+  two.pull();
+  for (const page of [a, b]) await expect.poll(() => state(page)).toBe("offline");
+  await a.evaluate(() => db.exec(`UPDATE posts SET likes = likes + 1, top = 3, low = 3, tags = '["new", "odd", "a"]'`));
+  await b.evaluate(() => db.exec(`UPDATE posts SET likes = likes + 2, top = 9, low = 4, tags = '["b", "new"]'`));
+  expect(await post(a)).toEqual([{ id: "p", likes: 11, top: 5, low: 3, tags: `["a","new","odd"]` }]);
+  one.plug();
+  two.plug();
+  for (const page of [a, b, a]) await synced(page);
+  for (const page of [a, b]) expect(await post(page)).toEqual([{ id: "p", likes: 13, top: 9, low: 3, tags: `["a","b","new"]` }]);
+  expect(await digest(b)).toEqual(await digest(a));
+});
+
 test("pause holds back, resume catches up", async ({ profile, server, site }) => {
   const sync = { url: server.url, space: "s" };
   const a = await (await profile()).tab(site), b = await (await profile()).tab(site);

@@ -108,6 +108,14 @@ func (tx *Tx) SetContext(ctx context.Context) { tx.ctx = ctx }
 // Origin returns what Begin was given.
 func (tx *Tx) Origin() Origin { return tx.origin }
 
+// Applying runs f, in a [Recorder], as if entries of the log were applied:
+// heddle_applying() is true, so that triggers write local-only tables alone.
+func (tx *Tx) Applying(f func() error) error {
+	defer func(before bool) { tx.c.apply = before }(tx.c.apply)
+	tx.c.apply = true
+	return f()
+}
+
 // Conn returns the connection, for Heddle's own bookkeeping: no authorizer
 // stands before it. Every use of it is inside [Tx.Inside], except in a
 // [Recorder], which is inside already.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -137,7 +138,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 		if e.Outcome != "" {
 			return a.recompute(k, b)
 		}
-		if op.Shape.Kind == wire.Update && b.base == nil && len(missed) < maxConflictKeys {
+		if op.Shape.Kind == wire.Update && b.base == nil && len(missed) < maxConflictKeys && !again(missed, k) {
 			missed = append(missed, Key{op.Shape.Table, op.Key})
 		}
 		b.base = a.advance(op, k, b.base)
@@ -186,6 +187,12 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 		a.last = id
 		return setMeta(a.conn, metaLast, id)
 	})
+}
+
+// again reports whether k was missed just before: a row may have two operations.
+func again(missed []Key, k rowKey) bool {
+	n := len(missed)
+	return n > 0 && missed[n-1].Table == k.table && bytes.Equal(wire.EncodeKey(missed[n-1].Key), k.bytes)
 }
 
 // ownAll is own for the only transaction that is left, if it is large: every

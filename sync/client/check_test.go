@@ -134,7 +134,9 @@ func TestOpen_config(t *testing.T) {
 		"other space":    {func(c *Config) { c.Space = "friends" }, errcode.BadParam},
 		"no doer":        {func(c *Config) { c.HTTP = nil }, errcode.BadParam},
 		"Heddle's table": {func(c *Config) { c.Tables = map[string]Merge{"heddle_meta": nil} }, errcode.BadParam},
-		"policy":         {func(c *Config) { c.Tables = map[string]Merge{"t": {"likes": "counter"}} }, errcode.Unsupported},
+		"policy":         {func(c *Config) { c.Tables = map[string]Merge{"t": {"v": "newest"}} }, errcode.BadParam},
+		"no column":      {func(c *Config) { c.Tables = map[string]Merge{"t": {"likes": "counter"}} }, errcode.SyncSchema},
+		"key column":     {func(c *Config) { c.Tables = map[string]Merge{"t": {"id": "max"}} }, errcode.SyncSchema},
 		"integer key":    {func(c *Config) { c.Tables = map[string]Merge{"n": nil}; c.IntegerKey = true }, ""},
 	} {
 		cfg := good

@@ -85,7 +85,11 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 		if !info.Synced {
 			return nil, errcode.New(errcode.BadParam, "sync: open", "the database was opened without table "+quoted(name)+" in store.Options.Synced")
 		}
-		c.tables[info.Name] = newTable(info)
+		t := newTable(info)
+		if err := t.setPolicies(cfg.Tables[name]); err != nil {
+			return nil, err
+		}
+		c.tables[info.Name] = t
 	}
 	err := db.Apply(ctx, c.prepare)
 	if err != nil {

@@ -34,7 +34,16 @@ type Config struct {
 	Rand io.Reader // for the client's id and the jitter; crypto/rand if nil
 }
 
-// Merge gives columns their merge policy, by name.
+// Merge gives columns their merge policy, by name: how what two replicas wrote
+// joins. A write of a column with a policy other than "last" becomes what the
+// policy makes of it when it is committed: after writing 3 to a "max" column
+// that holds 10 it holds 10.
+//
+//   - "last": the later write in the log wins.
+//   - "counter": differences add up. What is no number is written as by "last".
+//   - "max", "min": the greatest, the smallest stays, in SQLite's order; NULL
+//     loses to everything.
+//   - "set": a JSON array as a set: elements are added and removed one by one.
 type Merge map[string]string
 
 // Doer sends a request and returns the answer as soon as its head is there:
@@ -78,8 +87,8 @@ func (c *Config) check() error {
 			return errcode.New(errcode.BadParam, op, "table "+quoted(table)+" is not the app's: it cannot be synced")
 		}
 		for column, policy := range c.Tables[table] {
-			if policy != "" && policy != "last" {
-				return errcode.New(errcode.Unsupported, op, "table "+quoted(table)+": merge policy "+quoted(policy)+" of column "+quoted(column)+" is not in this build; remove it for last-writer-wins")
+			if _, ok := policies[policy]; !ok {
+				return errcode.New(errcode.BadParam, op, "table "+quoted(table)+": column "+quoted(column)+" cannot join by "+quoted(policy)+": there are last, counter, max, min and set")
 			}
 		}
 	}

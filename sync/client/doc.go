@@ -32,6 +32,5 @@
 // # Caveats
 //
 // A table that is synced needs an explicit primary key, and more; Open names
-// each rule that a table breaks. Merge policies other than the default are not
-// taken yet. UNIQUE and foreign keys bind the author of a write alone.
+// each rule that a table breaks. UNIQUE and foreign keys bind the author of a write alone.
 package client

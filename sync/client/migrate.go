@@ -166,7 +166,9 @@ func (c *Client) moveRow(r *rows, t *table, o *overflowRow) error {
 // does not have them.
 func (c *Client) takeUp(r *rows, t *table) error {
 	b := newBuilder(r.tables, c.state.schema)
+	var all []brought
 	flush := func() error {
+		all = append(all, b.brought...)
 		if len(b.body.Ops) == 0 {
 			return nil
 		}
@@ -197,10 +199,13 @@ func (c *Client) takeUp(r *rows, t *table) error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = flush()
+	}
 	if err != nil {
 		return err
 	}
-	return flush()
+	return bring(r.conn, all) // not before: the table was being read
 }
 
 // forget keeps what the log says of a table that is synced no longer.

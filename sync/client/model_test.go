@@ -46,7 +46,7 @@ func (r *replica) checkVisible(l *memoryLog) {
 	for _, tab := range []struct {
 		name, key string
 		columns   []string
-	}{{"a", "id", []string{"x", "y", "z"}}, {"b", "k1, k2", []string{"v"}}, {"n", "id", []string{"v"}}} {
+	}{{"a", "id", []string{"x", "y", "z"}}, {"b", "k1, k2", []string{"v"}}, {"n", "id", []string{"v"}}, {"m", "id", modelColumns}} {
 		if got, want := r.dump(tab.name, tab.key, tab.columns), want.dump(tab.name, tab.columns); !slices.Equal(got, want) {
 			r.t.Fatalf("table %s with %d entries and %d pending:\ngot  %v\nwant %v", tab.name, len(m.entries), len(ids), got, want)
 		}
@@ -86,6 +86,7 @@ CREATE TABLE a(id TEXT PRIMARY KEY, x, y INTEGER NOT NULL DEFAULT 7, z BLOB);
 CREATE TABLE b(k1 INTEGER, k2 TEXT, v, PRIMARY KEY(k1, k2)) WITHOUT ROWID;
 CREATE TABLE c(id BLOB PRIMARY KEY);
 CREATE TABLE n(id INTEGER PRIMARY KEY, v TEXT);
+CREATE TABLE m(id TEXT PRIMARY KEY, cnt INTEGER NOT NULL DEFAULT 2, r REAL, num NUMERIC DEFAULT 0.5, hi, lo DEFAULT 5, tags TEXT DEFAULT '["x"]', v);
 -- An index that the app keeps by triggers: they fire for others' writes too.
 CREATE TABLE idx(id TEXT PRIMARY KEY, x);
 CREATE TRIGGER a_ins AFTER INSERT ON a BEGIN INSERT OR REPLACE INTO idx VALUES(new.id, new.x); END;
@@ -101,6 +102,10 @@ ALTER TABLE b ADD COLUMN u;
 CREATE TABLE d(id TEXT PRIMARY KEY, v);
 `
 
+var modelMerge = Merge{"cnt": "counter", "r": "counter", "num": "counter", "hi": "max", "lo": "min", "tags": "set"}
+
+var modelColumns = []string{"cnt", "r", "num", "hi", "lo", "tags", "v"}
+
 func (r *replica) version() int { return len(r.opts.Migrations) }
 
 // upgrade opens the replica with the app's next version.
@@ -108,8 +113,8 @@ func (r *replica) upgrade() {
 	r.t.Helper()
 	r.close()
 	r.opts.Migrations = []string{randomSchema, randomSchema2}
-	r.opts.Synced = []string{"a", "b", "c", "n", "d"}
-	r.cfg.Tables = map[string]Merge{"a": nil, "b": nil, "c": nil, "n": nil, "d": nil}
+	r.opts.Synced = []string{"a", "b", "c", "n", "m", "d"}
+	r.cfg.Tables = map[string]Merge{"a": nil, "b": nil, "c": nil, "n": nil, "m": modelMerge, "d": nil}
 	r.open()
 }
 
@@ -117,7 +122,10 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 	l := newMemoryLog(t)
 	var all []*replica
 	for range 2 + rng.IntN(2) {
-		r := newReplica(t, []string{randomSchema}, "a", "b", "c", "n")
+		r := newReplica(t, []string{randomSchema}, "a", "b", "c", "n", "m")
+		r.close()
+		r.cfg.Tables["m"] = modelMerge
+		r.open()
 		if all = append(all, r); rng.IntN(2) == 0 {
 			r.upgrade()
 		}
@@ -133,7 +141,7 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 		for _, tab := range []struct {
 			name, key string
 			columns   []string
-		}{{"a", "id", []string{"x", "y", "z", "w"}}, {"b", "k1, k2", []string{"v", "u"}}, {"c", "id", nil}, {"n", "id", []string{"v"}}, {"d", "id", []string{"v"}}} {
+		}{{"a", "id", []string{"x", "y", "z", "w"}}, {"b", "k1, k2", []string{"v", "u"}}, {"c", "id", nil}, {"n", "id", []string{"v"}}, {"m", "id", modelColumns}, {"d", "id", []string{"v"}}} {
 			columns := tab.columns
 			if columns == nil {
 				columns = []string{"1"}
@@ -221,6 +229,13 @@ func randomWrite(r *replica, rng *rand.Rand) {
 	_ = r.db.Update(context.Background(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
 		for range 1 + rng.IntN(3) {
 			var err error
+			if rng.IntN(4) == 0 {
+				err = randomMerge(tx, rng, id())
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			n := 11
 			if r.version() == 2 {
 				n = 14
@@ -264,6 +279,31 @@ func randomWrite(r *replica, rng *rand.Rand) {
 		}
 		return nil
 	})
+}
+
+// randomMerge writes to the table whose columns have policies.
+func randomMerge(tx *store.Tx, rng *rand.Rand, id any) (err error) {
+	numbers := []any{nil, int64(rng.IntN(9) - 4), float64(rng.IntN(7)) / 2, "t", int64(1) << 62, -1e18, int64(1<<53 + 1)}
+	number := func() any { return numbers[rng.IntN(len(numbers))] }
+	sets := []any{nil, `["a"]`, `["b", "a"]`, `[ "c" ]`, "no set", `["x",1]`}
+	set := func() any { return sets[rng.IntN(len(sets))] }
+	switch rng.IntN(7) {
+	case 0:
+		_, err = tx.Exec(`INSERT INTO m(id, cnt, hi, tags) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET cnt = cnt + 1, num = num + 0.5`, store.Args(id, int64(rng.IntN(5)), number(), set()))
+	case 1:
+		_, err = tx.Exec(`INSERT OR REPLACE INTO m(id, lo, tags, r) VALUES(?, ?, ?, ?)`, store.Args(id, number(), set(), 0.5))
+	case 2:
+		_, err = tx.Exec(`UPDATE m SET cnt = cnt + ?, r = coalesce(r, 0) + 0.1, num = num + ? WHERE id = ?`, store.Args(int64(rng.IntN(5)-2), int64(rng.IntN(3)), id))
+	case 3:
+		_, err = tx.Exec(`UPDATE m SET hi = ?, lo = ? WHERE id = ?`, store.Args(number(), number(), id))
+	case 4:
+		_, err = tx.Exec(`UPDATE m SET tags = ?, v = ? WHERE id = ?`, store.Args(set(), number(), id))
+	case 5:
+		_, err = tx.Exec(`UPDATE OR IGNORE m SET r = ?, num = ?, cnt = ? WHERE id = ?`, store.Args(number(), number(), number(), id))
+	case 6:
+		_, err = tx.Exec(`DELETE FROM m WHERE id = ?`, store.Args(id))
+	}
+	return err
 }
 
 func TestListeners_order(t *testing.T) {

@@ -36,14 +36,16 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 			return err
 		}
 	}
-	if len(b.body.Ops) == 0 {
+	if len(b.body.Ops) > 0 {
+		if err := b.store(&r, id); err != nil {
+			return err
+		}
+		c.recorded.Store(id)
+	}
+	if len(b.brought) == 0 {
 		return nil
 	}
-	if err := b.store(&r, id); err != nil {
-		return err
-	}
-	c.recorded.Store(id)
-	return nil
+	return tx.Applying(func() error { return bring(r.conn, b.brought) })
 }
 
 // nextID returns the number of the next transaction: gapless over all that
@@ -67,9 +69,13 @@ type builder struct {
 	used   map[string]bool // tables whose descriptors were looked at
 	size   int             // a lower bound of the body's size
 	mask   []byte
+	cut    []byte // as mask, of an operation that removes elements of sets
+
+	brought []brought // cells that are not what was written
 }
 
-// shapeKey tells shapes apart. mask has a byte for each column.
+// shapeKey tells shapes apart. mask has a byte for each column: 0 if it has no
+// cell, else its join and 1.
 type shapeKey struct {
 	table *table
 	kind  wire.Kind
@@ -104,33 +110,22 @@ func (b *builder) add(ch *store.Change) error {
 	case ch.Before == nil || ch.Reinserted:
 		kind = wire.Insert
 	}
-	b.mask = b.mask[:0]
-	n := 0
+	b.mask, b.cut = b.mask[:0], b.cut[:0]
+	op := wire.Op{Key: ch.Key}
+	var removed []wire.Value
 	if kind != wire.Delete {
-		for _, at := range t.at {
-			if kind == wire.Update && identical(ch.Before[at], ch.After[at]) {
-				b.mask = append(b.mask, 0)
-				continue
-			}
-			b.mask = append(b.mask, 1)
-			n++
-		}
+		op.Cells, removed = b.cells(t, ch, kind)
 	}
-	if kind == wire.Update && n == 0 {
-		return nil // only generated columns differ
+	base := t.image(ch.Before, b.schema, true)
+	if kind != wire.Update || len(op.Cells) > 0 { // else only generated columns differ
+		op.Shape = b.shape(t, kind, b.mask, len(op.Cells))
+		b.body.Ops, b.bases = append(b.body.Ops, op), append(b.bases, base)
 	}
-	op := wire.Op{Shape: b.shape(t, kind, n), Key: ch.Key}
-	if n > 0 {
-		op.Cells = make([]wire.Value, 0, n)
-		for i, at := range t.at {
-			if b.mask[i] == 1 {
-				op.Cells = append(op.Cells, ch.After[at])
-			}
-		}
+	if len(removed) > 0 {
+		b.body.Ops = append(b.body.Ops, wire.Op{Key: ch.Key, Shape: b.shape(t, wire.Update, b.cut, len(removed)), Cells: removed})
+		b.bases = append(b.bases, base)
 	}
-	b.body.Ops = append(b.body.Ops, op)
-	b.bases = append(b.bases, t.image(ch.Before, b.schema, true))
-	b.size += sizeOf(op.Key) + sizeOf(op.Cells)
+	b.size += sizeOf(op.Key) + sizeOf(op.Cells) + sizeOf(removed)
 	switch {
 	case b.size > wire.MaxBody || len(b.body.Ops) > wire.MaxOps || len(b.body.Shapes) > wire.MaxShapes:
 		return tooBig(fmt.Sprintf("the transaction has more than %d rows or %d MiB: write it in several", wire.MaxOps, wire.MaxBody>>20))
@@ -140,23 +135,52 @@ func (b *builder) add(ch *store.Change) error {
 	return nil
 }
 
+// cells returns the cells of a row that was written, and those that take
+// elements out of its sets, with their masks in b.
+func (b *builder) cells(t *table, ch *store.Change, kind wire.Kind) (cells, removed []wire.Value) {
+	cells = make([]wire.Value, 0, len(t.at))
+	for i, at := range t.at {
+		mask, cut := byte(0), byte(0)
+		switch after := ch.After[at]; {
+		case kind == wire.Update && identical(ch.Before[at], after):
+		case t.merge == nil || t.merge[i] == mergeLast:
+			mask, cells = 1+byte(wire.JoinLast), append(cells, after)
+		default:
+			before := t.defaultOf(t.columns[i], b.schema)
+			if ch.Before != nil {
+				before = ch.Before[at]
+			}
+			w := t.merge[i].write(before, after, kind)
+			if w.set {
+				mask, cells = 1+byte(w.join), append(cells, w.cell)
+			}
+			if w.remove != "" {
+				cut, removed = 1+byte(wire.JoinSetRemove), append(removed, w.remove)
+			}
+			if !identical(w.gives, after) {
+				b.brought = append(b.brought, brought{t, ch.Key, t.columns[i], w.gives})
+			}
+		}
+		b.mask, b.cut = append(b.mask, mask), append(b.cut, cut)
+	}
+	return cells, removed
+}
+
 func tooBig(msg string) error { return errcode.New(errcode.TooBig, "sync: commit", msg) }
 
-// shape returns the shape of operations on the columns of b.mask, n in number.
-func (b *builder) shape(t *table, kind wire.Kind, n int) *wire.Shape {
-	if s, ok := b.shapes[shapeKey{t, kind, string(b.mask)}]; ok {
+// shape returns the shape of operations with the columns and joins of mask, n
+// in number.
+func (b *builder) shape(t *table, kind wire.Kind, mask []byte, n int) *wire.Shape {
+	if s, ok := b.shapes[shapeKey{t, kind, string(mask)}]; ok {
 		return s
 	}
 	s := &wire.Shape{Kind: kind, Table: t.name}
-	if n > 0 {
-		s.Joins = make([]wire.Join, n)
-		for i, name := range t.columns {
-			if b.mask[i] == 1 {
-				s.Columns = append(s.Columns, name)
-			}
+	for i, m := range mask {
+		if m != 0 && n > 0 {
+			s.Columns, s.Joins = append(s.Columns, t.columns[i]), append(s.Joins, wire.Join(m-1))
 		}
 	}
-	b.shapes[shapeKey{t, kind, string(b.mask)}] = s
+	b.shapes[shapeKey{t, kind, string(mask)}] = s
 	b.body.Shapes = append(b.body.Shapes, s)
 	return s
 }

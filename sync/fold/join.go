@@ -29,11 +29,15 @@ func Join(j wire.Join, before, v wire.Value) wire.Value {
 }
 
 // add adds two numbers; what is no number counts as 0. Integers stay integers
-// as long as their sum fits, else they become reals. A sum that is no number
-// (of two infinities) is NULL, as SQLite has it.
+// as long as their sum fits, else they become reals. To an integer, a whole real
+// is that integer: which of the two a column holds depends on its affinity. A
+// sum that is no number (of two infinities) is NULL, as SQLite has it.
 func add(a, b wire.Value) wire.Value {
-	x, xInt := number(a)
 	y, yInt := number(b)
+	if yInt {
+		a = canonical(a)
+	}
+	x, xInt := number(a)
 	if xInt && yInt {
 		i, k := x.(int64), y.(int64)
 		if sum := i + k; (sum > i) == (k > 0) {

@@ -34,6 +34,10 @@ func TestJoin(t *testing.T) {
 		{wire.JoinAdd, big, int64(1), float64(1 << 63)},
 		{wire.JoinAdd, int64(math.MinInt64), int64(-1), float64(-1 << 63)},
 		{wire.JoinAdd, big, int64(0), big},
+		{wire.JoinAdd, 2.0, int64(1), int64(3)},
+		{wire.JoinAdd, float64(1 << 53), int64(1), int64(1<<53 + 1)},
+		{wire.JoinAdd, float64(1 << 63), int64(-1), float64(1 << 63)},
+		{wire.JoinAdd, int64(2), 1.0, 3.0},
 		{wire.JoinAdd, math.Inf(1), math.Inf(-1), nil},
 		{wire.JoinAdd, math.MaxFloat64, math.MaxFloat64, math.Inf(1)},
 

@@ -92,7 +92,10 @@ export type Role = "leader" | "follower";
 /** How safe the database is: granted, at the browser's discretion, or gone with the tab. */
 export type Storage = "persistent" | "best-effort" | "memory";
 
-/** How the values of a column written on two devices join. */
+/**
+ * How the values of a column written on two devices join: the later write wins;
+ * differences add up; the greatest or the smallest stays; a JSON array as a set.
+ */
 export type Merge = "last" | "counter" | "max" | "min" | "set";
 
 /** Which tables sync, and how their columns join. */
