@@ -117,7 +117,7 @@ test_js() {
   goroot=$(go env GOROOT)
   step "go vet and go test, js/wasm under Node"
   GOOS=js GOARCH=wasm go vet ./jsbridge/... ./opfs/...
-  (cd wasm && GOOS=js GOARCH=wasm go vet ./...)
+  (cd wasm && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go vet -tags=faults .)
   GOOS=js GOARCH=wasm go test -exec="$goroot/lib/wasm/go_js_wasm_exec" -short ./jsbridge/... ./opfs ./rpc/...
   step "go test of the linked engine, js/wasm under Node"
   (cd engine/linktest && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go test -exec="node $PWD/run.mjs" ./...)
@@ -157,6 +157,8 @@ test_ts() {
 }
 
 test_browser() {
+  step "the package whose engine can be broken"
+  node web/build.mjs --faults
   step "Playwright"
   CHROMIUM=$(chromium) npx --no-install playwright test "$@"
 }

@@ -158,6 +158,17 @@ func (l *Leader) SetStorage(storage string) {
 // DB is the database, for those who drive the leader: health checks, tests.
 func (l *Leader) DB() *store.DB { return l.db }
 
+// Pulse returns once everything that a request needs could be had: the leader's
+// and the sessions' own state, and the way into SQLite. It does not return from a
+// leader that is stuck.
+func (l *Leader) Pulse() {
+	l.each(func(s *Session) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	})
+	l.db.Pulse()
+}
+
 // Close ends every session without a word (the tabs learn from their lines that
 // the leader is gone, and ask the next one), stops sync and closes the
 // database. ctx bounds the wait for what still runs.

@@ -204,6 +204,12 @@ func (db *DB) Close() (err error) {
 	return err
 }
 
+// Pulse returns once the way into SQLite is free.
+func (db *DB) Pulse() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+}
+
 // SetRecorder installs the recorder. It is called before the first write.
 func (db *DB) SetRecorder(r Recorder) {
 	db.mu.Lock()

@@ -34,6 +34,7 @@ const (
 func main() {
 	debug.SetGCPercent(gcPercent)
 	sqlite3_wasm.SetMemoryLimit(sqliteMemory)
+	sqlite3_wasm.OnProgress = beat
 	shell, err := jsbridge.AttachShell(os.Args[1])
 	if err != nil {
 		panic(err) // the worker reports it as a crash

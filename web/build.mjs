@@ -8,6 +8,8 @@
 //
 // Go, esbuild and tsc decide themselves how little there is to do. --quick
 // leaves out the types; --sizes adds the compressed sizes, which take a while.
+// --faults builds what the tests of broken engines load instead, into
+// .cache/faults/: an engine that can be broken, and bounds that are shorter.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -22,8 +24,9 @@ import { build } from "esbuild";
 
 const web = dirname(fileURLToPath(import.meta.url));
 const root = dirname(web);
-const dist = join(web, "dist");
-const quick = process.argv.includes("--quick");
+const faults = process.argv.includes("--faults");
+const dist = faults ? join(root, ".cache/faults") : join(web, "dist");
+const quick = faults || process.argv.includes("--quick");
 
 function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
@@ -44,8 +47,16 @@ function wasmExec() {
   };
 }
 
+// The tests' bounds in place of the package's.
+const tuning = {
+  name: "tuning",
+  setup(b) {
+    b.onResolve({ filter: /^\.\/tuning\.js$/ }, () => ({ path: join(root, "e2e/faults/tuning.ts") }));
+  },
+};
+
 const goBuild = () =>
-  run("go", ["build", "-trimpath", "-ldflags=-s -w", "-o", join(dist, "heddle.wasm"), "."], {
+  run("go", ["build", "-trimpath", ...(faults ? ["-tags=faults"] : []), "-ldflags=-s -w", "-o", join(dist, "heddle.wasm"), "."], {
     cwd: join(root, "wasm"),
     env: { ...process.env, GOOS: "js", GOARCH: "wasm", GOWORK: "off" },
   });
@@ -61,7 +72,7 @@ const scripts = () =>
     legalComments: "none",
     logLevel: "warning",
     // The package's own files are told apart by their URLs: none may be taken in.
-    plugins: [wasmExec()],
+    plugins: [wasmExec(), ...(faults ? [tuning] : [])],
   });
 
 const types = () => {
@@ -103,6 +114,7 @@ async function main() {
   await copyFile(join(root, "engine/sqlite3.wasm"), join(dist, "sqlite3.wasm"));
   for (const name of ["LICENSE", "NOTICE"]) await copyFile(join(root, name), join(dist, name));
   await Promise.all([goBuild(), scripts()]);
+  if (faults) return;
   if (quick) console.log("no types: --quick");
   else {
     await types();

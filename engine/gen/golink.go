@@ -19,7 +19,7 @@ var written = map[string]bool{
 // overridden are the callbacks that engine/link answers itself, in a method of
 // Module with a small x instead of Xenv's method with a capital.
 var overridden = map[string]bool{
-	"go_block": true, "go_sleep": true, "go_busy_timeout": true, "go_open": true, "go_close": true,
+	"go_block": true, "go_sleep": true, "go_busy_timeout": true, "go_progress_handler": true, "go_open": true, "go_close": true,
 	"go_access": true, "go_delete": true, "go_full_pathname": true,
 	"go_shm_map": true, "go_shm_lock": true, "go_shm_barrier": true, "go_shm_unmap": true,
 }

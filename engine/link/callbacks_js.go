@@ -12,6 +12,10 @@ const (
 // ends there: SQLite is answered with an error code.
 var OnPanic func(callback string, value any)
 
+// OnProgress, if set, is called now and then while a statement runs, some
+// thousand steps of it apart. It must be quick, and may not touch SQLite.
+var OnProgress func()
+
 // depth counts the callbacks that are running, and owner is the goroutine that
 // runs them, once there is one.
 var (
@@ -103,6 +107,13 @@ func isNoMemory(v any) bool {
 func (m *Module) xgo_sleep(pVfs, microseconds int32) int32 { return 0 }
 
 func (m *Module) xgo_busy_timeout(count, milliseconds int32) int32 { return 0 }
+
+func (m *Module) xgo_progress_handler(arg int32) int32 {
+	if OnProgress != nil {
+		OnProgress()
+	}
+	return m.env.Xgo_progress_handler(arg)
+}
 
 //go:wasmexport go_utc_offset
 func go_utc_offset(unixSeconds int64) int32 { return engineUTCOffset(float64(unixSeconds)) }

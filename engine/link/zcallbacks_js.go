@@ -232,7 +232,7 @@ func go_preupdate_hook(id int32, v0 int32, v1 int32, v2 int32, v3 int32, v4 int3
 func go_progress_handler(id int32, v0 int32) (rc int32) {
 	m := enter(id)
 	defer m.leaveCode("go_progress_handler", &rc, 1)
-	return m.env.Xgo_progress_handler(v0)
+	return m.xgo_progress_handler(v0)
 }
 
 //go:wasmexport go_randomness

@@ -266,6 +266,22 @@ func TestGuard_nesting(t *testing.T) {
 	}
 }
 
+// TestGuard_progress counts what a statement says of itself while it runs.
+func TestGuard_progress(t *testing.T) {
+	db := open(t, ":memory:")
+	count := 0
+	link.OnProgress = func() { count++ }
+	defer func() { link.OnProgress = nil }()
+	expect(t, db, `SELECT 1`, "1")
+	if count > 1 {
+		t.Errorf("a short statement spoke up %d times", count)
+	}
+	expect(t, db, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT count(*) FROM n`, "100000")
+	if count < 500 {
+		t.Errorf("a long statement spoke up %d times", count)
+	}
+}
+
 // TestGuard_noOS checks that nothing reaches the files of package os: each would
 // wait for JavaScript inside SQLite.
 func TestGuard_noOS(t *testing.T) {

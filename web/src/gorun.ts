@@ -5,11 +5,14 @@ import "heddle:wasm_exec";
 import { linkEngine } from "./engine.js";
 import type { OpfsImports } from "./opfs.js";
 import type { Modules } from "./protocol.js";
+import type { Pulse } from "./pulse.js";
 import type { Shell } from "./shell.js";
 
-const TAIL = 4_000;
+/** How much of what the program writes is kept, and how much of that a report gets. */
+const KEPT = 200_000;
+const REPORT = 2_000;
 
-/** What the program wrote last: its panic, if it had one. */
+/** What the program wrote last: its panic, if it had one, and every goroutine's stack. */
 let tail = "";
 
 const decoder = new TextDecoder();
@@ -17,12 +20,12 @@ const decoder = new TextDecoder();
 // wasm_exec.js keeps what fs it finds, so this replaces only the writing.
 const { fs } = globalThis as unknown as { fs: { writeSync(fd: number, bytes: Uint8Array): number } };
 fs.writeSync = (_fd, bytes) => {
-  tail = (tail + decoder.decode(bytes, { stream: true })).slice(-TAIL);
+  tail = (tail + decoder.decode(bytes, { stream: true })).slice(-KEPT);
   return bytes.length;
 };
 
 /** Runs Go with `shell` for the program to find. Settles when the program ended; rejects if it crashed. */
-export async function runGo(modules: Modules, files: OpfsImports, shell: Shell): Promise<void> {
+export async function runGo(modules: Modules, files: OpfsImports, shell: Shell, pulse: Pulse): Promise<void> {
   const go = new Go();
   const key = `heddle:${crypto.randomUUID()}`;
   Object.defineProperty(globalThis, key, { value: shell.forGo, configurable: true });
@@ -32,16 +35,19 @@ export async function runGo(modules: Modules, files: OpfsImports, shell: Shell):
     code = exit;
   };
   const engine = linkEngine(modules.sqlite);
-  const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...shell.imports };
+  const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...shell.imports, ...pulse.imports };
   const instance = await WebAssembly.instantiate(modules.go, imports);
   engine.attach(instance.exports);
   files.attach(instance.exports);
-  shell.attach({ exports: instance.exports, resume: () => go._resume() });
+  const program = { exports: instance.exports, resume: () => go._resume() };
+  shell.attach(program);
+  pulse.attach(program);
   await go.run(instance);
   if (code !== 0) throw new Error(lastWords() || `the engine ended with code ${code}`);
 }
 
-/** What the program wrote before it died. */
+/** What the program died of, if it said so; else what it wrote last. */
 export function lastWords(): string {
-  return tail.trim();
+  const cause = Math.max(tail.lastIndexOf("panic: "), tail.lastIndexOf("fatal error: "));
+  return (cause < 0 ? tail.slice(-REPORT) : tail.slice(cause, cause + REPORT)).trim();
 }

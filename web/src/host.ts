@@ -4,14 +4,19 @@ import { HeddleError, asHeddleError } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { compileModules } from "./modules.js";
 import { startWorker } from "./start.js";
+import { Watch } from "./watch.js";
 import { lockName } from "./names.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 import type { Storage } from "./types.js";
 
 const STOP_MS = 3_000;
-/** So many crashes in so long a time, and the worker is not started again. */
+/** A worker that dies so often before it leads is not started again. */
 const MAX_CRASHES = 3;
+/** One that led is, always: at once, unless so many died within a minute; then after a pause that grows. */
+const FREE_CRASHES = 3;
 const CRASH_WINDOW_MS = 60_000;
+const PAUSE_MS = 500;
+const MAX_PAUSE_MS = 30_000;
 
 export interface HostOptions {
   name: string;
@@ -43,13 +48,18 @@ interface Running {
   leader: string | undefined;
   /** Set once it was asked to stop. */
   stopped: (() => void) | undefined;
+  watch: Watch | undefined;
 }
 
 export class Host {
   readonly #options: HostOptions;
   readonly #events: HostEvents;
   #running: Running | undefined;
+  /** When workers that led died. */
   #crashes: number[] = [];
+  /** How many died, one after another, that did not lead. */
+  #stillborn = 0;
+  #pause: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: HostOptions, events: HostEvents) {
     this.#options = options;
@@ -64,9 +74,12 @@ export class Host {
       this.#events.failed(asHeddleError(error, "HEDDLE_ASSETS"));
       return;
     }
-    const running: Running = { worker, alive: false, leader: undefined, stopped: undefined };
+    const running: Running = { worker, alive: false, leader: undefined, stopped: undefined, watch: undefined };
     this.#running = running;
-    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(running, data);
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      running.watch?.heard();
+      this.#receive(running, data);
+    };
     worker.onerror = (event) => {
       event.preventDefault();
       this.#died(running, event.message ?? "");
@@ -97,6 +110,7 @@ export class Host {
 
   /** Lets go of lock and files; within a bounded time, by force if need be. */
   async stop(): Promise<void> {
+    clearTimeout(this.#pause);
     const running = this.#running;
     if (!running) return;
     const stopped = new Promise<void>((resolve) => {
@@ -107,14 +121,15 @@ export class Host {
     else running.stopped?.();
     this.#running = undefined;
     await stopped;
-    running.worker.terminate();
+    terminate(running);
   }
 
   /** Ends the worker on the spot, which frees lock and files: nothing that was acknowledged is lost by it. Returns its id if it led. */
   kill(): string | undefined {
+    clearTimeout(this.#pause);
     const running = this.#running;
     this.#running = undefined;
-    running?.worker.terminate();
+    if (running) terminate(running);
     return running?.leader;
   }
 
@@ -129,8 +144,10 @@ export class Host {
     }
     switch (message.t) {
       case "alive":
+        if (running.alive) break; // the answer to a question
         // Only now: what reaches a worker before its script listens may be lost.
         running.alive = true;
+        running.watch = new Watch(() => this.#post({ t: "ask" }), () => this.#died(running, "it does not answer"));
         this.#post({ t: "start", ...this.#options, visible: document.visibilityState === "visible" });
         break;
       case "granted":
@@ -143,6 +160,7 @@ export class Host {
         break;
       case "leading":
         running.leader = message.leader;
+        this.#stillborn = 0;
         this.#events.leading(message.leader);
         break;
       case "failed": {
@@ -168,7 +186,7 @@ export class Host {
   }
 
   #end(running: Running, error: HeddleError): void {
-    running.worker.terminate();
+    terminate(running);
     if (this.#running !== running) return;
     this.#running = undefined;
     this.#events.failed(error);
@@ -185,12 +203,28 @@ export class Host {
       return;
     }
     console.error(`heddle: the engine died: ${message}`);
-    const now = Date.now();
-    this.#crashes = [...this.#crashes.filter((at) => now - at < CRASH_WINDOW_MS), now];
-    running.worker.terminate();
+    terminate(running);
     this.#running = undefined;
     this.#events.crashed(running.leader);
-    if (this.#crashes.length < MAX_CRASHES) this.start();
-    else this.#events.failed(new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_CRASHES} times: ${message}`));
+    if (running.leader === undefined && ++this.#stillborn >= MAX_CRASHES) {
+      this.#events.failed(new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_CRASHES} times while it opened the database: ${message}`));
+      return;
+    }
+    const pause = this.#pauseMs();
+    if (pause === 0) this.start();
+    else this.#pause = setTimeout(() => this.start(), pause);
   }
+
+  // Something kills each engine that this page starts; meanwhile another page may do better.
+  #pauseMs(): number {
+    const now = Date.now();
+    this.#crashes = [...this.#crashes.filter((at) => now - at < CRASH_WINDOW_MS), now];
+    const over = this.#crashes.length - FREE_CRASHES;
+    return over < 0 ? 0 : Math.min(PAUSE_MS * 2 ** over, MAX_PAUSE_MS);
+  }
+}
+
+function terminate({ worker, watch }: Running): void {
+  watch?.end();
+  worker.terminate();
 }

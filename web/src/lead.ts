@@ -4,6 +4,7 @@ import { asHeddleError } from "./errors.js";
 import { lastWords, runGo } from "./gorun.js";
 import { channelLine, portLine } from "./line.js";
 import { commitsChannel, lineChannel, randomId, tabLockPrefix } from "./names.js";
+import { Pulse } from "./pulse.js";
 import { Shell } from "./shell.js";
 import { OpfsDirectory, OpfsImports } from "./opfs.js";
 import type { FromRegistry, FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
@@ -19,6 +20,7 @@ export class Lead {
   readonly #tabs: BroadcastChannel;
   readonly #tell: (message: FromWorker) => void;
   readonly #leader = randomId();
+  readonly #pulse = new Pulse(() => this.#tell({ t: "alive" }), (error) => this.#crash(error));
   #shell: Shell | undefined;
   #registry: MessagePort | undefined;
   /** Sessions of the tabs that came by a BroadcastChannel. */
@@ -79,7 +81,7 @@ export class Lead {
       );
       addEventListener("error", (event) => this.#crash(event.error ?? event.message));
       addEventListener("unhandledrejection", (event) => this.#crash(event.reason));
-      runGo(modules, files, this.#shell).then(resolve, (error) => this.#crash(error));
+      runGo(modules, files, this.#shell, this.#pulse).then(resolve, (error) => this.#crash(error));
     });
   }
 
@@ -101,8 +103,10 @@ export class Lead {
   #crash(error: unknown): void {
     if (this.#crashed) return;
     this.#crashed = true;
+    // A program that has ended throws at whoever calls it next: its own words say more.
     const message = error instanceof Error ? error.message : String(error);
-    this.#tell({ t: "crashed", message: [message, lastWords()].filter(Boolean).join(": ") });
+    const words = lastWords();
+    this.#tell({ t: "crashed", message: /^(panic|fatal error): /.test(words) ? words : [message, words].filter(Boolean).join(": ") });
   }
 
   tabsMessage(message: TabsMessage): void {
@@ -128,6 +132,11 @@ export class Lead {
     port.onmessage = ({ data, ports }: MessageEvent<FromRegistry>) => {
       if (data.t === "connect" && ports[0]) this.#shell?.connect(portLine(ports[0]), data.tab, false);
     };
+  }
+
+  /** The page asks whether the engine lives. */
+  ask(): void {
+    if (!this.#crashed) this.#pulse.ask();
   }
 
   setStorage(storage: string): void {

@@ -23,6 +23,8 @@ export type ToWorker =
   | { t: "start"; name: string; scope: string; tab: string; memory: boolean; visible: boolean; storage: Storage; open: Uint8Array<ArrayBuffer> }
   | { t: "modules"; modules: Modules }
   | { t: "noModules"; failure: Failure }
+  /** Answer "alive", if the engine is. */
+  | { t: "ask" }
   | { t: "visible"; visible: boolean }
   | { t: "storage"; storage: Storage }
   /** A line of the page's own. With a port. */
@@ -33,6 +35,7 @@ export type ToWorker =
 
 /** Worker to its page. */
 export type FromWorker =
+  /** At first: the script was loaded, and listens. Later: the engine lives. */
   | { t: "alive" }
   | { t: "granted" }
   | { t: "next" }

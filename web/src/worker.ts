@@ -76,6 +76,10 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
     case "noModules":
       noModules(new HeddleError(data.failure.code as HeddleError["code"], data.failure.message));
       break;
+    case "ask":
+      if (lead) lead.ask();
+      else page.postMessage({ t: "alive" });
+      break;
     case "visible":
       candidate?.setVisible(data.visible);
       break;

@@ -1,0 +1,5 @@
+// web/src/tuning.ts for the tests: the same, sooner.
+export const PING_MS = 200;
+export const SILENT_MS = 4_000;
+export const SILENT_PINGS = 3;
+export const STUCK_PINGS = 3;

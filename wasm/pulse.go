@@ -1,0 +1,34 @@
+package main
+
+import (
+	"heddle/jsbridge"
+)
+
+// The page wants to know whether its worker lives. The worker asks here, and Go
+// answers once everything that a request needs could be had; while a statement
+// runs, the worker cannot be asked, and Go speaks up by itself. web/src/pulse.ts
+// has the other half.
+
+// pulse asks for an answer, and returns at once: the worker lets Go's goroutines
+// run afterwards.
+//
+//go:wasmexport heddle_pulse
+func pulse() {
+	defer jsbridge.Recovered("the pulse")
+	go func() {
+		if lines != nil {
+			lines.leader.Pulse()
+		}
+		alive()
+	}()
+}
+
+// alive answers.
+//
+//go:wasmimport pulse alive
+func alive()
+
+// beat says that a statement still runs.
+//
+//go:wasmimport pulse beat
+func beat()

@@ -1,0 +1,66 @@
+// The worker's half of the watch that its page keeps over it: what of the engine
+// still answers. Go's half is wasm/pulse.go.
+
+import type { Program } from "./shell.js";
+import { PING_MS, STUCK_PINGS } from "./tuning.js";
+
+/** Statements report far more often than anybody wants to know. */
+const EVERY = 64;
+
+export class Pulse {
+  readonly #alive: () => void;
+  readonly #dead: (error: unknown) => void;
+  #program: Program | undefined;
+  /** Questions that came since Go answered. */
+  #open = 0;
+  #beats = 0;
+  #last = 0;
+  /** What Go imports. */
+  readonly imports = {
+    pulse: {
+      alive: () => {
+        this.#open = 0;
+        this.#alive();
+      },
+      // From inside a long statement: whatever was asked meanwhile still waits at the worker's door.
+      beat: () => {
+        if (++this.#beats % EVERY !== 0) return;
+        const now = performance.now();
+        if (now - this.#last < PING_MS) return;
+        this.#last = now;
+        this.#alive();
+      },
+    },
+  };
+
+  constructor(alive: () => void, dead: (error: unknown) => void) {
+    this.#alive = alive;
+    this.#dead = dead;
+  }
+
+  attach(program: Program): void {
+    this.#program = program;
+  }
+
+  /**
+   * The page asks. Whoever reads this is not in Go, so Go has nothing to run: if
+   * it has not answered what was asked before, it waits for something that holds
+   * up every request.
+   */
+  ask(): void {
+    if (!this.#program) {
+      this.#alive(); // still loading
+      return;
+    }
+    if (++this.#open > STUCK_PINGS) {
+      this.#dead(new Error("the engine waits for something that never comes"));
+      return;
+    }
+    try {
+      if (this.#open === 1) (this.#program.exports["heddle_pulse"] as () => void)();
+      this.#program.resume();
+    } catch (error) {
+      this.#dead(error);
+    }
+  }
+}
