@@ -2,14 +2,11 @@
 // settles. The package is built with an SQL function that breaks the engine in
 // the way it is told, and with shorter bounds (wasm/faults.go, e2e/faults/).
 import type { Page } from "@playwright/test";
-import { join } from "node:path";
 import { expect, failure, openIn, test, writeAcross } from "./fixtures.js";
 import { SILENT_MS } from "./faults/tuning.js";
-import { root } from "./harness.js";
+import { breakable } from "./harness.js";
 
 test.describe.configure({ timeout: 120_000 });
-
-const breakable = { mounts: { "/heddle/": join(root, ".cache/faults"), "/": join(root, "e2e/pages") } };
 
 /** Counts the engines that these pages saw die. */
 function deaths(...pages: Page[]): { count: number } {

@@ -27,6 +27,9 @@ export interface SiteOptions {
   mounts?: { [prefix: string]: string };
 }
 
+/** The test page with a package whose engine can be broken: node web/build.mjs --faults. */
+export const breakable: SiteOptions = { mounts: { "/heddle/": join(root, ".cache/faults"), "/": join(root, "e2e/pages") } };
+
 async function freePort(): Promise<number> {
   const socket = createSocket().listen(0, "127.0.0.1");
   await once(socket, "listening");

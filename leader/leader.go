@@ -160,13 +160,17 @@ func (l *Leader) DB() *store.DB { return l.db }
 
 // Pulse returns once everything that a request needs could be had: the leader's
 // and the sessions' own state, and the way into SQLite. It does not return from a
-// leader that is stuck.
-func (l *Leader) Pulse() {
+// leader that is stuck. quiet says that no tab waits for an answer, and none has
+// a transaction or a load open.
+func (l *Leader) Pulse() (quiet bool) {
+	l.db.Pulse()
+	quiet = !l.held()
 	l.each(func(s *Session) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		quiet = quiet && len(s.calls)+len(s.txs)+len(s.loads) == 0
 	})
-	l.db.Pulse()
+	return quiet
 }
 
 // Close ends every session without a word (the tabs learn from their lines that

@@ -67,7 +67,7 @@ var faults = map[string]func(sqlite3.Context){
 	},
 	// Leaves memory behind that never shrinks again.
 	"grow": func(sqlite3.Context) {
-		const size = 32 << 20
+		const size = 128 << 20
 		garbage := make([]byte, size)
 		for i := 0; i < size; i += 4096 {
 			garbage[i] = 1

@@ -16,17 +16,19 @@ import (
 func pulse() {
 	defer jsbridge.Recovered("the pulse")
 	go func() {
-		if lines != nil {
-			lines.leader.Pulse()
+		quiet := int32(0)
+		if lines != nil && lines.leader.Pulse() {
+			quiet = 1
 		}
-		alive()
+		alive(quiet)
 	}()
 }
 
-// alive answers.
+// alive answers; quiet is 1 if no tab waits for anything: a good moment to begin
+// anew.
 //
 //go:wasmimport pulse alive
-func alive()
+func alive(quiet int32)
 
 // beat says that a statement still runs.
 //

@@ -35,6 +35,8 @@ export interface HostEvents {
   leading(leader: string): void;
   /** The worker died and was replaced. `leader` is its id if it led. */
   crashed(leader: string | undefined): void;
+  /** The worker under that id has let go in order, and was replaced. */
+  retired(leader: string): void;
   /** The worker cannot open the database, or died too often. Nothing follows. */
   failed(error: HeddleError): void;
 }
@@ -142,6 +144,7 @@ export class Host {
       if (message.t === "stopped" || message.t === "crashed") running.stopped();
       return;
     }
+    if (this.#running !== running) return; // its last words
     switch (message.t) {
       case "alive":
         if (running.alive) break; // the answer to a question
@@ -170,6 +173,13 @@ export class Host {
       }
       case "crashed":
         this.#died(running, message.message);
+        break;
+      case "stopped":
+        // By itself: its memory had grown too large.
+        terminate(running);
+        this.#running = undefined;
+        if (running.leader !== undefined) this.#events.retired(running.leader);
+        this.start();
         break;
     }
   }

@@ -6,6 +6,7 @@ import { channelLine, portLine } from "./line.js";
 import { commitsChannel, lineChannel, randomId, tabLockPrefix } from "./names.js";
 import { Pulse } from "./pulse.js";
 import { Shell } from "./shell.js";
+import { MEMORY_LIMIT, RENEW_MS } from "./tuning.js";
 import { OpfsDirectory, OpfsImports } from "./opfs.js";
 import type { FromRegistry, FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
 
@@ -19,22 +20,27 @@ export class Lead {
   readonly #modules: Promise<Modules>;
   readonly #tabs: BroadcastChannel;
   readonly #tell: (message: FromWorker) => void;
+  readonly #retire: () => void;
   readonly #leader = randomId();
-  readonly #pulse = new Pulse(() => this.#tell({ t: "alive" }), (error) => this.#crash(error));
+  readonly #pulse = new Pulse((quiet) => this.#alive(quiet), (error) => this.#crash(error));
   #shell: Shell | undefined;
   #registry: MessagePort | undefined;
   /** Sessions of the tabs that came by a BroadcastChannel. */
   readonly #byChannel = new Map<string, number>();
   #announced = false;
+  #readyAt = 0;
+  #memoryAtFirst = 0;
   #stopping = false;
   #crashed = false;
   #stopped: () => void = () => {};
 
-  constructor(start: Start, modules: Promise<Modules>, tabs: BroadcastChannel, tell: (message: FromWorker) => void) {
+  /** @param retire the worker should end in order, for another to begin in its place */
+  constructor(start: Start, modules: Promise<Modules>, tabs: BroadcastChannel, tell: (message: FromWorker) => void, retire: () => void) {
     this.#start = start;
     this.#modules = modules;
     this.#tabs = tabs;
     this.#tell = tell;
+    this.#retire = retire;
     modules.catch(() => {}); // told by run()
   }
 
@@ -87,6 +93,8 @@ export class Lead {
 
   #ready(): void {
     this.#announced = true;
+    this.#readyAt = performance.now();
+    this.#memoryAtFirst = this.#pulse.memory;
     this.#tell({ t: "leading", leader: this.#leader });
     this.#announce();
   }
@@ -136,7 +144,16 @@ export class Lead {
 
   /** The page asks whether the engine lives. */
   ask(): void {
-    if (!this.#crashed) this.#pulse.ask();
+    if (!this.#crashed && !this.#stopping) this.#pulse.ask();
+  }
+
+  // Go's memory never shrinks: once it is large, the page gets a new worker. What
+  // it takes only to open this database is no reason.
+  #alive(quiet: boolean): void {
+    this.#tell({ t: "alive" });
+    if (!quiet || !this.#announced || this.#stopping || performance.now() - this.#readyAt < RENEW_MS) return;
+    if (this.#pulse.memory <= Math.max(MEMORY_LIMIT, 2 * this.#memoryAtFirst)) return;
+    queueMicrotask(() => this.#retire()); // Go is on the stack: nothing may call it now
   }
 
   setStorage(storage: string): void {

@@ -42,6 +42,7 @@ export type FromWorker =
   | { t: "leading"; leader: string }
   | { t: "failed"; failure: Failure }
   | { t: "crashed"; message: string }
+  /** It has let go of everything: it was told to, or wants to be replaced. */
   | { t: "stopped" };
 
 /** Among tabs and leaders of one database, over tabsChannel. */

@@ -8,7 +8,7 @@ import { PING_MS, STUCK_PINGS } from "./tuning.js";
 const EVERY = 64;
 
 export class Pulse {
-  readonly #alive: () => void;
+  readonly #alive: (quiet: boolean) => void;
   readonly #dead: (error: unknown) => void;
   #program: Program | undefined;
   /** Questions that came since Go answered. */
@@ -18,9 +18,9 @@ export class Pulse {
   /** What Go imports. */
   readonly imports = {
     pulse: {
-      alive: () => {
+      alive: (quiet: number) => {
         this.#open = 0;
-        this.#alive();
+        this.#alive(quiet !== 0);
       },
       // From inside a long statement: whatever was asked meanwhile still waits at the worker's door.
       beat: () => {
@@ -28,18 +28,23 @@ export class Pulse {
         const now = performance.now();
         if (now - this.#last < PING_MS) return;
         this.#last = now;
-        this.#alive();
+        this.#alive(false);
       },
     },
   };
 
-  constructor(alive: () => void, dead: (error: unknown) => void) {
+  constructor(alive: (quiet: boolean) => void, dead: (error: unknown) => void) {
     this.#alive = alive;
     this.#dead = dead;
   }
 
   attach(program: Program): void {
     this.#program = program;
+  }
+
+  /** How large the engine's memory has grown. */
+  get memory(): number {
+    return (this.#program?.exports["mem"] as WebAssembly.Memory | undefined)?.buffer.byteLength ?? 0;
   }
 
   /**
@@ -49,7 +54,7 @@ export class Pulse {
    */
   ask(): void {
     if (!this.#program) {
-      this.#alive(); // still loading
+      this.#alive(false); // still loading
       return;
     }
     if (++this.#open > STUCK_PINGS) {

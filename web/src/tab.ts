@@ -63,6 +63,9 @@ export class Tab implements Connection {
         granted: () => this.#waitFor(undefined),
         leading: (leader) => this.#lead(leader),
         crashed: (leader) => this.#crashed(leader),
+        retired: (leader) => {
+          if (leader === this.#link?.leader) this.#drop();
+        },
         failed: (error) => this.#fail(error),
       },
     );

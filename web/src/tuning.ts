@@ -10,3 +10,8 @@ export const SILENT_PINGS = 3;
 
 /** So many questions may wait for Go while the worker itself is idle: nothing runs then that could ever answer. */
 export const STUCK_PINGS = 3;
+
+/** An engine whose memory, which never shrinks, has grown so large makes room for a new one when nobody waits for it. */
+export const MEMORY_LIMIT = 256 << 20;
+/** But not so soon after it began. */
+export const RENEW_MS = 60_000;

@@ -39,7 +39,7 @@ function begin(message: Start): void {
       noModules = reject;
     });
     page.postMessage({ t: "granted" });
-    lead = new Lead(message, modules, tabs, (m) => page.postMessage(m));
+    lead = new Lead(message, modules, tabs, (m) => page.postMessage(m), stop);
     await lead.run();
     lead = undefined;
   });
@@ -52,6 +52,13 @@ function begin(message: Start): void {
     },
     (error: unknown) => page.postMessage({ t: "crashed", message: String(error) }),
   );
+}
+
+// Ends in order: the page hears "stopped" when everything is let go of.
+function stop(): void {
+  stopping = true;
+  candidate?.withdraw();
+  lead?.stop();
 }
 
 // A lock of this worker's own tells which waiter in the queue it is. A wrong
@@ -94,9 +101,7 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
       lead?.setRegistry(ports[0]!);
       break;
     case "stop":
-      stopping = true;
-      candidate?.withdraw();
-      lead?.stop();
+      stop();
       break;
   }
 });

@@ -77,7 +77,7 @@ function pulse(answers: () => boolean) {
       seen.resumed++;
       if (asked && answers()) {
         asked = false;
-        p.imports.pulse.alive();
+        p.imports.pulse.alive(0);
       }
     },
   };

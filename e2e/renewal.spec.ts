@@ -1,0 +1,61 @@
+// Go's memory never shrinks, so a worker whose engine has grown too large makes
+// room for a new one (F17): at a moment when nobody waits for it, and unseen.
+import type { Page } from "@playwright/test";
+import { expect, openIn, test } from "./fixtures.js";
+import { breakable } from "./harness.js";
+
+test.describe.configure({ timeout: 120_000 });
+
+const grow = (page: Page) => page.evaluate(() => db.query(`SELECT heddle_fault('grow')`));
+
+/** Counts the rows of a live query's last result, and its errors. */
+const watch = (page: Page) => page.evaluate(() => {
+  Object.assign(globalThis, { seen: 0, errors: 0 });
+  db.live(`SELECT id FROM notes`, [], (rows) => { Object.assign(globalThis, { seen: rows.length }); }, { onError: () => { Object.assign(globalThis, { errors: 1 }); } });
+});
+const seen = (page: Page) => page.evaluate(() => { const { seen, errors } = globalThis as unknown as { seen: number; errors: number }; return { seen, errors }; });
+
+test("a worker that has grown is replaced, and nobody notices", async ({ profile, serve }) => {
+  const ROUNDS = 3;
+  const device = await profile(), site = await serve(breakable);
+  const a = await device.tab(site), b = await device.tab(site);
+  for (const page of [a, b]) {
+    await openIn(page);
+    await watch(page);
+  }
+  const said: string[] = [];
+  for (const page of [a, b]) page.on("console", (message) => { if (message.type() === "error") said.push(message.text()); });
+  let replaced = 0;
+  for (const page of [a, b]) page.on("worker", () => replaced++);
+
+  for (let round = 0; round < ROUNDS; round++) {
+    await grow(b);
+    // Each call goes its way, whenever the worker may be replaced.
+    for (let i = 0; replaced <= round; i++) {
+      for (const page of [a, b]) await page.evaluate(() => db.query(`SELECT count(*) FROM notes`));
+    }
+    for (const [i, page] of [a, b].entries()) await page.evaluate((id) => db.exec(`INSERT INTO notes(id) VALUES (?)`, [id]), `${round} ${i}`);
+    for (const page of [a, b]) await expect.poll(() => seen(page)).toEqual({ seen: 2 * (round + 1), errors: 0 });
+  }
+  expect(said).toEqual([]);
+  const roles = await Promise.all([a, b].map((page) => page.evaluate(() => db.role)));
+  expect(roles.sort()).toEqual(["follower", "leader"]);
+});
+
+test("an open transaction is not a good moment", async ({ profile, serve }) => {
+  const device = await profile(), site = await serve(breakable);
+  const a = await device.tab(site), b = await device.tab(site);
+  for (const page of [a, b]) await openIn(page);
+  let replaced = 0;
+  for (const page of [a, b]) page.on("worker", () => replaced++);
+  await b.evaluate(async () => {
+    await db.transaction(async (tx) => {
+      await tx.exec(`INSERT INTO notes(id) VALUES ('in the middle')`);
+      await tx.query(`SELECT heddle_fault('grow')`);
+      // Long enough for the page to ask its worker many times.
+      for (const end = performance.now() + 2_000; performance.now() < end; ) await tx.query(`SELECT 1`);
+    });
+  });
+  await expect.poll(() => replaced).toBe(1);
+  for (const page of [a, b]) expect(await page.evaluate(() => db.query(`SELECT id FROM notes`))).toEqual([{ id: "in the middle" }]);
+});
