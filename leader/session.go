@@ -224,7 +224,9 @@ func (s *Session) route(c *call) error {
 		}
 		return put(d.parts)
 	case rpc.MethodPing, rpc.MethodClose, rpc.MethodSyncStatus, rpc.MethodSyncNow,
-		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncDigest:
+		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncDigest,
+		rpc.MethodSyncPending, rpc.MethodSyncRejected, rpc.MethodSyncRetry, rpc.MethodSyncDiscard,
+		rpc.MethodSyncDangling, rpc.MethodSyncExport:
 		s.l.spawn(func() { s.run(c, s.side) })
 		return nil
 	}

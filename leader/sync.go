@@ -35,10 +35,8 @@ func (l *Leader) openSync(ctx context.Context, c *rpc.SyncConfig) (err error) {
 		l.each(func(s *Session) { s.pass(&s.progress, rpc.EncodeProgress(p.Phase, p.Done, p.Total)) })
 	})
 	l.sync.OnRejected(func(r client.Rejected) {
-		ops := operations(r)
-		l.each(func(s *Session) {
-			s.tell(rpc.EncodeRejected(r.Counter, r.Code, "the server refused the transaction", ops))
-		})
+		message := rpc.EncodeRejected(refused(r))
+		l.each(func(s *Session) { s.tell(message) })
 	})
 	l.sync.OnConflict(func(c client.Conflict) {
 		for _, key := range c.Keys {
@@ -60,17 +58,6 @@ func (s *Session) tell(message []byte) {
 	if greeted {
 		s.send(message)
 	}
-}
-
-// kinds are the operations' names, by wire.Kind.
-var kinds = [...]string{1: "insert", 2: "update", 3: "delete"}
-
-func operations(r client.Rejected) []rpc.Op {
-	ops := make([]rpc.Op, 0, len(r.Ops))
-	for _, op := range r.Ops {
-		ops = append(ops, rpc.Op{Kind: kinds[op.Shape.Kind], Table: op.Shape.Table, Key: op.Key, Columns: op.Shape.Columns, Cells: op.Cells})
-	}
-	return ops
 }
 
 // status is where sync stands, "off" without it.
@@ -111,6 +98,8 @@ func (s *Session) syncCall(c *call) error {
 		}
 		c.reply(rpc.ReplyDigest(c.ID, seq, digest))
 		return nil
+	default:
+		return s.outcomes(c)
 	}
 	c.done()
 	return nil

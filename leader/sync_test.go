@@ -3,6 +3,8 @@ package leader
 import (
 	"context"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,11 +112,11 @@ func TestSync_rejectionReachesEveryTab(t *testing.T) {
 	quiet := stranger(t, l, "c") // has not said hello
 	a.ask(exec("INSERT INTO notes VALUES('k','body',7)")).ok()
 	for _, p := range []*tab{a, b} {
-		counter, code, _, ops, err := p.take("rejection", eventOf(0, rpc.EventRejected)).Payload.Rejected()
-		if err != nil || counter != 1 || code != "APP_NO" || len(ops) != 1 {
-			t.Fatalf("got %d %s %+v, %v", counter, code, ops, err)
+		got, err := p.take("rejection", eventOf(0, rpc.EventRejected)).Payload.Rejected()
+		if err != nil || got.Counter != 1 || got.Code != "APP_NO" || len(got.Ops) != 1 || got.ID != 1 || got.Created == 0 {
+			t.Fatalf("got %+v, %v", got, err)
 		}
-		if op := ops[0]; op.Kind != "insert" || op.Table != "notes" || op.Key[0] != "k" || len(op.Columns) != 2 {
+		if op := got.Ops[0]; op.Kind != "insert" || op.Table != "notes" || op.Key[0] != "k" || len(op.Columns) != 2 {
 			t.Errorf("got %+v", op)
 		}
 	}
@@ -123,6 +125,71 @@ func TestSync_rejectionReachesEveryTab(t *testing.T) {
 	}
 	if quiet.has(func(rpc.Message) bool { return true }) {
 		t.Error("a tab that has not said hello gets events")
+	}
+}
+
+func TestSync_outcomes(t *testing.T) {
+	var refuse atomic.Bool
+	refuse.Store(true)
+	l := openLeader(t, synced(serve(t, func(*wire.Body) error {
+		if refuse.Load() {
+			return errcode.New("APP_NO", "decide", "not this one")
+		}
+		return nil
+	}).URL))
+	p := connect(t, l, "a")
+	list := func(m rpc.Method) (all []rpc.Transaction) {
+		t.Helper()
+		a := p.ask(rpc.Request{Method: m}).ok()
+		for _, m := range append(a.chunks, a.last) {
+			some, err := m.Payload.Transactions()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, some...)
+		}
+		return all
+	}
+	l.SetOnline(false)
+	large := strings.Repeat("x", transactionsBytes)
+	for range 3 {
+		p.ask(exec("INSERT INTO notes VALUES(uuid7(), ?, 7)", large)).ok()
+	}
+	pending := list(rpc.MethodSyncPending)
+	if len(pending) != 3 || pending[2].ID != 3 || pending[0].Code != "" || len(pending[0].Ops) != 1 || pending[0].Ops[0].Cells[0] != large {
+		t.Fatalf("%d pending", len(pending))
+	}
+	l.SetOnline(true)
+	p.statusOf(func(s rpc.Status) bool { return s.State == "live" && s.Pending == 0 })
+	rejected := list(rpc.MethodSyncRejected)
+	if len(rejected) != 3 || rejected[0].Code != "APP_NO" || rejected[0].Message == "" || rejected[2].Counter != 3 || rejected[0].Ops[0].Kind != "insert" {
+		t.Fatalf("%d rejected", len(rejected))
+	}
+	if n := p.value("SELECT count(*) FROM notes"); n != int64(0) {
+		t.Errorf("got %v notes", n)
+	}
+	refuse.Store(false)
+	flag := func(m rpc.Method, tx uint64) bool {
+		t.Helper()
+		v, err := p.ask(rpc.Request{Method: m, Tx: tx}).ok().last.Payload.Flag()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if !flag(rpc.MethodSyncRetry, 2) || !flag(rpc.MethodSyncDiscard, 1) || flag(rpc.MethodSyncRetry, 1) || flag(rpc.MethodSyncDiscard, 2) {
+		t.Error("retry and discard tell wrongly what was there")
+	}
+	p.ask(rpc.Request{Method: rpc.MethodSyncNow}).ok()
+	if n := p.value("SELECT count(*) FROM notes"); n != int64(1) {
+		t.Errorf("got %v notes after the retry", n)
+	}
+	text, err := p.ask(rpc.Request{Method: rpc.MethodSyncExport}).ok().last.Payload.Str()
+	if err != nil || strings.Count(text, "APP_NO") != 1 {
+		t.Errorf("got %.200s, %v", text, err)
+	}
+	if keys, err := p.ask(rpc.Request{Method: rpc.MethodSyncDangling, Limit: 10}).ok().last.Payload.Keys(); err != nil || len(keys) != 0 {
+		t.Errorf("got %v, %v", keys, err)
 	}
 }
 

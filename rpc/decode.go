@@ -73,13 +73,50 @@ func (p Payload) Progress() (phase string, done, total uint64, err error) {
 }
 
 // Rejected decodes the rejected event.
-func (p Payload) Rejected() (counter uint64, code, message string, ops []Op, err error) {
-	counter, code, message = p.r.u64(), p.r.str(), p.r.str()
-	ops = make([]Op, 0, p.r.count(20))
-	for range cap(ops) {
-		ops = append(ops, Op{Kind: p.r.str(), Table: p.r.str(), Key: p.r.values(), Columns: p.r.strs(), Cells: p.r.values()})
+func (p Payload) Rejected() (Transaction, error) {
+	t := Transaction{Counter: p.r.u64(), Code: p.r.str(), Message: p.r.str(), Ops: p.r.ops()}
+	if len(p.r.b) > p.r.at { // what an older leader does not tell
+		t.ID, t.Created = p.r.u64(), p.r.u64()
+		p.r.joins(t.Ops)
 	}
-	return counter, code, message, ops, p.r.err
+	return t, p.r.err
+}
+
+// Transactions decodes a reply of syncPending or syncRejected.
+func (p Payload) Transactions() ([]Transaction, error) {
+	var all []Transaction
+	for range p.r.count(36) {
+		t := Transaction{ID: p.r.u64(), Counter: p.r.u64(), Created: p.r.u64(), Code: p.r.str(), Message: p.r.str(), Ops: p.r.ops()}
+		p.r.joins(t.Ops)
+		all = append(all, t)
+	}
+	return all, p.r.err
+}
+
+func (r *reader) ops() []Op {
+	ops := make([]Op, 0, r.count(20))
+	for range cap(ops) {
+		ops = append(ops, Op{Kind: r.str(), Table: r.str(), Key: r.values(), Columns: r.strs(), Cells: r.values()})
+	}
+	return ops
+}
+
+func (r *reader) joins(ops []Op) {
+	for i := range ops {
+		ops[i].Joins = r.strs()
+	}
+}
+
+// Flag decodes the reply of syncRetry and syncDiscard.
+func (p Payload) Flag() (bool, error) { v := p.r.flag(); return v, p.r.err }
+
+// Keys decodes the reply of syncDangling.
+func (p Payload) Keys() ([]Key, error) {
+	var all []Key
+	for range p.r.count(8) {
+		all = append(all, Key{Table: p.r.str(), Key: p.r.values()})
+	}
+	return all, p.r.err
 }
 
 // Conflict decodes the conflict event.
@@ -91,7 +128,7 @@ func (p Payload) Conflict() (counter uint64, kind, table string, key []Value, er
 // Ask decodes the token event.
 func (p Payload) Ask() (uint32, error) { v := p.r.u32(); return v, p.r.err }
 
-// Str decodes the storage event.
+// Str decodes the storage event, and the reply of syncExport.
 func (p Payload) Str() (string, error) { v := p.r.str(); return v, p.r.err }
 
 // Bytes returns the payload, aliasing the message.

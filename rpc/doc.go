@@ -58,6 +58,12 @@
 //	53 syncResume  -
 //	54 syncDigest  -                       u64 seq, 32 bytes
 //	55 token       u32 ask, string token, error (code empty: there is a token)
+//	56 syncPending  -                      list<transaction>, in chunks
+//	57 syncRejected -                      list<transaction>, in chunks
+//	58 syncRetry    u64 id                 bool: there was such a transaction
+//	59 syncDiscard  u64 id                 bool: there was such a transaction
+//	60 syncDangling u32 limit              list<string table, list<value> key>
+//	61 syncExport   -                      string
 //
 // bulkRows and importPart are replied when the leader has taken them; the page
 // keeps at most two of them unanswered, so no queue grows. The whole load
@@ -114,7 +120,8 @@
 //	            reply to liveStart itself was an error.
 //	3 status    id 0. status
 //	4 progress  id 0. string phase, u64 done, u64 total (0: unknown)
-//	5 rejected  id 0. u64 counter, string code, string message, list<op>
+//	5 rejected  id 0. u64 counter, string code, string message, list<op>, u64
+//	            id, u64 created, then the joins of each op
 //	6 conflict  id 0. u64 counter, string kind, string table, list<value> key
 //	7 token     id 0. u32 ask: the leader wants a token for the server
 //	8 storage   id 0. string storage
@@ -122,6 +129,10 @@
 //	status = string state, u64 seq, u64 pending, error (code empty: none)
 //	op     = string kind, string table, list<value> key,
 //	         list<string> columns, list<value> cells
+//	joins  = list<string>, one for each cell; none where all are "last"
+//	transaction = u64 id, u64 counter, u64 created (Unix milliseconds), string
+//	         code (empty: pending), string message, list<op>, then the joins of
+//	         each op
 //
 // After a live, liveError, status or progress event the leader sends no further
 // one of the same id and event before the page's ack; it keeps one, merged,

@@ -45,13 +45,29 @@ type Welcome struct {
 	Status     Status
 }
 
-// Op is one operation of a refused transaction.
+// Op is one operation of a transaction.
 type Op struct {
 	Kind    string // insert, update or delete
 	Table   string
 	Key     []Value
 	Columns []string
-	Cells   []Value // one for each of Columns
+	Cells   []Value  // one for each of Columns
+	Joins   []string // one for each of Columns; none where all are "last"
+}
+
+// Transaction is a pending or refused transaction.
+type Transaction struct {
+	ID, Counter uint64
+	Created     uint64 // Unix milliseconds
+	Code        string // why it was refused, "" if it was not
+	Message     string
+	Ops         []Op
+}
+
+// Key names a row.
+type Key struct {
+	Table string
+	Key   []Value
 }
 
 // Reply begins a reply: append its payload.
@@ -154,12 +170,36 @@ func EncodeProgress(phase string, done, total uint64) []byte {
 	return w.b
 }
 
-// EncodeRejected tells that transaction counter was refused, and what it was.
-func EncodeRejected(counter uint64, code, message string, ops []Op) []byte {
+// EncodeRejected tells that a transaction was refused, and what it was.
+func EncodeRejected(t Transaction) []byte {
 	w := event(0, EventRejected)
-	w.u64(counter)
-	w.str(code)
-	w.str(message)
+	w.u64(t.Counter)
+	w.str(t.Code)
+	w.str(t.Message)
+	w.ops(t.Ops)
+	w.u64(t.ID)
+	w.u64(t.Created)
+	w.joins(t.Ops)
+	return w.b
+}
+
+// ReplyTransactions is one reply of syncPending and syncRejected.
+func ReplyTransactions(id uint32, kind Kind, list []Transaction) []byte {
+	w := writer{b: Reply(id, kind)}
+	w.u32(uint32(len(list)))
+	for _, t := range list {
+		w.u64(t.ID)
+		w.u64(t.Counter)
+		w.u64(t.Created)
+		w.str(t.Code)
+		w.str(t.Message)
+		w.ops(t.Ops)
+		w.joins(t.Ops)
+	}
+	return w.b
+}
+
+func (w *writer) ops(ops []Op) {
 	w.u32(uint32(len(ops)))
 	for _, op := range ops {
 		w.str(op.Kind)
@@ -168,6 +208,36 @@ func EncodeRejected(counter uint64, code, message string, ops []Op) []byte {
 		w.strs(op.Columns)
 		w.values(op.Cells)
 	}
+}
+
+func (w *writer) joins(ops []Op) {
+	for _, op := range ops {
+		w.strs(op.Joins)
+	}
+}
+
+// ReplyFlag is the whole reply of syncRetry and syncDiscard.
+func ReplyFlag(id uint32, v bool) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.flag(v)
+	return w.b
+}
+
+// ReplyKeys is the whole reply of syncDangling.
+func ReplyKeys(id uint32, keys []Key) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.u32(uint32(len(keys)))
+	for _, k := range keys {
+		w.str(k.Table)
+		w.values(k.Key)
+	}
+	return w.b
+}
+
+// ReplyText is the whole reply of syncExport.
+func ReplyText(id uint32, text string) []byte {
+	w := writer{b: Reply(id, KindResult)}
+	w.str(text)
 	return w.b
 }
 

@@ -45,6 +45,13 @@ const (
 	MethodSyncResume  Method = 53
 	MethodSyncDigest  Method = 54
 	MethodToken       Method = 55
+
+	MethodSyncPending  Method = 56
+	MethodSyncRejected Method = 57
+	MethodSyncRetry    Method = 58
+	MethodSyncDiscard  Method = 59
+	MethodSyncDangling Method = 60
+	MethodSyncExport   Method = 61
 )
 
 // Request is one request, decoded. Only the fields of its method are set.
@@ -59,6 +66,8 @@ type Request struct {
 	Rows   Rows    // bulkRows
 	Bytes  []byte  // importPart; aliases the message
 	Size   uint64  // importBegin: bytes in all
+	Tx     uint64  // syncRetry, syncDiscard: the transaction
+	Limit  uint32  // syncDangling
 	Event  Event   // ack
 	Hello  Hello   // hello
 	Token  string  // token
@@ -170,7 +179,8 @@ func DecodeRequest(message []byte) (Request, error) {
 	}
 	switch q.Method {
 	case MethodPing, MethodClose, MethodTxBegin, MethodExport,
-		MethodSyncStatus, MethodSyncNow, MethodSyncPause, MethodSyncResume, MethodSyncDigest:
+		MethodSyncStatus, MethodSyncNow, MethodSyncPause, MethodSyncResume, MethodSyncDigest,
+		MethodSyncPending, MethodSyncRejected, MethodSyncExport:
 	case MethodCancel, MethodBulkEnd, MethodTxRollback, MethodLiveStop, MethodImportEnd:
 		q.Target = r.u32()
 	case MethodHello:
@@ -199,6 +209,10 @@ func DecodeRequest(message []byte) (Request, error) {
 		q.Target, q.Bytes = r.u32(), r.rest()
 	case MethodToken:
 		q.Target, q.Token, q.Err = r.u32(), r.str(), r.fault()
+	case MethodSyncRetry, MethodSyncDiscard:
+		q.Tx = r.u64()
+	case MethodSyncDangling:
+		q.Limit = r.u32()
 	default:
 		r.fail("no method has number %d: this tab's build is newer", q.Method)
 	}
@@ -255,6 +269,10 @@ func EncodeRequest(q Request) []byte {
 		w.u32(q.Target)
 		w.str(q.Token)
 		w.fault(q.Err)
+	case MethodSyncRetry, MethodSyncDiscard:
+		w.u64(q.Tx)
+	case MethodSyncDangling:
+		w.u32(q.Limit)
 	}
 	return w.b
 }

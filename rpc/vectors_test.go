@@ -36,31 +36,43 @@ var requestVectors = map[string]Request{
 	"exec-empty": {ID: 7, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "SELECT 1", Params: Params{Positional: []Value{}}}},
 	"query-named": {ID: 8, Method: MethodQuery, Write: WriteID{Session: "tab-1"}, Stmt: Stmt{SQL: "SELECT :a, $b", Params: Params{Named: map[string]Value{
 		"$b": "x", "a": int64(1)}}}},
-	"batch":       {ID: 9, Method: MethodBatch, Write: write, Stmts: []Stmt{{SQL: "A"}, {SQL: "B", Params: Params{Positional: []Value{int64(1)}}}}},
-	"bulkBegin":   {ID: 10, Method: MethodBulkBegin, Write: write, Stmt: Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
-	"bulkRows":    {ID: 11, Method: MethodBulkRows, Target: 10, Rows: MakeRows(2, [][]Value{{int64(1), "a"}, {nil, 2.5}})},
-	"bulkEnd":     {ID: 12, Method: MethodBulkEnd, Target: 10},
-	"txBegin":     {ID: 13, Method: MethodTxBegin},
-	"txExec":      {ID: 14, Method: MethodTxExec, Target: 13, Stmt: Stmt{SQL: "A"}},
-	"txQuery":     {ID: 15, Method: MethodTxQuery, Target: 13, Stmt: Stmt{SQL: "B"}},
-	"txBatch":     {ID: 16, Method: MethodTxBatch, Target: 13, Stmts: []Stmt{{SQL: "C"}}},
-	"txCommit":    {ID: 17, Method: MethodTxCommit, Target: 13, Write: write},
-	"txRollback":  {ID: 18, Method: MethodTxRollback, Target: 13},
-	"liveStart":   {ID: 19, Method: MethodLiveStart, Stmt: Stmt{SQL: "SELECT * FROM t"}},
-	"liveStop":    {ID: 20, Method: MethodLiveStop, Target: 19},
-	"ack":         {ID: 21, Method: MethodAck, Target: 19, Event: EventLive},
-	"export":      {ID: 22, Method: MethodExport},
-	"importBegin": {ID: 23, Method: MethodImportBegin, Size: 5 << 32},
-	"importPart":  {ID: 24, Method: MethodImportPart, Target: 23, Bytes: []byte("SQLite")},
-	"importEnd":   {ID: 25, Method: MethodImportEnd, Target: 23},
-	"syncStatus":  {ID: 26, Method: MethodSyncStatus},
-	"syncNow":     {ID: 27, Method: MethodSyncNow},
-	"syncPause":   {ID: 28, Method: MethodSyncPause},
-	"syncResume":  {ID: 29, Method: MethodSyncResume},
-	"syncDigest":  {ID: 30, Method: MethodSyncDigest},
-	"token":       {ID: 31, Method: MethodToken, Target: 4, Token: "abc"},
-	"token-error": {ID: 32, Method: MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
+	"batch":        {ID: 9, Method: MethodBatch, Write: write, Stmts: []Stmt{{SQL: "A"}, {SQL: "B", Params: Params{Positional: []Value{int64(1)}}}}},
+	"bulkBegin":    {ID: 10, Method: MethodBulkBegin, Write: write, Stmt: Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
+	"bulkRows":     {ID: 11, Method: MethodBulkRows, Target: 10, Rows: MakeRows(2, [][]Value{{int64(1), "a"}, {nil, 2.5}})},
+	"bulkEnd":      {ID: 12, Method: MethodBulkEnd, Target: 10},
+	"txBegin":      {ID: 13, Method: MethodTxBegin},
+	"txExec":       {ID: 14, Method: MethodTxExec, Target: 13, Stmt: Stmt{SQL: "A"}},
+	"txQuery":      {ID: 15, Method: MethodTxQuery, Target: 13, Stmt: Stmt{SQL: "B"}},
+	"txBatch":      {ID: 16, Method: MethodTxBatch, Target: 13, Stmts: []Stmt{{SQL: "C"}}},
+	"txCommit":     {ID: 17, Method: MethodTxCommit, Target: 13, Write: write},
+	"txRollback":   {ID: 18, Method: MethodTxRollback, Target: 13},
+	"liveStart":    {ID: 19, Method: MethodLiveStart, Stmt: Stmt{SQL: "SELECT * FROM t"}},
+	"liveStop":     {ID: 20, Method: MethodLiveStop, Target: 19},
+	"ack":          {ID: 21, Method: MethodAck, Target: 19, Event: EventLive},
+	"export":       {ID: 22, Method: MethodExport},
+	"importBegin":  {ID: 23, Method: MethodImportBegin, Size: 5 << 32},
+	"importPart":   {ID: 24, Method: MethodImportPart, Target: 23, Bytes: []byte("SQLite")},
+	"importEnd":    {ID: 25, Method: MethodImportEnd, Target: 23},
+	"syncStatus":   {ID: 26, Method: MethodSyncStatus},
+	"syncNow":      {ID: 27, Method: MethodSyncNow},
+	"syncPause":    {ID: 28, Method: MethodSyncPause},
+	"syncResume":   {ID: 29, Method: MethodSyncResume},
+	"syncDigest":   {ID: 30, Method: MethodSyncDigest},
+	"token":        {ID: 31, Method: MethodToken, Target: 4, Token: "abc"},
+	"syncPending":  {ID: 33, Method: MethodSyncPending},
+	"syncRejected": {ID: 34, Method: MethodSyncRejected},
+	"syncRetry":    {ID: 35, Method: MethodSyncRetry, Tx: 1 << 33},
+	"syncDiscard":  {ID: 36, Method: MethodSyncDiscard, Tx: 5},
+	"syncDangling": {ID: 37, Method: MethodSyncDangling, Limit: 100},
+	"syncExport":   {ID: 38, Method: MethodSyncExport},
+	"token-error":  {ID: 32, Method: MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
 }
+
+var rejectedVector = Transaction{ID: 9, Counter: 4, Created: 1700000000000, Code: "SQLITE_CONSTRAINT_CHECK", Message: "no", Ops: []Op{
+	{Kind: "update", Table: "t", Key: []Value{"k"}, Columns: []string{"a", "b"}, Cells: []Value{int64(5), "x"}, Joins: []string{"add", "last"}}}}
+
+// oldRejected is the event before it told the transaction's id.
+var oldRejected, _ = hex.DecodeString("00000000030504000000000000001700000053514c4954455f434f4e53545241494e545f434845434b020000006e6f010000000600000075706461746501000000740100000003010000006b01000000010000006101000000010500000000000000")
 
 func packed(id uint32, kind Kind, columns []string, rows ...[]Value) []byte {
 	var p Packer
@@ -113,8 +125,13 @@ func replyVectors() map[string][]byte {
 		"live-error":   EncodeLiveError(19, failure),
 		"status-event": EncodeStatus(status),
 		"progress":     EncodeProgress("pull", 10, 200),
-		"rejected": EncodeRejected(4, "SQLITE_CONSTRAINT_CHECK", "no", []Op{
-			{Kind: "update", Table: "t", Key: []Value{"k"}, Columns: []string{"a"}, Cells: []Value{int64(5)}}}),
+		"rejected-old": oldRejected,
+		"rejected":     EncodeRejected(rejectedVector),
+		"transactions": ReplyTransactions(34, KindResult, []Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []Op{
+			{Kind: "delete", Table: "t", Key: []Value{"k"}}}}}),
+		"flag":     ReplyFlag(35, true),
+		"keys":     ReplyKeys(37, []Key{{"t", []Value{"k", int64(2)}}, {"u", []Value{[]byte{1}}}}),
+		"text":     ReplyText(38, `{"a":"ü"}`),
 		"conflict": EncodeConflict(4, "missing", "t", []Value{int64(1), []byte{2}}),
 		"ask":      EncodeAsk(77),
 		"storage":  EncodeStorage("best-effort"),
@@ -264,8 +281,23 @@ func TestMessage_decodes(t *testing.T) {
 	if v, err := open("status-event").Status(); err != nil || v.Pending != 3 || errcode.Of(v.Err) != "SQLITE_CONSTRAINT_UNIQUE" {
 		t.Errorf("status: got %+v, %v", v, err)
 	}
-	if counter, code, _, ops, err := open("rejected").Rejected(); err != nil || counter != 4 || code != "SQLITE_CONSTRAINT_CHECK" || len(ops) != 1 || ops[0].Cells[0] != int64(5) {
-		t.Errorf("rejected: got %d %s %v, %v", counter, code, ops, err)
+	if got, err := open("rejected").Rejected(); err != nil || !reflect.DeepEqual(got, rejectedVector) {
+		t.Errorf("rejected: got %+v, %v", got, err)
+	}
+	if got, err := open("rejected-old").Rejected(); err != nil || got.Counter != 4 || got.Code != rejectedVector.Code || len(got.Ops) != 1 {
+		t.Errorf("rejected by an older leader: got %+v, %v", got, err)
+	}
+	if got, err := open("transactions").Transactions(); err != nil || len(got) != 2 || !reflect.DeepEqual(got[0], rejectedVector) || got[1].Ops[0].Kind != "delete" {
+		t.Errorf("transactions: got %+v, %v", got, err)
+	}
+	if got, err := open("flag").Flag(); err != nil || !got {
+		t.Errorf("flag: got %v, %v", got, err)
+	}
+	if got, err := open("keys").Keys(); err != nil || len(got) != 2 || got[0].Key[1] != int64(2) {
+		t.Errorf("keys: got %+v, %v", got, err)
+	}
+	if got, err := open("text").Str(); err != nil || got != `{"a":"ü"}` {
+		t.Errorf("text: got %q, %v", got, err)
 	}
 	v, err := open("live-diff").Live()
 	if err != nil || !v.First || !v.Last || v.Update.Total != 3 || len(v.Update.Runs) != 3 || !reflect.DeepEqual(v.Rows, [][]Value{{int64(3), "y"}}) {
@@ -310,7 +342,9 @@ func FuzzDecodeMessage(f *testing.F) {
 		_, _ = m.Payload.Results()
 		_, _ = m.Payload.Welcome()
 		_, _ = m.Payload.Live()
-		_, _, _, _, _ = m.Payload.Rejected()
+		_, _ = m.Payload.Rejected()
+		_, _ = m.Payload.Transactions()
+		_, _ = m.Payload.Keys()
 		_, _, _, _, _ = m.Payload.Conflict()
 		_, rows, err := m.Payload.Rows()
 		for _, row := range rows {

@@ -22,7 +22,7 @@
 //     not know yet.
 //   - heddle_digest: the sums behind Digest.
 //   - heddle_rejected: transactions that the server decided void, with their
-//     operations, until the app forgets them.
+//     operations, until the app retries or discards them.
 //
 // # The rule
 //

@@ -206,11 +206,11 @@ func TestClient_rejected(t *testing.T) {
 	if err != nil || len(kept) != 2 || kept[0].Code != "APP_NO" || kept[0].Ops[0].Cells[0] != "bad" {
 		t.Errorf("got %+v, %v", kept, err)
 	}
-	if err := a.c.Forget(t.Context(), kept[0].ID); err != nil {
+	if found, err := a.c.Discard(t.Context(), kept[0].ID); err != nil || !found {
 		t.Fatal(err)
 	}
 	if kept, _ = a.c.Rejected(t.Context()); len(kept) != 1 {
-		t.Errorf("got %d kept after Forget, want 1", len(kept))
+		t.Errorf("got %d kept after Discard, want 1", len(kept))
 	}
 }
 

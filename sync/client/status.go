@@ -34,15 +34,26 @@ type Key struct {
 	Key   []wire.Value
 }
 
+// Op is an operation of a transaction: of one row.
+type Op = wire.Op
+
+// Pending is a transaction of this replica's that the log does not hold yet.
+type Pending struct {
+	ID      int64
+	Created int64 // when it was committed, Unix milliseconds
+	Ops     []Op
+}
+
 // Rejected is a transaction of this replica's that the server has decided void.
-// Its effects are gone from the tables; its operations are kept until Forget.
+// Its effects are gone from the tables; its operations are kept until Retry or
+// Discard.
 type Rejected struct {
-	ID      int64 // names it to Forget
+	ID      int64 // names it to Retry and Discard
 	Seq     uint64
 	Counter uint64
 	Code    string // why
 	Created int64  // when it was committed, Unix milliseconds
-	Ops     []wire.Op
+	Ops     []Op
 }
 
 // Reasons of a Conflict.

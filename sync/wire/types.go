@@ -28,6 +28,16 @@ const (
 	Delete Kind = 3
 )
 
+// String is the kind's name for people and programs.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return ""
+}
+
+var kindNames = [...]string{Insert: "insert", Update: "update", Delete: "delete"}
+
 // Join says how a cell combines with the one before it. It travels with the
 // cell, so that two versions of an app fold one log alike.
 type Join uint8
@@ -41,6 +51,16 @@ const (
 	JoinSetAdd    Join = 4 // a JSON array as a set: adds its elements
 	JoinSetRemove Join = 5 // a JSON array as a set: removes its elements
 )
+
+// String is the join's name for people and programs.
+func (j Join) String() string {
+	if int(j) < len(joinNames) {
+		return joinNames[j]
+	}
+	return ""
+}
+
+var joinNames = [...]string{JoinLast: "last", JoinAdd: "add", JoinMax: "max", JoinMin: "min", JoinSetAdd: "set+", JoinSetRemove: "set-"}
 
 // Shape is what operations of one kind on one table have in common, written
 // once in a body. An Op names its shape by index.

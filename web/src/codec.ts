@@ -3,7 +3,7 @@
 
 import { asHeddleError, HeddleError, type ErrorCode } from "./errors.js";
 import type {
-  Conflict, ExecResult, Merge, Progress, Rejection, SqlValue, Storage, SyncState, SyncStatus,
+  Conflict, ExecResult, Join, Merge, Operation, Progress, Rejection, SqlValue, Storage, SyncState, SyncStatus,
 } from "./types.js";
 
 /** The version of the language, told in hello. */
@@ -16,6 +16,7 @@ export const Method = {
   liveStart: 30, liveStop: 31, ack: 32,
   export: 40, importBegin: 41, importPart: 42, importEnd: 43,
   syncStatus: 50, syncNow: 51, syncPause: 52, syncResume: 53, syncDigest: 54, token: 55,
+  syncPending: 56, syncRejected: 57, syncRetry: 58, syncDiscard: 59, syncDangling: 60, syncExport: 61,
 } as const;
 
 export const Kind = { result: 0, error: 1, chunk: 2, event: 3 } as const;
@@ -311,16 +312,43 @@ export class Reader {
     return { seq, digest };
   }
   rejection(): Rejection {
-    const rejection: Rejection = { counter: this.u64(), code: this.string(), message: this.string(), operations: [] };
-    for (let n = this.count(20); n > 0; n--) {
-      const kind = this.string() as "insert" | "update" | "delete";
+    const counter = this.u64();
+    const code = this.string();
+    const message = this.string();
+    const operations = this.#operations();
+    if (this.left === 0) return { id: 0, counter, created: 0, code, message, operations }; // an older leader tells no more
+    const rejection = { id: this.u64(), counter, created: this.u64(), code, message, operations };
+    this.#joins(operations);
+    return rejection;
+  }
+  transactions(): Rejection[] {
+    return Array.from({ length: this.count(36) }, () => {
+      const transaction: Rejection = {
+        id: this.u64(), counter: this.u64(), created: this.u64(), code: this.string(), message: this.string(), operations: this.#operations(),
+      };
+      this.#joins(transaction.operations);
+      return transaction;
+    });
+  }
+  #operations(): Operation[] {
+    return Array.from({ length: this.count(20) }, () => {
+      const kind = this.string() as Operation["kind"];
       const table = this.string();
       const key = this.values();
       const columns = this.strings();
       const cells = this.values();
-      rejection.operations.push({ kind, table, key, cells: Object.fromEntries(columns.map((c, i) => [c, cells[i] ?? null])) });
+      return { kind, table, key, cells: Object.fromEntries(columns.map((c, i) => [c, cells[i] ?? null])) };
+    });
+  }
+  #joins(operations: Operation[]): void {
+    for (const operation of operations) {
+      const columns = Object.keys(operation.cells);
+      const joins = this.strings().flatMap((join, i) => join === "last" ? [] : [[columns[i]!, join]] as [string, Join][]);
+      if (joins.length > 0) operation.joins = Object.fromEntries(joins);
     }
-    return rejection;
+  }
+  keys(): { table: string; key: SqlValue[] }[] {
+    return Array.from({ length: this.count(8) }, () => ({ table: this.string(), key: this.values() }));
   }
   conflict(): Conflict {
     return { counter: this.u64(), kind: this.string(), table: this.string(), key: this.values() };

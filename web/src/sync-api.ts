@@ -1,13 +1,17 @@
 // db.sync: status, events and control of the leader's sync.
 
 import type { Caller } from "./caller.js";
-import { EventType, Method, request, type Reader } from "./codec.js";
+import { EventType, Method, request, type Reader, type Writer } from "./codec.js";
 import { asHeddleError, HeddleError } from "./errors.js";
-import { checkFunction } from "./params.js";
+import { checkFunction, describe } from "./params.js";
 import { report } from "./report.js";
-import type { CallOptions, Sync, SyncEvents, SyncOptions, SyncStatus } from "./types.js";
+import type { CallOptions, PendingTransaction, Rejection, SqlValue, Sync, SyncEvents, SyncOptions, SyncStatus } from "./types.js";
 
 const EVENTS: readonly (keyof SyncEvents)[] = ["status", "rejected", "conflict", "progress"];
+
+function checkId(id: number, what: string): void {
+  if (!Number.isSafeInteger(id) || id < 0) throw new HeddleError("HEDDLE_BAD_PARAM", `sync.${what} takes a transaction's id, not ${describe(id)}`);
+}
 
 export class SyncApi implements Sync {
   readonly #caller: Caller;
@@ -59,12 +63,54 @@ export class SyncApi implements Sync {
     return this.#call(Method.syncDigest, (r) => r.digest(), options);
   }
 
-  async #call<T>(method: number, result: (r: Reader) => T, options: CallOptions = {}): Promise<T> {
+  async pending(options: CallOptions = {}): Promise<PendingTransaction[]> {
+    const all = await this.#transactions(Method.syncPending, options);
+    return all.map(({ id, created, operations }) => ({ id, created, operations }));
+  }
+
+  rejected(options: CallOptions = {}): Promise<Rejection[]> {
+    return this.#transactions(Method.syncRejected, options);
+  }
+
+  async retry(id: number, options: CallOptions = {}): Promise<boolean> {
+    checkId(id, "retry");
+    return this.#call(Method.syncRetry, (r) => r.bool(), options, (w) => w.u64(id));
+  }
+
+  async discard(id: number, options: CallOptions = {}): Promise<boolean> {
+    checkId(id, "discard");
+    return this.#call(Method.syncDiscard, (r) => r.bool(), options, (w) => w.u64(id));
+  }
+
+  async dangling(options: CallOptions & { limit?: number } = {}): Promise<{ table: string; key: SqlValue[] }[]> {
+    const { limit = 1000 } = options;
+    if (!Number.isInteger(limit) || limit < 1 || limit > 1e6) {
+      throw new HeddleError("HEDDLE_BAD_PARAM", `sync.dangling's limit must be a number from 1 to 1000000, it is ${describe(limit)}`);
+    }
+    return this.#call(Method.syncDangling, (r) => r.keys(), options, (w) => w.u32(limit));
+  }
+
+  export(options: CallOptions = {}): Promise<string> {
+    return this.#call(Method.syncExport, (r) => r.string(), options);
+  }
+
+  async #transactions(method: number, options: CallOptions): Promise<Rejection[]> {
+    let all: Rejection[] = [];
+    const take = (r: Reader): void => void all.push(...r.transactions());
+    return this.#call(method, (r) => { take(r); return all; }, options, () => {}, { sent: () => { all = []; }, chunk: take });
+  }
+
+  async #call<T>(
+    method: number, result: (r: Reader) => T, options: CallOptions = {}, fill: (w: Writer) => void = () => {},
+    parts: { sent?: () => void; chunk?: (r: Reader) => void } = {},
+  ): Promise<T> {
     if (this.#caller.ended) throw this.#caller.ended.clone();
     if (!this.#configured) {
       throw new HeddleError("HEDDLE_NO_SYNC", "the database was opened without sync: pass open({ sync: { url, space, tables } })");
     }
-    return this.#caller.call({ message: request(0, method, 5).finish(), lane: "read", retry: true, signal: options.signal, result });
+    const w = request(0, method, 16);
+    fill(w);
+    return this.#caller.call({ message: w.finish(), lane: "read", retry: true, signal: options.signal, result, ...parts });
   }
 
   /** A leader answered: a new one does not know that sync was paused here. */

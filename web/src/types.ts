@@ -134,21 +134,37 @@ export interface SyncStatus {
   lastError?: HeddleError;
 }
 
-/** One row operation of a transaction that the server refused. */
-export interface RejectedOperation {
+/** How a cell joins the one before it, if it does not replace it. */
+export type Join = "add" | "max" | "min" | "set+" | "set-";
+
+/** One row operation of a transaction. */
+export interface Operation {
   kind: "insert" | "update" | "delete";
   table: string;
   key: SqlValue[];
   cells: { [column: string]: SqlValue };
+  /** Of the cells that join otherwise than "last": a counter's cell is what is added. */
+  joins?: { [column: string]: Join };
+}
+
+/** A transaction of this device that the space's log does not hold yet. */
+export interface PendingTransaction {
+  id: number;
+  /** When it was committed, in milliseconds as of Date.now(). */
+  created: number;
+  operations: Operation[];
 }
 
 /** A transaction of this device that the server refused, with what it would have done. */
 export interface Rejection {
+  /** Names it to retry and discard. */
+  id: number;
   /** The device's own number of the transaction. */
   counter: number;
+  created: number;
   code: string;
   message: string;
-  operations: RejectedOperation[];
+  operations: Operation[];
 }
 
 /** An accepted operation of this device that did not do what it was meant to. */
@@ -185,4 +201,16 @@ export interface Sync {
   resume(): Promise<void>;
   /** Of the synced tables at seq; the server and every device answer the same for the same seq. */
   digest(options?: CallOptions): Promise<{ seq: number; digest: string }>;
+  /** What the log does not hold yet, oldest first. */
+  pending(options?: CallOptions): Promise<PendingTransaction[]>;
+  /** What the server refused, oldest first, until it is retried or discarded. */
+  rejected(options?: CallOptions): Promise<Rejection[]>;
+  /** Commits what was refused anew, on the rows as they are now. False if there is no such transaction any more. */
+  retry(id: number, options?: CallOptions): Promise<boolean>;
+  /** Drops what was refused. False if there is no such transaction any more. */
+  discard(id: number, options?: CallOptions): Promise<boolean>;
+  /** Rows whose foreign key names a row that is not there: it was deleted elsewhere. At most limit of them, 1000 without. */
+  dangling(options?: CallOptions & { limit?: number }): Promise<{ table: string; key: SqlValue[] }[]>;
+  /** All that is pending and all that was refused, as a JSON document. */
+  export(options?: CallOptions): Promise<string>;
 }

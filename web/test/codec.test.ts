@@ -71,6 +71,12 @@ const requests: Record<string, Uint8Array> = {
   "syncPause": make(28, Method.syncPause),
   "syncResume": make(29, Method.syncResume),
   "syncDigest": make(30, Method.syncDigest),
+  "syncPending": make(33, Method.syncPending),
+  "syncRejected": make(34, Method.syncRejected),
+  "syncRetry": make(35, Method.syncRetry, (w) => w.u64(2 ** 33)),
+  "syncDiscard": make(36, Method.syncDiscard, (w) => w.u64(5)),
+  "syncDangling": make(37, Method.syncDangling, (w) => w.u32(100)),
+  "syncExport": make(38, Method.syncExport),
   "token": make(31, Method.token, (w) => { w.u32(4); w.string("abc"); w.error(undefined); }),
   "token-error": make(32, Method.token, (w) => {
     w.u32(4); w.string(""); w.error(new HeddleError("HEDDLE_UNAUTHORIZED", "no token"));
@@ -129,10 +135,21 @@ test("small replies decode", () => {
   }
   assert.deepEqual(reply("digest").r.digest(), { seq: 12, digest: "ab" + "00".repeat(30) + "cd" });
   assert.deepEqual(reply("progress").r.progress(), { phase: "pull", done: 10, total: 200 });
-  assert.deepEqual(reply("rejected").r.rejection(), {
-    counter: 4, code: "SQLITE_CONSTRAINT_CHECK", message: "no",
+  const refused = {
+    id: 9, counter: 4, created: 1700000000000, code: "SQLITE_CONSTRAINT_CHECK", message: "no",
+    operations: [{ kind: "update", table: "t", key: ["k"], cells: { a: 5, b: "x" }, joins: { a: "add" } }],
+  };
+  assert.deepEqual(reply("rejected").r.rejection(), refused);
+  assert.deepEqual(reply("rejected-old").r.rejection(), {
+    id: 0, counter: 4, created: 0, code: "SQLITE_CONSTRAINT_CHECK", message: "no",
     operations: [{ kind: "update", table: "t", key: ["k"], cells: { a: 5 } }],
   });
+  assert.deepEqual(reply("transactions").r.transactions(), [refused, {
+    id: 8, counter: 0, created: 1700000000000, code: "", message: "", operations: [{ kind: "delete", table: "t", key: ["k"], cells: {} }],
+  }]);
+  assert.equal(reply("flag").r.bool(), true);
+  assert.deepEqual(reply("keys").r.keys(), [{ table: "t", key: ["k", 2] }, { table: "u", key: [new Uint8Array([1])] }]);
+  assert.equal(reply("text").r.string(), `{"a":"ü"}`);
   assert.deepEqual(reply("conflict").r.conflict(), { counter: 4, kind: "missing", table: "t", key: [1, new Uint8Array([2])] });
   assert.equal(reply("ask").r.u32(), 77);
   assert.equal(reply("storage").r.string(), "best-effort");
@@ -185,17 +202,16 @@ test("blobs have buffers of their own", () => {
 });
 
 test("a reply cut anywhere is a HEDDLE_PROTOCOL error, never nonsense", () => {
-  for (const name of ["rows-types", "rows-nulls", "results", "welcome", "rejected"]) {
+  for (const name of ["rows-types", "rows-nulls", "results", "welcome", "transactions"]) {
     const whole = unhex(vectors.replies[name]!);
     for (let n = 5; n < whole.length; n++) {
       const r = new Reader(whole.slice(0, n));
       r.skip(5);
-      if (name === "rejected" && n > 5) r.skip(1);
       assert.throws(() => {
         if (name.startsWith("rows")) readRows(r, { columns: [] }, []);
         else if (name === "results") r.results();
         else if (name === "welcome") readWelcome(r);
-        else r.rejection();
+        else r.transactions();
       }, { code: "HEDDLE_PROTOCOL" }, `${name} cut to ${n} of ${whole.length}`);
     }
   }

@@ -14,7 +14,7 @@ const live: SyncStatus = { state: "live", seq: 5, pending: 0 };
 test("without sync there is a status and no more", async () => {
   const { db } = await opened();
   assert.deepEqual(db.sync.status, { state: "off", seq: 0, pending: 0 });
-  for (const call of [db.sync.now(), db.sync.pause(), db.sync.resume(), db.sync.digest()]) {
+  for (const call of [db.sync.now(), db.sync.pause(), db.sync.resume(), db.sync.digest(), db.sync.pending(), db.sync.retry(1), db.sync.export()]) {
     assert.equal((await rejection(call)).code, "HEDDLE_NO_SYNC");
   }
 });
@@ -52,7 +52,7 @@ test("rejections, conflicts and progress reach their listeners, across leaders",
   c.event(0, EventType.progress, (w) => { w.string("pull"); w.u64(1); w.u64(0); });
   c.event(0, 99, (w) => w.u8(1)); // of a newer leader
   assert.deepEqual(seen, [
-    { counter: 4, code: "SQLITE_CONSTRAINT_CHECK", message: "no", operations: [{ kind: "delete", table: "notes", key: ["k"], cells: {} }] },
+    { id: 0, counter: 4, created: 0, code: "SQLITE_CONSTRAINT_CHECK", message: "no", operations: [{ kind: "delete", table: "notes", key: ["k"], cells: {} }] },
     { counter: 4, kind: "missing", table: "notes", key: ["k"] },
     { phase: "pull", done: 1, total: undefined },
   ]);
@@ -86,6 +86,51 @@ test("now, digest, pause and resume ask the leader", async () => {
   await c.next(Method.syncNow);
   aborted.abort();
   assert.equal((await waits).code, "HEDDLE_ABORTED");
+});
+
+test("outcomes are asked of the leader, lists in as many chunks as it likes", async () => {
+  const { db, c } = await opened({ sync }, live);
+  const refused = (id: number) => (w: Writer) => {
+    w.u32(1);
+    w.u64(id); w.u64(4); w.u64(1000); w.string("APP_NO"); w.string("no"); w.u32(1);
+    w.string("update"); w.string("notes"); w.u32(1); w.value("k"); w.strings(["likes"]); w.u32(1); w.value(2); w.strings(["add"]);
+  };
+  const list = db.sync.rejected();
+  const { id } = await c.next(Method.syncRejected);
+  c.reply(id, Kind.chunk, refused(1));
+  c.reply(id, Kind.result, refused(2));
+  const operations = [{ kind: "update", table: "notes", key: ["k"], cells: { likes: 2 }, joins: { likes: "add" } }];
+  assert.deepEqual(await list, [1, 2].map((id) => ({ id, counter: 4, created: 1000, code: "APP_NO", message: "no", operations })));
+
+  const pending = db.sync.pending();
+  const first = await c.next(Method.syncPending);
+  c.reply(first.id, Kind.chunk, refused(1));
+  c.handler.lost(false); // half an answer, then another leader: it is asked anew
+  await c.lead("L2", { status: live });
+  c.reply((await c.next(Method.syncPending)).id, Kind.result, refused(7));
+  assert.deepEqual(await pending, [{ id: 7, created: 1000, operations }]);
+
+  const retried = db.sync.retry(7);
+  const q = await c.next(Method.syncRetry);
+  assert.equal(q.r.u64(), 7);
+  c.reply(q.id, Kind.result, (w) => w.bool(true));
+  assert.equal(await retried, true);
+  const discarded = db.sync.discard(8);
+  c.reply((await c.next(Method.syncDiscard)).id, Kind.result, (w) => w.bool(false));
+  assert.equal(await discarded, false);
+
+  const dangling = db.sync.dangling();
+  const d = await c.next(Method.syncDangling);
+  assert.equal(d.r.u32(), 1000);
+  c.reply(d.id, Kind.result, (w) => { w.u32(1); w.string("notes"); w.u32(1); w.value("k"); });
+  assert.deepEqual(await dangling, [{ table: "notes", key: ["k"] }]);
+  const exported = db.sync.export();
+  c.reply((await c.next(Method.syncExport)).id, Kind.result, (w) => w.string("{}"));
+  assert.equal(await exported, "{}");
+
+  for (const call of [db.sync.retry("1" as never), db.sync.discard(-1), db.sync.dangling({ limit: 0 })]) {
+    assert.equal((await rejection(call)).code, "HEDDLE_BAD_PARAM");
+  }
 });
 
 async function answer(c: FakeConnection): Promise<[number, string, string | undefined]> {
