@@ -137,23 +137,6 @@ export async function failure(page: Page, code: string): Promise<Failure> {
   }, code);
 }
 
-/**
- * Writes in a page whose leader may have gone this very moment: what was under
- * way then is answered HEDDLE_LEADER_LOST, or HEDDLE_ENGINE_CRASH if the engine
- * died, at once and only once; it may have happened or not. So sql must be one
- * that may run twice.
- */
-export async function writeAcross(page: Page, sql: string): Promise<void> {
-  await page.evaluate(async (sql) => {
-    try {
-      await db.exec(sql);
-    } catch (error) {
-      if (!["HEDDLE_LEADER_LOST", "HEDDLE_ENGINE_CRASH"].includes((error as Heddle.HeddleError).code)) throw error;
-      await db.exec(sql);
-    }
-  }, sql);
-}
-
 /** Waits until the space's log holds everything of this page, and this page everything of it. */
 export const synced = (page: Page): Promise<void> => page.evaluate(() => db.sync.now());
 

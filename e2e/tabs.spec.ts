@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { expect, failure, openIn, test, writeAcross } from "./fixtures.js";
+import { expect, failure, openIn, test } from "./fixtures.js";
 
 /** Collects what a live query and listen report in the page. */
 async function watch(page: Page): Promise<void> {
@@ -44,7 +44,7 @@ test("the leader's tab closes and the other goes on", async ({ profile, site }) 
   await expect.poll(() => lastRows(b)).toHaveLength(1);
 
   await a.close();
-  await writeAcross(b, `INSERT INTO notes(id, body) VALUES ('2', 'A is gone') ON CONFLICT DO NOTHING`);
+  await b.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('2', 'A is gone')`));
   expect(await b.evaluate(() => db.query(`SELECT id FROM notes ORDER BY id`))).toEqual([{ id: "1" }, { id: "2" }]);
   await expect.poll(() => lastRows(b)).toHaveLength(2);
   const roles = await Promise.all([b, c].map((page) => page.evaluate(() => db.role)));

@@ -244,6 +244,9 @@ func (r *recorder) Connect(s int, tab string) { r.add("connect", s, tab) }
 func (r *recorder) Disconnect(s int)          { r.add("disconnect", s, "") }
 func (r *recorder) Storage(class string)      { r.add("storage", 0, class) }
 func (r *recorder) Stop()                     { r.add("stop", 0, "") }
+func (r *recorder) Alive(tabs []string, since int) {
+	r.add("alive", since, strings.Join(tabs, "+"))
+}
 func (r *recorder) add(what string, s int, d string) {
 	r.log = append(r.log, what+" "+string(rune('0'+s))+" "+d)
 }
@@ -281,9 +284,11 @@ func TestShell(t *testing.T) {
 	deliver(shellConnect, 1, "tab")
 	deliver(shellStorage, 0, "persistent")
 	deliver(shellDisconnect, 1, "")
+	deliver(shellAlive, 2, "tab other")
+	deliver(shellAlive, 3, "")
 	deliver(shellStop, 0, "")
 	deliver(99, 0, "")
-	want := "connect 1 tab|storage 0 persistent|disconnect 1 |stop 0 "
+	want := "connect 1 tab|storage 0 persistent|disconnect 1 |alive 2 tab+other|alive 3 |stop 0 "
 	if got := strings.Join(r.log, "|"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

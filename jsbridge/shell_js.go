@@ -1,6 +1,8 @@
 package jsbridge
 
 import (
+	"strings"
+
 	"github.com/hack-pad/safejs"
 )
 
@@ -25,6 +27,10 @@ type ShellHandler interface {
 	Disconnect(session int)          // the tab closed its line, or died
 	Storage(class string)            // the browser's promise about storage changed
 	Stop()                           // let go of the database, then call Stopped
+
+	// Alive names the tabs that live, as the worker saw when session since was
+	// the next one: all others are dead.
+	Alive(tabs []string, since int)
 }
 
 // Events of the shell, as numbers: web/src/shell.ts has the same list.
@@ -33,6 +39,7 @@ const (
 	shellDisconnect
 	shellStorage
 	shellStop
+	shellAlive
 )
 
 // AttachShell takes the shell that the worker left under key in the global
@@ -82,6 +89,8 @@ func (s *Shell) Serve(h ShellHandler) (release func(), err error) {
 			h.Storage(text(args[2]))
 		case shellStop:
 			h.Stop()
+		case shellAlive:
+			h.Alive(strings.Fields(text(args[2])), session)
 		}
 	})
 	if err != nil {

@@ -42,15 +42,9 @@ func (s *Session) writeCall(c *call) error {
 	case rpc.MethodQuery:
 		return s.writeQuery(c)
 	case rpc.MethodBatch:
-		var list []rpc.Result
-		err := s.update(c, func(tx *store.Tx) (err error) {
-			list, err = batch(tx, c.Stmts)
-			return err
-		})
-		if err == nil {
-			c.reply(rpc.ReplyResults(c.ID, list))
-		}
-		return err
+		return s.update(c, work)
+	case rpc.MethodOutcome:
+		return s.outcome(c)
 	case rpc.MethodTxBegin:
 		return s.txBegin(c)
 	case rpc.MethodBulkBegin:
@@ -68,38 +62,26 @@ func (s *Session) begin(ctx context.Context) (*store.Tx, error) {
 	return s.l.db.Begin(ctx, s.origin())
 }
 
-// update runs f in a transaction of its own, which ends with the call.
-func (s *Session) update(c *call, f func(*store.Tx) error) error {
+// update does a write in a transaction of its own, which ends with the call.
+func (s *Session) update(c *call, do func(*store.Tx, *call) (answer []byte, err error)) error {
 	tx, err := s.begin(c.ctx)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	tx.SetContext(c.ctx)
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
+	return s.inside(tx, c, do)
 }
 
 func (s *Session) exec(c *call) error {
 	if strings.EqualFold(strings.Trim(c.Stmt.SQL, " \t\r\n;"), "vacuum") {
-		// SQLite does not allow it in a transaction.
+		// SQLite does not allow it in a transaction. It may be done twice.
 		res, err := s.l.db.Exec(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params))
 		if err == nil {
 			c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
 		}
 		return err
 	}
-	var res store.Result
-	err := s.update(c, func(tx *store.Tx) (err error) {
-		res, err = tx.Exec(c.Stmt.SQL, store.Params(c.Stmt.Params))
-		return err
-	})
-	if err == nil {
-		c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
-	}
-	return err
+	return s.update(c, work)
 }
 
 func batch(tx *store.Tx, stmts []rpc.Stmt) ([]rpc.Result, error) {
@@ -126,8 +108,8 @@ func (s *Session) writeQuery(c *call) error {
 	if deps, err := s.l.db.Deps(c.ctx, c.Stmt.SQL); err != nil || deps.ReadOnly {
 		return s.query(c)
 	}
-	return s.stream(c, func(r *rows) error {
-		return s.update(c, func(tx *store.Tx) error {
+	return s.update(c, func(tx *store.Tx, c *call) ([]byte, error) {
+		return s.gather(c, func(r *rows) error {
 			return tx.Query(c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row)
 		})
 	})

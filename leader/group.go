@@ -49,7 +49,7 @@ func (s *Session) brief(c *call) (next *call) {
 		}
 		defer tx.Rollback()
 		if group, next = s.alike(c); len(group) == 1 {
-			return s.alone(tx, c)
+			return s.inside(tx, c, work)
 		}
 		s.together(tx, group)
 		return nil
@@ -75,19 +75,6 @@ func (s *Session) alike(c *call) (group []*call, next *call) {
 	return group, nil
 }
 
-// alone runs c in tx, commits and answers.
-func (s *Session) alone(tx *store.Tx, c *call) error {
-	tx.SetContext(c.ctx)
-	answer, err := work(tx, c)
-	if err == nil {
-		err = tx.Commit()
-	}
-	if err == nil {
-		c.reply(answer)
-	}
-	return err
-}
-
 // work does what a brief write asks for.
 func work(tx *store.Tx, c *call) (answer []byte, err error) {
 	if c.Method == rpc.MethodBatch {
@@ -102,13 +89,15 @@ func work(tx *store.Tx, c *call) (answer []byte, err error) {
 // of its own. If the whole cannot be committed, nothing was written, and each
 // runs by itself.
 func (s *Session) together(tx *store.Tx, group []*call) {
-	answers, ok := s.parts(tx, group)
+	answers, outcomes, ok := s.parts(tx, group)
 	if !ok {
 		tx.Rollback()
 	}
 	for i, c := range group {
 		switch {
-		case answers[i] == nil: // cancelled, or it has failed
+		case answers[i] == nil && ok: // cancelled, or it has had its answer
+		case answers[i] == nil:
+			s.record.put(outcomes[i]...) // it failed, before those that run again now
 		case ok:
 			c.reply(answers[i])
 		default:
@@ -123,8 +112,11 @@ func (s *Session) together(tx *store.Tx, group []*call) {
 }
 
 // parts runs and commits a group. The answer of a write is nil if it has had one.
-func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, ok bool) {
+// Each has an outcome, unless it was known before, or has to run again.
+func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes [][]outcome, ok bool) {
 	answers = make([][]byte, len(group))
+	outcomes = make([][]outcome, len(group))
+	var all []outcome
 	again := []byte{} // stands for the answer of a write that has to run again
 	for i, c := range group {
 		if !c.start() {
@@ -134,17 +126,26 @@ func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, ok bool)
 			answers[i] = again
 			continue
 		}
-		err := guarded(c, func(c *call) error {
+		known := false
+		err := guarded(c, func(c *call) (err error) {
+			if known, err = s.record.replay(tx, c); known || err != nil {
+				return err
+			}
 			return tx.Part(c.ctx, func() (err error) {
 				answers[i], err = work(tx, c)
 				return err
 			})
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			answers[i] = nil
+			outcomes[i] = c.failure(err)
 			c.fail(err)
+		case !known:
+			outcomes[i] = c.success(answers[i])
 		}
+		all = append(all, outcomes[i]...)
 	}
 	tx.SetContext(context.Background())
-	return answers, tx.Whole() && tx.Commit() == nil
+	return answers, outcomes, tx.Whole() && s.record.commit(tx, all...) == nil
 }

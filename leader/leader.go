@@ -62,6 +62,9 @@ type Leader struct {
 	closed   bool
 	storage  string
 	sessions map[*Session]struct{}
+	records  map[string]*record // of each tab that has written
+	met      map[string]int     // the number of each tab's last connection
+	connects int
 	blocks   []BlockPacker // to be closed
 	unsaid   []store.Commit
 	open     int // interactive transactions and loads that hold the writer
@@ -78,7 +81,7 @@ func Open(ctx context.Context, config rpc.OpenConfig, env Env) (_ *Leader, err e
 	if env.TokenWait == 0 {
 		env.TokenWait = 30 * time.Second
 	}
-	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}}
+	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}, records: map[string]*record{}, met: map[string]int{}}
 	l.packers.New = func() any { return new(rpc.Packer) }
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	defer func() {

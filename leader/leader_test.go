@@ -104,18 +104,14 @@ func TestSession_queryThatWrites(t *testing.T) {
 	l := openLeader(t, nil)
 	l.DB().OnCommit(func(c store.Commit) { commits = append(commits, c) })
 	p := connect(t, l, "tab-a")
-	q := query("INSERT INTO notes VALUES('k','b',7) RETURNING n")
-	q.Write.Counter = 1
-	if _, rows := p.ask(q).rows(); !reflect.DeepEqual(rows, [][]rpc.Value{{int64(7)}}) {
+	if _, rows := p.writeQuery("INSERT INTO notes VALUES('k','b',7) RETURNING n").rows(); !reflect.DeepEqual(rows, [][]rpc.Value{{int64(7)}}) {
 		t.Errorf("got %v", rows)
 	}
 	if len(commits) != 1 || commits[0].Origin.Tab != "tab-a" {
 		t.Errorf("got commits %+v, want one of tab-a", commits)
 	}
 	// One that the page could not tell to be a read.
-	q = query("WITH x AS (SELECT replace('a','a','b')) SELECT * FROM x")
-	q.Write.Counter = 2
-	if _, rows := p.ask(q).rows(); !reflect.DeepEqual(rows, [][]rpc.Value{{"b"}}) {
+	if _, rows := p.writeQuery("WITH x AS (SELECT replace('a','a','b')) SELECT * FROM x").rows(); !reflect.DeepEqual(rows, [][]rpc.Value{{"b"}}) {
 		t.Errorf("got %v", rows)
 	}
 }

@@ -73,7 +73,10 @@ func (s *Session) bulk(c *call) error {
 	}
 	defer tx.Rollback()
 	defer s.holds()()
-	tx.SetContext(c.ctx)
+	return s.inside(tx, c, func(tx *store.Tx, c *call) ([]byte, error) { return s.bulkRows(tx, c, d) })
+}
+
+func (s *Session) bulkRows(tx *store.Tx, c *call, d *load) (answer []byte, err error) {
 	var heard error
 	res, err := tx.BulkParts(c.Stmt.SQL, func(yield func(store.Part) bool) {
 		for {
@@ -95,26 +98,37 @@ func (s *Session) bulk(c *call) error {
 		}
 	})
 	if heard != nil {
-		return heard
+		return nil, heard
 	}
-	if err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
-	return nil
+	return rpc.ReplyResult(c.ID, rpc.Result(res)), err
 }
 
 // importFile replaces the database by the file that the parts make up.
 func (s *Session) importFile(c *call) error {
 	d := s.loadOf(c)
-	defer s.holds()()
-	if err := s.l.db.Import(c.ctx, &partReader{s: s, c: c, d: d, left: c.Size}); err != nil {
+	// The import has the writer's turn to itself: it is looked up before.
+	tx, err := s.begin(c.ctx)
+	if err != nil {
 		return err
 	}
-	c.done()
+	known, err := s.record.replay(tx, c)
+	tx.Rollback()
+	if known || err != nil {
+		return err
+	}
+	defer s.holds()()
+	done := rpc.Reply(c.ID, rpc.KindResult)
+	outcome := c.success(done)
+	var kept []store.Outcomes
+	if len(outcome) > 0 {
+		kept = append(kept, s.record.with(outcome...))
+	}
+	if err := s.l.db.Import(c.ctx, &partReader{s: s, c: c, d: d, left: c.Size}, kept...); err != nil {
+		s.record.put(c.failure(err)...)
+		return err
+	}
+	s.record.put(outcome...)
+	c.reply(done)
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 func bulkBegin(sql string) rpc.Request {
-	return rpc.Request{Method: rpc.MethodBulkBegin, Write: rpc.WriteID{Session: "s", Counter: 1}, Stmt: rpc.Stmt{SQL: sql}}
+	return rpc.Request{Method: rpc.MethodBulkBegin, Stmt: rpc.Stmt{SQL: sql}}
 }
 
 const insertNotes = "INSERT INTO notes VALUES(?,?,?)"

@@ -72,7 +72,10 @@ func (r *rows) row(stmt *sqlite3.Stmt) error {
 	return nil
 }
 
-func (r *rows) chunk(message []byte) { r.c.s.send(message) }
+func (r *rows) chunk(message []byte) {
+	r.c.inChunks = true
+	r.c.s.send(message)
+}
 
 // read lets the engine pack the row and those after it.
 func (r *rows) read(stmt *sqlite3.Stmt) error {
@@ -117,21 +120,29 @@ func (r *rows) take(kind rpc.Kind) ([]byte, error) {
 
 // stream runs f with where the rows go, and sends the last block.
 func (s *Session) stream(c *call, f func(r *rows) error) error {
+	answer, err := s.gather(c, f)
+	if err == nil {
+		c.reply(answer)
+	}
+	return err
+}
+
+// gather is stream, but for the last block, which it returns.
+func (s *Session) gather(c *call, f func(r *rows) error) (answer []byte, err error) {
 	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer)}
 	defer s.l.packers.Put(r.p)
-	err := f(r)
+	err = f(r)
 	if r.block != nil { // ended in the middle, by an error
 		s.l.leaveBlock(r.block)
 	}
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case r.last != nil:
-		c.reply(r.last)
+		return r.last, nil
 	default:
-		c.reply(r.p.AppendTo(rpc.Reply(c.ID, rpc.KindResult)))
+		return r.p.AppendTo(rpc.Reply(c.ID, rpc.KindResult)), nil
 	}
-	return nil
 }
 
 // leaveBlock keeps a packer until somebody is inside SQLite, where alone it can

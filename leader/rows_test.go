@@ -75,9 +75,7 @@ func TestRows_packedInsideTheEngine(t *testing.T) {
 		t.Errorf("in a transaction: got %d rows", len(rows))
 	}
 	p.ask(commit(tx)).ok()
-	q := query("UPDATE notes SET n = n + 1 RETURNING n")
-	q.Write.Counter = 1
-	if _, rows := p.ask(q).rows(); len(rows) != 3000 || rows[2999][0] != int64(3001) {
+	if _, rows := p.writeQuery("UPDATE notes SET n = n + 1 RETURNING n").rows(); len(rows) != 3000 || rows[2999][0] != int64(3001) {
 		t.Errorf("RETURNING: got %d rows", len(rows))
 	}
 

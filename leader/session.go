@@ -15,6 +15,7 @@ type Session struct {
 	l      *Leader
 	peer   Peer
 	tab    string
+	record *record
 	ctx    context.Context
 	cancel context.CancelFunc
 	order  order
@@ -42,16 +43,18 @@ type call struct {
 	after  uint64 // see order
 	begun  bool   // a read has told order that it begins
 
+	inChunks bool // part of the answer was sent before its end
+
 	// Guarded by Session.mu.
 	started  bool // a line has taken it
 	answered bool
 }
 
 // Connect adds a tab. Its requests come to Handle; its replies and events go to
-// p. tab names it in announcements.
+// p. tab names it in announcements, and stays the same from leader to leader.
 func (l *Leader) Connect(p Peer, tab string) *Session {
 	s := &Session{
-		l: l, peer: p, tab: tab,
+		l: l, peer: p, tab: tab, record: l.recordOf(tab),
 		writes: make(chan *call, MaxQueued),
 		reads:  make(chan *call, MaxQueued),
 		calls:  map[uint32]*call{},
@@ -69,6 +72,8 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 		return s
 	}
 	l.sessions[s] = struct{}{}
+	l.connects++
+	l.met[tab] = l.connects
 	l.running.Add(2)
 	l.mu.Unlock()
 	go s.line(s.writes, s.write)
@@ -247,7 +252,7 @@ func (s *Session) route(c *call) error {
 
 func (c *call) isWrite() bool {
 	switch c.Method {
-	case rpc.MethodExec, rpc.MethodBatch, rpc.MethodBulkBegin, rpc.MethodImportBegin, rpc.MethodTxBegin:
+	case rpc.MethodExec, rpc.MethodBatch, rpc.MethodBulkBegin, rpc.MethodImportBegin, rpc.MethodTxBegin, rpc.MethodOutcome:
 		return true
 	case rpc.MethodQuery:
 		return c.Write.Counter != 0

@@ -35,9 +35,10 @@ func openLeader(t testing.TB, change func(*rpc.OpenConfig, *Env)) *Leader {
 
 // tab is a page, in Go: it keeps what the leader sends until asked for.
 type tab struct {
-	t  testing.TB
-	s  *Session
-	id uint32
+	t       testing.TB
+	s       *Session
+	id      uint32
+	counter uint64 // of its writes
 
 	mu    sync.Mutex
 	inbox []rpc.Message
@@ -74,8 +75,18 @@ func stranger(t testing.TB, l *Leader, name string) *tab {
 	return p
 }
 
-// send sends a request and returns its id.
+// send sends a request, a write as the next one, and returns its id.
 func (p *tab) send(q rpc.Request) uint32 {
+	switch q.Method {
+	case rpc.MethodExec, rpc.MethodBatch, rpc.MethodBulkBegin, rpc.MethodImportBegin, rpc.MethodTxBegin:
+		p.counter++
+		q.Write.Counter = p.counter
+	}
+	return p.sendAs(q)
+}
+
+// sendAs sends a request as it is.
+func (p *tab) sendAs(q rpc.Request) uint32 {
 	p.id++
 	q.ID = p.id
 	p.s.Handle(rpc.EncodeRequest(q))
@@ -201,7 +212,16 @@ func stmt(sql string, args ...rpc.Value) rpc.Stmt {
 }
 
 func exec(sql string, args ...rpc.Value) rpc.Request {
-	return rpc.Request{Method: rpc.MethodExec, Write: rpc.WriteID{Session: "s", Counter: 1}, Stmt: stmt(sql, args...)}
+	return rpc.Request{Method: rpc.MethodExec, Stmt: stmt(sql, args...)}
+}
+
+// writeQuery is a query that the tab could not tell to be a read.
+func (p *tab) writeQuery(sql string, args ...rpc.Value) answer {
+	p.t.Helper()
+	q := query(sql, args...)
+	p.counter++
+	q.Write.Counter = p.counter
+	return p.wait(p.sendAs(q))
 }
 
 func query(sql string, args ...rpc.Value) rpc.Request {

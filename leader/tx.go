@@ -14,6 +14,7 @@ import (
 // one, while other writers wait.
 type transaction struct {
 	id   uint32
+	open *call // what began it: its name stands for the whole
 	tx   *store.Tx
 	line chan *call
 }
@@ -30,7 +31,7 @@ func (s *Session) txBegin(c *call) error {
 	if err != nil {
 		return err
 	}
-	t := &transaction{id: c.ID, tx: tx, line: make(chan *call, MaxQueued)}
+	t := &transaction{id: c.ID, open: c, tx: tx, line: make(chan *call, MaxQueued)}
 	s.mu.Lock()
 	if s.closed || c.answered { // gone, or cancelled, just as its turn came
 		s.mu.Unlock()
@@ -111,10 +112,11 @@ func (s *Session) txCall(t *transaction, c *call) (ended bool, err error) {
 		}
 		return false, err
 	case rpc.MethodTxCommit:
-		if err := t.tx.Commit(); err != nil {
+		done := rpc.Reply(c.ID, rpc.KindResult)
+		if err := s.record.commit(t.tx, t.open.success(done)...); err != nil {
 			return true, err
 		}
-		c.done()
+		c.reply(done)
 		return true, nil
 	default: // MethodTxRollback
 		if err := t.tx.Rollback(); err != nil {

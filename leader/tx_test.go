@@ -13,7 +13,7 @@ import (
 )
 
 func commit(tx uint32) rpc.Request {
-	return rpc.Request{Method: rpc.MethodTxCommit, Target: tx, Write: rpc.WriteID{Session: "s", Counter: 9}}
+	return rpc.Request{Method: rpc.MethodTxCommit, Target: tx}
 }
 
 func rollback(tx uint32) rpc.Request {

@@ -14,8 +14,9 @@
 //	params  = u8 kind, then: 0 none; 1 positional: list<value>;
 //	          2 named: list<string name, value>
 //	stmt    = string sql, params
-//	write   = string session, u64 counter     names one write of one tab; the
-//	          counter is 1, 2, … in the order of the calls, 0 for a mere read
+//	write   = u64 counter, u64 ack            names one write of this tab; the
+//	          counter is 1, 2, … in the order of the calls, 0 for a mere read;
+//	          the tab knows the outcome of every write up to ack
 //	error   = string code, string message, string op, string sql
 //	result  = i64 changes, i64 last insert rowid
 //
@@ -33,23 +34,24 @@
 //	 2 ping        -
 //	 3 cancel      u32 id                  has no reply of its own
 //	 4 close       -
+//	 5 outcome     write                   what was replied, or would have been
 //	10 exec        write, stmt             result
 //	11 query       write, stmt             rows
 //	12 batch       write, list<stmt>       list<result>
 //	13 bulkBegin   write, string sql       result, after bulkEnd
 //	14 bulkRows    u32 id, u32 rows, u32 columns, rows*columns values, row by row
 //	15 bulkEnd     u32 id
-//	20 txBegin     -                       replied when it is this tab's turn
+//	20 txBegin     write                   replied when it is this tab's turn
 //	21 txExec      u32 id, stmt            result
 //	22 txQuery     u32 id, stmt            rows
 //	23 txBatch     u32 id, list<stmt>      list<result>
-//	24 txCommit    u32 id, write
+//	24 txCommit    u32 id
 //	25 txRollback  u32 id
 //	30 liveStart   stmt                    an empty result, then live events
 //	31 liveStop    u32 id
 //	32 ack         u32 id, u8 event        has no reply: see Events
 //	40 export      -                       chunks of the file, a last one as result
-//	41 importBegin u64 size                replied after importEnd
+//	41 importBegin write, u64 size         replied after importEnd
 //	42 importPart  u32 id, bytes (the rest of the message, without a length)
 //	43 importEnd   u32 id
 //	50 syncStatus  -                       status
@@ -68,6 +70,16 @@
 // bulkRows and importPart are replied when the leader has taken them; the page
 // keeps at most two of them unanswered, so no queue grows. The whole load
 // fails with the first part that fails.
+//
+// # Once
+//
+// The reply to a write is kept in the database, in the write's own transaction,
+// until the tab acknowledges it or has died. So a tab whose leader went away
+// sends its unanswered writes to the next one, in order and with the same
+// counters: it replies from what was kept, or does them. outcome asks about a
+// write that is not to be done: the end of a transaction or a load whose
+// beginning went with the leader. The error HEDDLE_TX_LOST says that it has not
+// happened and will not.
 //
 // # Replies: leader to page
 //

@@ -264,3 +264,12 @@ func EncodeStorage(storage string) []byte {
 	w.str(storage)
 	return w.b
 }
+
+// ResultOf reads a reply without its id, if it is one that ReplyResult makes.
+func ResultOf(reply []byte) (Result, bool) {
+	if len(reply) != 17 || Kind(reply[0]) != KindResult {
+		return Result{}, false
+	}
+	r := reader{b: reply, at: 1}
+	return r.result(), true
+}

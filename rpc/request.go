@@ -20,6 +20,7 @@ const (
 	MethodPing        Method = 2
 	MethodCancel      Method = 3
 	MethodClose       Method = 4
+	MethodOutcome     Method = 5
 	MethodExec        Method = 10
 	MethodQuery       Method = 11
 	MethodBatch       Method = 12
@@ -60,7 +61,7 @@ type Request struct {
 	Method Method
 
 	Target uint32  // the transaction, bulk load, import, live query or ask that it belongs to; what cancel ends
-	Write  WriteID // exec, query, batch, bulkBegin, txCommit
+	Write  WriteID // outcome, exec, query, batch, bulkBegin, txBegin, importBegin
 	Stmt   Stmt    // exec, query, tx…, liveStart; of bulkBegin the SQL alone
 	Stmts  []Stmt  // batch, txBatch
 	Rows   Rows    // bulkRows
@@ -178,11 +179,13 @@ func DecodeRequest(message []byte) (Request, error) {
 		r.fail("a request has id 0")
 	}
 	switch q.Method {
-	case MethodPing, MethodClose, MethodTxBegin, MethodExport,
+	case MethodPing, MethodClose, MethodExport,
 		MethodSyncStatus, MethodSyncNow, MethodSyncPause, MethodSyncResume, MethodSyncDigest,
 		MethodSyncPending, MethodSyncRejected, MethodSyncExport:
-	case MethodCancel, MethodBulkEnd, MethodTxRollback, MethodLiveStop, MethodImportEnd:
+	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd:
 		q.Target = r.u32()
+	case MethodOutcome, MethodTxBegin:
+		q.Write = r.write()
 	case MethodHello:
 		q.Hello = Hello{Version: r.u16(), Session: r.str(), Migrations: r.u32(), Token: r.flag()}
 	case MethodExec, MethodQuery:
@@ -197,14 +200,12 @@ func DecodeRequest(message []byte) (Request, error) {
 		q.Target, q.Stmt = r.u32(), r.stmt()
 	case MethodTxBatch:
 		q.Target, q.Stmts = r.u32(), r.stmts()
-	case MethodTxCommit:
-		q.Target, q.Write = r.u32(), r.write()
 	case MethodLiveStart:
 		q.Stmt = r.stmt()
 	case MethodAck:
 		q.Target, q.Event = r.u32(), Event(r.u8())
 	case MethodImportBegin:
-		q.Size = r.u64()
+		q.Write, q.Size = r.write(), r.u64()
 	case MethodImportPart:
 		q.Target, q.Bytes = r.u32(), r.rest()
 	case MethodToken:
@@ -225,8 +226,10 @@ func EncodeRequest(q Request) []byte {
 	w.u32(q.ID)
 	w.u8(uint8(q.Method))
 	switch q.Method {
-	case MethodCancel, MethodBulkEnd, MethodTxRollback, MethodLiveStop, MethodImportEnd:
+	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd:
 		w.u32(q.Target)
+	case MethodOutcome, MethodTxBegin:
+		w.write(q.Write)
 	case MethodHello:
 		w.u16(q.Hello.Version)
 		w.str(q.Hello.Session)
@@ -252,15 +255,13 @@ func EncodeRequest(q Request) []byte {
 	case MethodTxBatch:
 		w.u32(q.Target)
 		w.stmts(q.Stmts)
-	case MethodTxCommit:
-		w.u32(q.Target)
-		w.write(q.Write)
 	case MethodLiveStart:
 		w.stmt(q.Stmt)
 	case MethodAck:
 		w.u32(q.Target)
 		w.u8(uint8(q.Event))
 	case MethodImportBegin:
+		w.write(q.Write)
 		w.u64(q.Size)
 	case MethodImportPart:
 		w.u32(q.Target)

@@ -37,11 +37,9 @@ type Stmt struct {
 // Result is what a writing statement did.
 type Result struct{ Changes, LastInsertRowID int64 }
 
-// WriteID names one write of one tab. Counter is 0 for a mere read.
-type WriteID struct {
-	Session string
-	Counter uint64
-}
+// WriteID names one write of the tab that said hello. Counter is 0 for a mere
+// read. Ack says that the tab knows the outcome of every write up to that one.
+type WriteID struct{ Counter, Ack uint64 }
 
 func (w *writer) value(v Value) {
 	switch v := v.(type) {
@@ -178,9 +176,9 @@ func (r *reader) stmts() []Stmt {
 	return list
 }
 
-func (w *writer) write(id WriteID) { w.str(id.Session); w.u64(id.Counter) }
+func (w *writer) write(id WriteID) { w.u64(id.Counter); w.u64(id.Ack) }
 
-func (r *reader) write() WriteID { return WriteID{Session: r.str(), Counter: r.u64()} }
+func (r *reader) write() WriteID { return WriteID{Counter: r.u64(), Ack: r.u64()} }
 
 func (w *writer) result(v Result) { w.i64(v.Changes); w.i64(v.LastInsertRowID) }
 

@@ -23,34 +23,35 @@ type vectors struct {
 	Configs  map[string]string `json:"configs"`
 }
 
-var write = WriteID{Session: "tab-1", Counter: 7}
+var write = WriteID{Counter: 7, Ack: 5}
 
 var requestVectors = map[string]Request{
-	"hello":  {ID: 1, Method: MethodHello, Hello: Hello{Version: 1, Session: "tab-1", Migrations: 3, Token: true}},
-	"ping":   {ID: 2, Method: MethodPing},
-	"cancel": {ID: 3, Method: MethodCancel, Target: 2},
-	"close":  {ID: 4, Method: MethodClose},
-	"exec":   {ID: 5, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "DELETE FROM t"}},
+	"hello":   {ID: 1, Method: MethodHello, Hello: Hello{Version: 1, Session: "tab-1", Migrations: 3, Token: true}},
+	"ping":    {ID: 2, Method: MethodPing},
+	"cancel":  {ID: 3, Method: MethodCancel, Target: 2},
+	"close":   {ID: 4, Method: MethodClose},
+	"outcome": {ID: 39, Method: MethodOutcome, Write: write},
+	"exec":    {ID: 5, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "DELETE FROM t"}},
 	"exec-positional": {ID: 6, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "INSERT INTO t VALUES(?,?,?,?,?,?,?,?)", Params: Params{Positional: []Value{
 		nil, int64(1), int64(-9007199254740993), int64(math.MaxInt64), 1.5, "a\x00ü€😀", []byte{0, 255}, math.Copysign(0, -1)}}}},
 	"exec-empty": {ID: 7, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "SELECT 1", Params: Params{Positional: []Value{}}}},
-	"query-named": {ID: 8, Method: MethodQuery, Write: WriteID{Session: "tab-1"}, Stmt: Stmt{SQL: "SELECT :a, $b", Params: Params{Named: map[string]Value{
+	"query-named": {ID: 8, Method: MethodQuery, Stmt: Stmt{SQL: "SELECT :a, $b", Params: Params{Named: map[string]Value{
 		"$b": "x", "a": int64(1)}}}},
 	"batch":        {ID: 9, Method: MethodBatch, Write: write, Stmts: []Stmt{{SQL: "A"}, {SQL: "B", Params: Params{Positional: []Value{int64(1)}}}}},
 	"bulkBegin":    {ID: 10, Method: MethodBulkBegin, Write: write, Stmt: Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
 	"bulkRows":     {ID: 11, Method: MethodBulkRows, Target: 10, Rows: MakeRows(2, [][]Value{{int64(1), "a"}, {nil, 2.5}})},
 	"bulkEnd":      {ID: 12, Method: MethodBulkEnd, Target: 10},
-	"txBegin":      {ID: 13, Method: MethodTxBegin},
+	"txBegin":      {ID: 13, Method: MethodTxBegin, Write: write},
 	"txExec":       {ID: 14, Method: MethodTxExec, Target: 13, Stmt: Stmt{SQL: "A"}},
 	"txQuery":      {ID: 15, Method: MethodTxQuery, Target: 13, Stmt: Stmt{SQL: "B"}},
 	"txBatch":      {ID: 16, Method: MethodTxBatch, Target: 13, Stmts: []Stmt{{SQL: "C"}}},
-	"txCommit":     {ID: 17, Method: MethodTxCommit, Target: 13, Write: write},
+	"txCommit":     {ID: 17, Method: MethodTxCommit, Target: 13},
 	"txRollback":   {ID: 18, Method: MethodTxRollback, Target: 13},
 	"liveStart":    {ID: 19, Method: MethodLiveStart, Stmt: Stmt{SQL: "SELECT * FROM t"}},
 	"liveStop":     {ID: 20, Method: MethodLiveStop, Target: 19},
 	"ack":          {ID: 21, Method: MethodAck, Target: 19, Event: EventLive},
 	"export":       {ID: 22, Method: MethodExport},
-	"importBegin":  {ID: 23, Method: MethodImportBegin, Size: 5 << 32},
+	"importBegin":  {ID: 23, Method: MethodImportBegin, Write: write, Size: 5 << 32},
 	"importPart":   {ID: 24, Method: MethodImportPart, Target: 23, Bytes: []byte("SQLite")},
 	"importEnd":    {ID: 25, Method: MethodImportEnd, Target: 23},
 	"syncStatus":   {ID: 26, Method: MethodSyncStatus},
@@ -249,8 +250,8 @@ func TestDecodeRequest_refuses(t *testing.T) {
 	}{
 		"unknown method": {"\x01\x00\x00\x00\xfe", "newer"},
 		"id 0":           {"\x00\x00\x00\x00\x02", "id 0"},
-		"huge count":     {"\x01\x00\x00\x00\x0c\x00\x00\x00\x00" + strings.Repeat("\x00", 8) + "\xff\xff\xff\xff", "count"},
-		"not UTF-8":      {"\x01\x00\x00\x00\x0c\x01\x00\x00\x00\xff" + strings.Repeat("\x00", 8), "UTF-8"},
+		"huge count":     {"\x01\x00\x00\x00\x0c" + strings.Repeat("\x00", 16) + "\xff\xff\xff\xff", "count"},
+		"not UTF-8":      {"\x01\x00\x00\x00\x0d" + strings.Repeat("\x00", 16) + "\x01\x00\x00\x00\xff", "UTF-8"},
 		"no columns":     {"\x01\x00\x00\x00\x0e\x01\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00", "columns"},
 	} {
 		_, err := DecodeRequest([]byte(c.message))

@@ -71,6 +71,10 @@ func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 	if err := db.migrate(ctx, db.writerConn, opts.Migrations); err != nil {
 		return nil, err
 	}
+	// A file that an older build has made has no place for them.
+	if err := db.writerConn.exec(tableOfOutcomes); err != nil {
+		return nil, wrapErr(ctx, err, op, "")
+	}
 	db.readerConn, db.reader = db.writerConn, db.writer
 	if !opts.SingleConn {
 		if db.readerConn, err = db.connect(ctx, false); err != nil {
@@ -124,12 +128,6 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 		return err
 	}
 	if writer {
-		// A new file gets a checksum in every page, in eight bytes that SQLite leaves
-		// free; go-sqlite3 keeps and verifies them. An older file gets them by VACUUM.
-		// https://sqlite.org/cksumvfs.html
-		if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
-			return err
-		}
 		// The log gives its space back after a checkpoint: it counts against the quota.
 		if err := c.exec(`PRAGMA journal_size_limit = 8388608`); err != nil {
 			return err

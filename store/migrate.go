@@ -20,7 +20,7 @@ const migrateOp = "store: migrate"
 const tablesOfMigration = `
 CREATE TABLE heddle_migration(number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE heddle_column("table" TEXT NOT NULL, "column" TEXT NOT NULL, migration INTEGER NOT NULL,
-	PRIMARY KEY("table", "column")) WITHOUT ROWID;`
+	PRIMARY KEY("table", "column")) WITHOUT ROWID;` + tableOfOutcomes
 
 // migrate brings the file to the given migrations. It is called inside SQLite.
 func (db *DB) migrate(ctx context.Context, c *conn, migrations []string) error {

@@ -23,6 +23,7 @@ type Tx struct {
 	ended  bool  // the turn is given back
 	broken error // SQLite has rolled the transaction back by itself
 	parts  []*Commit
+	before int64 // SQLite's count of changes at the beginning
 }
 
 // Begin starts a transaction when its turn comes. ctx bounds the wait alone;
@@ -52,6 +53,7 @@ func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 			return errors.Join(err, c.applying(false))
 		}
 		c.capture = newCapture(db, c, origin)
+		tx.before = c.c.TotalChanges()
 		return nil
 	})
 	if err != nil {

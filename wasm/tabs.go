@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"unsafe"
 
 	"heddle/jsbridge"
@@ -46,6 +47,13 @@ func (t *tabs) Disconnect(session int) {
 	if s := t.sessions[session]; s != nil {
 		delete(t.sessions, session)
 		s.Close()
+	}
+}
+
+// Alive implements jsbridge.ShellHandler. Sessions are numbered as connections are.
+func (t *tabs) Alive(names []string, since int) {
+	if l := t.leader; l != nil {
+		go l.ForgetTabs(context.Background(), names, since) // what cannot be forgotten now is so by the next leader
 	}
 }
 

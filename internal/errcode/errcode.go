@@ -24,16 +24,17 @@ const (
 	ClientFork     = "HEDDLE_CLIENT_FORK"  // one client id numbered two different transactions alike: the database was copied
 	Closed         = "HEDDLE_CLOSED"       // the database, or the engine behind it, is closed
 	Diverged       = "HEDDLE_DIVERGED"     // the server's log is not the one this replica follows, or a digest differs
-	EngineCrash    = "HEDDLE_ENGINE_CRASH" // the engine's worker died
+	EngineCrash    = "HEDDLE_ENGINE_CRASH" // the engine died over this call twice, and nothing was written; or it died too often to be started again
 	Forbidden      = "HEDDLE_FORBIDDEN"    // the token does not grant the space
 	Internal       = "HEDDLE_INTERNAL"     // a fault of Heddle itself
-	LeaderLost     = "HEDDLE_LEADER_LOST"  // the leading tab went away before it answered; the outcome of the write is unknown
+	LeaderLost     = "HEDDLE_LEADER_LOST"  // the call was given up while no tab led: a write that was under way may have happened or not
 	Migration      = "HEDDLE_MIGRATION"    // a migration failed, or an applied one was changed
 	Network        = "HEDDLE_NETWORK"      // the server could not be reached
 	NoSync         = "HEDDLE_NO_SYNC"      // the database was opened without sync
 	NotFound       = "HEDDLE_NOT_FOUND"    // no such route, or the server does not keep (any more) what was asked for
 	NullKey        = "HEDDLE_NULL_KEY"     // a row of a synced table has NULL in its primary key
 	Protocol       = "HEDDLE_PROTOCOL"     // a message does not decode, or is of a version that this build does not speak
+	ResultLost     = "HEDDLE_RESULT_LOST"  // the leading tab went away; the write took effect, the rows that it returned were too many to keep
 	RateLimited    = "HEDDLE_RATE_LIMITED" // the server asks to wait
 	Rejected       = "HEDDLE_REJECTED"     // the server decided void on a transaction
 	Server         = "HEDDLE_SERVER"       // the server failed
@@ -43,6 +44,7 @@ const (
 	Timeout        = "HEDDLE_TIMEOUT"      // the call's time is over
 	TooBig         = "HEDDLE_TOO_BIG"      // a transaction is larger than the log takes; nothing was written
 	TxClosed       = "HEDDLE_TX_CLOSED"    // the transaction has already ended
+	TxLost         = "HEDDLE_TX_LOST"      // the leading tab went away in the middle of a transaction, or of a load whose rows cannot be read twice; nothing was written
 	TxControl      = "HEDDLE_TX_CONTROL"   // BEGIN, COMMIT or ROLLBACK inside SQL: transactions are Heddle's to begin and end
 	Unauthorized   = "HEDDLE_UNAUTHORIZED" // the server refuses the token
 	Unsupported    = "HEDDLE_UNSUPPORTED"  // this build or browser cannot do it

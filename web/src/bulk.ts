@@ -4,6 +4,7 @@
 import type { Caller } from "./caller.js";
 import { Method, request, type CheckedValue, type Writer } from "./codec.js";
 import { abortError, HeddleError } from "./errors.js";
+import { load, PartRefused, type Attempt } from "./load.js";
 import { checkValue, describe } from "./params.js";
 import { report } from "./report.js";
 import type { BulkOptions, ExecResult } from "./types.js";
@@ -39,56 +40,49 @@ export class Bulk {
     this.#total = Array.isArray(rows) ? rows.length : undefined;
   }
 
-  async run(): Promise<ExecResult> {
+  run(): Promise<ExecResult> {
+    const write = this.#caller.newWrite();
     const w = request(0, Method.bulkBegin);
-    w.write(this.#caller.writeId());
+    w.write(write);
     w.string(this.#sql);
-    let begun!: () => void;
-    const sent = new Promise<void>((resolve) => { begun = resolve; });
-    let over = false;
-    const end = this.#caller.call({
-      message: w.finish(), lane: "write", retry: false, sql: this.#sql, signal: this.#options.signal,
-      sent: (id) => { this.#id = id; begun(); },
-      result: (r) => r.result(),
-    });
-    // The load may end, with an error, while rows are still being sent.
-    const ended = end.then(() => { over = true; }, () => { over = true; });
-    await Promise.race([sent, ended]);
-    try {
-      if (!over) await this.#send(ended, () => over);
-    } catch (error) {
-      if (!over) {
-        this.#caller.cancel(this.#id);
-        await ended;
-      }
-      // The leader's own reason is the better one, if it refused a part.
-      if (error instanceof PartRefused) return end;
-      throw error;
-    }
-    return end;
+    return load(
+      this.#caller,
+      { message: w.finish(), write, sql: this.#sql, signal: this.#options.signal, result: (r) => r.result() },
+      !this.#twice(), (attempt) => this.#send(attempt),
+    );
   }
 
-  async #send(ended: Promise<void>, over: () => boolean): Promise<void> {
+  // Whether the rows can be read a second time: an iterator gives itself.
+  #twice(): boolean {
+    const rows = this.#rows as Partial<Iterable<unknown>>;
+    return Array.isArray(rows) || (rows[Symbol.iterator] !== undefined && rows[Symbol.iterator]!() !== rows);
+  }
+
+  async #send(attempt: Attempt): Promise<void> {
+    const { ended } = attempt;
+    this.#id = attempt.id;
+    this.#taken = this.#done = this.#partRows = 0;
+    this.#part = undefined;
     const ahead: Promise<void>[] = [];
     const flush = async () => {
-      ahead.push(this.#flush());
+      ahead.push(this.#flush(attempt));
       if (ahead.length >= PARTS_AHEAD) await Promise.race([ahead.shift(), ended]);
     };
     const rows = this.#rows as Iterable<readonly unknown[]> & AsyncIterable<readonly unknown[]>;
     if (typeof rows[Symbol.iterator] === "function") {
       for (const row of rows as Iterable<readonly unknown[]>) {
         if (this.#add(row)) await flush();
-        if (over()) return;
+        if (attempt.over) return;
       }
     } else {
       for await (const row of rows) {
-        if (over()) return;
+        if (attempt.over) return;
         if (this.#add(row)) await flush();
       }
     }
     if (this.#partRows > 0) await flush();
     await Promise.race([Promise.all(ahead), ended]);
-    if (over()) return;
+    if (attempt.over) return;
     if (this.#options.signal?.aborted) throw abortError(this.#options.signal, this.#sql);
     const w = request(0, Method.bulkEnd, 9);
     w.u32(this.#id);
@@ -121,7 +115,7 @@ export class Bulk {
     return ++this.#partRows >= PART_ROWS || part.length >= PART_BYTES;
   }
 
-  #flush(): Promise<void> {
+  #flush(attempt: Attempt): Promise<void> {
     const message = this.#part!.finish();
     new DataView(message.buffer).setUint32(9, this.#partRows, true);
     const rows = this.#partRows;
@@ -130,6 +124,7 @@ export class Bulk {
     const promise = this.#caller.call({
       message, lane: "direct", retry: false, sql: this.#sql,
       result: () => {
+        if (attempt.over) return;
         this.#done += rows;
         this.#progress();
       },
@@ -146,6 +141,3 @@ export class Bulk {
     }
   }
 }
-
-// A part was refused; the reply to bulkBegin says why.
-class PartRefused extends Error {}

@@ -1,7 +1,7 @@
 // Requests and their answers over a Connection: ids, order, cancellation, how
 // many may be on their way, and what becomes of them when the leader changes.
 
-import { Kind, Method, readWelcome, Reader, request, VERSION, type Welcome } from "./codec.js";
+import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, type Welcome } from "./codec.js";
 import { abortError, asHeddleError, HeddleError } from "./errors.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
 
@@ -9,7 +9,7 @@ import type { Connection, ConnectionHandler } from "./transport.js";
 const WINDOW = 128;
 
 /** A call that so many engines died over is not sent again. */
-const MAX_DEATHS = 2;
+export const MAX_DEATHS = 2;
 
 /**
  * What a call is. Reads and writes each keep their order and their window.
@@ -21,8 +21,12 @@ export interface CallSpec<T> {
   /** The request, with any id: the caller puts in its own. */
   message: Uint8Array<ArrayBuffer>;
   lane: Lane;
-  /** Sent again when a new leader comes; else the call fails with HEDDLE_LEADER_LOST. */
+  /** Sent again when a new leader comes; else the call fails with HEDDLE_TX_LOST. */
   retry: boolean;
+  /** Of a write: the counter that names it in the message (newWrite). A leader that it is sent to again knows whether it was done. */
+  write?: number | undefined;
+  /** What is sent again, in place of the message. */
+  instead?: Uint8Array<ArrayBuffer>;
   sql?: string | undefined;
   signal?: AbortSignal | undefined;
   /** Called as the request goes out, with the id it got; again when it is retried. */
@@ -39,8 +43,11 @@ interface Call {
   resolve: (value: unknown) => void;
   reject: (error: HeddleError) => void;
   unlisten: () => void;
-  /** How many engines died while they had this call. */
+  /** How many leaders were sent it, and how many engines died while they had it. */
+  times: number;
   deaths: number;
+  /** The lane it is in: one that is sent again is no longer direct. */
+  lane: Lane;
 }
 
 /** What the caller reports to the database. */
@@ -48,7 +55,7 @@ export interface CallerEvents {
   hello(): { migrations: number; token: boolean };
   /** A leader is ready; again is false for the first one. */
   ready(welcome: Welcome, again: boolean): void;
-  lost(): void;
+  lost(crashed: boolean): void;
   /** An event that belongs to no call, such as status. */
   event(type: number, r: Reader): void;
   broadcast(message: Uint8Array): void;
@@ -61,7 +68,11 @@ export class Caller implements ConnectionHandler {
   readonly #waiting: Record<"read" | "write", Call[]> = { read: [], write: [] };
   readonly #flying: Record<"read" | "write", number> = { read: 0, write: 0 };
   readonly #calls = new Map<number, Call>();
+  /** How many calls are at the leader that an engine died over. */
+  #suspects = 0;
   readonly #subscribers = new Map<number, (type: number, r: Reader) => void>();
+  /** Counters of the writes whose callers do not know their outcomes, in order. */
+  readonly #open = new Set<number>();
   #nextId = 1;
   #counter = 0;
   #ready = false;
@@ -83,27 +94,33 @@ export class Caller implements ConnectionHandler {
     return this.#ready;
   }
 
+  get unsettled(): boolean {
+    return this.#open.size > 0;
+  }
+
   /** Why no call is taken any more. */
   get ended(): HeddleError | undefined {
     return this.#end;
   }
 
-  /** The next name of a write. */
-  writeId(): { session: string; counter: number } {
-    return { session: this.#connection.session, counter: ++this.#counter };
+  /** The next counter: it names a write. call() settles the one in its spec. */
+  newWrite(): number {
+    this.#open.add(++this.#counter);
+    return this.#counter;
   }
 
-  /** The name of a mere read. */
-  readId(): { session: string; counter: number } {
-    return { session: this.#connection.session, counter: 0 };
+  /** The outcome of that write is known here: leaders need not keep it. */
+  settled(write: number): void {
+    this.#open.delete(write);
   }
 
   call<T>(spec: CallSpec<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (this.#end) return reject(this.#end.clone());
-      if (spec.signal?.aborted) return reject(abortError(spec.signal, spec.sql));
-      if (spec.lane === "direct" && !this.#ready) return reject(leaderLost(spec.sql));
-      const call: Call = { spec: spec as CallSpec<unknown>, id: 0, resolve: resolve as Call["resolve"], reject, unlisten: () => {}, deaths: 0 };
+      const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
+      const refused = this.#end?.clone()
+        ?? (spec.signal?.aborted ? abortError(spec.signal, spec.sql) : undefined)
+        ?? (spec.lane === "direct" && !this.#ready ? gone(spec.sql) : undefined);
+      if (refused) return this.#settle(call, () => reject(refused));
       if (spec.signal) {
         const { signal } = spec;
         const aborted = () => this.#abort(call, signal);
@@ -156,10 +173,7 @@ export class Caller implements ConnectionHandler {
     this.#end = error;
     this.#ready = false;
     this.#subscribers.clear();
-    for (const call of [...this.#calls.values(), ...this.#waiting.read, ...this.#waiting.write]) {
-      call.unlisten();
-      call.reject(withSql(error, call.spec.sql));
-    }
+    for (const call of [...this.#calls.values(), ...this.#waiting.read, ...this.#waiting.write]) this.#fail(call, error);
     this.#calls.clear();
     this.#waiting.read = [];
     this.#waiting.write = [];
@@ -174,16 +188,12 @@ export class Caller implements ConnectionHandler {
     w.string(this.#connection.session);
     w.u32(migrations);
     w.bool(token);
-    const call: Call = {
-      spec: { message: w.finish(), lane: "direct", retry: false, result: readWelcome },
-      id: 0,
-      unlisten: () => {},
-      deaths: 0,
-      resolve: (value) => this.#welcome(value as Welcome),
+    this.#send(newCall(
+      { message: w.finish(), lane: "direct", retry: false, result: readWelcome },
+      (value) => this.#welcome(value as Welcome),
       // A leader that goes away in the middle is followed by another.
-      reject: (error) => { if (error.code !== "HEDDLE_LEADER_LOST" && error.code !== "HEDDLE_ENGINE_CRASH") this.failed(error); },
-    };
-    this.#send(call);
+      (error) => { if (error.code !== "HEDDLE_TX_LOST") this.failed(error); },
+    ));
   }
 
   #welcome(welcome: Welcome): void {
@@ -204,22 +214,24 @@ export class Caller implements ConnectionHandler {
     const wasReady = this.#ready;
     this.#ready = false;
     this.#subscribers.clear();
-    this.#flying.read = this.#flying.write = 0;
+    this.#flying.read = this.#flying.write = this.#suspects = 0;
     const calls = [...this.#calls.values()];
     this.#calls.clear();
     const again: Record<"read" | "write", Call[]> = { read: [], write: [] };
     for (const call of calls) {
+      const { spec } = call;
       if (crashed) call.deaths++;
-      if (call.spec.retry && call.spec.lane !== "direct" && call.deaths < MAX_DEATHS) {
-        again[call.spec.lane].push(call);
-      } else {
-        call.unlisten();
-        call.reject(crashed ? engineCrash(call.spec) : leaderLost(call.spec.sql));
+      if (!spec.retry) this.#fail(call, gone());
+      else if (spec.signal?.aborted) this.#fail(call, spec.write === undefined ? abortError(spec.signal) : givenUp());
+      else if (call.deaths >= MAX_DEATHS && spec.write === undefined && !spec.instead) this.#fail(call, engineCrash());
+      else {
+        if (call.lane === "direct") call.lane = "write";
+        again[call.lane as "read" | "write"].push(call);
       }
     }
     this.#waiting.read = [...again.read, ...this.#waiting.read];
     this.#waiting.write = [...again.write, ...this.#waiting.write];
-    if (wasReady) this.#events.lost();
+    if (wasReady) this.#events.lost(crashed);
   }
 
   failed(error: HeddleError): void {
@@ -264,79 +276,115 @@ export class Caller implements ConnectionHandler {
     this.#done(call);
     if (kind === Kind.error) {
       const error = r.error() ?? new HeddleError("HEDDLE_PROTOCOL", "an error without a code");
-      call.reject(withSql(error, call.spec.sql));
+      // It was only asked about, and has not been done.
+      const deadly = error.code === "HEDDLE_TX_LOST" && call.deaths >= MAX_DEATHS;
+      this.#fail(call, deadly ? engineCrash() : error);
     } else {
       let value: unknown;
       try {
         value = call.spec.result(r);
       } catch (thrown) {
-        call.reject(asHeddleError(thrown, "HEDDLE_PROTOCOL"));
+        this.#fail(call, asHeddleError(thrown, "HEDDLE_PROTOCOL"));
         throw thrown;
       }
-      call.resolve(value);
+      this.#settle(call, () => call.resolve(value));
     }
     this.#flush();
   }
 
   #done(call: Call): void {
+    if (!this.#calls.delete(call.id) || call.lane === "direct") return;
+    this.#flying[call.lane]--;
+    if (call.deaths > 0) this.#suspects--;
+  }
+
+  #settle(call: Call, tell: () => void): void {
     call.unlisten();
-    if (this.#calls.delete(call.id) && call.spec.lane !== "direct") this.#flying[call.spec.lane]--;
+    if (call.spec.write !== undefined) this.settled(call.spec.write);
+    tell();
+  }
+
+  #fail(call: Call, error: HeddleError): void {
+    this.#settle(call, () => call.reject(withSql(error, call.spec.sql)));
   }
 
   #stamp(message: Uint8Array<ArrayBuffer>): number {
     const id = this.#nextId;
     this.#nextId = id === 0xffffffff ? 1 : id + 1;
     new DataView(message.buffer).setUint32(message.byteOffset, id, true);
+    const [open] = this.#open;
+    setAck(message, (open ?? this.#counter + 1) - 1);
     return id;
   }
 
   #send(call: Call): void {
     const { spec } = call;
-    const message = spec.retry ? spec.message.slice() : spec.message;
+    const message = this.#messageOf(call);
     call.id = this.#stamp(message);
+    call.times++;
     this.#calls.set(call.id, call);
-    if (spec.lane !== "direct") this.#flying[spec.lane]++;
+    if (call.lane !== "direct") {
+      this.#flying[call.lane]++;
+      if (call.deaths > 0) this.#suspects++;
+    }
     this.#connection.send(message);
     spec.sent?.(call.id);
   }
 
+  // A write that was deadly is asked about, and not tried a third time.
+  #messageOf({ spec, times, deaths }: Call): Uint8Array<ArrayBuffer> {
+    if (!spec.retry) return spec.message;
+    if (times > 0 && spec.instead) return spec.instead.slice();
+    return deaths >= MAX_DEATHS && spec.write !== undefined ? askOutcome(spec.write) : spec.message.slice();
+  }
+
   // Reads and writes go out in the order of the calls, each as its window
-  // allows; the order between the two is kept where neither waits.
+  // allows; the order between the two is kept where neither waits. After an
+  // engine's death those that it had go one by one: the deadly one alone shall
+  // be there when the next one dies.
   #flush(): void {
     for (const lane of ["write", "read"] as const) {
       while (this.#ready && this.#flying[lane] < WINDOW) {
-        const call = this.#waiting[lane].shift();
-        if (!call) break;
+        const [call] = this.#waiting[lane];
+        const busy = this.#flying.read + this.#flying.write > 0;
+        if (!call || this.#suspects > 0 || busy && call.deaths > 0) break;
+        this.#waiting[lane].shift();
         this.#send(call);
       }
     }
   }
 
   #abort(call: Call, signal: AbortSignal): void {
-    const { lane, retry, sql } = call.spec;
-    if (!this.#calls.has(call.id) || call.id === 0) {
+    const { lane, spec } = call;
+    if (this.#calls.get(call.id) !== call) {
       if (lane !== "direct") this.#waiting[lane] = this.#waiting[lane].filter((c) => c !== call);
-      call.reject(abortError(signal, sql));
+      this.#fail(call, call.times > 0 && spec.write !== undefined ? givenUp() : abortError(signal));
       return;
     }
     this.cancel(call.id);
     // A write may have happened by now: its answer says. A read need not wait.
-    if (retry) {
+    if (lane === "read") {
       this.#done(call);
-      call.reject(abortError(signal, sql));
+      this.#fail(call, abortError(signal));
       this.#flush();
     }
   }
 }
 
-function engineCrash({ retry, sql }: CallSpec<unknown>): HeddleError {
-  return new HeddleError("HEDDLE_ENGINE_CRASH",
-    retry ? `the engine died ${MAX_DEATHS} times over this call` : "the engine died before it answered: the write may have happened or not", { sql });
+function newCall(spec: CallSpec<unknown>, resolve: Call["resolve"], reject: Call["reject"]): Call {
+  return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, unlisten: () => {} };
 }
 
-export function leaderLost(sql?: string): HeddleError {
-  return new HeddleError("HEDDLE_LEADER_LOST",
-    "the leading tab went away before it answered: the write may have happened or not", { sql });
+function engineCrash(): HeddleError {
+  return new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_DEATHS} times over this call: it was not done`);
+}
+
+function gone(sql?: string): HeddleError {
+  return new HeddleError("HEDDLE_TX_LOST", "the leading tab went away in the middle: nothing was written", { sql });
+}
+
+function givenUp(): HeddleError {
+  return new HeddleError("HEDDLE_LEADER_LOST", "the call was given up while no tab led: it may have happened or not");
 }
 
 function withSql(error: HeddleError, sql: string | undefined): HeddleError {

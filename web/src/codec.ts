@@ -10,7 +10,7 @@ import type {
 export const VERSION = 1;
 
 export const Method = {
-  hello: 1, ping: 2, cancel: 3, close: 4,
+  hello: 1, ping: 2, cancel: 3, close: 4, outcome: 5,
   exec: 10, query: 11, batch: 12, bulkBegin: 13, bulkRows: 14, bulkEnd: 15,
   txBegin: 20, txExec: 21, txQuery: 22, txBatch: 23, txCommit: 24, txRollback: 25,
   liveStart: 30, liveStop: 31, ack: 32,
@@ -39,12 +39,6 @@ export type CheckedParams =
 export interface Statement {
   sql: string;
   params: CheckedParams;
-}
-
-/** Names one write of one tab; counter 0 stands for a mere read. */
-export interface WriteId {
-  session: string;
-  counter: number;
 }
 
 const encoder = new TextEncoder();
@@ -191,9 +185,10 @@ export class Writer {
     this.u32(list.length);
     for (const s of list) this.statement(s);
   }
-  write(id: WriteId): void {
-    this.string(id.session);
-    this.u64(id.counter);
+  /** Names a write of this tab; 0 stands for a mere read. What the tab knows of others is put in as it goes out: setAck. */
+  write(counter: number): void {
+    this.u64(counter);
+    this.u64(0);
   }
   error(e: HeddleError | undefined): void {
     this.string(e?.code ?? "");
@@ -367,6 +362,26 @@ export function request(id: number, method: number, room?: number): Writer {
   w.u32(id);
   w.u8(method);
   return w;
+}
+
+/** The methods whose payload begins with the name of a write. */
+const WRITES: ReadonlySet<number> = new Set<number>([
+  Method.outcome, Method.exec, Method.query, Method.batch, Method.bulkBegin, Method.txBegin, Method.importBegin,
+]);
+
+/** Tells the leader, with a request that names a write, that the outcomes of all up to one are known. */
+export function setAck(message: Uint8Array<ArrayBuffer>, counter: number): void {
+  if (!WRITES.has(message[4]!)) return;
+  const view = new DataView(message.buffer);
+  view.setUint32(13, counter % 4294967296, true);
+  view.setUint32(17, Math.floor(counter / 4294967296), true);
+}
+
+/** Asks what became of a write that is not to be done. */
+export function askOutcome(counter: number): Uint8Array<ArrayBuffer> {
+  const w = request(0, Method.outcome, 21);
+  w.write(counter);
+  return w.finish();
 }
 
 /** The reply to hello. */

@@ -3,7 +3,7 @@
 
 import { Bulk } from "./bulk.js";
 import { readAnnouncement } from "./announcement.js";
-import { Caller, type CallerEvents } from "./caller.js";
+import { Caller, MAX_DEATHS, type CallerEvents, type CallSpec } from "./caller.js";
 import { EventType, Method, Reader, request, type OpenConfig, type Statement, type Welcome, type Writer } from "./codec.js";
 import { abortError, asHeddleError, HeddleError } from "./errors.js";
 import { exportFile, importFile } from "./transfer.js";
@@ -16,7 +16,7 @@ import { Tx, TxState } from "./transaction.js";
 import type { Connection } from "./transport.js";
 import type {
   BatchStatement, BulkOptions, CallOptions, Change, ExecResult, LiveDiff, LiveOptions, Params, Role, Row, SqlValue,
-  Storage, Sync, SyncOptions, Transaction,
+  Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "./types.js";
 
 /** An open database. Made by open(). */
@@ -72,7 +72,7 @@ export class Database {
         this.#ready(welcome, again);
         opened();
       },
-      lost: () => this.#lost(),
+      lost: (crashed) => this.#lost(crashed),
       event: (type, r) => this.#event(type, r),
       broadcast: (message) => {
         const announcement = readAnnouncement(message);
@@ -106,30 +106,25 @@ export class Database {
   /** Runs a statement that returns no rows; without params it may be several. */
   async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
     const statement = this.#statement(sql, params);
-    return this.#call("write", Method.exec, options, statement.sql, (r) => r.result(), (w) => {
-      w.write(this.#caller.writeId());
-      w.statement(statement);
-    });
+    return this.#write(Method.exec, options, statement.sql, (r) => r.result(), (w) => w.statement(statement));
   }
 
   /** Runs a statement and resolves with its rows as objects. */
   async query<T = Row>(sql: string, params?: Params, options: CallOptions = {}): Promise<T[]> {
     const statement = this.#statement(sql, params);
     const read = isRead(statement.sql);
+    const write = read ? undefined : this.#caller.newWrite();
     const w = request(0, Method.query);
-    w.write(read ? this.#caller.readId() : this.#caller.writeId());
+    w.write(write ?? 0);
     w.statement(statement);
-    return collectRows<T>(this.#caller, w, read ? "read" : "write", read, statement.sql, options);
+    return collectRows<T>(this.#caller, w, { lane: read ? "read" : "write", retry: true, write, sql: statement.sql, signal: options.signal });
   }
 
   /** Runs statements in one transaction and one round trip. */
   async batch(statements: readonly BatchStatement[], options: CallOptions = {}): Promise<ExecResult[]> {
     this.#alive();
     const checked = checkBatch(statements);
-    return this.#call("write", Method.batch, options, undefined, (r) => r.results(), (w) => {
-      w.write(this.#caller.writeId());
-      w.statements(checked);
-    });
+    return this.#write(Method.batch, options, undefined, (r) => r.results(), (w) => w.statements(checked));
   }
 
   /**
@@ -146,17 +141,25 @@ export class Database {
   /**
    * Runs fn in a transaction of its own: committed when fn's promise resolves,
    * rolled back when it rejects. Other tabs' writes wait meanwhile, and so do
-   * this database's own calls that are not made on tx.
+   * this database's own calls that are not made on tx. If the leading tab goes
+   * away in the middle, nothing of it was kept and it fails with HEDDLE_TX_LOST;
+   * with { retry: true } fn is run again instead.
    */
-  async transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: CallOptions = {}): Promise<T> {
+  async transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
     this.#alive();
     checkFunction(fn, "transaction's argument");
-    const state = new TxState(this.#caller);
-    this.#transactions.add(state);
-    try {
-      return await new Tx(state).run(fn, options);
-    } finally {
-      this.#transactions.delete(state);
+    for (let deaths = 0; ;) {
+      const state = new TxState(this.#caller);
+      this.#transactions.add(state);
+      try {
+        return await new Tx(state).run(fn, options);
+      } catch (error) {
+        if (state.crashed && ++deaths >= MAX_DEATHS) throw new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${deaths} times during the transaction: nothing of it was kept`);
+        if (!options.retry || !state.wasLost) throw error;
+        await state.over(options.signal);
+      } finally {
+        this.#transactions.delete(state);
+      }
     }
   }
 
@@ -219,13 +222,12 @@ export class Database {
     return { sql: checked, params: checkParams(params, checked) };
   }
 
-  #call<T>(
-    lane: "read" | "write", method: number, options: CallOptions, sql: string | undefined,
-    result: (r: Reader) => T, fill: (w: Writer) => void,
-  ): Promise<T> {
+  #write<T>(method: number, options: CallOptions, sql: string | undefined, result: (r: Reader) => T, fill: (w: Writer) => void): Promise<T> {
+    const write = this.#caller.newWrite();
     const w = request(0, method);
+    w.write(write);
     fill(w);
-    return this.#caller.call({ message: w.finish(), lane, retry: false, sql, signal: options.signal, result });
+    return this.#caller.call({ message: w.finish(), lane: "write", retry: true, write, sql, signal: options.signal, result });
   }
 
   // ---- the leader's comings and goings
@@ -237,9 +239,9 @@ export class Database {
     for (const live of [...this.#lives]) live.start();
   }
 
-  #lost(): void {
-    for (const live of this.#lives) live.lost();
-    for (const tx of this.#transactions) tx.lost();
+  #lost(crashed: boolean): void {
+    for (const live of [...this.#lives]) live.lost(crashed);
+    for (const tx of this.#transactions) tx.lost(crashed);
     this.#sync.lost();
   }
 
@@ -251,7 +253,7 @@ export class Database {
   #shut(error: HeddleError): void {
     this.#caller.end(error);
     this.#lives.clear();
-    for (const tx of this.#transactions) tx.lost(error);
+    for (const tx of this.#transactions) tx.lost(false, error);
     this.#listeners.clear();
     this.#sync.end();
   }
@@ -266,12 +268,12 @@ export class Database {
 
 /** Sends a query and gathers its rows. */
 export function collectRows<T>(
-  caller: Caller, w: Writer, lane: "read" | "write" | "direct", retry: boolean, sql: string, options: CallOptions,
+  caller: Caller, w: Writer, spec: Pick<CallSpec<T>, "lane" | "retry" | "write" | "sql" | "signal">,
 ): Promise<T[]> {
   let rows: Row[] = [];
   let state = { columns: [] as string[] };
   return caller.call({
-    message: w.finish(), lane, retry, sql, signal: options.signal,
+    ...spec, message: w.finish(),
     sent: () => { rows = []; state = { columns: [] }; },
     chunk: (r) => readRows(r, state, rows),
     result: (r) => { readRows(r, state, rows); return rows as unknown as T[]; },

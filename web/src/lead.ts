@@ -3,7 +3,7 @@
 import { asHeddleError } from "./errors.js";
 import { lastWords, runGo } from "./gorun.js";
 import { channelLine, portLine } from "./line.js";
-import { commitsChannel, lineChannel, randomId, tabLockPrefix } from "./names.js";
+import { commitsChannel, lineChannel, randomId, recordLockPrefix, tabLockPrefix } from "./names.js";
 import { Pulse } from "./pulse.js";
 import { Shell } from "./shell.js";
 import { MEMORY_LIMIT, RENEW_MS } from "./tuning.js";
@@ -12,6 +12,8 @@ import type { FromRegistry, FromWorker, Modules, TabsMessage, ToWorker } from ".
 
 type Start = Extract<ToWorker, { t: "start" }>;
 
+/** When a leader looks which tabs have died: not while others wait for it. */
+const FORGET_MS = 2_000;
 /** How often the leader looks whether its files are still there. */
 const CHECK_MS = 5_000;
 
@@ -74,7 +76,7 @@ export class Lead {
       this.#stopped = resolve;
       this.#shell = new Shell(
         { name, leader: this.#leader, channel: commitsChannel(scope), storage, open },
-        tabLockPrefix(scope),
+        { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
         {
           ready: () => this.#ready(),
           failed: (failure) => {
@@ -92,6 +94,7 @@ export class Lead {
   }
 
   #ready(): void {
+    setTimeout(() => void this.#shell?.tellAlive(), FORGET_MS);
     this.#announced = true;
     this.#readyAt = performance.now();
     this.#memoryAtFirst = this.#pulse.memory;

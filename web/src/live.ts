@@ -1,7 +1,7 @@
 // db.live(): a query whose result is kept up to date. The leader sends what
 // changed; here it is applied, so that rows that stayed keep their identity.
 
-import type { Caller } from "./caller.js";
+import { MAX_DEATHS, type Caller } from "./caller.js";
 import { EventType, Method, Reader, request, type Statement } from "./codec.js";
 import { asHeddleError, HeddleError } from "./errors.js";
 import { report } from "./report.js";
@@ -26,6 +26,9 @@ export class LiveQuery {
   readonly #onError: ((error: HeddleError) => void) | undefined;
   readonly #gone: () => void;
   #id = 0;
+  #starting = false;
+  /** How many engines died while they began it. */
+  #deaths = 0;
   #stopped = false;
   #rows: Row[] = [];
   #update: Update | undefined;
@@ -51,18 +54,22 @@ export class LiveQuery {
       message: w.finish(), lane: "direct", retry: false, sql: this.#statement.sql,
       sent: (sent) => {
         this.#id = id = sent;
+        this.#starting = true;
         this.#caller.subscribe(sent, (type, r) => this.#event(sent, type, r));
       },
-      result: () => undefined,
+      result: () => { this.#starting = false; },
     }).catch((error: HeddleError) => {
       // A leader that went away is followed by another, which is asked anew.
-      if (error.code === "HEDDLE_LEADER_LOST" || id !== this.#id) return;
+      if (error.code === "HEDDLE_TX_LOST" || id !== this.#id) return;
       this.fail(error);
     });
   }
 
   /** The leader went away; start() follows. */
-  lost(): void {
+  lost(crashed: boolean): void {
+    if (crashed && this.#starting && ++this.#deaths >= MAX_DEATHS) {
+      this.fail(new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_DEATHS} times over this query`, { sql: this.#statement.sql }));
+    }
     this.#id = 0;
     this.#update = undefined;
   }

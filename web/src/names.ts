@@ -40,6 +40,10 @@ export const lockName = (name: string) => `heddle:${name}`;
 /** Start of the name of the Web Lock that a tab (its id follows) holds while it lives: whoever waits for it learns of its end. */
 export const tabLockPrefix = (name: string) => `heddle:${PROTOCOL}:${name}:tab:`;
 
+/** Start of the name of the Web Lock that a tab holds while it lives, and asleep as well if it waits for the outcome of a
+ * write: meanwhile nothing is forgotten of its writes. Nobody ever waits for it. */
+export const recordLockPrefix = (name: string) => `heddle:${PROTOCOL}:${name}:record:`;
+
 /** Where tabs of one database find each other. */
 export const tabsChannel = (name: string) => `heddle:${PROTOCOL}:${name}:tabs`;
 

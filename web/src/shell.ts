@@ -11,6 +11,7 @@ const enum Happening {
   disconnect,
   storage,
   stop,
+  alive,
 }
 
 type Deliver = (event: Happening, session: number, detail: string) => void;
@@ -50,6 +51,7 @@ export interface ShellEvents {
 export class Shell {
   readonly #events: ShellEvents;
   readonly #lockPrefix: string;
+  readonly #recordPrefix: string;
   readonly #sessions = new Map<number, Session>();
   #next = 1;
   #deliver: Deliver | undefined;
@@ -76,9 +78,10 @@ export class Shell {
     },
   };
 
-  constructor(config: ShellConfig, lockPrefix: string, events: ShellEvents) {
+  constructor(config: ShellConfig, locks: { tab: string; record: string }, events: ShellEvents) {
     this.#events = events;
-    this.#lockPrefix = lockPrefix;
+    this.#lockPrefix = locks.tab;
+    this.#recordPrefix = locks.record;
     this.forGo = {
       ...config,
       serve: (deliver: Deliver) => {
@@ -125,6 +128,14 @@ export class Shell {
     return known !== undefined;
   }
 
+  /** Tells Go which tabs live, of which nothing may be forgotten. */
+  async tellAlive(): Promise<void> {
+    const since = this.#next;
+    const { held } = await navigator.locks.query();
+    const tabs = held?.flatMap(({ name }) => (name?.startsWith(this.#recordPrefix) ? [name.slice(this.#recordPrefix.length)] : [])) ?? [];
+    this.#tell(Happening.alive, since, tabs.join(" "));
+  }
+
   setStorage(storage: string): void {
     this.#tell(Happening.storage, 0, storage);
   }
@@ -159,6 +170,7 @@ export class Shell {
     session.unwatch.abort();
     session.line.close();
     this.#tell(Happening.disconnect, id, "");
+    void this.tellAlive();
   }
 
   // Go's goroutines run when it has all that came together.

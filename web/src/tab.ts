@@ -6,7 +6,7 @@ import { Host } from "./host.js";
 import type { HostOptions } from "./host.js";
 import { channelLine, portLine } from "./line.js";
 import type { Line } from "./line.js";
-import { commitsChannel, lineChannel, randomId, tabLockPrefix, tabsChannel } from "./names.js";
+import { commitsChannel, lineChannel, randomId, recordLockPrefix, tabLockPrefix, tabsChannel } from "./names.js";
 import type { FromBroker, TabsMessage, ToBroker } from "./protocol.js";
 import { brokerPort } from "./start.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
@@ -28,6 +28,36 @@ interface Link {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** A lock that is held from take() to free(). */
+class RecordLock {
+  readonly #name: string;
+  #held: Promise<void> | undefined;
+  #end: AbortController | undefined;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  take(): Promise<void> {
+    this.#held ??= new Promise((resolve) => {
+      const end = this.#end = new AbortController();
+      void navigator.locks.request(this.#name, () => {
+        resolve();
+        return new Promise<void>((free) => {
+          if (end.signal.aborted) free();
+          else end.signal.addEventListener("abort", () => free());
+        });
+      });
+    });
+    return this.#held;
+  }
+
+  free(): void {
+    this.#held = undefined;
+    this.#end?.abort();
+  }
+}
+
 export class Tab implements Connection {
   readonly session: string;
   /** What the names of locks and channels are made of. */
@@ -43,8 +73,10 @@ export class Tab implements Connection {
   #role: Role = "follower";
   /** Ends what #begin started. */
   #awake = new AbortController();
-  /** Set while this tab holds the lock that tells leaders that it lives. */
+  /** Set while this tab holds the lock that tells leaders that it listens. */
   #freeLock: (() => void) | undefined;
+  /** The lock that keeps the record of its writes. */
+  readonly #record: RecordLock;
   #blocked: ReturnType<typeof setTimeout> | undefined;
   /** Set while the browser keeps the page aside: everything is let go of. */
   #asleep = false;
@@ -57,6 +89,7 @@ export class Tab implements Connection {
     // A database in memory is its page's own: nobody else is in its scope.
     this.#scope = options.memory ? `${options.name}:memory:${this.session}` : options.name;
     this.#destroyed = destroyed;
+    this.#record = new RecordLock(recordLockPrefix(this.#scope) + this.session);
     this.#host = new Host(
       { ...options, scope: this.#scope, tab: this.session },
       {
@@ -103,6 +136,7 @@ export class Tab implements Connection {
     document.removeEventListener("freeze", this.#sleep);
     document.removeEventListener("resume", this.#wake);
     this.#leave();
+    this.#record.free();
     await this.#host.stop();
   }
 
@@ -122,8 +156,10 @@ export class Tab implements Connection {
     };
     this.#broker = brokerPort((message) => this.#fromBroker(message as FromBroker), awake.signal);
     this.#waitFor(BLOCKED_MS);
-    // The lock has to be ours before a leader is asked for a line: it takes its absence for our end.
-    void navigator.locks.request(tabLockPrefix(this.#scope) + this.session, () => {
+    const recorded = this.#record.take();
+    // The locks have to be ours before a leader is asked for a line: it takes their absence for our end.
+    void navigator.locks.request(tabLockPrefix(this.#scope) + this.session, async () => {
+      await recorded;
       if (awake.signal.aborted) return;
       const held = new Promise<void>((resolve) => {
         this.#freeLock = resolve;
@@ -156,6 +192,9 @@ export class Tab implements Connection {
     const leader = this.#host.kill();
     if (leader !== undefined) this.#post({ t: "bye", leader, crashed: false });
     this.#leave();
+    // A page that holds a lock gets no place in the back/forward cache. One that
+    // waits for the outcome of a write is better off without.
+    if (!this.#handler?.unsettled) this.#record.free();
   };
 
   readonly #wake = () => {

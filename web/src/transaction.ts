@@ -1,7 +1,7 @@
 // db.transaction(): one interactive transaction at the leader.
 
 import type { Caller } from "./caller.js";
-import { Method, type Reader, request, type Writer } from "./codec.js";
+import { askOutcome, Method, type Reader, request, type Writer } from "./codec.js";
 import { collectRows } from "./database.js";
 import { abortError, HeddleError } from "./errors.js";
 import { checkBatch, checkParams, checkSql } from "./params.js";
@@ -27,7 +27,14 @@ class Watched<T> extends Promise<T> {
 /** A transaction between begin and end. */
 export class TxState {
   readonly caller: Caller;
+  /** The request that began it, and the same once it has begun. */
+  begun = 0;
   id = 0;
+  /** The leader went away before the end; by its engine's death. */
+  wasLost = false;
+  crashed = false;
+  /** What the function does. */
+  work: Promise<unknown> = Promise.resolve();
   /** Rejects when the transaction ends from outside. */
   readonly gone: Promise<never>;
   readonly #pending = new Set<Promise<void>>();
@@ -50,10 +57,17 @@ export class TxState {
   }
 
   /** The leader, or the database, went away: what was not committed is gone. */
-  lost(error?: HeddleError): void {
+  lost(crashed: boolean, error?: HeddleError): void {
     if (this.id === 0 || this.#ended) return;
-    this.#ended = error ?? new HeddleError("HEDDLE_LEADER_LOST", "the leading tab went away during the transaction: nothing of it was kept");
+    this.wasLost = !error;
+    this.crashed = crashed;
+    this.#ended = error ?? new HeddleError("HEDDLE_TX_LOST", "the leading tab went away during the transaction: nothing of it was kept");
     this.#goes(this.#ended.clone());
+  }
+
+  /** Settles when the function has, so that it does not run twice at a time. */
+  async over(signal: AbortSignal | undefined): Promise<void> {
+    await raceAbort(this.work.catch(() => {}), signal);
   }
 
   /** Makes a statement part of the transaction. */
@@ -103,7 +117,7 @@ export class Tx implements Transaction {
       const w = request(0, Method.txQuery);
       w.u32(this.#state.id);
       w.statement(statement);
-      return collectRows<T>(this.#state.caller, w, "direct", false, text, options);
+      return collectRows<T>(this.#state.caller, w, { lane: "direct", retry: false, sql: text, signal: options.signal });
     });
   }
 
@@ -125,23 +139,33 @@ export class Tx implements Transaction {
 
   /** Begins, runs fn, and commits or rolls back. */
   async run<T>(fn: (tx: Transaction) => T | Promise<T>, options: CallOptions): Promise<T> {
+    const { caller } = this.#state;
+    const write = caller.newWrite();
+    try {
+      return await this.#run(write, fn, options.signal);
+    } finally {
+      caller.settled(write);
+    }
+  }
+
+  async #run<T>(write: number, fn: (tx: Transaction) => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const state = this.#state;
-    const { signal } = options;
-    let id = 0;
+    const begin = request(0, Method.txBegin, 21);
+    begin.write(write);
     // Sent again to a new leader if the first went away: nothing has begun yet.
     await state.caller.call({
-      message: request(0, Method.txBegin, 5).finish(), lane: "write", retry: true, signal,
-      sent: (sent) => { id = sent; }, result: () => undefined,
+      message: begin.finish(), lane: "write", retry: true, signal,
+      sent: (sent) => { state.begun = sent; }, result: () => { state.id = state.begun; },
     });
-    state.id = id;
-    // The leader may have gone between its answer and this line.
-    if (!state.caller.ready) state.lost(state.caller.ended);
+    const id = state.id;
     let value: T;
     try {
       if (state.ended) throw state.ended.clone();
       // A function that waits for something else must not keep the call from
       // ending when the transaction is over.
-      value = await raceAbort(Promise.race([(async () => fn(this))(), state.gone]), signal);
+      const work = (async () => fn(this))();
+      state.work = work;
+      value = await raceAbort(Promise.race([work, state.gone]), signal);
       await state.settle();
     } catch (error) {
       await this.#rollback();
@@ -150,10 +174,15 @@ export class Tx implements Transaction {
     const lost = state.ended as HeddleError | undefined;
     if (lost) throw lost.clone();
     state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was committed: its tx cannot be used any more"));
-    const w = request(0, Method.txCommit);
+    const w = request(0, Method.txCommit, 9);
     w.u32(id);
-    w.write(state.caller.writeId());
-    await state.caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined });
+    try {
+      // If the leader goes before it answers, the next one knows whether it did it.
+      await state.caller.call({ message: w.finish(), lane: "direct", retry: true, instead: askOutcome(write), result: () => undefined });
+    } catch (error) {
+      state.wasLost = error instanceof HeddleError && error.code === "HEDDLE_TX_LOST";
+      throw error;
+    }
     return value;
   }
 

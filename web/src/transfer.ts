@@ -3,6 +3,7 @@
 import type { Caller } from "./caller.js";
 import { Method, request } from "./codec.js";
 import { HeddleError } from "./errors.js";
+import { load, PartRefused } from "./load.js";
 import { describe } from "./params.js";
 import type { CallOptions } from "./types.js";
 
@@ -34,35 +35,29 @@ export async function exportFile(caller: Caller, options: CallOptions): Promise<
 /** Sends a file in parts, two on their way at a time. */
 export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer | Blob, options: CallOptions): Promise<void> {
   const bytes = await fileBytes(file);
-  const w = request(0, Method.importBegin, 13);
+  const write = caller.newWrite();
+  const w = request(0, Method.importBegin, 29);
+  w.write(write);
   w.u64(bytes.length);
-  let id = 0;
-  let begun!: () => void;
-  const sent = new Promise<void>((resolve) => { begun = resolve; });
-  let over = false;
-  const end = caller.call({
-    message: w.finish(), lane: "write", retry: false, signal: options.signal,
-    sent: (n) => { id = n; begun(); }, result: () => undefined,
-  });
-  const ended = end.then(() => { over = true; }, () => { over = true; });
-  await Promise.race([sent, ended]);
-  const ahead: Promise<void>[] = [];
-  for (let at = 0; at < bytes.length && !over; at += PART_BYTES) {
-    const part = bytes.subarray(at, Math.min(at + PART_BYTES, bytes.length));
-    const message = request(0, Method.importPart, 9 + part.length);
-    message.u32(id);
-    message.raw(part);
-    // A part that fails fails the whole; the reply to importBegin says why.
-    ahead.push(caller.call({ message: message.finish(), lane: "direct", retry: false, result: () => undefined }).catch(() => {}));
-    if (ahead.length >= 2) await Promise.race([ahead.shift(), ended]);
-  }
-  await Promise.race([Promise.all(ahead), ended]);
-  if (!over) {
+  await load(caller, { message: w.finish(), write, signal: options.signal, result: () => undefined }, false, async (attempt) => {
+    const ahead: Promise<void>[] = [];
+    for (let at = 0; at < bytes.length && !attempt.over; at += PART_BYTES) {
+      const part = bytes.subarray(at, Math.min(at + PART_BYTES, bytes.length));
+      const message = request(0, Method.importPart, 9 + part.length);
+      message.u32(attempt.id);
+      message.raw(part);
+      const sent: Promise<void> = caller.call({ message: message.finish(), lane: "direct", retry: false, result: () => undefined })
+        .catch(() => { throw new PartRefused(); });
+      sent.catch(() => {}); // read by whoever awaits it, or not at all
+      ahead.push(sent);
+      if (ahead.length >= 2) await Promise.race([ahead.shift(), attempt.ended]);
+    }
+    await Promise.race([Promise.all(ahead), attempt.ended]);
+    if (attempt.over) return;
     const done = request(0, Method.importEnd, 9);
-    done.u32(id);
+    done.u32(attempt.id);
     caller.tell(done.finish());
-  }
-  await end;
+  });
 }
 
 async function fileBytes(file: Uint8Array | ArrayBuffer | Blob): Promise<Uint8Array> {

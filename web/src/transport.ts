@@ -36,6 +36,8 @@ export interface ConnectionHandler {
    * or failed() follows, but nobody knows when. crashed: its engine died, and
    * something that it was sent may be why. */
   lost(crashed: boolean): void;
+  /** Whether something was sent whose outcome is not known: then the record of it must stay. */
+  readonly unsettled: boolean;
   /** There will be no leader: the engine cannot start, a migration fails, … */
   failed(error: HeddleError): void;
 }

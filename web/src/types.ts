@@ -30,8 +30,15 @@ export type BatchStatement = readonly [sql: string, params?: Params] | string;
 
 /** Options of every call that can wait. */
 export interface CallOptions {
-  /** Ends the wait. A write that was already committed resolves all the same. */
+  /** Ends the wait. A write that was already committed resolves all the same. One that was under way when the leading
+   * tab went away, and is given up before the next one leads, fails with HEDDLE_LEADER_LOST: it may have happened. */
   signal?: AbortSignal;
+}
+
+/** Options of transaction. */
+export interface TransactionOptions extends CallOptions {
+  /** Runs the function again if the leading tab went away in its middle: nothing of the first run was kept. */
+  retry?: boolean;
 }
 
 /** Options of bulk. */

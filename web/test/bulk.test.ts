@@ -28,7 +28,7 @@ async function take(c: FakeConnection, id: number): Promise<{ rows: unknown[][];
 
 async function begin(c: FakeConnection): Promise<number> {
   const q = await c.next(Method.bulkBegin);
-  q.r.string(); q.r.u64();
+  q.r.u64(); q.r.u64();
   assert.equal(q.r.string(), "INSERT");
   return q.id;
 }
@@ -146,11 +146,66 @@ test("a signal ends it", async () => {
   assert.equal((await done).code, "HEDDLE_ABORTED");
 });
 
-test("a leader that goes in the middle fails it, and nothing hangs", async () => {
+test("when the leader goes in the middle, rows that can be read twice are sent again", async () => {
   const { db, c } = await opened();
-  const done = rejection(db.bulk("INSERT", generated(50_000)));
+  const rows = [...generated(4500)];
+  for (const source of [rows, new Set(rows)]) {
+    const progress: number[] = [];
+    const done = db.bulk("INSERT", source, { onProgress: ({ done }) => progress.push(done) });
+    await begin(c);
+    c.result((await c.next(Method.bulkRows)).id, 0);
+    await settle();
+    c.handler.lost(false);
+    c.sent.length = 0;
+    await c.lead();
+    const id = await begin(c);
+    assert.deepEqual((await take(c, id)).rows, rows);
+    c.result(id, 4500, 9);
+    assert.deepEqual(await done, { changes: 4500, lastInsertRowid: 9 });
+    assert.deepEqual(progress, [2000, 2000, 4000, 4500]);
+  }
+});
+
+test("rows that can be read once are not, and the next leader says whether they had all come", async () => {
+  for (const ended of [false, true]) {
+    const { db, c } = await opened();
+    const done = db.bulk("INSERT", generated(3000));
+    const lost = ended ? undefined : rejection(done);
+    const id = await begin(c);
+    if (ended) await take(c, id);
+    else c.result((await c.next(Method.bulkRows)).id, 0);
+    await settle();
+    c.handler.lost(false);
+    c.sent.length = 0;
+    await c.lead("L2");
+    const q = await c.next(Method.outcome);
+    assert.equal(q.r.u64(), 1);
+    if (ended) c.result(q.id, 3000, 9);
+    else c.error(q.id, "HEDDLE_TX_LOST");
+    if (ended) assert.equal((await done).changes, 3000);
+    else assert.equal((await lost!).code, "HEDDLE_TX_LOST");
+    assert.equal(await c.has(Method.bulkRows), false);
+  }
+});
+
+test("rows that fail while nobody leads end it all the same", async () => {
+  const { db, c } = await opened();
+  const mine = new Error("mine");
+  let fail!: (error: Error) => void;
+  const wall = new Promise<void>((_, reject) => { fail = reject; });
+  async function* rows() {
+    yield [1];
+    await wall;
+  }
+  const done = rejection(db.bulk("INSERT", rows()));
   await begin(c);
-  await c.next(Method.bulkRows);
+  await settle();
   c.handler.lost(false);
-  assert.equal((await done).code, "HEDDLE_LEADER_LOST");
+  fail(mine);
+  await settle();
+  await c.lead("L2");
+  const q = await c.next(Method.outcome);
+  assert.equal((await c.next(Method.cancel)).r.u32(), q.id);
+  c.error(q.id, "HEDDLE_TX_LOST");
+  assert.equal(await done, mine);
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { encodeOpenConfig, EventType, Kind, Method, Reader, readWelcome, request, type Writer } from "../src/codec.js";
+import { encodeOpenConfig, EventType, Kind, Method, Reader, readWelcome, request, setAck, type Writer } from "../src/codec.js";
 import { HeddleError } from "../src/errors.js";
 import { checkParams } from "../src/params.js";
 import { readRows } from "../src/rows.js";
@@ -21,12 +21,14 @@ const vectors = JSON.parse(readFileSync(new URL("../../rpc/testdata/vectors.json
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const unhex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
 
-const write = { session: "tab-1", counter: 7 };
+const write = 7;
 const statement = (sql: string, params?: Params) => ({ sql, params: checkParams(params, sql) });
 const make = (id: number, method: number, fill: (w: Writer) => void = () => {}) => {
   const w = request(id, method, 5);
   fill(w);
-  return w.finish();
+  const message = w.finish();
+  if (method !== Method.query) setAck(message, 5);
+  return message;
 };
 const forTarget = (id: number, method: number, target: number) => make(id, method, (w) => w.u32(target));
 
@@ -35,6 +37,7 @@ const requests: Record<string, Uint8Array> = {
   "ping": make(2, Method.ping),
   "cancel": forTarget(3, Method.cancel, 2),
   "close": make(4, Method.close),
+  "outcome": make(39, Method.outcome, (w) => w.write(write)),
   "exec": make(5, Method.exec, (w) => { w.write(write); w.statement(statement("DELETE FROM t")); }),
   "exec-positional": make(6, Method.exec, (w) => {
     w.write(write);
@@ -43,7 +46,7 @@ const requests: Record<string, Uint8Array> = {
   }),
   "exec-empty": make(7, Method.exec, (w) => { w.write(write); w.statement(statement("SELECT 1", [])); }),
   "query-named": make(8, Method.query, (w) => {
-    w.write({ session: "tab-1", counter: 0 });
+    w.write(0);
     w.statement(statement("SELECT :a, $b", { $b: "x", a: 1 }));
   }),
   "batch": make(9, Method.batch, (w) => { w.write(write); w.statements([statement("A"), statement("B", [1])]); }),
@@ -53,17 +56,17 @@ const requests: Record<string, Uint8Array> = {
     for (const v of [1, "a", null, 2.5]) w.value(v);
   }),
   "bulkEnd": forTarget(12, Method.bulkEnd, 10),
-  "txBegin": make(13, Method.txBegin),
+  "txBegin": make(13, Method.txBegin, (w) => w.write(write)),
   "txExec": make(14, Method.txExec, (w) => { w.u32(13); w.statement(statement("A")); }),
   "txQuery": make(15, Method.txQuery, (w) => { w.u32(13); w.statement(statement("B")); }),
   "txBatch": make(16, Method.txBatch, (w) => { w.u32(13); w.statements([statement("C")]); }),
-  "txCommit": make(17, Method.txCommit, (w) => { w.u32(13); w.write(write); }),
+  "txCommit": forTarget(17, Method.txCommit, 13),
   "txRollback": forTarget(18, Method.txRollback, 13),
   "liveStart": make(19, Method.liveStart, (w) => w.statement(statement("SELECT * FROM t"))),
   "liveStop": forTarget(20, Method.liveStop, 19),
   "ack": make(21, Method.ack, (w) => { w.u32(19); w.u8(EventType.live); }),
   "export": make(22, Method.export),
-  "importBegin": make(23, Method.importBegin, (w) => w.u64(5 * 2 ** 32)),
+  "importBegin": make(23, Method.importBegin, (w) => { w.write(write); w.u64(5 * 2 ** 32); }),
   "importPart": make(24, Method.importPart, (w) => { w.u32(23); w.raw(new TextEncoder().encode("SQLite")); }),
   "importEnd": forTarget(25, Method.importEnd, 23),
   "syncStatus": make(26, Method.syncStatus),

@@ -12,7 +12,7 @@ test("exec sends its write's name, its SQL and its parameters", async () => {
   for (const counter of [1, 2]) {
     const done = db.exec("INSERT INTO notes VALUES(?)", ["a"]);
     const q = await c.next(Method.exec);
-    assert.deepEqual([q.r.string(), q.r.u64(), q.r.string()], ["tab-1", counter, "INSERT INTO notes VALUES(?)"]);
+    assert.deepEqual([q.r.u64(), q.r.u64(), q.r.string()], [counter, counter - 1, "INSERT INTO notes VALUES(?)"]);
     assert.deepEqual([q.r.u8(), q.r.values()], [1, ["a"]]);
     c.result(q.id, 1, 7);
     assert.deepEqual(await done, { changes: 1, lastInsertRowid: 7 });
@@ -23,7 +23,7 @@ test("query gathers the rows of all blocks", async () => {
   const { db, c } = await opened();
   const done = db.query("SELECT a, b FROM t");
   const q = await c.next(Method.query);
-  assert.deepEqual([q.r.string(), q.r.u64()], ["tab-1", 0]);
+  assert.deepEqual([q.r.u64(), q.r.u64()], [0, 0]);
   c.rows(q.id, ["a", "b"], [[1, "x"], [2, null]], Kind.chunk);
   c.rows(q.id, ["a", "b"], [[3, new Uint8Array([5])]], Kind.result, false);
   assert.deepEqual(await done, [{ a: 1, b: "x" }, { a: 2, b: null }, { a: 3, b: new Uint8Array([5]) }]);
@@ -33,14 +33,14 @@ test("a query that may write is named as a write", async () => {
   const { db, c } = await opened();
   void db.query("INSERT INTO t VALUES(1) RETURNING a").catch(() => {});
   const q = await c.next(Method.query);
-  assert.deepEqual([q.r.string(), q.r.u64()], ["tab-1", 1]);
+  assert.deepEqual([q.r.u64(), q.r.u64()], [1, 0]);
 });
 
 test("batch sends all statements at once", async () => {
   const { db, c } = await opened();
   const done = db.batch([["A", [1]], "B"]);
   const q = await c.next(Method.batch);
-  q.r.string(); q.r.u64();
+  q.r.u64(); q.r.u64();
   assert.equal(q.r.u32(), 2);
   c.reply(q.id, Kind.result, (w) => { w.u32(2); writeResult(w, 1, 2); writeResult(w, 3, 4); });
   assert.deepEqual(await done, [{ changes: 1, lastInsertRowid: 2 }, { changes: 3, lastInsertRowid: 4 }]);
@@ -148,7 +148,7 @@ test("what is called before there is a leader is sent to it, in order", async ()
   assert.equal(c.sent.length, 0);
   await c.lead("L2");
   const a = await c.next(Method.exec), q = await c.next(Method.query), b = await c.next(Method.exec);
-  a.r.string(); a.r.u64();
+  a.r.u64(); a.r.u64();
   assert.equal(a.r.string(), "A");
   c.result(a.id, 1);
   c.rows(q.id, ["x"], []);
@@ -156,23 +156,52 @@ test("what is called before there is a leader is sent to it, in order", async ()
   await Promise.all(calls);
 });
 
-test("when the leader goes, reads are asked again and writes fail", async () => {
+test("when the leader goes, reads and writes are asked again, in order and by their names", async () => {
   const { db, c } = await opened();
-  const write = rejection(db.exec("A"));
+  const write = db.exec("A");
   const read = db.query("SELECT x");
-  const returning = rejection(db.query("INSERT … RETURNING x"));
+  const returning = db.query("INSERT … RETURNING x");
   const q = await c.next(Method.query);
   c.rows(q.id, ["x"], [[1], [2]], Kind.chunk); // half of the answer is lost with the leader
   c.handler.lost(false);
-  assert.equal((await write).code, "HEDDLE_LEADER_LOST");
-  assert.equal((await returning).code, "HEDDLE_LEADER_LOST");
   c.sent.length = 0;
   await c.lead("L2");
+  const a = await c.next(Method.exec);
+  assert.deepEqual([a.r.u64(), a.r.u64(), a.r.string()], [1, 0, "A"]);
+  const b = await c.next(Method.query);
+  assert.deepEqual([b.r.u64(), b.r.u64(), b.r.string()], [2, 0, "INSERT … RETURNING x"]);
   const again = await c.next(Method.query);
   c.rows(q.id, ["x"], [[9]]); // an answer to the old id means nothing
   c.rows(again.id, ["y"], [[3]]);
   assert.deepEqual(await read, [{ y: 3 }]);
-  assert.equal(await c.has(Method.exec), false, "a write was sent again");
+  c.result(a.id, 1, 7);
+  assert.deepEqual(await write, { changes: 1, lastInsertRowid: 7 });
+  c.rows(b.id, ["x"], [[5]]);
+  assert.deepEqual(await returning, [{ x: 5 }]);
+});
+
+test("a write tells up to which one the outcomes are known", async () => {
+  const { db, c } = await opened();
+  const calls = ["A", "B", "C"].map((sql) => db.exec(sql));
+  const sent = [await c.next(Method.exec), await c.next(Method.exec), await c.next(Method.exec)];
+  const ack = async () => {
+    const done = db.exec("N");
+    const q = await c.next(Method.exec);
+    q.r.u64();
+    const known = q.r.u64();
+    c.result(q.id, 1);
+    await done;
+    return known;
+  };
+  c.result(sent[1]!.id, 1);
+  await calls[1];
+  assert.equal(await ack(), 0, "the first one is not answered");
+  c.error(sent[0]!.id, "SQLITE_FULL");
+  await rejection(calls[0]!);
+  assert.equal(await ack(), 2);
+  c.result(sent[2]!.id, 1);
+  await calls[2];
+  assert.equal(await ack(), 5);
 });
 
 test("a leader that is lost between connected and hello is no end", async () => {
@@ -186,27 +215,68 @@ test("a leader that is lost between connected and hello is no end", async () => 
   c.result((await c.next(Method.exec)).id, 1);
   await done;
   // A line that comes anew without a word that the old one went.
-  const lost = rejection(db.exec("B"));
+  const again = db.exec("B");
   await c.next(Method.exec);
-  const third = c.lead("L3");
-  assert.equal((await lost).code, "HEDDLE_LEADER_LOST");
-  await third;
+  await c.lead("L3");
+  c.result((await c.next(Method.exec)).id, 1);
+  await again;
 });
 
-test("a call that two engines died over is not asked a third time", async () => {
+test("a call that two engines died over is not tried a third time", async () => {
   const { db, c } = await opened();
   const write = rejection(db.exec("A"));
   const read = rejection(db.query("SELECT deadly"));
   await c.next(Method.query);
   c.handler.lost(true);
-  assert.equal((await write).code, "HEDDLE_ENGINE_CRASH");
+  c.sent.length = 0;
   await c.lead("L2");
+  // They go one by one: if the engine dies again, it is known over which.
+  const a = await c.next(Method.exec);
+  assert.equal(await c.has(Method.query), false);
+  c.error(a.id, "SQLITE_FULL");
+  assert.equal((await write).code, "SQLITE_FULL");
   await c.next(Method.query);
   c.handler.lost(true);
   assert.equal((await read).code, "HEDDLE_ENGINE_CRASH");
   c.sent.length = 0;
   await c.lead("L3");
   assert.equal(await c.has(Method.query), false);
+});
+
+test("a write that two engines died over is asked about, and has happened or not", async () => {
+  for (const happened of [true, false]) {
+    const { db, c } = await opened();
+    const write = db.exec("A");
+    const code = rejection(write.then(() => { throw new HeddleError("HEDDLE_INTERNAL", "it resolved"); }));
+    for (const leader of ["L2", "L3"]) {
+      await c.next(Method.exec);
+      c.handler.lost(true);
+      await c.lead(leader);
+    }
+    const q = await c.next(Method.outcome);
+    assert.equal(q.r.u64(), 1);
+    assert.equal(await c.has(Method.exec), false);
+    if (happened) c.result(q.id, 1);
+    else c.error(q.id, "HEDDLE_TX_LOST");
+    assert.equal((await code).code, happened ? "HEDDLE_INTERNAL" : "HEDDLE_ENGINE_CRASH");
+  }
+});
+
+test("who gives a write up while nobody leads is told that it may have happened", async () => {
+  const { db, c } = await opened();
+  const abort = new AbortController();
+  const { signal } = abort;
+  const sent = rejection(db.exec("A", [], { signal }));
+  await c.next(Method.exec);
+  c.handler.lost(false);
+  const waiting = rejection(db.exec("B", [], { signal }));
+  const read = rejection(db.query("SELECT 1", [], { signal }));
+  abort.abort();
+  assert.equal((await sent).code, "HEDDLE_LEADER_LOST");
+  assert.equal((await waiting).code, "HEDDLE_ABORTED");
+  assert.equal((await read).code, "HEDDLE_ABORTED");
+  await c.lead("L2");
+  assert.equal(await c.has(Method.exec), false);
 });
 
 test("an aborted read rejects at once, and the leader hears of it", async () => {
@@ -253,7 +323,7 @@ test("only so many calls are at the leader; the rest wait here and can be aborte
   assert.equal(c.sent.length, sent, "what was never sent needs no cancel");
   for (let i = 0; i < 299; i++) {
     const q = await c.next(Method.exec);
-    q.r.string(); q.r.u64();
+    q.r.u64(); q.r.u64();
     assert.equal(q.r.string(), `W${i < 250 ? i : i + 1}`);
     c.result(q.id, 1);
   }
@@ -282,7 +352,7 @@ test("export gathers chunks; import sends parts, two ahead", async () => {
   file[file.length - 1] = 9;
   const imported = db.import(new Blob([file]));
   const begin = await c.next(Method.importBegin);
-  assert.equal(begin.r.u64(), file.length);
+  assert.deepEqual([begin.r.u64(), begin.r.u64(), begin.r.u64()], [1, 0, file.length]);
   let size = 0, last = 0;
   for (let n = 0; n < 4; n++) {
     const part = await c.next(Method.importPart);
@@ -295,6 +365,29 @@ test("export gathers chunks; import sends parts, two ahead", async () => {
   }
   assert.deepEqual([size, last], [file.length, 9]);
   assert.equal((await c.next(Method.importEnd)).r.u32(), begin.id);
+  c.reply(begin.id, Kind.result);
+  await imported;
+});
+
+test("an import begins anew with the next leader", async () => {
+  const { db, c } = await opened();
+  const file = new Uint8Array(2.5 * 2 ** 20);
+  file.set(new TextEncoder().encode("SQLite format 3\0"));
+  const imported = db.import(file);
+  await c.next(Method.importBegin);
+  c.reply((await c.next(Method.importPart)).id, Kind.result);
+  await settle();
+  c.handler.lost(false);
+  c.sent.length = 0;
+  await c.lead("L2");
+  const begin = await c.next(Method.importBegin);
+  assert.equal(begin.r.u64(), 1);
+  for (let left = 3; left > 0; left--) {
+    const part = await c.next(Method.importPart);
+    assert.equal(part.r.u32(), begin.id);
+    c.reply(part.id, Kind.result);
+  }
+  await c.next(Method.importEnd);
   c.reply(begin.id, Kind.result);
   await imported;
 });

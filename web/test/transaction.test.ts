@@ -38,7 +38,7 @@ test("commits and gives what the function returned", async () => {
   const q = await c.next(Method.txQuery);
   c.rows(q.id, ["n"], [[5]]);
   const commit = await c.next(Method.txCommit);
-  assert.deepEqual([commit.r.u32(), commit.r.string(), commit.r.u64()], [id, "tab-1", 1]);
+  assert.deepEqual([commit.r.u32(), commit.r.left], [id, 0]);
   c.reply(commit.id, Kind.result);
   assert.equal(await done, 5);
 });
@@ -142,7 +142,7 @@ test("a leader that goes before the transaction began is no loss; one that goes 
   const q = await c.next(Method.txExec);
   assert.equal(q.r.u32(), id);
   c.handler.lost(false);
-  assert.equal((await done).code, "HEDDLE_LEADER_LOST");
+  assert.equal((await done).code, "HEDDLE_TX_LOST");
   await c.lead("L3");
   assert.equal(await c.has(Method.txBegin), false);
   assert.equal(runs, 1);
@@ -158,8 +158,73 @@ test("a leader that goes while the function awaits something else leaves nothing
   c.handler.lost(false);
   await c.lead("L2");
   go();
-  assert.equal((await done).code, "HEDDLE_LEADER_LOST");
+  assert.equal((await done).code, "HEDDLE_TX_LOST");
   assert.equal(await c.has(Method.txCommit), false, "the new leader was sent the old one's commit");
+});
+
+test("a commit whose answer was lost is asked about, and has happened or not", async () => {
+  for (const happened of [true, false]) {
+    const { db, c } = await opened();
+    let runs = 0;
+    const done = db.transaction(async () => ++runs);
+    const code = happened ? undefined : rejection(done);
+    await begin(c);
+    await c.next(Method.txCommit);
+    c.handler.lost(false);
+    await c.lead("L2");
+    const q = await c.next(Method.outcome);
+    assert.equal(q.r.u64(), 1, "the counter is that of the beginning");
+    if (happened) c.reply(q.id, Kind.result);
+    else c.error(q.id, "HEDDLE_TX_LOST");
+    if (happened) assert.equal(await done, 1);
+    else assert.equal((await code!).code, "HEDDLE_TX_LOST");
+    assert.equal(runs, 1);
+    assert.equal(await c.has(Method.txBegin), false);
+  }
+});
+
+test("with retry the function runs again, when its first run is over", async () => {
+  const { db, c } = await opened();
+  const log: string[] = [];
+  let runs = 0;
+  const done = db.transaction(async (tx) => {
+    const run = ++runs;
+    log.push(`begins ${run}`);
+    try {
+      await tx.exec("A");
+      return run;
+    } finally {
+      log.push(`ends ${run}`);
+    }
+  }, { retry: true });
+  const first = await begin(c);
+  assert.equal((await c.next(Method.txExec)).r.u32(), first);
+  c.handler.lost(false);
+  await c.lead("L2");
+  const id = await begin(c);
+  await statement(c, id);
+  await end(c, Method.txCommit, id);
+  assert.equal(await done, 2);
+  assert.deepEqual(log, ["begins 1", "ends 1", "begins 2", "ends 2"]);
+  // What fails for a reason of its own is not run again.
+  const mine = new Error("mine");
+  const failing = rejection(db.transaction(() => { throw mine; }, { retry: true }));
+  await end(c, Method.txRollback, await begin(c));
+  assert.equal(await failing, mine);
+  assert.equal(await c.has(Method.txBegin), false);
+});
+
+test("a transaction that two engines died over is not run a third time", async () => {
+  const { db, c } = await opened();
+  const done = rejection(db.transaction((tx) => tx.exec("deadly"), { retry: true }));
+  for (const leader of ["L2", "L3"]) {
+    await begin(c);
+    await c.next(Method.txExec);
+    c.handler.lost(true);
+    await c.lead(leader);
+  }
+  assert.equal((await done).code, "HEDDLE_ENGINE_CRASH");
+  assert.equal(await c.has(Method.txBegin), false);
 });
 
 test("an aborted transaction rolls back", async () => {

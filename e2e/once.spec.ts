@@ -1,0 +1,105 @@
+// Writes take effect once, whatever ends the leader (F6): tabs write in a loop
+// while the leader's page crashes, is closed or is loaded anew. Each tab checks
+// its answers: a counter of its own must grow by one with each write.
+import type { Page } from "@playwright/test";
+import { expect, test, type Profile } from "./fixtures.js";
+
+test.describe.configure({ timeout: 120_000 });
+
+const migrations = [`CREATE TABLE counts(tab TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID; CREATE TABLE log(tab TEXT NOT NULL, write INTEGER NOT NULL)`];
+
+/** What one tab found out; written by its page as it goes. */
+interface Report { tab: string; writes: number; wrong: string[]; longest: number }
+
+/** Opens the database in a page and has it write without end. */
+async function writer(page: Page, tab: string): Promise<void> {
+  await page.evaluate(async ({ tab, migrations }) => {
+    globalThis.db = await heddle.open({ name: "once", migrations });
+    const report: Report = { tab, writes: 0, wrong: [], longest: 0 };
+    const state = { report, stop: false, done: Promise.resolve() };
+    Object.assign(globalThis, { writer: state });
+    await db.exec(`INSERT INTO counts VALUES (?, 0)`, [tab]);
+    // Three writes on their way at a time, of different kinds.
+    let next = 0;
+    const one = async () => {
+      const n = ++next;
+      const start = performance.now();
+      if (n % 7 === 0) {
+        const done = await db.batch([[`UPDATE counts SET n = n + 1 WHERE tab = ?`, [tab]], [`INSERT INTO log VALUES (?, ?)`, [tab, n]]]);
+        if (done.length !== 2 || done[0]!.changes !== 1) report.wrong.push(`batch ${n}: ${JSON.stringify(done)}`);
+      } else {
+        const [row] = await db.query<{ n: number }>(`UPDATE counts SET n = n + 1 WHERE tab = ? RETURNING n`, [tab]);
+        if (row!.n !== n) report.wrong.push(`write ${n} counted to ${row!.n}`);
+      }
+      report.writes++;
+      report.longest = Math.max(report.longest, performance.now() - start);
+    };
+    const line = async () => { while (!state.stop) await one(); };
+    state.done = Promise.all([line(), line(), line()]).then(() => {}, (error: unknown) => { report.wrong.push(String(error)); });
+  }, { tab, migrations });
+}
+
+/** The longest that a write of this tab has waited since the last time. */
+const longestWait = (page: Page) => page.evaluate(() => {
+  const { report } = (globalThis as unknown as { writer: { report: Report } }).writer;
+  const { longest } = report;
+  report.longest = 0;
+  return longest;
+});
+
+const report = (page: Page) => page.evaluate(async () => {
+  const { writer } = globalThis as unknown as { writer: { report: Report; stop: boolean; done: Promise<void> } };
+  writer.stop = true;
+  await writer.done;
+  return writer.report;
+});
+
+async function leaderOf(pages: readonly Page[]): Promise<Page> {
+  for (;;) {
+    for (const page of pages) if (await page.evaluate(() => db.role) === "leader") return page;
+  }
+}
+
+/** Ends the leader's page in one way after another, and returns what came of it. */
+async function storm(device: Profile, site: string, deaths: number, ends: readonly ((leader: Page) => Promise<void>)[]): Promise<void> {
+  let pages: Page[] = [];
+  for (let i = 0; i < 5; i++) pages.push(await device.tab(site));
+  let tabs = 0;
+  const open = async (page: Page) => writer(page, `tab ${++tabs}`);
+  for (const page of pages) await open(page);
+  const served: number[] = [];
+  await Promise.all(pages.map(longestWait));
+  for (let death = 0; death < deaths; death++) {
+    const leader = await leaderOf(pages);
+    const others = pages.filter((page) => page !== leader);
+    const writes = await Promise.all(others.map(progress));
+    await ends[death % ends.length]!(leader);
+    for (const [i, page] of others.entries()) {
+      await expect.poll(() => progress(page), { intervals: [5], timeout: 30_000, message: "a tab hangs" }).toBeGreaterThan(writes[i]! + 6);
+    }
+    served.push(...await Promise.all(others.map(longestWait)));
+    const fresh = await device.tab(site);
+    pages = [...others, fresh];
+    await open(fresh);
+  }
+  const reports = await Promise.all(pages.map(report));
+  expect(reports.flatMap(({ wrong }) => wrong)).toEqual([]);
+  const counts = await pages[0]!.evaluate(() => db.query<{ tab: string; n: number }>(`SELECT tab, n FROM counts`));
+  for (const { tab, writes } of reports) expect(counts.find((c) => c.tab === tab)?.n, `${tab}: lost or doubled`).toBe(writes);
+  expect(await pages[0]!.evaluate(() => db.query(`PRAGMA integrity_check`))).toEqual([{ integrity_check: "ok" }]);
+  served.sort((a, b) => a - b);
+  const total = reports.reduce((sum, { writes }) => sum + writes, 0);
+  console.log(`F6: ${deaths} leaders ended, ${total} writes by tabs that outlived them, lost 0, doubled 0, hung 0; all tabs served again: p50 ${served[served.length >> 1]!.toFixed(0)} ms, p99 ${served[Math.floor(served.length * 0.99)]!.toFixed(0)} ms, most ${served.at(-1)!.toFixed(0)} ms`);
+}
+
+const progress = (page: Page) => page.evaluate(() => (globalThis as unknown as { writer: { report: Report } }).writer.report.writes);
+
+test("F6: the leader's renderer crashes while five tabs write", async ({ profile, site }) => {
+  const device = await profile();
+  await storm(device, site, 6, [async (leader) => {
+    const crashed = new Promise((resolve) => leader.once("crash", resolve));
+    const cdp = await device.context.newCDPSession(leader);
+    cdp.send("Page.crash").catch(() => {});
+    await crashed;
+  }]);
+});

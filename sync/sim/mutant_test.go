@@ -1,4 +1,0 @@
-package sim
-
-// mutate breaks the device on purpose, where the run is of a mutant.
-func (d *device) mutate() error { return nil }
