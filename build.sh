@@ -179,6 +179,15 @@ test() {
   step "all tests passed"
 }
 
+# sim runs the simulation of sync for SEEDS seeds from SEED_BASE on. One that
+# fails is run again, with its trace, by -sim.trace SEED.
+sim() {
+  tools
+  mkdir -p "$CACHE"
+  go test -c -o "$CACHE/sim.test" ./sync/sim
+  (cd sync/sim && "$CACHE/sim.test" -test.run '^TestSimulation$' -test.timeout 0 -sim.seeds "${SEEDS:-1000}" -sim.base "${SEED_BASE:-1}" "$@")
+}
+
 bench() {
   build
   CHROMIUM=$(chromium) node --import tsx bench/run.ts ${QUICK:+--quick} "$@"
@@ -206,12 +215,12 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|bench|bench-peers|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|sim|bench|bench-peers|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
-  build | run | test | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
+  build | run | test | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
   bench-peers) shift; bench_peers "$@" ;;
   test-browser) shift; npm_packages; test_browser "$@" ;;

@@ -14,6 +14,10 @@ import (
 // backupPages is how many pages an export copies before it lets others in.
 const backupPages = 512
 
+// maxVacuum is up to which size an imported file without checksums gets them:
+// VACUUM makes a copy of it in memory.
+const maxVacuum = 64 << 20
+
 // Export writes a valid SQLite file with the content as of now: one snapshot,
 // taken beside writers. It is complete in memory before the first byte is
 // written; w is called outside SQLite.
@@ -86,18 +90,10 @@ func (db *DB) snapshot(ctx context.Context) ([]byte, error) {
 	if err = errors.Join(err, e); err != nil {
 		return nil, err
 	}
-	return rollbackMode(f.data), nil
-}
-
-// rollbackMode makes the header say that the file is not in WAL mode, so that
-// any SQLite opens it without making files beside it.
-//
-// https://sqlite.org/fileformat2.html section 1.3.3
-func rollbackMode(data []byte) []byte {
-	if len(data) >= 100 && data[18] == 2 && data[19] == 2 {
-		data[18], data[19] = 1, 1
+	if len(f.data) >= headerSize && checksummed(f.data) {
+		seal(f.data, pageSize(f.data))
 	}
-	return data
+	return f.data, rollbackMode(f.data)
 }
 
 // OnImport lets f adapt the content of an import before it replaces the
@@ -122,10 +118,10 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 	if err != nil {
 		return errcode.Wrap(err, errcode.Internal, op)
 	}
-	if len(data) < 512 || string(data[:16]) != "SQLite format 3\x00" {
-		return errcode.New("SQLITE_NOTADB", op, "the bytes are not an SQLite database")
+	if err := rollbackMode(data); err != nil {
+		return err
 	}
-	uri, _, drop := memory.create(rollbackMode(data))
+	uri, _, drop := memory.create(data)
 	defer drop()
 	c, err := db.turn(ctx, db.writer, op)
 	if err != nil {
@@ -144,7 +140,7 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		defer func() { db.reader <- rc }()
 	}
 	return wrapErr(ctx, db.inside(ctx, c, func() error {
-		if err := db.prepareImport(ctx, c, uri, outcomes); err != nil {
+		if err := db.prepareImport(ctx, c, uri, checksummed(data) || len(data) > maxVacuum, outcomes); err != nil {
 			return err
 		}
 		db.dropCaches()
@@ -160,7 +156,8 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 }
 
 // prepareImport checks the copy and brings it to this database's migrations.
-func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, outcomes []Outcomes) (err error) {
+// Unless keep is set, the copy gets checksums.
+func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, keep bool, outcomes []Outcomes) (err error) {
 	const op = "store: import"
 	c := &conn{db: db}
 	if c.c, err = sqlite3.OpenContext(ctx, uri); err != nil {
@@ -171,6 +168,9 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, outcomes [
 		err = errors.Join(err, c.c.Close())
 	}()
 	if err := c.functions(); err != nil {
+		return err
+	}
+	if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
 		return err
 	}
 	if err := c.exec(`PRAGMA journal_mode = memory; PRAGMA synchronous = off; PRAGMA trusted_schema = off`); err != nil {
@@ -213,7 +213,7 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, outcomes [
 			return err
 		}
 	}
-	if v, err := c.scalar(`PRAGMA page_size`); err != nil || v == size {
+	if v, err := c.scalar(`PRAGMA page_size`); err != nil || v == size && keep {
 		return err
 	}
 	// A backup into WAL keeps the destination's page size.

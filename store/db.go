@@ -128,6 +128,12 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 		return err
 	}
 	if writer {
+		// A new file gets a checksum in every page, in eight bytes that SQLite leaves
+		// free; go-sqlite3 keeps and verifies them. An older file gets them by VACUUM.
+		// https://sqlite.org/cksumvfs.html
+		if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
+			return err
+		}
 		// The log gives its space back after a checkpoint: it counts against the quota.
 		if err := c.exec(`PRAGMA journal_size_limit = 8388608`); err != nil {
 			return err

@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"sync/client":          {"store", "sync/fold", "sync/wire", "internal/errcode"},
 	"sync/client/nethttp":  {"sync/client", "internal/errcode"},
 	"sync/server":          {"sync/fold", "sync/wire", "internal/errcode"},
+	"sync/sim":             {"opfs", "store", "sync/fold", "sync/wire", "sync/client", "sync/server", "internal/errcode"},
 	"rpc":                  {"internal/errcode"},
 	"leader":               {"rpc", "store", "live", "broadcast", "sync/client", "opfs", "internal/errcode"},
 	"engine":               {},
@@ -44,7 +45,7 @@ var allowed = map[string][]string{
 var onlyIn = map[string][]string{
 	"syscall/js":                    {"jsbridge"},
 	"github.com/hack-pad/safejs":    {"jsbridge"},
-	"net/http":                      {"sync/server", "sync/client/nethttp", "cmd/heddle"},
+	"net/http":                      {"sync/server", "sync/client/nethttp", "sync/sim", "cmd/heddle"},
 	"github.com/tetratelabs/wazero": {"engine"},
 }
 

@@ -1,23 +1,32 @@
 package opfstest
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"heddle/opfs"
 )
 
 // Disk is a Directory in memory that keeps a log of what was done to it, from
-// which [Disk.Images] makes what a loss of power could leave. Opening and
-// removing files is durable at once, writing and truncating only once the file
-// is flushed.
+// which [Disk.Images] makes what a loss of power could leave. Opening a file is
+// durable at once, writing and truncating only once the file is flushed.
+// Removing is truncating and flushing, as in the browser.
 type Disk struct {
 	*opfs.MemoryDirectory
-	// NoFlush makes flush do nothing: the mutant that a crash test must kill.
-	NoFlush bool
+	lies Lies
 
-	mu  sync.Mutex
-	log []diskOp
+	mu   sync.Mutex
+	log  []diskOp
+	late map[string][]diskOp // what Lies.Late holds back
+}
+
+// Lies are what a disk may do wrong: the mutants that a crash test must kill.
+type Lies struct {
+	Flush  func(file string) bool // reports whether a flush of that file does nothing
+	Late   bool                   // a flush comes before the writes that it is for
+	Remove bool                   // a removal is not flushed
 }
 
 type diskOp struct {
@@ -28,12 +37,45 @@ type diskOp struct {
 }
 
 // NewDisk makes an empty one.
-func NewDisk() *Disk { return &Disk{MemoryDirectory: opfs.Memory()} }
+func NewDisk(lies Lies) *Disk {
+	return &Disk{MemoryDirectory: opfs.Memory(), lies: lies, late: map[string][]diskOp{}}
+}
+
+// DiskOf makes one that holds the files of dir, flushed.
+func DiskOf(dir *opfs.MemoryDirectory) *Disk {
+	d := &Disk{MemoryDirectory: dir}
+	for _, name := range dir.Names() {
+		d.log = append(d.log, diskOp{file: name, kind: Write, data: dir.Bytes(name)}, diskOp{file: name, kind: Flush})
+	}
+	return d
+}
 
 func (d *Disk) add(op diskOp) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.lies.Late && op.kind != Flush:
+		d.late[op.file] = append(d.late[op.file], op)
+		return
+	case op.kind != Flush:
+	case d.lies.Flush != nil && d.lies.Flush(op.file):
+		return
+	case d.lies.Remove && d.emptied(op.file):
+		return
+	}
 	d.log = append(d.log, op)
-	d.mu.Unlock()
+	d.log = append(d.log, d.late[op.file]...)
+	delete(d.late, op.file)
+}
+
+// emptied reports whether the last thing done to a file was to cut it to nothing.
+func (d *Disk) emptied(file string) bool {
+	for i := len(d.log) - 1; i >= 0; i-- {
+		if op := &d.log[i]; op.file == file {
+			return op.kind == Truncate && op.off == 0
+		}
+	}
+	return false
 }
 
 // Now returns how many operations were logged: what was acknowledged by now is
@@ -57,7 +99,8 @@ func (d *Disk) Open(name string) (opfs.Handle, error) {
 func (d *Disk) Remove(name string) error {
 	err := d.MemoryDirectory.Remove(name)
 	if err == nil {
-		d.add(diskOp{file: name, kind: Remove})
+		d.add(diskOp{file: name, kind: Truncate})
+		d.add(diskOp{file: name, kind: Flush})
 	}
 	return err
 }
@@ -79,9 +122,7 @@ func (h *diskHandle) Truncate(size int64) error {
 }
 
 func (h *diskHandle) Flush() error {
-	if !h.d.NoFlush {
-		h.d.add(diskOp{file: h.name, kind: Flush})
-	}
+	h.d.add(diskOp{file: h.name, kind: Flush})
 	return nil
 }
 
@@ -97,13 +138,13 @@ type diskFile struct {
 	pending []diskOp
 }
 
-// Images calls each with per images for every point between two operations,
-// until it returns false.
-func (d *Disk) Images(r *rand.Rand, per int, each func(Image) bool) {
+// Images calls each with per images for every point between two operations, from
+// the one after the first operations on, until it returns false.
+func (d *Disk) Images(r *rand.Rand, first, per int, each func(Image) bool) {
 	files := map[string]*diskFile{}
 	for at := 0; ; at++ {
 		for i := range per {
-			if !each(imageOf(files, at, styles[(at+i)%len(styles)], r)) {
+			if at >= first && !each(imageOf(files, at, styles[(at+i)%len(styles)], r)) {
 				return
 			}
 		}
@@ -117,8 +158,6 @@ func (d *Disk) Images(r *rand.Rand, per int, each func(Image) bool) {
 			files[op.file] = f
 		}
 		switch op.kind {
-		case Remove:
-			delete(files, op.file)
 		case Flush:
 			for _, op := range f.pending {
 				f.durable = op.apply(f.durable)
@@ -134,7 +173,8 @@ var styles = []string{"lost", "kept", "torn", "reordered", "reordered and torn",
 
 func imageOf(files map[string]*diskFile, at int, how string, r *rand.Rand) Image {
 	dir := opfs.Memory()
-	for name, f := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) { // the same images from the same seed
+		f := files[name]
 		p := append([]byte(nil), f.durable...)
 		last := r.IntN(len(f.pending) + 1) // for "torn": the ones before are whole
 		for i, op := range f.pending {

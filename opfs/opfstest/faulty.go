@@ -25,8 +25,8 @@ const (
 // How is a way in which browsers fail.
 type How string
 
-// The ways. Those that return a count are for Read and Write only; elsewhere
-// they throw.
+// The ways. Those that return a count are for Read and Write, and Minus for Size
+// as well; Ignored is for Truncate. Elsewhere they throw.
 const (
 	Throw  How = "throws QuotaExceededError"
 	Closed How = "throws InvalidStateError"
@@ -34,10 +34,16 @@ const (
 	Zero   How = "returns 0"
 	Huge   How = "returns 4294967288" // -8 as an unsigned number: seen in Chrome 150
 	Minus  How = "returns -1"
+	// What web/src/opfs.ts makes of a result that is no number.
+	NotANumber How = "returns no number"
+	Ignored    How = "does nothing"
 )
 
 // ErrQuota is what Throw throws.
 var ErrQuota = errors.New("QuotaExceededError: no space")
+
+// ErrNotANumber is what NotANumber comes to.
+var ErrNotANumber = errors.New("TypeError: the browser returned undefined")
 
 // ErrClosed is what Closed throws.
 var ErrClosed = errcode.New(errcode.Closed, "opfstest", "InvalidStateError: the handle is closed")
@@ -59,6 +65,8 @@ type Faulty struct {
 	fault Fault
 	calls map[Op]int
 	hits  int
+
+	trusted bool // a mutant: whatever the browser takes of a write counts as all
 }
 
 // NewFaulty wraps dir; without a fault until Arm.
@@ -111,6 +119,8 @@ func (f *Faulty) throws(op Op) error {
 		return nil
 	case how == Closed:
 		return ErrClosed
+	case how == NotANumber:
+		return ErrNotANumber
 	default:
 		return ErrQuota
 	}
@@ -155,6 +165,8 @@ func counts(how How, n int) (count, done int, err error) {
 		return 4294967288, 0, nil
 	case Minus:
 		return -1, 0, nil
+	case NotANumber:
+		return 0, 0, ErrNotANumber
 	}
 	return 0, 0, ErrQuota
 }
@@ -184,21 +196,31 @@ func (h *faultyHandle) WriteAt(p []byte, off int64) (int, error) {
 	if done > 0 {
 		h.Handle.WriteAt(p[:done], off)
 	}
+	if err == nil && h.f.trusted {
+		return len(p), nil
+	}
 	return count, err
 }
 
 func (h *faultyHandle) Truncate(size int64) error {
-	if err := h.f.throws(Truncate); err != nil {
+	switch how, fails := h.f.fails(Truncate, false); {
+	case !fails:
+		return h.Handle.Truncate(size)
+	case how == Ignored:
+		return nil
+	default:
+		_, _, err := counts(how, 0)
 		return err
 	}
-	return h.Handle.Truncate(size)
 }
 
 func (h *faultyHandle) Size() (int64, error) {
-	if err := h.f.throws(Size); err != nil {
-		return 0, err
+	how, fails := h.f.fails(Size, false)
+	if !fails {
+		return h.Handle.Size()
 	}
-	return h.Handle.Size()
+	n, _, err := counts(how, 0)
+	return int64(n), err
 }
 
 func (h *faultyHandle) Flush() error {

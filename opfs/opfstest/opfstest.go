@@ -47,30 +47,46 @@ func (s Subject) Mount(t testing.TB, v vfs.VFS) string {
 type Mode struct {
 	Journal   string
 	Exclusive bool
+	Checksums bool   // each page carries one, in a database that is new
+	Sync      string // of PRAGMA synchronous; FULL if empty
 }
 
 func (m Mode) String() string {
+	s := m.Journal
 	if m.Exclusive {
-		return m.Journal + ",exclusive"
+		s += ",exclusive"
 	}
-	return m.Journal
+	if m.Checksums {
+		s += ",checksums"
+	}
+	return s
 }
 
 // Modes lists those that work for the subject, WAL first.
 func (s Subject) Modes() []Mode {
-	modes := []Mode{{"wal", true}, {"delete", false}, {"truncate", false}, {"truncate", true}, {"persist", false}}
+	modes := []Mode{
+		{Journal: "wal", Exclusive: true, Checksums: true}, {Journal: "wal", Exclusive: true},
+		{Journal: "delete"}, {Journal: "truncate"}, {Journal: "truncate", Exclusive: true}, {Journal: "persist"},
+	}
 	if s.SharedMemory {
-		modes = append([]Mode{{"wal", false}}, modes...)
+		modes = append([]Mode{{Journal: "wal", Checksums: true}, {Journal: "wal"}}, modes...)
 	}
 	return modes
 }
 
-// Open opens a database file in the mode, with synchronous=FULL. Small caches
-// and short logs make it write early, checkpoint and truncate often.
+// Open opens a database file in the mode, with synchronous=FULL unless the mode
+// says otherwise. Small caches and short logs make it write early, checkpoint
+// and truncate often.
 func Open(file, vfsName string, mode Mode) (*sqlite3.Conn, error) {
 	c, err := sqlite3.Open("file:" + file + "?vfs=" + vfsName)
 	if err != nil {
 		return nil, err
+	}
+	if mode.Checksums {
+		if _, err := c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	var pragmas strings.Builder
 	if mode.Exclusive {
@@ -79,7 +95,11 @@ func Open(file, vfsName string, mode Mode) (*sqlite3.Conn, error) {
 	if mode.Journal != "" {
 		fmt.Fprintf(&pragmas, "PRAGMA journal_mode=%s;", mode.Journal)
 	}
-	pragmas.WriteString("PRAGMA synchronous=FULL; PRAGMA cache_size=8; PRAGMA wal_autocheckpoint=24; PRAGMA journal_size_limit=20000;")
+	sync := mode.Sync
+	if sync == "" {
+		sync = "FULL"
+	}
+	fmt.Fprintf(&pragmas, "PRAGMA synchronous=%s; PRAGMA cache_size=8; PRAGMA wal_autocheckpoint=24; PRAGMA journal_size_limit=20000;", sync)
 	if err := c.Exec(pragmas.String()); err != nil {
 		c.Close()
 		return nil, err

@@ -140,8 +140,13 @@ func (f *Faulty) clear() {
 // point runs one fault and then looks at the bytes with a VFS that has seen
 // nothing of it. It reports whether the fault was hit.
 func point(t *testing.T, s Subject, mode Mode, fault Fault) (bool, error) {
-	dir := opfs.Memory()
-	w := &sweep{mode: mode, dir: dir, f: NewFaulty(dir), fault: fault}
+	return pointOn(t, s, mode, fault, NewFaulty(opfs.Memory()))
+}
+
+// pointOn does so on an empty directory in memory.
+func pointOn(t *testing.T, s Subject, mode Mode, fault Fault, f *Faulty) (bool, error) {
+	dir := f.Directory.(*opfs.MemoryDirectory)
+	w := &sweep{mode: mode, dir: dir, f: f, fault: fault}
 	w.f.Arm(fault)
 	w.vfs = s.Mount(t, opfs.New(w.f))
 	err := w.run(t)
@@ -176,50 +181,96 @@ func point(t *testing.T, s Subject, mode Mode, fault Fault) (bool, error) {
 	return w.f.Hits() > 0, nil
 }
 
+// ways are the faults of each call.
+var ways = map[Op][]How{
+	Write:    {Throw, Closed, Short, Zero, Huge, Minus, NotANumber},
+	Read:     {Throw, Short, Huge, NotANumber},
+	Flush:    {Throw, Closed, NotANumber},
+	Truncate: {Throw, Closed, Ignored, NotANumber},
+	Size:     {Throw, Closed, Minus, NotANumber},
+	Opening:  {Throw, Closed, NotANumber},
+	Remove:   {Throw, Closed, NotANumber},
+}
+
+// swept is what came of the faults of one call.
+type swept struct {
+	points     int // all of them hit
+	violations []error
+}
+
+// sweepOp makes the nth call fail in each way, for every stepth n.
+func sweepOp(t *testing.T, s Subject, mode Mode, op Op, step int) (c swept) {
+	for i, how := range ways[op] {
+		for _, stays := range []bool{false, true} {
+			if stays && op != Write {
+				continue
+			}
+			// Each way starts at another call, so that together they meet each one.
+			for n := 1 + i%step; ; n += step {
+				hit, err := point(t, s, mode, Fault{Op: op, How: how, Nth: n, Stays: stays})
+				if err != nil {
+					c.violations = append(c.violations, err)
+				}
+				if !hit {
+					break // past the last call
+				}
+				c.points++
+			}
+		}
+	}
+	return c
+}
+
 // TestSweep makes the nth call fail, for n over the whole workload, in each way
 // in which browsers fail: the error is typed, the transaction is undone, the next one
 // works, and nothing acknowledged is lost.
 func TestSweep(t *testing.T) {
 	s := memorySubject()
-	counted := []How{Throw, Closed, Short, Zero, Huge, Minus}
-	thrown := []How{Throw, Closed}
-	ways := map[Op][]How{Write: counted, Flush: thrown, Truncate: thrown, Size: thrown, Read: {Throw, Short, Huge}, Opening: {Throw}, Remove: {Throw}}
 	for _, mode := range s.Modes() {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
-			for op, hows := range ways {
-				points, violations := 0, 0
-				for i, how := range hows {
-					for _, stays := range []bool{false, true} {
-						if stays && op != Write {
-							continue
-						}
-						// Each way starts at another call, so that together they
-						// meet each one. Reading calls much more often, and the
-						// rollback journals are not what ships.
-						step := *sweepEvery
-						if op == Read || op == Write && mode.Journal != "wal" {
-							step *= 4
-						}
-						for n := 1 + i%step; ; n += step {
-							hit, err := point(t, s, mode, Fault{Op: op, How: how, Nth: n, Stays: stays})
-							if err != nil {
-								violations++
-								t.Error(err)
-							}
-							if !hit {
-								break // past the last call
-							}
-							points++
-						}
-					}
+			for op := range ways {
+				// Reading calls much more often, and the rollback journals are not
+				// what ships.
+				step := *sweepEvery
+				if op == Read || op == Write && mode.Journal != "wal" {
+					step *= 4
 				}
-				t.Logf("%s: %d points swept, all hit, %d violations", op, points, violations)
-				if points == 0 && op != Remove && op != Truncate {
+				c := sweepOp(t, s, mode, op, step)
+				t.Logf("%s: %d points swept, all hit, %d violations", op, c.points, len(c.violations))
+				for _, err := range c.violations {
+					t.Error(err)
+				}
+				if c.points == 0 && op != Remove && op != Truncate {
 					t.Errorf("%s: no fault was ever hit", op)
 				}
 			}
 		})
+	}
+}
+
+// TestSweep_mutants checks that the sweep has teeth: a VFS that does not check
+// the counts that it gets must be caught.
+func TestSweep_mutants(t *testing.T) {
+	s := memorySubject()
+	for _, mode := range s.Modes() {
+		for _, how := range []How{Short, Zero, Huge, Minus} {
+			t.Run(mode.String()+"/a write that "+string(how)+" counts", func(t *testing.T) {
+				t.Parallel()
+				for n := 1; ; n++ {
+					f := NewFaulty(opfs.Memory())
+					f.trusted = true
+					hit, err := pointOn(t, s, mode, Fault{Op: Write, How: how, Nth: n}, f)
+					if err != nil {
+						t.Logf("caught by write %d: %v", n, err)
+						return
+					}
+					if !hit {
+						t.Fatalf("%d writes, and none of them shows it", n-1)
+					}
+				}
+			})
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 // Options say how a Server works.
 type Options struct {
 	Dir      string // where spaces are kept; made if missing
+	VFS      string // SQLite's name for what keeps the files, "" for the platform's; Dir is a path in it
 	Dev      bool   // no tokens, any space, any origin: for development
 	TokenKey *Key   // verifies tokens; needed without Dev
 	// Origins that may call from a browser, such as "https://app.example"; "*"
@@ -132,16 +133,19 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	dir, err := filepath.Abs(o.Dir)
-	if err != nil {
-		return nil, errcode.Wrap(err, errcode.Server, op)
-	}
-	o.Dir = dir
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, errcode.Wrap(err, errcode.Server, op)
+	dir := o.Dir
+	if o.VFS == "" {
+		var err error
+		if dir, err = filepath.Abs(o.Dir); err != nil {
+			return nil, errcode.Wrap(err, errcode.Server, op)
+		}
+		o.Dir = dir
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, errcode.Wrap(err, errcode.Server, op)
+		}
 	}
 	// An exclusive lock on an SQLite file of its own is as portable as SQLite.
-	lock, err := openConn(fileURI(filepath.Join(dir, "server.lock")))
+	lock, err := openConn(fileURI(filepath.Join(dir, "server.lock"), o.VFS))
 	if err == nil {
 		err = lock.c.Exec(`PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE`)
 	}
@@ -234,11 +238,11 @@ func (s *Server) acquire(ctx context.Context, name string, create bool) (*space,
 
 	file := s.fileName(name)
 	var sp *space
-	_, err := os.Stat(file)
+	there, err := exists(file, s.o.VFS)
 	switch {
-	case err == nil || create && errors.Is(err, os.ErrNotExist):
-		sp, err = openSpace(file, name)
-	case errors.Is(err, os.ErrNotExist):
+	case err == nil && (there || create):
+		sp, err = openSpace(fileURI(file, s.o.VFS), name)
+	case err == nil:
 		err = errcode.New(errcode.NotFound, "server: open space", fmt.Sprintf("there is no space %q", name))
 	}
 

@@ -53,21 +53,20 @@ type head struct {
 }
 
 // openSpace opens a space's file, or makes it.
-func openSpace(file, name string) (sp *space, err error) {
-	dsn := fileURI(file)
-	sp = &space{name: name, lock: make(chan struct{}, 1)}
+func openSpace(dsn, name string) (_ *space, err error) {
+	sp := &space{name: name, lock: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			sp.close()
 		}
 	}()
-	if sp.w, err = openConn(dsn + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=journal_size_limit(67108864)"); err != nil {
+	if sp.w, err = openConn(dsn + "&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=journal_size_limit(67108864)"); err != nil {
 		return nil, err
 	}
 	if err = sp.create(); err != nil {
 		return nil, err
 	}
-	if sp.r, err = openConn(dsn + "?_pragma=busy_timeout(10000)&_pragma=query_only(on)"); err != nil {
+	if sp.r, err = openConn(dsn + "&_pragma=busy_timeout(10000)&_pragma=query_only(on)"); err != nil {
 		return nil, err
 	}
 	if err = sp.load(); err != nil {

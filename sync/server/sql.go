@@ -1,11 +1,14 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
 )
 
 // conn is a connection with its prepared statements. It is for one goroutine at
@@ -30,10 +33,26 @@ func (c *conn) close() error {
 	return c.c.Close()
 }
 
-// fileURI names a file to SQLite, whatever characters its path has.
-func fileURI(path string) string {
-	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
+// fileURI names a file to SQLite, whatever characters its path has. More
+// parameters may follow.
+func fileURI(path, vfsName string) string {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: "mode=rwc"}
+	if vfsName != "" {
+		u.RawQuery += "&vfs=" + url.QueryEscape(vfsName)
+	}
 	return u.String()
+}
+
+// exists reports whether there is a file.
+func exists(path, vfsName string) (bool, error) {
+	if vfsName != "" {
+		return vfs.Find(vfsName).Access(path, vfs.ACCESS_EXISTS)
+	}
+	_, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // run executes one statement with args (nil, int64, uint64, uint32, int,

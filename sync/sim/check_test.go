@@ -1,0 +1,335 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/store"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// markSet is what a device sees of the transactions of all: marks, and what
+// each had seen.
+type markSet map[mark]string
+
+// highest writes the last number of each device down.
+func (m markSet) highest() string {
+	last := map[int]int{}
+	for k := range m {
+		last[k.device] = max(last[k.device], k.n)
+	}
+	var all []string
+	for device, n := range last {
+		all = append(all, mark{device, n}.String())
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+func visibleMarks(tx *store.Tx) (markSet, error) {
+	marks := markSet{}
+	err := tx.Query(`SELECT id, saw FROM marks`, store.Params{}, nil, func(s *sqlite3.Stmt) error {
+		marks[readMark(s.ColumnText(0))] = s.ColumnText(1)
+		return nil
+	})
+	return marks, err
+}
+
+// snapshot is what a device holds at one moment.
+type snapshot struct {
+	seq     uint64
+	pending []*wire.Body
+	rows    map[string][]string // by table
+	index   map[string][]string // what the triggers' tables should hold, and do
+	marks   markSet
+	left    []string // tables of Heddle's that are not empty
+}
+
+func (d *device) snapshot() (*snapshot, error) {
+	tx, err := d.db.Begin(context.Background(), store.Origin{Kind: store.Local})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	snap := &snapshot{rows: map[string][]string{}, index: map[string][]string{}}
+	var queryErr error
+	query := func(sql string, row func(s *sqlite3.Stmt)) {
+		err := tx.Query(sql, store.Params{}, nil, func(s *sqlite3.Stmt) error {
+			row(s)
+			return nil
+		})
+		if err != nil && queryErr == nil {
+			queryErr = fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	query(`SELECT value FROM heddle_meta WHERE name = 'seq'`, func(s *sqlite3.Stmt) { snap.seq = uint64(s.ColumnInt64(0)) })
+	bodies, last := [][]byte{}, int64(-1)
+	query(`SELECT id, bytes FROM heddle_pending ORDER BY id, part`, func(s *sqlite3.Stmt) {
+		if id := s.ColumnInt64(0); id != last {
+			bodies, last = append(bodies, nil), id
+		}
+		bodies[len(bodies)-1] = append(bodies[len(bodies)-1], s.ColumnRawBlob(1)...)
+	})
+	for _, data := range bodies {
+		body, err := wire.UnmarshalBody(data)
+		if err != nil {
+			return nil, err
+		}
+		snap.pending = append(snap.pending, body)
+	}
+	dump := func(sql string) (lines []string) {
+		query(sql, func(s *sqlite3.Stmt) {
+			values := make([]any, s.ColumnCount())
+			if err := store.Scan(s, values); err != nil {
+				queryErr = err
+			}
+			lines = append(lines, line1(values))
+		})
+		slices.Sort(lines)
+		return lines
+	}
+	for _, t := range d.s.app.syncedAt(d.version) {
+		columns := append(slices.Clone(t.key), t.columnsAt(d.version)...)
+		snap.rows[t.name] = dump("SELECT " + names(columns, "") + " FROM " + t.name)
+		if t.index != "" {
+			from, in := names(t.key, ""), names(t.key, "")
+			if t.indexed != "" {
+				from, in = from+", "+t.indexed, in+", v"
+			}
+			snap.index["want "+t.name] = dump("SELECT " + from + " FROM " + t.name)
+			snap.index["got "+t.name] = dump("SELECT " + in + " FROM " + t.index)
+		}
+	}
+	for _, name := range []string{"heddle_pending", "heddle_row", "heddle_overflow"} {
+		query("SELECT 1 FROM "+name+" LIMIT 1", func(*sqlite3.Stmt) { snap.left = append(snap.left, name) })
+	}
+	if snap.marks, err = visibleMarks(tx); err != nil {
+		return nil, err
+	}
+	return snap, queryErr
+}
+
+func line1(values []any) string {
+	var all []string
+	for _, v := range values {
+		all = append(all, show(v))
+	}
+	return strings.Join(all, " ")
+}
+
+// check holds what the device shows against the model.
+func (d *device) check(final bool) {
+	snap, err := d.snapshot()
+	if err != nil {
+		if !d.disk.isDead() {
+			d.s.violate("device %d cannot be read: %v", d.id, err)
+		}
+		return
+	}
+	s, m := d.s, d.s.model
+	s.modelMu.Lock()
+	defer s.modelMu.Unlock()
+	s.srv.read()
+	s.event("device %d checked at %d with %d pending", d.id, snap.seq, len(snap.pending))
+	if snap.seq < d.seq {
+		s.violate("device %d went back from %d to %d", d.id, d.seq, snap.seq)
+		return
+	}
+	d.seq = snap.seq
+	if snap.seq > m.at.Seq {
+		if s.srv.isUp() {
+			s.violate("device %d has entry %d, and the log ends at %d", d.id, snap.seq, m.at.Seq)
+		}
+		return // the model sees it when the server is back
+	}
+	s.tally("checks", 1)
+	d.checkRows(snap)
+	d.checkMarks(snap)
+	if final && len(snap.left) > 0 && !(d.version < len(s.app.versions) && slices.Equal(snap.left, []string{"heddle_overflow"})) {
+		s.violate("device %d is at rest, and not empty: %v", d.id, snap.left)
+	}
+}
+
+// checkRows compares all rows: a prefix with the pending transactions on top.
+func (d *device) checkRows(snap *snapshot) {
+	m := d.s.model
+	state, told := m.states[snap.seq], m.schemas[snap.seq]
+	own := map[string]wire.Value{}
+	for _, t := range d.s.app.syncedAt(d.version) {
+		info, _ := d.db.Table(t.name)
+		for _, c := range info.Columns {
+			if c.Default != nil {
+				own[t.name+"."+c.Name] = *c.Default
+			}
+		}
+	}
+	defaults := func(table, column string) wire.Value {
+		if v, ok := told[table+"."+column]; ok {
+			return v
+		}
+		return own[table+"."+column]
+	}
+	for _, body := range snap.pending {
+		state = state.fold(body, defaults)
+	}
+	want := map[string][]string{}
+	for _, id := range sortedKeys(state) {
+		name, enc, _ := strings.Cut(id, "\x00")
+		t := d.s.app.table(name)
+		if t.since > d.version {
+			continue
+		}
+		key, err := wire.DecodeKey([]byte(enc))
+		if err != nil {
+			panic(err)
+		}
+		values := slices.Clone(key)
+		for _, c := range t.columnsAt(d.version) {
+			v, ok := state[id][c.name]
+			if !ok {
+				v = defaults(name, c.name)
+			}
+			values = append(values, v)
+		}
+		want[name] = append(want[name], line1(values))
+	}
+	for _, t := range d.s.app.syncedAt(d.version) {
+		slices.Sort(want[t.name])
+		if !slices.Equal(want[t.name], snap.rows[t.name]) {
+			d.s.violate("device %d at %d with %d pending: table %s\n got %q\nwant %q", d.id, snap.seq, len(snap.pending), t.name, snap.rows[t.name], want[t.name])
+		}
+		if t.index != "" && !slices.Equal(snap.index["want "+t.name], snap.index["got "+t.name]) {
+			d.s.violate("device %d: the index of %s that triggers keep\n got %q\nwant %q", d.id, t.name, snap.index["got "+t.name], snap.index["want "+t.name])
+		}
+	}
+}
+
+// checkMarks looks for effects without their causes, and for writes that were
+// seen and are gone. It knows nothing of positions and pending transactions.
+func (d *device) checkMarks(snap *snapshot) {
+	s, m := d.s, d.s.model
+	gone := func(k mark) bool { // for a good reason
+		return m.marks[k] != ""
+	}
+	for _, n := range d.acked {
+		k := mark{d.id, n}
+		if _, ok := snap.marks[k]; !ok && !gone(k) {
+			s.violate("device %d does not see its own write %v", d.id, k)
+		}
+	}
+	for _, n := range sortedInts(d.failed) {
+		if _, ok := snap.marks[mark{d.id, n}]; ok {
+			s.violate("device %d sees its transaction %d, which failed", d.id, n)
+		}
+	}
+	for k := range d.seen {
+		if _, ok := snap.marks[k]; !ok && !gone(k) {
+			s.violate("device %d has seen %v and does not any more", d.id, k)
+		}
+	}
+	for k, saw := range snap.marks {
+		d.seen[k] = true
+		for _, name := range strings.Fields(saw) {
+			cause := readMark(name)
+			for n := 1; n <= cause.n; n++ {
+				c := mark{cause.device, n}
+				if outcome, decided := m.marks[c]; !decided || outcome != "" {
+					continue
+				}
+				if _, ok := snap.marks[c]; !ok {
+					s.violate("device %d sees %v, which had seen %v, and not that", d.id, k, c)
+				}
+			}
+		}
+	}
+	s.tally("reads checked for causality", len(snap.marks))
+}
+
+func sortedInts(m map[int]bool) []int { return slices.Sorted(maps.Keys(m)) }
+
+func (a *app) table(name string) *table {
+	for _, t := range a.tables {
+		if t.name == name {
+			return t
+		}
+	}
+	panic("the log has a table " + name)
+}
+
+// compare is what must hold once all is quiet and on the last version: one
+// digest, the same for the server and for a fresh fold of the model, and each
+// acknowledged transaction decided.
+func (s *sim) compare() {
+	m := s.model
+	sum := m.digest()
+	rec := s.srv.digest()
+	if rec.Seq != m.at.Seq || rec.Digest != sum {
+		s.violate("the server's digest at %d is %x, the model's at %d %x", rec.Seq, rec.Digest[:4], m.at.Seq, sum[:4])
+	}
+	for _, d := range s.devices {
+		seq, digest, err := d.c.Digest(context.Background())
+		if err != nil || seq != m.at.Seq || digest != sum {
+			s.violate("device %d: the digest at %d is %x, the model's at %d %x (%v)", d.id, seq, digest[:4], m.at.Seq, sum[:4], err)
+		}
+		for _, n := range d.acked {
+			if _, ok := m.marks[mark{d.id, n}]; !ok {
+				s.violate("transaction %v was acknowledged and is not in the log", mark{d.id, n})
+			}
+		}
+		for n := range d.failed {
+			if _, ok := m.marks[mark{d.id, n}]; ok {
+				s.violate("transaction %v failed and is in the log", mark{d.id, n})
+			}
+		}
+		d.checkRejected()
+	}
+}
+
+// checkRejected: a device has been told of each of its transactions that ended
+// void, and of no other.
+func (d *device) checkRejected() {
+	told := map[mark]bool{}
+	all, err := d.c.Rejected(context.Background())
+	if err != nil {
+		d.s.violate("device %d: %v", d.id, err)
+	}
+	for _, r := range all {
+		for _, k := range marksOf(&wire.Body{Ops: r.Ops}) {
+			told[k] = true
+		}
+	}
+	for k, outcome := range d.s.model.marks {
+		if k.device == d.id && (outcome != "") != told[k] {
+			d.s.violate("transaction %v ended %q, told as rejected: %v", k, outcome, told[k])
+		}
+	}
+}
+
+// digest computes that of the model's state from nothing.
+func (m *model) digest() wire.Hash {
+	n := len(m.entries)
+	told := &fold.Schema{}
+	for _, e := range m.entries {
+		if e.Outcome == "" {
+			if body, err := wire.UnmarshalBody(e.Body); err == nil {
+				told.Apply(body.Schema)
+			}
+		}
+	}
+	sum := &fold.Digest{}
+	for id, row := range m.states[n] {
+		name, enc, _ := strings.Cut(id, "\x00")
+		key, _ := wire.DecodeKey([]byte(enc))
+		sum.Add(name, key, &fold.Row{Cells: row}, told)
+	}
+	return sum.Sum()
+}
+
+var _ = bytes.Clone

@@ -1,0 +1,334 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"heddle/internal/errcode"
+	"heddle/store"
+	"heddle/sync/client"
+)
+
+// device is a machine with the app on it. One goroutine lives its life; what
+// sync does beside it is the client's.
+type device struct {
+	s       *sim
+	id      int
+	rng     *rand.Rand
+	line    *line
+	disk    *disk
+	single  bool // one connection, as where a VFS has no shared memory
+	version int
+	random  *rand.ChaCha8 // the client's
+
+	db   *store.DB
+	c    *client.Client
+	stop context.CancelFunc
+	done chan struct{}
+
+	next   int          // number of the last transaction
+	acked  []int        // those that were acknowledged
+	failed map[int]bool // those that were not, and may never show
+	seq    uint64       // the highest prefix seen
+	seen   map[mark]bool
+}
+
+func newDevice(s *sim, id int) *device {
+	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, seen: map[mark]bool{}}
+	d.line = &line{s: s, id: id, count: map[string]int{}}
+	d.single = d.rng.IntN(2) == 0
+	d.version = 1 + d.rng.IntN(len(s.app.versions))
+	var key [32]byte
+	for i := range key {
+		key[i] = byte(d.rng.Uint32())
+	}
+	d.random = rand.NewChaCha8(key)
+	d.disk = newDisk(nil)
+	d.disk.noFlush = s.mutant == "a device acknowledges before it has flushed"
+	return d
+}
+
+// open starts the app. Where the power goes meanwhile it starts again.
+func (d *device) open() {
+	for {
+		err := d.tryOpen()
+		if err == nil {
+			break
+		}
+		if !d.disk.isDead() {
+			d.s.violate("device %d: the app does not open: %v", d.id, err)
+			return
+		}
+		d.reboot()
+	}
+	id := d.c.ClientID()
+	d.s.mu.Lock()
+	d.s.names[id] = fmt.Sprintf("device %d", d.id)
+	d.s.mu.Unlock()
+	ctx, stop := context.WithCancel(context.Background())
+	c, done := d.c, make(chan struct{})
+	d.stop, d.done = stop, done
+	go func() {
+		defer close(done)
+		c.Run(ctx)
+	}()
+	d.s.event("device %d is up, version %d", d.id, d.version)
+}
+
+func (d *device) tryOpen() error {
+	opts := store.Options{Filename: "file:app.db?vfs=" + d.disk.name, Migrations: d.s.app.versions[:d.version], SingleConn: d.single}
+	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true, HTTP: d.line, Rand: d.random}
+	for _, t := range d.s.app.syncedAt(d.version) {
+		opts.Synced = append(opts.Synced, t.name)
+		cfg.Tables[t.name] = nil
+	}
+	db, err := store.Open(context.Background(), opts)
+	if err != nil {
+		return err
+	}
+	c, err := client.Open(context.Background(), db, cfg)
+	if err != nil {
+		db.Close()
+		return err
+	}
+	d.db, d.c = db, c
+	return d.mutate()
+}
+
+// close ends the app. Errors count only where there is power.
+func (d *device) close() {
+	if d.db == nil {
+		return
+	}
+	d.stop()
+	<-d.done
+	err := errors.Join(d.c.Close(), d.db.Close())
+	d.db = nil
+	if err != nil && !d.disk.isDead() {
+		d.s.violate("device %d: the app does not close: %v", d.id, err)
+	}
+}
+
+// reboot makes a new disk of what the dead one holds.
+func (d *device) reboot() {
+	how := losses[d.rng.IntN(len(losses))]
+	d.s.hit("device " + how)
+	d.s.event("device %d lost its power: %s", d.id, how)
+	files, noFlush := d.disk.image(how, d.rng), d.disk.noFlush
+	d.disk.drop()
+	d.disk = newDisk(files)
+	d.disk.noFlush = noFlush
+}
+
+// revive brings the device back after its power was cut.
+func (d *device) revive() {
+	time.Sleep(time.Millisecond) // until who met it has given up
+	d.close()
+	d.reboot()
+	if !d.s.isCalm() {
+		time.Sleep(time.Duration(d.rng.IntN(int(time.Minute))))
+	}
+	d.open()
+}
+
+// live is the device's life until the faults end.
+func (d *device) live() {
+	time.Sleep(time.Duration(d.rng.IntN(int(20 * time.Second))))
+	d.open()
+	for !d.s.failed() {
+		wait := time.Duration(d.rng.ExpFloat64() * float64(d.s.p.pace))
+		select {
+		case <-time.After(wait):
+			d.act()
+			continue
+		case <-d.disk.died:
+			d.revive()
+			continue
+		case <-d.s.healed:
+		}
+		break
+	}
+	if d.s.failed() {
+		return
+	}
+	d.disk.cutAfter(-1)
+	if d.disk.isDead() {
+		d.revive()
+	}
+	d.line.cut(false, false)
+	if d.s.failed() {
+		return
+	}
+	d.c.SetOnline(true)
+	d.c.Resume()
+}
+
+func (d *device) end() {
+	d.close()
+	d.disk.drop()
+}
+
+// act does one thing.
+func (d *device) act() {
+	switch n := d.rng.IntN(100); {
+	case n < 45:
+		for range 1 + d.rng.IntN(3) {
+			d.write(false)
+		}
+	case n < 60:
+		d.check(false)
+	case n < 66:
+		d.write(true)
+	case n < 71:
+		d.s.hit("restarted")
+		d.close()
+		if d.disk.isDead() {
+			d.reboot()
+		}
+		d.open()
+	case n < 74:
+		d.upgradeTo(min(d.version+1, len(d.s.app.versions)))
+	case n < 78:
+		d.disk.cutAfter(1 + d.rng.IntN(30))
+	case n < 80:
+		d.disk.cutAfter(0)
+	case n < 88:
+		out, in := d.rng.IntN(2) == 0, d.rng.IntN(2) == 0
+		d.line.cut(out, in)
+		d.s.event("device %d: out %v, in %v", d.id, out, in)
+	case n < 91:
+		if d.rng.IntN(2) == 0 {
+			d.c.Pause()
+		} else {
+			d.c.Resume()
+		}
+	case n < 94:
+		d.c.SetOnline(d.rng.IntN(2) == 0)
+	default:
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.rng.IntN(int(time.Minute))))
+		err := d.c.Now(ctx)
+		cancel()
+		d.s.event("device %d: now: %s", d.id, errcode.Of(err))
+		d.noSurprise(err)
+	}
+}
+
+// noSurprise looks at an error of sync: a network and a server that fail are no
+// reason to give up.
+func (d *device) noSurprise(err error) {
+	if code := errcode.Of(err); code == errcode.Diverged || code == errcode.Internal {
+		d.s.violate("device %d: %v", d.id, err)
+	}
+}
+
+func (d *device) upgradeTo(version int) {
+	if version == d.version {
+		return
+	}
+	d.s.hit("upgraded")
+	d.close()
+	if d.disk.isDead() {
+		d.reboot()
+	}
+	d.version = version
+	d.open()
+}
+
+// write runs a transaction of the app. A long one holds the writer while time
+// goes by, as an interactive one does.
+func (d *device) write(long bool) {
+	d.next++
+	n := d.next
+	err := d.transaction(n, long)
+	code := errcode.Of(err)
+	d.s.event("device %d: transaction %d: %s", d.id, n, code)
+	defer time.Sleep(time.Microsecond) // who was woken by it goes first, so that a seed has one course
+	switch {
+	case err == nil:
+		d.acked = append(d.acked, n)
+		d.s.tally("transactions", 1)
+	case d.disk.isDead():
+		d.s.tally("transactions that nobody heard of", 1)
+	default:
+		d.failed[n] = true
+		d.s.tally("transactions failed", 1)
+		switch {
+		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"):
+		default:
+			d.s.violate("device %d: transaction %d failed: %v", d.id, n, err)
+		}
+	}
+}
+
+var errRollback = errors.New("the app rolls back")
+
+func (d *device) transaction(n int, long bool) error {
+	tx, err := d.db.Begin(context.Background(), store.Origin{Kind: store.Local})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	saw, err := visibleMarks(tx)
+	if err != nil {
+		return err
+	}
+	depth := 0
+	for range 1 + d.rng.IntN(5) {
+		if long {
+			if sleep(context.Background(), time.Duration(d.rng.IntN(int(4*time.Second)))); d.disk.isDead() {
+				return errPower
+			}
+		}
+		switch d.rng.IntN(10) {
+		case 0:
+			depth++
+			_, err = tx.Exec(fmt.Sprintf("SAVEPOINT s%d", depth), store.Params{})
+		case 1:
+			if depth > 0 {
+				_, err = tx.Exec(fmt.Sprintf("RELEASE s%d", depth), store.Params{})
+				depth--
+			}
+		case 2:
+			if depth > 0 {
+				_, err = tx.Exec(fmt.Sprintf("ROLLBACK TO s%d", depth), store.Params{})
+			}
+		default:
+			err = d.statement(tx)
+		}
+		d.s.tally("statements", 1)
+		if err != nil {
+			return err
+		}
+	}
+	if d.rng.IntN(12) == 0 {
+		return errRollback
+	}
+	if _, err := tx.Exec(`INSERT INTO marks VALUES(?, ?)`, store.Args(mark{d.id, n}.String(), saw.highest())); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// statement runs one of the app's, which goes on after most failures.
+func (d *device) statement(tx *store.Tx) error {
+	sql, args := d.s.app.statement(d.rng, d.version)
+	for _, one := range strings.Split(sql, "\x00") {
+		n := strings.Count(one, "?")
+		_, err := tx.Exec(one, store.Args(args[:n]...))
+		args = args[n:]
+		if err == nil {
+			continue
+		}
+		if code := errcode.Of(err); strings.HasPrefix(code, "SQLITE_CONSTRAINT") || code == "SQLITE_MISMATCH" {
+			if d.rng.IntN(3) > 0 {
+				return nil
+			}
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"heddle/internal/errcode"
+	"heddle/sync/client"
+	"heddle/sync/server"
+	"heddle/sync/wire"
+)
+
+// host is the machine that the server runs on.
+type host struct {
+	s   *sim
+	rng *rand.Rand
+
+	mu      sync.Mutex
+	disk    *disk
+	srv     *server.Server
+	up      bool
+	open    map[int]*exchange // by number
+	served  int
+	refuses map[wire.Hash][]mark
+	tries   map[wire.Hash]int
+}
+
+// refusal is the code of the app's rule on the server.
+const refusal = "SIM_REFUSED"
+
+func newHost(s *sim) *host {
+	h := &host{s: s, rng: s.rng("host"), open: map[int]*exchange{}, refuses: map[wire.Hash][]mark{}, tries: map[wire.Hash]int{}}
+	h.disk = newDisk(nil)
+	h.disk.noFlush = s.mutant == "the server acknowledges before it has flushed"
+	return h
+}
+
+// start opens the server on its disk.
+func (h *host) start() error {
+	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
+	if h.s.verbose {
+		o.Logger = slog.New(slog.NewTextHandler(logWriter{h.s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	srv, err := server.New(o)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.srv, h.up = srv, true
+	h.mu.Unlock()
+	return nil
+}
+
+type logWriter struct{ s *sim }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.s.event("server says %s", p)
+	return len(p), nil
+}
+
+func (h *host) isUp() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.up && !h.disk.isDead()
+}
+
+// read lets the model see the log as it is now.
+func (h *host) read() {
+	h.mu.Lock()
+	srv, up := h.srv, h.up && !h.disk.isDead()
+	h.mu.Unlock()
+	if up {
+		h.s.model.read(srv)
+	}
+}
+
+// decide is the app's rule: it refuses some transactions, always the same ones,
+// and cannot say at once of others.
+func (h *host) decide(ctx context.Context, _ string, _ wire.ClientID, body *wire.Body) error {
+	hash := wire.HashBody(body.Marshal())
+	rng := h.s.rng("decide", fnv64(string(hash[:])))
+	refuse, hesitate := rng.IntN(100) < h.s.p.refused, rng.IntN(100) < h.s.p.undecided
+	slow := time.Microsecond // those who wait for their turn do not come all at once
+	if rng.IntN(20) == 0 {
+		slow = time.Duration(1 + rng.IntN(int(3*time.Second)))
+	}
+	h.mu.Lock()
+	h.tries[hash]++
+	first := h.tries[hash] == 1
+	h.mu.Unlock()
+	if first {
+		if slow > time.Microsecond {
+			h.s.hit("slow decision")
+		}
+		if err := sleep(ctx, slow); err != nil {
+			return err
+		}
+	}
+	if hesitate && first {
+		h.s.hit("undecided")
+		return server.ErrUndecided
+	}
+	if refuse {
+		h.mu.Lock()
+		h.refuses[hash] = marksOf(body)
+		h.mu.Unlock()
+		return errcode.New(refusal, "", "the app refuses it")
+	}
+	return nil
+}
+
+func (h *host) refused(hash wire.Hash) ([]mark, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	marks, ok := h.refuses[hash]
+	return marks, ok
+}
+
+// serve begins a request, nil if nobody listens.
+func (h *host) serve(l *line, r *client.Request, rng *rand.Rand) *exchange {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.up {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	x := newExchange(h.s, l, rng, cancel)
+	h.served++
+	n := h.served
+	h.open[n] = x
+	srv := h.srv
+	h.s.spawn(func() {
+		x.run(http.HandlerFunc(srv.ServeHTTP), ctx, r)
+		cancel()
+		h.mu.Lock()
+		delete(h.open, n)
+		h.mu.Unlock()
+	})
+	return x
+}
+
+// crash cuts the server's power, or has it cut; what is found on the disk is
+// what is served after a while.
+func (h *host) recover(how string) {
+	h.disk.cutAfter(0)
+	files := h.down(how)
+	h.s.event("server lost its power: %s", how)
+	time.Sleep(time.Duration(h.rng.IntN(int(20 * time.Second))))
+	h.boot(files)
+}
+
+// down ends the server and returns what its disk holds.
+func (h *host) down(how string) map[string][]byte {
+	h.mu.Lock()
+	srv := h.srv
+	h.up = false
+	h.mu.Unlock()
+	h.breakOff()
+	if err := srv.Close(); err != nil && !h.disk.isDead() {
+		h.s.violate("the server does not close: %v", err)
+	}
+	files := h.disk.image(how, h.rng)
+	h.disk.drop()
+	return files
+}
+
+// breakOff cuts all connections, one after the other.
+func (h *host) breakOff() {
+	h.mu.Lock()
+	open := maps.Clone(h.open)
+	h.mu.Unlock()
+	for _, n := range slices.Sorted(maps.Keys(open)) {
+		open[n].breakOff()
+		time.Sleep(time.Microsecond)
+	}
+}
+
+// boot starts a server on these files.
+func (h *host) boot(files map[string][]byte) {
+	d := newDisk(files)
+	d.noFlush = h.disk.noFlush
+	h.mu.Lock()
+	h.disk = d
+	h.mu.Unlock()
+	if err := h.start(); err != nil {
+		h.s.violate("the server does not start after it lost its power: %v", err)
+	}
+	h.s.event("server is up")
+}
+
+// run lets things happen to the server until the faults end.
+func (h *host) run() {
+	for {
+		wait := time.Duration(h.rng.ExpFloat64() * float64(h.s.p.serverFaults))
+		select {
+		case <-time.After(wait):
+		case <-h.disk.died:
+			time.Sleep(time.Millisecond) // until who met it has given up
+			how := losses[h.rng.IntN(len(losses))]
+			h.s.hit("server " + how)
+			h.recover(how)
+			continue
+		case <-h.s.healed:
+			h.disk.cutAfter(-1)
+			if h.disk.isDead() {
+				h.recover("lost")
+			}
+			return
+		}
+		switch h.rng.IntN(5) {
+		case 0, 1: // in the middle of something
+			h.disk.cutAfter(1 + h.rng.IntN(40))
+		case 2: // between two things
+			h.disk.cutAfter(0)
+		case 3:
+			h.s.hit("server restarted")
+			h.s.event("server restarts")
+			files := h.down("killed")
+			time.Sleep(time.Duration(h.rng.IntN(int(5 * time.Second))))
+			h.boot(files)
+		case 4:
+			h.s.hit("server unplugged")
+			h.s.event("server unplugged")
+			h.breakOff()
+		}
+	}
+}
+
+var _ = fmt.Sprint
+
+// digest asks the server for that of the log's end.
+func (h *host) digest() *wire.DigestResponse {
+	rec := &recorder{header: http.Header{}}
+	r, _ := http.NewRequest("GET", "http://model/v1/spaces/space/digest", nil)
+	h.srv.ServeHTTP(rec, r)
+	d, err := wire.UnmarshalDigestResponse(rec.body.Bytes())
+	if err != nil {
+		h.s.violate("the server's digest: %v", err)
+		return &wire.DigestResponse{}
+	}
+	return d
+}

@@ -1,0 +1,212 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"heddle/sync/wire"
+)
+
+// A row of the model: cells by column, nil for a missing row. Rows and states
+// do not change once made.
+type row map[string]wire.Value
+
+type state map[string]row // by table, a zero byte, and the encoded key
+
+// fold is the definition: what an entry makes of a state.
+func (s state) fold(body *wire.Body, defaults func(table, column string) wire.Value) state {
+	next := maps.Clone(s)
+	for _, op := range body.Ops {
+		id := op.Shape.Table + "\x00" + string(wire.EncodeKey(op.Key))
+		before, there := next[id]
+		if op.Shape.Kind == wire.Delete || op.Shape.Kind == wire.Update && !there {
+			delete(next, id)
+			continue
+		}
+		after := row{}
+		maps.Copy(after, before)
+		for i, column := range op.Shape.Columns {
+			x, ok := after[column]
+			if !ok {
+				x = defaults(op.Shape.Table, column)
+			}
+			after[column] = join(op.Shape.Joins[i], x, op.Cells[i])
+		}
+		next[id] = after
+	}
+	return next
+}
+
+func join(j wire.Join, _, v wire.Value) wire.Value {
+	if j != wire.JoinLast {
+		panic(fmt.Sprintf("the model has no join %d", j))
+	}
+	return v
+}
+
+// schema is what the log has told of columns: the first descriptor counts.
+type schema map[string]wire.Value // default by table, a dot and column
+
+func (s schema) learn(body *wire.Body) schema {
+	if len(body.Schema) == 0 {
+		return s
+	}
+	next := maps.Clone(s)
+	for _, t := range body.Schema {
+		for _, c := range t.Columns {
+			if _, ok := next[t.Table+"."+c.Name]; !ok {
+				next[t.Table+"."+c.Name] = c.Default
+			}
+		}
+	}
+	return next
+}
+
+// model is a space as the simulation knows it: it reads the server's log as it
+// grows, straight from its handler.
+type model struct {
+	s       *sim
+	at      wire.Position
+	entries []wire.Entry
+	states  []state  // states[n] is the fold of n entries
+	schemas []schema // the same, of descriptors
+	decided map[wire.ClientID]uint64
+	marks   map[mark]string // the outcome of each marked transaction that is decided
+	latest  map[int]int     // the last mark of each device
+}
+
+// mark names a transaction: the nth of a device.
+type mark struct{ device, n int }
+
+func (m mark) String() string { return fmt.Sprintf("%d:%d", m.device, m.n) }
+
+func readMark(s string) mark {
+	device, n, _ := strings.Cut(s, ":")
+	var m mark
+	m.device, _ = strconv.Atoi(device)
+	m.n, _ = strconv.Atoi(n)
+	return m
+}
+
+func newModel(s *sim) *model {
+	return &model{s: s, states: []state{{}}, schemas: []schema{{}}, decided: map[wire.ClientID]uint64{}, marks: map[mark]string{}, latest: map[int]int{}}
+}
+
+// read takes in what the log has more. It is called where the server is up.
+func (m *model) read(h http.Handler) {
+	req := &wire.PullRequest{Position: m.at, Client: wire.ClientID{0xff}, OwnBodies: true}
+	rec := &recorder{header: http.Header{}}
+	r, _ := http.NewRequest("POST", "http://model/v1/spaces/space/pull?wait=0", bytes.NewReader(req.Marshal()))
+	r.Header.Set("Content-Type", wire.MediaType)
+	h.ServeHTTP(rec, r)
+	if rec.status != http.StatusOK {
+		if m.s.srv.isUp() {
+			e, _ := wire.UnmarshalError(rec.body.Bytes())
+			m.s.violate("the log does not go on from %d: status %d, %+v", m.at.Seq, rec.status, e)
+		}
+		return
+	}
+	frames := wire.NewFrameReader(&rec.body)
+	for {
+		f, err := frames.Next()
+		if err != nil {
+			return
+		}
+		if f.Hello != nil {
+			m.at.Epoch = f.Hello.Epoch
+		}
+		for i := range f.Entries {
+			m.take(&f.Entries[i])
+		}
+	}
+}
+
+func (m *model) take(e *wire.Entry) {
+	if e.Seq != m.at.Seq+1 || e.ChainAfter(m.at.Chain) != e.Chain {
+		m.s.violate("entry %d does not follow %d", e.Seq, m.at.Seq)
+		return
+	}
+	if e.Counter != m.decided[e.Client]+1 {
+		m.s.violate("entry %d is number %d of its author, after %d", e.Seq, e.Counter, m.decided[e.Client])
+	}
+	m.at.Seq, m.at.Chain = e.Seq, e.Chain
+	m.decided[e.Client] = e.Counter
+	n := len(m.entries)
+	m.entries = append(m.entries, *e)
+	state, schema := m.states[n], m.schemas[n]
+	if e.Outcome == "" {
+		body, err := wire.UnmarshalBody(e.Body)
+		if err != nil || wire.HashBody(e.Body) != e.BodyHash {
+			m.s.violate("the body of entry %d: %v", e.Seq, err)
+			return
+		}
+		schema = schema.learn(body)
+		state = state.fold(body, func(t, c string) wire.Value { return schema[t+"."+c] })
+		m.note(marksOf(body), "", e.Seq)
+	} else if marks, ok := m.s.srv.refused(e.BodyHash); ok && e.Outcome == refusal {
+		m.note(marks, e.Outcome, e.Seq)
+	} else {
+		m.s.violate("entry %d by %s was decided %s, and the app has not refused it", e.Seq, m.s.nameOf(e.Client), e.Outcome)
+	}
+	m.states, m.schemas = append(m.states, state), append(m.schemas, schema)
+	m.s.event("log %d by %s outcome %q", e.Seq, m.s.nameOf(e.Client), e.Outcome)
+}
+
+func marksOf(body *wire.Body) (marks []mark) {
+	for _, op := range body.Ops {
+		if op.Shape.Table == "marks" {
+			marks = append(marks, readMark(op.Key[0].(string)))
+		}
+	}
+	return marks
+}
+
+// note takes in a transaction's mark: each may be decided once, and after those
+// that its author had before it.
+func (m *model) note(marks []mark, outcome string, seq uint64) {
+	for _, k := range marks {
+		if _, twice := m.marks[k]; twice {
+			m.s.violate("transaction %v is in the log twice, the second time at %d", k, seq)
+		}
+		if last := m.latest[k.device]; k.n < last {
+			m.s.violate("transaction %v is in the log after number %d of its device", k, last)
+		}
+		m.latest[k.device] = k.n
+		if m.marks[k] = outcome; outcome == "" {
+			m.s.tally("accepted", 1)
+		} else {
+			m.s.tally("void", 1)
+		}
+	}
+}
+
+// recorder is an http.ResponseWriter in memory.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+func (r *recorder) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(p)
+}
+func (r *recorder) FlushError() error { return nil }
+
+// show writes a value with its type, so that 1, 1.0, '1' and x'31' differ.
+func show(v wire.Value) string { return fmt.Sprintf("%T:%v", v, v) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func itoa(n int) string { return strconv.Itoa(n) }
