@@ -33,6 +33,7 @@ const (
 	unsent         // the request does not reach the server
 	lost           // the server acts, the answer is lost
 	cut            // the answer breaks off in the middle
+	ended          // the answer ends in the middle, as if it were whole
 	tooEarly       // another server answers 503
 )
 
@@ -64,6 +65,15 @@ func (f *faulty) Do(ctx context.Context, r *client.Request) (*client.Response, e
 		return nil, errors.New("the network is down")
 	case cut:
 		resp.Body = &cutBody{resp.Body, 200}
+	case ended:
+		n := 0
+		if strings.Contains(r.URL, "/pull") {
+			n = 200
+		}
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, int64(n)), resp.Body}
 	}
 	return resp, nil
 }
@@ -114,7 +124,7 @@ func TestClient_faults(t *testing.T) {
 				if rng.IntN(2) == 0 {
 					return fine
 				}
-				return fault(1 + rng.IntN(4))
+				return fault(1 + rng.IntN(5))
 			})
 			committed := 0
 			for i := range 80 {

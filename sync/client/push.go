@@ -141,7 +141,10 @@ func (c *Client) pushRequest(ctx context.Context, req *wire.PushRequest) error {
 	if err != nil {
 		return err
 	}
-	if zero := (wire.Epoch{}); req.Position.Epoch != zero && resp.Epoch != req.Position.Epoch {
+	switch zero := (wire.Epoch{}); {
+	case resp.Epoch == zero: // an answer that was cut short decodes; every whole one has an epoch
+		return errcode.New(errcode.Network, "sync: push", "the answer was cut short")
+	case req.Position.Epoch != zero && resp.Epoch != req.Position.Epoch:
 		return errEpoch
 	}
 	now := sent{resp.Decided, resp.Staged}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"heddle/sync/client"
 )
 
 // app is what runs on the devices: a schema in several versions, and the
@@ -28,6 +30,7 @@ type column struct {
 	name, decl string
 	since      int
 	kind       string // of values that keys take
+	merge      string // how it joins
 }
 
 // syncedAt returns the synced tables of a version.
@@ -160,6 +163,17 @@ func (a *app) newTable(r *rand.Rand, version int) string {
 	return sql
 }
 
+// merges returns a table's policies at a version.
+func (t *table) merges(version int) client.Merge {
+	m := client.Merge{}
+	for _, c := range t.columnsAt(version) {
+		if c.merge != "" {
+			m[c.name] = c.merge
+		}
+	}
+	return m
+}
+
 // constraintsLast puts a table's CHECK behind its columns, as SQL asks.
 func constraintsLast(parts []string) string {
 	var columns, constraints []string
@@ -176,6 +190,12 @@ func constraintsLast(parts []string) string {
 var (
 	decls = []string{"", "INTEGER", "TEXT", "REAL", "BLOB", "NUMERIC", "INTEGER NOT NULL DEFAULT 7", "TEXT DEFAULT 'd'",
 		"REAL NOT NULL DEFAULT 1", "BLOB DEFAULT x'00ff'", "TEXT COLLATE NOCASE", "DEFAULT 2.0", "INT DEFAULT '5'", "TEXT NOT NULL DEFAULT 3"}
+	joinDecls = map[string][]string{
+		"counter": {"INTEGER NOT NULL DEFAULT 2", "REAL", "NUMERIC DEFAULT 0.5", ""},
+		"max":     {"", "INTEGER", "TEXT", "REAL DEFAULT 1"},
+		"min":     {"", "INTEGER DEFAULT 5", "TEXT DEFAULT 'm'", "NUMERIC"},
+		"set":     {"TEXT DEFAULT '[\"x\"]'", "TEXT", ""},
+	}
 	strictDecls = []string{"INTEGER", "TEXT", "REAL", "BLOB", "ANY", "INT NOT NULL DEFAULT 1"}
 )
 
@@ -183,6 +203,11 @@ var (
 // old rows take.
 func newColumn(r *rand.Rand, t *table, version int) column {
 	c := column{name: fmt.Sprintf("c%d", len(t.columns)), decl: decls[r.IntN(len(decls))], since: version}
+	if r.IntN(4) == 0 && !t.strict {
+		c.merge = []string{"counter", "max", "min", "set"}[r.IntN(4)]
+		some := joinDecls[c.merge]
+		c.decl = some[r.IntN(len(some))]
+	}
 	if t.strict {
 		c.decl = strictDecls[r.IntN(len(strictDecls))]
 	}
@@ -191,6 +216,11 @@ func newColumn(r *rand.Rand, t *table, version int) column {
 }
 
 var values = []any{nil, int64(0), int64(1), int64(2), 2.0, 1.5, -0.0, "t", "T", "", "forbidden", []byte{}, []byte{1, 0}, "a\x00b", "7", int64(1) << 60}
+
+var (
+	numbers = []any{nil, int64(1), int64(3), int64(-2), 0.5, 2.0, int64(1) << 62, -1e18, int64(1<<53 + 1), "t"}
+	sets    = []any{nil, `["a"]`, `["b", "a"]`, `[ "c" ]`, "no set", `["x",1]`, `[]`}
+)
 
 func value(r *rand.Rand) any { return values[r.IntN(len(values))] }
 
@@ -227,6 +257,12 @@ func (a *app) statement(r *rand.Rand, version int) (sql string, args []any) {
 	}
 	at := " WHERE " + strings.Join(where, " AND ")
 	cell := func(c column) any {
+		switch c.merge {
+		case "counter":
+			return numbers[r.IntN(len(numbers))]
+		case "set":
+			return sets[r.IntN(len(sets))]
+		}
 		if c.name == "parent" {
 			return keyValue(r, t.parent.key[0].kind)
 		}
@@ -253,7 +289,11 @@ func (a *app) statement(r *rand.Rand, version int) (sql string, args []any) {
 		var sets []string
 		var args []any
 		for _, c := range some {
-			sets, args = append(sets, c.name+" = ?"), append(args, cell(c))
+			set := c.name + " = ?"
+			if c.merge == "counter" && r.IntN(2) == 0 {
+				set = fmt.Sprintf("%s = coalesce(%s, 0) + ?", c.name, c.name)
+			}
+			sets, args = append(sets, set), append(args, cell(c))
 		}
 		return strings.Join(sets, ", "), args
 	}

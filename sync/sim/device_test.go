@@ -11,6 +11,7 @@ import (
 	"heddle/internal/errcode"
 	"heddle/store"
 	"heddle/sync/client"
+	"heddle/sync/wire"
 )
 
 // device is a machine with the app on it. One goroutine lives its life; what
@@ -30,15 +31,18 @@ type device struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	next   int          // number of the last transaction
-	acked  []int        // those that were acknowledged
-	failed map[int]bool // those that were not, and may never show
-	seq    uint64       // the highest prefix seen
-	seen   map[mark]bool
+	next      int          // number of the last transaction
+	acked     []int        // those that were acknowledged
+	failed    map[int]bool // those that were not, and may never show
+	retried   map[int]int  // how often those that were refused were tried again
+	discarded map[int]bool // or given up
+	unsure    bool         // the power went while one was
+	seq       uint64       // the highest prefix seen
+	seen      map[mark]bool
 }
 
 func newDevice(s *sim, id int) *device {
-	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, seen: map[mark]bool{}}
+	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, retried: map[int]int{}, discarded: map[int]bool{}, seen: map[mark]bool{}}
 	d.line = &line{s: s, id: id, count: map[string]int{}}
 	d.single = d.rng.IntN(2) == 0
 	d.version = 1 + d.rng.IntN(len(s.app.versions))
@@ -84,7 +88,7 @@ func (d *device) tryOpen() error {
 	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true, HTTP: d.line, Rand: d.random}
 	for _, t := range d.s.app.syncedAt(d.version) {
 		opts.Synced = append(opts.Synced, t.name)
-		cfg.Tables[t.name] = nil
+		cfg.Tables[t.name] = t.merges(d.version)
 	}
 	db, err := store.Open(context.Background(), opts)
 	if err != nil {
@@ -207,6 +211,8 @@ func (d *device) act() {
 			d.c.Resume()
 		}
 	case n < 94:
+		d.settleRejected()
+	case n < 96:
 		d.c.SetOnline(d.rng.IntN(2) == 0)
 	default:
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.rng.IntN(int(time.Minute))))
@@ -222,6 +228,39 @@ func (d *device) act() {
 func (d *device) noSurprise(err error) {
 	if code := errcode.Of(err); code == errcode.Diverged || code == errcode.Internal {
 		d.s.violate("device %d: %v", d.id, err)
+	}
+}
+
+// settleRejected tries one that was refused again, or gives it up.
+func (d *device) settleRejected() {
+	all, err := d.c.Rejected(context.Background())
+	if err != nil || len(all) == 0 {
+		return
+	}
+	one := all[d.rng.IntN(len(all))]
+	k := marksOf(&wire.Body{Ops: one.Ops})[0]
+	d.s.modelMu.Lock()
+	again := d.rng.IntN(3) > 0
+	if again {
+		d.retried[k.n]++ // before: the log may have it at once
+	} else {
+		d.discarded[k.n] = true
+	}
+	d.s.modelMu.Unlock()
+	if again {
+		_, err = d.c.Retry(context.Background(), one.ID)
+	} else {
+		_, err = d.c.Discard(context.Background(), one.ID)
+	}
+	d.s.event("device %d: transaction %d again: %v, %s", d.id, k.n, again, errcode.Of(err))
+	d.s.tally("refused and tried again or discarded", 1)
+	defer time.Sleep(time.Microsecond)
+	if err != nil && !again { // nobody knows: it may be there or not
+		delete(d.discarded, k.n)
+		d.unsure = true
+	}
+	if err != nil && !d.disk.isDead() {
+		d.s.violate("device %d: settle what was refused: %v", d.id, err)
 	}
 }
 

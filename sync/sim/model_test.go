@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
+	"heddle/sync/fold"
 	"heddle/sync/wire"
 )
 
@@ -42,11 +44,13 @@ func (s state) fold(body *wire.Body, defaults func(table, column string) wire.Va
 	return next
 }
 
-func join(j wire.Join, _, v wire.Value) wire.Value {
-	if j != wire.JoinLast {
-		panic(fmt.Sprintf("the model has no join %d", j))
+// join is the rule for one cell. The algebra of those beside the later write has
+// a model of its own in sync/fold.
+func join(j wire.Join, x, v wire.Value) wire.Value {
+	if j == wire.JoinLast {
+		return v
 	}
-	return v
+	return fold.Join(j, x, v)
 }
 
 // schema is what the log has told of columns: the first descriptor counts.
@@ -77,6 +81,7 @@ type model struct {
 	schemas []schema // the same, of descriptors
 	decided map[wire.ClientID]uint64
 	marks   map[mark]string // the outcome of each marked transaction that is decided
+	times   map[mark]int    // how often it is
 	latest  map[int]int     // the last mark of each device
 }
 
@@ -94,7 +99,7 @@ func readMark(s string) mark {
 }
 
 func newModel(s *sim) *model {
-	return &model{s: s, states: []state{{}}, schemas: []schema{{}}, decided: map[wire.ClientID]uint64{}, marks: map[mark]string{}, latest: map[int]int{}}
+	return &model{s: s, states: []state{{}}, schemas: []schema{{}}, decided: map[wire.ClientID]uint64{}, marks: map[mark]string{}, times: map[mark]int{}, latest: map[int]int{}}
 }
 
 // read takes in what the log has more. It is called where the server is up.
@@ -170,13 +175,14 @@ func marksOf(body *wire.Body) (marks []mark) {
 // that its author had before it.
 func (m *model) note(marks []mark, outcome string, seq uint64) {
 	for _, k := range marks {
-		if _, twice := m.marks[k]; twice {
-			m.s.violate("transaction %v is in the log twice, the second time at %d", k, seq)
+		again := m.s.devices[k.device].retried[k.n]
+		if m.times[k]++; m.times[k] > 1+again {
+			m.s.violate("transaction %v is in the log %d times, the last at %d, and was tried again %d times", k, m.times[k], seq, again)
 		}
-		if last := m.latest[k.device]; k.n < last {
+		if last := m.latest[k.device]; k.n < last && again == 0 {
 			m.s.violate("transaction %v is in the log after number %d of its device", k, last)
 		}
-		m.latest[k.device] = k.n
+		m.latest[k.device] = max(m.latest[k.device], k.n)
 		if m.marks[k] = outcome; outcome == "" {
 			m.s.tally("accepted", 1)
 		} else {
@@ -203,6 +209,15 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.body.Write(p)
 }
 func (r *recorder) FlushError() error { return nil }
+
+// whole takes a real that is a whole number for that integer: the fold does not
+// know affinities, and which of the two a column that joins holds depends on its.
+func whole(v wire.Value) wire.Value {
+	if f, ok := v.(float64); ok && f == math.Trunc(f) && math.Abs(f) < 1<<63 {
+		return int64(f)
+	}
+	return v
+}
 
 // show writes a value with its type, so that 1, 1.0, '1' and x'31' differ.
 func show(v wire.Value) string { return fmt.Sprintf("%T:%v", v, v) }
