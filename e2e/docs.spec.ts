@@ -23,4 +23,5 @@ test("the examples of docs/API.md run", async ({ profile, server, site }) => {
   expect(logged).toContainEqual([3, 3]);
   expect(logged).toContainEqual(["SQLITE_ERROR", expect.stringContaining("no such table: nowhere"), "SELECT * FROM nowhere"]);
   expect(logged).toContainEqual(["HEDDLE_ABORTED"]);
+  expect(logged).toContainEqual(["HEDDLE_TIMEOUT"]);
 });

@@ -13,11 +13,12 @@ type Shell struct{ shell safejs.Value }
 
 // ShellConfig is what the worker knows before Go starts.
 type ShellConfig struct {
-	Name    string // of the database, as the app gave it
-	Leader  string // this leader's id: random
-	Channel string // name of the BroadcastChannel for commits
-	Storage string // "persistent", "best-effort" or "memory"
-	Open    []byte // the page's open options, in the language of package rpc
+	Name     string // of the database, as the app gave it
+	Leader   string // this leader's id: random
+	Channel  string // name of the BroadcastChannel for commits
+	Storage  string // "persistent", "best-effort" or "memory"
+	Isolated bool   // from other origins: memory can be shared between threads
+	Open     []byte // the page's open options, in the language of package rpc
 }
 
 // ShellHandler receives what happens in the worker. Its methods are called in
@@ -67,6 +68,9 @@ func (s *Shell) Config() (ShellConfig, error) {
 	open, err := s.shell.Get("open")
 	if err != nil {
 		return c, thrown(err)
+	}
+	if isolated, err := s.shell.Get("isolated"); err == nil {
+		c.Isolated, _ = isolated.Truthy()
 	}
 	c.Open, err = bytesOf(open)
 	return c, err

@@ -19,12 +19,18 @@
 // await a plain query without blocking itself. The statements of a transaction
 // run in order among themselves.
 //
+// An iteration takes its snapshot in its place among the reads, and then goes on
+// beside the line, at the pace of its page.
+//
 // Writes of one tab that wait at the same time, and only change rows, share a
 // transaction and its flush. Each is a part of it: it fails alone, and is
 // recorded and announced by itself. If the whole cannot be committed, each runs
 // again in a transaction of its own.
 //
 // # Limits
+//
+// A request may say how long it may take; what it does then, or waits for, is
+// interrupted.
 //
 // An interactive transaction that receives nothing for Env.TxIdle is rolled
 // back; its next request fails with HEDDLE_TX_CLOSED. A tab may have MaxQueued

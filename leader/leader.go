@@ -38,6 +38,10 @@ type Env struct {
 	TxIdle     time.Duration     // an interactive transaction, or a load, that stays silent so long is rolled back; 30 s if 0
 	TokenWait  time.Duration     // how long pages may take over a token; 30 s if 0
 
+	// Yield, if not nil, is called in the middle of what lasts, outside SQLite,
+	// to let others run. It returns soon.
+	Yield func()
+
 	// NewBlockPacker makes a packer for the rows of a statement, if the engine
 	// has one. It may be nil, and may return nil: rows are packed in Go then.
 	NewBlockPacker func(stmt *sqlite3.Stmt, columns int) BlockPacker
@@ -89,7 +93,7 @@ func Open(ctx context.Context, config rpc.OpenConfig, env Env) (_ *Leader, err e
 			l.Close(context.Background())
 		}
 	}()
-	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn}
+	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield}
 	if config.Sync != nil {
 		for _, t := range config.Sync.Tables {
 			options.Synced = append(options.Synced, t.Name)

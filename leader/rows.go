@@ -44,13 +44,16 @@ type rows struct {
 	width int
 	block BlockPacker
 	tried bool
-	last  []byte // the last block, made by the engine
+	last  []byte     // the last block, made by the engine
+	most  int        // rows of a block
+	it    *iteration // nil if all rows are wanted at once
 }
 
 func (r *rows) columns(names []string) {
 	r.c.s.l.closeBlocks()
 	r.width = len(names)
 	r.p.Begin(names)
+	r.p.Limit(r.most)
 	r.c.begin()
 }
 
@@ -58,7 +61,7 @@ func (r *rows) row(stmt *sqlite3.Stmt) error {
 	if r.block != nil {
 		return r.read(stmt)
 	}
-	if open := r.c.s.l.env.NewBlockPacker; open != nil && !r.tried && r.p.Rows() >= blockAfter {
+	if open := r.c.s.l.env.NewBlockPacker; open != nil && !r.tried && r.p.Rows() >= blockAfter && (r.it == nil || r.it.wanted(2)) {
 		r.tried = true
 		if r.block = open(stmt, r.width); r.block != nil {
 			r.chunk(r.p.AppendTo(rpc.Reply(r.c.ID, rpc.KindChunk)))
@@ -69,20 +72,26 @@ func (r *rows) row(stmt *sqlite3.Stmt) error {
 		r.chunk(r.p.AppendTo(rpc.Reply(r.c.ID, rpc.KindChunk)))
 	}
 	r.p.Row(stmt)
+	if r.it != nil && !r.it.wanted(1) {
+		return store.Pause
+	}
 	return nil
 }
 
 func (r *rows) chunk(message []byte) {
 	r.c.inChunks = true
 	r.c.s.send(message)
+	if r.it != nil {
+		r.it.sent()
+	}
 }
 
 // read lets the engine pack the row and those after it.
 func (r *rows) read(stmt *sqlite3.Stmt) error {
 	before := r.block.Rows()
-	switch code := r.block.Read(stmt, true, rpc.MaxRows, rpc.MaxBytes, blockSteps); code {
+	switch code := r.block.Read(stmt, true, r.most, rpc.MaxBytes, blockSteps); code {
 	case codeRow:
-		if n := r.block.Rows(); n < rpc.MaxRows && n-before > blockSteps {
+		if n := r.block.Rows(); n < r.most && n-before > blockSteps {
 			return store.Pause // the steps ended it: the block has room
 		}
 		message, err := r.take(rpc.KindChunk)
@@ -129,7 +138,7 @@ func (s *Session) stream(c *call, f func(r *rows) error) error {
 
 // gather is stream, but for the last block, which it returns.
 func (s *Session) gather(c *call, f func(r *rows) error) (answer []byte, err error) {
-	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer)}
+	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer), most: rpc.MaxRows}
 	defer s.l.packers.Put(r.p)
 	err = f(r)
 	if r.block != nil { // ended in the middle, by an error

@@ -30,6 +30,7 @@ type Session struct {
 	txs      map[uint32]*transaction
 	loads    map[uint32]*load
 	lives    map[uint32]*liveQuery
+	its      map[uint32]*iteration
 	status   gate
 	progress gate
 }
@@ -42,6 +43,7 @@ type call struct {
 	cancel context.CancelFunc
 	after  uint64 // see order
 	begun  bool   // a read has told order that it begins
+	begins func() // told of it too, if not nil
 
 	inChunks bool // part of the answer was sent before its end
 
@@ -61,6 +63,7 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 		txs:    map[uint32]*transaction{},
 		loads:  map[uint32]*load{},
 		lives:  map[uint32]*liveQuery{},
+		its:    map[uint32]*iteration{},
 	}
 	s.order.init(l.held)
 	s.ctx, s.cancel = context.WithCancel(l.ctx)
@@ -142,6 +145,8 @@ func (s *Session) Handle(message []byte) {
 		s.l.tokens.answer(s, q.Target, q.Token, q.Err)
 	case rpc.MethodLiveStop:
 		s.stopLive(q.Target)
+	case rpc.MethodCredit:
+		s.credit(q.Target, q.Credit)
 	default:
 		s.enqueue(q)
 	}
@@ -181,7 +186,7 @@ func (s *Session) hello(q rpc.Request) {
 func (s *Session) enqueue(q rpc.Request) {
 	const op = "leader: handle"
 	c := &call{Request: q, s: s}
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.ctx, c.cancel = s.limit(q)
 	s.mu.Lock()
 	var err error
 	switch _, twice := s.calls[q.ID]; {
@@ -288,6 +293,10 @@ func (s *Session) write(c *call) {
 
 func (s *Session) read(c *call) {
 	s.order.waitToRead(c.ctx, c.after)
+	if c.Method == rpc.MethodIterate {
+		s.iterate(c)
+		return
+	}
 	s.run(c, s.readCall)
 	c.begin()
 }
@@ -297,6 +306,9 @@ func (c *call) begin() {
 	if !c.begun {
 		c.begun = true
 		c.s.order.readBegun()
+		if c.begins != nil {
+			c.begins()
+		}
 	}
 }
 
@@ -326,9 +338,9 @@ func guarded(c *call, f func(*call) error) (err error) {
 		}
 	}()
 	if err := c.ctx.Err(); err != nil {
-		return errcode.Wrap(err, errcode.Aborted, "leader: handle")
+		return c.late(errcode.Wrap(err, errcode.Aborted, "leader: handle"))
 	}
-	return f(c)
+	return c.late(f(c))
 }
 
 // finish forgets the call.

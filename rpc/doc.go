@@ -35,12 +35,15 @@
 //	 3 cancel      u32 id                  has no reply of its own
 //	 4 close       -
 //	 5 outcome     write                   what was replied, or would have been
+//	 6 within      u32 milliseconds, u8 method, payload     a request with a limit
 //	10 exec        write, stmt             result
 //	11 query       write, stmt             rows
 //	12 batch       write, list<stmt>       list<result>
 //	13 bulkBegin   write, string sql       result, after bulkEnd
 //	14 bulkRows    u32 id, u32 rows, u32 columns, rows*columns values, row by row
 //	15 bulkEnd     u32 id
+//	16 iterate     stmt, u32 rows, u32 credit     rows: see below
+//	17 credit      u32 id, u32 more                has no reply of its own
 //	20 txBegin     write                   replied when it is this tab's turn
 //	21 txExec      u32 id, stmt            result
 //	22 txQuery     u32 id, stmt            rows
@@ -70,6 +73,13 @@
 // bulkRows and importPart are replied when the leader has taken them; the page
 // keeps at most two of them unanswered, so no queue grows. The whole load
 // fails with the first part that fails.
+//
+// A request within a limit fails with HEDDLE_TIMEOUT that long after it came, at
+// the latest: also in the middle of a statement.
+//
+// Rows that are iterated over come in chunks of at most so many rows (0: as the
+// leader likes), one for each credit; the leader stops, and keeps its place,
+// where there is none left. The result, with the last rows, needs no credit.
 //
 // # Once
 //

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"iter"
 	"sort"
+	"time"
 
 	"heddle/internal/errcode"
 )
+
+// MaxCredit bounds what one message adds to an iteration's credit.
+const MaxCredit = 1 << 16
 
 // Version is the version of this language, told in hello.
 const Version = 1
@@ -21,12 +25,15 @@ const (
 	MethodCancel      Method = 3
 	MethodClose       Method = 4
 	MethodOutcome     Method = 5
+	MethodWithin      Method = 6 // only around another: Request.Time
 	MethodExec        Method = 10
 	MethodQuery       Method = 11
 	MethodBatch       Method = 12
 	MethodBulkBegin   Method = 13
 	MethodBulkRows    Method = 14
 	MethodBulkEnd     Method = 15
+	MethodIterate     Method = 16
+	MethodCredit      Method = 17
 	MethodTxBegin     Method = 20
 	MethodTxExec      Method = 21
 	MethodTxQuery     Method = 22
@@ -59,10 +66,11 @@ const (
 type Request struct {
 	ID     uint32
 	Method Method
+	Time   time.Duration // that it may take, in whole milliseconds; 0: without end
 
-	Target uint32  // the transaction, bulk load, import, live query or ask that it belongs to; what cancel ends
+	Target uint32  // the transaction, load, iteration, live query or ask that it belongs to; what cancel ends
 	Write  WriteID // outcome, exec, query, batch, bulkBegin, txBegin, importBegin
-	Stmt   Stmt    // exec, query, tx…, liveStart; of bulkBegin the SQL alone
+	Stmt   Stmt    // exec, query, iterate, tx…, liveStart; of bulkBegin the SQL alone
 	Stmts  []Stmt  // batch, txBatch
 	Rows   Rows    // bulkRows
 	Bytes  []byte  // importPart; aliases the message
@@ -70,6 +78,8 @@ type Request struct {
 	Tx     uint64  // syncRetry, syncDiscard: the transaction
 	Limit  uint32  // syncDangling
 	Event  Event   // ack
+	Block  int     // iterate: the most rows a chunk may have; 0 if it does not matter
+	Credit uint32  // iterate, credit: how many more chunks may be sent
 	Hello  Hello   // hello
 	Token  string  // token
 	Err    error   // token: why there is none
@@ -178,6 +188,12 @@ func DecodeRequest(message []byte) (Request, error) {
 	if r.err == nil && q.ID == 0 {
 		r.fail("a request has id 0")
 	}
+	if q.Method == MethodWithin {
+		q.Time, q.Method = time.Duration(r.u32())*time.Millisecond, Method(r.u8())
+		if r.err == nil && q.Time == 0 {
+			r.fail("a limit of no time")
+		}
+	}
 	switch q.Method {
 	case MethodPing, MethodClose, MethodExport,
 		MethodSyncStatus, MethodSyncNow, MethodSyncPause, MethodSyncResume, MethodSyncDigest,
@@ -196,6 +212,10 @@ func DecodeRequest(message []byte) (Request, error) {
 		q.Write, q.Stmt.SQL = r.write(), r.str()
 	case MethodBulkRows:
 		q.Target, q.Rows = r.u32(), r.rows()
+	case MethodIterate:
+		q.Stmt, q.Block, q.Credit = r.stmt(), int(min(r.u32(), MaxRows)), r.u32()
+	case MethodCredit:
+		q.Target, q.Credit = r.u32(), r.u32()
 	case MethodTxExec, MethodTxQuery:
 		q.Target, q.Stmt = r.u32(), r.stmt()
 	case MethodTxBatch:
@@ -224,6 +244,10 @@ func DecodeRequest(message []byte) (Request, error) {
 func EncodeRequest(q Request) []byte {
 	var w writer
 	w.u32(q.ID)
+	if q.Time > 0 {
+		w.u8(uint8(MethodWithin))
+		w.u32(uint32(q.Time / time.Millisecond))
+	}
 	w.u8(uint8(q.Method))
 	switch q.Method {
 	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd:
@@ -249,6 +273,13 @@ func EncodeRequest(q Request) []byte {
 		w.u32(uint32(q.Rows.Count))
 		w.u32(uint32(q.Rows.Columns))
 		w.b = append(w.b, q.Rows.body...)
+	case MethodIterate:
+		w.stmt(q.Stmt)
+		w.u32(uint32(q.Block))
+		w.u32(q.Credit)
+	case MethodCredit:
+		w.u32(q.Target)
+		w.u32(q.Credit)
 	case MethodTxExec, MethodTxQuery:
 		w.u32(q.Target)
 		w.stmt(q.Stmt)

@@ -37,6 +37,7 @@ type Packer struct {
 	names  []string
 	header bool // the next block carries the columns
 	limit  int  // rows of the next block
+	most   int  // rows of those after it
 	rows   int
 	size   int
 	cols   []column
@@ -57,12 +58,18 @@ type column struct {
 func (p *Packer) Begin(columns []string) {
 	p.names = columns
 	p.header = true
-	p.limit = firstRows
+	p.limit, p.most = firstRows, MaxRows
 	if cap(p.cols) < len(columns) {
 		p.cols = append(p.cols[:cap(p.cols)], make([]column, len(columns)-cap(p.cols))...)
 	}
 	p.cols = p.cols[:len(columns)]
 	p.reset()
+}
+
+// Limit bounds the rows of each block of the result that has begun.
+func (p *Packer) Limit(rows int) {
+	p.most = rows
+	p.limit = min(p.limit, rows)
 }
 
 // BeginBare starts a result of n columns whose blocks carry no names.
@@ -223,7 +230,7 @@ func (p *Packer) AppendTo(message []byte) []byte {
 		w.b = append(w.b, p.cols[i].blob...)
 	}
 	p.header = false
-	p.limit = MaxRows
+	p.limit = p.most
 	p.reset()
 	return w.b
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"heddle/internal/errcode"
 )
@@ -41,6 +42,9 @@ var requestVectors = map[string]Request{
 	"bulkBegin":    {ID: 10, Method: MethodBulkBegin, Write: write, Stmt: Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
 	"bulkRows":     {ID: 11, Method: MethodBulkRows, Target: 10, Rows: MakeRows(2, [][]Value{{int64(1), "a"}, {nil, 2.5}})},
 	"bulkEnd":      {ID: 12, Method: MethodBulkEnd, Target: 10},
+	"iterate":      {ID: 40, Method: MethodIterate, Stmt: Stmt{SQL: "SELECT ?", Params: Params{Positional: []Value{int64(1)}}}, Block: 1000, Credit: 2},
+	"credit":       {ID: 41, Method: MethodCredit, Target: 40, Credit: 1},
+	"within":       {ID: 42, Method: MethodTxExec, Time: 1500 * time.Millisecond, Target: 13, Stmt: Stmt{SQL: "A"}},
 	"txBegin":      {ID: 13, Method: MethodTxBegin, Write: write},
 	"txExec":       {ID: 14, Method: MethodTxExec, Target: 13, Stmt: Stmt{SQL: "A"}},
 	"txQuery":      {ID: 15, Method: MethodTxQuery, Target: 13, Stmt: Stmt{SQL: "B"}},
@@ -252,6 +256,8 @@ func TestDecodeRequest_refuses(t *testing.T) {
 		"id 0":           {"\x00\x00\x00\x00\x02", "id 0"},
 		"huge count":     {"\x01\x00\x00\x00\x0c" + strings.Repeat("\x00", 16) + "\xff\xff\xff\xff", "count"},
 		"not UTF-8":      {"\x01\x00\x00\x00\x0d" + strings.Repeat("\x00", 16) + "\x01\x00\x00\x00\xff", "UTF-8"},
+		"no time":        {"\x01\x00\x00\x00\x06\x00\x00\x00\x00\x02", "no time"},
+		"limit in limit": {"\x01\x00\x00\x00\x06\x01\x00\x00\x00\x06\x01\x00\x00\x00\x02", "newer"},
 		"no columns":     {"\x01\x00\x00\x00\x0e\x01\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00", "columns"},
 	} {
 		_, err := DecodeRequest([]byte(c.message))

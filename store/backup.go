@@ -78,7 +78,7 @@ func (db *DB) snapshot(ctx context.Context) ([]byte, error) {
 			done, err = b.Step(backupPages)
 			return err
 		})
-		breathe()
+		db.breathe()
 	}
 	e := db.inside(context.Background(), c, func() error {
 		err := b.Close()

@@ -24,9 +24,12 @@ type DB struct {
 	gone   chan struct{} // closed by Close
 
 	writerConn *conn
-	readerConn *conn      // the same as writerConn with SingleConn
-	writer     chan *conn // the turn to write: whoever holds the element
-	reader     chan *conn // the turn to read; the writer's with SingleConn
+	readerConn *conn          // the same as writerConn with SingleConn
+	writer     chan *conn     // the turn to write: whoever holds the element
+	reader     chan *conn     // the turn to read; the writer's with SingleConn
+	slots      chan struct{}  // an element for each iteration
+	iterators  map[*conn]bool // all connections of iterations
+	spare      []*conn        // those that nobody uses
 
 	schema   *schema
 	recorder Recorder
@@ -47,12 +50,18 @@ func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 		synced: map[string]bool{},
 		gone:   make(chan struct{}),
 		writer: make(chan *conn, 1),
+
+		iterators: map[*conn]bool{},
+		slots:     make(chan struct{}, maxIterations),
 	}
 	for _, t := range opts.Synced {
 		db.synced[strings.ToLower(t)] = true
 	}
 	if db.opts.MaxReadAge == 0 {
 		db.opts.MaxReadAge = time.Minute
+	}
+	if db.opts.Yield == nil {
+		db.opts.Yield = runtime.Gosched
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -191,6 +200,9 @@ func (db *DB) Close() (err error) {
 	if db.readerConn == db.writerConn {
 		conns = conns[1:]
 	}
+	for c := range db.iterators {
+		conns = append(conns, c)
+	}
 	for _, c := range conns {
 		if c == nil {
 			continue
@@ -286,4 +298,4 @@ func (db *DB) retryBusy(ctx context.Context, f func() error) error {
 
 // breathe lets other goroutines into SQLite: an Unlock followed by a Lock
 // alone would win the mutex back.
-func breathe() { runtime.Gosched() }
+func (db *DB) breathe() { db.opts.Yield() }

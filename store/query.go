@@ -92,7 +92,7 @@ func (db *DB) read(ctx context.Context, sql string, p Params, cols func([]string
 		db.inside(ctx, c, func() error { return c.release(s, userRead) })
 		return false, nil
 	}
-	return true, wrapErr(ctx, db.rows(ctx, c, s, userRead, p, cols, row), op, sql)
+	return true, wrapErr(ctx, db.rows(ctx, c, s, userRead, p, cols, row, nil), op, sql)
 }
 
 // prepareOne compiles sql, which holds one statement at most. BUSY is tried
@@ -120,8 +120,11 @@ func (c *conn) prepareOne(ctx context.Context, sql string, mode authMode) (s *st
 	return s, nil
 }
 
-// rows steps through a prepared statement and releases it.
-func (db *DB) rows(ctx context.Context, c *conn, s *stmt, mode authMode, p Params, cols func([]string), row func(*sqlite3.Stmt) error) error {
+// rows steps through a prepared statement and releases it. between, if not nil,
+// is called outside SQLite wherever others are let in.
+func (db *DB) rows(
+	ctx context.Context, c *conn, s *stmt, mode authMode, p Params, cols func([]string), row func(*sqlite3.Stmt) error, between func() error,
+) error {
 	// What Reset says is the error that Step gave. This runs also if a callback
 	// panics: the snapshot must not stay.
 	defer db.inside(context.Background(), c, func() error { return c.release(s, mode) })
@@ -169,8 +172,11 @@ func (db *DB) rows(ctx context.Context, c *conn, s *stmt, mode authMode, p Param
 			}
 			return nil
 		})
-		if !done && err == nil {
-			breathe()
+		if done || err != nil {
+			break
+		}
+		if db.breathe(); between != nil {
+			err = between()
 		}
 	}
 	return err

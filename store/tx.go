@@ -279,7 +279,7 @@ func (tx *Tx) Query(sql string, p Params, cols func([]string), row func(*sqlite3
 		return nil
 	}
 	ddl := s.schema
-	err = tx.db.rows(tx.ctx, tx.c, s, tx.mode(), p, cols, row)
+	err = tx.db.rows(tx.ctx, tx.c, s, tx.mode(), p, cols, row, nil)
 	return tx.run(op, sql, func() error {
 		tx.c.current = nil
 		if err == nil && ddl {
@@ -301,7 +301,7 @@ func (tx *Tx) Bulk(sql string, rows iter.Seq[[]Value]) (res Result, err error) {
 				return err
 			}
 			if n++; n%4096 == 0 {
-				breathe()
+				tx.db.breathe()
 			}
 		}
 		return nil
@@ -336,7 +336,7 @@ func (tx *Tx) BulkParts(sql string, parts iter.Seq[Part]) (Result, error) {
 					return err
 				}
 			}
-			breathe()
+			tx.db.breathe()
 		}
 		return nil
 	})

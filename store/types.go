@@ -28,6 +28,7 @@ type Options struct {
 	Migrations []string      // run once each, in order, each in a transaction
 	Synced     []string      // tables whose rows are captured whole
 	SingleConn bool          // WAL in exclusive mode and no reading connection: for a VFS without shared memory
+	Yield      func()        // lets others run, in the middle of what lasts; runtime.Gosched if nil
 	MaxReadAge time.Duration // how long a read may keep its snapshot; 0 is one minute, negative is for ever
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"time"
 	"unsafe"
 
 	"heddle/jsbridge"
@@ -18,6 +19,7 @@ var lines *tabs
 //
 //go:wasmexport heddle_message
 func message(session, size int32) {
+	turns.since = time.Now()
 	p := make([]byte, size)
 	take(unsafe.Pointer(unsafe.SliceData(p)))
 	defer jsbridge.Recovered("a tab's message")
@@ -30,6 +32,12 @@ func message(session, size int32) {
 //
 //go:wasmimport lines take
 func take(p unsafe.Pointer)
+
+// aborted reports whether the page of that session aborts that request, as far
+// as its shared memory tells.
+//
+//go:wasmimport lines aborted
+func aborted(session, id int32) int32
 
 // send posts a copy to the tab of that session. One that is gone swallows it.
 //

@@ -60,7 +60,7 @@ func run(shell *jsbridge.Shell) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	t := &tabs{stop: stop, sessions: map[int]*leader.Session{}}
+	t := &tabs{stop: stop, isolated: config.Isolated, sessions: map[int]*leader.Session{}}
 	release, err := shell.Serve(t)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func run(shell *jsbridge.Shell) error {
 	}
 	defer channel.Close()
 	l, err := leader.Open(ctx, open, leader.Env{
-		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows,
+		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows, Yield: yield,
 	})
 	if ctx.Err() != nil {
 		return nil // told to stop while opening

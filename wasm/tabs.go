@@ -12,6 +12,7 @@ import (
 // one goroutine at a time, and connects no tab before Ready.
 type tabs struct {
 	stop     func()
+	isolated bool // pages may share memory with the worker
 	leader   *leader.Leader
 	sessions map[int]*leader.Session
 }
@@ -26,13 +27,25 @@ func (p peer) Send(message []byte) {
 	send(int32(p), unsafe.Pointer(unsafe.SliceData(message)), int32(len(message)))
 }
 
+// watchedPeer is a peer whose page shares memory with the worker: the browser
+// allows it on pages that are isolated from other origins.
+type watchedPeer struct{ peer }
+
+// Aborted implements leader.AbortWatcher.
+func (p watchedPeer) Aborted(id uint32) bool { return aborted(int32(p.peer), int32(id)) != 0 }
+
 func (t *tabs) serve(l *leader.Leader) { t.leader = l }
 
 // Connect implements jsbridge.ShellHandler.
 func (t *tabs) Connect(session int, tab string) {
-	if t.leader != nil {
-		t.sessions[session] = t.leader.Connect(peer(session), tab)
+	if t.leader == nil {
+		return
 	}
+	var p leader.Peer = peer(session)
+	if t.isolated {
+		p = watchedPeer{peer(session)}
+	}
+	t.sessions[session] = t.leader.Connect(p, tab)
 }
 
 // Message takes a request of a tab and owns it.

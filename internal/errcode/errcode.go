@@ -19,7 +19,7 @@ const (
 	Assets         = "HEDDLE_ASSETS"       // a file of the package could not be loaded: the worker or a wasm file
 	BadBody        = "HEDDLE_BAD_BODY"     // a transaction's body does not decode: the server decided void
 	BadParam       = "HEDDLE_BAD_PARAM"    // a parameter is missing, superfluous or of a type SQLite has not
-	Busy           = "HEDDLE_BUSY"         // too many calls of this tab wait already; nothing was written
+	Busy           = "HEDDLE_BUSY"         // too many calls of this tab wait already, or too many iterations are open; nothing was written
 	Blocked        = "HEDDLE_BLOCKED"      // another tab holds the database and does not answer
 	ClientFork     = "HEDDLE_CLIENT_FORK"  // one client id numbered two different transactions alike: the database was copied
 	Closed         = "HEDDLE_CLOSED"       // the database, or the engine behind it, is closed

@@ -47,7 +47,7 @@ export class Bulk {
     w.string(this.#sql);
     return load(
       this.#caller,
-      { message: w.finish(), write, sql: this.#sql, signal: this.#options.signal, result: (r) => r.result() },
+      { message: w.finish(), write, sql: this.#sql, signal: this.#options.signal, timeout: this.#options.timeout, result: (r) => r.result() },
       !this.#twice(), (attempt) => this.#send(attempt),
     );
   }

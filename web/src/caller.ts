@@ -1,8 +1,9 @@
 // Requests and their answers over a Connection: ids, order, cancellation, how
 // many may be on their way, and what becomes of them when the leader changes.
 
-import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, type Welcome } from "./codec.js";
-import { abortError, asHeddleError, HeddleError } from "./errors.js";
+import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, within, type Welcome } from "./codec.js";
+import { abortError, asHeddleError, HeddleError, timeoutError } from "./errors.js";
+import { checkTimeout } from "./params.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
 
 /** How many reads, and how many writes, are at the leader at a time. */
@@ -29,6 +30,8 @@ export interface CallSpec<T> {
   instead?: Uint8Array<ArrayBuffer>;
   sql?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** Milliseconds that it may take. */
+  timeout?: number | undefined;
   /** Called as the request goes out, with the id it got; again when it is retried. */
   sent?: (id: number) => void;
   /** Takes a chunk. */
@@ -43,6 +46,8 @@ interface Call {
   resolve: (value: unknown) => void;
   reject: (error: HeddleError) => void;
   unlisten: () => void;
+  /** When its time is over, on performance's clock. */
+  end: number;
   /** How many leaders were sent it, and how many engines died while they had it. */
   times: number;
   deaths: number;
@@ -117,16 +122,11 @@ export class Caller implements ConnectionHandler {
   call<T>(spec: CallSpec<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
-      const refused = this.#end?.clone()
+      const refused = this.#end?.clone() ?? badTimeout(spec.timeout)
         ?? (spec.signal?.aborted ? abortError(spec.signal, spec.sql) : undefined)
         ?? (spec.lane === "direct" && !this.#ready ? gone(spec.sql) : undefined);
       if (refused) return this.#settle(call, () => reject(refused));
-      if (spec.signal) {
-        const { signal } = spec;
-        const aborted = () => this.#abort(call, signal);
-        signal.addEventListener("abort", aborted, { once: true });
-        call.unlisten = () => signal.removeEventListener("abort", aborted);
-      }
+      if (spec.signal || spec.timeout !== undefined) this.#listen(call);
       if (spec.lane === "direct") {
         this.#send(call);
       } else {
@@ -223,6 +223,7 @@ export class Caller implements ConnectionHandler {
       if (crashed) call.deaths++;
       if (!spec.retry) this.#fail(call, gone());
       else if (spec.signal?.aborted) this.#fail(call, spec.write === undefined ? abortError(spec.signal) : givenUp());
+      else if (call.end <= performance.now()) this.#fail(call, spec.write === undefined ? timeoutError(spec.timeout!) : givenUp());
       else if (call.deaths >= MAX_DEATHS && spec.write === undefined && !spec.instead) this.#fail(call, engineCrash());
       else {
         if (call.lane === "direct") call.lane = "write";
@@ -278,7 +279,9 @@ export class Caller implements ConnectionHandler {
       const error = r.error() ?? new HeddleError("HEDDLE_PROTOCOL", "an error without a code");
       // It was only asked about, and has not been done.
       const deadly = error.code === "HEDDLE_TX_LOST" && call.deaths >= MAX_DEATHS;
-      this.#fail(call, deadly ? engineCrash() : error);
+      // This leader did not get to it; one before may have.
+      const unknown = (error.code === "HEDDLE_TIMEOUT" || error.code === "HEDDLE_ABORTED") && call.spec.write !== undefined && call.times > 1;
+      this.#fail(call, deadly ? engineCrash() : unknown ? givenUp() : error);
     } else {
       let value: unknown;
       try {
@@ -317,10 +320,28 @@ export class Caller implements ConnectionHandler {
     return id;
   }
 
+  // Its signal and its timeout end a call from outside.
+  #listen(call: Call): void {
+    const { signal } = call.spec;
+    const timeout = checkTimeout(call.spec.timeout);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (timeout !== undefined) {
+      call.end = performance.now() + timeout;
+      timer = setTimeout(() => this.#timeUp(call, timeoutError(timeout)), timeout);
+    }
+    const aborted = () => this.#abort(call, abortError(signal!));
+    signal?.addEventListener("abort", aborted, { once: true });
+    call.unlisten = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", aborted);
+    };
+  }
+
   #send(call: Call): void {
-    const { spec } = call;
-    const message = this.#messageOf(call);
+    const { spec, end } = call;
+    let message = this.#messageOf(call);
     call.id = this.#stamp(message);
+    if (end < Infinity) message = within(message, Math.max(1, Math.ceil(end - performance.now())));
     call.times++;
     this.#calls.set(call.id, call);
     if (call.lane !== "direct") {
@@ -354,25 +375,40 @@ export class Caller implements ConnectionHandler {
     }
   }
 
-  #abort(call: Call, signal: AbortSignal): void {
+  #abort(call: Call, error: HeddleError): void {
     const { lane, spec } = call;
     if (this.#calls.get(call.id) !== call) {
       if (lane !== "direct") this.#waiting[lane] = this.#waiting[lane].filter((c) => c !== call);
-      this.#fail(call, call.times > 0 && spec.write !== undefined ? givenUp() : abortError(signal));
+      this.#fail(call, call.times > 0 && spec.write !== undefined ? givenUp() : error);
       return;
     }
+    this.#connection.interrupt?.(call.id);
     this.cancel(call.id);
     // A write may have happened by now: its answer says. A read need not wait.
     if (lane === "read") {
       this.#done(call);
-      this.#fail(call, abortError(signal));
+      this.#fail(call, error);
       this.#flush();
     }
+  }
+
+  // The leader keeps the time too: of a write, its answer says what became of it.
+  #timeUp(call: Call, error: HeddleError): void {
+    if (call.lane === "read" || this.#calls.get(call.id) !== call) this.#abort(call, error);
   }
 }
 
 function newCall(spec: CallSpec<unknown>, resolve: Call["resolve"], reject: Call["reject"]): Call {
-  return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, unlisten: () => {} };
+  return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, end: Infinity, unlisten: () => {} };
+}
+
+function badTimeout(timeout: number | undefined): HeddleError | undefined {
+  try {
+    checkTimeout(timeout);
+    return undefined;
+  } catch (error) {
+    return error as HeddleError;
+  }
 }
 
 function engineCrash(): HeddleError {

@@ -10,8 +10,8 @@ import type {
 export const VERSION = 1;
 
 export const Method = {
-  hello: 1, ping: 2, cancel: 3, close: 4, outcome: 5,
-  exec: 10, query: 11, batch: 12, bulkBegin: 13, bulkRows: 14, bulkEnd: 15,
+  hello: 1, ping: 2, cancel: 3, close: 4, outcome: 5, within: 6,
+  exec: 10, query: 11, batch: 12, bulkBegin: 13, bulkRows: 14, bulkEnd: 15, iterate: 16, credit: 17,
   txBegin: 20, txExec: 21, txQuery: 22, txBatch: 23, txCommit: 24, txRollback: 25,
   liveStart: 30, liveStop: 31, ack: 32,
   export: 40, importBegin: 41, importPart: 42, importEnd: 43,
@@ -362,6 +362,16 @@ export function request(id: number, method: number, room?: number): Writer {
   w.u32(id);
   w.u8(method);
   return w;
+}
+
+/** The same request with a limit of so many milliseconds. */
+export function within(message: Uint8Array, ms: number): Uint8Array<ArrayBuffer> {
+  const w = new Writer(message.length + 5);
+  w.raw(message.subarray(0, 4));
+  w.u8(Method.within);
+  w.u32(ms);
+  w.raw(message.subarray(4));
+  return w.finish();
 }
 
 /** The methods whose payload begins with the name of a write. */

@@ -7,7 +7,7 @@ export const HEDDLE_CODES = {
   HEDDLE_BAD_BODY: "a transaction's body does not decode: the server decided void",
   HEDDLE_BAD_PARAM: "a parameter is missing, superfluous or of a type SQLite has not",
   HEDDLE_BLOCKED: "another tab holds the database and does not answer",
-  HEDDLE_BUSY: "too many calls of this tab wait already; nothing was written",
+  HEDDLE_BUSY: "too many calls of this tab wait already, or too many iterations are open; nothing was written",
   HEDDLE_CLIENT_FORK: "one client id numbered two different transactions alike: the database was copied",
   HEDDLE_CLOSED: "the database, or the engine behind it, is closed",
   HEDDLE_DIVERGED: "the server's log is not the one this replica follows, or a digest differs",

@@ -6,6 +6,7 @@ import { readAnnouncement } from "./announcement.js";
 import { Caller, MAX_DEATHS, type CallerEvents, type CallSpec } from "./caller.js";
 import { EventType, Method, Reader, request, type OpenConfig, type Statement, type Welcome, type Writer } from "./codec.js";
 import { abortError, asHeddleError, HeddleError } from "./errors.js";
+import { RowIterator } from "./iterate.js";
 import { exportFile, importFile } from "./transfer.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery } from "./live.js";
@@ -15,7 +16,7 @@ import { SyncApi } from "./sync-api.js";
 import { Tx, TxState } from "./transaction.js";
 import type { Connection } from "./transport.js";
 import type {
-  BatchStatement, BulkOptions, CallOptions, Change, ExecResult, LiveDiff, LiveOptions, Params, Role, Row, SqlValue,
+  BatchStatement, BulkOptions, CallOptions, Change, ExecResult, IterateOptions, LiveDiff, LiveOptions, Params, Role, Row, SqlValue,
   Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "./types.js";
 
@@ -117,7 +118,17 @@ export class Database {
     const w = request(0, Method.query);
     w.write(write ?? 0);
     w.statement(statement);
-    return collectRows<T>(this.#caller, w, { lane: read ? "read" : "write", retry: true, write, sql: statement.sql, signal: options.signal });
+    return collectRows<T>(this.#caller, w, { lane: read ? "read" : "write", retry: true, write, sql: statement.sql, signal: options.signal, timeout: options.timeout });
+  }
+
+  /**
+   * Runs a statement that reads and hands out its rows as they are taken, a batch
+   * ahead: `for await (const row of db.iterate(…))`. It reads one snapshot, on a
+   * connection of its own: writes and other reads go on. Leaving the loop frees
+   * it; it fails with HEDDLE_TIMEOUT when its snapshot is a minute old.
+   */
+  iterate<T = Row>(sql: string, params?: Params, options: IterateOptions = {}): AsyncIterableIterator<T> {
+    return new RowIterator<T>(this.#caller, this.#statement(sql, params), options);
   }
 
   /** Runs statements in one transaction and one round trip. */
@@ -227,7 +238,7 @@ export class Database {
     const w = request(0, method);
     w.write(write);
     fill(w);
-    return this.#caller.call({ message: w.finish(), lane: "write", retry: true, write, sql, signal: options.signal, result });
+    return this.#caller.call({ message: w.finish(), lane: "write", retry: true, write, sql, signal: options.signal, timeout: options.timeout, result });
   }
 
   // ---- the leader's comings and goings
@@ -268,7 +279,7 @@ export class Database {
 
 /** Sends a query and gathers its rows. */
 export function collectRows<T>(
-  caller: Caller, w: Writer, spec: Pick<CallSpec<T>, "lane" | "retry" | "write" | "sql" | "signal">,
+  caller: Caller, w: Writer, spec: Pick<CallSpec<T>, "lane" | "retry" | "write" | "sql" | "signal" | "timeout">,
 ): Promise<T[]> {
   let rows: Row[] = [];
   let state = { columns: [] as string[] };

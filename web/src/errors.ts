@@ -45,7 +45,14 @@ export function asHeddleError(thrown: unknown, code: ErrorCode = "HEDDLE_INTERNA
   return new HeddleError(code, message, { cause: thrown });
 }
 
+/** The error of a call whose time is over. */
+export function timeoutError(ms: number, sql?: string): HeddleError {
+  return new HeddleError("HEDDLE_TIMEOUT", `the call's time, ${ms} ms, is over`, { sql });
+}
+
 /** The error of a call that its AbortSignal ended. */
 export function abortError(signal: AbortSignal, sql?: string): HeddleError {
+  // A timeout of ours is one as well.
+  if (signal.reason instanceof HeddleError && signal.reason.code === "HEDDLE_TIMEOUT") return signal.reason.clone();
   return new HeddleError("HEDDLE_ABORTED", "the call was aborted by its signal", { sql, cause: signal.reason });
 }

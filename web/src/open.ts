@@ -2,9 +2,10 @@
 
 import { encodeOpenConfig } from "./codec.js";
 import { Database } from "./database.js";
-import { HeddleError, abortError } from "./errors.js";
+import { HeddleError, abortError, timeoutError } from "./errors.js";
 import { checkName, databaseFolder, FOLDER, lockName, tabsChannel } from "./names.js";
 import { checkOptions } from "./options.js";
+import { checkTimeout } from "./params.js";
 import type { TabsMessage } from "./protocol.js";
 import { checkBrowser, checkDirectory, watchStorage } from "./storage.js";
 import { Tab } from "./tab.js";
@@ -21,6 +22,7 @@ import type { CallOptions, OpenOptions } from "./types.js";
  */
 export async function open(options: OpenOptions): Promise<Database> {
   const config = checkOptions(options);
+  const timeout = checkTimeout(options.timeout);
   const memory = config.storage === "memory";
   checkBrowser(memory);
   await shown();
@@ -36,11 +38,14 @@ export async function open(options: OpenOptions): Promise<Database> {
     watchStorage((storage) => tab.setStorage(storage));
   }
   const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
+  const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
     database = await Database.connect(tab, config, options.sync?.token, { signal });
     return database;
   } catch (error) {
     throw ended.signal.aborted ? ended.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -50,6 +55,7 @@ async function shown(): Promise<void> {
   await new Promise((resolve) => document.addEventListener("prerenderingchange", resolve, { once: true }));
 }
 
+/** Its timeout is ten seconds unless told otherwise. */
 export interface DestroyOptions extends CallOptions {}
 
 const DESTROY_MS = 10_000;
@@ -65,7 +71,7 @@ export async function destroy(name: string, options: DestroyOptions = {}): Promi
   if (signal?.aborted) throw abortError(signal);
   const folder = databaseFolder(name);
   const tabs = new BroadcastChannel(tabsChannel(name));
-  const late = AbortSignal.timeout(DESTROY_MS);
+  const late = AbortSignal.timeout(checkTimeout(options.timeout) ?? DESTROY_MS);
   try {
     tabs.postMessage({ t: "destroy" } satisfies TabsMessage);
     await navigator.locks.request(lockName(name), { signal: signal ? AbortSignal.any([signal, late]) : late }, () => remove(folder));

@@ -103,6 +103,17 @@ export function checkBatch(statements: readonly BatchStatement[]): Statement[] {
   });
 }
 
+const MAX_TIMEOUT = 2 ** 31 - 1; // of setTimeout
+
+/** A call's timeout in whole milliseconds; undefined if there is none. */
+export function checkTimeout(timeout: unknown): number | undefined {
+  if (timeout === undefined) return undefined;
+  if (typeof timeout !== "number" || !(timeout > 0)) {
+    refuse(`timeout must be a number of milliseconds greater than 0, it is ${typeof timeout === "number" ? timeout : describe(timeout)}`);
+  }
+  return timeout > MAX_TIMEOUT ? undefined : Math.ceil(timeout);
+}
+
 /** Whether value can be called; `what` is said in the error. */
 export function checkFunction(value: unknown, what: string): void {
   if (typeof value !== "function") refuse(`${what} must be a function, it is ${describe(value)}`);

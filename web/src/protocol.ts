@@ -59,7 +59,11 @@ export type TabsMessage =
   | { t: "destroy" };
 
 /** On a line beside the bytes. */
-export type LineMessage = { t: "welcome" } | { t: "leave" };
+export type LineMessage =
+  | { t: "welcome" }
+  | { t: "leave" }
+  /** Page to its own worker: what the page aborts stands here too (aborts.ts). */
+  | { t: "aborts"; shared: SharedArrayBuffer };
 
 /** Page to broker. */
 export type ToBroker =

@@ -2,6 +2,7 @@
 // and imports (wasm/lines.go), and a few words about state, for which Go gets an
 // object (jsbridge/shell_js.go).
 
+import { isAborted } from "./aborts.js";
 import type { Line } from "./line.js";
 import type { Failure } from "./protocol.js";
 
@@ -28,6 +29,8 @@ const HELD = 64;
 interface Session {
   line: Line;
   tab: string;
+  /** Where its page writes what it aborts, if it shares memory with us: see aborts.ts. */
+  aborts: Int32Array | undefined;
   /** Ends the watch over the tab's life. */
   unwatch: AbortController;
 }
@@ -53,6 +56,8 @@ export class Shell {
   readonly #lockPrefix: string;
   readonly #recordPrefix: string;
   readonly #sessions = new Map<number, Session>();
+  /** Posts to itself: what is posted comes in another turn. */
+  readonly #turns = new MessageChannel();
   #next = 1;
   #deliver: Deliver | undefined;
   #memory: WebAssembly.Memory | undefined;
@@ -67,6 +72,8 @@ export class Shell {
   /** What Go imports. */
   readonly imports = {
     lines: {
+      turn: () => this.#turns.port2.postMessage(0),
+      aborted: (session: number, id: number) => (isAborted(this.#sessions.get(session)?.aborts, id) ? 1 : 0),
       take: (p: number) => this.#bytes(p, this.#coming.length).set(this.#coming),
       send: (session: number, p: number, size: number) => {
         const line = this.#sessions.get(session)?.line;
@@ -84,6 +91,7 @@ export class Shell {
     this.#recordPrefix = locks.record;
     this.forGo = {
       ...config,
+      isolated: globalThis.crossOriginIsolated === true,
       serve: (deliver: Deliver) => {
         this.#deliver = deliver;
       },
@@ -97,6 +105,8 @@ export class Shell {
     this.#memory = exports["mem"] as WebAssembly.Memory;
     this.#message = exports["heddle_message"] as (session: number, size: number) => void;
     this.#resume = resume;
+    const turn = exports["heddle_turn"] as () => void;
+    this.#turns.port1.onmessage = () => this.#run(turn);
   }
 
   // Made anew each time: Go's memory may have grown.
@@ -107,13 +117,14 @@ export class Shell {
   /** Serves a tab's line, and numbers it. A tab other than the worker's own is watched by its lock. */
   connect(line: Line, tab: string, own: boolean): number {
     const id = this.#next++;
-    const session: Session = { line, tab, unwatch: new AbortController() };
+    const session: Session = { line, tab, aborts: undefined, unwatch: new AbortController() };
     this.#sessions.set(id, session);
     this.#tell(Happening.connect, id, tab);
     line.open({
       bytes: (message, more) => this.#hand(id, message, more),
       says: (message) => {
         if (message.t === "leave") this.#disconnect(id);
+        if (message.t === "aborts") session.aborts = new Int32Array(message.shared);
       },
     });
     line.say({ t: "welcome" });
@@ -149,6 +160,7 @@ export class Shell {
   /** Ends every line; nothing reaches Go any more. */
   close(): void {
     this.#deliver = undefined;
+    this.#turns.port1.close();
     for (const { line, unwatch } of this.#sessions.values()) {
       unwatch.abort();
       line.close();
@@ -171,6 +183,16 @@ export class Shell {
     session.line.close();
     this.#tell(Happening.disconnect, id, "");
     void this.tellAlive();
+  }
+
+  // Enters Go, and lets its goroutines run.
+  #run(enter: () => void): void {
+    try {
+      enter();
+      this.#resume();
+    } catch (error) {
+      this.#events.crashed(error);
+    }
   }
 
   // Go's goroutines run when it has all that came together.

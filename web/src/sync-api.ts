@@ -110,7 +110,7 @@ export class SyncApi implements Sync {
     }
     const w = request(0, method, 16);
     fill(w);
-    return this.#caller.call({ message: w.finish(), lane: "read", retry: true, signal: options.signal, result, ...parts });
+    return this.#caller.call({ message: w.finish(), lane: "read", retry: true, signal: options.signal, timeout: options.timeout, result, ...parts });
   }
 
   /** A leader answered: a new one does not know that sync was paused here. */

@@ -1,6 +1,7 @@
 // One tab's connection to whoever leads its database: its own worker, or
 // another tab's. Implements what the database above needs (transport.ts).
 
+import { noteAbort, shareAborts } from "./aborts.js";
 import { HeddleError } from "./errors.js";
 import { Host } from "./host.js";
 import type { HostOptions } from "./host.js";
@@ -24,6 +25,8 @@ interface Link {
   leader: string;
   own: boolean;
   line: Line | undefined;
+  /** Memory that tells the worker what is aborted, where there can be one. */
+  aborts: Int32Array | undefined;
   welcome: boolean;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -126,6 +129,10 @@ export class Tab implements Connection {
     if (this.#link?.welcome) this.#link.line?.send(message);
   }
 
+  interrupt(id: number): void {
+    if (this.#link?.aborts) noteAbort(this.#link.aborts, id);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -226,8 +233,10 @@ export class Tab implements Connection {
   #lead(leader: string): void {
     const link = this.#replace(leader, true);
     const { port1, port2 } = new MessageChannel();
-    this.#attempt(link, portLine(port1));
+    const line = portLine(port1);
+    this.#attempt(link, line);
     this.#host.connect(port2, "connect");
+    link.aborts = shareAborts(line);
     if (!this.#broker) return;
     const way = new MessageChannel();
     this.#broker.postMessage({ t: "register", name: this.#scope, leader } satisfies ToBroker, [way.port1]);
@@ -289,7 +298,7 @@ export class Tab implements Connection {
 
   #replace(leader: string, own: boolean): Link {
     this.#drop();
-    this.#link = { leader, own, line: undefined, welcome: false, timer: undefined };
+    this.#link = { leader, own, line: undefined, aborts: undefined, welcome: false, timer: undefined };
     return this.#link;
   }
 

@@ -3,8 +3,8 @@
 import type { Caller } from "./caller.js";
 import { askOutcome, Method, type Reader, request, type Writer } from "./codec.js";
 import { collectRows } from "./database.js";
-import { abortError, HeddleError } from "./errors.js";
-import { checkBatch, checkParams, checkSql } from "./params.js";
+import { abortError, HeddleError, timeoutError } from "./errors.js";
+import { checkBatch, checkParams, checkSql, checkTimeout } from "./params.js";
 import type { BatchStatement, CallOptions, ExecResult, Params, Row, Transaction } from "./types.js";
 
 /** A statement's promise that knows whether anybody looked at it. */
@@ -37,6 +37,8 @@ export class TxState {
   work: Promise<unknown> = Promise.resolve();
   /** Rejects when the transaction ends from outside. */
   readonly gone: Promise<never>;
+  /** When its time is over, on performance's clock. */
+  late = Infinity;
   readonly #pending = new Set<Promise<void>>();
   readonly #failed: { statement: Watched<unknown>; error: unknown }[] = [];
   #ended: HeddleError | undefined;
@@ -68,6 +70,12 @@ export class TxState {
   /** Settles when the function has, so that it does not run twice at a time. */
   async over(signal: AbortSignal | undefined): Promise<void> {
     await raceAbort(this.work.catch(() => {}), signal);
+  }
+
+  /** A statement takes no longer than what is left of the transaction's time. */
+  timeout({ timeout = Infinity }: CallOptions = {}): number | undefined {
+    const left = Math.min(timeout, Math.max(1, this.late - performance.now()));
+    return left === Infinity ? undefined : left;
   }
 
   /** Makes a statement part of the transaction. */
@@ -117,7 +125,9 @@ export class Tx implements Transaction {
       const w = request(0, Method.txQuery);
       w.u32(this.#state.id);
       w.statement(statement);
-      return collectRows<T>(this.#state.caller, w, { lane: "direct", retry: false, sql: text, signal: options.signal });
+      return collectRows<T>(this.#state.caller, w, {
+        lane: "direct", retry: false, sql: text, signal: options.signal, timeout: this.#state.timeout(options),
+      });
     });
   }
 
@@ -134,16 +144,27 @@ export class Tx implements Transaction {
     const w = request(0, method);
     w.u32(this.#state.id);
     fill(w);
-    return this.#state.caller.call({ message: w.finish(), lane: "direct", retry: false, sql, signal: options.signal, result });
+    return this.#state.caller.call({ message: w.finish(), lane: "direct", retry: false, sql, signal: options.signal, timeout: this.#state.timeout(options), result });
   }
 
   /** Begins, runs fn, and commits or rolls back. */
   async run<T>(fn: (tx: Transaction) => T | Promise<T>, options: CallOptions): Promise<T> {
-    const { caller } = this.#state;
+    const state = this.#state;
+    const { caller } = state;
+    const timeout = checkTimeout(options.timeout);
+    const over = new AbortController();
+    let { signal } = options;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (timeout !== undefined) {
+      state.late = performance.now() + timeout;
+      timer = setTimeout(() => over.abort(timeoutError(timeout)), timeout);
+      signal = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
+    }
     const write = caller.newWrite();
     try {
-      return await this.#run(write, fn, options.signal);
+      return await this.#run(write, fn, signal);
     } finally {
+      clearTimeout(timer);
       caller.settled(write);
     }
   }
@@ -154,7 +175,7 @@ export class Tx implements Transaction {
     begin.write(write);
     // Sent again to a new leader if the first went away: nothing has begun yet.
     await state.caller.call({
-      message: begin.finish(), lane: "write", retry: true, signal,
+      message: begin.finish(), lane: "write", retry: true, signal, timeout: state.timeout(),
       sent: (sent) => { state.begun = sent; }, result: () => { state.id = state.begun; },
     });
     const id = state.id;

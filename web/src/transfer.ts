@@ -18,7 +18,7 @@ export async function exportFile(caller: Caller, options: CallOptions): Promise<
     size += bytes.length;
   };
   await caller.call({
-    message: request(0, Method.export, 5).finish(), lane: "read", retry: true, signal: options.signal,
+    message: request(0, Method.export, 5).finish(), lane: "read", retry: true, signal: options.signal, timeout: options.timeout,
     sent: () => { chunks = []; size = 0; },
     chunk: (r) => take(r.bytes.subarray(r.at)),
     result: (r) => take(r.bytes.subarray(r.at)),
@@ -39,7 +39,7 @@ export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer 
   const w = request(0, Method.importBegin, 29);
   w.write(write);
   w.u64(bytes.length);
-  await load(caller, { message: w.finish(), write, signal: options.signal, result: () => undefined }, false, async (attempt) => {
+  await load(caller, { message: w.finish(), write, signal: options.signal, timeout: options.timeout, result: () => undefined }, false, async (attempt) => {
     const ahead: Promise<void>[] = [];
     for (let at = 0; at < bytes.length && !attempt.over; at += PART_BYTES) {
       const part = bytes.subarray(at, Math.min(at + PART_BYTES, bytes.length));

@@ -19,6 +19,8 @@ export interface Connection {
    * only between connected() and lost(); what is sent outside is dropped.
    */
   send(message: Uint8Array<ArrayBuffer>): void;
+  /** Says beside the messages that request id is aborted, where memory can be shared: the engine sees it inside a statement. */
+  interrupt?(id: number): void;
   /** Lets go of everything: port, channel, lock, and the worker if it is ours.
    * Afterwards no handler method is called. */
   close(): Promise<void>;

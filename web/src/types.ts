@@ -33,6 +33,17 @@ export interface CallOptions {
   /** Ends the wait. A write that was already committed resolves all the same. One that was under way when the leading
    * tab went away, and is given up before the next one leads, fails with HEDDLE_LEADER_LOST: it may have happened. */
   signal?: AbortSignal;
+  /**
+   * Milliseconds from the call on, the wait for its turn included. When they are
+   * over it fails with HEDDLE_TIMEOUT, also in the middle of a statement.
+   */
+  timeout?: number;
+}
+
+/** Options of iterate. */
+export interface IterateOptions extends CallOptions {
+  /** The most rows that come at a time, up to 4,096. */
+  batch?: number;
 }
 
 /** Options of transaction. */

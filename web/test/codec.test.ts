@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { encodeOpenConfig, EventType, Kind, Method, Reader, readWelcome, request, setAck, type Writer } from "../src/codec.js";
+import { encodeOpenConfig, EventType, Kind, Method, Reader, readWelcome, request, setAck, within, type Writer } from "../src/codec.js";
 import { HeddleError } from "../src/errors.js";
 import { checkParams } from "../src/params.js";
 import { readRows } from "../src/rows.js";
@@ -56,6 +56,9 @@ const requests: Record<string, Uint8Array> = {
     for (const v of [1, "a", null, 2.5]) w.value(v);
   }),
   "bulkEnd": forTarget(12, Method.bulkEnd, 10),
+  "iterate": make(40, Method.iterate, (w) => { w.statement(statement("SELECT ?", [1])); w.u32(1000); w.u32(2); }),
+  "credit": make(41, Method.credit, (w) => { w.u32(40); w.u32(1); }),
+  "within": within(make(42, Method.txExec, (w) => { w.u32(13); w.statement(statement("A")); }), 1500),
   "txBegin": make(13, Method.txBegin, (w) => w.write(write)),
   "txExec": make(14, Method.txExec, (w) => { w.u32(13); w.statement(statement("A")); }),
   "txQuery": make(15, Method.txQuery, (w) => { w.u32(13); w.statement(statement("B")); }),
