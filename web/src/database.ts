@@ -10,7 +10,7 @@ import { RowIterator } from "./iterate.js";
 import { exportFile, importFile } from "./transfer.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery } from "./live.js";
-import { checkBatch, checkFunction, checkParams, checkSql, isRead } from "./params.js";
+import { checkBatch, checkFunction, checkParams, checkSql, checkTimeout, isRead } from "./params.js";
 import { readRows } from "./rows.js";
 import { SyncApi } from "./sync-api.js";
 import { Tx, TxState } from "./transaction.js";
@@ -159,15 +159,18 @@ export class Database {
   async transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
     this.#alive();
     checkFunction(fn, "transaction's argument");
+    let left = checkTimeout(options.timeout);
+    const start = performance.now();
     for (let deaths = 0; ;) {
       const state = new TxState(this.#caller);
       this.#transactions.add(state);
       try {
-        return await new Tx(state).run(fn, options);
+        return await new Tx(state).run(fn, left === undefined ? options : { ...options, timeout: left });
       } catch (error) {
         if (state.crashed && ++deaths >= MAX_DEATHS) throw new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${deaths} times during the transaction: nothing of it was kept`);
         if (!options.retry || !state.wasLost) throw error;
         await state.over(options.signal);
+        if (left !== undefined) left = Math.max(1, options.timeout! - (performance.now() - start));
       } finally {
         this.#transactions.delete(state);
       }
