@@ -201,7 +201,7 @@ func (db *DB) Close() (err error) {
 		conns = conns[1:]
 	}
 	for c := range db.iterators {
-		conns = append(conns, c)
+		conns = append([]*conn{c}, conns...) // the writer goes last, and empties the log
 	}
 	for _, c := range conns {
 		if c == nil {
