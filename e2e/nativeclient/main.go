@@ -1,7 +1,8 @@
 // Command nativeclient is a device that is a Go program: it opens a database
 // with the migrations it reads from its standard input, syncs it with a server
 // until it holds all of the space, and prints what it holds. The browser tests
-// compare that with what browsers hold.
+// compare that with what browsers hold. With -drive it does what it is told line
+// by line instead, while sync runs, until its input ends or it is killed.
 package main
 
 import (
@@ -26,8 +27,9 @@ import (
 
 // config is what arrives on standard input.
 type config struct {
-	Migrations []string `json:"migrations"`
-	Tables     []string `json:"tables"`
+	Migrations []string                `json:"migrations"`
+	Tables     []string                `json:"tables"`
+	Merge      map[string]client.Merge `json:"merge"` // by table
 }
 
 // report is what goes to standard output.
@@ -42,6 +44,7 @@ func main() {
 	server := flag.String("server", "", "the server's URL")
 	space := flag.String("space", "", "the space's name")
 	file := flag.String("db", "", "the database file")
+	driven := flag.Bool("drive", false, "do what standard input says")
 	limit := flag.Duration("limit", 2*time.Minute, "how long all of it may take")
 	flag.Parse()
 
@@ -49,15 +52,20 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
-	if err := run(ctx, *server, *space, *file, os.Stdin, os.Stdout); err != nil {
+	if err := run(ctx, *server, *space, *file, *driven, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "nativeclient:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, server, space, file string, in io.Reader, out io.Writer) error {
+func run(ctx context.Context, server, space, file string, driven bool, in io.Reader, out io.Writer) error {
+	lines := bufio.NewReader(in)
+	line, err := lines.ReadBytes('\n')
+	if err != nil && err != io.EOF {
+		return err
+	}
 	var cfg config
-	if err := json.NewDecoder(bufio.NewReader(in)).Decode(&cfg); err != nil {
+	if err := json.Unmarshal(line, &cfg); err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
 	// The browser's SQLite has FTS5 compiled in; a native one is given it.
@@ -70,7 +78,7 @@ func run(ctx context.Context, server, space, file string, in io.Reader, out io.W
 
 	tables := make(map[string]client.Merge, len(cfg.Tables))
 	for _, name := range cfg.Tables {
-		tables[name] = nil
+		tables[name] = cfg.Merge[name]
 	}
 	c, err := client.Open(ctx, db, client.Config{URL: server, Space: space, Tables: tables, HTTP: nethttp.Doer{}})
 	if err != nil {
@@ -80,10 +88,14 @@ func run(ctx context.Context, server, space, file string, in io.Reader, out io.W
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(running) }()
-	err = c.Now(ctx)
+	if driven {
+		err = drive(ctx, db, c, lines, out)
+	} else {
+		err = c.Now(ctx)
+	}
 	stop()
 	<-ended
-	if err != nil {
+	if err != nil || driven {
 		return err
 	}
 

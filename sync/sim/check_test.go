@@ -10,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle/internal/errcode"
 	"heddle/store"
 	"heddle/sync/fold"
 	"heddle/sync/wire"
@@ -45,6 +46,7 @@ func visibleMarks(tx *store.Tx) (markSet, error) {
 // snapshot is what a device holds at one moment.
 type snapshot struct {
 	seq     uint64
+	chain   wire.Hash
 	pending []*wire.Body
 	rows    map[string][]string // by table
 	index   map[string][]string // what the triggers' tables should hold, and do
@@ -70,6 +72,7 @@ func (d *device) snapshot() (*snapshot, error) {
 		}
 	}
 	query(`SELECT value FROM heddle_meta WHERE name = 'seq'`, func(s *sqlite3.Stmt) { snap.seq = uint64(s.ColumnInt64(0)) })
+	query(`SELECT value FROM heddle_meta WHERE name = 'chain'`, func(s *sqlite3.Stmt) { copy(snap.chain[:], s.ColumnRawBlob(0)) })
 	bodies, last := [][]byte{}, int64(-1)
 	query(`SELECT id, bytes FROM heddle_pending ORDER BY id, part`, func(s *sqlite3.Stmt) {
 		if id := s.ColumnInt64(0); id != last {
@@ -143,6 +146,11 @@ func (d *device) check(final bool) {
 	defer s.modelMu.Unlock()
 	s.srv.read()
 	s.event("device %d checked at %d with %d pending", d.id, snap.seq, len(snap.pending))
+	if m.restored && !m.has(snap.seq, snap.chain) {
+		s.tally("checks of devices that the restored server does not know", 1)
+		d.seq = 0
+		return
+	}
 	if snap.seq < d.seq {
 		s.violate("device %d went back from %d to %d", d.id, d.seq, snap.seq)
 		return
@@ -154,12 +162,28 @@ func (d *device) check(final bool) {
 		}
 		return // the model sees it when the server is back
 	}
+	if !m.has(snap.seq, snap.chain) {
+		s.violate("device %d has another past at %d", d.id, snap.seq)
+		return
+	}
 	s.tally("checks", 1)
 	d.checkRows(snap)
 	d.checkMarks(snap)
 	if final && len(snap.left) > 0 && !(d.version < len(s.app.versions) && slices.Equal(snap.left, []string{"heddle_overflow"})) {
 		s.violate("device %d is at rest, and not empty: %v", d.id, snap.left)
 	}
+}
+
+// has reports whether a position is one of this log.
+func (m *model) has(seq uint64, chain wire.Hash) bool {
+	return seq == 0 || seq <= m.at.Seq && m.entries[seq-1].Chain == chain
+}
+
+// diverged reports whether sync has stopped for good, as it does today where
+// the server has lost entries that the device has.
+func (d *device) diverged() bool {
+	st := d.c.Status()
+	return d.s.model.restored && st.LastError != nil && st.LastError.Code == errcode.Diverged
 }
 
 // checkRows compares all rows: a prefix with the pending transactions on top.
@@ -283,6 +307,10 @@ func (s *sim) compare() {
 		s.violate("the server's digest at %d is %x, the model's at %d %x", rec.Seq, rec.Digest[:4], m.at.Seq, sum[:4])
 	}
 	for _, d := range s.devices {
+		if d.diverged() {
+			s.tally("devices that a restored server left behind", 1)
+			continue
+		}
 		seq, digest, err := d.c.Digest(context.Background())
 		if err != nil || seq != m.at.Seq || digest != sum {
 			s.violate("device %d: the digest at %d is %x, the model's at %d %x (%v)", d.id, seq, digest[:4], m.at.Seq, sum[:4], err)

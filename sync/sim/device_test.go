@@ -226,7 +226,11 @@ func (d *device) act() {
 // noSurprise looks at an error of sync: a network and a server that fail are no
 // reason to give up.
 func (d *device) noSurprise(err error) {
-	if code := errcode.Of(err); code == errcode.Diverged || code == errcode.Internal {
+	code := errcode.Of(err)
+	if d.s.model.restored && code == errcode.Diverged {
+		return
+	}
+	if code == errcode.Diverged || code == errcode.Internal {
 		d.s.violate("device %d: %v", d.id, err)
 	}
 }

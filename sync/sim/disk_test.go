@@ -45,7 +45,7 @@ var disks atomic.Int64
 func newDisk(files map[string][]byte) *disk {
 	d := &disk{files: map[string]*diskFile{}, left: -1, died: make(chan struct{})}
 	for name, data := range files {
-		d.files[name] = &diskFile{data: data, durable: append([]byte(nil), data...)}
+		d.files[name] = &diskFile{data: append([]byte(nil), data...), durable: append([]byte(nil), data...)}
 	}
 	d.name = "opfs-sim" + itoa(int(disks.Add(1)))
 	vfs.Register(d.name, opfs.New(d))

@@ -28,6 +28,7 @@ type host struct {
 	up      bool
 	open    map[int]*exchange // by number
 	served  int
+	backup  map[string][]byte // of the disk, as it was once
 	refuses map[wire.Hash][]mark
 	tries   map[wire.Hash]int
 }
@@ -156,6 +157,28 @@ func (h *host) recover(how string) {
 	h.boot(files)
 }
 
+// restore takes a backup, or puts one back in the place of what is there.
+func (h *host) restore() {
+	if h.backup == nil || h.rng.IntN(2) == 0 {
+		h.backup = h.disk.flushed()
+		h.s.event("server backed up")
+		return
+	}
+	h.s.hit("server restored")
+	h.s.event("server restored from a backup")
+	h.s.modelMu.Lock()
+	h.s.model.restored = true
+	h.s.modelMu.Unlock()
+	h.down("killed")
+	time.Sleep(time.Duration(h.rng.IntN(int(5 * time.Second))))
+	h.boot(maps.Clone(h.backup))
+	h.s.modelMu.Lock()
+	defer h.s.modelMu.Unlock()
+	if !h.disk.isDead() {
+		h.s.model.rewind(h.digest().Seq)
+	}
+}
+
 // down ends the server and returns what its disk holds.
 func (h *host) down(how string) map[string][]byte {
 	h.mu.Lock()
@@ -214,6 +237,10 @@ func (h *host) run() {
 			}
 			return
 		}
+		if h.s.p.restore && h.rng.IntN(3) == 0 {
+			h.restore()
+			continue
+		}
 		switch h.rng.IntN(5) {
 		case 0, 1: // in the middle of something
 			h.disk.cutAfter(1 + h.rng.IntN(40))
@@ -240,6 +267,9 @@ func (h *host) digest() *wire.DigestResponse {
 	rec := &recorder{header: http.Header{}}
 	r, _ := http.NewRequest("GET", "http://model/v1/spaces/space/digest", nil)
 	h.srv.ServeHTTP(rec, r)
+	if rec.status == http.StatusNotFound { // there is no such space yet
+		return &wire.DigestResponse{}
+	}
 	d, err := wire.UnmarshalDigestResponse(rec.body.Bytes())
 	if err != nil {
 		h.s.violate("the server's digest: %v", err)

@@ -74,15 +74,16 @@ func (s schema) learn(body *wire.Body) schema {
 // model is a space as the simulation knows it: it reads the server's log as it
 // grows, straight from its handler.
 type model struct {
-	s       *sim
-	at      wire.Position
-	entries []wire.Entry
-	states  []state  // states[n] is the fold of n entries
-	schemas []schema // the same, of descriptors
-	decided map[wire.ClientID]uint64
-	marks   map[mark]string // the outcome of each marked transaction that is decided
-	times   map[mark]int    // how often it is
-	latest  map[int]int     // the last mark of each device
+	s        *sim
+	at       wire.Position
+	entries  []wire.Entry
+	states   []state  // states[n] is the fold of n entries
+	schemas  []schema // the same, of descriptors
+	decided  map[wire.ClientID]uint64
+	marks    map[mark]string // the outcome of each marked transaction that is decided
+	times    map[mark]int    // how often it is
+	restored bool            // the server was put back to an earlier state
+	latest   map[int]int     // the last mark of each device
 }
 
 // mark names a transaction: the nth of a device.
@@ -128,6 +129,20 @@ func (m *model) read(h http.Handler) {
 		for i := range f.Entries {
 			m.take(&f.Entries[i])
 		}
+	}
+}
+
+// rewind forgets what came after an entry: the server does not have it any more.
+func (m *model) rewind(seq uint64) {
+	entries := m.entries
+	restored := newModel(m.s)
+	restored.at.Epoch, restored.restored = m.at.Epoch, true
+	if seq > m.at.Seq { // the server went on from the backup before it was asked
+		seq = 0
+	}
+	*m = *restored
+	for i := range entries[:seq] {
+		m.take(&entries[i])
 	}
 }
 

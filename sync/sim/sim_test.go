@@ -26,6 +26,7 @@ type profile struct {
 	refused      int           // in a hundred transactions
 	undecided    int
 	serverFaults time.Duration // mean time between two
+	restore      bool          // the server is put back to what it was
 }
 
 // sim is one run.
@@ -98,6 +99,9 @@ func (s *sim) run() {
 		undecided:    []int{0, 5}[r.IntN(2)],
 		serverFaults: []time.Duration{20 * time.Second, 2 * time.Minute, time.Hour}[r.IntN(3)],
 	}
+	if r.IntN(6) == 0 {
+		s.p.restore, s.p.serverFaults = true, 20*time.Second
+	}
 	if r.IntN(20) == 0 { // now and then a long one, of many
 		s.p.devices += 4
 		s.p.duration *= 4
@@ -164,7 +168,9 @@ func (s *sim) settle() {
 			time.Sleep(100 * time.Millisecond)
 		}
 		for _, d := range s.devices {
-			d.check(true)
+			if !d.diverged() {
+				d.check(true)
+			}
 		}
 		if !final {
 			s.healing = time.Since(healed)
@@ -181,6 +187,9 @@ func (s *sim) settle() {
 func (s *sim) quiet() bool {
 	s.srv.read()
 	for _, d := range s.devices {
+		if d.diverged() {
+			continue
+		}
 		if st := d.c.Status(); st.State != "live" || st.Pending != 0 || st.Seq != s.model.at.Seq {
 			return false
 		}
@@ -396,7 +405,7 @@ func TestSimulation_doublecheck(t *testing.T) {
 
 // mustHit are the faults beside those of the network that a run of some seeds
 // has to show.
-var mustHit = []string{"partition in", "partition out", "server down", "server restarted", "server unplugged", "slow decision", "undecided", "upgraded", "restarted",
+var mustHit = []string{"partition in", "partition out", "server down", "server restarted", "server unplugged", "server restored", "slow decision", "undecided", "upgraded", "restarted",
 	"device killed", "device lost", "device torn", "device reordered", "server killed", "server lost", "server torn", "server reordered"}
 
 // print writes the lines that `make sim` shows, and fails where the runs do not
