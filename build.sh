@@ -188,6 +188,18 @@ sim() {
   (cd sync/sim && "$CACHE/sim.test" -test.run '^TestSimulation$' -test.timeout 0 -sim.seeds "${SEEDS:-1000}" -sim.base "${SEED_BASE:-1}" "$@")
 }
 
+# sync_soak runs e2e/storm.spec.ts for DURATION (10m, 90s) with SEED.
+sync_soak() {
+  build
+  local d=${DURATION:-10m} seconds
+  case $d in
+    *m) seconds=$((${d%m} * 60)) ;;
+    *s) seconds=${d%s} ;;
+    *) die "DURATION is a number of minutes or seconds, such as 10m or 90s" ;;
+  esac
+  STORM_SECONDS=$seconds STORM_SEED=${SEED:-1} test_browser e2e/storm.spec.ts "$@"
+}
+
 bench() {
   build
   CHROMIUM=$(chromium) node --import tsx bench/run.ts ${QUICK:+--quick} "$@"
@@ -215,13 +227,14 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|sim|bench|bench-peers|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|sim|sync-soak|bench|bench-peers|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
   build | run | test | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
+  sync-soak) shift; sync_soak "$@" ;;
   bench-peers) shift; bench_peers "$@" ;;
   test-browser) shift; npm_packages; test_browser "$@" ;;
   *) help; exit 2 ;;
