@@ -306,7 +306,7 @@ func (s *sim) compare() {
 	if rec.Seq != m.at.Seq || rec.Digest != sum {
 		s.violate("the server's digest at %d is %x, the model's at %d %x", rec.Seq, rec.Digest[:4], m.at.Seq, sum[:4])
 	}
-	for _, d := range s.devices {
+	for _, d := range s.present {
 		if d.diverged() {
 			s.tally("devices that a restored server left behind", 1)
 			continue

@@ -22,7 +22,8 @@ type device struct {
 	rng     *rand.Rand
 	line    *line
 	disk    *disk
-	single  bool // one connection, as where a VFS has no shared memory
+	birth   chan birth // of a device that comes later, as a copy of another
+	single  bool       // one connection, as where a VFS has no shared memory
 	version int
 	random  *rand.ChaCha8 // the client's
 
@@ -31,6 +32,7 @@ type device struct {
 	stop context.CancelFunc
 	done chan struct{}
 
+	born      bool         // a copy that has been made
 	next      int          // number of the last transaction
 	acked     []int        // those that were acknowledged
 	failed    map[int]bool // those that were not, and may never show
@@ -39,6 +41,12 @@ type device struct {
 	unsure    bool         // the power went while one was
 	seq       uint64       // the highest prefix seen
 	seen      map[mark]bool
+}
+
+// birth is what a copied device begins with.
+type birth struct {
+	files   map[string][]byte
+	version int
 }
 
 func newDevice(s *sim, id int) *device {
@@ -51,9 +59,40 @@ func newDevice(s *sim, id int) *device {
 		key[i] = byte(d.rng.Uint32())
 	}
 	d.random = rand.NewChaCha8(key)
-	d.disk = newDisk(nil)
-	d.disk.noFlush = s.mutant == "a device acknowledges before it has flushed"
+	d.insert(nil)
 	return d
+}
+
+// newCopy makes a device that is not there yet: it begins as a copy of another's
+// disk, as a profile that is copied or restored does.
+func newCopy(s *sim, id int) *device {
+	d := newDevice(s, id)
+	d.disk.drop()
+	d.disk = nil
+	d.birth = make(chan birth, 1)
+	return d
+}
+
+// absent reports whether the device has not come to be.
+func (d *device) absent() bool { return d.disk == nil }
+
+// insert gives the device a disk with these files.
+func (d *device) insert(files map[string][]byte) {
+	d.disk = newDisk(files)
+	d.disk.noFlush = d.s.mutant == "a device acknowledges before it has flushed"
+}
+
+// copy makes another device of what is on this one's disk.
+func (d *device) copy() {
+	for _, other := range d.s.devices {
+		if other.birth != nil && !other.born {
+			other.born = true
+			d.s.hit("device copied")
+			d.s.event("device %d is copied: device %d", d.id, other.id)
+			other.birth <- birth{d.disk.image("killed", d.rng), d.version}
+			return
+		}
+	}
 }
 
 // open starts the app. Where the power goes meanwhile it starts again.
@@ -122,10 +161,9 @@ func (d *device) reboot() {
 	how := losses[d.rng.IntN(len(losses))]
 	d.s.hit("device " + how)
 	d.s.event("device %d lost its power: %s", d.id, how)
-	files, noFlush := d.disk.image(how, d.rng), d.disk.noFlush
+	files := d.disk.image(how, d.rng)
 	d.disk.drop()
-	d.disk = newDisk(files)
-	d.disk.noFlush = noFlush
+	d.insert(files)
 }
 
 // revive brings the device back after its power was cut.
@@ -141,6 +179,15 @@ func (d *device) revive() {
 
 // live is the device's life until the faults end.
 func (d *device) live() {
+	if d.birth != nil {
+		select {
+		case b := <-d.birth:
+			d.version = b.version
+			d.insert(b.files)
+		case <-d.s.healed:
+			return
+		}
+	}
 	time.Sleep(time.Duration(d.rng.IntN(int(20 * time.Second))))
 	d.open()
 	for !d.s.failed() {
@@ -172,12 +219,17 @@ func (d *device) live() {
 }
 
 func (d *device) end() {
-	d.close()
-	d.disk.drop()
+	if !d.absent() {
+		d.close()
+		d.disk.drop()
+	}
 }
 
 // act does one thing.
 func (d *device) act() {
+	if d.s.p.copies > 0 && d.rng.IntN(10) == 0 {
+		d.copy()
+	}
 	switch n := d.rng.IntN(100); {
 	case n < 45:
 		for range 1 + d.rng.IntN(3) {
@@ -246,9 +298,9 @@ func (d *device) settleRejected() {
 	d.s.modelMu.Lock()
 	again := d.rng.IntN(3) > 0
 	if again {
-		d.retried[k.n]++ // before: the log may have it at once
+		d.s.devices[k.device].retried[k.n]++ // before: the log may have it at once
 	} else {
-		d.discarded[k.n] = true
+		d.s.devices[k.device].discarded[k.n] = true
 	}
 	d.s.modelMu.Unlock()
 	if again {
@@ -260,8 +312,7 @@ func (d *device) settleRejected() {
 	d.s.tally("refused and tried again or discarded", 1)
 	defer time.Sleep(time.Microsecond)
 	if err != nil && !again { // nobody knows: it may be there or not
-		delete(d.discarded, k.n)
-		d.unsure = true
+		d.s.devices[k.device].unsure = true
 	}
 	if err != nil && !d.disk.isDead() {
 		d.s.violate("device %d: settle what was refused: %v", d.id, err)
@@ -324,6 +375,13 @@ func (d *device) transaction(n int, long bool) error {
 		if long {
 			if sleep(context.Background(), time.Duration(d.rng.IntN(int(4*time.Second)))); d.disk.isDead() {
 				return errPower
+			}
+		}
+		if d.s.p.big && d.rng.IntN(30) == 0 { // sent in parts
+			_, err = tx.Exec("UPDATE marks SET saw = saw || ? WHERE id = ?", store.Args(strings.Repeat(" ", 1<<20+d.rng.IntN(1<<20)), mark{d.id, n - 1}.String()))
+			d.s.tally("large transactions", 1)
+			if err != nil {
+				return err
 			}
 		}
 		switch d.rng.IntN(10) {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"heddle/internal/errcode"
 	"heddle/sync/client"
 	"heddle/sync/server"
@@ -212,10 +214,29 @@ func (h *host) boot(files map[string][]byte) {
 	h.mu.Lock()
 	h.disk = d
 	h.mu.Unlock()
+	if h.rng.IntN(3) == 0 {
+		h.setClock()
+	}
 	if err := h.start(); err != nil {
 		h.s.violate("the server does not start after it lost its power: %v", err)
 	}
 	h.s.event("server is up")
+}
+
+// setClock moves the server's wall clock by up to twenty years: what it has
+// written down of the time is moved the other way. It keeps the time of parts of
+// large transactions alone.
+func (h *host) setClock() {
+	c, err := sqlite3.Open("file:/space.space.db?vfs=" + h.disk.name)
+	if err != nil {
+		return // there is no such space yet
+	}
+	defer c.Close()
+	years := h.rng.IntN(41) - 20
+	if c.Exec(fmt.Sprintf("UPDATE part SET at = at + %d", years*365*24*3600)) == nil {
+		h.s.hit("server clock set")
+		h.s.event("server clock is %d years off", -years)
+	}
 }
 
 // run lets things happen to the server until the faults end.
@@ -259,8 +280,6 @@ func (h *host) run() {
 		}
 	}
 }
-
-var _ = fmt.Sprint
 
 // digest asks the server for that of the log's end.
 func (h *host) digest() *wire.DigestResponse {

@@ -179,7 +179,7 @@ func (m *model) take(e *wire.Entry) {
 
 func marksOf(body *wire.Body) (marks []mark) {
 	for _, op := range body.Ops {
-		if op.Shape.Table == "marks" {
+		if op.Shape.Table == "marks" && op.Shape.Kind == wire.Insert {
 			marks = append(marks, readMark(op.Key[0].(string)))
 		}
 	}

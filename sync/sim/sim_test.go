@@ -26,6 +26,8 @@ type profile struct {
 	refused      int           // in a hundred transactions
 	undecided    int
 	serverFaults time.Duration // mean time between two
+	big          bool          // some transactions are sent in parts
+	copies       int           // devices that begin as a copy of another
 	restore      bool          // the server is put back to what it was
 }
 
@@ -43,6 +45,7 @@ type sim struct {
 	srv     *host
 	app     *app
 	devices []*device
+	present []*device      // those that have come to be; set when the faults have ended
 	actors  sync.WaitGroup // devices and the host, until the faults end
 	group   sync.WaitGroup // all else
 
@@ -102,6 +105,10 @@ func (s *sim) run() {
 	if r.IntN(6) == 0 {
 		s.p.restore, s.p.serverFaults = true, 20*time.Second
 	}
+	if r.IntN(8) == 0 {
+		s.p.copies = 1 + r.IntN(2)
+	}
+	s.p.big = r.IntN(25) == 0
 	if r.IntN(20) == 0 { // now and then a long one, of many
 		s.p.devices += 4
 		s.p.duration *= 4
@@ -115,6 +122,9 @@ func (s *sim) run() {
 	}
 	for i := range s.p.devices {
 		s.devices = append(s.devices, newDevice(s, i))
+	}
+	for range s.p.copies {
+		s.devices = append(s.devices, newCopy(s, len(s.devices)))
 	}
 	s.actors.Go(s.srv.run)
 	for _, d := range s.devices {
@@ -130,10 +140,12 @@ func (s *sim) run() {
 	close(s.healed)
 	s.event("all faults end")
 	s.actors.Wait()
+	all := s.devices
+	s.present = slices.DeleteFunc(slices.Clone(all), (*device).absent)
 	if !s.failed() {
 		s.settle()
 	}
-	for _, d := range s.devices {
+	for _, d := range all {
 		d.end()
 	}
 	s.srv.down("killed")
@@ -145,7 +157,7 @@ func (s *sim) settle() {
 	healed := time.Now()
 	for _, final := range []bool{false, true} {
 		if final {
-			for _, d := range s.devices {
+			for _, d := range s.present {
 				d.upgradeTo(len(s.app.versions))
 			}
 			if s.failed() {
@@ -160,14 +172,14 @@ func (s *sim) settle() {
 				s.mu.Lock()
 				s.stuck = true
 				s.mu.Unlock()
-				for _, d := range s.devices {
+				for _, d := range s.present {
 					s.event("stuck: device %d is %+v, %v", d.id, d.c.Status(), d.c.Status().LastError)
 				}
 				return
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		for _, d := range s.devices {
+		for _, d := range s.present {
 			if !d.diverged() {
 				d.check(true)
 			}
@@ -186,7 +198,7 @@ func (s *sim) settle() {
 // pending.
 func (s *sim) quiet() bool {
 	s.srv.read()
-	for _, d := range s.devices {
+	for _, d := range s.present {
 		if d.diverged() {
 			continue
 		}
@@ -403,10 +415,13 @@ func TestSimulation_doublecheck(t *testing.T) {
 	}
 }
 
-// mustHit are the faults beside those of the network that a run of some seeds
-// has to show.
-var mustHit = []string{"partition in", "partition out", "server down", "server restarted", "server unplugged", "server restored", "slow decision", "undecided", "upgraded", "restarted",
-	"device killed", "device lost", "device torn", "device reordered", "server killed", "server lost", "server torn", "server reordered"}
+// What a run of some seeds has to show beside the faults of the network, and a
+// longer one as well.
+var (
+	mustHit = []string{"partition in", "partition out", "server down", "upgraded", "restarted", "device killed", "device lost", "device torn", "device reordered"}
+	rare    = []string{"server restarted", "server unplugged", "server restored", "server clock set", "server killed", "server lost", "server torn", "server reordered",
+		"slow decision", "undecided", "device copied"}
+)
 
 // print writes the lines that `make sim` shows, and fails where the runs do not
 // show what they are for.
@@ -425,7 +440,11 @@ func (tt *totals) print(t *testing.T) {
 	if n := len(tt.healing); n > 0 {
 		t.Logf("from the last fault until all were the same: p50 %v, p95 %v, longest %v", tt.healing[n/2], tt.healing[n*95/100], tt.healing[n-1])
 	}
-	for _, fault := range append(slices.Clone(netFaults), mustHit...) {
+	must := append(slices.Clone(netFaults), mustHit...)
+	if tt.seeds >= 400 {
+		must = append(must, rare...)
+	}
+	for _, fault := range must {
 		if tt.seeds >= 40 && tt.hits[fault] == 0 {
 			t.Errorf("the fault %q was never hit", fault)
 		}
