@@ -207,14 +207,19 @@ bench() {
 
 # Heddle beside its peers. They have a package.json of their own, so that nobody
 # else has to install them.
-bench_peers() {
-  build
+peers_packages() {
   local dir=bench/peers
   if [ ! -d $dir/node_modules ] || ! fresh npm-peers $dir/package.json $dir/package-lock.json; then
     step "npm ci in $dir"
     (cd $dir && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
     stamp npm-peers $dir/package.json $dir/package-lock.json
   fi
+}
+
+bench_peers() {
+  build
+  local dir=bench/peers
+  peers_packages
   step "the pages of the peers"
   (cd $dir && npx --no-install vite build --config vite.config.js)
   mkdir -p "$CACHE/peers/heddle"
@@ -222,12 +227,19 @@ bench_peers() {
   CHROMIUM=$(chromium) node bench/peers/run.js ${QUICK:+--quick} "$@"
 }
 
+# The engine alone beside SQLite's own build.
+bench_engine() {
+  npm_packages
+  peers_packages
+  CHROMIUM=$(chromium) node bench/engine/run.js "$@"
+}
+
 fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|sim|sync-soak|bench|bench-peers|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|sim|sync-soak|bench|bench-peers|bench-engine|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -236,6 +248,7 @@ case "${1:-help}" in
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-peers) shift; bench_peers "$@" ;;
+  bench-engine) shift; bench_engine "$@" ;;
   test-browser) shift; npm_packages; test_browser "$@" ;;
   *) help; exit 2 ;;
 esac

@@ -45,6 +45,8 @@ type Env struct {
 	// NewBlockPacker makes a packer for the rows of a statement, if the engine
 	// has one. It may be nil, and may return nil: rows are packed in Go then.
 	NewBlockPacker func(stmt *sqlite3.Stmt, columns int) BlockPacker
+	// Engine is what else it does many rows at a time. It may be empty.
+	Engine store.Engine
 }
 
 // Leader serves one database. Its methods may be called by several goroutines.
@@ -93,7 +95,7 @@ func Open(ctx context.Context, config rpc.OpenConfig, env Env) (_ *Leader, err e
 			l.Close(context.Background())
 		}
 	}()
-	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield}
+	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine}
 	if config.Sync != nil {
 		for _, t := range config.Sync.Tables {
 			options.Synced = append(options.Synced, t.Name)

@@ -136,6 +136,18 @@ func (r *RowReader) Next() (row []Value, ok bool) {
 	return r.row, true
 }
 
+// Encoded returns the rows that are left as they lie in the message: their
+// values one after another.
+func (r *RowReader) Encoded() (rows []byte, columns, n int) {
+	return r.r.b[r.r.at:], len(r.row), r.left
+}
+
+// Skip passes over the next n rows, which take that many bytes.
+func (r *RowReader) Skip(n, bytes int) {
+	r.left -= n
+	r.r.at += bytes
+}
+
 // All yields the rows in order. The slice is the same each time; text and blobs
 // alias the message.
 func (rows Rows) All() iter.Seq[[]Value] {

@@ -25,6 +25,7 @@ type capture struct {
 	lastName  string
 	last      *touched
 	touches   int // rows noted so far, over all tables captured whole
+	spared    spared
 	err       error
 }
 
@@ -49,6 +50,9 @@ type touch struct {
 }
 
 func newCapture(db *DB, c *conn, origin Origin) *capture {
+	if c.tally != nil {
+		c.tally.Clear()
+	}
 	return &capture{db: db, c: c, local: origin.Kind != Sync, tables: map[string]*touched{}}
 }
 
@@ -96,10 +100,12 @@ func (c *conn) preUpdate(d sqlite3.PreUpdateData) {
 			cp.err = recovered(r)
 		}
 	}()
+	cp.drain()
 	switch {
 	case tt.t.Virtual:
 		tt.cheap.more++
 		tt.cheap.insertOrDelete = true
+		cp.spare(tt, &d, false)
 	case !tt.full || cp.recording:
 		cp.noteCheap(tt, &d)
 	case tt.t.WithoutRowID:
@@ -126,9 +132,17 @@ func (cp *capture) noteRow(tt *touched, d *sqlite3.PreUpdateData) {
 		}
 	}
 	if d.Op != sqlite3.AUTH_DELETE {
-		if _, seen := tt.rows[d.NewRowID]; !seen {
-			tt.rows[d.NewRowID] = cp.first(tt, touch{rowid: d.NewRowID})
-		}
+		cp.noteNew(tt, d.NewRowID)
+	}
+	if d.Op == sqlite3.AUTH_INSERT && len(tt.list) >= spareAfter {
+		cp.spare(tt, d, true)
+	}
+}
+
+// noteNew notes a rowid that will have a row.
+func (cp *capture) noteNew(tt *touched, rowid int64) {
+	if _, seen := tt.rows[rowid]; !seen {
+		tt.rows[rowid] = cp.first(tt, touch{rowid: rowid})
 	}
 }
 
@@ -209,6 +223,7 @@ func (cp *capture) value(cid int, get func(int) (sqlite3.Value, error)) Value {
 // finish is called before COMMIT, inside SQLite. It returns what to announce,
 // nil if nothing changed.
 func (cp *capture) finish(tx *Tx) (*Commit, error) {
+	cp.settle()
 	if cp.err != nil {
 		return nil, cp.err
 	}
@@ -232,6 +247,7 @@ func (cp *capture) finish(tx *Tx) (*Commit, error) {
 			return nil, errcode.New(errcode.Internal, "store: commit", "the recorder ended the transaction")
 		}
 	}
+	cp.settle()
 	commit := &Commit{Origin: tx.origin, Schema: tx.schema}
 	for _, tt := range cp.order {
 		if cp.undone {

@@ -148,12 +148,23 @@ func image(t testing.TB, db *DB, name string) map[string][]Value {
 // TestCapture_matchesCopies runs random transactions and compares the changes
 // with copies of the tables before and after.
 func TestCapture_matchesCopies(t *testing.T) {
+	t.Run("hook", func(t *testing.T) { captureMatchesCopies(t, Engine{}) })
+	t.Run("tally", func(t *testing.T) {
+		engine, kept := tallyEngine(t)
+		captureMatchesCopies(t, engine)
+		if *kept < 50 {
+			t.Errorf("the tally kept %d events from the hook", *kept)
+		}
+	})
+}
+
+func captureMatchesCopies(t *testing.T, engine Engine) {
 	rounds := 2000
 	if testing.Short() {
 		rounds = 200
 	}
 	ctx := context.Background()
-	db := openTest(t, Options{Migrations: []string{captureSchema}, Synced: captured})
+	db := openTest(t, Options{Migrations: []string{captureSchema}, Synced: captured, Engine: engine})
 	var changes []Change
 	db.SetRecorder(recorderFunc(func(_ *Tx, ch []Change) error { changes = ch; return nil }))
 	var commit *Commit

@@ -23,6 +23,7 @@ type conn struct {
 	sql    string   // what is being prepared
 
 	capture *capture // of the open transaction; nil outside and during migrations
+	tally   Tally    // stands before the pre-update hook; nil if the engine has none
 	current *stmt    // the statement that runs for the app
 	apply   bool     // heddle_applying()
 	held    bool     // a recorder runs: its goroutine is inside SQLite already

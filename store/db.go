@@ -111,7 +111,12 @@ func (db *DB) connect(ctx context.Context, writer bool) (_ *conn, err error) {
 		}
 	}()
 	if writer {
-		c.c.PreUpdateHook(c.preUpdate)
+		if open := db.opts.Engine.NewTally; open != nil {
+			c.tally = open(c.c, c.preUpdate)
+		}
+		if c.tally == nil {
+			c.c.PreUpdateHook(c.preUpdate)
+		}
 	}
 	if err := c.functions(); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ func (cp *capture) noteCheap(tt *touched, d *sqlite3.PreUpdateData) {
 	}
 	if len(k.list) >= MaxKeys {
 		k.more++
+		cp.spareCheap(tt, d)
 		return
 	}
 	var old, new []Value

@@ -40,6 +40,9 @@ func (c *conn) changes() int64 {
 // bookkeeping runs f, which writes for Heddle, so that the app cannot tell
 // from last_insert_rowid(), changes() and total_changes().
 func (c *conn) bookkeeping(f func() error) error {
+	if c.capture != nil {
+		c.capture.begins(nil)
+	}
 	id, changes, total := c.c.LastInsertRowID(), c.changes(), c.c.TotalChanges()
 	defer func() {
 		c.c.SetLastInsertRowID(id)

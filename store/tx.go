@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"iter"
 
 	"heddle/internal/errcode"
 
@@ -248,6 +247,9 @@ func (tx *Tx) execStmt(s *stmt, p Params, res *Result) (err error) {
 
 // start says that s runs for the app.
 func (c *conn) start(s *stmt) {
+	if c.capture != nil {
+		c.capture.begins(s)
+	}
 	c.current = s
 	if s.undoes && c.capture != nil {
 		c.capture.undone = true
@@ -288,105 +290,6 @@ func (tx *Tx) Query(sql string, p Params, cols func([]string), row func(*sqlite3
 		}
 		return err
 	})
-}
-
-// Bulk runs one statement for each row of parameters. rows is asked outside
-// SQLite, so it may wait; a row is not used after the next one is asked for.
-// Result.Changes is the sum.
-func (tx *Tx) Bulk(sql string, rows iter.Seq[[]Value]) (res Result, err error) {
-	return tx.bulk(sql, func(one func([]Value) error) error {
-		n := 0
-		for row := range rows {
-			if err := tx.run(bulkOp, sql, func() error { return one(row) }); err != nil {
-				return err
-			}
-			if n++; n%4096 == 0 {
-				tx.db.breathe()
-			}
-		}
-		return nil
-	})
-}
-
-// Part is a number of rows that are all there already.
-type Part interface {
-	// Next returns the next row, which is good until the next call.
-	Next() (row []Value, ok bool)
-}
-
-// BulkParts is Bulk for rows that come in parts: parts is asked outside SQLite,
-// so it may wait; the rows of a part are asked for inside, many in a stretch.
-func (tx *Tx) BulkParts(sql string, parts iter.Seq[Part]) (Result, error) {
-	return tx.bulk(sql, func(one func([]Value) error) error {
-		for part := range parts {
-			for more := true; more; {
-				err := tx.run(bulkOp, sql, func() (err error) {
-					for range batch {
-						var row []Value
-						if row, more = part.Next(); !more {
-							return nil
-						}
-						if err := one(row); err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-				if err != nil {
-					return err
-				}
-			}
-			tx.db.breathe()
-		}
-		return nil
-	})
-}
-
-const bulkOp = "store: bulk"
-
-// bulk prepares sql and lets feed run it for row after row, inside SQLite.
-func (tx *Tx) bulk(sql string, feed func(one func([]Value) error) error) (res Result, err error) {
-	var s *stmt
-	err = tx.run(bulkOp, sql, func() (err error) {
-		s, err = tx.c.prepareOne(tx.ctx, sql, tx.mode())
-		if err == nil && s == nil {
-			return errcode.New(errcode.BadParam, bulkOp, "there is no statement")
-		}
-		if err == nil && s.schema {
-			s.Close()
-			return errcode.New(errcode.Unsupported, bulkOp, "bulk is for rows, not for the schema")
-		}
-		return err
-	})
-	if err != nil {
-		return res, err
-	}
-	defer tx.db.inside(context.Background(), tx.c, func() error {
-		tx.c.current = nil
-		return tx.c.release(s, tx.mode())
-	})
-	changed := int64(0)
-	err = feed(func(row []Value) error {
-		if err := s.bind(Params{Positional: row}); err != nil {
-			return err
-		}
-		tx.c.start(s)
-		err := s.Exec()
-		tx.c.current = nil
-		if err == nil {
-			changed += tx.c.c.Changes()
-			res.LastInsertRowID = tx.c.c.LastInsertRowID()
-		}
-		return err
-	})
-	if err != nil {
-		return Result{}, err
-	}
-	if s.readOnly {
-		changed = 0
-	}
-	res.Changes = changed
-	return res, nil
 }
 
 // Rollback ends the transaction without effect. After the end it does nothing.

@@ -30,6 +30,7 @@ type Options struct {
 	SingleConn bool          // WAL in exclusive mode and no reading connection: for a VFS without shared memory
 	Yield      func()        // lets others run, in the middle of what lasts; runtime.Gosched if nil
 	MaxReadAge time.Duration // how long a read may keep its snapshot; 0 is one minute, negative is for ever
+	Engine     Engine        // what only the browser's engine can do
 }
 
 // Result says what a statement did.

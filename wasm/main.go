@@ -79,7 +79,7 @@ func run(shell *jsbridge.Shell) error {
 	}
 	defer channel.Close()
 	l, err := leader.Open(ctx, open, leader.Env{
-		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows, Yield: yield,
+		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows, Yield: yield, Engine: engine,
 	})
 	if ctx.Err() != nil {
 		return nil // told to stop while opening

@@ -61,6 +61,16 @@ func gather(work string) (exports []string, err error) {
 	if err := replaceOnce(tlsf, "#define PAGESIZE 65536\n", ""); err != nil {
 		return nil, err
 	}
+	// csrc/memory.c defines its own of these.
+	for _, f := range []string{
+		"__attribute__((always_inline)) void*(memset)(void* p, int v, size_t n) {\n  return __builtin_memset(p, v, n);\n}\n",
+		"__attribute__((always_inline)) void*(memcpy)(void* restrict d,\n                                             const void* restrict s, size_t n) {\n  return __builtin_memcpy(d, s, n);\n}\n",
+		"__attribute__((always_inline)) void*(memmove)(void* restrict d,\n                                              const void* restrict s,\n                                              size_t n) {\n  return __builtin_memmove(d, s, n);\n}\n",
+	} {
+		if err := replaceOnce(filepath.Join(work, "libc", "string.c"), f, ""); err != nil {
+			return nil, err
+		}
+	}
 	return readExports(filepath.Join(build, "exports.txt"))
 }
 
@@ -71,7 +81,10 @@ func readExports(file string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	exports := []string{"_initialize", "heddle_pack_new", "heddle_pack_free", "heddle_pack_rows", "heddle_pack_count", "heddle_pack_block"}
+	exports := strings.Fields(`_initialize
+		heddle_pack_new heddle_pack_free heddle_pack_rows heddle_pack_count heddle_pack_block
+		heddle_run_rows
+		heddle_tally_new heddle_tally_add heddle_tally_count heddle_tally_rows heddle_tally_taken heddle_tally_clear`)
 	for _, name := range strings.Fields(string(data)) {
 		if name == "__stack_pointer" || strings.HasPrefix(name, "main_") {
 			continue

@@ -51,11 +51,11 @@ func run(out, work, wasmOpt string) error {
 	if err != nil {
 		return err
 	}
-	steps := [][]string{
-		append(append([]string{"clang-19"}, compileFlags...), "-c", "main.c", "-o", "main.o"),
-		linkCommand(exports),
-		append([]string{opt}, optimizeFlags...),
+	var steps [][]string
+	for unit, flag := range units {
+		steps = append(steps, append(append([]string{"clang-19"}, compileFlags...), flag, "-c", unit+".c", "-o", unit+".o"))
 	}
+	steps = append(steps, linkCommand(exports), append([]string{opt}, optimizeFlags...))
 	for _, step := range steps {
 		cmd := exec.Command(step[0], step[1:]...)
 		cmd.Dir = work

@@ -83,21 +83,45 @@ func (p *Packer) AppendTo(message []byte) ([]byte, bool) {
 // internals finds the module and the handle of a *sqlite3.Stmt. go-sqlite3 has
 // no way to tell them; TestPacker fails if a version of it keeps them elsewhere.
 func internals(stmt any) (m *Module, handle int32) {
-	v := reflect.ValueOf(stmt)
-	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+	s, handle := structOf(stmt)
+	if handle == 0 {
 		return nil, 0
 	}
-	conn, h := v.Elem().FieldByName("c"), v.Elem().FieldByName("handle")
-	if conn.Kind() != reflect.Pointer || conn.IsNil() || h.Kind() != reflect.Uint32 {
+	return moduleOf(s.FieldByName("c")), handle
+}
+
+// internalsOfConn is the same of a *sqlite3.Conn.
+func internalsOfConn(conn any) (m *Module, handle int32) {
+	if _, handle = structOf(conn); handle == 0 {
 		return nil, 0
+	}
+	return moduleOf(reflect.ValueOf(conn)), handle
+}
+
+// structOf returns what v points to, and its handle; 0 if it has none.
+func structOf(v any) (s reflect.Value, handle int32) {
+	p := reflect.ValueOf(v)
+	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct {
+		return s, 0
+	}
+	h := p.Elem().FieldByName("handle")
+	if h.Kind() != reflect.Uint32 {
+		return s, 0
+	}
+	return p.Elem(), int32(uint32(h.Uint()))
+}
+
+func moduleOf(conn reflect.Value) *Module {
+	if conn.Kind() != reflect.Pointer || conn.IsNil() {
+		return nil
 	}
 	wrapper := conn.Elem().FieldByName("wrp")
 	if wrapper.Kind() != reflect.Pointer || wrapper.IsNil() {
-		return nil, 0
+		return nil
 	}
 	module := wrapper.Elem().FieldByName("Module")
 	if module.Type() != reflect.TypeFor[*Module]() || module.IsNil() {
-		return nil, 0
+		return nil
 	}
-	return (*Module)(module.UnsafePointer()), int32(uint32(h.Uint()))
+	return (*Module)(module.UnsafePointer())
 }

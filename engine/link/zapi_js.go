@@ -3,9 +3,9 @@
 package sqlite3_wasm
 
 const (
-	abi         int32 = 2125447318
-	exportCount       = 228
-	staticSize        = 78580
+	abi         int32 = 43552862
+	exportCount       = 235
+	staticSize        = 81168
 )
 
 // Xenv is what New needs: the callbacks of SQLite, and memory.
@@ -129,6 +129,62 @@ func (m *Module) Xheddle_pack_rows(v0 int32, v1 int32, v2 int32, v3 int32, v4 in
 
 //go:wasmimport sqlite heddle_pack_rows
 func raw_heddle_pack_rows(base int32, v0 int32, v1 int32, v2 int32, v3 int32, v4 int32, v5 int32) int32
+
+func (m *Module) Xheddle_run_rows(v0 int32, v1 int32, v2 int32, v3 int32, v4 int32, v5 int32) int32 {
+	guard()
+	return raw_heddle_run_rows(m.base, v0, v1, v2, v3, v4, v5)
+}
+
+//go:wasmimport sqlite heddle_run_rows
+func raw_heddle_run_rows(base int32, v0 int32, v1 int32, v2 int32, v3 int32, v4 int32, v5 int32) int32
+
+func (m *Module) Xheddle_tally_add(v0 int32, v1 int32, v2 int32) int32 {
+	guard()
+	return raw_heddle_tally_add(m.base, v0, v1, v2)
+}
+
+//go:wasmimport sqlite heddle_tally_add
+func raw_heddle_tally_add(base int32, v0 int32, v1 int32, v2 int32) int32
+
+func (m *Module) Xheddle_tally_clear() {
+	guard()
+	raw_heddle_tally_clear(m.base)
+}
+
+//go:wasmimport sqlite heddle_tally_clear
+func raw_heddle_tally_clear(base int32)
+
+func (m *Module) Xheddle_tally_count(v0 int32) int64 {
+	guard()
+	return raw_heddle_tally_count(m.base, v0)
+}
+
+//go:wasmimport sqlite heddle_tally_count
+func raw_heddle_tally_count(base int32, v0 int32) int64
+
+func (m *Module) Xheddle_tally_new(v0 int32) {
+	guard()
+	raw_heddle_tally_new(m.base, v0)
+}
+
+//go:wasmimport sqlite heddle_tally_new
+func raw_heddle_tally_new(base int32, v0 int32)
+
+func (m *Module) Xheddle_tally_rows(v0 int32) int32 {
+	guard()
+	return raw_heddle_tally_rows(m.base, v0)
+}
+
+//go:wasmimport sqlite heddle_tally_rows
+func raw_heddle_tally_rows(base int32, v0 int32) int32
+
+func (m *Module) Xheddle_tally_taken() {
+	guard()
+	raw_heddle_tally_taken(m.base)
+}
+
+//go:wasmimport sqlite heddle_tally_taken
+func raw_heddle_tally_taken(base int32)
 
 func (m *Module) Xmemalign(v0 int32, v1 int32) int32 {
 	guard()

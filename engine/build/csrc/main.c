@@ -17,11 +17,14 @@
 #include "vtab.c"
 // A libc.
 #include "libc.c"
+#include "memory.c"
 #include "string_fast.c"
 #include "localtime.c"
 #include "blocks.c"
-// Rows to the page.
+// Rows to the page, rows from it, and what they change.
 #include "pack.c"
+#include "rows.c"
+#include "tally.c"
 
 static int malloc_good_size_(int size) { return malloc_good_size(size); }
 

@@ -12,8 +12,8 @@ const (
 
 // The modules env and GOT.func.
 const (
-	envModule = "\x00asm\x01\x00\x00\x00\x01\x86\x01\x13`\x04\x7f\x7f\x7f\x7f\x01\x7f`\x06\x7f\x7f\x7f\x7f\x7f\x7f\x01\x7f`\x05\x7f\x7f\x7f\x7f\x7f\x01\x7f`\x01\x7f\x01\x7f`\x02\x7f\x7f\x01\x7f`\x04\x7f\x7f\x7f\x7f\x00`\x03\x7f\x7f\x7f\x01\x7f`\x01\x7f\x00`\x04\x7f~\x7f\x7f\x01\x7f`\x03\x7f\x7f\x7f\x00`\a\x7f\x7f\x7f\x7f\x7f~~\x00`\x04\x7f\x7f\x7f~\x01\x7f`\x05\x7f\x7f\x7f\x7f\x7f\x00`\x02\x7f~\x01\x7f`\x03\x7f~\x7f\x01\x7f`\x05\x7f\x7f\x7f\x7f~\x00`\x01|\x01|`\x02||\x01|`\x01~\x01\x7f\x02\x92\rY\x04host\tgo_access\x00\x00\x04host\rgo_authorizer\x00\x01\x04host\x13go_autovacuum_pages\x00\x02\x04host\bgo_block\x00\x03\x04host\x0fgo_busy_handler\x00\x04\x04host\x0fgo_busy_timeout\x00\x04\x04host\x16go_check_reserved_lock\x00\x04\x04host\bgo_close\x00\x03\x04host\x13go_collation_needed\x00\x05\x04host\x0ego_commit_hook\x00\x03\x04host\ngo_compare\x00\x02\x04host\fgo_cur_close\x00\x03\x04host\rgo_cur_column\x00\x06\x04host\ngo_cur_eof\x00\x03\x04host\rgo_cur_filter\x00\x02\x04host\vgo_cur_next\x00\x03\x04host\vgo_cur_open\x00\x04\x04host\fgo_cur_rowid\x00\x04\x04host\x12go_current_time_64\x00\x04\x04host\tgo_delete\x00\x06\x04host\ngo_destroy\x00\a\x04host\x19go_device_characteristics\x00\x03\x04host\bgo_fetch\x00\b\x04host\x0fgo_file_control\x00\x06\x04host\fgo_file_size\x00\x04\x04host\x10go_full_pathname\x00\x00\x04host\ago_func\x00\x05\x04host\ngo_inverse\x00\x05\x04host\ago_lock\x00\x04\x04host\x06go_log\x00\t\x04host\ago_open\x00\x01\x04host\x11go_preupdate_hook\x00\n\x04host\x13go_progress_handler\x00\x03\x04host\rgo_randomness\x00\x06\x04host\ago_read\x00\v\x04host\x10go_rollback_hook\x00\a\x04host\x0ego_sector_size\x00\x03\x04host\x0ego_shm_barrier\x00\a\x04host\vgo_shm_lock\x00\x00\x04host\ngo_shm_map\x00\x02\x04host\fgo_shm_unmap\x00\x04\x04host\bgo_sleep\x00\x04\x04host\ago_step\x00\f\x04host\ago_sync\x00\x04\x04host\bgo_trace\x00\x00\x04host\vgo_truncate\x00\r\x04host\ngo_unfetch\x00\x0e\x04host\tgo_unlock\x00\x04\x04host\x0ego_update_hook\x00\x0f\x04host\bgo_value\x00\x05\x04host\vgo_vfs_find\x00\x03\x04host\rgo_vtab_begin\x00\x03\x04host\x12go_vtab_best_index\x00\x04\x04host\x0ego_vtab_commit\x00\x03\x04host\x0fgo_vtab_connect\x00\x02\x04host\x0ego_vtab_create\x00\x02\x04host\x0fgo_vtab_destroy\x00\x03\x04host\x12go_vtab_disconnect\x00\x03\x04host\x15go_vtab_find_function\x00\x00\x04host\x11go_vtab_integrity\x00\x02\x04host\x0fgo_vtab_release\x00\x04\x04host\x0ego_vtab_rename\x00\x04\x04host\x10go_vtab_rollback\x00\x03\x04host\x13go_vtab_rollback_to\x00\x04\x04host\x11go_vtab_savepoint\x00\x04\x04host\fgo_vtab_sync\x00\x03\x04host\x0ego_vtab_update\x00\x00\x04host\vgo_wal_hook\x00\x00\x04host\bgo_write\x00\v\x04host\x04acos\x00\x10\x04host\x05acosh\x00\x10\x04host\x04asin\x00\x10\x04host\x05asinh\x00\x10\x04host\x04atan\x00\x10\x04host\x05atan2\x00\x11\x04host\x05atanh\x00\x10\x04host\x03cos\x00\x10\x04host\x04cosh\x00\x10\x04host\x03exp\x00\x10\x04host\x04fmod\x00\x11\x04host\rgo_utc_offset\x00\x12\x04host\x03log\x00\x10\x04host\x05log10\x00\x10\x04host\x04log2\x00\x10\x04host\x03pow\x00\x11\x04host\x03sin\x00\x10\x04host\x04sinh\x00\x10\x04host\x03tan\x00\x10\x04host\x04tanh\x00\x10\x04\x05\x01p\x00\xa0\x04\x05\x03\x01\x00\x14\x06\x15\x03\x7f\x01A\x80\x80\xcc\x00\v\x7f\x00A\x80\x80\x04\v\x7f\x00A\x01\v\a\xab\n^\tgo_access\x00\x00\rgo_authorizer\x00\x01\x13go_autovacuum_pages\x00\x02\bgo_block\x00\x03\x0fgo_busy_handler\x00\x04\x0fgo_busy_timeout\x00\x05\x16go_check_reserved_lock\x00\x06\bgo_close\x00\a\x13go_collation_needed\x00\b\x0ego_commit_hook\x00\t\ngo_compare\x00\n\fgo_cur_close\x00\v\rgo_cur_column\x00\f\ngo_cur_eof\x00\r\rgo_cur_filter\x00\x0e\vgo_cur_next\x00\x0f\vgo_cur_open\x00\x10\fgo_cur_rowid\x00\x11\x12go_current_time_64\x00\x12\tgo_delete\x00\x13\ngo_destroy\x00\x14\x19go_device_characteristics\x00\x15\bgo_fetch\x00\x16\x0fgo_file_control\x00\x17\fgo_file_size\x00\x18\x10go_full_pathname\x00\x19\ago_func\x00\x1a\ngo_inverse\x00\x1b\ago_lock\x00\x1c\x06go_log\x00\x1d\ago_open\x00\x1e\x11go_preupdate_hook\x00\x1f\x13go_progress_handler\x00 \rgo_randomness\x00!\ago_read\x00\"\x10go_rollback_hook\x00#\x0ego_sector_size\x00$\x0ego_shm_barrier\x00%\vgo_shm_lock\x00&\ngo_shm_map\x00'\fgo_shm_unmap\x00(\bgo_sleep\x00)\ago_step\x00*\ago_sync\x00+\bgo_trace\x00,\vgo_truncate\x00-\ngo_unfetch\x00.\tgo_unlock\x00/\x0ego_update_hook\x000\bgo_value\x001\vgo_vfs_find\x002\rgo_vtab_begin\x003\x12go_vtab_best_index\x004\x0ego_vtab_commit\x005\x0fgo_vtab_connect\x006\x0ego_vtab_create\x007\x0fgo_vtab_destroy\x008\x12go_vtab_disconnect\x009\x15go_vtab_find_function\x00:\x11go_vtab_integrity\x00;\x0fgo_vtab_release\x00<\x0ego_vtab_rename\x00=\x10go_vtab_rollback\x00>\x13go_vtab_rollback_to\x00?\x11go_vtab_savepoint\x00@\fgo_vtab_sync\x00A\x0ego_vtab_update\x00B\vgo_wal_hook\x00C\bgo_write\x00D\x04acos\x00E\x05acosh\x00F\x04asin\x00G\x05asinh\x00H\x04atan\x00I\x05atan2\x00J\x05atanh\x00K\x03cos\x00L\x04cosh\x00M\x03exp\x00N\x04fmod\x00O\rgo_utc_offset\x00P\x03log\x00Q\x05log10\x00R\x04log2\x00S\x03pow\x00T\x03sin\x00U\x04sinh\x00V\x03tan\x00W\x04tanh\x00X\x19__indirect_function_table\x01\x00\x06memory\x02\x00\x0f__stack_pointer\x03\x00\r__memory_base\x03\x01\f__table_base\x03\x02\tL\x01\x00A\xdb\x03\vEEFGHIJKLMNO\x00\x01\x02\x04\x06\a\b\t\n\f\r\x0e\x0f\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1c\x1d\x1f !\"#$%&'()+,-./0345<=>?@ABCDTUVWX"
-	gotModule = "\x00asm\x01\x00\x00\x00\x06\x9f\x03E\x7f\x01A\xdb\x03\v\x7f\x01A\xdc\x03\v\x7f\x01A\xdd\x03\v\x7f\x01A\xde\x03\v\x7f\x01A\xdf\x03\v\x7f\x01A\xe0\x03\v\x7f\x01A\xe1\x03\v\x7f\x01A\xe2\x03\v\x7f\x01A\xe3\x03\v\x7f\x01A\xe4\x03\v\x7f\x01A\xe5\x03\v\x7f\x01A\xe6\x03\v\x7f\x01A\xe7\x03\v\x7f\x01A\xe8\x03\v\x7f\x01A\xe9\x03\v\x7f\x01A\xea\x03\v\x7f\x01A\xeb\x03\v\x7f\x01A\xec\x03\v\x7f\x01A\xed\x03\v\x7f\x01A\xee\x03\v\x7f\x01A\xef\x03\v\x7f\x01A\xf0\x03\v\x7f\x01A\xf1\x03\v\x7f\x01A\xf2\x03\v\x7f\x01A\xf3\x03\v\x7f\x01A\xf4\x03\v\x7f\x01A\xf5\x03\v\x7f\x01A\xf6\x03\v\x7f\x01A\xf7\x03\v\x7f\x01A\xf8\x03\v\x7f\x01A\xf9\x03\v\x7f\x01A\xfa\x03\v\x7f\x01A\xfb\x03\v\x7f\x01A\xfc\x03\v\x7f\x01A\xfd\x03\v\x7f\x01A\xfe\x03\v\x7f\x01A\xff\x03\v\x7f\x01A\x80\x04\v\x7f\x01A\x81\x04\v\x7f\x01A\x82\x04\v\x7f\x01A\x83\x04\v\x7f\x01A\x84\x04\v\x7f\x01A\x85\x04\v\x7f\x01A\x86\x04\v\x7f\x01A\x87\x04\v\x7f\x01A\x88\x04\v\x7f\x01A\x89\x04\v\x7f\x01A\x8a\x04\v\x7f\x01A\x8b\x04\v\x7f\x01A\x8c\x04\v\x7f\x01A\x8d\x04\v\x7f\x01A\x8e\x04\v\x7f\x01A\x8f\x04\v\x7f\x01A\x90\x04\v\x7f\x01A\x91\x04\v\x7f\x01A\x92\x04\v\x7f\x01A\x93\x04\v\x7f\x01A\x94\x04\v\x7f\x01A\x95\x04\v\x7f\x01A\x96\x04\v\x7f\x01A\x97\x04\v\x7f\x01A\x98\x04\v\x7f\x01A\x99\x04\v\x7f\x01A\x9a\x04\v\x7f\x01A\x9b\x04\v\x7f\x01A\x9c\x04\v\x7f\x01A\x9d\x04\v\x7f\x01A\x9e\x04\v\x7f\x01A\x9f\x04\v\a\xbc\aE\x04acos\x03\x00\x05acosh\x03\x01\x04asin\x03\x02\x05asinh\x03\x03\x04atan\x03\x04\x05atan2\x03\x05\x05atanh\x03\x06\x03cos\x03\a\x04cosh\x03\b\x03exp\x03\t\x04fmod\x03\n\tgo_access\x03\v\rgo_authorizer\x03\f\x13go_autovacuum_pages\x03\r\x0fgo_busy_handler\x03\x0e\x16go_check_reserved_lock\x03\x0f\bgo_close\x03\x10\x13go_collation_needed\x03\x11\x0ego_commit_hook\x03\x12\ngo_compare\x03\x13\rgo_cur_column\x03\x14\ngo_cur_eof\x03\x15\rgo_cur_filter\x03\x16\vgo_cur_next\x03\x17\fgo_cur_rowid\x03\x18\x12go_current_time_64\x03\x19\tgo_delete\x03\x1a\ngo_destroy\x03\x1b\x19go_device_characteristics\x03\x1c\bgo_fetch\x03\x1d\x0fgo_file_control\x03\x1e\fgo_file_size\x03\x1f\x10go_full_pathname\x03 \ago_lock\x03!\x06go_log\x03\"\x11go_preupdate_hook\x03#\x13go_progress_handler\x03$\rgo_randomness\x03%\ago_read\x03&\x10go_rollback_hook\x03'\x0ego_sector_size\x03(\x0ego_shm_barrier\x03)\vgo_shm_lock\x03*\ngo_shm_map\x03+\fgo_shm_unmap\x03,\bgo_sleep\x03-\ago_sync\x03.\bgo_trace\x03/\vgo_truncate\x030\ngo_unfetch\x031\tgo_unlock\x032\x0ego_update_hook\x033\rgo_vtab_begin\x034\x12go_vtab_best_index\x035\x0ego_vtab_commit\x036\x0fgo_vtab_release\x037\x0ego_vtab_rename\x038\x10go_vtab_rollback\x039\x13go_vtab_rollback_to\x03:\x11go_vtab_savepoint\x03;\fgo_vtab_sync\x03<\x0ego_vtab_update\x03=\vgo_wal_hook\x03>\bgo_write\x03?\x03pow\x03@\x03sin\x03A\x04sinh\x03B\x03tan\x03C\x04tanh\x03D"
+	envModule = "\x00asm\x01\x00\x00\x00\x01\x86\x01\x13`\x04\x7f\x7f\x7f\x7f\x01\x7f`\x06\x7f\x7f\x7f\x7f\x7f\x7f\x01\x7f`\x05\x7f\x7f\x7f\x7f\x7f\x01\x7f`\x01\x7f\x01\x7f`\x02\x7f\x7f\x01\x7f`\x04\x7f\x7f\x7f\x7f\x00`\x03\x7f\x7f\x7f\x01\x7f`\x01\x7f\x00`\x04\x7f~\x7f\x7f\x01\x7f`\x03\x7f\x7f\x7f\x00`\a\x7f\x7f\x7f\x7f\x7f~~\x00`\x04\x7f\x7f\x7f~\x01\x7f`\x05\x7f\x7f\x7f\x7f\x7f\x00`\x02\x7f~\x01\x7f`\x03\x7f~\x7f\x01\x7f`\x05\x7f\x7f\x7f\x7f~\x00`\x01|\x01|`\x02||\x01|`\x01~\x01\x7f\x02\x92\rY\x04host\tgo_access\x00\x00\x04host\rgo_authorizer\x00\x01\x04host\x13go_autovacuum_pages\x00\x02\x04host\bgo_block\x00\x03\x04host\x0fgo_busy_handler\x00\x04\x04host\x0fgo_busy_timeout\x00\x04\x04host\x16go_check_reserved_lock\x00\x04\x04host\bgo_close\x00\x03\x04host\x13go_collation_needed\x00\x05\x04host\x0ego_commit_hook\x00\x03\x04host\ngo_compare\x00\x02\x04host\fgo_cur_close\x00\x03\x04host\rgo_cur_column\x00\x06\x04host\ngo_cur_eof\x00\x03\x04host\rgo_cur_filter\x00\x02\x04host\vgo_cur_next\x00\x03\x04host\vgo_cur_open\x00\x04\x04host\fgo_cur_rowid\x00\x04\x04host\x12go_current_time_64\x00\x04\x04host\tgo_delete\x00\x06\x04host\ngo_destroy\x00\a\x04host\x19go_device_characteristics\x00\x03\x04host\bgo_fetch\x00\b\x04host\x0fgo_file_control\x00\x06\x04host\fgo_file_size\x00\x04\x04host\x10go_full_pathname\x00\x00\x04host\ago_func\x00\x05\x04host\ngo_inverse\x00\x05\x04host\ago_lock\x00\x04\x04host\x06go_log\x00\t\x04host\ago_open\x00\x01\x04host\x11go_preupdate_hook\x00\n\x04host\x13go_progress_handler\x00\x03\x04host\rgo_randomness\x00\x06\x04host\ago_read\x00\v\x04host\x10go_rollback_hook\x00\a\x04host\x0ego_sector_size\x00\x03\x04host\x0ego_shm_barrier\x00\a\x04host\vgo_shm_lock\x00\x00\x04host\ngo_shm_map\x00\x02\x04host\fgo_shm_unmap\x00\x04\x04host\bgo_sleep\x00\x04\x04host\ago_step\x00\f\x04host\ago_sync\x00\x04\x04host\bgo_trace\x00\x00\x04host\vgo_truncate\x00\r\x04host\ngo_unfetch\x00\x0e\x04host\tgo_unlock\x00\x04\x04host\x0ego_update_hook\x00\x0f\x04host\bgo_value\x00\x05\x04host\vgo_vfs_find\x00\x03\x04host\rgo_vtab_begin\x00\x03\x04host\x12go_vtab_best_index\x00\x04\x04host\x0ego_vtab_commit\x00\x03\x04host\x0fgo_vtab_connect\x00\x02\x04host\x0ego_vtab_create\x00\x02\x04host\x0fgo_vtab_destroy\x00\x03\x04host\x12go_vtab_disconnect\x00\x03\x04host\x15go_vtab_find_function\x00\x00\x04host\x11go_vtab_integrity\x00\x02\x04host\x0fgo_vtab_release\x00\x04\x04host\x0ego_vtab_rename\x00\x04\x04host\x10go_vtab_rollback\x00\x03\x04host\x13go_vtab_rollback_to\x00\x04\x04host\x11go_vtab_savepoint\x00\x04\x04host\fgo_vtab_sync\x00\x03\x04host\x0ego_vtab_update\x00\x00\x04host\vgo_wal_hook\x00\x00\x04host\bgo_write\x00\v\x04host\x04acos\x00\x10\x04host\x05acosh\x00\x10\x04host\x04asin\x00\x10\x04host\x05asinh\x00\x10\x04host\x04atan\x00\x10\x04host\x05atan2\x00\x11\x04host\x05atanh\x00\x10\x04host\x03cos\x00\x10\x04host\x04cosh\x00\x10\x04host\x03exp\x00\x10\x04host\x04fmod\x00\x11\x04host\rgo_utc_offset\x00\x12\x04host\x03log\x00\x10\x04host\x05log10\x00\x10\x04host\x04log2\x00\x10\x04host\x03pow\x00\x11\x04host\x03sin\x00\x10\x04host\x04sinh\x00\x10\x04host\x03tan\x00\x10\x04host\x04tanh\x00\x10\x04\x05\x01p\x00\xa1\x04\x05\x03\x01\x00\x14\x06\x15\x03\x7f\x01A\x80\x80\xcc\x00\v\x7f\x00A\x80\x80\x04\v\x7f\x00A\x01\v\a\xab\n^\tgo_access\x00\x00\rgo_authorizer\x00\x01\x13go_autovacuum_pages\x00\x02\bgo_block\x00\x03\x0fgo_busy_handler\x00\x04\x0fgo_busy_timeout\x00\x05\x16go_check_reserved_lock\x00\x06\bgo_close\x00\a\x13go_collation_needed\x00\b\x0ego_commit_hook\x00\t\ngo_compare\x00\n\fgo_cur_close\x00\v\rgo_cur_column\x00\f\ngo_cur_eof\x00\r\rgo_cur_filter\x00\x0e\vgo_cur_next\x00\x0f\vgo_cur_open\x00\x10\fgo_cur_rowid\x00\x11\x12go_current_time_64\x00\x12\tgo_delete\x00\x13\ngo_destroy\x00\x14\x19go_device_characteristics\x00\x15\bgo_fetch\x00\x16\x0fgo_file_control\x00\x17\fgo_file_size\x00\x18\x10go_full_pathname\x00\x19\ago_func\x00\x1a\ngo_inverse\x00\x1b\ago_lock\x00\x1c\x06go_log\x00\x1d\ago_open\x00\x1e\x11go_preupdate_hook\x00\x1f\x13go_progress_handler\x00 \rgo_randomness\x00!\ago_read\x00\"\x10go_rollback_hook\x00#\x0ego_sector_size\x00$\x0ego_shm_barrier\x00%\vgo_shm_lock\x00&\ngo_shm_map\x00'\fgo_shm_unmap\x00(\bgo_sleep\x00)\ago_step\x00*\ago_sync\x00+\bgo_trace\x00,\vgo_truncate\x00-\ngo_unfetch\x00.\tgo_unlock\x00/\x0ego_update_hook\x000\bgo_value\x001\vgo_vfs_find\x002\rgo_vtab_begin\x003\x12go_vtab_best_index\x004\x0ego_vtab_commit\x005\x0fgo_vtab_connect\x006\x0ego_vtab_create\x007\x0fgo_vtab_destroy\x008\x12go_vtab_disconnect\x009\x15go_vtab_find_function\x00:\x11go_vtab_integrity\x00;\x0fgo_vtab_release\x00<\x0ego_vtab_rename\x00=\x10go_vtab_rollback\x00>\x13go_vtab_rollback_to\x00?\x11go_vtab_savepoint\x00@\fgo_vtab_sync\x00A\x0ego_vtab_update\x00B\vgo_wal_hook\x00C\bgo_write\x00D\x04acos\x00E\x05acosh\x00F\x04asin\x00G\x05asinh\x00H\x04atan\x00I\x05atan2\x00J\x05atanh\x00K\x03cos\x00L\x04cosh\x00M\x03exp\x00N\x04fmod\x00O\rgo_utc_offset\x00P\x03log\x00Q\x05log10\x00R\x04log2\x00S\x03pow\x00T\x03sin\x00U\x04sinh\x00V\x03tan\x00W\x04tanh\x00X\x19__indirect_function_table\x01\x00\x06memory\x02\x00\x0f__stack_pointer\x03\x00\r__memory_base\x03\x01\f__table_base\x03\x02\tL\x01\x00A\xdc\x03\vEEFGHIJKLMNO\x00\x01\x02\x04\x06\a\b\t\n\f\r\x0e\x0f\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1c\x1d\x1f !\"#$%&'()+,-./0345<=>?@ABCDTUVWX"
+	gotModule = "\x00asm\x01\x00\x00\x00\x06\x9f\x03E\x7f\x01A\xdc\x03\v\x7f\x01A\xdd\x03\v\x7f\x01A\xde\x03\v\x7f\x01A\xdf\x03\v\x7f\x01A\xe0\x03\v\x7f\x01A\xe1\x03\v\x7f\x01A\xe2\x03\v\x7f\x01A\xe3\x03\v\x7f\x01A\xe4\x03\v\x7f\x01A\xe5\x03\v\x7f\x01A\xe6\x03\v\x7f\x01A\xe7\x03\v\x7f\x01A\xe8\x03\v\x7f\x01A\xe9\x03\v\x7f\x01A\xea\x03\v\x7f\x01A\xeb\x03\v\x7f\x01A\xec\x03\v\x7f\x01A\xed\x03\v\x7f\x01A\xee\x03\v\x7f\x01A\xef\x03\v\x7f\x01A\xf0\x03\v\x7f\x01A\xf1\x03\v\x7f\x01A\xf2\x03\v\x7f\x01A\xf3\x03\v\x7f\x01A\xf4\x03\v\x7f\x01A\xf5\x03\v\x7f\x01A\xf6\x03\v\x7f\x01A\xf7\x03\v\x7f\x01A\xf8\x03\v\x7f\x01A\xf9\x03\v\x7f\x01A\xfa\x03\v\x7f\x01A\xfb\x03\v\x7f\x01A\xfc\x03\v\x7f\x01A\xfd\x03\v\x7f\x01A\xfe\x03\v\x7f\x01A\xff\x03\v\x7f\x01A\x80\x04\v\x7f\x01A\x81\x04\v\x7f\x01A\x82\x04\v\x7f\x01A\x83\x04\v\x7f\x01A\x84\x04\v\x7f\x01A\x85\x04\v\x7f\x01A\x86\x04\v\x7f\x01A\x87\x04\v\x7f\x01A\x88\x04\v\x7f\x01A\x89\x04\v\x7f\x01A\x8a\x04\v\x7f\x01A\x8b\x04\v\x7f\x01A\x8c\x04\v\x7f\x01A\x8d\x04\v\x7f\x01A\x8e\x04\v\x7f\x01A\x8f\x04\v\x7f\x01A\x90\x04\v\x7f\x01A\x91\x04\v\x7f\x01A\x92\x04\v\x7f\x01A\x93\x04\v\x7f\x01A\x94\x04\v\x7f\x01A\x95\x04\v\x7f\x01A\x96\x04\v\x7f\x01A\x97\x04\v\x7f\x01A\x98\x04\v\x7f\x01A\x99\x04\v\x7f\x01A\x9a\x04\v\x7f\x01A\x9b\x04\v\x7f\x01A\x9c\x04\v\x7f\x01A\x9d\x04\v\x7f\x01A\x9e\x04\v\x7f\x01A\x9f\x04\v\x7f\x01A\xa0\x04\v\a\xbc\aE\x04acos\x03\x00\x05acosh\x03\x01\x04asin\x03\x02\x05asinh\x03\x03\x04atan\x03\x04\x05atan2\x03\x05\x05atanh\x03\x06\x03cos\x03\a\x04cosh\x03\b\x03exp\x03\t\x04fmod\x03\n\tgo_access\x03\v\rgo_authorizer\x03\f\x13go_autovacuum_pages\x03\r\x0fgo_busy_handler\x03\x0e\x16go_check_reserved_lock\x03\x0f\bgo_close\x03\x10\x13go_collation_needed\x03\x11\x0ego_commit_hook\x03\x12\ngo_compare\x03\x13\rgo_cur_column\x03\x14\ngo_cur_eof\x03\x15\rgo_cur_filter\x03\x16\vgo_cur_next\x03\x17\fgo_cur_rowid\x03\x18\x12go_current_time_64\x03\x19\tgo_delete\x03\x1a\ngo_destroy\x03\x1b\x19go_device_characteristics\x03\x1c\bgo_fetch\x03\x1d\x0fgo_file_control\x03\x1e\fgo_file_size\x03\x1f\x10go_full_pathname\x03 \ago_lock\x03!\x06go_log\x03\"\x11go_preupdate_hook\x03#\x13go_progress_handler\x03$\rgo_randomness\x03%\ago_read\x03&\x10go_rollback_hook\x03'\x0ego_sector_size\x03(\x0ego_shm_barrier\x03)\vgo_shm_lock\x03*\ngo_shm_map\x03+\fgo_shm_unmap\x03,\bgo_sleep\x03-\ago_sync\x03.\bgo_trace\x03/\vgo_truncate\x030\ngo_unfetch\x031\tgo_unlock\x032\x0ego_update_hook\x033\rgo_vtab_begin\x034\x12go_vtab_best_index\x035\x0ego_vtab_commit\x036\x0fgo_vtab_release\x037\x0ego_vtab_rename\x038\x10go_vtab_rollback\x039\x13go_vtab_rollback_to\x03:\x11go_vtab_savepoint\x03;\fgo_vtab_sync\x03<\x0ego_vtab_update\x03=\vgo_wal_hook\x03>\bgo_write\x03?\x03pow\x03@\x03sin\x03A\x04sinh\x03B\x03tan\x03C\x04tanh\x03D"
 )
 
 // Xenv is what New needs: the callbacks of SQLite, and memory.
@@ -102,6 +102,13 @@ var exportNames = [...]string{
 	"heddle_pack_free",
 	"heddle_pack_new",
 	"heddle_pack_rows",
+	"heddle_run_rows",
+	"heddle_tally_add",
+	"heddle_tally_clear",
+	"heddle_tally_count",
+	"heddle_tally_new",
+	"heddle_tally_rows",
+	"heddle_tally_taken",
 	"memalign",
 	"sqlite3_aggregate_context",
 	"sqlite3_autovacuum_pages_go",
@@ -333,228 +340,235 @@ const (
 	fn_heddle_pack_free                     = 3
 	fn_heddle_pack_new                      = 4
 	fn_heddle_pack_rows                     = 5
-	fn_memalign                             = 6
-	fn_sqlite3_aggregate_context            = 7
-	fn_sqlite3_autovacuum_pages_go          = 8
-	fn_sqlite3_backup_finish                = 9
-	fn_sqlite3_backup_init                  = 10
-	fn_sqlite3_backup_pagecount             = 11
-	fn_sqlite3_backup_remaining             = 12
-	fn_sqlite3_backup_step                  = 13
-	fn_sqlite3_bind_blob                    = 14
-	fn_sqlite3_bind_blob64                  = 15
-	fn_sqlite3_bind_blob_go                 = 16
-	fn_sqlite3_bind_double                  = 17
-	fn_sqlite3_bind_int                     = 18
-	fn_sqlite3_bind_int64                   = 19
-	fn_sqlite3_bind_null                    = 20
-	fn_sqlite3_bind_parameter_count         = 21
-	fn_sqlite3_bind_parameter_index         = 22
-	fn_sqlite3_bind_parameter_name          = 23
-	fn_sqlite3_bind_pointer                 = 24
-	fn_sqlite3_bind_pointer_go              = 25
-	fn_sqlite3_bind_text                    = 26
-	fn_sqlite3_bind_text64                  = 27
-	fn_sqlite3_bind_text_go                 = 28
-	fn_sqlite3_bind_value                   = 29
-	fn_sqlite3_bind_zeroblob                = 30
-	fn_sqlite3_bind_zeroblob64              = 31
-	fn_sqlite3_blob_bytes                   = 32
-	fn_sqlite3_blob_close                   = 33
-	fn_sqlite3_blob_open                    = 34
-	fn_sqlite3_blob_read                    = 35
-	fn_sqlite3_blob_reopen                  = 36
-	fn_sqlite3_blob_write                   = 37
-	fn_sqlite3_busy_handler_go              = 38
-	fn_sqlite3_busy_timeout                 = 39
-	fn_sqlite3_changes                      = 40
-	fn_sqlite3_changes64                    = 41
-	fn_sqlite3_clear_bindings               = 42
-	fn_sqlite3_close                        = 43
-	fn_sqlite3_close_v2                     = 44
-	fn_sqlite3_collation_needed_go          = 45
-	fn_sqlite3_column_blob                  = 46
-	fn_sqlite3_column_bytes                 = 47
-	fn_sqlite3_column_count                 = 48
-	fn_sqlite3_column_database_name         = 49
-	fn_sqlite3_column_decltype              = 50
-	fn_sqlite3_column_double                = 51
-	fn_sqlite3_column_int                   = 52
-	fn_sqlite3_column_int64                 = 53
-	fn_sqlite3_column_name                  = 54
-	fn_sqlite3_column_origin_name           = 55
-	fn_sqlite3_column_table_name            = 56
-	fn_sqlite3_column_text                  = 57
-	fn_sqlite3_column_type                  = 58
-	fn_sqlite3_column_value                 = 59
-	fn_sqlite3_columns_go                   = 60
-	fn_sqlite3_commit_hook_go               = 61
-	fn_sqlite3_config_log_go                = 62
-	fn_sqlite3_context_db_handle            = 63
-	fn_sqlite3_create_aggregate_function_go = 64
-	fn_sqlite3_create_collation             = 65
-	fn_sqlite3_create_collation_go          = 66
-	fn_sqlite3_create_collation_v2          = 67
-	fn_sqlite3_create_function              = 68
-	fn_sqlite3_create_function_go           = 69
-	fn_sqlite3_create_function_v2           = 70
-	fn_sqlite3_create_module                = 71
-	fn_sqlite3_create_module_go             = 72
-	fn_sqlite3_create_module_v2             = 73
-	fn_sqlite3_create_window_function       = 74
-	fn_sqlite3_create_window_function_go    = 75
-	fn_sqlite3_data_count                   = 76
-	fn_sqlite3_database_file_object         = 77
-	fn_sqlite3_db_cacheflush                = 78
-	fn_sqlite3_db_config                    = 79
-	fn_sqlite3_db_filename                  = 80
-	fn_sqlite3_db_handle                    = 81
-	fn_sqlite3_db_name                      = 82
-	fn_sqlite3_db_readonly                  = 83
-	fn_sqlite3_db_release_memory            = 84
-	fn_sqlite3_db_status                    = 85
-	fn_sqlite3_db_status64                  = 86
-	fn_sqlite3_declare_vtab                 = 87
-	fn_sqlite3_errcode                      = 88
-	fn_sqlite3_errmsg                       = 89
-	fn_sqlite3_error_offset                 = 90
-	fn_sqlite3_errstr                       = 91
-	fn_sqlite3_exec                         = 92
-	fn_sqlite3_exec_go                      = 93
-	fn_sqlite3_expanded_sql                 = 94
-	fn_sqlite3_extended_errcode             = 95
-	fn_sqlite3_file_control                 = 96
-	fn_sqlite3_filename_database            = 97
-	fn_sqlite3_filename_journal             = 98
-	fn_sqlite3_filename_wal                 = 99
-	fn_sqlite3_finalize                     = 100
-	fn_sqlite3_free                         = 101
-	fn_sqlite3_get_autocommit               = 102
-	fn_sqlite3_get_auxdata                  = 103
-	fn_sqlite3_hard_heap_limit64            = 104
-	fn_sqlite3_interrupt                    = 105
-	fn_sqlite3_invoke_busy_handler_go       = 106
-	fn_sqlite3_is_interrupted               = 107
-	fn_sqlite3_last_insert_rowid            = 108
-	fn_sqlite3_libversion                   = 109
-	fn_sqlite3_libversion_number            = 110
-	fn_sqlite3_limit                        = 111
-	fn_sqlite3_log                          = 112
-	fn_sqlite3_log_go                       = 113
-	fn_sqlite3_malloc                       = 114
-	fn_sqlite3_malloc64                     = 115
-	fn_sqlite3_mprintf                      = 116
-	fn_sqlite3_msize                        = 117
-	fn_sqlite3_open_v2                      = 118
-	fn_sqlite3_overload_function            = 119
-	fn_sqlite3_prepare                      = 120
-	fn_sqlite3_prepare_v2                   = 121
-	fn_sqlite3_prepare_v3                   = 122
-	fn_sqlite3_preupdate_blobwrite          = 123
-	fn_sqlite3_preupdate_count              = 124
-	fn_sqlite3_preupdate_depth              = 125
-	fn_sqlite3_preupdate_hook_go            = 126
-	fn_sqlite3_preupdate_new                = 127
-	fn_sqlite3_preupdate_old                = 128
-	fn_sqlite3_progress_handler_go          = 129
-	fn_sqlite3_randomness                   = 130
-	fn_sqlite3_realloc                      = 131
-	fn_sqlite3_realloc64                    = 132
-	fn_sqlite3_reset                        = 133
-	fn_sqlite3_result_blob                  = 134
-	fn_sqlite3_result_blob64                = 135
-	fn_sqlite3_result_blob_go               = 136
-	fn_sqlite3_result_double                = 137
-	fn_sqlite3_result_error                 = 138
-	fn_sqlite3_result_error_code            = 139
-	fn_sqlite3_result_error_nomem           = 140
-	fn_sqlite3_result_error_toobig          = 141
-	fn_sqlite3_result_int                   = 142
-	fn_sqlite3_result_int64                 = 143
-	fn_sqlite3_result_null                  = 144
-	fn_sqlite3_result_pointer               = 145
-	fn_sqlite3_result_pointer_go            = 146
-	fn_sqlite3_result_subtype               = 147
-	fn_sqlite3_result_text                  = 148
-	fn_sqlite3_result_text64                = 149
-	fn_sqlite3_result_text_go               = 150
-	fn_sqlite3_result_value                 = 151
-	fn_sqlite3_result_zeroblob              = 152
-	fn_sqlite3_result_zeroblob64            = 153
-	fn_sqlite3_rollback_hook_go             = 154
-	fn_sqlite3_set_authorizer_go            = 155
-	fn_sqlite3_set_auxdata                  = 156
-	fn_sqlite3_set_auxdata_go               = 157
-	fn_sqlite3_set_errmsg                   = 158
-	fn_sqlite3_set_last_insert_rowid        = 159
-	fn_sqlite3_sleep                        = 160
-	fn_sqlite3_snprintf                     = 161
-	fn_sqlite3_soft_heap_limit64            = 162
-	fn_sqlite3_sourceid                     = 163
-	fn_sqlite3_sql                          = 164
-	fn_sqlite3_step                         = 165
-	fn_sqlite3_stmt_busy                    = 166
-	fn_sqlite3_stmt_readonly                = 167
-	fn_sqlite3_stmt_status                  = 168
-	fn_sqlite3_str_append                   = 169
-	fn_sqlite3_str_appendall                = 170
-	fn_sqlite3_str_appendchar               = 171
-	fn_sqlite3_str_appendf                  = 172
-	fn_sqlite3_str_errcode                  = 173
-	fn_sqlite3_str_finish                   = 174
-	fn_sqlite3_str_free                     = 175
-	fn_sqlite3_str_length                   = 176
-	fn_sqlite3_str_new                      = 177
-	fn_sqlite3_str_reset                    = 178
-	fn_sqlite3_str_truncate                 = 179
-	fn_sqlite3_str_value                    = 180
-	fn_sqlite3_str_vappendf                 = 181
-	fn_sqlite3_strglob                      = 182
-	fn_sqlite3_stricmp                      = 183
-	fn_sqlite3_strlike                      = 184
-	fn_sqlite3_strnicmp                     = 185
-	fn_sqlite3_table_column_metadata        = 186
-	fn_sqlite3_total_changes                = 187
-	fn_sqlite3_total_changes64              = 188
-	fn_sqlite3_trace_go                     = 189
-	fn_sqlite3_txn_state                    = 190
-	fn_sqlite3_update_hook_go               = 191
-	fn_sqlite3_uri_boolean                  = 192
-	fn_sqlite3_uri_int64                    = 193
-	fn_sqlite3_uri_key                      = 194
-	fn_sqlite3_uri_parameter                = 195
-	fn_sqlite3_user_data                    = 196
-	fn_sqlite3_value_blob                   = 197
-	fn_sqlite3_value_bytes                  = 198
-	fn_sqlite3_value_double                 = 199
-	fn_sqlite3_value_dup                    = 200
-	fn_sqlite3_value_free                   = 201
-	fn_sqlite3_value_frombind               = 202
-	fn_sqlite3_value_int                    = 203
-	fn_sqlite3_value_int64                  = 204
-	fn_sqlite3_value_nochange               = 205
-	fn_sqlite3_value_numeric_type           = 206
-	fn_sqlite3_value_pointer                = 207
-	fn_sqlite3_value_pointer_go             = 208
-	fn_sqlite3_value_subtype                = 209
-	fn_sqlite3_value_text                   = 210
-	fn_sqlite3_value_type                   = 211
-	fn_sqlite3_vmprintf                     = 212
-	fn_sqlite3_vsnprintf                    = 213
-	fn_sqlite3_vtab_collation               = 214
-	fn_sqlite3_vtab_config                  = 215
-	fn_sqlite3_vtab_config_go               = 216
-	fn_sqlite3_vtab_distinct                = 217
-	fn_sqlite3_vtab_in                      = 218
-	fn_sqlite3_vtab_in_first                = 219
-	fn_sqlite3_vtab_in_next                 = 220
-	fn_sqlite3_vtab_nochange                = 221
-	fn_sqlite3_vtab_on_conflict             = 222
-	fn_sqlite3_vtab_rhs_value               = 223
-	fn_sqlite3_wal_autocheckpoint           = 224
-	fn_sqlite3_wal_checkpoint               = 225
-	fn_sqlite3_wal_checkpoint_v2            = 226
-	fn_sqlite3_wal_hook_go                  = 227
+	fn_heddle_run_rows                      = 6
+	fn_heddle_tally_add                     = 7
+	fn_heddle_tally_clear                   = 8
+	fn_heddle_tally_count                   = 9
+	fn_heddle_tally_new                     = 10
+	fn_heddle_tally_rows                    = 11
+	fn_heddle_tally_taken                   = 12
+	fn_memalign                             = 13
+	fn_sqlite3_aggregate_context            = 14
+	fn_sqlite3_autovacuum_pages_go          = 15
+	fn_sqlite3_backup_finish                = 16
+	fn_sqlite3_backup_init                  = 17
+	fn_sqlite3_backup_pagecount             = 18
+	fn_sqlite3_backup_remaining             = 19
+	fn_sqlite3_backup_step                  = 20
+	fn_sqlite3_bind_blob                    = 21
+	fn_sqlite3_bind_blob64                  = 22
+	fn_sqlite3_bind_blob_go                 = 23
+	fn_sqlite3_bind_double                  = 24
+	fn_sqlite3_bind_int                     = 25
+	fn_sqlite3_bind_int64                   = 26
+	fn_sqlite3_bind_null                    = 27
+	fn_sqlite3_bind_parameter_count         = 28
+	fn_sqlite3_bind_parameter_index         = 29
+	fn_sqlite3_bind_parameter_name          = 30
+	fn_sqlite3_bind_pointer                 = 31
+	fn_sqlite3_bind_pointer_go              = 32
+	fn_sqlite3_bind_text                    = 33
+	fn_sqlite3_bind_text64                  = 34
+	fn_sqlite3_bind_text_go                 = 35
+	fn_sqlite3_bind_value                   = 36
+	fn_sqlite3_bind_zeroblob                = 37
+	fn_sqlite3_bind_zeroblob64              = 38
+	fn_sqlite3_blob_bytes                   = 39
+	fn_sqlite3_blob_close                   = 40
+	fn_sqlite3_blob_open                    = 41
+	fn_sqlite3_blob_read                    = 42
+	fn_sqlite3_blob_reopen                  = 43
+	fn_sqlite3_blob_write                   = 44
+	fn_sqlite3_busy_handler_go              = 45
+	fn_sqlite3_busy_timeout                 = 46
+	fn_sqlite3_changes                      = 47
+	fn_sqlite3_changes64                    = 48
+	fn_sqlite3_clear_bindings               = 49
+	fn_sqlite3_close                        = 50
+	fn_sqlite3_close_v2                     = 51
+	fn_sqlite3_collation_needed_go          = 52
+	fn_sqlite3_column_blob                  = 53
+	fn_sqlite3_column_bytes                 = 54
+	fn_sqlite3_column_count                 = 55
+	fn_sqlite3_column_database_name         = 56
+	fn_sqlite3_column_decltype              = 57
+	fn_sqlite3_column_double                = 58
+	fn_sqlite3_column_int                   = 59
+	fn_sqlite3_column_int64                 = 60
+	fn_sqlite3_column_name                  = 61
+	fn_sqlite3_column_origin_name           = 62
+	fn_sqlite3_column_table_name            = 63
+	fn_sqlite3_column_text                  = 64
+	fn_sqlite3_column_type                  = 65
+	fn_sqlite3_column_value                 = 66
+	fn_sqlite3_columns_go                   = 67
+	fn_sqlite3_commit_hook_go               = 68
+	fn_sqlite3_config_log_go                = 69
+	fn_sqlite3_context_db_handle            = 70
+	fn_sqlite3_create_aggregate_function_go = 71
+	fn_sqlite3_create_collation             = 72
+	fn_sqlite3_create_collation_go          = 73
+	fn_sqlite3_create_collation_v2          = 74
+	fn_sqlite3_create_function              = 75
+	fn_sqlite3_create_function_go           = 76
+	fn_sqlite3_create_function_v2           = 77
+	fn_sqlite3_create_module                = 78
+	fn_sqlite3_create_module_go             = 79
+	fn_sqlite3_create_module_v2             = 80
+	fn_sqlite3_create_window_function       = 81
+	fn_sqlite3_create_window_function_go    = 82
+	fn_sqlite3_data_count                   = 83
+	fn_sqlite3_database_file_object         = 84
+	fn_sqlite3_db_cacheflush                = 85
+	fn_sqlite3_db_config                    = 86
+	fn_sqlite3_db_filename                  = 87
+	fn_sqlite3_db_handle                    = 88
+	fn_sqlite3_db_name                      = 89
+	fn_sqlite3_db_readonly                  = 90
+	fn_sqlite3_db_release_memory            = 91
+	fn_sqlite3_db_status                    = 92
+	fn_sqlite3_db_status64                  = 93
+	fn_sqlite3_declare_vtab                 = 94
+	fn_sqlite3_errcode                      = 95
+	fn_sqlite3_errmsg                       = 96
+	fn_sqlite3_error_offset                 = 97
+	fn_sqlite3_errstr                       = 98
+	fn_sqlite3_exec                         = 99
+	fn_sqlite3_exec_go                      = 100
+	fn_sqlite3_expanded_sql                 = 101
+	fn_sqlite3_extended_errcode             = 102
+	fn_sqlite3_file_control                 = 103
+	fn_sqlite3_filename_database            = 104
+	fn_sqlite3_filename_journal             = 105
+	fn_sqlite3_filename_wal                 = 106
+	fn_sqlite3_finalize                     = 107
+	fn_sqlite3_free                         = 108
+	fn_sqlite3_get_autocommit               = 109
+	fn_sqlite3_get_auxdata                  = 110
+	fn_sqlite3_hard_heap_limit64            = 111
+	fn_sqlite3_interrupt                    = 112
+	fn_sqlite3_invoke_busy_handler_go       = 113
+	fn_sqlite3_is_interrupted               = 114
+	fn_sqlite3_last_insert_rowid            = 115
+	fn_sqlite3_libversion                   = 116
+	fn_sqlite3_libversion_number            = 117
+	fn_sqlite3_limit                        = 118
+	fn_sqlite3_log                          = 119
+	fn_sqlite3_log_go                       = 120
+	fn_sqlite3_malloc                       = 121
+	fn_sqlite3_malloc64                     = 122
+	fn_sqlite3_mprintf                      = 123
+	fn_sqlite3_msize                        = 124
+	fn_sqlite3_open_v2                      = 125
+	fn_sqlite3_overload_function            = 126
+	fn_sqlite3_prepare                      = 127
+	fn_sqlite3_prepare_v2                   = 128
+	fn_sqlite3_prepare_v3                   = 129
+	fn_sqlite3_preupdate_blobwrite          = 130
+	fn_sqlite3_preupdate_count              = 131
+	fn_sqlite3_preupdate_depth              = 132
+	fn_sqlite3_preupdate_hook_go            = 133
+	fn_sqlite3_preupdate_new                = 134
+	fn_sqlite3_preupdate_old                = 135
+	fn_sqlite3_progress_handler_go          = 136
+	fn_sqlite3_randomness                   = 137
+	fn_sqlite3_realloc                      = 138
+	fn_sqlite3_realloc64                    = 139
+	fn_sqlite3_reset                        = 140
+	fn_sqlite3_result_blob                  = 141
+	fn_sqlite3_result_blob64                = 142
+	fn_sqlite3_result_blob_go               = 143
+	fn_sqlite3_result_double                = 144
+	fn_sqlite3_result_error                 = 145
+	fn_sqlite3_result_error_code            = 146
+	fn_sqlite3_result_error_nomem           = 147
+	fn_sqlite3_result_error_toobig          = 148
+	fn_sqlite3_result_int                   = 149
+	fn_sqlite3_result_int64                 = 150
+	fn_sqlite3_result_null                  = 151
+	fn_sqlite3_result_pointer               = 152
+	fn_sqlite3_result_pointer_go            = 153
+	fn_sqlite3_result_subtype               = 154
+	fn_sqlite3_result_text                  = 155
+	fn_sqlite3_result_text64                = 156
+	fn_sqlite3_result_text_go               = 157
+	fn_sqlite3_result_value                 = 158
+	fn_sqlite3_result_zeroblob              = 159
+	fn_sqlite3_result_zeroblob64            = 160
+	fn_sqlite3_rollback_hook_go             = 161
+	fn_sqlite3_set_authorizer_go            = 162
+	fn_sqlite3_set_auxdata                  = 163
+	fn_sqlite3_set_auxdata_go               = 164
+	fn_sqlite3_set_errmsg                   = 165
+	fn_sqlite3_set_last_insert_rowid        = 166
+	fn_sqlite3_sleep                        = 167
+	fn_sqlite3_snprintf                     = 168
+	fn_sqlite3_soft_heap_limit64            = 169
+	fn_sqlite3_sourceid                     = 170
+	fn_sqlite3_sql                          = 171
+	fn_sqlite3_step                         = 172
+	fn_sqlite3_stmt_busy                    = 173
+	fn_sqlite3_stmt_readonly                = 174
+	fn_sqlite3_stmt_status                  = 175
+	fn_sqlite3_str_append                   = 176
+	fn_sqlite3_str_appendall                = 177
+	fn_sqlite3_str_appendchar               = 178
+	fn_sqlite3_str_appendf                  = 179
+	fn_sqlite3_str_errcode                  = 180
+	fn_sqlite3_str_finish                   = 181
+	fn_sqlite3_str_free                     = 182
+	fn_sqlite3_str_length                   = 183
+	fn_sqlite3_str_new                      = 184
+	fn_sqlite3_str_reset                    = 185
+	fn_sqlite3_str_truncate                 = 186
+	fn_sqlite3_str_value                    = 187
+	fn_sqlite3_str_vappendf                 = 188
+	fn_sqlite3_strglob                      = 189
+	fn_sqlite3_stricmp                      = 190
+	fn_sqlite3_strlike                      = 191
+	fn_sqlite3_strnicmp                     = 192
+	fn_sqlite3_table_column_metadata        = 193
+	fn_sqlite3_total_changes                = 194
+	fn_sqlite3_total_changes64              = 195
+	fn_sqlite3_trace_go                     = 196
+	fn_sqlite3_txn_state                    = 197
+	fn_sqlite3_update_hook_go               = 198
+	fn_sqlite3_uri_boolean                  = 199
+	fn_sqlite3_uri_int64                    = 200
+	fn_sqlite3_uri_key                      = 201
+	fn_sqlite3_uri_parameter                = 202
+	fn_sqlite3_user_data                    = 203
+	fn_sqlite3_value_blob                   = 204
+	fn_sqlite3_value_bytes                  = 205
+	fn_sqlite3_value_double                 = 206
+	fn_sqlite3_value_dup                    = 207
+	fn_sqlite3_value_free                   = 208
+	fn_sqlite3_value_frombind               = 209
+	fn_sqlite3_value_int                    = 210
+	fn_sqlite3_value_int64                  = 211
+	fn_sqlite3_value_nochange               = 212
+	fn_sqlite3_value_numeric_type           = 213
+	fn_sqlite3_value_pointer                = 214
+	fn_sqlite3_value_pointer_go             = 215
+	fn_sqlite3_value_subtype                = 216
+	fn_sqlite3_value_text                   = 217
+	fn_sqlite3_value_type                   = 218
+	fn_sqlite3_vmprintf                     = 219
+	fn_sqlite3_vsnprintf                    = 220
+	fn_sqlite3_vtab_collation               = 221
+	fn_sqlite3_vtab_config                  = 222
+	fn_sqlite3_vtab_config_go               = 223
+	fn_sqlite3_vtab_distinct                = 224
+	fn_sqlite3_vtab_in                      = 225
+	fn_sqlite3_vtab_in_first                = 226
+	fn_sqlite3_vtab_in_next                 = 227
+	fn_sqlite3_vtab_nochange                = 228
+	fn_sqlite3_vtab_on_conflict             = 229
+	fn_sqlite3_vtab_rhs_value               = 230
+	fn_sqlite3_wal_autocheckpoint           = 231
+	fn_sqlite3_wal_checkpoint               = 232
+	fn_sqlite3_wal_checkpoint_v2            = 233
+	fn_sqlite3_wal_hook_go                  = 234
 )
 
 func (m *Module) raw__initialize() {
@@ -579,6 +593,34 @@ func (m *Module) Xheddle_pack_new(v0 int32) int32 {
 
 func (m *Module) Xheddle_pack_rows(v0 int32, v1 int32, v2 int32, v3 int32, v4 int32, v5 int32) int32 {
 	return int32(m.call(fn_heddle_pack_rows, uint64(uint32(v0)), uint64(uint32(v1)), uint64(uint32(v2)), uint64(uint32(v3)), uint64(uint32(v4)), uint64(uint32(v5))))
+}
+
+func (m *Module) Xheddle_run_rows(v0 int32, v1 int32, v2 int32, v3 int32, v4 int32, v5 int32) int32 {
+	return int32(m.call(fn_heddle_run_rows, uint64(uint32(v0)), uint64(uint32(v1)), uint64(uint32(v2)), uint64(uint32(v3)), uint64(uint32(v4)), uint64(uint32(v5))))
+}
+
+func (m *Module) Xheddle_tally_add(v0 int32, v1 int32, v2 int32) int32 {
+	return int32(m.call(fn_heddle_tally_add, uint64(uint32(v0)), uint64(uint32(v1)), uint64(uint32(v2))))
+}
+
+func (m *Module) Xheddle_tally_clear() {
+	m.call(fn_heddle_tally_clear)
+}
+
+func (m *Module) Xheddle_tally_count(v0 int32) int64 {
+	return int64(m.call(fn_heddle_tally_count, uint64(uint32(v0))))
+}
+
+func (m *Module) Xheddle_tally_new(v0 int32) {
+	m.call(fn_heddle_tally_new, uint64(uint32(v0)))
+}
+
+func (m *Module) Xheddle_tally_rows(v0 int32) int32 {
+	return int32(m.call(fn_heddle_tally_rows, uint64(uint32(v0))))
+}
+
+func (m *Module) Xheddle_tally_taken() {
+	m.call(fn_heddle_tally_taken)
 }
 
 func (m *Module) Xmemalign(v0 int32, v1 int32) int32 {
