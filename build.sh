@@ -205,6 +205,13 @@ bench() {
   CHROMIUM=$(chromium) node --import tsx bench/run.ts ${QUICK:+--quick} "$@"
 }
 
+# bench_server measures the sync server with devices that are nothing but open streams.
+bench_server() {
+  tools
+  go build -trimpath -o bin/heddle ./cmd/heddle
+  go run ./bench/server -devices "${DEVICES:-10000}" -spaces "${SPACES:-100}" "$@"
+}
+
 # Heddle beside its peers. They have a package.json of their own, so that nobody
 # else has to install them.
 peers_packages() {
@@ -239,7 +246,7 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|sim|sync-soak|bench|bench-peers|bench-engine|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|sim|sync-soak|bench|bench-server|bench-peers|bench-engine|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -247,6 +254,7 @@ case "${1:-help}" in
   build | run | test | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
   sync-soak) shift; sync_soak "$@" ;;
+  bench-server) shift; bench_server "$@" ;;
   bench-peers) shift; bench_peers "$@" ;;
   bench-engine) shift; bench_engine "$@" ;;
   test-browser) shift; npm_packages; test_browser "$@" ;;

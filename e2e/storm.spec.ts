@@ -41,7 +41,8 @@ interface Shown { state: string; seq: number; pending: number; digest: string }
 interface Device {
   readonly name: string;
   version: number;
-  write(statements: Statement[]): Promise<void>;
+  /** False if a constraint stood against it: a row that is named may be gone. */
+  write(statements: Statement[]): Promise<boolean>;
   rows(sql: string): Promise<unknown[][]>;
   now(): Promise<void>;
   shown(): Promise<Shown>;
@@ -82,7 +83,15 @@ async function browser(name: string, profile: Profile, site: string, url: string
   };
   const device: Device = {
     name, version,
-    write: async (statements) => { await page.evaluate(async (s) => { await db.batch(s); }, statements); },
+    write: (statements) => page.evaluate(async (statements) => {
+      try {
+        await db.batch(statements);
+        return true;
+      } catch (error) {
+        if (String((error as { code?: string }).code).startsWith("SQLITE_CONSTRAINT")) return false;
+        throw error;
+      }
+    }, statements),
     rows: (sql) => page.evaluate(async (sql) => (await db.query<Record<string, unknown>>(sql)).map((row) => Object.values(row)), sql),
     now: () => page.evaluate(() => db.sync.now({ signal: AbortSignal.timeout(20_000) })),
     shown: () => page.evaluate(async () => ({ state: db.sync.status.state, pending: db.sync.status.pending, ...await db.sync.digest() })),
@@ -118,7 +127,7 @@ async function program(name: string, file: string, url: string, version: number)
     const mine = turn.then(async () => {
       child.stdin!.write(JSON.stringify(command) + "\n");
       const reply = await next();
-      if (reply.error) throw new Error(`${name}: ${reply.error}: ${reply.message}`);
+      if (reply.error && !reply.error.startsWith("SQLITE_CONSTRAINT")) throw new Error(`${name}: ${reply.error}: ${reply.message}`);
       return reply;
     });
     turn = mine.catch(() => {});
@@ -127,7 +136,7 @@ async function program(name: string, file: string, url: string, version: number)
   const batch = (statements: Statement[]) => statements.map(([sql, params]) => ({ sql, params }));
   const device: Device = {
     name, version,
-    write: async (statements) => { await ask({ do: "batch", statements: batch(statements) }); },
+    write: async (statements) => !(await ask({ do: "batch", statements: batch(statements) })).error,
     rows: async (sql) => (await ask({ do: "query", statements: batch([[sql, []]]) })).rows ?? [],
     now: async () => { await ask({ do: "now" }); },
     shown: async () => { const r = await ask({ do: "status" }); return { state: r.state!, seq: r.seq, pending: r.pending, digest: r.digest! }; },
@@ -157,7 +166,7 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
   const hits = new Map<string, number>();
   const hit = (fault: string) => { hits.set(fault, (hits.get(fault) ?? 0) + 1); };
   const rng = random(seed), devices: Device[] = [], storms: Storm[] = [];
-  const acked = new Set<string>();
+  const acked = new Set<string>(), failed = new Set<string>();
   let unheard = 0;
   try {
     for (let i = 0; i < 5; i++) storms.push(await startStorm(server.url, seed * 10 + i, hit as (fault: Fault) => void));
@@ -174,11 +183,10 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
         const mark = `${i}:${n}`;
         if (own() < 1 / 12 || n === 4) {
           hit("app ended");
-          const last = device.write(transaction(own, mark, device.version)).then(() => { acked.add(mark); }, () => { unheard++; });
+          const last = device.write(transaction(own, mark, device.version)).then((ok) => { (ok ? acked : failed).add(mark); }, () => { unheard++; });
           await Promise.all([last, pause(own() * 30).then(() => device.again(device.version))]);
         } else {
-          await device.write(transaction(own, mark, device.version));
-          acked.add(mark);
+          (await device.write(transaction(own, mark, device.version)) ? acked : failed).add(mark);
         }
         await pause(own() * 150);
       }
@@ -226,6 +234,7 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
     // Each acknowledged transaction is there, and each that is there took effect once.
     const marks = new Set((await devices[0]!.rows(`SELECT id FROM marks`)).map(([id]) => id as string));
     expect([...acked].filter((mark) => !marks.has(mark)), "acknowledged and lost").toEqual([]);
+    expect([...failed].filter((mark) => marks.has(mark)), "failed and there").toEqual([]);
     expect(marks.size).toBeLessThanOrEqual(acked.size + unheard);
     expect(await devices[0]!.rows(`SELECT hits FROM totals WHERE id = 'all'`)).toEqual([[marks.size]]);
     expect(seq).toBe(marks.size);

@@ -45,7 +45,7 @@ var allowed = map[string][]string{
 var onlyIn = map[string][]string{
 	"syscall/js":                    {"jsbridge"},
 	"github.com/hack-pad/safejs":    {"jsbridge"},
-	"net/http":                      {"sync/server", "sync/client/nethttp", "sync/sim", "cmd/heddle"},
+	"net/http":                      {"sync/server", "sync/client/nethttp", "sync/sim", "cmd/heddle", "bench"},
 	"github.com/tetratelabs/wazero": {"engine"},
 }
 

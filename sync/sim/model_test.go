@@ -136,9 +136,12 @@ func (m *model) read(h http.Handler) {
 func (m *model) rewind(seq uint64) {
 	entries := m.entries
 	restored := newModel(m.s)
-	restored.at.Epoch, restored.restored = m.at.Epoch, true
+	restored.restored = true
 	if seq > m.at.Seq { // the server went on from the backup before it was asked
 		seq = 0
+	}
+	if seq > 0 { // else the backup may be from before there was the space
+		restored.at.Epoch = m.at.Epoch
 	}
 	*m = *restored
 	for i := range entries[:seq] {

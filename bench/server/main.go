@@ -1,0 +1,341 @@
+// Command server measures one `heddle serve`: transactions pushed a second,
+// devices held open, the memory that one more of them takes, and how long a
+// transaction takes from its author to the others while one device in a hundred
+// writes. It starts the server itself, on a data directory that it removes.
+//
+//	go run ./bench/server -devices 10000 -spaces 100
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"heddle/sync/wire"
+)
+
+var (
+	file     = flag.String("binary", "bin/heddle", "the server's `file`")
+	devices  = flag.Int("devices", 10_000, "`number` of devices held open")
+	spaces   = flag.Int("spaces", 100, "`number` of spaces that they share")
+	duration = flag.Duration("duration", 10*time.Second, "how `long` each part takes")
+)
+
+func main() {
+	flag.Parse()
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+}
+
+// host is the server under measurement.
+type host struct {
+	cmd  *exec.Cmd
+	addr string
+}
+
+func start() (*host, func(), error) {
+	dir, err := os.MkdirTemp("", "heddle-figures-")
+	if err != nil {
+		return nil, nil, err
+	}
+	h := &host{cmd: exec.Command(*file, "serve", "--dev", "--addr", "127.0.0.1:0", "--data", filepath.Join(dir, "data"))}
+	stop := func() {
+		if h.cmd.Process != nil {
+			h.cmd.Process.Kill()
+			h.cmd.Wait()
+		}
+		os.RemoveAll(dir)
+	}
+	out, err := h.cmd.StdoutPipe()
+	if err == nil {
+		h.cmd.Stderr = os.Stderr
+		err = h.cmd.Start()
+	}
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	_, url, _ := strings.Cut(line, "http://")
+	h.addr, _, _ = strings.Cut(url, "/")
+	return h, stop, nil
+}
+
+// memory returns the server's resident bytes, cpu the seconds it has worked.
+func (h *host) memory() int64 {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+func (h *host) cpu() float64 {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(data), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(f[11], 64)
+	system, _ := strconv.ParseFloat(f[12], 64)
+	return (user + system) / 100
+}
+
+// author is a device that writes.
+type author struct {
+	host    *host
+	http    *http.Client
+	space   string
+	id      wire.ClientID
+	counter uint64
+}
+
+var authors atomic.Uint32
+
+func newAuthor(h *host, space string) *author {
+	a := &author{host: h, http: &http.Client{}, space: space}
+	binary.BigEndian.PutUint32(a.id[:], authors.Add(1))
+	return a
+}
+
+var schema = []wire.TableSchema{{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "body", Group: 1}}}}
+
+// part makes the author's next transaction: one row of 200 bytes.
+func (a *author) part() wire.Part {
+	a.counter++
+	b := &wire.Body{Schema: schema, Shapes: []*wire.Shape{{Kind: wire.Insert, Table: "notes", Columns: []string{"body"}, Joins: []wire.Join{wire.JoinLast}}}}
+	b.Ops = []wire.Op{{Shape: b.Shapes[0], Key: []wire.Value{fmt.Sprintf("%x-%d", a.id[:4], a.counter%1000)}, Cells: []wire.Value{strings.Repeat("x", 200)}}}
+	return wire.SplitBody(a.counter, b.Marshal())[0]
+}
+
+func (a *author) push(parts ...wire.Part) error {
+	req := wire.PushRequest{Client: a.id, Parts: parts}
+	res, err := a.http.Post("http://"+a.host.addr+"/v1/spaces/"+a.space+"/push", wire.MediaType, bytes.NewReader(req.Marshal()))
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("push: status %d: %q", res.StatusCode, data)
+	}
+	return err
+}
+
+// follow opens a pull and calls seen with the number of entries in each frame.
+func follow(h *host, space string, id wire.ClientID, seen func(entries []wire.Entry)) (net.Conn, error) {
+	c, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		return nil, err
+	}
+	body := (&wire.PullRequest{Client: id}).Marshal()
+	_, err = fmt.Fprintf(c, "POST /v1/spaces/%s/pull HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", space, wire.MediaType, len(body), body)
+	if err != nil {
+		return nil, err
+	}
+	ready := make(chan error, 1)
+	go func() {
+		res, err := http.ReadResponse(bufio.NewReaderSize(c, 512), nil)
+		if err == nil && res.StatusCode != http.StatusOK {
+			err = fmt.Errorf("pull: status %d", res.StatusCode)
+		}
+		if err != nil {
+			ready <- err
+			return
+		}
+		frames := wire.NewFrameReader(res.Body)
+		for first := true; ; {
+			f, err := frames.Next()
+			if err != nil {
+				if first {
+					ready <- err
+				}
+				return
+			}
+			if f.CaughtUp != nil && first {
+				first = false
+				ready <- nil
+			}
+			if len(f.Entries) > 0 {
+				seen(f.Entries)
+			}
+		}
+	}()
+	return c, <-ready
+}
+
+func run() error {
+	fmt.Println("transactions pushed a second, each of one row, acknowledged after they are flushed:")
+	for _, c := range []struct {
+		what             string
+		spaces, together int
+	}{{"one device, one at a time", 1, 1}, {"one device, a hundred a request", 1, 100}, {"16 devices in 16 spaces, one at a time", 16, 1}, {"16 devices in 16 spaces, a hundred a request", 16, 100}} {
+		n, err := pushes(c.spaces, c.together)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %-46s %8.0f\n", c.what, n)
+	}
+	return idle()
+}
+
+// pushes counts transactions a second.
+func pushes(spaces, together int) (float64, error) {
+	h, stop, err := start()
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	var n atomic.Int64
+	var failed atomic.Value
+	var group sync.WaitGroup
+	began := time.Now()
+	for i := range spaces {
+		group.Go(func() {
+			a := newAuthor(h, fmt.Sprintf("push%d", i))
+			for time.Since(began) < *duration {
+				var parts []wire.Part
+				for range together {
+					parts = append(parts, a.part())
+				}
+				if err := a.push(parts...); err != nil {
+					failed.Store(err)
+					return
+				}
+				n.Add(int64(together))
+			}
+		})
+	}
+	group.Wait()
+	if err, ok := failed.Load().(error); ok {
+		return 0, err
+	}
+	return float64(n.Load()) / time.Since(began).Seconds(), nil
+}
+
+// idle holds devices open, then lets one in a hundred write once a second.
+func idle() error {
+	h, stop, err := start()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	name := func(i int) string { return fmt.Sprintf("space%d", i%*spaces) }
+	// What the spaces themselves take is not a device's.
+	for i := range *spaces {
+		if err := newAuthor(h, name(i)).push(); err != nil {
+			return err
+		}
+	}
+	time.Sleep(2 * time.Second)
+	empty := h.memory()
+
+	var mu sync.Mutex
+	sent := map[string]time.Time{} // by author and counter
+	var took []time.Duration
+	var frames atomic.Int64
+	key := func(id wire.ClientID, counter uint64) string { return fmt.Sprint(id, counter) }
+	seen := func(entries []wire.Entry) {
+		now := time.Now()
+		for i := range entries {
+			if frames.Add(1)%20 == 0 { // a sample
+				mu.Lock()
+				if at, ok := sent[key(entries[i].Client, entries[i].Counter)]; ok {
+					took = append(took, now.Sub(at))
+				}
+				mu.Unlock()
+			}
+		}
+	}
+	began := time.Now()
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for i := range *devices {
+		var id wire.ClientID
+		binary.BigEndian.PutUint64(id[8:], uint64(i+1))
+		c, err := follow(h, name(i), id, seen)
+		if err != nil {
+			return fmt.Errorf("device %d: %w", i, err)
+		}
+		conns = append(conns, c)
+	}
+	opened := time.Since(began)
+	time.Sleep(2 * time.Second)
+	full := h.memory()
+	fmt.Printf("devices held open: %d in %d spaces, opened in %.1f s; the server takes %d MiB, %d MiB before them: %.1f KiB a device\n",
+		*devices, *spaces, opened.Seconds(), full>>20, empty>>20, float64(full-empty)/1024/float64(*devices))
+
+	writers := max(1, *devices/100)
+	cpu := h.cpu()
+	began = time.Now()
+	var n, late atomic.Int64
+	var failed atomic.Value
+	var group sync.WaitGroup
+	for i := range writers {
+		group.Go(func() {
+			a := newAuthor(h, name(i))
+			tick := time.NewTicker(time.Second)
+			defer tick.Stop()
+			time.Sleep(time.Duration(i) * time.Second / time.Duration(writers))
+			for time.Since(began) < *duration {
+				p := a.part()
+				mu.Lock()
+				sent[key(a.id, p.Counter)] = time.Now()
+				mu.Unlock()
+				at := time.Now()
+				if err := a.push(p); err != nil {
+					failed.Store(err)
+					return
+				}
+				if n.Add(1); time.Since(at) > time.Second {
+					late.Add(1)
+				}
+				<-tick.C
+			}
+		})
+	}
+	group.Wait()
+	if err, ok := failed.Load().(error); ok {
+		return err
+	}
+	wall := time.Since(began)
+	time.Sleep(time.Second)
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(took)
+	if len(took) == 0 {
+		return fmt.Errorf("no entry came through")
+	}
+	at := func(p float64) time.Duration { return took[int(p*float64(len(took)-1))].Round(time.Microsecond) }
+	fmt.Printf("%d of them write once a second: %.0f transactions/s, %.0f entries/s delivered, %.2f cores; from push to the others p50 %v, p95 %v, p99 %v; memory then %d MiB; answers later than a second: %d\n",
+		writers, float64(n.Load())/wall.Seconds(), float64(frames.Load())/wall.Seconds(), (h.cpu()-cpu)/wall.Seconds(), at(.5), at(.95), at(.99), h.memory()>>20, late.Load())
+	return nil
+}
