@@ -97,6 +97,52 @@ func TestClient_copiedFile_isAhead(t *testing.T) {
 	same(t, hs.URL, a, b)
 }
 
+// The parts that the server holds of a transaction to come may be the other
+// copy's: none of one's own counts as sent because of them.
+func TestClient_copiedFile_holdsParts(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	a, b := newDevice(t, hs.URL), newDevice(t, hs.URL)
+	a.exec(`INSERT INTO notes(id) VALUES('both')`)
+	a.close()
+	b.close()
+	data, err := os.ReadFile(strings.TrimPrefix(a.opts.Filename, "file:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(strings.TrimPrefix(b.opts.Filename, "file:"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	net, pushes := &faulty{}, 0
+	net.set(func(r *client.Request) fault {
+		if pushes++; pushes > 2 {
+			return unsent
+		}
+		return fine
+	})
+	a.cfg.HTTP = net
+	a.open()
+	b.open()
+	a.exec(`INSERT INTO notes(id, body) VALUES('a1', ?)`, strings.Repeat("in parts ", 150_000))
+	if err := a.c.Now(t.Context()); errcode.Of(err) != errcode.Network || pushes != 3 {
+		t.Fatalf("got %v after %d pushes", err, pushes)
+	}
+	b.now() // the answer to its push tells of the part that is a's
+	for i := range 3 {
+		b.exec(`INSERT INTO notes(id) VALUES(?)`, fmt.Sprint("b", i))
+	}
+	b.now()
+	net.set(nil)
+	a.now()
+	b.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT id FROM notes ORDER BY id`, "a1", "b0", "b1", "b2", "both")
+		if s := d.c.Status(); s.Seq != 5 || s.Pending != 0 {
+			t.Errorf("got %+v, want 5 entries", s)
+		}
+	}
+	same(t, hs.URL, a, b)
+}
+
 // TestClient_adopts opens a database for sync that was used without.
 func TestClient_adopts(t *testing.T) {
 	hs := newServer(t, server.Options{})

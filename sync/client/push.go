@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -148,10 +149,12 @@ func (c *Client) pushRequest(ctx context.Context, req *wire.PushRequest) error {
 		return errEpoch
 	}
 	now := sent{resp.Decided, resp.Staged}
+	// Where two copies of a database share an id, what this request said nothing
+	// of may be the other's: the server compares what it is sent.
 	if n := len(req.Parts); n > 0 && resp.Decided > req.Parts[n-1].Counter {
-		// Where two copies of a database share an id, what comes after may be
-		// the other's: the server compares what it is sent.
 		now = sent{decided: req.Parts[n-1].Counter}
+	} else if !slices.ContainsFunc(req.Parts, func(p wire.Part) bool { return p.Counter == resp.Decided+1 }) {
+		now.staged = 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
