@@ -1,6 +1,6 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim sync-soak bench bench-server bench-peers bench-engine engine engine-check fmt clean
+.PHONY: help build run test soak sim sync-soak bench bench-server bench-peers bench-engine engine engine-check fmt clean
 
 help:
 	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
@@ -8,6 +8,7 @@ help:
 	@echo "  make run           set up, build, start the server and print the demo's address"
 	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium"
 	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
+	@echo "  make soak          tabs whose leaders die, and images of power losses: DURATION=30m, SEED=7, IMAGES=100000"
 	@echo "  make sim           simulate devices and server with faults: SEEDS=1000 seeds from SEED_BASE=1"
 	@echo "  make sync-soak     three browsers, two Go programs, a server and faults: DURATION=10m, SEED=1"
 	@echo "  make bench         measure this build in a real Chromium; prints a table (QUICK=1: fewer runs)"
@@ -22,5 +23,5 @@ help:
 	@echo "Set up means: Debian's chromium if there is no Chromium, and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 
-build run test sim sync-soak bench bench-server bench-peers bench-engine engine engine-check fmt clean:
+build run test soak sim sync-soak bench bench-server bench-peers bench-engine engine engine-check fmt clean:
 	@./build.sh $@

@@ -174,6 +174,8 @@ test() {
   if [ -n "${CI:-}" ]; then engine_check; fi
   test_ts
   test_browser
+  step "the soak, briefly"
+  node --import tsx e2e/soak/run.ts --duration 12s --seed 1
   # The figures of a busy machine say little; that they can be taken, does.
   if [ -n "${CI:-}" ]; then CHROMIUM=$(chromium) node --import tsx bench/run.ts --once; fi
   step "all tests passed"
@@ -198,6 +200,16 @@ sync_soak() {
     *) die "DURATION is a number of minutes or seconds, such as 10m or 90s" ;;
   esac
   STORM_SECONDS=$seconds STORM_SEED=${SEED:-1} test_browser e2e/storm.spec.ts "$@"
+}
+
+# soak runs tabs whose leaders die, for DURATION, on the schedule of SEED; beside
+# them, IMAGES disk images of power losses.
+soak() {
+  build
+  step "the package whose engine can be broken"
+  node web/build.mjs --faults
+  step "soak: ${DURATION:=30m}, seed ${SEED:=7}"
+  CHROMIUM=$(chromium) node --import tsx e2e/soak/run.ts --duration "$DURATION" --seed "$SEED" --images "${IMAGES:-100000}"
 }
 
 bench() {
@@ -246,12 +258,12 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|sim|sync-soak|bench|bench-server|bench-peers|bench-engine|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|soak|sim|sync-soak|bench|bench-server|bench-peers|bench-engine|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
-  build | run | test | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
+  build | run | test | soak | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;

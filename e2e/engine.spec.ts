@@ -38,6 +38,26 @@ for (const fault of ["panic", "deadlock", "oom", "stack", "spin"]) {
   });
 }
 
+test("a write that kills is not done, and those beside it are done once", async ({ profile, serve }) => {
+  const device = await profile(), site = await serve(breakable);
+  const a = await device.tab(site), b = await device.tab(site);
+  await openIn(a);
+  await openIn(b);
+  const died = deaths(a, b);
+  const outcomes = await b.evaluate(async () => {
+    const calls = [];
+    for (let i = 0; i < 20; i++) calls.push(db.exec(`INSERT INTO notes(id) VALUES (?)`, [String(i)]));
+    calls.push(db.exec(`INSERT INTO notes(id, body) VALUES ('deadly', heddle_fault('panic'))`));
+    for (let i = 20; i < 40; i++) calls.push(db.exec(`INSERT INTO notes(id) VALUES (?)`, [String(i)]));
+    const settled = await Promise.allSettled(calls);
+    return settled.map((one) => one.status === "fulfilled" ? "ok" : (one.reason as { code: string }).code);
+  });
+  expect(outcomes.filter((code) => code !== "ok")).toEqual(["HEDDLE_ENGINE_CRASH"]);
+  expect(died.count).toBe(2);
+  expect(await ids(a)).toHaveLength(40);
+  expect(await ids(a)).not.toContain("deadly");
+});
+
 test("an engine that waits for ever is noticed though its worker is idle", async ({ profile, serve }) => {
   const page = await (await profile()).tab(await serve(breakable));
   await openIn(page);
