@@ -294,7 +294,7 @@ func TestShell(t *testing.T) {
 	}
 	s.Ready()
 	s.Failed("CODE", "message", "SQL")
-	s.Stopped()
+	s.Stopped(true)
 	said, _ := s.shell.Get("said")
 	joined, _ := said.Call("join", " ")
 	if text(joined) != "ready CODE/message/SQL stopped" {

@@ -1,6 +1,7 @@
 package jsbridge
 
 import (
+	"context"
 	"strings"
 
 	"github.com/hack-pad/safejs"
@@ -18,6 +19,7 @@ type ShellConfig struct {
 	Channel  string // name of the BroadcastChannel for commits
 	Storage  string // "persistent", "best-effort" or "memory"
 	Isolated bool   // from other origins: memory can be shared between threads
+	Exit     string // how the last leader ended: new, clean, unclean or damaged
 	Open     []byte // the page's open options, in the language of package rpc
 }
 
@@ -63,7 +65,7 @@ func AttachShell(key string) (*Shell, error) {
 func (s *Shell) Config() (ShellConfig, error) {
 	c := ShellConfig{
 		Name: member(s.shell, "name"), Leader: member(s.shell, "leader"), Channel: member(s.shell, "channel"),
-		Storage: member(s.shell, "storage"),
+		Storage: member(s.shell, "storage"), Exit: member(s.shell, "exit"),
 	}
 	open, err := s.shell.Get("open")
 	if err != nil {
@@ -107,11 +109,30 @@ func (s *Shell) Serve(h ShellHandler) (release func(), err error) {
 	return f.Release, nil
 }
 
+// SetAside has the worker give the files of the database, which nobody has open,
+// another name, and make new ones. It returns that name.
+func (s *Shell) SetAside(ctx context.Context, reason string) (string, error) {
+	promise, err := s.shell.Call("setAside", reason)
+	if err != nil {
+		return "", thrown(err)
+	}
+	name, err := Await(ctx, promise)
+	if err != nil {
+		return "", err
+	}
+	return text(name), nil
+}
+
+// Damaged tells the worker that the database file is not what was written. The
+// worker ends, and the next one is told so by ShellConfig.Exit.
+func (s *Shell) Damaged(reason string) { _, _ = s.shell.Call("damaged", reason) }
+
 // Ready tells the worker that the database is open.
 func (s *Shell) Ready() { _, _ = s.shell.Call("ready") }
 
 // Failed tells the worker that the database could not be opened; sql may be "".
 func (s *Shell) Failed(code, message, sql string) { _, _ = s.shell.Call("failed", code, message, sql) }
 
-// Stopped tells the worker that every file is closed. Nothing may be sent after it.
-func (s *Shell) Stopped() { _, _ = s.shell.Call("stopped") }
+// Stopped tells the worker that every file is let go of; in order: the database
+// was closed. Nothing may be sent after it.
+func (s *Shell) Stopped(inOrder bool) { _, _ = s.shell.Call("stopped", inOrder) }

@@ -19,6 +19,8 @@ func (s *Session) side(c *call) error {
 		c.done()
 		s.Close()
 		return nil
+	case rpc.MethodHealth:
+		return s.health(c)
 	}
 	return s.syncCall(c)
 }

@@ -36,6 +36,7 @@ type Env struct {
 	HTTP       client.Doer       // needed if the configuration syncs
 	Rand       io.Reader         // crypto/rand if nil
 	TxIdle     time.Duration     // an interactive transaction, or a load, that stays silent so long is rolled back; 30 s if 0
+	Exit       string            // how the last leader ended: new, clean, unclean or damaged; "" if nobody knows
 	TokenWait  time.Duration     // how long pages may take over a token; 30 s if 0
 
 	// Yield, if not nil, is called in the middle of what lasts, outside SQLite,
@@ -47,6 +48,13 @@ type Env struct {
 	NewBlockPacker func(stmt *sqlite3.Stmt, columns int) BlockPacker
 	// Engine is what else it does many rows at a time. It may be empty.
 	Engine store.Engine
+
+	// SetAside gives the files of the database, which nobody has open, another
+	// name, so that the next to open it makes a new one. Nil: it cannot be.
+	SetAside func(ctx context.Context, reason string) (Aside, error)
+	// OnDamage is called when the open database turns out to be damaged: the next
+	// leader is to be told so by Exit. It may be nil.
+	OnDamage func(error)
 }
 
 // Leader serves one database. Its methods may be called by several goroutines.
@@ -74,12 +82,15 @@ type Leader struct {
 	blocks   []BlockPacker // to be closed
 	unsaid   []store.Commit
 	open     int // interactive transactions and loads that hold the writer
+	serving  bool
+	damage   error // seen before it served
+
+	recovered *rpc.Recovered // set before it serves
 }
 
-// Open opens the database that config names, runs its migrations, and starts
-// live queries, announcements and sync. The error has a code. ctx bounds the
-// opening alone.
-func Open(ctx context.Context, config rpc.OpenConfig, env Env) (_ *Leader, err error) {
+// open is Open for a database that is sound. A new one takes what it can from
+// aside, if that is not nil.
+func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ *Leader, err error) {
 	const op = "leader: open"
 	if env.TxIdle == 0 {
 		env.TxIdle = 30 * time.Second
@@ -95,7 +106,7 @@ func Open(ctx context.Context, config rpc.OpenConfig, env Env) (_ *Leader, err e
 			l.Close(context.Background())
 		}
 	}()
-	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine}
+	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine, OnDamage: l.damaged}
 	if config.Sync != nil {
 		for _, t := range config.Sync.Tables {
 			options.Synced = append(options.Synced, t.Name)
@@ -114,6 +125,17 @@ func Open(ctx context.Context, config rpc.OpenConfig, env Env) (_ *Leader, err e
 		if err := l.openSync(ctx, config.Sync); err != nil {
 			return nil, err
 		}
+	}
+	if aside != nil {
+		if err := l.rescue(ctx, aside); err != nil {
+			return nil, err
+		}
+	}
+	if l.sync != nil {
+		l.spawn(func() {
+			// What it ends with shows in the status.
+			_ = l.sync.Run(l.ctx)
+		})
 	}
 	return l, nil
 }

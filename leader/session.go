@@ -177,6 +177,7 @@ func (s *Session) hello(q rpc.Request) {
 		Version: rpc.Version, Leader: l.env.LeaderID, Storage: storage, Migrations: known,
 		Commit: l.db.CommitNumber(), Sync: l.sync != nil, Status: l.status(),
 	}))
+	s.tellRecovered()
 	if q.Hello.Token {
 		l.tokens.came(s)
 	}
@@ -236,7 +237,7 @@ func (s *Session) route(c *call) error {
 	case rpc.MethodPing, rpc.MethodClose, rpc.MethodSyncStatus, rpc.MethodSyncNow,
 		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncDigest,
 		rpc.MethodSyncPending, rpc.MethodSyncRejected, rpc.MethodSyncRetry, rpc.MethodSyncDiscard,
-		rpc.MethodSyncDangling, rpc.MethodSyncExport:
+		rpc.MethodSyncDangling, rpc.MethodSyncExport, rpc.MethodHealth:
 		s.l.spawn(func() { s.run(c, s.side) })
 		return nil
 	}

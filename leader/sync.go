@@ -8,7 +8,7 @@ import (
 	"heddle/sync/client"
 )
 
-// openSync starts the client of the configuration's space.
+// openSync makes the client of the configuration's space. It runs later.
 func (l *Leader) openSync(ctx context.Context, c *rpc.SyncConfig) (err error) {
 	config := client.Config{
 		URL: c.URL, Space: c.Space, IntegerKey: c.IntegerKey,
@@ -42,10 +42,6 @@ func (l *Leader) openSync(ctx context.Context, c *rpc.SyncConfig) (err error) {
 		for _, key := range c.Keys {
 			l.each(func(s *Session) { s.tell(rpc.EncodeConflict(c.Counter, c.Reason, key.Table, key.Key)) })
 		}
-	})
-	l.spawn(func() {
-		// What it ends with shows in the status.
-		_ = l.sync.Run(l.ctx)
 	})
 	return nil
 }

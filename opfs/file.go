@@ -13,6 +13,7 @@ type file struct {
 	shm      vfs.SharedMemory // nil where the platform has none
 	level    vfs.LockLevel    // guarded by n.locks.mu
 	readOnly bool
+	frozen   bool
 	keepWAL  bool
 }
 
@@ -61,7 +62,7 @@ func (f *file) Truncate(size int64) error {
 // Sync hands over and flushes, whatever kind of sync is asked for: a handle has
 // one flush.
 func (f *file) Sync(vfs.SyncFlag) error {
-	if f.readOnly {
+	if f.readOnly || f.frozen {
 		return nil
 	}
 	if err := f.writable(); err != nil {
@@ -73,7 +74,7 @@ func (f *file) Sync(vfs.SyncFlag) error {
 // writable refuses changes, and what makes them count, to files that are no
 // longer in the directory. Reading goes on.
 func (f *file) writable() error {
-	if f.readOnly {
+	if f.readOnly || f.frozen {
 		return sqlite3.READONLY
 	}
 	if err := f.v.lostErr(); err != nil {

@@ -53,6 +53,16 @@ func (d *MemoryDirectory) Exists(name string) (bool, error) {
 	return m != nil && m.length() > 0, nil
 }
 
+// Rename gives a file another name. It must not be open.
+func (d *MemoryDirectory) Rename(from, to string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m := d.files[from]; m != nil {
+		d.files[to] = m
+		delete(d.files, from)
+	}
+}
+
 // Names returns the names of the files, in no order.
 func (d *MemoryDirectory) Names() []string {
 	d.mu.Lock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ncruces/go-sqlite3"
@@ -23,8 +25,9 @@ type VFS struct {
 	shm    shmDir
 
 	mu    sync.Mutex
-	nodes map[string]*node
-	lost  error
+	nodes  map[string]*node
+	frozen []string // see Freeze
+	lost   error
 }
 
 var _ vfs.VFS = &VFS{}
@@ -70,7 +73,7 @@ func (v *VFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, err
 		n = &node{name: name, h: h, size: -1, dirty: true, maxRun: v.maxRun, log: flags&logs != 0}
 		v.nodes[name] = n
 	}
-	f := &file{v: v, n: n, flags: flags, readOnly: flags&vfs.OPEN_READONLY != 0}
+	f := &file{v: v, n: n, flags: flags, readOnly: flags&vfs.OPEN_READONLY != 0, frozen: v.isFrozen(name)}
 	if flags&vfs.OPEN_MAIN_DB != 0 {
 		shm, err := v.shm.open(name, flags)
 		if err != nil {
@@ -81,6 +84,18 @@ func (v *VFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, err
 	}
 	n.refs++
 	return f, flags, nil
+}
+
+// Freeze refuses every write to the database file of that name and to its
+// journals: a damaged file is read, and kept as it is. It must not be open.
+func (v *VFS) Freeze(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.frozen = append(v.frozen, name)
+}
+
+func (v *VFS) isFrozen(name string) bool {
+	return slices.ContainsFunc(v.frozen, func(f string) bool { return name == f || strings.HasPrefix(name, f+"-") })
 }
 
 // drop forgets a node that nobody has open. v.mu is held.
@@ -124,6 +139,9 @@ func (v *VFS) Delete(name string, syncDir bool) error {
 	defer v.mu.Unlock()
 	if v.lost != nil {
 		return vfs.SystemError(v.lost, sqlite3.IOERR_VNODE)
+	}
+	if v.isFrozen(name) {
+		return sqlite3.IOERR_DELETE
 	}
 	if n := v.nodes[name]; n != nil {
 		err := n.truncate(nil, 0)

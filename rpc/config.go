@@ -5,12 +5,14 @@ package rpc
 //
 //	u16 version, string name, string storage, list<string> migrations,
 //	bool sync, then if sync: string url, string space, bool integer key,
-//	bool token, list<string table, list<string column, string merge>>
+//	bool token, list<string table, list<string column, string merge>>;
+//	bool recover
 type OpenConfig struct {
 	Name       string
 	Storage    string // persistent or memory: what was asked for
 	Migrations []string
 	Sync       *SyncConfig // nil: none
+	Recover    bool        // begin anew beside a damaged file, without a server to get the rows from
 }
 
 // SyncConfig is the sync part of OpenConfig.
@@ -48,6 +50,7 @@ func DecodeOpenConfig(message []byte) (OpenConfig, error) {
 		}
 		c.Sync = s
 	}
+	c.Recover = r.flag()
 	if r.err == nil && c.Storage != "persistent" && c.Storage != "memory" {
 		r.fail("no storage is called %q", c.Storage)
 	}
@@ -77,5 +80,6 @@ func EncodeOpenConfig(c OpenConfig) []byte {
 			}
 		}
 	}
+	w.flag(c.Recover)
 	return w.b
 }

@@ -149,3 +149,16 @@ func (p Payload) Live() (Live, error) {
 	_, v.Rows = p.r.block()
 	return v, p.r.err
 }
+
+// Recovered reads the event of a damaged database.
+func (p Payload) Recovered() (Recovered, error) {
+	v := Recovered{File: p.r.str(), Reason: p.r.str(), Pending: p.r.u64(), Rejected: p.r.u64(), Rows: p.r.u64(), Tables: p.r.strs(), Lost: p.r.flag()}
+	return v, p.r.err
+}
+
+// Health reads the reply of health.
+func (p Payload) Health() (Health, error) {
+	v := Health{Pages: p.r.u64(), Trees: p.r.u64(), Problems: p.r.strs(), Checksums: p.r.flag(), PageSize: p.r.u32(),
+		Bytes: p.r.u64(), LogBytes: p.r.u64(), Exit: p.r.str()}
+	return v, p.r.err
+}

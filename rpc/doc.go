@@ -54,9 +54,12 @@
 //	31 liveStop    u32 id
 //	32 ack         u32 id, u8 event        has no reply: see Events
 //	40 export      -                       chunks of the file, a last one as result
-//	41 importBegin write, u64 size         replied after importEnd
+//	41 importBegin write, u64 size         replied after importEnd; all bits set:
+//	                                       not known yet
 //	42 importPart  u32 id, bytes (the rest of the message, without a length)
 //	43 importEnd   u32 id
+//	44 exportFile  -                       string file, u64 size: the page reads
+//	                                       the file itself, and removes it
 //	50 syncStatus  -                       status
 //	51 syncNow     -
 //	52 syncPause   -
@@ -69,6 +72,8 @@
 //	59 syncDiscard  u64 id                 bool: there was such a transaction
 //	60 syncDangling u32 limit              list<string table, list<value> key>
 //	61 syncExport   -                      string
+//	70 health      bool full               chunks of u64 done, u64 total; then a
+//	                                       health report
 //
 // bulkRows and importPart are replied when the leader has taken them; the page
 // keeps at most two of them unanswered, so no queue grows. The whole load
@@ -147,6 +152,11 @@
 //	6 conflict  id 0. u64 counter, string kind, string table, list<value> key
 //	7 token     id 0. u32 ask: the leader wants a token for the server
 //	8 storage   id 0. string storage
+//	9 recovered id 0. string file, string reason, u64 pending, u64 rejected,
+//	            u64 rows, list<string> tables, bool lost
+//
+//	health = u64 pages, u64 trees, list<string> problems, bool checksums, u32
+//	         page size, u64 bytes, u64 bytes of the log, string last exit
 //
 //	status = string state, u64 seq, u64 pending, error (code empty: none)
 //	op     = string kind, string table, list<value> key,

@@ -24,6 +24,7 @@ const (
 	EventConflict  Event = 6
 	EventToken     Event = 7
 	EventStorage   Event = 8
+	EventRecovered Event = 9
 )
 
 // Status is where sync stands.

@@ -47,6 +47,7 @@ const (
 	MethodImportBegin Method = 41
 	MethodImportPart  Method = 42
 	MethodImportEnd   Method = 43
+	MethodExportFile  Method = 44
 	MethodSyncStatus  Method = 50
 	MethodSyncNow     Method = 51
 	MethodSyncPause   Method = 52
@@ -60,7 +61,12 @@ const (
 	MethodSyncDiscard  Method = 59
 	MethodSyncDangling Method = 60
 	MethodSyncExport   Method = 61
+
+	MethodHealth Method = 70
 )
+
+// UnknownSize is the size of an import whose end the page does not know yet.
+const UnknownSize = 1<<64 - 1
 
 // Request is one request, decoded. Only the fields of its method are set.
 type Request struct {
@@ -74,9 +80,10 @@ type Request struct {
 	Stmts  []Stmt  // batch, txBatch
 	Rows   Rows    // bulkRows
 	Bytes  []byte  // importPart; aliases the message
-	Size   uint64  // importBegin: bytes in all
+	Size   uint64  // importBegin: bytes in all, or UnknownSize
 	Tx     uint64  // syncRetry, syncDiscard: the transaction
 	Limit  uint32  // syncDangling
+	Full   bool    // health
 	Event  Event   // ack
 	Block  int     // iterate: the most rows a chunk may have; 0 if it does not matter
 	Credit uint32  // iterate, credit: how many more chunks may be sent
@@ -209,7 +216,9 @@ func DecodeRequest(message []byte) (Request, error) {
 	switch q.Method {
 	case MethodPing, MethodClose, MethodExport,
 		MethodSyncStatus, MethodSyncNow, MethodSyncPause, MethodSyncResume, MethodSyncDigest,
-		MethodSyncPending, MethodSyncRejected, MethodSyncExport:
+		MethodSyncPending, MethodSyncRejected, MethodSyncExport, MethodExportFile:
+	case MethodHealth:
+		q.Full = r.flag()
 	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd:
 		q.Target = r.u32()
 	case MethodOutcome, MethodTxBegin:
@@ -317,6 +326,8 @@ func EncodeRequest(q Request) []byte {
 		w.u64(q.Tx)
 	case MethodSyncDangling:
 		w.u32(q.Limit)
+	case MethodHealth:
+		w.flag(q.Full)
 	}
 	return w.b
 }

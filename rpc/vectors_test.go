@@ -70,6 +70,9 @@ var requestVectors = map[string]Request{
 	"syncDiscard":  {ID: 36, Method: MethodSyncDiscard, Tx: 5},
 	"syncDangling": {ID: 37, Method: MethodSyncDangling, Limit: 100},
 	"syncExport":   {ID: 38, Method: MethodSyncExport},
+	"exportFile":   {ID: 39, Method: MethodExportFile},
+	"importStream": {ID: 40, Method: MethodImportBegin, Write: write, Size: UnknownSize},
+	"health":       {ID: 41, Method: MethodHealth, Full: true},
 	"token-error":  {ID: 32, Method: MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
 }
 
@@ -134,17 +137,21 @@ func replyVectors() map[string][]byte {
 		"rejected":     EncodeRejected(rejectedVector),
 		"transactions": ReplyTransactions(34, KindResult, []Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []Op{
 			{Kind: "delete", Table: "t", Key: []Value{"k"}}}}}),
-		"flag":     ReplyFlag(35, true),
-		"keys":     ReplyKeys(37, []Key{{"t", []Value{"k", int64(2)}}, {"u", []Value{[]byte{1}}}}),
-		"text":     ReplyText(38, `{"a":"ü"}`),
-		"conflict": EncodeConflict(4, "missing", "t", []Value{int64(1), []byte{2}}),
-		"ask":      EncodeAsk(77),
-		"storage":  EncodeStorage("best-effort"),
+		"flag":      ReplyFlag(35, true),
+		"keys":      ReplyKeys(37, []Key{{"t", []Value{"k", int64(2)}}, {"u", []Value{[]byte{1}}}}),
+		"text":      ReplyText(38, `{"a":"ü"}`),
+		"conflict":  EncodeConflict(4, "missing", "t", []Value{int64(1), []byte{2}}),
+		"ask":       EncodeAsk(77),
+		"storage":   EncodeStorage("best-effort"),
+		"recovered": EncodeRecovered(Recovered{File: "notes.db-aside-1", Reason: "malformed", Pending: 3, Rejected: 1, Rows: 500, Tables: []string{"drafts"}, Lost: true}),
+		"checking":  ReplyChecking(9, 10, 300),
+		"health":    ReplyHealth(9, Health{Pages: 300, Trees: 7, Problems: []string{"page 4: bad"}, Checksums: true, PageSize: 4096, Bytes: 1 << 33, LogBytes: 5000, Exit: "unclean"}),
+		"exported":  ReplyExported(9, "notes.db-export-1", 1<<33),
 	}
 }
 
 var configVectors = map[string]OpenConfig{
-	"plain": {Name: "notes", Storage: "persistent", Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}},
+	"plain": {Name: "notes", Storage: "persistent", Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}, Recover: true},
 	"sync": {Name: "notes", Storage: "memory", Sync: &SyncConfig{URL: "https://example.test", Space: "family", Token: true, Tables: []SyncTable{
 		{Name: "notes"}, {Name: "posts", Merges: []ColumnMerge{{"likes", "counter"}}}}}},
 }

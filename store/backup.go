@@ -128,6 +128,7 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		return err
 	}
 	defer func() {
+		c.foreign = false
 		db.writer <- c
 		db.notices.deliver()
 	}()
@@ -140,9 +141,12 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		defer func() { db.reader <- rc }()
 	}
 	return wrapErr(ctx, db.inside(ctx, c, func() error {
-		if err := db.prepareImport(ctx, c, uri, checksummed(data) || len(data) > maxVacuum, outcomes); err != nil {
+		c.foreign = true
+		err := db.prepareImport(ctx, c, uri, checksummed(data) || len(data) > maxVacuum, outcomes)
+		if err != nil {
 			return err
 		}
+		c.foreign = false
 		db.dropCaches()
 		if err := c.c.Restore("main", uri); err != nil {
 			return err

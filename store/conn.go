@@ -26,6 +26,7 @@ type conn struct {
 	tally   Tally    // stands before the pre-update hook; nil if the engine has none
 	current *stmt    // the statement that runs for the app
 	apply   bool     // heddle_applying()
+	foreign bool     // it works on another file: an import's
 	held    bool     // a recorder runs: its goroutine is inside SQLite already
 
 	// What changes() and total_changes() show: bookkeeping before COMMIT
@@ -192,6 +193,9 @@ func (db *DB) inside(ctx context.Context, c *conn, f func() error) (err error) {
 		c.c.SetInterrupt(context.Background())
 		if r := recover(); r != nil {
 			err = recovered(r)
+		}
+		if err != nil {
+			db.noteDamage(c, err)
 		}
 	}()
 	return f()

@@ -23,12 +23,14 @@ type DB struct {
 	closed bool
 	gone   chan struct{} // closed by Close
 
+	damaged bool // a sign of damage was seen
+
 	writerConn *conn
 	readerConn *conn          // the same as writerConn with SingleConn
 	writer     chan *conn     // the turn to write: whoever holds the element
 	reader     chan *conn     // the turn to read; the writer's with SingleConn
 	slots      chan struct{}  // an element for each iteration
-	iterators  map[*conn]bool // all connections of iterations
+	iterators  map[*conn]bool // all connections beside these: of iterations, checks
 	spare      []*conn        // those that nobody uses
 
 	schema   *schema
@@ -68,6 +70,7 @@ func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 			err = wrapErr(ctx, recovered(r), op, "")
 		}
 		if err != nil {
+			db.damaged = db.damaged || Damaged(err)
 			db.Close()
 		}
 	}()
@@ -212,23 +215,31 @@ func (db *DB) Close() (err error) {
 		if c == nil {
 			continue
 		}
-		c.capture = nil
-		c.cache.clear()
-		var open []*sqlite3.Stmt
-		for s := range c.c.Stmts() {
-			open = append(open, s)
-		}
-		for _, s := range open {
-			s.Close()
-		}
-		if !c.c.GetAutocommit() {
-			c.c.Exec(`ROLLBACK`)
-		}
-		if e := c.c.Close(); e != nil && err == nil {
+		if e := c.close(); e != nil && err == nil {
 			err = wrapErr(nil, e, "store: close", "")
 		}
 	}
 	return err
+}
+
+// close ends what runs on the connection. The mutex is held.
+func (c *conn) close() error {
+	c.capture = nil
+	c.cache.clear()
+	var open []*sqlite3.Stmt
+	for s := range c.c.Stmts() {
+		open = append(open, s)
+	}
+	for _, s := range open {
+		s.Close()
+	}
+	if !c.c.GetAutocommit() {
+		c.c.Exec(`ROLLBACK`)
+	}
+	if c.db.damaged {
+		c.c.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true) // it is kept as it was found
+	}
+	return c.c.Close()
 }
 
 // Pulse returns once the way into SQLite is free.

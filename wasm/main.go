@@ -39,31 +39,32 @@ func main() {
 	if err != nil {
 		panic(err) // the worker reports it as a crash
 	}
-	if err := run(shell); err != nil {
+	closed, err := run(shell)
+	if err != nil {
 		code, message, sql := parts(err)
 		shell.Failed(code, message, sql)
 		return
 	}
-	shell.Stopped()
+	shell.Stopped(closed)
 }
 
-// run serves until the worker says stop. An error says why the database could
-// not be opened.
-func run(shell *jsbridge.Shell) error {
+// run serves until the worker says stop, and reports whether the database was
+// closed in order. An error says why it could not be opened.
+func run(shell *jsbridge.Shell) (closed bool, err error) {
 	config, err := shell.Config()
 	if err != nil {
-		return err
+		return false, err
 	}
 	open, err := rpc.DecodeOpenConfig(config.Open)
 	if err != nil {
-		return err
+		return false, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	t := &tabs{stop: stop, isolated: config.Isolated, sessions: map[int]*leader.Session{}}
 	release, err := shell.Serve(t)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer release()
 
@@ -71,25 +72,32 @@ func run(shell *jsbridge.Shell) error {
 	vfs.Register(sqlite3_wasm.SharedMemoryVFS, files)
 	filename, err := opfs.URI(open.Name, sqlite3_wasm.SharedMemoryVFS)
 	if err != nil {
-		return err
+		return false, err
 	}
 	channel, err := jsbridge.NewChannel(config.Channel)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer channel.Close()
 	l, err := leader.Open(ctx, open, leader.Env{
 		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows, Yield: yield, Engine: engine,
+		Exit: config.Exit,
+		SetAside: func(ctx context.Context, reason string) (leader.Aside, error) {
+			name, err := shell.SetAside(ctx, reason)
+			files.Freeze(name)
+			return leader.Aside{File: name, URI: "file:" + name + "?vfs=" + sqlite3_wasm.SharedMemoryVFS}, err
+		},
+		OnDamage: func(err error) { shell.Damaged(err.Error()) },
 	})
 	if ctx.Err() != nil {
-		return nil // told to stop while opening
+		return false, nil // told to stop while opening
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	offline, err := jsbridge.OnOnline(l.SetOnline)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer offline()
 	l.SetOnline(jsbridge.Online())
@@ -100,8 +108,8 @@ func run(shell *jsbridge.Shell) error {
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	_ = l.Close(closing) // what cannot be closed in time, the end of the worker closes
-	return nil
+	// What cannot be closed in time, the end of the worker closes.
+	return l.Close(closing) == nil, nil
 }
 
 // parts takes an error apart for JavaScript.

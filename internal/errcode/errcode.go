@@ -23,6 +23,7 @@ const (
 	Blocked        = "HEDDLE_BLOCKED"      // another tab holds the database and does not answer
 	ClientFork     = "HEDDLE_CLIENT_FORK"  // one client id numbered two different transactions alike: the database was copied
 	Closed         = "HEDDLE_CLOSED"       // the database, or the engine behind it, is closed
+	Damaged        = "HEDDLE_DAMAGED"      // the database file is not what was written; it is kept as it is
 	Diverged       = "HEDDLE_DIVERGED"     // the server's log is not the one this replica follows, or a digest differs
 	EngineCrash    = "HEDDLE_ENGINE_CRASH" // the engine died over this call twice, and nothing was written; or it died too often to be started again
 	Forbidden      = "HEDDLE_FORBIDDEN"    // the token does not grant the space

@@ -14,15 +14,16 @@ export const Method = {
   exec: 10, query: 11, batch: 12, bulkBegin: 13, bulkRows: 14, bulkEnd: 15, iterate: 16, credit: 17,
   txBegin: 20, txExec: 21, txQuery: 22, txBatch: 23, txCommit: 24, txRollback: 25,
   liveStart: 30, liveStop: 31, ack: 32,
-  export: 40, importBegin: 41, importPart: 42, importEnd: 43,
+  export: 40, importBegin: 41, importPart: 42, importEnd: 43, exportFile: 44,
   syncStatus: 50, syncNow: 51, syncPause: 52, syncResume: 53, syncDigest: 54, token: 55,
   syncPending: 56, syncRejected: 57, syncRetry: 58, syncDiscard: 59, syncDangling: 60, syncExport: 61,
+  health: 70,
 } as const;
 
 export const Kind = { result: 0, error: 1, chunk: 2, event: 3 } as const;
 
 export const EventType = {
-  live: 1, liveError: 2, status: 3, progress: 4, rejected: 5, conflict: 6, token: 7, storage: 8,
+  live: 1, liveError: 2, status: 3, progress: 4, rejected: 5, conflict: 6, token: 7, storage: 8, recovered: 9,
 } as const;
 
 const Tag = { null: 0, int: 1, float: 2, text: 3, blob: 4 } as const;
@@ -424,6 +425,7 @@ export interface OpenConfig {
     token: boolean;
     tables: [name: string, merges: [column: string, merge: Merge][]][];
   };
+  recover?: boolean;
 }
 
 export function encodeOpenConfig(c: OpenConfig): Uint8Array<ArrayBuffer> {
@@ -448,6 +450,7 @@ export function encodeOpenConfig(c: OpenConfig): Uint8Array<ArrayBuffer> {
       }
     }
   }
+  w.bool(c.recover ?? false);
   return w.finish();
 }
 

@@ -10,6 +10,7 @@ export const HEDDLE_CODES = {
   HEDDLE_BUSY: "too many calls of this tab wait already, or too many iterations are open; nothing was written",
   HEDDLE_CLIENT_FORK: "one client id numbered two different transactions alike: the database was copied",
   HEDDLE_CLOSED: "the database, or the engine behind it, is closed",
+  HEDDLE_DAMAGED: "the database file is not what was written; it is kept as it is",
   HEDDLE_DIVERGED: "the server's log is not the one this replica follows, or a digest differs",
   HEDDLE_ENGINE_CRASH: "the engine died over this call twice, and nothing was written; or it died too often to be started again",
   HEDDLE_FORBIDDEN: "the token does not grant the space",

@@ -7,17 +7,19 @@ import { Caller, MAX_DEATHS, type CallerEvents, type CallSpec } from "./caller.j
 import { EventType, Method, Reader, request, type OpenConfig, type Statement, type Welcome, type Writer } from "./codec.js";
 import { abortError, asHeddleError, HeddleError } from "./errors.js";
 import { RowIterator } from "./iterate.js";
+import { checkHealth, readRecovery } from "./health.js";
 import { exportFile, importFile } from "./transfer.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery } from "./live.js";
 import { checkBatch, checkFunction, checkParams, checkSql, checkTimeout, isRead } from "./params.js";
+import { report } from "./report.js";
 import { readRows } from "./rows.js";
 import { SyncApi } from "./sync-api.js";
 import { Tx, TxState } from "./transaction.js";
 import type { Connection } from "./transport.js";
 import type {
-  BatchStatement, BulkOptions, CallOptions, Change, ExecResult, IterateOptions, LiveDiff, LiveOptions, Params, Role, Row, SqlValue,
-  Storage, Sync, SyncOptions, Transaction, TransactionOptions,
+  BatchStatement, BulkOptions, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, IterateOptions, LiveDiff, LiveOptions,
+  Params, Recovery, Role, Row, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "./types.js";
 
 /** An open database. Made by open(). */
@@ -29,6 +31,8 @@ export class Database {
   readonly #listeners: Listeners;
   readonly #sync: SyncApi;
   #storage: Storage;
+  #recovered: Recovery | undefined;
+  readonly #onRecovered = new Set<(recovery: Recovery) => void>();
   #closing: Promise<void> | undefined;
   /** The name that open() was given. */
   readonly name: string;
@@ -213,6 +217,27 @@ export class Database {
     return importFile(this.#caller, file, options);
   }
 
+  /**
+   * Walks every table and index, beside all other work, and reports what it
+   * found, with what is known of the storage.
+   */
+  async health(options: HealthOptions = {}): Promise<Health> {
+    this.#alive();
+    return checkHealth(this.#caller, () => ({ name: this.name, storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), options);
+  }
+
+  /** Calls fn for each event; returns what stops it. */
+  on<E extends keyof DatabaseEvents>(event: E, fn: (detail: DatabaseEvents[E]) => void): () => void {
+    this.#alive();
+    checkFunction(fn, "on's callback");
+    if (event !== "recovered") throw new HeddleError("HEDDLE_BAD_PARAM", `on: there is no event ${JSON.stringify(event)}`);
+    const told = (recovery: Recovery) => fn(recovery);
+    this.#onRecovered.add(told);
+    const past = this.#recovered;
+    if (past) queueMicrotask(() => { if (this.#onRecovered.has(told)) told(past); });
+    return () => void this.#onRecovered.delete(told);
+  }
+
   /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -261,7 +286,21 @@ export class Database {
 
   #event(type: number, r: Reader): void {
     if (type === EventType.storage) this.#storage = r.string() as Storage;
+    else if (type === EventType.recovered) this.#tellRecovered(readRecovery(r));
     else this.#sync.event(type, r);
+  }
+
+  // A leader says it to whoever comes to it, so again to a page that lost its line.
+  #tellRecovered(recovery: Recovery): void {
+    if (recovery.file === this.#recovered?.file) return;
+    this.#recovered = recovery;
+    for (const fn of [...this.#onRecovered]) {
+      try {
+        fn(recovery);
+      } catch (error) {
+        report(error);
+      }
+    }
   }
 
   #shut(error: HeddleError): void {

@@ -3,6 +3,8 @@
 
 export { destroy, open } from "./open.js";
 export type { DestroyOptions } from "./open.js";
+export { setAside } from "./aside.js";
+export type { AsideFile } from "./aside.js";
 export { HeddleError } from "./errors.js";
 export type { ErrorCode, SqliteCode } from "./errors.js";
 export type { HeddleCode } from "./codes.gen.js";

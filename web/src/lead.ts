@@ -33,6 +33,8 @@ export class Lead {
   #readyAt = 0;
   #memoryAtFirst = 0;
   #stopping = false;
+  /** Go has closed the database. */
+  #closed = false;
   #crashed = false;
   #stopped: () => void = () => {};
 
@@ -63,7 +65,8 @@ export class Lead {
     clearInterval(watch);
     this.#shell?.close();
     this.#registry?.close();
-    await opening?.then((directory) => directory.close(), () => {}); // also where the modules failed before
+    // Also where the modules failed before.
+    await opening?.then((directory) => (this.#closed ? directory.closeClean() : directory.close()), () => {});
     if (this.#announced) this.#post({ t: "bye", leader: this.#leader, crashed: false });
   }
 
@@ -75,7 +78,7 @@ export class Lead {
     await new Promise<void>((resolve) => {
       this.#stopped = resolve;
       this.#shell = new Shell(
-        { name, leader: this.#leader, channel: commitsChannel(scope), storage, open },
+        { name, leader: this.#leader, channel: commitsChannel(scope), storage, open, exit: directory?.exit ?? "new" },
         { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
         {
           ready: () => this.#ready(),
@@ -83,8 +86,17 @@ export class Lead {
             this.#tell({ t: "failed", failure });
             resolve();
           },
-          stopped: resolve,
+          stopped: (inOrder) => {
+            this.#closed = inOrder;
+            resolve();
+          },
           crashed: (error) => this.#crash(error),
+          setAside: async (reason) => {
+            console.error(`heddle: the file of the database "${name}" is damaged, and set aside: ${reason}`);
+            return directory!.setAside();
+          },
+          // The page starts another worker, which looks closely before it serves.
+          damaged: (reason) => void directory?.noteDamage().finally(() => this.#crash(`the database file is damaged: ${reason}`)),
         },
       );
       addEventListener("error", (event) => this.#crash(event.error ?? event.message));

@@ -19,29 +19,43 @@ declare global {
   }
   interface FileSystemFileHandle {
     createSyncAccessHandle(): Promise<FileSystemSyncAccessHandle>;
+    /** Where the browser has it: gives the file another name in its folder. */
+    move?(name: string): Promise<void>;
   }
 }
 
 /** The files of a database beside one another; any sqlite3 opens them. */
 const SUFFIXES = ["", "-wal", "-journal"];
 
-/** Holds an id that changes whenever the files are opened: see {@link OpfsDirectory.check}. */
+/**
+ * Holds an id that changes whenever the files are opened (see {@link OpfsDirectory.check}), and on
+ * a second line how that ended: nothing while they are open, or after a crash.
+ */
 const OWNER = "owner";
 
 /** How long a handle that another worker holds is waited for: it may just be ending. */
 const OPEN_MS = 5_000;
 
+/** How whoever had the files open before ended. */
+export type Exit = "new" | "clean" | "unclean" | "damaged";
+
+/** What a database file is called that was set aside: the database's own name, this, and when. */
+export const ASIDE = "-aside-";
+
 /** The open files of one database, held by this worker alone. */
 export class OpfsDirectory {
   /** Name of the database file; "-wal" and "-journal" are beside it. */
   readonly file: string;
+  readonly exit: Exit;
   readonly #folder: FileSystemDirectoryHandle;
-  readonly #handles: readonly FileSystemSyncAccessHandle[];
+  readonly #handles: Map<string, FileSystemSyncAccessHandle>;
   readonly #owner: string;
   #lost = false;
+  #closed = false;
 
-  private constructor(file: string, folder: FileSystemDirectoryHandle, handles: readonly FileSystemSyncAccessHandle[], owner: string) {
+  private constructor(file: string, folder: FileSystemDirectoryHandle, handles: Map<string, FileSystemSyncAccessHandle>, owner: string, exit: Exit) {
     this.file = file;
+    this.exit = exit;
     this.#folder = folder;
     this.#handles = handles;
     this.#owner = owner;
@@ -54,33 +68,31 @@ export class OpfsDirectory {
    */
   static async open(name: string): Promise<OpfsDirectory> {
     const base = databaseFolder(name);
-    const opened: FileSystemSyncAccessHandle[] = [];
+    const opened = new Map<string, FileSystemSyncAccessHandle>();
     try {
       const root = await navigator.storage.getDirectory();
       const all = await root.getDirectoryHandle(FOLDER, { create: true });
       const folder = await all.getDirectoryHandle(base, { create: true });
       const file = `${base}.db`;
       const owner = randomId();
-      const keep = async (promise: Promise<FileSystemSyncAccessHandle>) => {
-        const handle = await promise;
-        opened.push(handle);
-        return handle;
-      };
-      const settled = await Promise.allSettled([
-        ...SUFFIXES.map((suffix) => keep(openHandle(folder, file + suffix))),
-        writeOwner(folder, owner),
-      ]);
-      for (const one of settled) if (one.status === "rejected") throw one.reason;
-      const handles = settled.slice(0, SUFFIXES.length).map((one) => (one as PromiseFulfilledResult<FileSystemSyncAccessHandle>).value);
-      return new OpfsDirectory(file, folder, handles, owner);
+      const before = writeOwner(folder, owner);
+      before.catch(() => {}); // it is waited for below
+      await openAll(folder, file, opened);
+      const state = await before;
+      if (state.startsWith(MOVING)) {
+        // A crash in the middle of setAside: it is gone through with.
+        await moveAside(folder, file, state.slice(MOVING.length), opened);
+      }
+      const empty = opened.get(file)!.getSize() === 0 && opened.get(`${file}-wal`)!.getSize() === 0;
+      return new OpfsDirectory(file, folder, opened, owner, empty ? "new" : state === "clean" || state === "damaged" ? state : "unclean");
     } catch (error) {
-      for (const handle of opened) handle.close();
+      for (const handle of opened.values()) handle.close();
       throw openError(name, error);
     }
   }
 
   handle(name: string): FileSystemSyncAccessHandle | undefined {
-    return name.startsWith(this.file) ? this.#handles[SUFFIXES.indexOf(name.slice(this.file.length))] : undefined;
+    return this.#handles.get(name);
   }
 
   /** The files were removed, or others are in their place: nothing more is written. */
@@ -98,7 +110,7 @@ export class OpfsDirectory {
     try {
       const owner = await this.#folder.getFileHandle(OWNER);
       const file = await owner.getFile();
-      if ((await file.text()) !== this.#owner) this.#lost = true;
+      if ((await file.text()).split("\n")[0] !== this.#owner) this.#lost = true;
     } catch (error) {
       // Any other failure says nothing of the files.
       if ((error as DOMException).name === "NotFoundError") this.#lost = true;
@@ -106,9 +118,91 @@ export class OpfsDirectory {
     return !this.#lost;
   }
 
+  /**
+   * Gives the database's files another name, and makes new ones. No byte of them
+   * is changed, and any sqlite3 opens them: the log goes along. Nobody may have
+   * them open. Returns the name.
+   */
+  async setAside(): Promise<string> {
+    const name = `${this.file}${ASIDE}${new Date().toISOString().replace(/[-:]|\.\d+/g, "")}-${randomId().slice(0, 4)}`;
+    await this.#note(MOVING + name);
+    await moveAside(this.#folder, this.file, name, this.#handles);
+    await this.#note("");
+    for (const suffix of ["", "-wal"]) this.#handles.set(name + suffix, await openHandle(this.#folder, name + suffix));
+    return name;
+  }
+
+  /** Leaves word that the file is damaged: who opens it next looks closely. */
+  async noteDamage(): Promise<void> {
+    if (await this.check()) await this.#note("damaged");
+  }
+
+  async #note(state: string): Promise<void> {
+    const handle = await openHandle(this.#folder, OWNER);
+    try {
+      put(handle, this.#owner + (state && `\n${state}`));
+    } finally {
+      handle.close();
+    }
+  }
+
   /** Lets go of the files. Safe to call twice. */
   close(): void {
-    for (const handle of this.#handles) handle.close();
+    this.#closed = true;
+    for (const handle of this.#handles.values()) handle.close();
+  }
+
+  /** The same, after the database itself was closed in order. */
+  async closeClean(): Promise<void> {
+    if (this.#closed) return;
+    if (await this.check()) await this.#note("clean").catch(() => {}); // then the next one checks what it need not
+    this.close();
+  }
+}
+
+/** Start of the owner's second line while files are given the name that follows. */
+const MOVING = "moving to ";
+
+async function openAll(folder: FileSystemDirectoryHandle, file: string, opened: Map<string, FileSystemSyncAccessHandle>): Promise<void> {
+  const settled = await Promise.allSettled(SUFFIXES.map(async (suffix) => {
+    opened.set(file + suffix, await openHandle(folder, file + suffix));
+  }));
+  for (const one of settled) if (one.status === "rejected") throw one.reason;
+}
+
+// The log goes first: a new database beside an old log would be given its pages.
+async function moveAside(folder: FileSystemDirectoryHandle, file: string, to: string, handles: Map<string, FileSystemSyncAccessHandle>): Promise<void> {
+  for (const handle of handles.values()) handle.close();
+  handles.clear();
+  for (const suffix of ["-journal", "-wal", ""]) {
+    const from = await folder.getFileHandle(file + suffix).catch((error: DOMException) => {
+      if (error.name !== "NotFoundError") throw error;
+    });
+    if (!from) continue;
+    // After a crash: what is moved already has new, empty files in its place.
+    const done = await folder.getFileHandle(to + suffix).then((handle) => handle.getFile(), () => undefined);
+    if (done && ((await from.getFile()).size === 0 || done.size > 0)) continue;
+    if (from.move) await from.move(to + suffix);
+    else await copyFile(folder, from, to + suffix);
+  }
+  await openAll(folder, file, handles);
+}
+
+// For browsers without move: the old file is emptied only when the new one is flushed.
+async function copyFile(folder: FileSystemDirectoryHandle, from: FileSystemFileHandle, to: string): Promise<void> {
+  const [source, target] = [await from.createSyncAccessHandle(), await openHandle(folder, to)];
+  try {
+    const part = new Uint8Array(1 << 20);
+    target.truncate(0);
+    for (let at = 0, n; (n = source.read(part, { at })) > 0; at += n) {
+      if (target.write(part.subarray(0, n), { at }) !== n) throw new DOMException("no space to set the file aside", "QuotaExceededError");
+    }
+    target.flush();
+    source.truncate(0);
+    source.flush();
+  } finally {
+    source.close();
+    target.close();
   }
 }
 
@@ -126,11 +220,22 @@ async function openHandle(folder: FileSystemDirectoryHandle, name: string): Prom
   }
 }
 
-async function writeOwner(folder: FileSystemDirectoryHandle, owner: string): Promise<void> {
+function put(handle: FileSystemSyncAccessHandle, text: string): void {
+  handle.truncate(0);
+  handle.write(new TextEncoder().encode(text), { at: 0 });
+  handle.flush();
+}
+
+// Takes the files over, and returns what the one before said of its end.
+async function writeOwner(folder: FileSystemDirectoryHandle, owner: string): Promise<string> {
   const handle = await openHandle(folder, OWNER);
   try {
-    handle.truncate(0);
-    handle.write(new TextEncoder().encode(owner), { at: 0 });
+    const before = new Uint8Array(handle.getSize());
+    handle.read(before, { at: 0 });
+    const state = new TextDecoder().decode(before).split("\n")[1] ?? "";
+    // What has to be gone through with stays noted until it is.
+    put(handle, owner + (state.startsWith(MOVING) || state === "damaged" ? `\n${state}` : ""));
+    return state;
   } finally {
     handle.close();
   }

@@ -30,6 +30,9 @@ export function checkOptions(options: OpenOptions): OpenConfig {
   }
   if ("seed" in options) refuse("seed is not in this version", "HEDDLE_UNSUPPORTED");
   const config: OpenConfig = { name: options.name, storage, migrations: [...migrations] as string[] };
+  const recover: unknown = options.recover ?? false;
+  if (typeof recover !== "boolean") refuse(`recover must be true or false, it is ${describe(recover)}`);
+  if (recover) config.recover = true;
   if (options.sync !== undefined) config.sync = checkSync(options.sync);
   return config;
 }

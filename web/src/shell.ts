@@ -40,15 +40,22 @@ export interface ShellConfig {
   leader: string;
   channel: string;
   storage: string;
+  /** How the last leader ended. */
+  exit: string;
   open: Uint8Array;
 }
 
 export interface ShellEvents {
   ready(): void;
   failed(failure: Failure): void;
-  stopped(): void;
+  /** Go has let go; in order: it has closed the database. */
+  stopped(inOrder: boolean): void;
   /** Go threw: it will not recover. */
   crashed(error: unknown): void;
+  /** Gives the database's files another name, and returns it. */
+  setAside(reason: string): Promise<string>;
+  /** The open database file is damaged. */
+  damaged(reason: string): void;
 }
 
 export class Shell {
@@ -97,7 +104,9 @@ export class Shell {
       },
       ready: () => events.ready(),
       failed: (code: string, message: string, sql: string) => events.failed({ code, message, sql: sql || undefined }),
-      stopped: () => events.stopped(),
+      stopped: (inOrder: boolean) => events.stopped(inOrder),
+      setAside: (reason: string) => events.setAside(reason),
+      damaged: (reason: string) => events.damaged(reason),
     };
   }
 
@@ -154,7 +163,7 @@ export class Shell {
   /** Asks Go to close the database; `stopped` follows. */
   stop(): void {
     if (this.#deliver) this.#tell(Happening.stop, 0, "");
-    else this.#events.stopped();
+    else this.#events.stopped(false);
   }
 
   /** Ends every line; nothing reaches Go any more. */

@@ -138,6 +138,65 @@ export interface OpenOptions extends CallOptions {
   sync?: SyncOptions;
   /** "memory": keep nothing. Never chosen without being asked for. */
   storage?: "persistent" | "memory";
+  /**
+   * Allows to set a damaged file aside and to begin anew with what can be read
+   * of it, also without sync. With sync that is done anyway.
+   */
+  recover?: boolean;
+}
+
+/** What became of a damaged database. */
+export interface Recovery {
+  /** Where the file was set aside: see setAside(). */
+  file: string;
+  /** What was wrong. */
+  reason: string;
+  /** Own transactions that go to the server, and those kept in db.sync.rejected(). */
+  pending: number;
+  rejected: number;
+  /** Rows taken over of tables that are not synced, and which of those could not be read whole. */
+  rows: number;
+  tables: string[];
+  /** There may have been more transactions than could be read. */
+  lost: boolean;
+}
+
+/** Options of health. */
+export interface HealthOptions extends CallOptions {
+  /** Ends with SQLite's integrity check, during which nobody else gets an answer. */
+  full?: boolean;
+  onProgress?: (progress: { done: number; total: number }) => void;
+}
+
+/** What db.health() found. */
+export interface Health {
+  /** No problem was found. */
+  ok: boolean;
+  problems: string[];
+  /** Whether a flipped bit on the disk would show. */
+  checksums: boolean;
+  pages: number;
+  pageSize: number;
+  /** Tables and indexes that were walked. */
+  trees: number;
+  /** Bytes of the file, and of the log that waits to be taken into it. */
+  bytes: number;
+  logBytes: number;
+  storage: Storage;
+  /** The origin's, as the browser estimates it. */
+  quota: { usage: number; quota: number } | undefined;
+  /** How the worker that led before ended: "unclean" was followed by a check in the background. */
+  lastExit: "new" | "clean" | "unclean" | "damaged" | "";
+  /** The database was damaged, and this worker has put it right. */
+  recovered: Recovery | undefined;
+  /** Files that were set aside, for good: see setAside(). */
+  aside: { name: string; size: number }[];
+  sync: SyncStatus;
+}
+
+export interface DatabaseEvents {
+  /** The file was damaged; told at once to who comes later. */
+  recovered: Recovery;
 }
 
 export type SyncState = "off" | "connecting" | "live" | "offline" | "paused" | "error";

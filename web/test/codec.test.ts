@@ -83,6 +83,9 @@ const requests: Record<string, Uint8Array> = {
   "syncDiscard": make(36, Method.syncDiscard, (w) => w.u64(5)),
   "syncDangling": make(37, Method.syncDangling, (w) => w.u32(100)),
   "syncExport": make(38, Method.syncExport),
+  "exportFile": make(39, Method.exportFile),
+  "importStream": make(40, Method.importBegin, (w) => { w.write(write); w.u32(0xffffffff); w.u32(0xffffffff); }),
+  "health": make(41, Method.health, (w) => w.bool(true)),
   "token": make(31, Method.token, (w) => { w.u32(4); w.string("abc"); w.error(undefined); }),
   "token-error": make(32, Method.token, (w) => {
     w.u32(4); w.string(""); w.error(new HeddleError("HEDDLE_UNAUTHORIZED", "no token"));
@@ -98,7 +101,7 @@ test("requests are the vectors' bytes, and every vector is made", () => {
 
 test("open configurations are the vectors' bytes", () => {
   assert.equal(hex(encodeOpenConfig(checkOptions({
-    name: "notes", migrations: ["CREATE TABLE t(a)", "CREATE TABLE ü(a)"],
+    name: "notes", migrations: ["CREATE TABLE t(a)", "CREATE TABLE ü(a)"], recover: true,
   }))), vectors.configs["plain"]);
   assert.equal(hex(encodeOpenConfig(checkOptions({
     name: "notes", storage: "memory",
