@@ -48,6 +48,17 @@ chromium() {
   echo /usr/bin/chromium
 }
 
+# firefox prints the other browser, which a part of the tests runs in as well.
+firefox() {
+  local f
+  for f in "${FIREFOX:-}" /usr/bin/firefox-esr /usr/bin/firefox; do
+    if [ -n "$f" ] && [ -x "$f" ]; then echo "$f"; return; fi
+  done
+  debian firefox-esr >&2
+  [ -x /usr/bin/firefox-esr ] || die "firefox-esr was installed, but is not at /usr/bin/firefox-esr"
+  echo /usr/bin/firefox-esr
+}
+
 # fresh STAMP FILE... is true when the stamp records the files as they are now.
 sum() { sha256sum "$@" | sha256sum | cut -d' ' -f1; }
 fresh() { local s=$CACHE/$1; shift; [ -f "$s" ] && [ "$(cat "$s")" = "$(sum "$@")" ]; }
@@ -163,11 +174,18 @@ test_browser() {
   CHROMIUM=$(chromium) npx --no-install playwright test "$@"
 }
 
+# The part of the browser's tests that runs in Firefox as well.
+test_firefox() {
+  build
+  FIREFOX=$(firefox) test_browser e2e/firefox.spec.ts "$@"
+}
+
 test() {
   build
   # Before the Go tests: the engine's skip what they would run in a browser where there is none.
   CHROMIUM=$(chromium)
-  export CHROMIUM
+  FIREFOX=$(firefox)
+  export CHROMIUM FIREFOX
   test_go
   test_js
   engine_sum
@@ -258,13 +276,14 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|soak|sim|sync-soak|bench|bench-server|bench-peers|bench-engine|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|test-firefox|soak|sim|sync-soak|bench|bench-server|bench-peers|bench-engine|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
   build | run | test | soak | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
+  test-firefox) shift; test_firefox "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;
   bench-peers) shift; bench_peers "$@" ;;
