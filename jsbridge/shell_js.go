@@ -123,6 +123,23 @@ func (s *Shell) SetAside(ctx context.Context, reason string) (string, error) {
 	return text(name), nil
 }
 
+// OpenSide has the worker open another file beside the database's, and returns
+// its name.
+func (s *Shell) OpenSide(ctx context.Context) (string, error) {
+	promise, err := s.shell.Call("openSide")
+	if err != nil {
+		return "", thrown(err)
+	}
+	name, err := Await(ctx, promise)
+	if err != nil {
+		return "", err
+	}
+	return text(name), nil
+}
+
+// CloseSide has the worker close and remove it, at its leisure.
+func (s *Shell) CloseSide(name string) { _, _ = s.shell.Call("closeSide", name) }
+
 // Damaged tells the worker that the database file is not what was written. The
 // worker ends, and the next one is told so by ShellConfig.Exit.
 func (s *Shell) Damaged(reason string) { _, _ = s.shell.Call("damaged", reason) }

@@ -21,6 +21,12 @@ func (s *Session) side(c *call) error {
 		return nil
 	case rpc.MethodHealth:
 		return s.health(c)
+	case rpc.MethodExportPart:
+		return s.exportPart(c)
+	case rpc.MethodExportEnd:
+		s.endExport(c.Target)
+		c.done()
+		return nil
 	}
 	return s.syncCall(c)
 }
@@ -31,6 +37,8 @@ func (s *Session) readCall(c *call) error {
 		return s.query(c)
 	case rpc.MethodExport:
 		return s.export(c)
+	case rpc.MethodExportFile:
+		return s.exportFile(c)
 	case rpc.MethodLiveStart:
 		return s.startLive(c)
 	}

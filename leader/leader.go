@@ -49,6 +49,8 @@ type Env struct {
 	// Engine is what else it does many rows at a time. It may be empty.
 	Engine store.Engine
 
+	// Side makes a file for a copy of the database to pass through; memory if nil.
+	Side store.SideFunc
 	// SetAside gives the files of the database, which nobody has open, another
 	// name, so that the next to open it makes a new one. Nil: it cannot be.
 	SetAside func(ctx context.Context, reason string) (Aside, error)
@@ -106,7 +108,7 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 			l.Close(context.Background())
 		}
 	}()
-	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine, OnDamage: l.damaged}
+	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine, OnDamage: l.damaged, Side: env.Side}
 	if config.Sync != nil {
 		for _, t := range config.Sync.Tables {
 			options.Synced = append(options.Synced, t.Name)
@@ -199,7 +201,7 @@ func (l *Leader) Pulse() (quiet bool) {
 	l.each(func(s *Session) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		quiet = quiet && len(s.calls)+len(s.txs)+len(s.loads) == 0
+		quiet = quiet && len(s.calls)+len(s.txs)+len(s.loads)+len(s.exports) == 0
 	})
 	return quiet
 }

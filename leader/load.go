@@ -1,6 +1,7 @@
 package leader
 
 import (
+	"context"
 	"io"
 	"time"
 
@@ -147,7 +148,7 @@ func (r *partReader) Read(p []byte) (int, error) {
 		switch {
 		case err != nil:
 			return 0, err
-		case part == nil && r.left != 0:
+		case part == nil && r.left != 0 && r.c.Size != rpc.UnknownSize:
 			return 0, errcode.New(errcode.Protocol, "leader: import", "the file is shorter than announced")
 		case part == nil:
 			return 0, io.EOF
@@ -184,4 +185,54 @@ func (w fileWriter) Write(p []byte) (int, error) {
 	}
 	w.c.s.send(append(rpc.Reply(w.c.ID, rpc.KindChunk), p...))
 	return len(p), nil
+}
+
+// exportParts are what a page reads of an export at a time.
+const exportParts = 4 * store.CopyPart
+
+// exportFile makes a copy that the page reads in parts, as fast as it can use them.
+func (s *Session) exportFile(c *call) error {
+	k, err := s.l.db.Snapshot(c.ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	open := s.exports != nil && c.ctx.Err() == nil
+	if open {
+		s.exports[c.ID] = k
+	}
+	s.mu.Unlock()
+	if !open {
+		k.Close()
+		return errcode.Wrap(context.Canceled, errcode.Aborted, "leader: export")
+	}
+	c.reply(rpc.ReplyExported(c.ID, uint64(k.Size)))
+	return nil
+}
+
+func (s *Session) exportPart(c *call) error {
+	s.mu.Lock()
+	k := s.exports[c.Target]
+	s.mu.Unlock()
+	if k == nil || c.Size%store.CopyPart != 0 || c.Size > 1<<52 {
+		return errcode.New(errcode.TxClosed, "leader: export", "the export that this belongs to has ended")
+	}
+	part := rpc.Reply(c.ID, rpc.KindResult)
+	head := len(part)
+	part = append(part, make([]byte, min(exportParts, max(0, k.Size-int64(c.Size))))...)
+	if _, err := k.Part(part[head:], int64(c.Size)); err != nil {
+		return err
+	}
+	c.reply(part)
+	return nil
+}
+
+func (s *Session) endExport(id uint32) {
+	s.mu.Lock()
+	k := s.exports[id]
+	delete(s.exports, id)
+	s.mu.Unlock()
+	if k != nil {
+		k.Close()
+	}
 }

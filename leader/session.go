@@ -29,6 +29,7 @@ type Session struct {
 	calls    map[uint32]*call
 	txs      map[uint32]*transaction
 	loads    map[uint32]*load
+	exports  map[uint32]*store.Copy
 	lives    map[uint32]*liveQuery
 	its      map[uint32]*iteration
 	status   gate
@@ -57,13 +58,14 @@ type call struct {
 func (l *Leader) Connect(p Peer, tab string) *Session {
 	s := &Session{
 		l: l, peer: p, tab: tab, record: l.recordOf(tab),
-		writes: make(chan *call, MaxQueued),
-		reads:  make(chan *call, MaxQueued),
-		calls:  map[uint32]*call{},
-		txs:    map[uint32]*transaction{},
-		loads:  map[uint32]*load{},
-		lives:  map[uint32]*liveQuery{},
-		its:    map[uint32]*iteration{},
+		writes:  make(chan *call, MaxQueued),
+		reads:   make(chan *call, MaxQueued),
+		calls:   map[uint32]*call{},
+		txs:     map[uint32]*transaction{},
+		loads:   map[uint32]*load{},
+		exports: map[uint32]*store.Copy{},
+		lives:   map[uint32]*liveQuery{},
+		its:     map[uint32]*iteration{},
 	}
 	s.order.init(l.held)
 	s.ctx, s.cancel = context.WithCancel(l.ctx)
@@ -93,9 +95,12 @@ func (s *Session) Close() {
 		return
 	}
 	s.closed = true
-	lives := s.lives
-	s.lives = nil
+	lives, exports := s.lives, s.exports
+	s.lives, s.exports = nil, nil
 	s.mu.Unlock()
+	for _, k := range exports {
+		k.Close()
+	}
 	s.cancel()
 	for _, q := range lives {
 		q.stop()
@@ -237,7 +242,7 @@ func (s *Session) route(c *call) error {
 	case rpc.MethodPing, rpc.MethodClose, rpc.MethodSyncStatus, rpc.MethodSyncNow,
 		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncDigest,
 		rpc.MethodSyncPending, rpc.MethodSyncRejected, rpc.MethodSyncRetry, rpc.MethodSyncDiscard,
-		rpc.MethodSyncDangling, rpc.MethodSyncExport, rpc.MethodHealth:
+		rpc.MethodSyncDangling, rpc.MethodSyncExport, rpc.MethodHealth, rpc.MethodExportPart, rpc.MethodExportEnd:
 		s.l.spawn(func() { s.run(c, s.side) })
 		return nil
 	}

@@ -162,3 +162,6 @@ func (p Payload) Health() (Health, error) {
 		Bytes: p.r.u64(), LogBytes: p.r.u64(), Exit: p.r.str()}
 	return v, p.r.err
 }
+
+// Exported reads the reply of exportFile.
+func (p Payload) Exported() (size uint64, err error) { v := p.r.u64(); return v, p.r.err }

@@ -58,8 +58,11 @@
 //	                                       not known yet
 //	42 importPart  u32 id, bytes (the rest of the message, without a length)
 //	43 importEnd   u32 id
-//	44 exportFile  -                       string file, u64 size: the page reads
-//	                                       the file itself, and removes it
+//	44 exportFile  -                       u64 size, of a copy that stays until
+//	                                       exportEnd
+//	45 exportPart  u32 id, u64 from        bytes (the rest of the message): 1 MiB,
+//	                                       but at the end
+//	46 exportEnd   u32 id
 //	50 syncStatus  -                       status
 //	51 syncNow     -
 //	52 syncPause   -

@@ -56,9 +56,8 @@ func ReplyHealth(id uint32, h Health) []byte {
 }
 
 // ReplyExported is the reply of exportFile.
-func ReplyExported(id uint32, file string, size uint64) []byte {
+func ReplyExported(id uint32, size uint64) []byte {
 	w := writer{b: Reply(id, KindResult)}
-	w.str(file)
 	w.u64(size)
 	return w.b
 }

@@ -48,6 +48,8 @@ const (
 	MethodImportPart  Method = 42
 	MethodImportEnd   Method = 43
 	MethodExportFile  Method = 44
+	MethodExportPart  Method = 45
+	MethodExportEnd   Method = 46
 	MethodSyncStatus  Method = 50
 	MethodSyncNow     Method = 51
 	MethodSyncPause   Method = 52
@@ -80,7 +82,7 @@ type Request struct {
 	Stmts  []Stmt  // batch, txBatch
 	Rows   Rows    // bulkRows
 	Bytes  []byte  // importPart; aliases the message
-	Size   uint64  // importBegin: bytes in all, or UnknownSize
+	Size   uint64  // importBegin: bytes in all, or UnknownSize; exportPart: from where on
 	Tx     uint64  // syncRetry, syncDiscard: the transaction
 	Limit  uint32  // syncDangling
 	Full   bool    // health
@@ -219,7 +221,9 @@ func DecodeRequest(message []byte) (Request, error) {
 		MethodSyncPending, MethodSyncRejected, MethodSyncExport, MethodExportFile:
 	case MethodHealth:
 		q.Full = r.flag()
-	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd:
+	case MethodExportPart:
+		q.Target, q.Size = r.u32(), r.u64()
+	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd, MethodExportEnd:
 		q.Target = r.u32()
 	case MethodOutcome, MethodTxBegin:
 		q.Write = r.write()
@@ -271,7 +275,7 @@ func EncodeRequest(q Request) []byte {
 	}
 	w.u8(uint8(q.Method))
 	switch q.Method {
-	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd:
+	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd, MethodExportEnd:
 		w.u32(q.Target)
 	case MethodOutcome, MethodTxBegin:
 		w.write(q.Write)
@@ -328,6 +332,9 @@ func EncodeRequest(q Request) []byte {
 		w.u32(q.Limit)
 	case MethodHealth:
 		w.flag(q.Full)
+	case MethodExportPart:
+		w.u32(q.Target)
+		w.u64(q.Size)
 	}
 	return w.b
 }

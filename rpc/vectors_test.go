@@ -72,6 +72,8 @@ var requestVectors = map[string]Request{
 	"syncExport":   {ID: 38, Method: MethodSyncExport},
 	"exportFile":   {ID: 39, Method: MethodExportFile},
 	"importStream": {ID: 40, Method: MethodImportBegin, Write: write, Size: UnknownSize},
+	"exportPart":   {ID: 42, Method: MethodExportPart, Target: 39, Size: 1 << 33},
+	"exportEnd":    {ID: 43, Method: MethodExportEnd, Target: 39},
 	"health":       {ID: 41, Method: MethodHealth, Full: true},
 	"token-error":  {ID: 32, Method: MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
 }
@@ -146,7 +148,7 @@ func replyVectors() map[string][]byte {
 		"recovered": EncodeRecovered(Recovered{File: "notes.db-aside-1", Reason: "malformed", Pending: 3, Rejected: 1, Rows: 500, Tables: []string{"drafts"}, Lost: true}),
 		"checking":  ReplyChecking(9, 10, 300),
 		"health":    ReplyHealth(9, Health{Pages: 300, Trees: 7, Problems: []string{"page 4: bad"}, Checksums: true, PageSize: 4096, Bytes: 1 << 33, LogBytes: 5000, Exit: "unclean"}),
-		"exported":  ReplyExported(9, "notes.db-export-1", 1<<33),
+		"exported":  ReplyExported(9, 1<<33),
 	}
 }
 

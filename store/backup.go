@@ -19,47 +19,62 @@ const backupPages = 512
 const maxVacuum = 64 << 20
 
 // Export writes a valid SQLite file with the content as of now: one snapshot,
-// taken beside writers. It is complete in memory before the first byte is
-// written; w is called outside SQLite.
-//
-// https://sqlite.org/backup.html
+// taken beside writers. w is called outside SQLite.
 func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	const op = "store: export"
-	data, err := db.snapshot(ctx)
+	k, err := db.Snapshot(ctx)
 	if err != nil {
-		return wrapErr(ctx, err, op, "")
+		return err
 	}
-	const chunk = 256 << 10
-	for len(data) > 0 {
-		n := min(chunk, len(data))
-		if _, err := w.Write(data[:n]); err != nil {
-			return errcode.Wrap(err, errcode.Internal, op)
-		}
-		data = data[n:]
+	defer k.Close()
+	part := make([]byte, CopyPart)
+	for at := int64(0); at < k.Size; {
 		if err := ctx.Err(); err != nil {
 			return errcode.Wrap(err, errcode.Aborted, op)
 		}
+		n, err := k.Part(part, at)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(part[:n]); err != nil {
+			return errcode.Wrap(err, errcode.Internal, op)
+		}
+		at += int64(n)
 	}
 	return nil
 }
 
-func (db *DB) snapshot(ctx context.Context) ([]byte, error) {
-	c, err := db.turn(ctx, db.reader, "store: export")
+// CopyPart is a size of parts that whole pages fill, whatever their size.
+const CopyPart = 256 << 10
+
+// A Copy is the database as it was at one moment: a file of its own.
+type Copy struct {
+	Size int64
+	side Side
+	page int // its size, 0 without checksums
+}
+
+// Snapshot copies the database to a side file, beside all other work.
+//
+// https://sqlite.org/backup.html
+func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
+	const op = "store: export"
+	side, err := db.side(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { db.reader <- c }()
-	var size Value
-	err = db.inside(ctx, c, func() (err error) {
-		size, err = c.scalar(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`)
-		return err
-	})
+	k := &Copy{side: side}
+	defer func() {
+		if err != nil {
+			k.Close()
+		}
+	}()
+	e, err := db.aside(ctx, op)
 	if err != nil {
-		return nil, err
+		return nil, wrapErr(ctx, err, op, "")
 	}
-	n, _ := size.(int64)
-	uri, f, drop := memory.create(make([]byte, 0, n))
-	defer drop()
+	defer e.end()
+	c := e.c
 	var b *sqlite3.Backup
 	err = db.inside(ctx, c, func() (err error) {
 		// The read transaction holds one snapshot over all steps: without it
@@ -67,7 +82,12 @@ func (db *DB) snapshot(ctx context.Context) ([]byte, error) {
 		if err := c.exec(`BEGIN; SELECT count(*) FROM sqlite_schema`); err != nil {
 			return err
 		}
-		b, err = c.c.BackupInit("main", uri)
+		size, err := c.scalar(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`)
+		if err != nil {
+			return err
+		}
+		k.Size, _ = size.(int64)
+		b, err = c.c.BackupInit("main", side.URI()+"&_pragma=journal_mode(off)&_pragma=synchronous(off)")
 		return err
 	})
 	for done := false; err == nil && !done; {
@@ -80,21 +100,47 @@ func (db *DB) snapshot(ctx context.Context) ([]byte, error) {
 		})
 		db.breathe()
 	}
-	e := db.inside(context.Background(), c, func() error {
+	e2 := db.inside(context.Background(), c, func() error {
 		err := b.Close()
 		if !c.c.GetAutocommit() {
 			err = errors.Join(err, c.exec(`ROLLBACK`))
 		}
 		return err
 	})
-	if err = errors.Join(err, e); err != nil {
-		return nil, err
+	if err = errors.Join(err, e2); err != nil {
+		return nil, wrapErr(ctx, err, op, "")
 	}
-	if len(f.data) >= headerSize && checksummed(f.data) {
-		seal(f.data, pageSize(f.data))
+	var head [headerSize]byte
+	if _, err := side.ReadAt(head[:], 0); err != nil && err != io.EOF {
+		return nil, wrapErr(ctx, err, op, "")
 	}
-	return f.data, rollbackMode(f.data)
+	if checksummed(head[:]) {
+		k.page = pageSize(head[:])
+	}
+	return k, nil
 }
+
+// Part reads into p from at on and returns how much: all of p but at the end. The
+// size of p and at are whole multiples of CopyPart.
+func (k *Copy) Part(p []byte, at int64) (int, error) {
+	n := int(min(int64(len(p)), k.Size-at))
+	if n <= 0 {
+		return 0, nil
+	}
+	if m, err := k.side.ReadAt(p[:n], at); m != n {
+		return 0, wrapErr(nil, errors.Join(io.ErrUnexpectedEOF, err), "store: export", "")
+	}
+	if k.page > 0 {
+		seal(p[:n], k.page)
+	}
+	if at > 0 {
+		return n, nil
+	}
+	return n, rollbackMode(p[:n])
+}
+
+// Close removes the copy.
+func (k *Copy) Close() error { return k.side.Close() }
 
 // OnImport lets f adapt the content of an import before it replaces the
 // database's: the replica's identity belongs to the file's place, not to its
@@ -114,15 +160,15 @@ func (db *DB) OnImport(f func(*sqlite3.Conn) error) {
 // kept with the new content.
 func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) error {
 	const op = "store: import"
-	data, err := io.ReadAll(r)
+	side, err := db.side(ctx)
 	if err != nil {
-		return errcode.Wrap(err, errcode.Internal, op)
-	}
-	if err := rollbackMode(data); err != nil {
 		return err
 	}
-	uri, _, drop := memory.create(data)
-	defer drop()
+	defer side.Close()
+	size, sums, err := take(side, r)
+	if err != nil {
+		return wrapErr(ctx, err, op, "")
+	}
 	c, err := db.turn(ctx, db.writer, op)
 	if err != nil {
 		return err
@@ -142,13 +188,13 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 	}
 	return wrapErr(ctx, db.inside(ctx, c, func() error {
 		c.foreign = true
-		err := db.prepareImport(ctx, c, uri, checksummed(data) || len(data) > maxVacuum, outcomes)
+		err := db.prepareImport(ctx, c, side.URI(), sums || size > maxVacuum, outcomes)
 		if err != nil {
 			return err
 		}
 		c.foreign = false
 		db.dropCaches()
-		if err := c.c.Restore("main", uri); err != nil {
+		if err := c.c.Restore("main", side.URI()); err != nil {
 			return err
 		}
 		if err := db.loadSchema(c); err != nil {
@@ -157,6 +203,32 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		db.notices.add(&Commit{Origin: Origin{Kind: Local}, Schema: true})
 		return nil
 	}), op, "")
+}
+
+// take reads a file into a side file.
+func take(side Side, r io.Reader) (size int64, sums bool, err error) {
+	part := make([]byte, CopyPart)
+	for first := true; ; first = false {
+		n, err := io.ReadFull(r, part)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return size, sums, errcode.Wrap(err, errcode.Internal, "store: import")
+		}
+		if first {
+			if err := rollbackMode(part[:n]); err != nil {
+				return 0, false, err
+			}
+			sums = checksummed(part)
+		}
+		if n > 0 {
+			if m, err := side.WriteAt(part[:n], size); err != nil || m != n {
+				return size, sums, errors.Join(sqlite3.FULL, err)
+			}
+			size += int64(n)
+		}
+		if err != nil {
+			return size, sums, nil
+		}
+	}
 }
 
 // prepareImport checks the copy and brings it to this database's migrations.

@@ -29,6 +29,7 @@ type Options struct {
 	Synced     []string      // tables whose rows are captured whole
 	SingleConn bool          // WAL in exclusive mode and no reading connection: for a VFS without shared memory
 	Yield      func()        // lets others run, in the middle of what lasts; runtime.Gosched if nil
+	Side       SideFunc      // where copies of the database pass through; memory if nil
 	OnDamage   func(error)   // called once, in a goroutine, at the first sign that the file is damaged: see [Damaged]
 	MaxReadAge time.Duration // how long a read may keep its snapshot; 0 is one minute, negative is for ever
 	Engine     Engine        // what only the browser's engine can do

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
+	"io"
+
 	"heddle/jsbridge"
 	"heddle/opfs"
+	"heddle/store"
 )
 
 // directory returns where the database's files are: those that the worker
@@ -12,4 +16,50 @@ func directory(storage string) opfs.Directory {
 		return opfs.Memory()
 	}
 	return opfs.From(jsbridge.OpenedOPFS(0))
+}
+
+// sides makes the files that copies pass through: beside the database, or in
+// memory, as that.
+func sides(shell *jsbridge.Shell, dir opfs.Directory, storage, vfsName string) store.SideFunc {
+	if storage == "memory" {
+		return nil
+	}
+	return func(ctx context.Context) (store.Side, error) {
+		name, err := shell.OpenSide(ctx)
+		if err != nil {
+			return nil, err
+		}
+		h, err := dir.Open(name)
+		if err != nil {
+			shell.CloseSide(name)
+			return nil, err
+		}
+		return &side{shell: shell, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h}, nil
+	}
+}
+
+// side is a file whose bytes SQLite and Go see in turn.
+type side struct {
+	shell *jsbridge.Shell
+	name  string
+	uri   string
+	h     opfs.Handle
+}
+
+func (s *side) URI() string { return s.uri }
+
+func (s *side) ReadAt(p []byte, off int64) (int, error) {
+	n, err := s.h.ReadAt(p, off)
+	if err == nil && n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// WriteAt leaves the count as the browser gave it: whoever writes compares.
+func (s *side) WriteAt(p []byte, off int64) (int, error) { return s.h.WriteAt(p, off) }
+
+func (s *side) Close() error {
+	s.shell.CloseSide(s.name)
+	return nil
 }

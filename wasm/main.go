@@ -68,7 +68,8 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 	}
 	defer release()
 
-	files := opfs.New(directory(open.Storage))
+	dir := directory(open.Storage)
+	files := opfs.New(dir)
 	vfs.Register(sqlite3_wasm.SharedMemoryVFS, files)
 	filename, err := opfs.URI(open.Name, sqlite3_wasm.SharedMemoryVFS)
 	if err != nil {
@@ -82,6 +83,7 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 	l, err := leader.Open(ctx, open, leader.Env{
 		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows, Yield: yield, Engine: engine,
 		Exit: config.Exit,
+		Side: sides(shell, dir, open.Storage, sqlite3_wasm.SharedMemoryVFS),
 		SetAside: func(ctx context.Context, reason string) (leader.Aside, error) {
 			name, err := shell.SetAside(ctx, reason)
 			files.Freeze(name)

@@ -14,7 +14,7 @@ export const Method = {
   exec: 10, query: 11, batch: 12, bulkBegin: 13, bulkRows: 14, bulkEnd: 15, iterate: 16, credit: 17,
   txBegin: 20, txExec: 21, txQuery: 22, txBatch: 23, txCommit: 24, txRollback: 25,
   liveStart: 30, liveStop: 31, ack: 32,
-  export: 40, importBegin: 41, importPart: 42, importEnd: 43, exportFile: 44,
+  export: 40, importBegin: 41, importPart: 42, importEnd: 43, exportFile: 44, exportPart: 45, exportEnd: 46,
   syncStatus: 50, syncNow: 51, syncPause: 52, syncResume: 53, syncDigest: 54, token: 55,
   syncPending: 56, syncRejected: 57, syncRetry: 58, syncDiscard: 59, syncDangling: 60, syncExport: 61,
   health: 70,

@@ -8,7 +8,7 @@ import { EventType, Method, Reader, request, type OpenConfig, type Statement, ty
 import { abortError, asHeddleError, HeddleError } from "./errors.js";
 import { RowIterator } from "./iterate.js";
 import { checkHealth, readRecovery } from "./health.js";
-import { exportFile, importFile } from "./transfer.js";
+import { exportFile, exportStream, importFile } from "./transfer.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery } from "./live.js";
 import { checkBatch, checkFunction, checkParams, checkSql, checkTimeout, isRead } from "./params.js";
@@ -211,8 +211,17 @@ export class Database {
     return exportFile(this.#caller, options);
   }
 
-  /** Replaces the database's contents with those of an SQLite file. */
-  async import(file: Uint8Array | ArrayBuffer | Blob, options: CallOptions = {}): Promise<void> {
+  /**
+   * The same bytes as a stream: they are read from a copy as they are asked for,
+   * so a database of any size passes through.
+   */
+  exportStream(options: CallOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    this.#alive();
+    return exportStream(this.#caller, options);
+  }
+
+  /** Replaces the database's contents with those of an SQLite file, which is read as it is sent. */
+  async import(file: Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>, options: CallOptions = {}): Promise<void> {
     this.#alive();
     return importFile(this.#caller, file, options);
   }

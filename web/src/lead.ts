@@ -95,6 +95,8 @@ export class Lead {
             console.error(`heddle: the file of the database "${name}" is damaged, and set aside: ${reason}`);
             return directory!.setAside();
           },
+          openSide: async () => directory!.openSide(),
+          closeSide: (name) => void directory!.closeSide(name).catch(() => {}), // swept later
           // The page starts another worker, which looks closely before it serves.
           damaged: (reason) => void directory?.noteDamage().finally(() => this.#crash(`the database file is damaged: ${reason}`)),
         },

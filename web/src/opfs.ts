@@ -36,6 +36,9 @@ const OWNER = "owner";
 /** How long a handle that another worker holds is waited for: it may just be ending. */
 const OPEN_MS = 5_000;
 
+/** What a file is called that a copy passes through: none outlives the worker that made it. */
+const SIDE = "-side-";
+
 /** How whoever had the files open before ended. */
 export type Exit = "new" | "clean" | "unclean" | "damaged";
 
@@ -84,6 +87,7 @@ export class OpfsDirectory {
         await moveAside(folder, file, state.slice(MOVING.length), opened);
       }
       const empty = opened.get(file)!.getSize() === 0 && opened.get(`${file}-wal`)!.getSize() === 0;
+      void sweep(folder, file + SIDE).catch(() => {}); // what is left takes space, and no more
       return new OpfsDirectory(file, folder, opened, owner, empty ? "new" : state === "clean" || state === "damaged" ? state : "unclean");
     } catch (error) {
       for (const handle of opened.values()) handle.close();
@@ -132,6 +136,20 @@ export class OpfsDirectory {
     return name;
   }
 
+  /** Opens one more file beside the database's, and returns its name: a copy passes through it. */
+  async openSide(): Promise<string> {
+    const name = `${this.file}${SIDE}${randomId().slice(0, 8)}`;
+    this.#handles.set(name, await openHandle(this.#folder, name));
+    return name;
+  }
+
+  /** Removes it. */
+  async closeSide(name: string): Promise<void> {
+    this.#handles.get(name)?.close();
+    this.#handles.delete(name);
+    await this.#folder.removeEntry(name);
+  }
+
   /** Leaves word that the file is damaged: who opens it next looks closely. */
   async noteDamage(): Promise<void> {
     if (await this.check()) await this.#note("damaged");
@@ -162,6 +180,12 @@ export class OpfsDirectory {
 
 /** Start of the owner's second line while files are given the name that follows. */
 const MOVING = "moving to ";
+
+async function sweep(folder: FileSystemDirectoryHandle, prefix: string): Promise<void> {
+  for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) {
+    if (name.startsWith(prefix)) await folder.removeEntry(name);
+  }
+}
 
 async function openAll(folder: FileSystemDirectoryHandle, file: string, opened: Map<string, FileSystemSyncAccessHandle>): Promise<void> {
   const settled = await Promise.allSettled(SUFFIXES.map(async (suffix) => {

@@ -54,6 +54,9 @@ export interface ShellEvents {
   crashed(error: unknown): void;
   /** Gives the database's files another name, and returns it. */
   setAside(reason: string): Promise<string>;
+  /** Opens a file for a copy, and returns its name; and removes it. */
+  openSide(): Promise<string>;
+  closeSide(name: string): void;
   /** The open database file is damaged. */
   damaged(reason: string): void;
 }
@@ -106,6 +109,8 @@ export class Shell {
       failed: (code: string, message: string, sql: string) => events.failed({ code, message, sql: sql || undefined }),
       stopped: (inOrder: boolean) => events.stopped(inOrder),
       setAside: (reason: string) => events.setAside(reason),
+      openSide: () => events.openSide(),
+      closeSide: (name: string) => events.closeSide(name),
       damaged: (reason: string) => events.damaged(reason),
     };
   }

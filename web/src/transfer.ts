@@ -32,17 +32,70 @@ export async function exportFile(caller: Caller, options: CallOptions): Promise<
   return file;
 }
 
-/** Sends a file in parts, two on their way at a time. */
-export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer | Blob, options: CallOptions): Promise<void> {
-  const bytes = await fileBytes(file);
+/**
+ * The database as the bytes of an SQLite file, which are read from a copy as they
+ * are asked for. The copy is made at the first.
+ */
+export function exportStream(caller: Caller, options: CallOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let id = 0, size = 0, at = 0;
+  const end = () => {
+    if (!id || caller.ended) return;
+    const w = request(0, Method.exportEnd, 9);
+    w.u32(id);
+    id = 0;
+    caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined }).catch(() => {});
+  };
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        if (!id) {
+          size = await caller.call({
+            message: request(0, Method.exportFile, 5).finish(), lane: "read", retry: true, ...options,
+            sent: (n) => { id = n; }, result: (r) => r.u64(),
+          });
+        }
+        const w = request(0, Method.exportPart, 17);
+        w.u32(id);
+        w.u64(at);
+        const part = await caller.call({
+          message: w.finish(), lane: "direct", retry: false, ...options, result: (r) => r.bytes.slice(r.at),
+        });
+        at += part.length;
+        controller.enqueue(part as Uint8Array<ArrayBuffer>);
+        if (at < size) return;
+        end();
+        controller.close();
+      } catch (error) {
+        end();
+        throw error;
+      }
+    },
+    cancel: end,
+  }, { highWaterMark: 0 });
+}
+
+/** All bits set: the end of the file is not known yet. */
+const UNKNOWN_SIZE = 0xffffffff;
+
+/** Sends a file in parts, two on their way at a time, which are read as they are sent. */
+export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>, options: CallOptions): Promise<void> {
+  const source = sourceOf(file);
   const write = caller.newWrite();
   const w = request(0, Method.importBegin, 29);
   w.write(write);
-  w.u64(bytes.length);
-  await load(caller, { message: w.finish(), write, signal: options.signal, timeout: options.timeout, result: () => undefined }, false, async (attempt) => {
+  if (source.size === undefined) {
+    w.u32(UNKNOWN_SIZE);
+    w.u32(UNKNOWN_SIZE);
+  } else {
+    w.u64(source.size);
+  }
+  await load(caller, { message: w.finish(), write, signal: options.signal, timeout: options.timeout, result: () => undefined }, source.once, async (attempt) => {
     const ahead: Promise<void>[] = [];
-    for (let at = 0; at < bytes.length && !attempt.over; at += PART_BYTES) {
-      const part = bytes.subarray(at, Math.min(at + PART_BYTES, bytes.length));
+    let first = true;
+    for await (const part of source.parts()) {
+      if (attempt.over) break;
+      if (first) checkMagic(part);
+      first = false;
       const message = request(0, Method.importPart, 9 + part.length);
       message.u32(attempt.id);
       message.raw(part);
@@ -52,6 +105,7 @@ export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer 
       ahead.push(sent);
       if (ahead.length >= 2) await Promise.race([ahead.shift(), attempt.ended]);
     }
+    if (first) checkMagic(new Uint8Array());
     await Promise.race([Promise.all(ahead), attempt.ended]);
     if (attempt.over) return;
     const done = request(0, Method.importEnd, 9);
@@ -60,17 +114,64 @@ export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer 
   });
 }
 
-async function fileBytes(file: Uint8Array | ArrayBuffer | Blob): Promise<Uint8Array> {
-  const bytes = file instanceof Uint8Array ? file
-    : file instanceof ArrayBuffer ? new Uint8Array(file)
-    : typeof Blob !== "undefined" && file instanceof Blob ? new Uint8Array(await file.arrayBuffer())
-    : undefined;
-  if (!bytes) throw new HeddleError("HEDDLE_BAD_PARAM", `import takes the bytes of an SQLite file, not ${describe(file)}`);
+interface Source {
+  /** undefined: not known before the end. */
+  size: number | undefined;
+  /** It can be read but once. */
+  once: boolean;
+  parts(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+function sourceOf(file: unknown): Source {
+  if (file instanceof ArrayBuffer) return sourceOf(new Uint8Array(file));
+  if (file instanceof Uint8Array) {
+    checkMagic(file);
+    return {
+      size: file.length, once: false,
+      * parts() { for (let at = 0; at < file.length; at += PART_BYTES) yield file.subarray(at, at + PART_BYTES); },
+    };
+  }
+  if (typeof Blob !== "undefined" && file instanceof Blob) {
+    return {
+      size: file.size, once: false,
+      async* parts() { for (let at = 0; at < file.size; at += PART_BYTES) yield new Uint8Array(await file.slice(at, at + PART_BYTES).arrayBuffer()); },
+    };
+  }
+  if (typeof ReadableStream !== "undefined" && file instanceof ReadableStream) return { size: undefined, once: true, parts: () => gathered(file) };
+  throw new HeddleError("HEDDLE_BAD_PARAM", `import takes the bytes of an SQLite file, a Blob or a stream of bytes, not ${describe(file)}`);
+}
+
+/** A stream's chunks, made parts of one size. */
+async function* gathered(stream: ReadableStream<unknown>): AsyncIterable<Uint8Array> {
+  const reader = stream.getReader();
+  try {
+    let part = new Uint8Array(PART_BYTES), filled = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (!(value instanceof Uint8Array)) throw new HeddleError("HEDDLE_BAD_PARAM", `import: the stream gives ${describe(value)}, not bytes`);
+      for (let at = 0; at < value.length;) {
+        const n = Math.min(value.length - at, PART_BYTES - filled);
+        part.set(value.subarray(at, at + n), filled);
+        at += n;
+        filled += n;
+        if (filled < PART_BYTES) continue;
+        yield part;
+        part = new Uint8Array(PART_BYTES);
+        filled = 0;
+      }
+    }
+    if (filled > 0) yield part.subarray(0, filled);
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function checkMagic(bytes: Uint8Array): void {
   const magic = "SQLite format 3\0";
   for (let i = 0; i < magic.length; i++) {
     if (bytes[i] !== magic.charCodeAt(i)) {
       throw new HeddleError("HEDDLE_BAD_PARAM", "import: these bytes are no SQLite file");
     }
   }
-  return bytes;
 }

@@ -85,6 +85,8 @@ const requests: Record<string, Uint8Array> = {
   "syncExport": make(38, Method.syncExport),
   "exportFile": make(39, Method.exportFile),
   "importStream": make(40, Method.importBegin, (w) => { w.write(write); w.u32(0xffffffff); w.u32(0xffffffff); }),
+  "exportPart": make(42, Method.exportPart, (w) => { w.u32(39); w.u64(2 ** 33); }),
+  "exportEnd": forTarget(43, Method.exportEnd, 39),
   "health": make(41, Method.health, (w) => w.bool(true)),
   "token": make(31, Method.token, (w) => { w.u32(4); w.string("abc"); w.error(undefined); }),
   "token-error": make(32, Method.token, (w) => {
