@@ -35,6 +35,7 @@ type DB struct {
 
 	schema   *schema
 	recorder Recorder
+	gate     func() <-chan struct{}
 	onImport []func(*sqlite3.Conn) error
 
 	temp    atomic.Bool // the writer has tables that the reader has not

@@ -18,6 +18,7 @@ const (
 	Aborted        = "HEDDLE_ABORTED"      // the caller's AbortSignal or context ended the call; nothing was written
 	Assets         = "HEDDLE_ASSETS"       // a file of the package could not be loaded: the worker or a wasm file
 	BadBody        = "HEDDLE_BAD_BODY"     // a transaction's body does not decode: the server decided void
+	Behind         = "HEDDLE_BEHIND"       // the server's log no longer reaches back to where this replica is: it starts over with a snapshot
 	BadParam       = "HEDDLE_BAD_PARAM"    // a parameter is missing, superfluous or of a type SQLite has not
 	Busy           = "HEDDLE_BUSY"         // too many calls of this tab wait already, or too many iterations are open; nothing was written
 	Blocked        = "HEDDLE_BLOCKED"      // another tab holds the database and does not answer

@@ -32,10 +32,11 @@ type Client struct {
 	taints   atomic.Int64
 	recorded atomic.Int64 // id of the transaction recorded last
 
-	events listeners
-	stop   func() // removes the commit listener
-	pushMu chan struct{}
-	pullMu chan struct{} // for Now: one at a time
+	events   listeners
+	stop     func() // removes the commit listener
+	pushMu   chan struct{}
+	bootTurn chan struct{} // holds the pull that applies a snapshot
+	pullMu   chan struct{} // for Now: one at a time
 
 	mu      sync.Mutex
 	cond    condition
@@ -46,6 +47,10 @@ type Client struct {
 	retry   chan struct{} // closed and replaced: try again at once
 	token   string
 	sent    sent
+	boot    *wire.Resume  // how far a snapshot has got that is being applied
+	anew    bool          // the next pull asks for a snapshot
+	starts  int           // how often in a row that was so
+	booted  chan struct{} // closed and replaced when boot ends
 	closed  bool
 }
 
@@ -73,8 +78,8 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	cfg.Rand = &lockedReader{r: cfg.Rand}
 	c := &Client{
 		db: db, cfg: cfg, tables: map[string]*table{},
-		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1),
-		changed: make(chan struct{}), wake: make(chan struct{}, 1), retry: make(chan struct{}),
+		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootTurn: make(chan struct{}, 1),
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), retry: make(chan struct{}), booted: make(chan struct{}),
 	}
 	c.cond.online = true
 	for _, name := range cfg.tables() {
@@ -96,6 +101,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 		return nil, errcode.Wrap(err, errcode.Internal, "sync: open")
 	}
 	db.SetRecorder((*recorder)(c))
+	db.SetGate(c.gate)
 	db.OnImport(c.adopt)
 	c.stop = db.OnCommit(func(commit store.Commit) {
 		switch {
@@ -231,6 +237,14 @@ func (c *Client) share(s *state) {
 		}
 		c.ident = identity{s.client, s.offset, s.last, s.former != nil}
 		c.pos = s.pos
+		if c.boot = nil; s.boot != nil {
+			at := s.boot.at
+			c.boot = &at
+		} else if cond.boot {
+			close(c.booted)
+			c.booted = make(chan struct{})
+		}
+		cond.boot = s.boot != nil
 		cond.seq = s.pos.Seq
 		cond.first = s.last
 		cond.last = max(c.recorded.Load(), s.last)
@@ -270,6 +284,17 @@ func (c *Client) reload() {
 	c.again()
 }
 
+// gate holds local writes back while a snapshot is being applied: they would be
+// on top of rows that are not all there.
+func (c *Client) gate() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.cond.boot || c.closed {
+		return nil
+	}
+	return c.booted
+}
+
 // ClientID returns the replica's id.
 func (c *Client) ClientID() wire.ClientID {
 	c.mu.Lock()
@@ -283,6 +308,10 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
+	if !closed {
+		close(c.booted)
+		c.booted = make(chan struct{})
+	}
 	c.mu.Unlock()
 	if closed {
 		return nil

@@ -21,6 +21,7 @@
 //   - heddle_overflow: cells of tables and columns that this app's version does
 //     not know yet.
 //   - heddle_digest: the sums behind Digest.
+//   - heddle_seen: keys that a snapshot has named, while one is being applied.
 //   - heddle_rejected: transactions that the server decided void, with their
 //     operations, until the app retries or discards them.
 //

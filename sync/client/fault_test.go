@@ -333,7 +333,16 @@ func TestClient_interrupted(t *testing.T) {
 				t.Fatalf("after %v: %v (%s)", wait, err, code)
 			}
 			ended++
-			d.exec(`UPDATE notes SET lat = lat + 1 WHERE rowid = 5`)
+			// While a snapshot is being applied, this one waits in vain.
+			ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+			err = d.db.Update(ctx, store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE notes SET lat = lat + 1 WHERE rowid = 5`, store.Params{})
+				return err
+			})
+			cancel()
+			if code := errcode.Of(err); err != nil && code != errcode.Timeout && code != errcode.Aborted {
+				t.Fatal(err)
+			}
 		}
 	}
 	b.now()

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,8 +22,28 @@ const batch = 1 << 20
 // head. opened is called when the server has answered, caughtUp when the
 // prefix has reached the head.
 func (c *Client) pull(ctx context.Context, follow bool, opened, caughtUp func()) error {
+	anew, err := c.pullOnce(ctx, follow, opened, caughtUp)
+	if errcode.Of(err) == errcode.Diverged && !anew && !errors.Is(err, errEpoch) {
+		return c.startOver(err)
+	}
+	return err
+}
+
+// pullOnce also says whether the server was asked to have this replica start
+// over, and refused that.
+func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp func()) (refused bool, err error) {
+	select { // another pull applies a snapshot: after it, there may be little left
+	case c.bootTurn <- struct{}{}:
+		<-c.bootTurn
+	case <-ctx.Done():
+		return false, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: pull")
+	}
 	c.mu.Lock()
-	req := wire.PullRequest{Position: c.pos, Client: c.ident.client}
+	req := wire.PullRequest{Position: c.pos, Client: c.ident.client, Snapshots: true, Anew: c.anew}
+	if c.boot != nil && !c.anew {
+		at := *c.boot
+		req.Resume = &at
+	}
 	c.mu.Unlock()
 	resource := "pull"
 	if !follow {
@@ -30,42 +51,51 @@ func (c *Client) pull(ctx context.Context, follow bool, opened, caughtUp func())
 	}
 	a, err := c.ask(ctx, "POST", resource, req.Marshal())
 	if err != nil {
-		return err
+		return req.Anew, err
 	}
 	defer a.close()
-	p := puller{c: c, ctx: ctx, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq}
+	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq}
+	defer func() {
+		if p.booting {
+			<-c.bootTurn
+		}
+	}()
 	frames := wire.NewFrameReader(a.Body)
 	for {
 		f, err := frames.Next()
 		if err == io.EOF {
 			if !follow && p.done {
-				return nil
+				return false, nil
 			}
-			return errcode.New(errcode.Network, "sync: pull", "the server has closed the stream")
+			return false, errcode.New(errcode.Network, "sync: pull", "the server has closed the stream")
 		}
 		if err != nil {
-			return errcode.Wrap(err, errcode.Network, "sync: pull")
+			return false, errcode.Wrap(err, errcode.Network, "sync: pull")
 		}
 		switch {
 		case f.Hello != nil:
 			if err := p.hello(f.Hello); err != nil {
-				return err
+				return false, err
 			}
 			opened()
 		case f.Error != nil:
-			return c.ended(f.Error)
+			return false, c.ended(f.Error)
+		case f.Snapshot != nil:
+			if err := p.snapshot(f.Snapshot); err != nil {
+				return false, err
+			}
 		case len(f.Entries) > 0:
 			if err := p.entries(f.Entries); err != nil {
-				return err
+				return false, err
 			}
 		case f.CaughtUp != nil:
 			p.done = true
 			if err := c.compare(ctx, f.CaughtUp); err != nil {
-				return err
+				return false, err
 			}
 			caughtUp()
 			if !follow {
-				return nil
+				return false, nil
 			}
 		}
 	}
@@ -82,7 +112,7 @@ func (c *Client) ended(e *wire.Error) error {
 		c.token = ""
 		c.mu.Unlock()
 		return errExpired
-	case errcode.Diverged, errcode.ClientFork, errcode.Forbidden, errcode.Protocol, errcode.RateLimited:
+	case errcode.Diverged, errcode.ClientFork, errcode.Behind, errcode.Forbidden, errcode.Protocol, errcode.RateLimited:
 		return errcode.New(e.Code, "sync: pull", e.Message)
 	}
 	return errcode.New(errcode.Server, "sync: pull", e.Message)
@@ -99,6 +129,10 @@ type puller struct {
 	head   uint64
 	from   uint64 // the prefix when the transfer began
 	rows   uint64
+
+	req     *wire.PullRequest
+	booting bool // a snapshot has begun to come, and this pull has the turn to apply it
+	total   uint64
 }
 
 func (p *puller) hello(h *wire.Hello) error {
@@ -107,7 +141,7 @@ func (p *puller) hello(h *wire.Hello) error {
 		return errEpoch
 	}
 	p.epoch, p.head, p.greets = h.Epoch, h.Head, true
-	if p.head < p.from {
+	if p.head < p.from && !p.req.Anew && p.req.Resume == nil {
 		return diverged(fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
 	}
 	return nil
@@ -176,8 +210,13 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 	if err == nil {
 		c.update(func(cond *condition) { cond.last = max(c.recorded.Load(), cond.first) })
 	}
+	if err == nil && !bad {
+		c.mu.Lock()
+		c.starts = 0
+		c.mu.Unlock()
+	}
 	if err == nil && bad {
-		err = diverged(fmt.Sprintf("the digest at entry %d is not the server's: this replica's tables differ, and nothing more is applied", up.Seq))
+		err = diverged(fmt.Sprintf("the digest at entry %d is not the server's: this replica's tables differ", up.Seq))
 	}
 	return err
 }

@@ -76,8 +76,9 @@ func (c *Client) sentSoFar() sent {
 func (c *Client) nextPush(ctx context.Context) (req *wire.PushRequest, more bool, err error) {
 	c.mu.Lock()
 	id, at, pos := c.ident, c.sent, c.pos
+	booting := c.boot != nil || c.anew // the position is not one to push from
 	c.mu.Unlock()
-	if id.held {
+	if id.held || booting {
 		return nil, false, nil
 	}
 	after := max(id.last, id.offset+int64(at.decided))

@@ -27,9 +27,9 @@ func (c *Client) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.loop(ctx, c.pushLoop, func(cond *condition, err *errcode.Error) { cond.push = err })
+		c.loop(ctx, c.pushLoop, false, func(cond *condition, err *errcode.Error) { cond.push = err })
 	}()
-	c.loop(ctx, c.pullLoop, func(cond *condition, err *errcode.Error) {
+	c.loop(ctx, c.pullLoop, true, func(cond *condition, err *errcode.Error) {
 		cond.pull = err
 		cond.live = false
 	})
@@ -39,7 +39,7 @@ func (c *Client) Run(ctx context.Context) error {
 
 // loop runs f again and again while sync is wanted, with a growing pause after
 // each error. f calls its argument when the server has done what it was asked.
-func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error, note func(*condition, *errcode.Error)) {
+func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error, follows bool, note func(*condition, *errcode.Error)) {
 	tries := 0
 	for ctx.Err() == nil {
 		fctx, stop, ok := c.wanted(ctx)
@@ -63,7 +63,8 @@ func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func
 		e := coded(err)
 		c.update(func(cond *condition) {
 			note(cond, e)
-			if e.Code == errcode.Diverged {
+			// Of the log that the pushes go to, the pull knows more.
+			if follows && e.Code == errcode.Diverged {
 				cond.fatal = e
 			}
 		})
@@ -204,6 +205,7 @@ func (c *Client) pullLoop(ctx context.Context, fine func()) error {
 		switch {
 		case errors.Is(err, errFork):
 			c.again() // there is a new id; what is pending is to be sent under it
+		case errors.Is(err, errAnew), errors.Is(err, errBooted):
 		case errors.Is(err, errExpired) && c.cfg.Token != nil:
 		default:
 			return err
@@ -254,12 +256,19 @@ func (c *Client) Now(ctx context.Context) error {
 	for tries, forks := 0, 0; ; tries++ {
 		err := c.push(ctx)
 		// Where the server sees one id twice, the log tells whose is whose.
-		if code := errcode.Of(err); code == "" || code == errcode.ClientFork {
-			if e := c.pull(ctx, false, func() {}, func() {}); e != nil {
-				err = e
+		// And where it is not the one that this replica has followed, or no longer
+		// has all of it, what to do.
+		push := err
+		switch code := errcode.Of(err); code {
+		case "", errcode.ClientFork, errcode.Diverged, errcode.Behind:
+			err = c.pull(ctx, false, func() {}, func() {})
+			if err == nil && code == errcode.ClientFork {
+				err = push
 			}
 		}
 		switch {
+		case errors.Is(err, errAnew), errors.Is(err, errBooted):
+			continue
 		case errors.Is(err, errFork) && forks < 3:
 			forks++
 			continue // with a new id

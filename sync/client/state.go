@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS heddle_digest(
 CREATE TABLE IF NOT EXISTS heddle_rejected(
   id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, counter INTEGER NOT NULL,
   code TEXT NOT NULL, body BLOB NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_seen(
+  tbl TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
 `
 
 // formatVersion is the version of the tables above and of what is in them.
@@ -51,7 +53,9 @@ const (
 	metaFormer       = "former" // the id that an imported file had, while formerOffset and formerLast mean something
 	metaFormerOffset = "formerOffset"
 	metaFormerLast   = "formerLast"
-	metaTables       = "tables" // what was synced when the database was last open, see Client.adapt
+	metaBoot         = "boot"      // how far a snapshot has got that is being applied
+	metaBootFresh    = "bootFresh" // see boot
+	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
 )
 
 // state is what a client keeps of its database in memory. It is changed inside
@@ -63,6 +67,7 @@ type state struct {
 	pos    wire.Position
 	schema *fold.Schema // of the prefix
 	digest *fold.Digest // of the prefix
+	boot   *boot        // a snapshot that is being applied, nil for none; schema and digest are its, pos is that of before
 
 	// Of an imported file that had pending transactions: the device that they
 	// are from may have sent them already. Until the prefix has reached the
@@ -102,6 +107,13 @@ func loadState(c *conn, random io.Reader) (*state, error) {
 	if id := blob(metaFormer); len(id) == len(s.client) {
 		s.former = &former{offset: number(metaFormerOffset), last: number(metaFormerLast)}
 		copy(s.former.client[:], id)
+	}
+	if data := blob(metaBoot); data != nil {
+		at, err := wire.UnmarshalResume(data)
+		if err != nil {
+			return nil, damaged("heddle_meta")
+		}
+		s.boot = &boot{at: *at, fresh: number(metaBootFresh) == 1}
 	}
 	s.digest = &fold.Digest{}
 	err = c.query(`SELECT tbl, grp, bucket, sum FROM heddle_digest`, nil, func(stmt *sqlite3.Stmt) error {

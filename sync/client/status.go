@@ -12,12 +12,13 @@ type State string
 
 // The states.
 const (
-	Off        State = "off"        // Run does not run
-	Connecting State = "connecting" // a request is on its way, or waits to be tried again
-	Live       State = "live"       // the pull stream is open and the prefix was its head
-	Offline    State = "offline"    // no network, or the server does not answer; tried again
-	Paused     State = "paused"     // Pause was called
-	Error      State = "error"      // something that waiting alone may not mend; see LastError
+	Off           State = "off"           // Run does not run
+	Bootstrapping State = "bootstrapping" // the state of the space is being fetched: reads see a part, writes wait
+	Connecting    State = "connecting"    // a request is on its way, or waits to be tried again
+	Live          State = "live"          // the pull stream is open and the prefix was its head
+	Offline       State = "offline"       // no network, or the server does not answer; tried again
+	Paused        State = "paused"        // Pause was called
+	Error         State = "error"         // something that waiting alone may not mend; see LastError
 )
 
 // Status is what sync is doing, for people to see.
@@ -76,10 +77,10 @@ const maxConflictKeys = 1000
 
 // Progress says how far a transfer has got that takes a while.
 type Progress struct {
-	Phase string // "pull" or "push"
-	Done  uint64 // pull: the prefix's last entry; push: bytes sent
-	Total uint64 // pull: the log's head; push: bytes to send
-	Rows  uint64 // pull: rows applied since the transfer began
+	Phase string // "snapshot", "pull" or "push"
+	Done  uint64 // snapshot: rows applied; pull: the prefix's last entry; push: bytes sent
+	Total uint64 // snapshot: rows in all, about; pull: the log's head; push: bytes to send
+	Rows  uint64 // snapshot, pull: rows applied since the transfer began
 }
 
 // listeners are the functions that an event goes to. Events are delivered in
@@ -199,6 +200,7 @@ func (c *Client) update(f func(*condition)) {
 // condition is what the status is made of.
 type condition struct {
 	running, paused, online bool
+	boot                    bool           // a snapshot is being applied
 	live                    bool           // the pull stream has caught up
 	met                     bool           // the server has answered as one, now or in an earlier session
 	fatal                   *errcode.Error // sync has stopped for good
@@ -223,6 +225,8 @@ func (c *condition) status() Status {
 		s.State = Error
 	case c.paused:
 		s.State = Paused
+	case c.boot && !stands(c.pull, c.met):
+		s.State = Bootstrapping
 	case !c.online:
 		s.State = Offline
 	case stands(c.pull, c.met) || stands(c.push, c.met):
@@ -245,7 +249,7 @@ func stands(err *errcode.Error, met bool) bool {
 	switch err.Code {
 	case errcode.Network:
 		return !met
-	case errcode.Server, errcode.RateLimited, errcode.Aborted, errcode.Timeout:
+	case errcode.Server, errcode.RateLimited, errcode.Behind, errcode.Aborted, errcode.Timeout:
 		return false
 	}
 	return true

@@ -293,7 +293,7 @@ func (s *Server) public(r *http.Request, err error) (int, *wire.Error) {
 			status = http.StatusForbidden
 		case errcode.NotFound:
 			status = http.StatusNotFound
-		case errcode.Diverged, errcode.ClientFork:
+		case errcode.Diverged, errcode.ClientFork, errcode.Behind:
 			status = http.StatusConflict
 		case errcode.TooBig:
 			status = http.StatusRequestEntityTooLarge

@@ -33,9 +33,17 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, name string, grant
 		return err
 	}
 	defer s.release(sp)
-	head, err := sp.check(req.Position)
-	if err != nil {
+	head := sp.now()
+	snapshot, err := sp.wantsSnapshot(req)
+	switch {
+	case err != nil:
 		return err
+	case !snapshot:
+		if head, err = sp.check(req.Position); err != nil {
+			return err
+		}
+	case req.Resume == nil && req.Position.Epoch != wire.Epoch{} && req.Position.Epoch != head.epoch:
+		return errEpoch
 	}
 	if !s.openStream() {
 		return errcode.New(errcode.Busy, "server: pull", "the server has too many open streams")
@@ -54,7 +62,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, name string, grant
 		if err != nil {
 			return err
 		}
-		if n >= gzipFrom {
+		if n >= gzipFrom || snapshot {
 			h.Set("Content-Encoding", "gzip")
 			f.zip, _ = gzip.NewWriterLevel(w, gzip.BestSpeed)
 			f.out = f.zip
@@ -70,7 +78,12 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, name string, grant
 	if err := f.send(&wire.Frame{Hello: &wire.Hello{Epoch: head.epoch, Head: head.seq}}); err != nil {
 		return nil // the asker is gone
 	}
-	err = f.run(r.Context().Done(), expires)
+	if snapshot {
+		err = f.snapshot(req)
+	}
+	if err == nil {
+		err = f.run(r.Context().Done(), expires)
+	}
 	if err != nil && !f.gone {
 		_, e := s.public(r, err)
 		f.send(&wire.Frame{Error: e})

@@ -69,7 +69,15 @@ func (sp *space) push(asker, ctx context.Context, o *Options, req *wire.PushRequ
 			if err := sp.w.run(`INSERT INTO client VALUES (?, ?) ON CONFLICT DO UPDATE SET decided = excluded.decided`, nil, req.Client[:], decided); err != nil {
 				return err
 			}
+			if err := sp.compact(o); err != nil {
+				return err
+			}
 			if err := sp.save(); err != nil {
+				return err
+			}
+		}
+		if sp.st.horizon > 0 && req.Position.Seq > 0 { // it has seen them
+			if err := sp.w.run(`DELETE FROM refused WHERE client = ? AND seq <= ?`, nil, req.Client[:], req.Position.Seq); err != nil {
 				return err
 			}
 		}
@@ -213,6 +221,7 @@ func (sp *space) decide(ctx context.Context, o *Options, client wire.ClientID, p
 	}
 	e.Chain = e.ChainAfter(sp.st.chain)
 	sp.st.seq, sp.st.chain = e.Seq, e.Chain
+	sp.st.logged += int64(len(e.Body)) + entryBytes
 	var kept any
 	if e.Outcome == "" {
 		kept = e.Body
@@ -303,6 +312,7 @@ type effect struct {
 	key           []wire.Value
 	enc           []byte // the key, encoded
 	before, after *fold.Row
+	had           int    // bytes of before
 	cells         []byte // after, encoded
 }
 
@@ -320,7 +330,7 @@ func (sp *space) foldBody(body *wire.Body, schema *fold.Schema, again int64) (*e
 			f = &effect{table: op.Shape.Table, key: op.Key, enc: enc}
 			if err := sp.w.run(`SELECT cells FROM row WHERE tbl = ? AND key = ?`, func(s *sqlite3.Stmt) error {
 				cells, err := wire.DecodeRow(blob(s, 0))
-				f.before = &fold.Row{Cells: cells}
+				f.before, f.had = &fold.Row{Cells: cells}, len(enc)+len(s.ColumnRawBlob(0))
 				return err
 			}, f.table, enc); err != nil {
 				return nil, err
@@ -366,11 +376,13 @@ func (sp *space) apply(all *effects) error {
 		if err != nil {
 			return err
 		}
+		sp.st.live -= int64(f.had)
 		if f.before != nil {
 			sp.st.rows--
 		}
 		if f.after != nil {
 			sp.st.rows++
+			sp.st.live += int64(len(f.enc) + len(f.cells))
 		}
 		sp.st.digest.Remove(f.table, f.key, f.before, sp.st.schema)
 		sp.st.digest.Add(f.table, f.key, f.after, sp.st.schema)
@@ -391,5 +403,5 @@ func (sp *space) save() error {
 			return err
 		}
 	}
-	return sp.w.run(`UPDATE space SET rows = ?, schema = ?`, nil, sp.st.rows, sp.st.schema.Marshal())
+	return sp.w.run(`UPDATE space SET rows = ?, schema = ?, live = ?, logged = ?`, nil, sp.st.rows, sp.st.schema.Marshal(), sp.st.live, sp.st.logged)
 }

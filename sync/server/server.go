@@ -55,6 +55,7 @@ type Limits struct {
 	Row      int           // bytes of a row's cells, more is void; 2 × wire.MaxBody
 	Again    int64         // bytes of rows that a transaction touches again, each time counted, more is void; 256 MiB
 	Staged   int64         // bytes of unfinished uploads of a space; 256 MiB
+	Log      int64         // bytes of a space's log that are kept in any case; of a larger log, twice what its rows take; 16 MiB
 	Digests  int64         // seqs whose digest is kept; 10,000
 	Streams  int           // open pull streams in all; 10,000
 	Spaces   int           // spaces kept open when idle; 64
@@ -83,6 +84,9 @@ func (l *Limits) defaults(dev bool) {
 	}
 	if l.Staged <= 0 {
 		l.Staged = 256 << 20
+	}
+	if l.Log <= 0 {
+		l.Log = 16 << 20
 	}
 	if l.Digests <= 0 {
 		l.Digests = 10_000

@@ -37,12 +37,15 @@ type space struct {
 // state is what the writer keeps in memory. It is the file's content as of the
 // last commit.
 type state struct {
-	epoch  wire.Epoch
-	seq    uint64
-	chain  wire.Hash
-	rows   uint64
-	schema *fold.Schema
-	digest *fold.Digest
+	epoch   wire.Epoch
+	seq     uint64
+	chain   wire.Hash
+	rows    uint64
+	live    int64  // bytes of the folded state
+	logged  int64  // bytes of the log
+	horizon uint64 // the log begins after this
+	schema  *fold.Schema
+	digest  *fold.Digest
 }
 
 // head is the log's end as readers see it. next is closed when it moves.
@@ -109,7 +112,7 @@ func (sp *space) create() (err error) {
 		}
 		epoch := make([]byte, 16)
 		rand.Read(epoch) // never fails
-		return sp.w.run(`INSERT INTO space VALUES (1, ?, ?, ?, 0, x'')`, nil, format, sp.name, epoch)
+		return sp.w.run(`INSERT INTO space VALUES (1, ?, ?, ?, 0, x'', 0, 0, 0, x'')`, nil, format, sp.name, epoch)
 	}
 	found, name := 0, ""
 	if err := sp.w.run(`SELECT format, name FROM space`, func(s *sqlite3.Stmt) error {
@@ -117,6 +120,12 @@ func (sp *space) create() (err error) {
 		return nil
 	}); err != nil {
 		return err
+	}
+	if found == 1 && name == sp.name {
+		if err := sp.w.c.Exec(upgradeSQL); err != nil {
+			return err
+		}
+		found = format
 	}
 	if found != format || name != sp.name {
 		return fmt.Errorf("server: the file of space %q has format %d and is of space %q", sp.name, found, name)
@@ -127,9 +136,10 @@ func (sp *space) create() (err error) {
 // load reads the state from the file.
 func (sp *space) load() error {
 	st := state{digest: &fold.Digest{}}
-	err := sp.w.run(`SELECT epoch, rows, schema FROM space`, func(s *sqlite3.Stmt) (err error) {
+	err := sp.w.run(`SELECT epoch, rows, schema, live, logged, horizon FROM space`, func(s *sqlite3.Stmt) (err error) {
 		copy(st.epoch[:], s.ColumnRawBlob(0))
 		st.rows = uint64(s.ColumnInt64(1))
+		st.live, st.logged, st.horizon = s.ColumnInt64(3), s.ColumnInt64(4), uint64(s.ColumnInt64(5))
 		st.schema, err = fold.UnmarshalSchema(blob(s, 2))
 		return err
 	})
@@ -211,6 +221,8 @@ func (sp *space) write(asker, ctx context.Context, f func() error) (err error) {
 	return nil
 }
 
+var errEpoch = errcode.New(errcode.Diverged, "server: check position", "the space has begun a new epoch")
+
 // checkPosition says whether a replica at p follows this log.
 func checkPosition(c *conn, epoch wire.Epoch, seq uint64, p wire.Position) error {
 	const op = "server: check position"
@@ -221,18 +233,23 @@ func checkPosition(c *conn, epoch wire.Epoch, seq uint64, p wire.Position) error
 		return nil
 	}
 	if p.Epoch != epoch {
-		return errcode.New(errcode.Diverged, op, "the space has begun a new epoch")
+		return errEpoch
 	}
 	if p.Seq > seq {
 		return errcode.New(errcode.Diverged, op, fmt.Sprintf("the log ends at %d, before %d", seq, p.Seq))
 	}
 	var chain wire.Hash
 	if p.Seq > 0 {
-		if err := c.run(`SELECT chain FROM log WHERE seq = ?`, func(s *sqlite3.Stmt) error {
+		known := false
+		if err := c.run(`SELECT chain FROM log WHERE seq = ?1 UNION ALL SELECT horizon_chain FROM space WHERE horizon = ?1`, func(s *sqlite3.Stmt) error {
+			known = true
 			copy(chain[:], s.ColumnRawBlob(0))
 			return nil
 		}, p.Seq); err != nil {
 			return err
+		}
+		if !known {
+			return errBehind
 		}
 	}
 	if chain != p.Chain {
@@ -276,6 +293,9 @@ func (sp *space) entries(after uint64, author wire.ClientID) ([]wire.Entry, erro
 	}, author[:], after)
 	if err == errBatch {
 		err = nil
+	}
+	if err == nil && (len(all) == 0 || all[0].Seq != after+1) {
+		err = errBehind
 	}
 	return all, err
 }

@@ -112,7 +112,7 @@ func blob(s *sqlite3.Stmt, column int) []byte {
 	return append([]byte{}, s.ColumnRawBlob(column)...)
 }
 
-// schemaSQL is a space's database, format 1. The file is a space's whole truth;
+// schemaSQL is a space's database. The file is a space's whole truth;
 // what a space keeps in memory is read from it.
 const schemaSQL = `
 CREATE TABLE space(
@@ -121,7 +121,11 @@ CREATE TABLE space(
 	name TEXT NOT NULL,
 	epoch BLOB NOT NULL,
 	rows INTEGER NOT NULL,          -- of the folded state
-	schema BLOB NOT NULL            -- folded descriptors
+	schema BLOB NOT NULL,           -- folded descriptors
+	live INTEGER NOT NULL,          -- bytes of the folded state
+	logged INTEGER NOT NULL,        -- bytes of the log
+	horizon INTEGER NOT NULL,       -- the log begins after this seq
+	horizon_chain BLOB NOT NULL     -- the chain hash there
 ) STRICT;
 CREATE TABLE log(
 	seq INTEGER PRIMARY KEY,
@@ -165,6 +169,27 @@ CREATE TABLE part(
 	at INTEGER NOT NULL,            -- unix seconds
 	UNIQUE (client, counter, idx)
 ) STRICT;
+` + refusedSQL
+
+const refusedSQL = `
+CREATE TABLE refused(
+	client BLOB NOT NULL,
+	counter INTEGER NOT NULL,       -- of a void entry that the log no longer has
+	seq INTEGER NOT NULL,
+	code TEXT NOT NULL,
+	PRIMARY KEY (client, counter)
+) STRICT, WITHOUT ROWID;
 `
 
-const format = 1
+const format = 2
+
+// upgradeSQL makes format 2 of format 1.
+const upgradeSQL = refusedSQL + `
+ALTER TABLE space ADD COLUMN live INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE space ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE space ADD COLUMN horizon INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE space ADD COLUMN horizon_chain BLOB NOT NULL DEFAULT x'';
+UPDATE space SET format = 2,
+	live = (SELECT coalesce(sum(length(key) + length(cells)), 0) FROM row),
+	logged = (SELECT coalesce(sum(coalesce(length(body), 0) + 160), 0) FROM log);
+`

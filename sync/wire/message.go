@@ -149,10 +149,12 @@ func UnmarshalPushResponse(data []byte) (*PushResponse, error) {
 func (m *PullRequest) Marshal() []byte {
 	b := putMessage(nil, 1, m.Position.Marshal())
 	b = putID(b, 2, m.Client)
-	if m.OwnBodies {
-		b = putUint(b, 3, 1)
+	b = putFlag(b, 3, m.OwnBodies)
+	b = putFlag(b, 4, m.Snapshots)
+	if m.Resume != nil {
+		b = putMessage(b, 5, m.Resume.Marshal())
 	}
-	return b
+	return putFlag(b, 6, m.Anew)
 }
 
 // UnmarshalPullRequest decodes a pull.
@@ -166,6 +168,13 @@ func UnmarshalPullRequest(data []byte) (*PullRequest, error) {
 			m.Client = r.id()
 		case 3:
 			m.OwnBodies = r.uint() != 0
+		case 4:
+			m.Snapshots = r.uint() != 0
+		case 5:
+			m.Resume = &Resume{}
+			r.sub(m.Resume.read)
+		case 6:
+			m.Anew = r.uint() != 0
 		default:
 			r.skip()
 		}
@@ -246,6 +255,8 @@ func (f *Frame) Marshal() []byte {
 		return putMessage(nil, 4, putUint(nil, 1, f.Heartbeat.Head))
 	case f.Error != nil:
 		return putMessage(nil, 5, f.Error.Marshal())
+	case f.Snapshot != nil:
+		return putMessage(nil, 6, f.Snapshot.marshal())
 	}
 	var b, tmp []byte
 	for i := range f.Entries {
@@ -300,6 +311,9 @@ func UnmarshalFrame(data []byte) (*Frame, error) {
 		case 5:
 			f.Error = &Error{}
 			r.sub(f.Error.read)
+		case 6:
+			f.Snapshot = &Snapshot{}
+			r.sub(f.Snapshot.read)
 		default:
 			r.skip()
 		}
@@ -308,7 +322,7 @@ func UnmarshalFrame(data []byte) (*Frame, error) {
 		return nil, err
 	}
 	set := 0
-	for _, is := range []bool{f.Hello != nil, f.Entries != nil, f.CaughtUp != nil, f.Heartbeat != nil, f.Error != nil} {
+	for _, is := range []bool{f.Hello != nil, f.Entries != nil, f.CaughtUp != nil, f.Heartbeat != nil, f.Error != nil, f.Snapshot != nil} {
 		if is {
 			set++
 		}

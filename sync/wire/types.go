@@ -145,7 +145,10 @@ type PushResponse struct {
 type PullRequest struct {
 	Position  Position
 	Client    ClientID
-	OwnBodies bool // send the bodies of own entries too: the asker has lost its copies
+	OwnBodies bool    // send the bodies of own entries too: the asker has lost its copies
+	Snapshots bool    // the asker takes a snapshot where the log alone will not do
+	Resume    *Resume // goes on with a snapshot; Position says nothing then
+	Anew      bool    // the asker starts over with a snapshot, whatever Position says beside the epoch
 }
 
 // Frame is one message of a pull stream. Exactly one field is set.
@@ -155,6 +158,7 @@ type Frame struct {
 	CaughtUp  *CaughtUp  // the stream has reached the head
 	Heartbeat *Heartbeat // nothing new
 	Error     *Error     // the stream ends
+	Snapshot  *Snapshot  // a piece of the state; the entries after its end follow it
 }
 
 // Hello opens a pull stream.

@@ -91,11 +91,39 @@ func words(v any) any {
 	case *PushResponse:
 		return obj{"epoch": h(v.Epoch[:]), "head": v.Head, "decided": v.Decided, "staged": v.Staged}
 	case *PullRequest:
-		return obj{"position": words(v.Position), "client": h(v.Client[:]), "ownBodies": v.OwnBodies}
+		o := obj{"position": words(v.Position), "client": h(v.Client[:]), "ownBodies": v.OwnBodies}
+		if v.Snapshots {
+			o["snapshots"] = true
+		}
+		if v.Anew {
+			o["anew"] = true
+		}
+		if r := v.Resume; r != nil {
+			o["resume"] = obj{"epoch": h(r.Epoch[:]), "seq": r.Seq, "chain": h(r.Chain[:]), "table": r.Table, "key": h(r.Key), "rows": r.Rows, "done": r.Done}
+		}
+		return o
 	case *DigestResponse:
 		return obj{"epoch": h(v.Epoch[:]), "seq": v.Seq, "chain": h(v.Chain[:]), "digest": h(v.Digest[:]), "rows": v.Rows}
 	case *Error:
 		return obj{"code": v.Code, "message": v.Message}
+	case *Snapshot:
+		o := obj{"resumed": v.Resumed, "again": v.Again, "last": v.Last, "seq": v.Seq, "chain": h(v.Chain[:]), "total": v.Total, "schema": h(v.Schema)}
+		var tables []any
+		for _, t := range v.Tables {
+			tables = append(tables, obj{"table": t.Table, "rows": h(t.Rows)})
+		}
+		o["tables"] = tables
+		if e := v.End; e != nil {
+			var clients, own []any
+			for _, c := range e.Clients {
+				clients = append(clients, obj{"client": h(c.Client[:]), "counter": c.Counter})
+			}
+			for _, r := range e.Own {
+				own = append(own, obj{"counter": r.Counter, "seq": r.Seq, "code": r.Code, "bodyHash": h(r.BodyHash[:])})
+			}
+			o["end"] = obj{"digest": h(e.Digest[:]), "clients": clients, "own": own}
+		}
+		return o
 	case *Frame:
 		switch {
 		case v.Hello != nil:
@@ -106,6 +134,8 @@ func words(v any) any {
 			return obj{"heartbeat": obj{"head": v.Heartbeat.Head}}
 		case v.Error != nil:
 			return obj{"error": words(v.Error)}
+		case v.Snapshot != nil:
+			return obj{"snapshot": words(v.Snapshot)}
 		}
 		var entries []any
 		for i := range v.Entries {
@@ -261,16 +291,25 @@ func samples() []vector {
 	add("pull", "start", &PullRequest{Client: client}, (&PullRequest{Client: client}).Marshal())
 	add("pull", "resume", &PullRequest{Position: at, Client: client}, (&PullRequest{Position: at, Client: client}).Marshal())
 	add("pull", "ownBodies", &PullRequest{Client: client, OwnBodies: true}, (&PullRequest{Client: client, OwnBodies: true}).Marshal())
+	add("pull", "snapshots", &PullRequest{Client: client, Snapshots: true}, (&PullRequest{Client: client, Snapshots: true}).Marshal())
+	anew := &PullRequest{Position: at, Client: client, Snapshots: true, Anew: true}
+	add("pull", "anew", anew, anew.Marshal())
+	goesOn := &PullRequest{Client: client, Snapshots: true, Resume: &Resume{Epoch: epoch, Seq: 2, Chain: void.Chain, Table: "notes", Key: EncodeKey([]Value{"n1"}), Rows: 1, Done: true}}
+	add("pull", "resumeSnapshot", goesOn, goesOn.Marshal())
+	rows := AppendRow(AppendRow(nil, EncodeKey([]Value{"n1"}), EncodeRow(row)), EncodeKey([]Value{"n2"}), nil)
 	dr := &DigestResponse{Epoch: epoch, Seq: 9, Chain: void.Chain, Digest: Hash{7}, Rows: 150000}
 	add("digestResponse", "all", dr, dr.Marshal())
 	refusal := &Error{Code: "HEDDLE_FORBIDDEN", Message: "the token does not grant this space"}
 	add("error", "forbidden", refusal, refusal.Marshal())
 	for name, f := range map[string]*Frame{
-		"hello":     {Hello: &Hello{Epoch: epoch, Head: 2}},
-		"entries":   {Entries: []Entry{first, void}},
-		"caughtUp":  {CaughtUp: &CaughtUp{Seq: 2, Digest: Hash{5}}},
-		"heartbeat": {Heartbeat: &Heartbeat{Head: 2}},
-		"error":     {Error: refusal},
+		"hello":         {Hello: &Hello{Epoch: epoch, Head: 2}},
+		"entries":       {Entries: []Entry{first, void}},
+		"caughtUp":      {CaughtUp: &CaughtUp{Seq: 2, Digest: Hash{5}}},
+		"heartbeat":     {Heartbeat: &Heartbeat{Head: 2}},
+		"error":         {Error: refusal},
+		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3, Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
+		"snapshotEnd": {Snapshot: &Snapshot{Resumed: true, Again: true, Last: true, Seq: 300, Chain: Hash{9}, Tables: []SnapshotTable{{"notes", rows}},
+			End: &SnapshotEnd{Digest: Hash{5}, Clients: []Decided{{client, 7}}, Own: []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}}, {7, 300, "", Hash{3}}}}}},
 	} {
 		add("frame", name, f, f.Marshal())
 	}

@@ -6,6 +6,7 @@ export const HEDDLE_CODES = {
   HEDDLE_ASSETS: "a file of the package could not be loaded: the worker or a wasm file",
   HEDDLE_BAD_BODY: "a transaction's body does not decode: the server decided void",
   HEDDLE_BAD_PARAM: "a parameter is missing, superfluous or of a type SQLite has not",
+  HEDDLE_BEHIND: "the server's log no longer reaches back to where this replica is: it starts over with a snapshot",
   HEDDLE_BLOCKED: "another tab holds the database and does not answer",
   HEDDLE_BUSY: "too many calls of this tab wait already, or too many iterations are open; nothing was written",
   HEDDLE_CLIENT_FORK: "one client id numbered two different transactions alike: the database was copied",

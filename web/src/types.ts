@@ -199,7 +199,8 @@ export interface DatabaseEvents {
   recovered: Recovery;
 }
 
-export type SyncState = "off" | "connecting" | "live" | "offline" | "paused" | "error";
+/** "bootstrapping": the space's state is being fetched; reads see a part of it, and writes wait. */
+export type SyncState = "off" | "bootstrapping" | "connecting" | "live" | "offline" | "paused" | "error";
 
 /** Where sync stands. */
 export interface SyncStatus {

@@ -7,7 +7,7 @@ import { icon } from "./icons.js";
 import { showError, toast } from "./toast.js";
 
 const states: { [state in SyncStatus["state"]]: string } = {
-  off: "Sync is off", connecting: "Connecting…", live: "In sync", offline: "No network",
+  off: "Sync is off", bootstrapping: "Fetching…", connecting: "Connecting…", live: "In sync", offline: "No network",
   paused: "Offline, by your switch", error: "Sync has a problem",
 };
 const roles = {

@@ -1,0 +1,337 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// A snapshot is not made beforehand and not kept: it is the folded state as it
+// stands, read row by row in the order of keys, each frame in a read of its own.
+// What changes meanwhile is found in the log and sent again at the end, until
+// the last frame is read together with the head that it speaks of. So no writer
+// waits for a slow reader, and a replica resumes a snapshot as long as the log
+// reaches back to where it began.
+
+// snapshotBytes is about how much of the state goes into a frame.
+const snapshotBytes = 2 << 20
+
+// snapshotFrom is how much log there must be, beside more than there is state,
+// for a new replica to be given the state and not the log.
+const snapshotFrom = 1 << 20
+
+// errBehind says that the log was cut after where it is asked for.
+var errBehind = errcode.New(errcode.Behind, "server: read log", "the log no longer reaches back to where this replica is: it starts over with a snapshot")
+
+// reading runs f in one read transaction.
+func (sp *space) reading(f func() error) error {
+	sp.read.Lock()
+	defer sp.read.Unlock()
+	if err := sp.r.run(`BEGIN`, nil); err != nil {
+		return err
+	}
+	err := f()
+	if e := sp.r.run(`ROLLBACK`, nil); err == nil {
+		err = e
+	}
+	return err
+}
+
+// wantsSnapshot decides between the log and a snapshot.
+func (sp *space) wantsSnapshot(req *wire.PullRequest) (yes bool, err error) {
+	if !req.Snapshots {
+		return false, nil
+	}
+	if req.Anew || req.Resume != nil {
+		return true, nil
+	}
+	sp.read.Lock()
+	defer sp.read.Unlock()
+	err = sp.r.run(`SELECT horizon, live, logged FROM space`, func(s *sqlite3.Stmt) error {
+		at := int64(req.Position.Seq)
+		yes = at < s.ColumnInt64(0) || at == 0 && s.ColumnInt64(2) > max(s.ColumnInt64(1), snapshotFrom)
+		return nil
+	})
+	return yes, err
+}
+
+// rowID names a row of the state.
+type rowID struct{ table, key string }
+
+// sender sends one snapshot.
+type sender struct {
+	sp     *space
+	client wire.ClientID
+	began  bool
+	seq    uint64 // all rows sent so far are at least as of this
+	chain  wire.Hash
+	table  string // the row sent last
+	key    []byte
+	done   bool // all rows were sent; from here on, again
+	schema []byte
+
+	at    uint64 // rows that entries up to this have changed were noted
+	todo  []rowID
+	noted map[rowID]bool
+}
+
+// snapshot sends the state, and leaves the feed at the entry that it is as of.
+func (f *feed) snapshot(req *wire.PullRequest) error {
+	s := &sender{sp: f.sp, client: req.Client, noted: map[rowID]bool{}}
+	for {
+		select {
+		case <-f.s.drain:
+			return errcode.New(errcode.Closed, "server: pull", "the server is shutting down")
+		default:
+		}
+		frame := &wire.Snapshot{}
+		if err := f.sp.reading(func() error { return s.next(frame, req.Resume) }); err != nil {
+			return err
+		}
+		if err := f.send(&wire.Frame{Snapshot: frame}); err != nil {
+			return err
+		}
+		if frame.End != nil {
+			f.seq = frame.Seq
+			return nil
+		}
+	}
+}
+
+// next fills the next frame, inside a read transaction.
+func (s *sender) next(frame *wire.Snapshot, resume *wire.Resume) error {
+	var epoch wire.Epoch
+	var schema []byte
+	var total, horizon uint64
+	if err := s.sp.r.run(`SELECT epoch, rows, schema, horizon FROM space`, func(q *sqlite3.Stmt) error {
+		copy(epoch[:], q.ColumnRawBlob(0))
+		total, schema, horizon = uint64(q.ColumnInt64(1)), blob(q, 2), uint64(q.ColumnInt64(3))
+		return nil
+	}); err != nil {
+		return err
+	}
+	head, chain, err := s.head()
+	if err != nil {
+		return err
+	}
+	if !s.began {
+		s.seq, s.chain = head, chain
+		if r := resume; r != nil && r.Epoch == epoch && r.Seq >= horizon && r.Seq <= head {
+			p := wire.Position{Epoch: epoch, Seq: r.Seq, Chain: r.Chain}
+			if err := checkPosition(s.sp.r, epoch, head, p); err == nil {
+				frame.Resumed = true
+				s.seq, s.chain, s.table, s.key, s.done = r.Seq, r.Chain, r.Table, r.Key, r.Done
+			} else if errcode.Of(err) != errcode.Diverged {
+				return err
+			}
+		}
+		s.at, frame.Total = s.seq, total
+	}
+	if !s.began || !bytes.Equal(schema, s.schema) {
+		s.schema, frame.Schema = schema, schema
+	}
+	s.began = true
+	if !s.done {
+		frame.Seq, frame.Chain = s.seq, s.chain
+		if err := s.rows(frame); err != nil {
+			return err
+		}
+		frame.Last = s.done
+		return nil
+	}
+	frame.Again, frame.Last = true, true
+	if err := s.note(head); err != nil {
+		return err
+	}
+	if err := s.again(frame); err != nil {
+		return err
+	}
+	if s.at == head && len(s.todo) == 0 {
+		s.seq, s.chain = head, chain
+		if frame.End, err = s.end(head); err != nil {
+			return err
+		}
+	}
+	frame.Seq, frame.Chain = s.seq, s.chain
+	return nil
+}
+
+func (s *sender) head() (seq uint64, chain wire.Hash, err error) {
+	err = s.sp.r.run(`SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1`, func(q *sqlite3.Stmt) error {
+		seq = uint64(q.ColumnInt64(0))
+		copy(chain[:], q.ColumnRawBlob(1))
+		return nil
+	})
+	return seq, chain, err
+}
+
+var errFull = errors.New("server: the frame is full")
+
+// add appends a row to the frame.
+func add(frame *wire.Snapshot, table string, key, row []byte) {
+	n := len(frame.Tables)
+	if n == 0 || frame.Tables[n-1].Table != table {
+		frame.Tables = append(frame.Tables, wire.SnapshotTable{Table: table})
+		n++
+	}
+	t := &frame.Tables[n-1]
+	t.Rows = wire.AppendRow(t.Rows, key, row)
+}
+
+// rows adds the rows after the last one.
+func (s *sender) rows(frame *wire.Snapshot) error {
+	size := 0
+	err := s.sp.r.run(`SELECT tbl, key, cells FROM row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key`, func(q *sqlite3.Stmt) error {
+		if size >= snapshotBytes {
+			return errFull
+		}
+		key, cells := q.ColumnRawBlob(1), q.ColumnRawBlob(2)
+		if string(q.ColumnRawText(0)) != s.table {
+			s.table = q.ColumnText(0)
+		}
+		s.key = append(s.key[:0], key...)
+		add(frame, s.table, key, cells)
+		size += len(key) + len(cells) + 8
+		return nil
+	}, s.table, s.key)
+	if err == errFull {
+		return nil
+	}
+	s.done = err == nil
+	return err
+}
+
+// note looks which rows the entries up to head have changed, up to a batch.
+func (s *sender) note(head uint64) error {
+	size := 0
+	err := s.sp.r.run(`SELECT seq, body FROM log WHERE seq > ? ORDER BY seq`, func(q *sqlite3.Stmt) error {
+		if uint64(q.ColumnInt64(0)) != s.at+1 {
+			return errBehind
+		}
+		if size >= snapshotBytes {
+			return errFull
+		}
+		data := q.ColumnRawBlob(1)
+		size += len(data) + 128
+		s.at++
+		if len(data) == 0 {
+			return nil
+		}
+		body, err := wire.UnmarshalBody(data)
+		if err != nil {
+			return err
+		}
+		for i := range body.Ops {
+			id := rowID{body.Ops[i].Shape.Table, string(wire.EncodeKey(body.Ops[i].Key))}
+			if !s.noted[id] {
+				s.noted[id] = true
+				s.todo = append(s.todo, id)
+			}
+		}
+		return nil
+	}, s.at)
+	if err == errFull {
+		err = nil
+	}
+	if err == nil && s.at < head && size == 0 {
+		err = errBehind
+	}
+	return err
+}
+
+// again adds rows that have changed, as they are now.
+func (s *sender) again(frame *wire.Snapshot) error {
+	size := 0
+	for len(s.todo) > 0 && size < snapshotBytes {
+		id := s.todo[0]
+		var cells []byte
+		if err := s.sp.r.run(`SELECT cells FROM row WHERE tbl = ? AND key = ?`, func(q *sqlite3.Stmt) error {
+			cells = blob(q, 0)
+			return nil
+		}, id.table, []byte(id.key)); err != nil {
+			return err
+		}
+		add(frame, id.table, []byte(id.key), cells)
+		size += len(id.key) + len(cells) + 8
+		s.todo = s.todo[1:]
+		delete(s.noted, id)
+	}
+	return nil
+}
+
+// end adds what belongs to the state at head beside its rows.
+func (s *sender) end(head uint64) (*wire.SnapshotEnd, error) {
+	end := &wire.SnapshotEnd{Digest: (&fold.Digest{}).Sum()}
+	if head > 0 {
+		if err := s.sp.r.run(`SELECT digest FROM digest WHERE seq = ?`, func(q *sqlite3.Stmt) error {
+			copy(end.Digest[:], q.ColumnRawBlob(0))
+			return nil
+		}, head); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.sp.r.run(`SELECT id, decided FROM client`, func(q *sqlite3.Stmt) error {
+		d := wire.Decided{Counter: uint64(q.ColumnInt64(1))}
+		copy(d.Client[:], q.ColumnRawBlob(0))
+		end.Clients = append(end.Clients, d)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	err := s.sp.r.run(`SELECT counter, seq, outcome, body_hash FROM log WHERE client = ?1
+		UNION ALL SELECT counter, seq, code, NULL FROM refused WHERE client = ?1 ORDER BY 1 DESC LIMIT ?2`, func(q *sqlite3.Stmt) error {
+		o := wire.Outcome{Counter: uint64(q.ColumnInt64(0)), Seq: uint64(q.ColumnInt64(1)), Code: q.ColumnText(2)}
+		copy(o.BodyHash[:], q.ColumnRawBlob(3))
+		end.Own = append(end.Own, o)
+		return nil
+	}, s.client[:], maxOutcomes)
+	return end, err
+}
+
+// maxOutcomes bounds what a snapshot tells of the asker's own transactions: no
+// replica waits for the outcomes of more.
+const maxOutcomes = 100_000
+
+// compact cuts the log's beginning off where the log has grown past what is
+// kept: so much that it stays proportional to the live data, so little at a time
+// that no push waits for it. The last entry always stays.
+func (sp *space) compact(o *Options) error {
+	most := max(o.Limits.Log, 2*sp.st.live)
+	if sp.st.logged <= most {
+		return nil
+	}
+	cut, chain, freed := uint64(0), wire.Hash{}, int64(0)
+	err := sp.w.run(`SELECT seq, chain, coalesce(length(body), 0) FROM log ORDER BY seq LIMIT 1000`, func(s *sqlite3.Stmt) error {
+		seq := uint64(s.ColumnInt64(0))
+		if seq == sp.st.seq || sp.st.logged-freed <= most-most/8 {
+			return errFull
+		}
+		cut = seq
+		copy(chain[:], s.ColumnRawBlob(1))
+		freed += s.ColumnInt64(2) + entryBytes
+		return nil
+	})
+	if err != nil && err != errFull || cut == 0 {
+		return err
+	}
+	for _, sql := range []string{
+		`INSERT INTO refused SELECT client, counter, seq, outcome FROM log WHERE seq <= ? AND outcome <> ''`,
+		`DELETE FROM log WHERE seq <= ?`,
+		`DELETE FROM digest WHERE seq <= ?`,
+	} {
+		if err := sp.w.run(sql, nil, cut); err != nil {
+			return err
+		}
+	}
+	sp.st.logged -= freed
+	sp.st.horizon = cut
+	return sp.w.run(`UPDATE space SET horizon = ?, horizon_chain = ?`, nil, cut, chain[:])
+}
+
+// entryBytes is what an entry of the log takes beside its body.
+const entryBytes = 160
