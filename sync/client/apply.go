@@ -180,12 +180,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 				return err
 			}
 		}
-		if err := a.exec(`DELETE FROM heddle_pending WHERE id = ?`, id); err != nil {
-			return err
-		}
-		a.bodies.drop(id)
-		a.last = id
-		return setMeta(a.conn, metaLast, id)
+		return a.done(id, e.Outcome == "")
 	})
 }
 

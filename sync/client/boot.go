@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -254,6 +255,9 @@ func (a *applier) endBoot(c *Client, f *wire.Snapshot) error {
 		if a.pending = id != 0; err != nil {
 			return err
 		}
+		if err := c.recount(&a.rows, a.state); err != nil {
+			return err
+		}
 		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
 			return err
 		}
@@ -391,16 +395,14 @@ func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
 					return err
 				}
 			}
-			if err := a.exec(`DELETE FROM heddle_pending WHERE id = ?`, id); err != nil {
-				return err
-			}
-			a.bodies.drop(id)
-			a.last = id
-			return setMeta(a.conn, metaLast, id)
+			return a.done(id, outcome.Code == "")
 		})
 		if err != nil {
 			return err
 		}
+	}
+	if a.former == nil && through < a.last {
+		return a.sendAgain(c, through, own)
 	}
 	if forked || a.former == nil && through > a.last {
 		// The server has seen more of this id than this replica has written: its
@@ -425,7 +427,7 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 		p.booting, p.total = true, f.Total
 	}
 	rows, err := p.c.snapshot(p.ctx, p.req, p.epoch, f, first)
-	if err != nil {
+	if err != nil && !errors.Is(err, errFork) {
 		return err
 	}
 	if first {
@@ -439,10 +441,13 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 		p.booting = false
 		<-p.c.bootTurn
 		p.from = f.Seq
+		p.c.mu.Lock()
+		p.c.sent = sent{} // what the server said before may not be so any more
+		p.c.mu.Unlock()
 		p.c.nudge() // what waited for the end
 		p.c.again()
 	}
-	return nil
+	return err
 }
 
 // startOver has the next pull ask for a snapshot, because of err. What does not

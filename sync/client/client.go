@@ -180,7 +180,8 @@ func (c *Client) prepare(tx *store.Tx) error {
 			return err
 		}
 		met := meta[metaMet] == c.cfg.URL
-		c.update(func(cond *condition) { cond.met = met })
+		repairs, _ := meta[metaRepairs].(int64)
+		c.update(func(cond *condition) { cond.met, cond.repairs = met, int(repairs) })
 		c.share(c.state)
 		return nil
 	})

@@ -16,6 +16,8 @@
 //     the folded schema.
 //   - heddle_pending: the transactions without an entry at or before the
 //     cursor, in parts as they are sent.
+//   - heddle_sent: the last of those that the log holds, for a server that loses
+//     its end.
 //   - heddle_row: one row for each key that a pending transaction touches, with
 //     its base image (the row in the log's prefix) and the operations on it.
 //   - heddle_overflow: cells of tables and columns that this app's version does

@@ -90,8 +90,7 @@ func (r *rows) marshalled(id int64) (data []byte, created int64, err error) {
 }
 
 // addPending stores a transaction as it will be sent.
-func (r *rows) addPending(id int64, body []byte) error {
-	created := nowMillis()
+func (r *rows) addPending(id, created int64, body []byte) error {
 	for _, p := range wire.SplitBody(0, body) {
 		err := r.exec(`INSERT INTO heddle_pending(id, part, total, hash, bytes, created) VALUES(?, ?, ?, ?, ?, ?)`,
 			id, int64(p.Index), int64(p.Total), p.BodyHash[:], p.Bytes, created)

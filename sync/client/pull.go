@@ -179,6 +179,7 @@ func (p *puller) entries(entries []wire.Entry) error {
 // the same entry.
 func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 	bad := false
+	repairs := c.Status().Repairs
 	var settled *state
 	var taint int64
 	err := c.db.Apply(ctx, func(tx *store.Tx) error {
@@ -192,7 +193,11 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 				return err
 			}
 			bad = s.pos.Seq == up.Seq && s.digest.Sum() != up.Digest
-			if bad || s.former == nil || s.pos.Seq < up.Seq {
+			if bad {
+				repairs++
+				return setMeta(r.conn, metaRepairs, int64(repairs))
+			}
+			if s.former == nil || s.pos.Seq < up.Seq {
 				return nil
 			}
 			taint = c.taint()
@@ -208,7 +213,10 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 		c.nudge()
 	}
 	if err == nil {
-		c.update(func(cond *condition) { cond.last = max(c.recorded.Load(), cond.first) })
+		c.update(func(cond *condition) {
+			cond.last = max(c.recorded.Load(), cond.first)
+			cond.repairs = repairs
+		})
 	}
 	if err == nil && !bad {
 		c.mu.Lock()

@@ -207,7 +207,7 @@ func (b *builder) store(r *rows, id int64) error {
 	if len(data) > wire.MaxBody {
 		return tooBig(fmt.Sprintf("the transaction has %d MiB, at most %d are taken: write it in several", len(data)>>20, wire.MaxBody>>20))
 	}
-	if err := r.addPending(id, data); err != nil {
+	if err := r.addPending(id, nowMillis(), data); err != nil {
 		return err
 	}
 	keys := make([]rowKey, len(b.body.Ops))

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"heddle/internal/errcode"
@@ -267,7 +268,10 @@ func (c *Client) Now(ctx context.Context) error {
 			}
 		}
 		switch {
-		case errors.Is(err, errAnew), errors.Is(err, errBooted):
+		case errors.Is(err, errAnew):
+			last = math.MaxInt64 // what the server has lost is pending again, under new numbers
+			continue
+		case errors.Is(err, errBooted):
 			continue
 		case errors.Is(err, errFork) && forks < 3:
 			forks++

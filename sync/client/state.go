@@ -19,6 +19,10 @@ CREATE TABLE IF NOT EXISTS heddle_pending(
   id INTEGER NOT NULL, part INTEGER NOT NULL, total INTEGER NOT NULL,
   hash BLOB NOT NULL, bytes BLOB NOT NULL, created INTEGER NOT NULL,
   PRIMARY KEY(id, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_sent(
+  id INTEGER NOT NULL, part INTEGER NOT NULL, total INTEGER NOT NULL,
+  hash BLOB NOT NULL, bytes BLOB NOT NULL, created INTEGER NOT NULL,
+  PRIMARY KEY(id, part)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heddle_row(
   tbl TEXT NOT NULL, key BLOB NOT NULL, base BLOB, ops BLOB NOT NULL,
   PRIMARY KEY(tbl, key)) WITHOUT ROWID;
@@ -55,6 +59,7 @@ const (
 	metaFormerLast   = "formerLast"
 	metaBoot         = "boot"      // how far a snapshot has got that is being applied
 	metaBootFresh    = "bootFresh" // see boot
+	metaRepairs      = "repairs"   // how often the digest was not the server's
 	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
 )
 
@@ -142,6 +147,9 @@ func (s *state) mint(c *conn, random io.Reader) error {
 		return errcode.Wrap(err, errcode.Internal, "sync: new client id")
 	}
 	if err := setMeta(c, metaClient, s.client[:]); err != nil {
+		return err
+	}
+	if err := c.exec(`DELETE FROM heddle_sent`); err != nil { // numbered by who it was
 		return err
 	}
 	return s.settle(c)

@@ -27,6 +27,7 @@ type Status struct {
 	Seq       uint64         // the prefix's last entry
 	Pending   int            // transactions without an entry at or before Seq
 	LastError *errcode.Error // of the last attempt; nil after one that succeeded
+	Repairs   int            // how often the digest was not the server's, so that the state was fetched anew
 }
 
 // Key names a row.
@@ -60,6 +61,7 @@ type Rejected struct {
 // Reasons of a Conflict.
 const (
 	ConflictMissing  = "missing"  // an accepted transaction of this replica's updated rows that were gone
+	ConflictLost     = "lost"     // the server has lost transactions of this replica's, from Counter on, that are kept no longer
 	ConflictDangling = "dangling" // rows whose foreign key names a row that is gone
 )
 
@@ -207,11 +209,12 @@ type condition struct {
 	push, pull              *errcode.Error // of the last attempt
 	life                    int            // counts replacements of the database's content
 	seq                     uint64
+	repairs                 int
 	first, last             int64 // ids of the pending transactions: after first, up to last
 }
 
 func (c *condition) status() Status {
-	s := Status{State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first))}
+	s := Status{State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first)), Repairs: c.repairs}
 	for _, err := range []*errcode.Error{c.fatal, c.pull, c.push} {
 		if err != nil {
 			s.LastError = err

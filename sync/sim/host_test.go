@@ -169,6 +169,7 @@ func (h *host) restore() {
 	h.s.hit("server restored")
 	h.s.event("server restored from a backup")
 	h.s.modelMu.Lock()
+	h.read() // what is lost was known
 	h.s.model.restored = true
 	h.s.modelMu.Unlock()
 	h.down("killed")

@@ -134,7 +134,7 @@ func (m *model) read(h http.Handler) {
 
 // rewind forgets what came after an entry: the server does not have it any more.
 func (m *model) rewind(seq uint64) {
-	entries := m.entries
+	entries, marks := m.entries, m.marks
 	restored := newModel(m.s)
 	restored.restored = true
 	if seq > m.at.Seq { // the server went on from the backup before it was asked
@@ -146,6 +146,12 @@ func (m *model) rewind(seq uint64) {
 	*m = *restored
 	for i := range entries[:seq] {
 		m.take(&entries[i])
+	}
+	// Who was told that one is void has it as that, and does not send it again.
+	for k, outcome := range marks {
+		if _, ok := m.marks[k]; !ok && outcome != "" {
+			m.marks[k] = outcome
+		}
 	}
 }
 
