@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { digest, expect, openIn, synced, test } from "./fixtures.js";
+import { digest, expect, notes, openIn, synced, test } from "./fixtures.js";
 
 const rows = (page: Page) => page.evaluate(() => db.query(`SELECT id, body, done FROM notes ORDER BY id`));
 const pending = (page: Page) => page.evaluate(() => db.sync.status.pending);
@@ -86,6 +86,35 @@ test("both counted and tagged offline: the counts add up and the tags unite", as
   two.plug();
   for (const page of [a, b, a]) await synced(page);
   for (const page of [a, b]) expect(await post(page)).toEqual([{ id: "p", likes: 13, top: 9, low: 3, tags: `["a","b","new"]` }]);
+  expect(await digest(b)).toEqual(await digest(a));
+});
+
+test("a new device takes the state and not the log, and says how far it is", async ({ profile, server, site }) => {
+  const sync = { url: server.url, space: "s" };
+  const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
+  await openIn(a, { sync });
+  const count = 6000;
+  for (let round = 0; round < 2; round++) { // so that the log is larger than its rows
+    await a.evaluate(([count, round]) => db.bulk(
+      `INSERT INTO notes(id, body) VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body`,
+      Array.from({ length: count! }, (_, i) => [`note ${i}`, `${round} ${"word ".repeat(60)}`])), [count, round]);
+  }
+  await synced(a);
+  await b.evaluate(async (options) => {
+    const seen = { states: [] as string[], done: 0, total: 0 };
+    Object.assign(globalThis, { seen });
+    globalThis.db = await heddle.open(options);
+    db.sync.on("status", ({ state }) => seen.states.push(state));
+    db.sync.on("progress", ({ phase, done, total }) => { if (phase === "snapshot") { seen.done = done; seen.total = total ?? 0; } });
+  }, { name: "test", migrations: notes, sync: { ...sync, tables: { notes: true as const } } });
+  await synced(b);
+  const seen = await b.evaluate(() => (globalThis as unknown as { seen: { states: string[]; done: number; total: number } }).seen);
+  expect(seen).toMatchObject({ done: count, total: count });
+  expect(seen.states).toContain("bootstrapping");
+  expect(await b.evaluate(() => db.query(`SELECT count(*) AS n FROM notes WHERE body LIKE '1 %'`))).toEqual([{ n: count }]);
+  await b.evaluate(() => db.exec(`UPDATE notes SET done = 1 WHERE id = 'note 7'`));
+  await synced(b);
+  await synced(a);
   expect(await digest(b)).toEqual(await digest(a));
 });
 

@@ -39,6 +39,9 @@ func (l *Leader) openSync(ctx context.Context, c *rpc.SyncConfig) (err error) {
 		l.each(func(s *Session) { s.tell(message) })
 	})
 	l.sync.OnConflict(func(c client.Conflict) {
+		if len(c.Keys) == 0 { // of transactions, not of rows
+			l.each(func(s *Session) { s.tell(rpc.EncodeConflict(c.Counter, c.Reason, "", nil)) })
+		}
 		for _, key := range c.Keys {
 			l.each(func(s *Session) { s.tell(rpc.EncodeConflict(c.Counter, c.Reason, key.Table, key.Key)) })
 		}

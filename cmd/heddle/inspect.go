@@ -267,7 +267,7 @@ func (i *inspection) server() {
 	i.query(`SELECT name, hex(epoch), rows FROM space`, func(s *sqlite3.Stmt) {
 		i.printf("  %-14s %s\n  %-14s %s\n  %-14s %d\n", "space", s.ColumnText(0), "epoch", strings.ToLower(s.ColumnText(1)), "rows", s.ColumnInt64(2))
 	})
-	i.query(`SELECT coalesce(max(seq), 0), total(outcome <> ''), total(length(body)) FROM log`, func(s *sqlite3.Stmt) {
+	i.query(`SELECT count(*), total(outcome <> ''), total(length(body)) FROM log`, func(s *sqlite3.Stmt) {
 		i.printf("  %-14s %d entries, %d of them void, %d bytes\n", "log", s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2))
 	})
 	i.printf("  %-14s %d\n", "clients", i.number(`SELECT count(*) FROM client`))
@@ -319,10 +319,19 @@ func (i *inspection) digest(sql string) wire.Hash {
 	return sum
 }
 
-// chain follows the log's chain hash from the start.
+// chain follows the log's chain hash from where it begins.
 func (i *inspection) chain() {
 	var prev wire.Hash
 	var want uint64
+	if i.number(`SELECT count(*) FROM pragma_table_info('space') WHERE name = 'horizon'`) > 0 { // since format 2
+		i.query(`SELECT horizon, horizon_chain FROM space`, func(s *sqlite3.Stmt) {
+			want = uint64(s.ColumnInt64(0))
+			copy(prev[:], s.ColumnRawBlob(1))
+		})
+	}
+	if want > 0 {
+		i.printf("  %-14s %d entries were cut off\n", "horizon", want)
+	}
 	i.query(`SELECT seq, client, counter, outcome, body_hash, chain FROM log ORDER BY seq`, func(s *sqlite3.Stmt) {
 		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3)}
 		copy(e.Client[:], s.ColumnRawBlob(1))

@@ -245,10 +245,15 @@ export interface Rejection {
   operations: Operation[];
 }
 
-/** An accepted operation of this device that did not do what it was meant to. */
+/** What the log has settled otherwise than somebody meant. */
 export interface Conflict {
   counter: number;
+  /**
+   * "missing": an accepted update of this device's met a row that was gone; "dangling": a row's parent is gone;
+   * "lost": the server has lost transactions of this device's, from counter on, that the device keeps no longer.
+   */
   kind: string;
+  /** Empty if `kind` is "lost". */
   table: string;
   key: SqlValue[];
 }
