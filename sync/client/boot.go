@@ -346,7 +346,10 @@ func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
 	if a.former != nil && earlier > 0 {
 		through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, nil
 	}
-	forked := false
+	forked, err := a.notOurs(&through, offset, outcomes)
+	if err != nil {
+		return err
+	}
 	for {
 		var id int64
 		var outcome wire.Outcome
@@ -402,7 +405,9 @@ func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
 		}
 	}
 	if a.former == nil && through < a.last {
-		return a.sendAgain(c, through, own)
+		if err := a.sendAgain(c, through, own); err != nil {
+			return err
+		}
 	}
 	if forked || a.former == nil && through > a.last {
 		// The server has seen more of this id than this replica has written: its
@@ -410,6 +415,26 @@ func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
 		return a.tx.Inside(func(*sqlite3.Conn) error { return a.mint(a.conn, c.cfg.Rand) })
 	}
 	return nil
+}
+
+// notOurs looks whether another copy of this database has numbered transactions
+// as this one has those that it keeps: the first such ends what of this one is
+// in the log.
+func (a *applier) notOurs(through *int64, offset int64, outcomes map[uint64]wire.Outcome) (forked bool, err error) {
+	err = a.tx.Inside(func(*sqlite3.Conn) error {
+		return a.query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`, []any{*through}, func(s *sqlite3.Stmt) error {
+			o := outcomes[uint64(s.ColumnInt64(0)-offset)]
+			if o.BodyHash == (wire.Hash{}) || string(s.ColumnRawBlob(1)) == string(o.BodyHash[:]) {
+				return nil
+			}
+			*through, forked = s.ColumnInt64(0)-1, true
+			return errEnough
+		})
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return forked, err
 }
 
 // snapshot applies a frame of a snapshot as it comes from the stream.

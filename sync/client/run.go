@@ -185,7 +185,10 @@ func (c *Client) pushLoop(ctx context.Context, fine func()) error {
 	c.sent = sent{}
 	c.mu.Unlock()
 	for {
-		if err := c.push(ctx); err != nil {
+		if err := c.push(ctx); errcode.Of(err) == errcode.Diverged {
+			// What is to be done about that the pull says, or that it is the end.
+			return &errcode.Error{Code: errcode.Behind, Op: "sync: push", Err: err}
+		} else if err != nil {
 			return err
 		}
 		fine()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
 	"heddle/store"
 	"heddle/sync/fold"
 	"heddle/sync/wire"
@@ -179,13 +178,6 @@ func (m *model) has(seq uint64, chain wire.Hash) bool {
 	return seq == 0 || seq <= m.at.Seq && m.entries[seq-1].Chain == chain
 }
 
-// diverged reports whether sync has stopped for good, as it does today where
-// the server has lost entries that the device has.
-func (d *device) diverged() bool {
-	st := d.c.Status()
-	return d.s.model.restored && st.LastError != nil && st.LastError.Code == errcode.Diverged
-}
-
 // checkRows compares all rows: a prefix with the pending transactions on top.
 func (d *device) checkRows(snap *snapshot) {
 	m := d.s.model
@@ -307,10 +299,6 @@ func (s *sim) compare() {
 		s.violate("the server's digest at %d is %x, the model's at %d %x", rec.Seq, rec.Digest[:4], m.at.Seq, sum[:4])
 	}
 	for _, d := range s.present {
-		if d.diverged() {
-			s.tally("devices that a restored server left behind", 1)
-			continue
-		}
 		seq, digest, err := d.c.Digest(context.Background())
 		if err != nil || seq != m.at.Seq || digest != sum {
 			s.violate("device %d: the digest at %d is %x, the model's at %d %x (%v)", d.id, seq, digest[:4], m.at.Seq, sum[:4], err)

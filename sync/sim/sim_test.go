@@ -180,9 +180,7 @@ func (s *sim) settle() {
 			time.Sleep(100 * time.Millisecond)
 		}
 		for _, d := range s.present {
-			if !d.diverged() {
-				d.check(true)
-			}
+			d.check(true)
 		}
 		if !final {
 			s.healing = time.Since(healed)
@@ -199,9 +197,6 @@ func (s *sim) settle() {
 func (s *sim) quiet() bool {
 	s.srv.read()
 	for _, d := range s.present {
-		if d.diverged() {
-			continue
-		}
 		if st := d.c.Status(); st.State != "live" || st.Pending != 0 || st.Seq != s.model.at.Seq {
 			return false
 		}
