@@ -32,7 +32,8 @@ type Status struct {
 	State   string // off, connecting, live, offline, paused or error
 	Seq     uint64
 	Pending uint64
-	Err     error // the last error, nil if there is none
+	Err     error  // the last error, nil if there is none
+	Repairs uint64 // how often the digest was not the server's
 }
 
 // Welcome is the reply to hello.
@@ -142,10 +143,15 @@ func (w *writer) status(v Status) {
 	w.u64(v.Seq)
 	w.u64(v.Pending)
 	w.fault(v.Err)
+	w.u64(v.Repairs)
 }
 
 func (r *reader) status() Status {
-	return Status{State: r.str(), Seq: r.u64(), Pending: r.u64(), Err: r.fault()}
+	s := Status{State: r.str(), Seq: r.u64(), Pending: r.u64(), Err: r.fault()}
+	if r.err == nil && r.at < len(r.b) { // an older leader does not tell
+		s.Repairs = r.u64()
+	}
+	return s
 }
 
 // EncodeLiveError tells that live query id failed.

@@ -298,6 +298,8 @@ export class Reader {
     const status: SyncStatus = { state: this.string() as SyncState, seq: this.u64(), pending: this.u64() };
     const lastError = this.error();
     if (lastError) status.lastError = lastError;
+    const repairs = this.left > 0 ? this.u64() : 0; // an older leader does not tell
+    if (repairs > 0) status.repairs = repairs;
     return status;
   }
   digest(): { seq: number; digest: string } {

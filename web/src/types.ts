@@ -210,6 +210,8 @@ export interface SyncStatus {
   /** Own transactions that the log does not hold yet. */
   pending: number;
   lastError?: HeddleError;
+  /** How often the digest was not the server's, so that the state was fetched anew; absent if never. */
+  repairs?: number;
 }
 
 /** How a cell joins the one before it, if it does not replace it. */
