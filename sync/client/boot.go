@@ -26,17 +26,33 @@ type boot struct {
 	// the end, heddle_seen has the keys that the snapshot has named, and the
 	// others go then.
 	fresh bool
+	// Where it mends a digest: the buckets that it has the rows of. It is not
+	// resumed. The others stay as they are, but for what entries have changed.
+	only map[bucket]bool
+}
+
+// bucket names the parts of the digest that a key's row is counted in.
+type bucket struct {
+	table  string
+	number uint8
+}
+
+func (b *boot) has(table string, key []wire.Value) bool {
+	return b.only == nil || b.only[bucket{table, fold.BucketOf(key)}]
 }
 
 func (b *boot) save(c *conn) error {
 	if err := setMeta(c, metaBoot, b.at.Marshal()); err != nil {
 		return err
 	}
-	fresh := int64(0)
-	if b.fresh {
-		fresh = 1
+	kind := int64(0)
+	switch {
+	case b.fresh:
+		kind = 1
+	case b.only != nil:
+		kind = 2
 	}
-	return setMeta(c, metaBootFresh, fresh)
+	return setMeta(c, metaBootFresh, kind)
 }
 
 // errSnapshot says that what came does not make the state that it should.
@@ -58,7 +74,7 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 				return errBooted
 			}
 			if first && !f.Resumed {
-				return a.startBoot(epoch)
+				return a.startBoot(epoch, req, f.Only)
 			}
 			if a.boot == nil || a.boot.at.Epoch != epoch {
 				return errcode.New(errcode.Protocol, "sync: snapshot", "a piece of a snapshot came that was not asked for")
@@ -131,8 +147,16 @@ var errBooted = errcode.New(errcode.Network, "sync: pull", "another request fetc
 
 // startBoot begins anew with a snapshot. What the tables hold of the prefix
 // stays until the end, unless there was none.
-func (a *applier) startBoot(epoch wire.Epoch) error {
-	a.boot = &boot{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.boot == nil}
+func (a *applier) startBoot(epoch wire.Epoch, req *wire.PullRequest, only bool) error {
+	a.boot = &boot{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.boot == nil && !only}
+	if only {
+		a.boot.only = map[bucket]bool{}
+		for _, b := range req.Only {
+			a.boot.only[bucket{b.Table, uint8(b.Number)}] = true
+			a.digest.Empty(b.Table, uint8(b.Number))
+		}
+		return a.exec(`DELETE FROM heddle_seen`)
+	}
 	a.digest = &fold.Digest{}
 	a.schema = &fold.Schema{}
 	a.merged = mergedSchema(a.schema, a.tables)
@@ -204,8 +228,9 @@ func (a *applier) bootRow(table string, key, cells []byte, again bool) (err erro
 			return err
 		}
 	}
-	counted := a.boot.fresh
-	if !a.boot.fresh {
+	inside := a.boot.has(table, k.key)
+	counted := a.boot.fresh || !inside
+	if !a.boot.fresh && inside {
 		if counted, err = a.see(k, row != nil); err != nil {
 			return err
 		}
@@ -231,210 +256,6 @@ func (a *applier) see(k rowKey, there bool) (had bool, err error) {
 	}
 	err = a.exec(sql, k.table, k.bytes)
 	return (a.sqlite.Changes() == 0) == there, err
-}
-
-// endBoot ends a snapshot: the prefix is its state, and what it says is decided
-// is pending no longer.
-func (a *applier) endBoot(c *Client, f *wire.Snapshot) error {
-	if a.digest.Sum() != f.End.Digest {
-		return errSnapshot
-	}
-	if !a.boot.fresh {
-		if err := a.sweep(); err != nil {
-			return err
-		}
-	}
-	if err := a.settleDecided(c, f.End); err != nil {
-		return err
-	}
-	a.count = a.boot.at.Rows
-	a.pos = wire.Position{Epoch: a.boot.at.Epoch, Seq: f.Seq, Chain: f.Chain}
-	a.boot = nil
-	return a.tx.Inside(func(*sqlite3.Conn) error {
-		id, _, err := a.oldest()
-		if a.pending = id != 0; err != nil {
-			return err
-		}
-		if err := c.recount(&a.rows, a.state); err != nil {
-			return err
-		}
-		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
-			return err
-		}
-		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?)`, metaBoot, metaBootFresh)
-	})
-}
-
-// sweep takes the rows of the former prefix away that the snapshot has not.
-func (a *applier) sweep() error {
-	var gone []rowKey
-	err := a.tx.Inside(func(*sqlite3.Conn) error {
-		unseen := func(table string, key []byte) error {
-			seen := false
-			err := a.query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
-				seen = true
-				return nil
-			})
-			if err != nil || seen {
-				return err
-			}
-			k := rowKey{table: table, bytes: key}
-			k.key, err = wire.DecodeKey(key)
-			gone = append(gone, k)
-			return err
-		}
-		for _, t := range sortedTables(a.tables) {
-			err := a.query("SELECT "+idents(t.key, "", ", ")+" FROM main."+ident(t.name), nil, func(s *sqlite3.Stmt) error {
-				key := make([]wire.Value, len(t.key))
-				for i := range key {
-					key[i] = column(s, i)
-				}
-				return unseen(t.name, wire.EncodeKey(key))
-			})
-			if err != nil {
-				return err
-			}
-		}
-		for _, sql := range []string{`SELECT tbl, key FROM heddle_overflow WHERE whole`, `SELECT tbl, key FROM heddle_row`} {
-			err := a.query(sql, nil, func(s *sqlite3.Stmt) error { return unseen(s.ColumnText(0), s.ColumnBlob(1, nil)) })
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return a.stretches(len(gone), func(i int) error {
-		k := gone[i]
-		b, err := a.based(k)
-		if err != nil {
-			return err
-		}
-		if b != nil {
-			b.base = nil
-			if err := a.recompute(k, b); err != nil {
-				return err
-			}
-			return a.putBased(k, b)
-		}
-		before, err := a.visible(k)
-		if err != nil || before == nil {
-			return err
-		}
-		return a.show(k, before, nil, a.schema)
-	})
-}
-
-// settleDecided takes what the snapshot has decided out of what is pending.
-func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
-	var own, earlier uint64
-	for _, d := range end.Clients {
-		switch {
-		case d.Client == a.client:
-			own = d.Counter
-		case a.former != nil && d.Client == a.former.client:
-			earlier = d.Counter
-		}
-	}
-	outcomes := map[uint64]wire.Outcome{}
-	for _, o := range end.Own {
-		outcomes[o.Counter] = o
-	}
-	through, offset := a.offset+int64(own), a.offset
-	if a.former != nil && earlier > 0 {
-		through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, nil
-	}
-	forked, err := a.notOurs(&through, offset, outcomes)
-	if err != nil {
-		return err
-	}
-	for {
-		var id int64
-		var outcome wire.Outcome
-		var body *wire.Body
-		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
-			var hash wire.Hash
-			if id, hash, err = a.oldest(); err != nil || id == 0 || id > through {
-				id = 0
-				return err
-			}
-			outcome = outcomes[uint64(id-offset)]
-			if outcome.BodyHash != (wire.Hash{}) && outcome.BodyHash != hash {
-				id, forked = 0, true // another copy of this database has numbered one alike
-				return nil
-			}
-			body, err = a.body(id)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if id == 0 {
-			break
-		}
-		err = a.stretches(len(body.Ops), func(i int) error {
-			k := keyOf(&body.Ops[i])
-			b, err := a.based(k)
-			if err != nil {
-				return err
-			}
-			if b == nil || len(b.ops) == 0 || b.ops[0] != (ref{id, i}) {
-				return damaged("heddle_row")
-			}
-			b.ops = b.ops[1:]
-			if err := a.recompute(k, b); err != nil {
-				return err
-			}
-			return a.putBased(k, b)
-		})
-		if err != nil {
-			return err
-		}
-		err = a.tx.Inside(func(*sqlite3.Conn) error {
-			if outcome.Code != "" {
-				if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code}, body); err != nil {
-					return err
-				}
-			}
-			return a.done(id, outcome.Code == "")
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if a.former == nil && through < a.last {
-		if err := a.sendAgain(c, through, own); err != nil {
-			return err
-		}
-	}
-	if forked || a.former == nil && through > a.last {
-		// The server has seen more of this id than this replica has written: its
-		// file is a copy, or an older one that was put back.
-		return a.tx.Inside(func(*sqlite3.Conn) error { return a.mint(a.conn, c.cfg.Rand) })
-	}
-	return nil
-}
-
-// notOurs looks whether another copy of this database has numbered transactions
-// as this one has those that it keeps: the first such ends what of this one is
-// in the log.
-func (a *applier) notOurs(through *int64, offset int64, outcomes map[uint64]wire.Outcome) (forked bool, err error) {
-	err = a.tx.Inside(func(*sqlite3.Conn) error {
-		return a.query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`, []any{*through}, func(s *sqlite3.Stmt) error {
-			o := outcomes[uint64(s.ColumnInt64(0)-offset)]
-			if o.BodyHash == (wire.Hash{}) || string(s.ColumnRawBlob(1)) == string(o.BodyHash[:]) {
-				return nil
-			}
-			*through, forked = s.ColumnInt64(0)-1, true
-			return errEnough
-		})
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return forked, err
 }
 
 // snapshot applies a frame of a snapshot as it comes from the stream.
@@ -467,6 +288,7 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 		<-p.c.bootTurn
 		p.from = f.Seq
 		p.c.mu.Lock()
+		p.c.anew = false
 		p.c.sent = sent{} // what the server said before may not be so any more
 		p.c.mu.Unlock()
 		p.c.nudge() // what waited for the end

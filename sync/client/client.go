@@ -48,6 +48,7 @@ type Client struct {
 	token   string
 	sent    sent
 	boot    *wire.Resume  // how far a snapshot has got that is being applied
+	only    []wire.Bucket // with anew: what differs, so that the rest need not come
 	anew    bool          // the next pull asks for a snapshot
 	starts  int           // how often in a row that was so
 	booted  chan struct{} // closed and replaced when boot ends
@@ -241,6 +242,7 @@ func (c *Client) share(s *state) {
 		if c.boot = nil; s.boot != nil {
 			at := s.boot.at
 			c.boot = &at
+			c.anew = c.anew || s.boot.only != nil // if it breaks, all of it
 		} else if cond.boot {
 			close(c.booted)
 			c.booted = make(chan struct{})

@@ -40,6 +40,9 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 	}
 	c.mu.Lock()
 	req := wire.PullRequest{Position: c.pos, Client: c.ident.client, Snapshots: true, Anew: c.anew}
+	if c.anew {
+		req.Only, c.only = c.only, nil // tried once
+	}
 	if c.boot != nil && !c.anew {
 		at := *c.boot
 		req.Resume = &at
@@ -223,7 +226,7 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 		c.starts = 0
 		c.mu.Unlock()
 	}
-	if err == nil && bad {
+	if err == nil && bad && !c.locate(ctx, up) {
 		err = diverged(fmt.Sprintf("the digest at entry %d is not the server's: this replica's tables differ", up.Seq))
 	}
 	return err

@@ -15,6 +15,7 @@ import (
 
 	"heddle/internal/errcode"
 	"heddle/sync/client"
+	"heddle/sync/client/nethttp"
 	"heddle/sync/server"
 )
 
@@ -214,6 +215,58 @@ func TestRepair(t *testing.T) {
 	if !strings.Contains(fmt.Sprint(b.rows(`SELECT name FROM heddle_meta`)), "repairs") {
 		t.Error("nothing counts the repairs")
 	}
+}
+
+// Of a large table the rows come that differ and no others, and what entries
+// have changed meanwhile; and an account that is wrong about right rows needs
+// none.
+func TestRepair_fetchesWhatDiffers(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	a := newBootDevice(t, hs.URL, nil)
+	l := &line{Doer: nethttp.Doer{}}
+	b := newBootDevice(t, hs.URL, l)
+	a.fill(3000)
+	a.now()
+	b.now()
+	rows := func() uint64 {
+		var most uint64
+		defer b.c.OnProgress(func(p client.Progress) {
+			if p.Phase == "snapshot" {
+				most = max(most, p.Rows)
+			}
+		})()
+		b.now()
+		return most
+	}
+	b.raw(`UPDATE heddle_digest SET sum = zeroblob(length(sum)) WHERE bucket < 9`)
+	if n := rows(); n != 0 {
+		t.Errorf("%d rows came where the account alone was wrong", n)
+	}
+	same(t, hs.URL, a, b)
+	b.raw(`UPDATE notes SET body = 'wrong' WHERE id = 'k77'; DELETE FROM notes WHERE id = 'k5'; INSERT INTO notes(id) VALUES('extra');
+		UPDATE heddle_digest SET sum = zeroblob(length(sum)) WHERE bucket = 9`)
+	b.exec(`UPDATE notes SET n = n + 5 WHERE id = 'k77'`)
+	asked := 0
+	l.set(func(resource string) error {
+		if strings.HasPrefix(resource, "digest") {
+			asked++
+			a.exec(`UPDATE notes SET body = 'meanwhile' WHERE id IN ('k9', 'k77', 'k2999')`)
+			a.exec(`DELETE FROM notes WHERE id = 'k10'`)
+			a.now()
+		}
+		return nil
+	})
+	if n := rows(); n == 0 || n > 200 {
+		t.Errorf("%d rows of 3000 came", n)
+	}
+	b.want(`SELECT id, body, n FROM notes WHERE id IN ('k77', 'k10', 'extra')`, "k77|meanwhile|7")
+	a.now()
+	equalRows(t, a, b)
+	same(t, hs.URL, a, b)
+	if s := b.c.Status(); s.Repairs != 2 || asked != 1 {
+		t.Errorf("got %+v, asked %d times", s, asked)
+	}
+	b.want(`SELECT count(*) FROM heddle_seen`, "0")
 }
 
 // raw changes the file behind everybody's back.

@@ -119,6 +119,9 @@ func loadState(c *conn, random io.Reader) (*state, error) {
 			return nil, damaged("heddle_meta")
 		}
 		s.boot = &boot{at: *at, fresh: number(metaBootFresh) == 1}
+		if number(metaBootFresh) == 2 { // nobody knows which any more
+			s.boot.only = map[bucket]bool{}
+		}
 	}
 	s.digest = &fold.Digest{}
 	err = c.query(`SELECT tbl, grp, bucket, sum FROM heddle_digest`, nil, func(stmt *sqlite3.Stmt) error {

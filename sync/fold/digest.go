@@ -183,6 +183,43 @@ func (d *Digest) bucket(id BucketID) *Bucket {
 	return &all[id.Bucket]
 }
 
+// BucketOf returns the number of the buckets that a key's row is counted in.
+func BucketOf(key []wire.Value) uint8 {
+	var buf [64]byte
+	b := buf[:0]
+	for _, v := range key {
+		b = wire.AppendValue(b, canonical(v))
+	}
+	return bucketOf(b)
+}
+
+// Empty takes all rows out of a table's buckets of one number.
+func (d *Digest) Empty(table string, number uint8) {
+	for g, all := range d.groups {
+		if g.table != table || all[number] == (Bucket{}) {
+			continue
+		}
+		all[number] = Bucket{}
+		if d.dirty == nil {
+			d.dirty = map[BucketID]struct{}{}
+		}
+		d.dirty[BucketID{g.table, g.group, number}] = struct{}{}
+	}
+}
+
+// Buckets returns all buckets that are not zero.
+func (d *Digest) Buckets() map[BucketID]Bucket {
+	found := map[BucketID]Bucket{}
+	for g, all := range d.groups {
+		for n, b := range all {
+			if b != (Bucket{}) {
+				found[BucketID{g.table, g.group, uint8(n)}] = b
+			}
+		}
+	}
+	return found
+}
+
 // Set loads a bucket, which is not dirty by it.
 func (d *Digest) Set(id BucketID, b Bucket) { *d.bucket(id) = b }
 

@@ -235,7 +235,12 @@ func (s *Server) digest(w http.ResponseWriter, r *http.Request, name string) err
 			return errcode.New(errcode.BadParam, "server: digest", "seq is not a number")
 		}
 	}
-	d, err := sp.digestAt(seq)
+	var d *wire.DigestResponse
+	if r.URL.Query().Get("buckets") == "1" {
+		d, err = sp.located()
+	} else {
+		d, err = sp.digestAt(seq)
+	}
 	if err != nil {
 		return err
 	}

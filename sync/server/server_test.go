@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -56,7 +57,7 @@ func TestServer_restartKeepsEverything(t *testing.T) {
 	a.catchUp()
 	before := h.digest("s", "")
 	h.restart()
-	if got := h.digest("s", ""); *got != *before {
+	if got := h.digest("s", ""); !reflect.DeepEqual(got, before) {
 		t.Errorf("got %+v, want %+v", got, before)
 	}
 	a.push(a.write(body("y", nil, "x", 3))...)

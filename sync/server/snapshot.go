@@ -63,19 +63,27 @@ func (sp *space) wantsSnapshot(req *wire.PullRequest) (yes bool, err error) {
 // rowID names a row of the state.
 type rowID struct{ table, key string }
 
+// part names the buckets of the digest that a key's row is counted in.
+type part struct {
+	table  string
+	number uint8
+}
+
 // sender sends one snapshot.
 type sender struct {
 	sp     *space
 	client wire.ClientID
 	began  bool
-	seq    uint64 // all rows sent so far are at least as of this
+	from   wire.Position // with only: what has changed after it is sent too
+	seq    uint64        // all rows sent so far are at least as of this
 	chain  wire.Hash
 	table  string // the row sent last
 	key    []byte
 	done   bool // all rows were sent; from here on, again
 	schema []byte
 
-	at    uint64 // rows that entries up to this have changed were noted
+	only  map[part]bool // rows of these alone; nil for all
+	at    uint64        // rows that entries up to this have changed were noted
 	todo  []rowID
 	noted map[rowID]bool
 }
@@ -83,6 +91,12 @@ type sender struct {
 // snapshot sends the state, and leaves the feed at the entry that it is as of.
 func (f *feed) snapshot(req *wire.PullRequest) error {
 	s := &sender{sp: f.sp, client: req.Client, noted: map[rowID]bool{}}
+	if req.Anew && req.Resume == nil && len(req.Only) > 0 {
+		s.only, s.from = map[part]bool{}, req.Position
+		for _, b := range req.Only {
+			s.only[part{b.Table, uint8(b.Number)}] = true
+		}
+	}
 	for {
 		select {
 		case <-f.s.drain:
@@ -131,6 +145,13 @@ func (s *sender) next(frame *wire.Snapshot, resume *wire.Resume) error {
 			}
 		}
 		s.at, frame.Total = s.seq, total
+		if s.only != nil {
+			if err := checkPosition(s.sp.r, epoch, head, s.from); err == nil {
+				s.at, frame.Total, frame.Only = s.from.Seq, 0, true
+			} else {
+				s.only = nil // all of it, then
+			}
+		}
 	}
 	if !s.began || !bytes.Equal(schema, s.schema) {
 		s.schema, frame.Schema = schema, schema
@@ -185,9 +206,9 @@ func add(frame *wire.Snapshot, table string, key, row []byte) {
 
 // rows adds the rows after the last one.
 func (s *sender) rows(frame *wire.Snapshot) error {
-	size := 0
+	size, passed := 0, 0
 	err := s.sp.r.run(`SELECT tbl, key, cells FROM row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key`, func(q *sqlite3.Stmt) error {
-		if size >= snapshotBytes {
+		if size >= snapshotBytes || passed >= 8*snapshotBytes {
 			return errFull
 		}
 		key, cells := q.ColumnRawBlob(1), q.ColumnRawBlob(2)
@@ -195,6 +216,16 @@ func (s *sender) rows(frame *wire.Snapshot) error {
 			s.table = q.ColumnText(0)
 		}
 		s.key = append(s.key[:0], key...)
+		if s.only != nil {
+			values, err := wire.DecodeKey(key)
+			if err != nil {
+				return err
+			}
+			if !s.only[part{s.table, fold.BucketOf(values)}] {
+				passed += len(key) + len(cells)
+				return nil
+			}
+		}
 		add(frame, s.table, key, cells)
 		size += len(key) + len(cells) + 8
 		return nil
@@ -291,6 +322,35 @@ func (s *sender) end(head uint64) (*wire.SnapshotEnd, error) {
 		return nil
 	}, s.client[:], maxOutcomes)
 	return end, err
+}
+
+// located returns the digest at the log's end with its buckets, which tell where
+// a replica differs.
+func (sp *space) located() (d *wire.DigestResponse, err error) {
+	d = &wire.DigestResponse{}
+	err = sp.reading(func() error {
+		s := &sender{sp: sp}
+		if d.Seq, d.Chain, err = s.head(); err != nil {
+			return err
+		}
+		end, err := s.end(d.Seq)
+		if err != nil {
+			return err
+		}
+		d.Digest = end.Digest
+		if err := sp.r.run(`SELECT epoch, rows FROM space`, func(q *sqlite3.Stmt) error {
+			copy(d.Epoch[:], q.ColumnRawBlob(0))
+			d.Rows = uint64(q.ColumnInt64(1))
+			return nil
+		}); err != nil {
+			return err
+		}
+		return sp.r.run(`SELECT tbl, grp, n, sum FROM bucket ORDER BY tbl, grp, n`, func(q *sqlite3.Stmt) error {
+			d.Buckets = append(d.Buckets, wire.Bucket{Table: q.ColumnText(0), Group: uint32(q.ColumnInt64(1)), Number: uint32(q.ColumnInt64(2)), Sum: blob(q, 3)})
+			return nil
+		})
+	})
+	return d, err
 }
 
 // maxOutcomes bounds what a snapshot tells of the asker's own transactions: no

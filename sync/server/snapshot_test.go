@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -288,7 +289,7 @@ func TestFormat1(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.up()
-	if got := h.digest("s", ""); *got != *want {
+	if got := h.digest("s", ""); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	a.push(a.write(body("k", nil))...)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -193,7 +194,7 @@ func TestPush_failsWhole(t *testing.T) {
 	h.t = discard{t}
 	h.refused(a.try(second...), 500, errcode.Server)
 	h.t = t
-	if got := h.digest("s", ""); *got != *before {
+	if got := h.digest("s", ""); !reflect.DeepEqual(got, before) {
 		t.Errorf("after the failure: got %+v, want %+v", got, before)
 	}
 	if err := c.Exec(`DROP TRIGGER broken`); err != nil {

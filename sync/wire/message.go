@@ -154,7 +154,11 @@ func (m *PullRequest) Marshal() []byte {
 	if m.Resume != nil {
 		b = putMessage(b, 5, m.Resume.Marshal())
 	}
-	return putFlag(b, 6, m.Anew)
+	b = putFlag(b, 6, m.Anew)
+	for i := range m.Only {
+		b = putMessage(b, 7, m.Only[i].marshal())
+	}
+	return b
 }
 
 // UnmarshalPullRequest decodes a pull.
@@ -175,6 +179,10 @@ func UnmarshalPullRequest(data []byte) (*PullRequest, error) {
 			r.sub(m.Resume.read)
 		case 6:
 			m.Anew = r.uint() != 0
+		case 7:
+			var o Bucket
+			r.sub(o.read)
+			m.Only = append(m.Only, o)
 		default:
 			r.skip()
 		}
@@ -187,7 +195,11 @@ func (m *DigestResponse) Marshal() []byte {
 	b = putUint(b, 2, m.Seq)
 	b = putHash(b, 3, m.Chain)
 	b = putHash(b, 4, m.Digest)
-	return putUint(b, 5, m.Rows)
+	b = putUint(b, 5, m.Rows)
+	for i := range m.Buckets {
+		b = putMessage(b, 6, m.Buckets[i].marshal())
+	}
+	return b
 }
 
 // UnmarshalDigestResponse decodes the answer to a question for the digest.
@@ -204,6 +216,10 @@ func UnmarshalDigestResponse(data []byte) (*DigestResponse, error) {
 			m.Digest = r.hash()
 		case 5:
 			m.Rows = r.uint()
+		case 6:
+			var o Bucket
+			r.sub(o.read)
+			m.Buckets = append(m.Buckets, o)
 		default:
 			r.skip()
 		}

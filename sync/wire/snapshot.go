@@ -30,6 +30,7 @@ type Snapshot struct {
 	Schema  []byte          // a Body with the descriptors of the state; absent if they are as in the frame before
 	Tables  []SnapshotTable // rows
 	End     *SnapshotEnd    // the snapshot is whole, and as of Seq
+	Only    bool            // first frame alone: it has the rows that PullRequest.Only names, and those changed after the position
 }
 
 // SnapshotTable holds rows of a table: see AppendRow.
@@ -122,6 +123,30 @@ func UnmarshalResume(data []byte) (*Resume, error) {
 	return decode(data, "wire: decode resume", (*Resume).read)
 }
 
+func (m *Bucket) marshal() []byte {
+	b := putString(nil, 1, m.Table)
+	b = putUint(b, 2, uint64(m.Group))
+	b = putUint(b, 3, uint64(m.Number))
+	return putBytes(b, 4, m.Sum)
+}
+
+func (m *Bucket) read(r *loose) {
+	switch r.num {
+	case 1:
+		m.Table = r.text(MaxName)
+	case 2:
+		m.Group = r.uint32()
+	case 3:
+		if m.Number = r.uint32(); m.Number > 255 {
+			r.fail("a bucket has no such number")
+		}
+	case 4:
+		m.Sum = r.bytes()
+	default:
+		r.skip()
+	}
+}
+
 func (m *Snapshot) marshal() []byte {
 	b := putFlag(nil, 1, m.Resumed)
 	b = putFlag(b, 2, m.Again)
@@ -143,7 +168,7 @@ func (m *Snapshot) marshal() []byte {
 		}
 		b = putMessage(b, 9, end)
 	}
-	return b
+	return putFlag(b, 10, m.Only)
 }
 
 func (m *Snapshot) read(r *loose) {
@@ -178,6 +203,8 @@ func (m *Snapshot) read(r *loose) {
 	case 9:
 		m.End = &SnapshotEnd{}
 		r.sub(m.End.read)
+	case 10:
+		m.Only = r.uint() != 0
 	default:
 		r.skip()
 	}

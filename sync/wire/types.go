@@ -145,10 +145,11 @@ type PushResponse struct {
 type PullRequest struct {
 	Position  Position
 	Client    ClientID
-	OwnBodies bool    // send the bodies of own entries too: the asker has lost its copies
-	Snapshots bool    // the asker takes a snapshot where the log alone will not do
-	Resume    *Resume // goes on with a snapshot; Position says nothing then
-	Anew      bool    // the asker starts over with a snapshot, whatever Position says beside the epoch
+	OwnBodies bool     // send the bodies of own entries too: the asker has lost its copies
+	Snapshots bool     // the asker takes a snapshot where the log alone will not do
+	Resume    *Resume  // goes on with a snapshot; Position says nothing then
+	Anew      bool     // the asker starts over with a snapshot, whatever Position says beside the epoch
+	Only      []Bucket // with Anew: rows of these alone, and what has changed after Position; their sums are not looked at
 }
 
 // Frame is one message of a pull stream. Exactly one field is set.
@@ -178,11 +179,21 @@ type Heartbeat struct{ Head uint64 }
 
 // DigestResponse is the server's digest at a seq.
 type DigestResponse struct {
-	Epoch  Epoch
-	Seq    uint64
-	Chain  Hash
-	Digest Hash
-	Rows   uint64 // rows of the folded state at Seq
+	Epoch   Epoch
+	Seq     uint64
+	Chain   Hash
+	Digest  Hash
+	Rows    uint64   // rows of the folded state at Seq
+	Buckets []Bucket // of the digest, if they were asked for
+}
+
+// Bucket is a part of a digest: rows of one table and migration group whose
+// keys hash to one number.
+type Bucket struct {
+	Table  string
+	Group  uint32
+	Number uint32
+	Sum    []byte
 }
 
 // Error is how a request is refused.

@@ -98,12 +98,25 @@ func words(v any) any {
 		if v.Anew {
 			o["anew"] = true
 		}
+		if len(v.Only) > 0 {
+			o["only"] = words(v.Only)
+		}
 		if r := v.Resume; r != nil {
 			o["resume"] = obj{"epoch": h(r.Epoch[:]), "seq": r.Seq, "chain": h(r.Chain[:]), "table": r.Table, "key": h(r.Key), "rows": r.Rows, "done": r.Done}
 		}
 		return o
 	case *DigestResponse:
-		return obj{"epoch": h(v.Epoch[:]), "seq": v.Seq, "chain": h(v.Chain[:]), "digest": h(v.Digest[:]), "rows": v.Rows}
+		o := obj{"epoch": h(v.Epoch[:]), "seq": v.Seq, "chain": h(v.Chain[:]), "digest": h(v.Digest[:]), "rows": v.Rows}
+		if len(v.Buckets) > 0 {
+			o["buckets"] = words(v.Buckets)
+		}
+		return o
+	case []Bucket:
+		var all []any
+		for _, b := range v {
+			all = append(all, obj{"table": b.Table, "group": b.Group, "number": b.Number, "sum": h(b.Sum)})
+		}
+		return all
 	case *Error:
 		return obj{"code": v.Code, "message": v.Message}
 	case *Snapshot:
@@ -113,6 +126,9 @@ func words(v any) any {
 			tables = append(tables, obj{"table": t.Table, "rows": h(t.Rows)})
 		}
 		o["tables"] = tables
+		if v.Only {
+			o["only"] = true
+		}
 		if e := v.End; e != nil {
 			var clients, own []any
 			for _, c := range e.Clients {
@@ -294,6 +310,10 @@ func samples() []vector {
 	add("pull", "snapshots", &PullRequest{Client: client, Snapshots: true}, (&PullRequest{Client: client, Snapshots: true}).Marshal())
 	anew := &PullRequest{Position: at, Client: client, Snapshots: true, Anew: true}
 	add("pull", "anew", anew, anew.Marshal())
+	only := &PullRequest{Position: at, Client: client, Snapshots: true, Anew: true, Only: []Bucket{{Table: "notes", Number: 7}, {Table: "posts", Number: 255}}}
+	add("pull", "only", only, only.Marshal())
+	located := &DigestResponse{Epoch: epoch, Seq: 9, Digest: Hash{7}, Rows: 2, Buckets: []Bucket{{"notes", 1, 7, make([]byte, 40)}}}
+	add("digestResponse", "buckets", located, located.Marshal())
 	goesOn := &PullRequest{Client: client, Snapshots: true, Resume: &Resume{Epoch: epoch, Seq: 2, Chain: void.Chain, Table: "notes", Key: EncodeKey([]Value{"n1"}), Rows: 1, Done: true}}
 	add("pull", "resumeSnapshot", goesOn, goesOn.Marshal())
 	rows := AppendRow(AppendRow(nil, EncodeKey([]Value{"n1"}), EncodeRow(row)), EncodeKey([]Value{"n2"}), nil)
@@ -308,6 +328,7 @@ func samples() []vector {
 		"heartbeat":     {Heartbeat: &Heartbeat{Head: 2}},
 		"error":         {Error: refusal},
 		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3, Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
+		"snapshotOnly":  {Snapshot: &Snapshot{Seq: 2, Only: true, Tables: []SnapshotTable{{"notes", rows}}}},
 		"snapshotEnd": {Snapshot: &Snapshot{Resumed: true, Again: true, Last: true, Seq: 300, Chain: Hash{9}, Tables: []SnapshotTable{{"notes", rows}},
 			End: &SnapshotEnd{Digest: Hash{5}, Clients: []Decided{{client, 7}}, Own: []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}}, {7, 300, "", Hash{3}}}}}},
 	} {

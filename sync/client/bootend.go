@@ -1,0 +1,214 @@
+package client
+
+import (
+	"errors"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/sync/wire"
+)
+
+// endBoot ends a snapshot: the prefix is its state, and what it says is decided
+// is pending no longer.
+func (a *applier) endBoot(c *Client, f *wire.Snapshot) error {
+	if a.digest.Sum() != f.End.Digest {
+		return errSnapshot
+	}
+	if !a.boot.fresh {
+		if err := a.sweep(); err != nil {
+			return err
+		}
+	}
+	if err := a.settleDecided(c, f.End); err != nil {
+		return err
+	}
+	a.count = a.boot.at.Rows
+	a.pos = wire.Position{Epoch: a.boot.at.Epoch, Seq: f.Seq, Chain: f.Chain}
+	a.boot = nil
+	return a.tx.Inside(func(*sqlite3.Conn) error {
+		id, _, err := a.oldest()
+		if a.pending = id != 0; err != nil {
+			return err
+		}
+		if err := c.recount(&a.rows, a.state); err != nil {
+			return err
+		}
+		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
+			return err
+		}
+		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?)`, metaBoot, metaBootFresh)
+	})
+}
+
+// sweep takes the rows of the former prefix away that the snapshot has not.
+func (a *applier) sweep() error {
+	var gone []rowKey
+	err := a.tx.Inside(func(*sqlite3.Conn) error {
+		unseen := func(table string, key []byte) error {
+			seen := false
+			err := a.query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
+				seen = true
+				return nil
+			})
+			if err != nil || seen {
+				return err
+			}
+			k := rowKey{table: table, bytes: key}
+			if k.key, err = wire.DecodeKey(key); err == nil && a.boot.has(table, k.key) {
+				gone = append(gone, k)
+			}
+			return err
+		}
+		for _, t := range sortedTables(a.tables) {
+			err := a.query("SELECT "+idents(t.key, "", ", ")+" FROM main."+ident(t.name), nil, func(s *sqlite3.Stmt) error {
+				key := make([]wire.Value, len(t.key))
+				for i := range key {
+					key[i] = column(s, i)
+				}
+				return unseen(t.name, wire.EncodeKey(key))
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for _, sql := range []string{`SELECT tbl, key FROM heddle_overflow WHERE whole`, `SELECT tbl, key FROM heddle_row`} {
+			err := a.query(sql, nil, func(s *sqlite3.Stmt) error { return unseen(s.ColumnText(0), s.ColumnBlob(1, nil)) })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.stretches(len(gone), func(i int) error {
+		k := gone[i]
+		b, err := a.based(k)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			b.base = nil
+			if err := a.recompute(k, b); err != nil {
+				return err
+			}
+			return a.putBased(k, b)
+		}
+		before, err := a.visible(k)
+		if err != nil || before == nil {
+			return err
+		}
+		return a.show(k, before, nil, a.schema)
+	})
+}
+
+// settleDecided takes what the snapshot has decided out of what is pending.
+func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
+	var own, earlier uint64
+	for _, d := range end.Clients {
+		switch {
+		case d.Client == a.client:
+			own = d.Counter
+		case a.former != nil && d.Client == a.former.client:
+			earlier = d.Counter
+		}
+	}
+	outcomes := map[uint64]wire.Outcome{}
+	for _, o := range end.Own {
+		outcomes[o.Counter] = o
+	}
+	through, offset := a.offset+int64(own), a.offset
+	if a.former != nil && earlier > 0 {
+		through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, nil
+	}
+	forked, err := a.notOurs(&through, offset, outcomes)
+	if err != nil {
+		return err
+	}
+	for {
+		var id int64
+		var outcome wire.Outcome
+		var body *wire.Body
+		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+			var hash wire.Hash
+			if id, hash, err = a.oldest(); err != nil || id == 0 || id > through {
+				id = 0
+				return err
+			}
+			outcome = outcomes[uint64(id-offset)]
+			if outcome.BodyHash != (wire.Hash{}) && outcome.BodyHash != hash {
+				id, forked = 0, true // another copy of this database has numbered one alike
+				return nil
+			}
+			body, err = a.body(id)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if id == 0 {
+			break
+		}
+		err = a.stretches(len(body.Ops), func(i int) error {
+			k := keyOf(&body.Ops[i])
+			b, err := a.based(k)
+			if err != nil {
+				return err
+			}
+			if b == nil || len(b.ops) == 0 || b.ops[0] != (ref{id, i}) {
+				return damaged("heddle_row")
+			}
+			b.ops = b.ops[1:]
+			if err := a.recompute(k, b); err != nil {
+				return err
+			}
+			return a.putBased(k, b)
+		})
+		if err != nil {
+			return err
+		}
+		err = a.tx.Inside(func(*sqlite3.Conn) error {
+			if outcome.Code != "" {
+				if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code}, body); err != nil {
+					return err
+				}
+			}
+			return a.done(id, outcome.Code == "")
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if a.former == nil && through < a.last {
+		if err := a.sendAgain(c, through, own); err != nil {
+			return err
+		}
+	}
+	if forked || a.former == nil && through > a.last {
+		// The server has seen more of this id than this replica has written: its
+		// file is a copy, or an older one that was put back.
+		return a.tx.Inside(func(*sqlite3.Conn) error { return a.mint(a.conn, c.cfg.Rand) })
+	}
+	return nil
+}
+
+// notOurs looks whether another copy of this database has numbered transactions
+// as this one has those that it keeps: the first such ends what of this one is
+// in the log.
+func (a *applier) notOurs(through *int64, offset int64, outcomes map[uint64]wire.Outcome) (forked bool, err error) {
+	err = a.tx.Inside(func(*sqlite3.Conn) error {
+		return a.query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`, []any{*through}, func(s *sqlite3.Stmt) error {
+			o := outcomes[uint64(s.ColumnInt64(0)-offset)]
+			if o.BodyHash == (wire.Hash{}) || string(s.ColumnRawBlob(1)) == string(o.BodyHash[:]) {
+				return nil
+			}
+			*through, forked = s.ColumnInt64(0)-1, true
+			return errEnough
+		})
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return forked, err
+}
