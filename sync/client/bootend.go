@@ -180,7 +180,13 @@ func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
 			return err
 		}
 	}
-	if a.former == nil && through < a.last {
+	again := a.former == nil && through < a.last
+	if a.former == nil && through == a.last {
+		if again, err = a.unexplained(); err != nil {
+			return err
+		}
+	}
+	if again {
 		if err := a.sendAgain(c, through, own); err != nil {
 			return err
 		}

@@ -282,3 +282,29 @@ func (d *device) raw(sql string) {
 	}
 	d.open()
 }
+
+// What is pending may touch tables that the restored server has not heard of,
+// since it was another that had told of them.
+func TestRestore_unknownTable(t *testing.T) {
+	r := newRestorable(t, server.Options{})
+	a, b := newBootDevice(t, r.http.URL, nil), newBootDevice(t, r.http.URL, nil)
+	a.exec(`INSERT INTO notes(id) VALUES('k')`)
+	a.now()
+	old := r.backup()
+	b.exec(`INSERT INTO parts VALUES(1, 'b', x'01')`)
+	b.now()
+	a.now()
+	a.exec(`INSERT INTO parts VALUES(2, 'a', x'02')`)
+	r.restore(old)
+	a.now()
+	if rejected, err := a.c.Rejected(t.Context()); err != nil || len(rejected) != 0 {
+		t.Errorf("got %+v, %v", rejected, err)
+	}
+	a.want(`SELECT count(*) FROM parts`, "1")
+	b.now()
+	a.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT count(*) FROM parts`, "2")
+	}
+	same(t, r.http.URL, a, b)
+}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle/sync/fold"
 	"heddle/sync/wire"
 )
 
@@ -68,6 +69,27 @@ func (a *applier) trimSent() error {
 		return err
 	}
 	return a.exec(`DELETE FROM heddle_sent WHERE id <= ?`, drop)
+}
+
+// unexplained reports whether something pending touches a table or a column that
+// the log does not know any more: what told of it was lost with another's entry.
+func (a *applier) unexplained() (found bool, err error) {
+	err = a.tx.Inside(func(*sqlite3.Conn) error {
+		var ids []int64
+		err := a.query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
+			ids = append(ids, s.ColumnInt64(0))
+			return nil
+		})
+		for _, id := range ids {
+			body, e := a.body(id)
+			if e != nil {
+				return e
+			}
+			found = found || fold.Check(body, a.schema) != nil
+		}
+		return err
+	})
+	return found, err
 }
 
 // sendAgain makes what was decided after the transaction through pending again,

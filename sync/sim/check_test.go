@@ -46,6 +46,7 @@ func visibleMarks(tx *store.Tx) (markSet, error) {
 type snapshot struct {
 	seq     uint64
 	chain   wire.Hash
+	booting bool // a snapshot is being applied: the rows are those of no prefix
 	pending []*wire.Body
 	rows    map[string][]string // by table
 	index   map[string][]string // what the triggers' tables should hold, and do
@@ -54,7 +55,8 @@ type snapshot struct {
 }
 
 func (d *device) snapshot() (*snapshot, error) {
-	tx, err := d.db.Begin(context.Background(), store.Origin{Kind: store.Local})
+	// As sync does: the app's own transactions wait while a snapshot comes.
+	tx, err := d.db.Begin(context.Background(), store.Origin{Kind: store.Sync})
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +74,7 @@ func (d *device) snapshot() (*snapshot, error) {
 	}
 	query(`SELECT value FROM heddle_meta WHERE name = 'seq'`, func(s *sqlite3.Stmt) { snap.seq = uint64(s.ColumnInt64(0)) })
 	query(`SELECT value FROM heddle_meta WHERE name = 'chain'`, func(s *sqlite3.Stmt) { copy(snap.chain[:], s.ColumnRawBlob(0)) })
+	query(`SELECT 1 FROM heddle_meta WHERE name = 'boot'`, func(s *sqlite3.Stmt) { snap.booting = true })
 	bodies, last := [][]byte{}, int64(-1)
 	query(`SELECT id, bytes FROM heddle_pending ORDER BY id, part`, func(s *sqlite3.Stmt) {
 		if id := s.ColumnInt64(0); id != last {
@@ -144,7 +147,11 @@ func (d *device) check(final bool) {
 	s.modelMu.Lock()
 	defer s.modelMu.Unlock()
 	s.srv.read()
-	s.event("device %d checked at %d with %d pending", d.id, snap.seq, len(snap.pending))
+	s.event("device %d checked at %d with %d pending, a snapshot coming: %v", d.id, snap.seq, len(snap.pending), snap.booting)
+	if snap.booting {
+		s.tally("reads while a snapshot comes", 1)
+		return
+	}
 	if m.restored && !m.has(snap.seq, snap.chain) {
 		s.tally("checks of devices that the restored server does not know", 1)
 		d.seq = 0

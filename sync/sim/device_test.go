@@ -279,9 +279,6 @@ func (d *device) act() {
 // reason to give up.
 func (d *device) noSurprise(err error) {
 	code := errcode.Of(err)
-	if d.s.model.restored && code == errcode.Diverged {
-		return
-	}
 	if code == errcode.Diverged || code == errcode.Internal {
 		d.s.violate("device %d: %v", d.id, err)
 	}
@@ -351,7 +348,7 @@ func (d *device) write(long bool) {
 		d.failed[n] = true
 		d.s.tally("transactions failed", 1)
 		switch {
-		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"):
+		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, code == errcode.Busy, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"):
 		default:
 			d.s.violate("device %d: transaction %d failed: %v", d.id, n, err)
 		}

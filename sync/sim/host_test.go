@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ func newHost(s *sim) *host {
 
 // start opens the server on its disk.
 func (h *host) start() error {
-	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
+	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true, Limits: server.Limits{Log: h.s.p.log}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
 	if h.s.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(logWriter{h.s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
@@ -87,6 +88,9 @@ func (h *host) read() {
 // decide is the app's rule: it refuses some transactions, always the same ones,
 // and cannot say at once of others.
 func (h *host) decide(ctx context.Context, _ string, _ wire.ClientID, body *wire.Body) error {
+	h.s.modelMu.Lock()
+	h.read() // before the log is cut
+	h.s.modelMu.Unlock()
 	hash := wire.HashBody(body.Marshal())
 	rng := h.s.rng("decide", fnv64(string(hash[:])))
 	refuse, hesitate := rng.IntN(100) < h.s.p.refused, rng.IntN(100) < h.s.p.undecided
@@ -142,6 +146,11 @@ func (h *host) serve(l *line, r *client.Request, rng *rand.Rand) *exchange {
 	h.s.spawn(func() {
 		x.run(http.HandlerFunc(srv.ServeHTTP), ctx, r)
 		cancel()
+		if strings.HasSuffix(r.URL, "/push") { // before the log is cut
+			h.s.modelMu.Lock()
+			h.read()
+			h.s.modelMu.Unlock()
+		}
 		h.mu.Lock()
 		delete(h.open, n)
 		h.mu.Unlock()
@@ -161,6 +170,13 @@ func (h *host) recover(how string) {
 
 // restore takes a backup, or puts one back in the place of what is there.
 func (h *host) restore() {
+	h.s.modelMu.Lock()
+	h.read()
+	empty := h.s.model.at.Seq == 0
+	h.s.modelMu.Unlock()
+	if empty { // a backup from before there was the space would make another one
+		return
+	}
 	if h.backup == nil || h.rng.IntN(2) == 0 {
 		h.backup = h.disk.flushed()
 		h.s.event("server backed up")

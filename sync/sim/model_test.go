@@ -147,6 +147,10 @@ func (m *model) rewind(seq uint64) {
 	for i := range entries[:seq] {
 		m.take(&entries[i])
 	}
+	for _, d := range m.s.devices {
+		clear(d.seen) // what others wrote comes back with them
+		d.seq = 0
+	}
 	// Who was told that one is void has it as that, and does not send it again.
 	for k, outcome := range marks {
 		if _, ok := m.marks[k]; !ok && outcome != "" {
@@ -183,7 +187,7 @@ func (m *model) take(e *wire.Entry) {
 		m.s.violate("entry %d by %s was decided %s, and the app has not refused it", e.Seq, m.s.nameOf(e.Client), e.Outcome)
 	}
 	m.states, m.schemas = append(m.states, state), append(m.schemas, schema)
-	m.s.event("log %d by %s outcome %q", e.Seq, m.s.nameOf(e.Client), e.Outcome)
+	m.s.event("log %d by %s, its number %d, outcome %q", e.Seq, m.s.nameOf(e.Client), e.Counter, e.Outcome)
 }
 
 func marksOf(body *wire.Body) (marks []mark) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -61,7 +62,7 @@ func (l *line) Do(ctx context.Context, r *client.Request) (_ *client.Response, e
 		}
 		l.s.event("device %d: %s %d answered %v", l.id, kind, n, err)
 	}()
-	l.s.event("device %d: %s %d %s", l.id, kind, n, fault)
+	l.s.event("device %d: %s %d %s %s", l.id, kind, n, fault, parts(r))
 	if err := sleep(ctx, l.s.delay(rng)); err != nil {
 		return nil, err
 	}
@@ -384,3 +385,16 @@ func (r *reader) Close() error {
 
 var _ client.Doer = &line{}
 var _ = wire.MediaType
+
+// parts says what a push has, for the trace.
+func parts(r *client.Request) string {
+	req, err := wire.UnmarshalPushRequest(r.Body)
+	if err != nil || !strings.HasSuffix(r.URL, "/push") {
+		return ""
+	}
+	out := fmt.Sprintf("%x at %d:", req.Client[:2], req.Position.Seq)
+	for _, p := range req.Parts {
+		out += fmt.Sprintf(" %d.%d/%d", p.Counter, p.Index, p.Total)
+	}
+	return out
+}

@@ -27,6 +27,7 @@ type profile struct {
 	undecided    int
 	serverFaults time.Duration // mean time between two
 	big          bool          // some transactions are sent in parts
+	log          int64         // bytes of the log that the server keeps
 	copies       int           // devices that begin as a copy of another
 	restore      bool          // the server is put back to what it was
 }
@@ -109,6 +110,9 @@ func (s *sim) run() {
 		s.p.copies = 1 + r.IntN(2)
 	}
 	s.p.big = r.IntN(25) == 0
+	if !s.p.big && r.IntN(3) == 0 {
+		s.p.log = 3000 + int64(r.IntN(20_000))
+	}
 	if r.IntN(20) == 0 { // now and then a long one, of many
 		s.p.devices += 4
 		s.p.duration *= 4
