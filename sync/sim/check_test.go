@@ -268,6 +268,9 @@ func (d *device) checkMarks(snap *snapshot) {
 	}
 	for k, saw := range snap.marks {
 		d.seen[k] = true
+		if m.restored { // each device gives back its own, and they have no order between them
+			continue
+		}
 		for _, name := range strings.Fields(saw) {
 			cause := readMark(name)
 			for n := 1; n <= cause.n; n++ {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +28,7 @@ type host struct {
 	mu      sync.Mutex
 	disk    *disk
 	srv     *server.Server
+	eyes    *sqlite3.Conn // what the model sees the log with
 	up      bool
 	open    map[int]*exchange // by number
 	served  int
@@ -56,10 +57,36 @@ func (h *host) start() error {
 	if err != nil {
 		return err
 	}
+	eyes, err := h.watch(srv)
+	if err != nil {
+		srv.Close()
+		return err
+	}
 	h.mu.Lock()
-	h.srv, h.up = srv, true
+	h.srv, h.eyes, h.up = srv, eyes, true
 	h.mu.Unlock()
 	return nil
+}
+
+// watch has the space keep a copy of its log, since the server cuts that, and
+// returns a connection to read it.
+func (h *host) watch(srv *server.Server) (*sqlite3.Conn, error) {
+	rec := &recorder{header: http.Header{}}
+	r, _ := http.NewRequest("POST", "http://model/v1/spaces/space/push", bytes.NewReader((&wire.PushRequest{Client: wire.ClientID{0xff}}).Marshal()))
+	r.Header.Set("Content-Type", wire.MediaType)
+	srv.ServeHTTP(rec, r) // makes the space where there is none
+	c, err := sqlite3.Open("file:/space.space.db?vfs=" + h.disk.name)
+	if err != nil {
+		return nil, err
+	}
+	err = c.Exec(`CREATE TABLE IF NOT EXISTS sim_log AS SELECT seq, client, counter, outcome, body_hash, body, chain FROM log;
+		CREATE TRIGGER IF NOT EXISTS sim_log_keep AFTER INSERT ON log
+		BEGIN INSERT INTO sim_log VALUES(new.seq, new.client, new.counter, new.outcome, new.body_hash, new.body, new.chain); END`)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 type logWriter struct{ s *sim }
@@ -78,19 +105,16 @@ func (h *host) isUp() bool {
 // read lets the model see the log as it is now.
 func (h *host) read() {
 	h.mu.Lock()
-	srv, up := h.srv, h.up && !h.disk.isDead()
+	eyes, up := h.eyes, h.up && !h.disk.isDead()
 	h.mu.Unlock()
 	if up {
-		h.s.model.read(srv)
+		h.s.model.read(eyes)
 	}
 }
 
 // decide is the app's rule: it refuses some transactions, always the same ones,
 // and cannot say at once of others.
 func (h *host) decide(ctx context.Context, _ string, _ wire.ClientID, body *wire.Body) error {
-	h.s.modelMu.Lock()
-	h.read() // before the log is cut
-	h.s.modelMu.Unlock()
 	hash := wire.HashBody(body.Marshal())
 	rng := h.s.rng("decide", fnv64(string(hash[:])))
 	refuse, hesitate := rng.IntN(100) < h.s.p.refused, rng.IntN(100) < h.s.p.undecided
@@ -146,11 +170,6 @@ func (h *host) serve(l *line, r *client.Request, rng *rand.Rand) *exchange {
 	h.s.spawn(func() {
 		x.run(http.HandlerFunc(srv.ServeHTTP), ctx, r)
 		cancel()
-		if strings.HasSuffix(r.URL, "/push") { // before the log is cut
-			h.s.modelMu.Lock()
-			h.read()
-			h.s.modelMu.Unlock()
-		}
 		h.mu.Lock()
 		delete(h.open, n)
 		h.mu.Unlock()
@@ -201,10 +220,13 @@ func (h *host) restore() {
 // down ends the server and returns what its disk holds.
 func (h *host) down(how string) map[string][]byte {
 	h.mu.Lock()
-	srv := h.srv
+	srv, eyes := h.srv, h.eyes
 	h.up = false
 	h.mu.Unlock()
 	h.breakOff()
+	h.s.modelMu.Lock()
+	eyes.Close()
+	h.s.modelMu.Unlock()
 	if err := srv.Close(); err != nil && !h.disk.isDead() {
 		h.s.violate("the server does not close: %v", err)
 	}
@@ -236,6 +258,7 @@ func (h *host) boot(files map[string][]byte) {
 	}
 	if err := h.start(); err != nil {
 		h.s.violate("the server does not start after it lost its power: %v", err)
+		return
 	}
 	h.s.event("server is up")
 }

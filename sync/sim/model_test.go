@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"heddle/sync/fold"
 	"heddle/sync/wire"
 )
@@ -71,8 +73,8 @@ func (s schema) learn(body *wire.Body) schema {
 	return next
 }
 
-// model is a space as the simulation knows it: it reads the server's log as it
-// grows, straight from its handler.
+// model is a space as the simulation knows it: it reads the log as it grows, from
+// the server's file.
 type model struct {
 	s        *sim
 	at       wire.Position
@@ -103,32 +105,22 @@ func newModel(s *sim) *model {
 	return &model{s: s, states: []state{{}}, schemas: []schema{{}}, decided: map[wire.ClientID]uint64{}, marks: map[mark]string{}, times: map[mark]int{}, latest: map[int]int{}}
 }
 
-// read takes in what the log has more. It is called where the server is up.
-func (m *model) read(h http.Handler) {
-	req := &wire.PullRequest{Position: m.at, Client: wire.ClientID{0xff}, OwnBodies: true}
-	rec := &recorder{header: http.Header{}}
-	r, _ := http.NewRequest("POST", "http://model/v1/spaces/space/pull?wait=0", bytes.NewReader(req.Marshal()))
-	r.Header.Set("Content-Type", wire.MediaType)
-	h.ServeHTTP(rec, r)
-	if rec.status != http.StatusOK {
-		if m.s.srv.isUp() {
-			e, _ := wire.UnmarshalError(rec.body.Bytes())
-			m.s.violate("the log does not go on from %d: status %d, %+v", m.at.Seq, rec.status, e)
-		}
-		return
+// read takes in what the log has more, from the table that keeps a copy of it.
+func (m *model) read(c *sqlite3.Conn) {
+	s, _, err := c.Prepare(`SELECT seq, client, counter, outcome, body_hash, body, chain FROM sim_log WHERE seq > ? ORDER BY seq`)
+	if err == nil {
+		defer s.Close()
+		err = s.BindInt64(1, int64(m.at.Seq))
 	}
-	frames := wire.NewFrameReader(&rec.body)
-	for {
-		f, err := frames.Next()
-		if err != nil {
-			return
-		}
-		if f.Hello != nil {
-			m.at.Epoch = f.Hello.Epoch
-		}
-		for i := range f.Entries {
-			m.take(&f.Entries[i])
-		}
+	if err != nil {
+		return // the power is cut
+	}
+	for s.Step() {
+		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3), Body: s.ColumnBlob(5, nil)}
+		copy(e.Client[:], s.ColumnRawBlob(1))
+		copy(e.BodyHash[:], s.ColumnRawBlob(4))
+		copy(e.Chain[:], s.ColumnRawBlob(6))
+		m.take(&e)
 	}
 }
 
@@ -137,14 +129,8 @@ func (m *model) rewind(seq uint64) {
 	entries, marks := m.entries, m.marks
 	restored := newModel(m.s)
 	restored.restored = true
-	if seq > m.at.Seq { // the server went on from the backup before it was asked
-		seq = 0
-	}
-	if seq > 0 { // else the backup may be from before there was the space
-		restored.at.Epoch = m.at.Epoch
-	}
 	*m = *restored
-	for i := range entries[:seq] {
+	for i := range entries[:min(seq, uint64(len(entries)))] {
 		m.take(&entries[i])
 	}
 	for _, d := range m.s.devices {
