@@ -89,7 +89,7 @@ export const test = base.extend<Fixtures>({
           return page;
         },
         async restart() {
-          await mine.context.close();
+          await mine.context.close().catch(() => {}); // a test may have killed it
           mine.context = await launch(dir);
           listen(mine.context, said);
         },

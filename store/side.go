@@ -20,13 +20,16 @@ type Side interface {
 type SideFunc func(ctx context.Context) (Side, error)
 
 func (db *DB) side(ctx context.Context) (Side, error) {
-	if db.opts.Side == nil {
-		s := &memorySide{}
-		s.uri, s.memFile, s.drop = memory.create(nil)
-		return s, nil
+	if db.opts.Side != nil {
+		s, err := db.opts.Side(ctx)
+		// Where the files were removed there is no beside, and all the more to save.
+		if errcode.Of(err) != errcode.StorageLost {
+			return s, errcode.Wrap(err, errcode.StorageUnavail, "store: side file")
+		}
 	}
-	s, err := db.opts.Side(ctx)
-	return s, errcode.Wrap(err, errcode.StorageUnavail, "store: side file")
+	s := &memorySide{}
+	s.uri, s.memFile, s.drop = memory.create(nil)
+	return s, nil
 }
 
 type memorySide struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 
@@ -27,6 +28,9 @@ func sides(shell *jsbridge.Shell, dir opfs.Directory, storage, vfsName string) s
 	return func(ctx context.Context) (store.Side, error) {
 		name, err := shell.OpenSide(ctx)
 		if err != nil {
+			if c, ok := dir.(opfs.Checker); ok {
+				err = cmp.Or(c.Check(ctx), err)
+			}
 			return nil, err
 		}
 		h, err := dir.Open(name)
