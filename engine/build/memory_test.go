@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestMemory tries csrc/memory.c, compiled for this machine, over every size up
-// to where the instruction takes over, every alignment and every overlap.
+// TestMemory tries csrc/memory.c and the word at a time of csrc/string_fast.c,
+// compiled for this machine, over every size up to where the instruction takes
+// over, every alignment and every overlap.
 func TestMemory(t *testing.T) {
 	cc, err := exec.LookPath("cc")
 	if err != nil {
@@ -23,6 +24,18 @@ func TestMemory(t *testing.T) {
 #define memmove heddle_memmove
 #define memset heddle_memset
 #include "memory.c"
+#define memcmp heddle_memcmp
+#define memchr heddle_memchr
+#define strlen heddle_strlen
+#define strcmp heddle_strcmp
+#define strncmp heddle_strncmp
+#define strchrnul heddle_strchrnul
+#define strchr heddle_strchr
+#define strrchr heddle_strrchr
+#define strspn heddle_strspn
+#define strcspn heddle_strcspn
+#define strstr heddle_strstr
+#include "string_fast.c"
 #undef memcpy
 #undef memmove
 #undef memset
@@ -40,7 +53,31 @@ static void naive(unsigned char* d, const unsigned char* s, int n) {
   for (int i = 0; i < n; i++) copy[i] = s[i];
   for (int i = 0; i < n; i++) d[i] = copy[i];
 }
+static void strings(void) {
+  static char buffer[64] __attribute__((aligned(8)));
+  static const char* const rejects[] = {"", "r", "rR", "R\x80", "\x01\x02", "abc"};
+  unsigned seed = 1;
+  for (int round = 0; round < 400000; round++) {
+    // Neighbours of what is looked for, and of zero, are where a borrow would lie.
+    static const char letters[] = {'r', 's', 'q', 'R', 'S', 1, 2, (char)0x80, (char)0x81, 'a', 'x', 0};
+    for (int i = 0; i < 63; i++) seed = seed * 1664525 + 1013904223, buffer[i] = letters[(seed >> 16) % (round % 2 ? 12 : 11)];
+    const char* s = buffer + round % 17;
+    const char* reject = rejects[round % 6];
+    size_t n = 0, m = 0;
+    while (s[n]) n++;
+    for (; s[m]; m++) {
+      int hit = 0;
+      for (const char* r = reject; *r; r++) hit |= s[m] == *r;
+      if (hit) break;
+    }
+    if (heddle_strlen(s) != n || heddle_strcspn(s, reject) != m) {
+      printf("round %d: strlen %d and strcspn %d, want %d and %d\n", round, (int)heddle_strlen(s), (int)heddle_strcspn(s, reject), (int)n, (int)m);
+      exit(1);
+    }
+  }
+}
 int main(void) {
+  strings();
   for (int n = 0; n <= HEDDLE_LARGE + 20; n++) {
     for (int from = 300; from < 308; from++) {
       for (int to = from - n - 9; to <= from + n + 9; to += n > 40 ? 5 : 1) {

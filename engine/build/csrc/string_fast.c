@@ -1,6 +1,7 @@
 // The functions of string.h that libc-gen leaves to its Go host. Here they
 // would cross a border for every comparison, so they are C: a word at a time
-// where the length is known, a byte at a time where a NUL ends it.
+// where the length is known or the string is long, a byte at a time where a NUL
+// ends it soon.
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,11 +33,29 @@ void* memchr(const void* s, int c, size_t n) {
   return NULL;
 }
 
-size_t strlen(const char* s) {
-  const char* p = s;
-  while (*p) p++;
-  return (size_t)(p - s);
+// The high bit of the lowest byte of x that is zero; of higher ones it may be
+// wrong.
+static inline uint64_t heddle_zero(uint64_t x) {
+  return (x - 0x0101010101010101u) & ~x & 0x8080808080808080u;
 }
+
+// The length of s up to a, to b, or to its end. Words are aligned, so that none
+// lies half beyond the memory; what lies before s in the first is made to match
+// nothing.
+static inline size_t heddle_span(const char* s, unsigned char a, unsigned char b) {
+  typedef uint64_t __attribute__((may_alias)) word;
+  uint64_t as = a * 0x0101010101010101u, bs = b * 0x0101010101010101u;
+  size_t before = (uintptr_t)s & 7;
+  uint64_t skip = ((uint64_t)1 << (8 * before)) - 1;
+  const word* p = (const word*)(s - before);
+  for (;; p++, skip = 0) {
+    uint64_t x = *p;
+    uint64_t found = heddle_zero(x | skip) | heddle_zero((x ^ as) | skip) | heddle_zero((x ^ bs) | skip);
+    if (found) return (size_t)((const char*)p - s) + (size_t)__builtin_ctzll(found) / 8;
+  }
+}
+
+size_t strlen(const char* s) { return heddle_span(s, 0, 0); }
 
 int strcmp(const char* a, const char* b) {
   while (*a && *a == *b) a++, b++;
@@ -76,6 +95,10 @@ size_t strspn(const char* s, const char* accept) {
 }
 
 size_t strcspn(const char* s, const char* reject) {
+  // LIKE looks for a letter in both cases so.
+  if (reject[0] == 0 || reject[1] == 0 || reject[2] == 0) {
+    return heddle_span(s, (unsigned char)reject[0], (unsigned char)(reject[0] ? reject[1] : 0));
+  }
   const char* p = s;
   while (*p && !strchr(reject, *p)) p++;
   return (size_t)(p - s);
