@@ -22,13 +22,19 @@ var (
 	checkpointNow = 16 << 10
 )
 
+// CheckpointLater has the log emptied between transactions from now on, by a
+// goroutine of its own, and not within the commit that finds it long. Whoever
+// uses connections besides this database's must have done with them: that
+// goroutine enters SQLite when it likes.
+func (db *DB) CheckpointLater() { db.later.Store(true) }
+
 // watchLog takes the place of SQLite's own checkpoints. The commit is in the log,
 // and flushed, when the hook is called.
 func (db *DB) watchLog(c *sqlite3.Conn) {
 	c.WALHook(func(c *sqlite3.Conn, schema string, pages int) error {
 		switch {
 		case pages < checkpointPages || schema != "main":
-		case pages >= checkpointNow:
+		case pages >= checkpointNow, !db.later.Load():
 			// What does not succeed, the next one does: as with SQLite's own.
 			_, _, _ = c.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 		case db.checkpointing.CompareAndSwap(false, true):

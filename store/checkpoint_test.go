@@ -35,6 +35,11 @@ func TestCheckpoint_afterTheCommit(t *testing.T) {
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a)`}})
 	fill := `INSERT INTO t SELECT zeroblob(3000) FROM ` + series(2000)
 	exec(t, db, fill)
+	if pages, done := logged(t, db); pages < checkpointPages || done != pages {
+		t.Errorf("before CheckpointLater %d of %d pages are in the database", done, pages)
+	}
+	db.CheckpointLater()
+	exec(t, db, fill)
 	if pages, done := logged(t, db); pages < checkpointPages || done != 0 {
 		t.Errorf("right after the commit %d of %d pages are in the database", done, pages)
 	}
@@ -61,6 +66,7 @@ func TestCheckpoint_boundsTheLog(t *testing.T) {
 	checkpointNow = 3000
 	t.Cleanup(func() { checkpointNow = old })
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a)`}})
+	db.CheckpointLater()
 	most := 0
 	for range 8 {
 		exec(t, db, `INSERT INTO t SELECT zeroblob(3000) FROM `+series(1000))
@@ -76,6 +82,7 @@ func TestCheckpoint_boundsTheLog(t *testing.T) {
 func TestCheckpoint_waitsItsTurn(t *testing.T) {
 	setCheckpointWait(t, 0)
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a)`}})
+	db.CheckpointLater()
 	exec(t, db, `INSERT INTO t SELECT zeroblob(3000) FROM `+series(2000))
 	for round := range 8 {
 		tx, err := db.Begin(context.Background(), Origin{Kind: Local})

@@ -42,6 +42,7 @@ type DB struct {
 	notices notices
 
 	checkpointing atomic.Bool // one is due
+	later         atomic.Bool // CheckpointLater was called
 }
 
 // Open opens or creates the database and runs the migrations that it has not
