@@ -40,6 +40,9 @@ class FakeFile {
     return new Blob([this.bytes]);
   }
 
+  /** Set by the folder that it is in; undefined in a browser without it. */
+  move: ((name: string) => Promise<void>) | undefined;
+
   resize(size: number) {
     const bytes = new Uint8Array(size);
     bytes.set(this.bytes.subarray(0, size));
@@ -64,7 +67,22 @@ class FakeFolder {
   }
 
   async getFileHandle(name: string, { create = false } = {}): Promise<FakeFile> {
-    return this.#get(name, create, () => new FakeFile());
+    const file: FakeFile = this.#get(name, create, () => new FakeFile());
+    file.move = moves ? async (to) => {
+      if (file.open) throw new DOMException("open", "NoModificationAllowedError");
+      if (stops-- === 0) throw new DOMException("the worker dies here", "AbortError");
+      this.entries.delete(name);
+      this.entries.set(to, file);
+    } : undefined;
+    return file;
+  }
+
+  async removeEntry(name: string) {
+    this.entries.delete(name);
+  }
+
+  async* keys() {
+    yield* [...this.entries.keys()];
   }
 
   at(...path: string[]): FakeFile | FakeFolder {
@@ -74,11 +92,16 @@ class FakeFolder {
   }
 }
 
+/** Whether files can be moved, and after how many moves the worker dies. */
+let moves = true, stops = Infinity;
+
 const original = Object.getOwnPropertyDescriptor(globalThis, "navigator"); // Node 20 has none
 let root: FakeFolder;
 
 beforeEach(() => {
   root = new FakeFolder();
+  moves = true;
+  stops = Infinity;
   Object.defineProperty(globalThis, "navigator", { configurable: true, value: { storage: { getDirectory: async () => root } } });
 });
 afterEach(() => {
@@ -200,4 +223,70 @@ test("a check that fails for another reason says nothing", async () => {
   const directory = await OpfsDirectory.open("a");
   folderA().getFileHandle = async () => { throw new DOMException("try again", "UnknownError"); };
   assert.equal(await directory.check(), true);
+});
+
+const write = (directory: OpfsDirectory, name: string, ...bytes: number[]) => directory.handle(name)!.write(new Uint8Array(bytes), { at: 0 });
+const bytesOf = (name: string) => [...(folderA().at(name) as FakeFile).bytes];
+
+test("the next to open learns how the last one ended", async () => {
+  let directory = await OpfsDirectory.open("a");
+  assert.equal(directory.exit, "new");
+  write(directory, "a.db", 1);
+  directory.close(); // killed
+  directory = await OpfsDirectory.open("a");
+  assert.equal(directory.exit, "unclean");
+  await directory.closeClean();
+  directory = await OpfsDirectory.open("a");
+  assert.equal(directory.exit, "clean");
+  await directory.noteDamage();
+  directory.close();
+  directory = await OpfsDirectory.open("a");
+  assert.equal(directory.exit, "damaged");
+  directory.close(); // killed while it looked closely
+  directory = await OpfsDirectory.open("a");
+  assert.equal(directory.exit, "damaged");
+  await directory.closeClean();
+  assert.equal((await OpfsDirectory.open("a")).exit, "clean");
+});
+
+test("files are set aside with their log, whatever happens in the middle", async (t) => {
+  for (const [name, can, dies] of [["moved", true, Infinity], ["copied", false, Infinity], ["dead at once", true, 0], ["dead after the journal", true, 1], ["dead after the log", true, 2]] as const) {
+    await t.test(name, async () => {
+      root.entries.clear();
+      moves = can;
+      stops = dies;
+      let directory = await OpfsDirectory.open("a");
+      write(directory, "a.db", 1, 2, 3);
+      write(directory, "a.db-wal", 4, 5);
+      await directory.setAside().catch((error: DOMException) => assert.equal(error.name, "AbortError"));
+      stops = Infinity;
+      if (dies < Infinity) {
+        directory.close();
+        directory = await OpfsDirectory.open("a");
+        assert.equal(directory.exit, "new");
+      }
+      const aside = [...folderA().entries.keys()].filter((file) => /^a\.db-aside-[^-]+-[^-]+$/.test(file));
+      assert.equal(aside.length, 1);
+      assert.deepEqual(bytesOf(aside[0]!), [1, 2, 3]);
+      assert.deepEqual(bytesOf(`${aside[0]}-wal`), [4, 5]);
+      assert.deepEqual([bytesOf("a.db"), bytesOf("a.db-wal")], [[], []]);
+      assert.equal(write(directory, "a.db", 9), 1);
+      assert.equal(await directory.check(), true);
+      directory.close();
+    });
+  }
+});
+
+test("side files go with the worker that made them", async () => {
+  let directory = await OpfsDirectory.open("a");
+  const [one, two] = [await directory.openSide(), await directory.openSide()];
+  write(directory, one, 1);
+  write(directory, two, 2);
+  await directory.closeSide(one);
+  assert.equal(directory.handle(one), undefined);
+  directory.close();
+  directory = await OpfsDirectory.open("a");
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([...folderA().entries.keys()].filter((name) => name.includes("-side-")), []);
+  directory.close();
 });
