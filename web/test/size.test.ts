@@ -1,0 +1,23 @@
+// What an app downloads before its first query, so that it cannot creep.
+// Compressed quickly: as a server that compresses well does it, it is a tenth less.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { brotliCompressSync, constants } from "node:zlib";
+
+const KIB = 1024;
+
+/** The most that each file may weigh, in KiB of brotli at quality 5. */
+const budgets = { "heddle.wasm": 1640, "sqlite3.wasm": 410, "index.js": 23, "worker.js": 20 };
+
+test("the package's files keep their budgets", () => {
+  for (const [name, budget] of Object.entries(budgets)) {
+    const file = new URL(`../dist/${name}`, import.meta.url);
+    const bytes = readFileSync(file); // `make build` leaves it there
+    const size = brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length / KIB;
+    assert.ok(size < budget, `${name} weighs ${size.toFixed(0)} KiB, its budget is ${budget}`);
+    // A budget that is far too large keeps nothing.
+    assert.ok(size > budget * 0.7, `${name} weighs ${size.toFixed(0)} KiB: lower its budget of ${budget}`);
+  }
+});
