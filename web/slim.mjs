@@ -11,7 +11,7 @@ const CODE_MAGIC = 0xfffffff1;
 const HEADER = 8 + 8 * 8;
 const FUNC = 44;
 const UNSAFE_POINT = 0; // the table that tells where a goroutine may be interrupted; on wasm none ever is
-const GAP = 12; // zeros that cost less than another piece
+const GAP = 64; // zeros that cost less than another piece
 
 /** The program, smaller. Throws where it is not as expected. */
 export function slim(wasm) {
