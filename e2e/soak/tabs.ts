@@ -61,7 +61,11 @@ export class Tabs {
   }
 
   #event(method: string, params: any, session: string | undefined): void {
-    if (method === "Target.targetCrashed") this.#crashed.add(params.targetId);
+    if (method === "Target.targetCrashed") {
+      this.#crashed.add(params.targetId);
+      // Pages of one site may share a process: more than the one that was meant may have died.
+      for (const tab of this.#all) if (tab.page.target === params.targetId) tab.away = true;
+    }
     const tab = [...this.#all].find((tab) => tab.page.session === session);
     if (!tab) return;
     if (method === "Runtime.bindingCalled" && params.name === "report") {
@@ -133,11 +137,8 @@ export class Tabs {
       if (worked > most) [most, pid] = [worked, id];
     }
     if (pid === 0) return false;
-    tab.away = true;
     process.kill(pid, "SIGKILL");
-    const hit = await within(2_000, () => this.#crashed.has(tab.page.target));
-    if (!hit) tab.away = false;
-    return hit;
+    return within(2_000, () => this.#crashed.has(tab.page.target));
   }
 
   /** Leaves the page, which the browser keeps in its back/forward cache. */
