@@ -170,6 +170,7 @@ test_ts() {
 test_browser() {
   step "the package whose engine can be broken"
   node web/build.mjs --faults
+  node web/build.mjs --next
   step "Playwright"
   CHROMIUM=$(chromium) npx --no-install playwright test "$@"
 }

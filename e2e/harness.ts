@@ -30,6 +30,11 @@ export interface SiteOptions {
 /** The test page with a package whose engine can be broken: node web/build.mjs --faults. */
 export const breakable: SiteOptions = { mounts: { "/heddle/": join(root, ".cache/faults"), "/": join(root, "e2e/pages") } };
 
+/** The test page with this version of the package and a later one beside it: ?heddle=./next/index.js imports that. */
+export const twoVersions: SiteOptions = {
+  mounts: { "/heddle/": join(root, "web/dist"), "/next/": join(root, ".cache/next"), "/": join(root, "e2e/pages") },
+};
+
 async function freePort(): Promise<number> {
   const socket = createSocket().listen(0, "127.0.0.1");
   await once(socket, "listening");

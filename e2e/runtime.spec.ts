@@ -179,7 +179,7 @@ test("whoever waits for a database that another holds is told, in bounded time",
   await page.clock.install();
   const error = refused(page);
   await expect.poll(async () => (await locks(page)).pending).toContain("heddle:notes");
-  await page.clock.fastForward(30_000);
+  await page.clock.runFor(30_000);
   expect(await error).toMatchObject({ code: "HEDDLE_BLOCKED", message: expect.stringContaining("another tab") });
   expect((await locks(page)).pending).toEqual([]);
 });

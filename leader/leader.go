@@ -83,6 +83,7 @@ type Leader struct {
 	connects int
 	blocks   []BlockPacker // to be closed
 	unsaid   []store.Commit
+	speaks   *time.Timer
 	open     int // interactive transactions and loads that hold the writer
 	serving  bool
 	damage   error // seen before it served
@@ -148,6 +149,7 @@ func (l *Leader) announce(c store.Commit) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unsaid = append(l.unsaid, c)
+	l.speakSoon(speakFirst)
 	if len(l.unsaid) > 1 {
 		return
 	}
@@ -168,6 +170,30 @@ func (l *Leader) announce(c store.Commit) {
 			}
 		}
 	}()
+}
+
+// A listener that misses the last of several commits sees no gap. So how far it
+// is, is said again, ever more rarely, after commits have ceased.
+const (
+	speakFirst = 250 * time.Millisecond
+	speakLast  = time.Minute
+)
+
+// speakSoon is called with the mutex held.
+func (l *Leader) speakSoon(wait time.Duration) {
+	if l.speaks != nil {
+		l.speaks.Stop()
+	}
+	l.speaks = nil
+	if l.closed || wait > speakLast {
+		return
+	}
+	l.speaks = time.AfterFunc(wait, func() {
+		_ = l.announcer.Speak()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.speakSoon(2 * wait)
+	})
 }
 
 // SetOnline says whether there is a network, as far as the platform knows.
@@ -216,6 +242,9 @@ func (l *Leader) Close(ctx context.Context) error {
 		return nil
 	}
 	l.closed = true
+	if l.speaks != nil {
+		l.speaks.Stop()
+	}
 	l.mu.Unlock()
 	l.each(func(s *Session) { s.Close() })
 	l.stop()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"heddle/broadcast"
 	"heddle/internal/errcode"
@@ -123,7 +125,7 @@ func TestSession_hello(t *testing.T) {
 	hello := rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version + 1, Session: "a"}}
 	p.ask(hello).fails(errcode.Protocol)
 	hello.Hello = rpc.Hello{Version: rpc.Version, Session: "a", Migrations: 2}
-	if err := p.ask(hello).fails(errcode.Migration); !strings.Contains(err.Message(), "older version of the app") {
+	if err := p.ask(hello).fails(errcode.Outdated); !strings.Contains(err.Message(), "older version of the app") {
 		t.Errorf("got %v", err)
 	}
 	hello.Hello.Migrations = 0
@@ -246,6 +248,36 @@ func TestLeader_announcesCommitsWithTheirTab(t *testing.T) {
 	if want := []string{"1tab-anotes[[k]]", "2tab-bnotes[[l]]"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// The last announcement of several may be lost, and shows as no gap.
+func TestLeader_saysAgainHowFarItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := broadcast.NewMemory()
+		other := hub.Join()
+		var mu sync.Mutex
+		lost, gaps := false, 0
+		listener := &broadcast.Listener{Gap: func() { gaps++ }}
+		listener.Start("leader-1", 0)
+		defer other.Receive(func(p []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			if !lost {
+				lost = true
+				return
+			}
+			listener.Handle(p)
+		})()
+		l := openLeader(t, func(_ *rpc.OpenConfig, env *Env) { env.Channel = hub.Join() })
+		lost = false
+		connect(t, l, "a").ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
+		time.Sleep(time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
+		if !lost || gaps != 1 {
+			t.Errorf("an announcement was lost: %v; gaps seen: %d, want 1", lost, gaps)
+		}
+	})
 }
 
 // Who closes the leader hands over to another: what was not answered never is,

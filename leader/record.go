@@ -108,7 +108,7 @@ func (r *record) load(tx *store.Tx) error {
 // replay answers c if its outcome is known. It is called with the writer's turn.
 func (r *record) replay(tx *store.Tx, c *call) (done bool, err error) {
 	if c.Write.Counter == 0 {
-		return false, nil
+		return false, c.s.current()
 	}
 	if err := r.load(tx); err != nil {
 		return false, err
@@ -117,13 +117,24 @@ func (r *record) replay(tx *store.Tx, c *call) (done bool, err error) {
 	defer r.mu.Unlock()
 	r.ack(c.Write.Ack)
 	if c.Write.Counter > r.last {
-		return false, nil
+		return false, c.s.current()
 	}
 	if reply := r.find(c.Write.Counter); reply != nil {
 		c.reply(numbered(c.ID, reply))
 		return true, nil
 	}
 	return false, errcode.New(errcode.Protocol, recordOp, fmt.Sprintf("write %d comes after write %d", c.Write.Counter, r.last))
+}
+
+// current refuses the writes of a tab whose app does not know all of the schema:
+// an INSERT OR REPLACE of it would empty the columns that it has never heard of.
+func (s *Session) current() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outdated {
+		return errcode.New(errcode.Outdated, recordOp, "a newer build of the app has migrated the database: reload this page; nothing was written")
+	}
+	return nil
 }
 
 // find returns the reply to a write, nil if it is not known.

@@ -189,6 +189,44 @@ func TestRecord_theSessionsEndIsNoOutcome(t *testing.T) {
 	}
 }
 
+// A tab of an older build reads, and is told what became of its writes: of those
+// before the newer one came, too.
+func TestRecord_aTabOfAnOlderBuildWritesNothing(t *testing.T) {
+	l := openLeader(t, nil)
+	p := connect(t, l, "a")
+	p.wait(p.sendAs(named(exec("INSERT INTO notes VALUES('k','b',1)"), 1))).ok()
+	if err := l.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	l = openLeader(t, func(config *rpc.OpenConfig, env *Env) {
+		config.Migrations = append(config.Migrations, "ALTER TABLE notes ADD COLUMN more TEXT")
+		*env = l.env
+	})
+	p = stranger(t, l, "a")
+	hello := rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: "a", Migrations: 1}}
+	if w, err := p.ask(hello).ok().last.Payload.Welcome(); err != nil || w.Migrations != 2 {
+		t.Errorf("got %+v, %v", w, err)
+	}
+	p.wait(p.sendAs(named(exec("INSERT INTO notes VALUES('k','b',1)"), 1))).ok()
+	p.wait(p.sendAs(named(rpc.Request{Method: rpc.MethodOutcome}, 1))).ok()
+	for _, q := range []rpc.Request{
+		exec("INSERT OR REPLACE INTO notes(id, body) VALUES('k', 'b')"), exec("CREATE TABLE t(a)"), {Method: rpc.MethodTxBegin},
+		{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{stmt("DELETE FROM notes")}}, query("DELETE FROM notes RETURNING id"),
+		bulkBegin(insertNotes), {Method: rpc.MethodImportBegin, Size: 1000},
+	} {
+		p.counter++
+		p.wait(p.sendAs(named(q, p.counter+1))).fails(errcode.Outdated)
+	}
+	free := blockWriters(t, l)
+	first, second := p.sendAs(named(exec("DELETE FROM notes"), 20)), p.sendAs(named(exec("DELETE FROM notes"), 21)) // as a group
+	free()
+	p.wait(first).fails(errcode.Outdated)
+	p.wait(second).fails(errcode.Outdated)
+	if n := p.value("SELECT count(*) FROM notes"); n != int64(1) {
+		t.Errorf("got %v rows", n)
+	}
+}
+
 // The app does not see that outcomes are kept.
 func TestRecord_isInvisible(t *testing.T) {
 	var commits []store.Commit

@@ -25,6 +25,7 @@ type Session struct {
 	mu       sync.Mutex
 	closed   bool
 	greeted  bool
+	outdated bool // its app does not know all of the schema
 	token    bool // the page can be asked for a token
 	calls    map[uint32]*call
 	txs      map[uint32]*transaction
@@ -167,12 +168,14 @@ func (s *Session) hello(q rpc.Request) {
 			fmt.Sprintf("this tab speaks version %d, the leading tab version %d: reload the older one", q.Hello.Version, rpc.Version))))
 		return
 	case q.Hello.Migrations > known:
-		s.send(rpc.ReplyError(q.ID, errcode.New(errcode.Migration, op,
-			fmt.Sprintf("the leading tab runs an older version of the app, with %d migrations instead of %d: close or reload it", known, q.Hello.Migrations))))
+		// Its page hears of the newer one and makes room.
+		s.send(rpc.ReplyError(q.ID, errcode.New(errcode.Outdated, op,
+			fmt.Sprintf("the leading tab runs an older version of the app, with %d migrations instead of %d", known, q.Hello.Migrations))))
 		return
 	}
 	s.mu.Lock()
 	s.greeted = true
+	s.outdated = q.Hello.Migrations < known
 	s.token = q.Hello.Token
 	s.mu.Unlock()
 	l.mu.Lock()

@@ -62,7 +62,7 @@ func (p *tab) Send(message []byte) {
 func connect(t testing.TB, l *Leader, name string) *tab {
 	t.Helper()
 	p := stranger(t, l, name)
-	if err := p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name, Migrations: 1}}).err(); err != nil {
+	if err := p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name, Migrations: uint32(len(l.config.Migrations))}}).err(); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -27,6 +27,9 @@ func (*transaction) over(l *Leader) error {
 
 // txBegin waits for the tab's turn; the transaction then has a line of its own.
 func (s *Session) txBegin(c *call) error {
+	if err := s.current(); err != nil {
+		return err
+	}
 	tx, err := s.begin(c.ctx)
 	if err != nil {
 		return err

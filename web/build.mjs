@@ -10,6 +10,8 @@
 // leaves out the types; --sizes adds the compressed sizes, which take a while.
 // --faults builds what the tests of broken engines load instead, into
 // .cache/faults/: an engine that can be broken, and bounds that are shorter.
+// --next builds, into .cache/next/, what the tests take for a later version of
+// the package: one that speaks another protocol between tabs.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -26,8 +28,9 @@ import { slim } from "./slim.mjs";
 const web = dirname(fileURLToPath(import.meta.url));
 const root = dirname(web);
 const faults = process.argv.includes("--faults");
-const dist = faults ? join(root, ".cache/faults") : join(web, "dist");
-const quick = faults || process.argv.includes("--quick");
+const next = process.argv.includes("--next");
+const dist = faults ? join(root, ".cache/faults") : next ? join(root, ".cache/next") : join(web, "dist");
+const quick = faults || next || process.argv.includes("--quick");
 
 function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
@@ -48,13 +51,13 @@ function wasmExec() {
   };
 }
 
-// The tests' bounds in place of the package's.
-const tuning = {
-  name: "tuning",
+// A module of the tests in place of one of the package.
+const swap = (name, path) => ({
+  name: `swap ${name}`,
   setup(b) {
-    b.onResolve({ filter: /^\.\/tuning\.js$/ }, () => ({ path: join(root, "e2e/faults/tuning.ts") }));
+    b.onResolve({ filter: new RegExp(`^\\./${name}\\.js$`) }, () => ({ path: join(root, path) }));
   },
-};
+});
 
 // Go leaves its own output alone where nothing changed: the smaller one is beside it.
 async function goBuild() {
@@ -78,7 +81,7 @@ const scripts = () =>
     legalComments: "none",
     logLevel: "warning",
     // The package's own files are told apart by their URLs: none may be taken in.
-    plugins: [wasmExec(), ...(faults ? [tuning] : [])],
+    plugins: [wasmExec(), ...(faults ? [swap("tuning", "e2e/faults/tuning.ts")] : []), ...(next ? [swap("version", "e2e/next/version.ts")] : [])],
   });
 
 const types = () => {
@@ -120,7 +123,7 @@ async function main() {
   await copyFile(join(root, "engine/sqlite3.wasm"), join(dist, "sqlite3.wasm"));
   for (const name of ["LICENSE", "NOTICE"]) await copyFile(join(root, name), join(dist, name));
   await Promise.all([goBuild(), scripts()]);
-  if (faults) return;
+  if (faults || next) return;
   if (quick) console.log("no types: --quick");
   else {
     await types();

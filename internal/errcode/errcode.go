@@ -29,12 +29,13 @@ const (
 	EngineCrash    = "HEDDLE_ENGINE_CRASH" // the engine died over this call twice, and nothing was written; or it died too often to be started again
 	Forbidden      = "HEDDLE_FORBIDDEN"    // the token does not grant the space
 	Internal       = "HEDDLE_INTERNAL"     // a fault of Heddle itself
-	LeaderLost     = "HEDDLE_LEADER_LOST"  // the call was given up while no tab led: a write that was under way may have happened or not
+	LeaderLost     = "HEDDLE_LEADER_LOST"  // the call was given up while no leading tab answered: a write that was under way may have happened or not
 	Migration      = "HEDDLE_MIGRATION"    // a migration failed, or an applied one was changed
 	Network        = "HEDDLE_NETWORK"      // the server could not be reached
 	NoSync         = "HEDDLE_NO_SYNC"      // the database was opened without sync
 	NotFound       = "HEDDLE_NOT_FOUND"    // no such route, or the server does not keep (any more) what was asked for
 	NullKey        = "HEDDLE_NULL_KEY"     // a row of a synced table has NULL in its primary key
+	Outdated       = "HEDDLE_OUTDATED"     // a newer build of the app has taken over: reload the page; nothing was written, unless it was under way just then
 	Protocol       = "HEDDLE_PROTOCOL"     // a message does not decode, or is of a version that this build does not speak
 	ResultLost     = "HEDDLE_RESULT_LOST"  // the leading tab went away; the write took effect, the rows that it returned were too many to keep
 	RateLimited    = "HEDDLE_RATE_LIMITED" // the server asks to wait

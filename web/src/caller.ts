@@ -9,6 +9,9 @@ import type { Connection, ConnectionHandler } from "./transport.js";
 /** How many reads, and how many writes, are at the leader at a time. */
 const WINDOW = 128;
 
+/** How long calls that are under way may take once a newer build has come. */
+const ENDING_MS = 1_000;
+
 /** A call that so many engines died over is not sent again. */
 export const MAX_DEATHS = 2;
 
@@ -64,6 +67,8 @@ export interface CallerEvents {
   /** An event that belongs to no call, such as status. */
   event(type: number, r: Reader): void;
   broadcast(message: Uint8Array): void;
+  blocked(now: boolean): void;
+  outdated(error: HeddleError): void;
   failed(error: HeddleError): void;
 }
 
@@ -82,7 +87,11 @@ export class Caller implements ConnectionHandler {
   #counter = 0;
   #ready = false;
   #met = false;
+  /** The leader does not answer, or there is none. */
+  #blocked = false;
   #end: HeddleError | undefined;
+  /** Why no more calls are taken, while those under way are still answered. */
+  #ending: HeddleError | undefined;
 
   constructor(connection: Connection, events: CallerEvents) {
     this.#connection = connection;
@@ -97,6 +106,10 @@ export class Caller implements ConnectionHandler {
   /** Whether a leader answers now. */
   get ready(): boolean {
     return this.#ready;
+  }
+
+  get busy(): boolean {
+    return this.#calls.size + this.#waiting.read.length + this.#waiting.write.length > 0;
   }
 
   get unsettled(): boolean {
@@ -122,7 +135,7 @@ export class Caller implements ConnectionHandler {
   call<T>(spec: CallSpec<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
-      const refused = this.#end?.clone() ?? badTimeout(spec.timeout)
+      const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout)
         ?? (spec.signal?.aborted ? abortError(spec.signal, spec.sql) : undefined)
         ?? (spec.lane === "direct" && !this.#ready ? gone(spec.sql) : undefined);
       if (refused) return this.#settle(call, () => reject(refused));
@@ -192,7 +205,11 @@ export class Caller implements ConnectionHandler {
       { message: w.finish(), lane: "direct", retry: false, result: readWelcome },
       (value) => this.#welcome(value as Welcome),
       // A leader that goes away in the middle is followed by another.
-      (error) => { if (error.code !== "HEDDLE_TX_LOST") this.failed(error); },
+      // One of an older build makes room for this one.
+      (error) => {
+        if (error.code === "HEDDLE_OUTDATED") this.#connection.refused?.();
+        else if (error.code !== "HEDDLE_TX_LOST") this.failed(error);
+      },
     ));
   }
 
@@ -233,6 +250,31 @@ export class Caller implements ConnectionHandler {
     this.#waiting.read = [...again.read, ...this.#waiting.read];
     this.#waiting.write = [...again.write, ...this.#waiting.write];
     if (wasReady) this.#events.lost(crashed);
+  }
+
+  blocked(now: boolean): void {
+    if (this.#end) return;
+    this.#blocked = now;
+    if (now) for (const call of [...this.#calls.values()]) if (call.spec.signal?.aborted || call.end <= performance.now()) this.#giveUp(call);
+    this.#events.blocked(now);
+  }
+
+  // Its caller does not wait any more, and nobody says what became of it.
+  #giveUp(call: Call): void {
+    this.#done(call);
+    this.#fail(call, givenUp());
+  }
+
+  outdated(error: HeddleError): void {
+    if (this.#end || this.#ending) return;
+    this.#ending = error;
+    this.#events.outdated(error);
+    for (const lane of ["read", "write"] as const) {
+      for (const call of this.#waiting[lane]) if (call.times === 0) this.#fail(call, error);
+      this.#waiting[lane] = this.#waiting[lane].filter((call) => call.times > 0);
+    }
+    if (this.busy) setTimeout(() => this.failed(error), ENDING_MS);
+    else this.failed(error);
   }
 
   failed(error: HeddleError): void {
@@ -293,6 +335,7 @@ export class Caller implements ConnectionHandler {
       this.#settle(call, () => call.resolve(value));
     }
     this.#flush();
+    if (this.#ending && !this.busy) this.failed(this.#ending);
   }
 
   #done(call: Call): void {
@@ -389,12 +432,14 @@ export class Caller implements ConnectionHandler {
       this.#done(call);
       this.#fail(call, error);
       this.#flush();
+    } else if (this.#blocked) {
+      this.#giveUp(call);
     }
   }
 
   // The leader keeps the time too: of a write, its answer says what became of it.
   #timeUp(call: Call, error: HeddleError): void {
-    if (call.lane === "read" || this.#calls.get(call.id) !== call) this.#abort(call, error);
+    if (call.lane === "read" || this.#blocked || this.#calls.get(call.id) !== call) this.#abort(call, error);
   }
 }
 
@@ -420,7 +465,7 @@ function gone(sql?: string): HeddleError {
 }
 
 function givenUp(): HeddleError {
-  return new HeddleError("HEDDLE_LEADER_LOST", "the call was given up while no tab led: it may have happened or not");
+  return new HeddleError("HEDDLE_LEADER_LOST", "the call was given up while no leading tab answered: it may have happened or not");
 }
 
 function withSql(error: HeddleError, sql: string | undefined): HeddleError {

@@ -9,10 +9,10 @@ import { abortError, asHeddleError, HeddleError } from "./errors.js";
 import { RowIterator } from "./iterate.js";
 import { checkHealth, readRecovery } from "./health.js";
 import { exportFile, exportStream, importFile } from "./transfer.js";
+import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery } from "./live.js";
 import { checkBatch, checkFunction, checkParams, checkSql, checkTimeout, isRead } from "./params.js";
-import { report } from "./report.js";
 import { readRows } from "./rows.js";
 import { SyncApi } from "./sync-api.js";
 import { Tx, TxState } from "./transaction.js";
@@ -22,6 +22,12 @@ import type {
   Params, Recovery, Role, Row, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "./types.js";
 
+/** How long open() waits, after two seconds without a sign of life, for a tab that is in the way. */
+const PATIENCE_MS = 18_000;
+
+const inTheWay = (name: string) =>
+  `another tab holds the database "${name}" and does not answer; close that tab, or bring it to the front`;
+
 /** An open database. Made by open(). */
 export class Database {
   readonly #connection: Connection;
@@ -30,9 +36,11 @@ export class Database {
   readonly #transactions = new Set<TxState>();
   readonly #listeners: Listeners;
   readonly #sync: SyncApi;
+  readonly #events = new Emitter<DatabaseEvents>("on", ["blocked", "unblocked", "outdated", "recovered"]);
+  readonly #migrations: number;
+  #outdated: string | undefined;
   #storage: Storage;
   #recovered: Recovery | undefined;
-  readonly #onRecovered = new Set<(recovery: Recovery) => void>();
   #closing: Promise<void> | undefined;
   /** The name that open() was given. */
   readonly name: string;
@@ -42,17 +50,24 @@ export class Database {
    * none, or when the signal ends the wait; the connection is closed then.
    */
   static async connect(
-    connection: Connection, config: OpenConfig, token?: SyncOptions["token"], options: CallOptions = {},
+    connection: Connection, config: OpenConfig, token?: SyncOptions["token"],
+    options: CallOptions & { onBlocked?: ((message: string) => void) | undefined } = {},
   ): Promise<Database> {
-    const { signal } = options;
+    const { signal, onBlocked } = options;
     let database = undefined as Database | undefined;
     let onAbort: (() => void) | undefined;
+    let patience: ReturnType<typeof setTimeout> | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
         if (signal?.aborted) return reject(abortError(signal));
         onAbort = () => reject(abortError(signal!));
         signal?.addEventListener("abort", onAbort, { once: true });
-        database = new Database(connection, config, token, resolve, reject);
+        database = new Database(connection, config, token, resolve, reject, (now) => {
+          clearTimeout(patience);
+          if (!now) return;
+          if (onBlocked) onBlocked(inTheWay(config.name));
+          else patience = setTimeout(() => reject(new HeddleError("HEDDLE_BLOCKED", inTheWay(config.name))), PATIENCE_MS);
+        });
       });
       return database!;
     } catch (error) {
@@ -60,14 +75,17 @@ export class Database {
       await connection.close().catch(() => {});
       throw error;
     } finally {
+      clearTimeout(patience);
       if (onAbort) signal?.removeEventListener("abort", onAbort);
     }
   }
 
   private constructor(
     connection: Connection, config: OpenConfig, token: SyncOptions["token"], opened: () => void, failed: (e: HeddleError) => void,
+    blocked: (now: boolean) => void,
   ) {
     this.name = config.name;
+    this.#migrations = config.migrations.length;
     this.#connection = connection;
     this.#storage = config.storage === "memory" ? "memory" : "best-effort";
     this.#listeners = new Listeners(connection.session);
@@ -83,6 +101,12 @@ export class Database {
         const announcement = readAnnouncement(message);
         if (announcement) this.#listeners.announce(announcement);
       },
+      blocked: (now) => {
+        blocked(now);
+        if (now) this.#events.emit("blocked", { message: inTheWay(this.name) });
+        else this.#events.emit("unblocked", {});
+      },
+      outdated: (error) => this.#outdate(error.message),
       failed: (error) => {
         failed(error);
         this.#fail(error);
@@ -101,6 +125,32 @@ export class Database {
   /** How safe the file is from the browser's own cleaning up. */
   get storage(): Storage {
     return this.#storage;
+  }
+
+  /** Calls fn for each event; returns what stops it. */
+  on<E extends keyof DatabaseEvents>(event: E, fn: (detail: DatabaseEvents[E]) => void): () => void {
+    this.#alive();
+    let stopped = false;
+    const off = this.#events.on(event, fn);
+    const detail = this.#past()[event];
+    if (detail) {
+      queueMicrotask(() => {
+        if (!stopped) fn(detail);
+      });
+    }
+    return () => {
+      stopped = true;
+      off();
+    };
+  }
+
+  // What has begun already, and is told at once.
+  #past(): Partial<DatabaseEvents> {
+    return {
+      ...(this.#connection.blocked ? { blocked: { message: inTheWay(this.name) } } : {}),
+      ...(this.#outdated !== undefined ? { outdated: { message: this.#outdated } } : {}),
+      ...(this.#recovered ? { recovered: this.#recovered } : {}),
+    };
   }
 
   /** Sync with the server: status, events and control. */
@@ -235,18 +285,6 @@ export class Database {
     return checkHealth(this.#caller, () => ({ name: this.name, storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), options);
   }
 
-  /** Calls fn for each event; returns what stops it. */
-  on<E extends keyof DatabaseEvents>(event: E, fn: (detail: DatabaseEvents[E]) => void): () => void {
-    this.#alive();
-    checkFunction(fn, "on's callback");
-    if (event !== "recovered") throw new HeddleError("HEDDLE_BAD_PARAM", `on: there is no event ${JSON.stringify(event)}`);
-    const told = (recovery: Recovery) => fn(recovery);
-    this.#onRecovered.add(told);
-    const past = this.#recovered;
-    if (past) queueMicrotask(() => { if (this.#onRecovered.has(told)) told(past); });
-    return () => void this.#onRecovered.delete(told);
-  }
-
   /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -282,6 +320,7 @@ export class Database {
 
   #ready(welcome: Welcome, again: boolean): void {
     this.#storage = welcome.storage;
+    if (welcome.migrations > this.#migrations) this.#outdate("a newer build of this app has migrated the database: reload this page");
     this.#sync.welcome(welcome.status);
     this.#listeners.leader(welcome.leader, welcome.commit, again);
     for (const live of [...this.#lives]) live.start();
@@ -291,6 +330,12 @@ export class Database {
     for (const live of [...this.#lives]) live.lost(crashed);
     for (const tx of this.#transactions) tx.lost(crashed);
     this.#sync.lost();
+  }
+
+  #outdate(message: string): void {
+    if (this.#outdated !== undefined) return;
+    this.#outdated = message;
+    this.#events.emit("outdated", { message });
   }
 
   #event(type: number, r: Reader): void {
@@ -303,13 +348,7 @@ export class Database {
   #tellRecovered(recovery: Recovery): void {
     if (recovery.file === this.#recovered?.file) return;
     this.#recovered = recovery;
-    for (const fn of [...this.#onRecovered]) {
-      try {
-        fn(recovery);
-      } catch (error) {
-        report(error);
-      }
-    }
+    this.#events.emit("recovered", recovery);
   }
 
   #shut(error: HeddleError): void {
@@ -317,6 +356,7 @@ export class Database {
     this.#lives.clear();
     for (const tx of this.#transactions) tx.lost(false, error);
     this.#listeners.clear();
+    this.#events.clear();
     this.#sync.end();
   }
 

@@ -26,6 +26,8 @@ export interface HostOptions {
   memory: boolean;
   storage: Storage;
   open: Uint8Array<ArrayBuffer>;
+  /** Locks of tabs of newer builds: while one of them is held, this worker does not want to lead. */
+  aside: string[];
 }
 
 export interface HostEvents {
@@ -103,6 +105,28 @@ export class Host {
 
   setVisible(visible: boolean): void {
     this.#post({ t: "visible", visible });
+  }
+
+  /** The worker's script has not come yet. */
+  get loading(): boolean {
+    return this.#running?.alive === false;
+  }
+
+  /** A leader has gone: a worker that does not queue looks whether the lock is free. */
+  nudge(): void {
+    this.#post({ t: "nudge" });
+  }
+
+  /** Makes room for another leader, in order. */
+  retire(): void {
+    this.#post({ t: "retire" });
+  }
+
+  /** Leaves the lead to a tab of a newer build, for as long as that lives. */
+  stepAside(lock: string): void {
+    if (this.#options.aside.includes(lock)) return;
+    this.#options.aside.push(lock);
+    this.retire();
   }
 
   setStorage(storage: Storage): void {

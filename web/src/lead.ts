@@ -3,7 +3,8 @@
 import { asHeddleError } from "./errors.js";
 import { lastWords, runGo } from "./gorun.js";
 import { channelLine, portLine } from "./line.js";
-import { commitsChannel, lineChannel, randomId, recordLockPrefix, tabLockPrefix } from "./names.js";
+import { Held } from "./locks.js";
+import { commitsChannel, lineChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix } from "./names.js";
 import { Pulse } from "./pulse.js";
 import { Shell } from "./shell.js";
 import { MEMORY_LIMIT, RENEW_MS } from "./tuning.js";
@@ -29,6 +30,8 @@ export class Lead {
   #registry: MessagePort | undefined;
   /** Sessions of the tabs that came by a BroadcastChannel. */
   readonly #byChannel = new Map<string, number>();
+  /** Resolved when the leader's own lock is held, by which others learn of its end. */
+  #holds: Promise<void> | undefined;
   #announced = false;
   #readyAt = 0;
   #memoryAtFirst = 0;
@@ -51,6 +54,8 @@ export class Lead {
   /** Settles when every file is closed and the lock may go. After a crash it never does: the page ends this worker. */
   async run(): Promise<void> {
     const { name, memory } = this.#start;
+    const held = new Held(leaderLock(this.#start.scope, this.#leader));
+    this.#holds = held.take();
     const opening = memory ? undefined : OpfsDirectory.open(name);
     let watch: ReturnType<typeof setInterval> | undefined;
     try {
@@ -68,6 +73,7 @@ export class Lead {
     // Also where the modules failed before.
     await opening?.then((directory) => (this.#closed ? directory.closeClean() : directory.close()), () => {});
     if (this.#announced) this.#post({ t: "bye", leader: this.#leader, crashed: false });
+    held.free();
   }
 
   // Settles when Go has closed the database, or could not open it.
@@ -81,7 +87,7 @@ export class Lead {
         { name, leader: this.#leader, channel: commitsChannel(scope), storage, open, exit: directory?.exit ?? "new" },
         { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
         {
-          ready: () => this.#ready(),
+          ready: () => void this.#ready(),
           failed: (failure) => {
             this.#tell({ t: "failed", failure });
             resolve();
@@ -107,7 +113,9 @@ export class Lead {
     });
   }
 
-  #ready(): void {
+  async #ready(): Promise<void> {
+    await this.#holds;
+    if (this.#stopping) return;
     setTimeout(() => void this.#shell?.tellAlive(), FORGET_MS);
     this.#announced = true;
     this.#readyAt = performance.now();

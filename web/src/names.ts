@@ -3,9 +3,7 @@
 // there, but they do meet at the lock and the folder, which have none.
 
 import { HeddleError } from "./errors.js";
-
-/** Version of the messages in protocol.ts. */
-export const PROTOCOL = 1;
+import { PROTOCOL } from "./version.js";
 
 /** The folder of the origin private file system that holds a folder for each database. */
 export const FOLDER = "heddle";
@@ -43,6 +41,9 @@ export const tabLockPrefix = (name: string) => `heddle:${PROTOCOL}:${name}:tab:`
 /** Start of the name of the Web Lock that a tab holds while it lives, and asleep as well if it waits for the outcome of a
  * write: meanwhile nothing is forgotten of its writes. Nobody ever waits for it. */
 export const recordLockPrefix = (name: string) => `heddle:${PROTOCOL}:${name}:record:`;
+
+/** The Web Lock that a leader holds until its end. */
+export const leaderLock = (name: string, leader: string) => `heddle:${PROTOCOL}:${name}:leader:${leader}`;
 
 /** Where tabs of one database find each other. */
 export const tabsChannel = (name: string) => `heddle:${PROTOCOL}:${name}:tabs`;

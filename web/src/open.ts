@@ -17,7 +17,8 @@ import type { CallOptions, OpenOptions } from "./types.js";
  *
  * - HEDDLE_UNSUPPORTED, HEDDLE_STORAGE: the browser lacks something; the message says what
  * - HEDDLE_ASSETS: a file of this package cannot be loaded
- * - HEDDLE_BLOCKED: another tab holds the database and does not answer
+ * - HEDDLE_BLOCKED: another tab holds the database and does not answer (it waits on, if options.onBlocked is there to say so)
+ * - HEDDLE_OUTDATED: a newer build of the app is open in another tab
  * - HEDDLE_MIGRATION, HEDDLE_SYNC_SCHEMA, HEDDLE_BAD_PARAM: the options are not right
  */
 export async function open(options: OpenOptions): Promise<Database> {
@@ -28,7 +29,7 @@ export async function open(options: OpenOptions): Promise<Database> {
   await shown();
   let database: Database | undefined;
   const ended = new AbortController();
-  const tab = new Tab({ name: config.name, memory, storage: memory ? "memory" : "best-effort", open: encodeOpenConfig(config) }, () => {
+  const tab = new Tab({ name: config.name, memory, storage: memory ? "memory" : "best-effort", open: encodeOpenConfig(config), migrations: config.migrations.length }, () => {
     ended.abort(new HeddleError("HEDDLE_CLOSED", `open: the database "${config.name}" was destroyed meanwhile`));
     void database?.close();
   });
@@ -40,7 +41,7 @@ export async function open(options: OpenOptions): Promise<Database> {
   const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
   const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
-    database = await Database.connect(tab, config, options.sync?.token, { signal });
+    database = await Database.connect(tab, config, options.sync?.token, { signal, onBlocked: options.onBlocked });
     return database;
   } catch (error) {
     throw ended.signal.aborted ? ended.signal.reason : error;

@@ -20,12 +20,16 @@ export interface Modules {
 
 /** Page to its own worker. */
 export type ToWorker =
-  | { t: "start"; name: string; scope: string; tab: string; memory: boolean; visible: boolean; storage: Storage; open: Uint8Array<ArrayBuffer> }
+  | { t: "start"; name: string; scope: string; tab: string; memory: boolean; visible: boolean; storage: Storage; open: Uint8Array<ArrayBuffer>; aside: string[] }
   | { t: "modules"; modules: Modules }
   | { t: "noModules"; failure: Failure }
   /** Answer "alive", if the engine is. */
   | { t: "ask" }
   | { t: "visible"; visible: boolean }
+  /** A leader has gone: look whether the lock is free. */
+  | { t: "nudge" }
+  /** End in order and begin anew: another tab shall lead. */
+  | { t: "retire" }
   | { t: "storage"; storage: Storage }
   /** A line of the page's own. With a port. */
   | { t: "connect"; tab: string }
@@ -55,6 +59,12 @@ export type TabsMessage =
   | { t: "bye"; leader: string; crashed: boolean }
   /** Open lineChannel(name, leader, tab). */
   | { t: "connect"; leader: string; tab: string }
+  /** To the page of that leader, or ("") of one that is about to be: does anybody live there? */
+  | { t: "there"; leader: string }
+  | { t: "here"; leader: string }
+  /** That leader's page has been in the background for a while: would a tab that can be seen lead? */
+  | { t: "hidden"; leader: string }
+  | { t: "wish"; leader: string }
   /** The database is about to be destroyed: close it. */
   | { t: "destroy" };
 

@@ -20,25 +20,18 @@ export function startWorker(): Worker {
   return new Worker(blobURL, options);
 }
 
-let broker: SharedWorker | null | undefined;
+let noBroker = false;
 
-/** The port to this page's broker, which tells `receive` until `signal`; null where there can be none: another origin, or no SharedWorker. */
-export function brokerPort(receive: (message: unknown) => void, signal: AbortSignal): MessagePort | null {
-  if (broker === undefined) broker = startBroker();
-  if (!broker) return null;
-  broker.port.addEventListener("message", ({ data }) => receive(data), { signal });
-  broker.port.start();
-  return broker.port;
-}
-
-function startBroker(): SharedWorker | null {
-  if (typeof SharedWorker !== "function" || workerURL().origin !== location.origin) return null;
+/** A port to the broker, which is started if there is none; null where there can be none: another origin, or no SharedWorker. */
+export function brokerPort(receive: (message: unknown) => void): MessagePort | null {
+  if (noBroker || typeof SharedWorker !== "function" || workerURL().origin !== location.origin) return null;
   try {
-    const started = new SharedWorker(new URL("./broker.js", import.meta.url), { type: "module", name: "heddle" });
-    started.onerror = () => {
-      broker = null;
+    const broker = new SharedWorker(new URL("./broker.js", import.meta.url), { type: "module", name: "heddle" });
+    broker.onerror = () => {
+      noBroker = true;
     };
-    return started;
+    broker.port.onmessage = ({ data }) => receive(data);
+    return broker.port;
   } catch {
     return null;
   }

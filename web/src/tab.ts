@@ -2,64 +2,28 @@
 // another tab's. Implements what the database above needs (transport.ts).
 
 import { noteAbort, shareAborts } from "./aborts.js";
+import { Builds, type BuildMessage } from "./builds.js";
 import { HeddleError } from "./errors.js";
+import { Handover } from "./handover.js";
 import { Host } from "./host.js";
 import type { HostOptions } from "./host.js";
-import { channelLine, portLine } from "./line.js";
-import type { Line } from "./line.js";
-import { commitsChannel, lineChannel, randomId, recordLockPrefix, tabLockPrefix, tabsChannel } from "./names.js";
+import { portLine } from "./line.js";
+import { Link } from "./link.js";
+import { Held, whenFree } from "./locks.js";
+import { commitsChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix, tabsChannel } from "./names.js";
 import type { FromBroker, TabsMessage, ToBroker } from "./protocol.js";
 import { brokerPort } from "./start.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
 import type { Role, Storage } from "./types.js";
+import { PROTOCOL } from "./version.js";
+import { Vigil } from "./vigil.js";
 
-/** How long the broker's way may take before the BroadcastChannel is tried beside it; then how often that asks. */
-const BROKER_MS = 1_500;
-const ASK_MS = 1_000;
-/** How long a tab waits for its first leader, and for a next one, before it says that another tab is in the way. */
-const BLOCKED_MS = 20_000;
-const BLOCKED_LATER_MS = 60_000;
-
-/** A line that a leader has not answered yet, or the one in use. */
-interface Link {
-  leader: string;
-  own: boolean;
-  line: Line | undefined;
-  /** Memory that tells the worker what is aborted, where there can be one. */
-  aborts: Int32Array | undefined;
-  welcome: boolean;
-  timer: ReturnType<typeof setTimeout> | undefined;
-}
-
-/** A lock that is held from take() to free(). */
-class RecordLock {
-  readonly #name: string;
-  #held: Promise<void> | undefined;
-  #end: AbortController | undefined;
-
-  constructor(name: string) {
-    this.#name = name;
-  }
-
-  take(): Promise<void> {
-    this.#held ??= new Promise((resolve) => {
-      const end = this.#end = new AbortController();
-      void navigator.locks.request(this.#name, () => {
-        resolve();
-        return new Promise<void>((free) => {
-          if (end.signal.aborted) free();
-          else end.signal.addEventListener("abort", () => free());
-        });
-      });
-    });
-    return this.#held;
-  }
-
-  free(): void {
-    this.#held = undefined;
-    this.#end?.abort();
-  }
-}
+/** How long a tab that cannot lead itself waits for one that can. */
+const OTHERS_MS = 20_000;
+/** How often a leader of an older build is told that there is a newer one. */
+const TELL_MS = 1_000;
+/** A leader's lock may be free before the word comes that its engine has died. */
+const WORD_MS = 100;
 
 export class Tab implements Connection {
   readonly session: string;
@@ -67,36 +31,58 @@ export class Tab implements Connection {
   readonly #scope: string;
   readonly #host: Host;
   readonly #destroyed: () => void;
+  readonly #vigil: Vigil;
+  readonly #builds: Builds;
+  readonly #handover: Handover;
   #handler: ConnectionHandler | undefined;
   #tabs: BroadcastChannel | undefined;
   #commits: BroadcastChannel | undefined;
-  #broker: MessagePort | null | undefined;
+  #broker: MessagePort | null = null;
   #link: Link | undefined;
-  #attempts: Line[] = [];
+  /** Memory that tells our own worker, if it leads, what is aborted, where there can be one. */
+  #aborts: Int32Array | undefined;
   #role: Role = "follower";
   /** Ends what #begin started. */
   #awake = new AbortController();
-  /** Set while this tab holds the lock that tells leaders that it listens. */
-  #freeLock: (() => void) | undefined;
-  /** The lock that keeps the record of its writes. */
-  readonly #record: RecordLock;
-  #blocked: ReturnType<typeof setTimeout> | undefined;
+  /** Held while this tab listens: leaders take its absence for our end. */
+  readonly #listens: Held;
+  /** Held while something may still be asked of the record of our writes. */
+  readonly #record: Held;
+  #others: ReturnType<typeof setTimeout> | undefined;
+  /** Our own worker has the lock and opens the database. */
+  #starting = false;
   /** Set while the browser keeps the page aside: everything is let go of. */
   #asleep = false;
   #closed = false;
   /** Why our own worker will not lead. It matters only when nobody else does. */
   #failure: HeddleError | undefined;
 
-  constructor(options: Omit<HostOptions, "tab" | "scope">, destroyed: () => void) {
+  constructor(options: Omit<HostOptions, "tab" | "scope" | "aside"> & { migrations: number }, destroyed: () => void) {
     this.session = randomId();
     // A database in memory is its page's own: nobody else is in its scope.
     this.#scope = options.memory ? `${options.name}:memory:${this.session}` : options.name;
     this.#destroyed = destroyed;
-    this.#record = new RecordLock(recordLockPrefix(this.#scope) + this.session);
+    this.#listens = new Held(tabLockPrefix(this.#scope) + this.session);
+    this.#record = new Held(recordLockPrefix(this.#scope) + this.session);
+    this.#builds = new Builds(options.migrations, tabLockPrefix(this.#scope) + this.session, (build) => this.#newer(build));
+    this.#vigil = new Vigil({
+      waits: () => this.#waits(),
+      ask: () => {
+        this.#post({ t: "there", leader: this.#link?.leader ?? "" });
+        if (!this.#link) this.#post({ t: "who" });
+      },
+      blocked: (now) => this.#handler?.blocked(now),
+    });
+    this.#handover = new Handover({
+      ask: () => {
+        if (this.#link?.own) this.#post({ t: "hidden", leader: this.#link.leader });
+      },
+      retire: () => this.#host.retire(),
+    });
     this.#host = new Host(
-      { ...options, scope: this.#scope, tab: this.session },
+      { ...options, scope: this.#scope, tab: this.session, aside: [] },
       {
-        granted: () => this.#waitFor(undefined),
+        granted: () => { this.#starting = true; },
         leading: (leader) => this.#lead(leader),
         crashed: (leader) => this.#crashed(leader),
         retired: (leader) => {
@@ -109,6 +95,10 @@ export class Tab implements Connection {
 
   get role(): Role {
     return this.#role;
+  }
+
+  get blocked(): boolean {
+    return this.#vigil.blocked;
   }
 
   start(handler: ConnectionHandler): void {
@@ -126,11 +116,23 @@ export class Tab implements Connection {
   }
 
   send(message: Uint8Array<ArrayBuffer>): void {
-    if (this.#link?.welcome) this.#link.line?.send(message);
+    if (!this.#link?.welcome) return;
+    this.#link.send(message);
+    this.#vigil.begin();
   }
 
   interrupt(id: number): void {
-    if (this.#link?.aborts) noteAbort(this.#link.aborts, id);
+    if (this.#aborts) noteAbort(this.#aborts, id);
+  }
+
+  refused(): void {
+    const link = this.#link;
+    const tell = () => {
+      if (this.#link !== link) return;
+      this.#builds.tell();
+      setTimeout(tell, TELL_MS);
+    };
+    tell();
   }
 
   async close(): Promise<void> {
@@ -161,35 +163,40 @@ export class Tab implements Connection {
     this.#commits.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (data instanceof Uint8Array) this.#handler?.broadcast(data);
     };
-    this.#broker = brokerPort((message) => this.#fromBroker(message as FromBroker), awake.signal);
-    this.#waitFor(BLOCKED_MS);
-    const recorded = this.#record.take();
-    // The locks have to be ours before a leader is asked for a line: it takes their absence for our end.
-    void navigator.locks.request(tabLockPrefix(this.#scope) + this.session, async () => {
-      await recorded;
+    this.#meetBroker();
+    this.#vigil.begin();
+    // The locks have to be ours before anybody is asked for anything.
+    void Promise.all([this.#listens.take(), this.#record.take()]).then(() => {
       if (awake.signal.aborted) return;
-      const held = new Promise<void>((resolve) => {
-        this.#freeLock = resolve;
-      });
+      this.#builds.open(this.#scope);
       this.#post({ t: "who" });
-      return held;
     });
     this.#host.start();
   }
 
   #leave(): void {
     this.#awake.abort();
-    this.#waitFor(undefined);
+    clearTimeout(this.#others);
+    this.#handover.end();
+    this.#starting = false;
     this.#drop();
-    this.#freeLock?.();
-    this.#freeLock = undefined;
+    this.#vigil.end();
+    this.#listens.free();
+    this.#builds.close();
     this.#tabs?.close();
     this.#tabs = undefined;
     this.#commits?.close();
     this.#commits = undefined;
+    this.#broker?.close();
+    this.#broker = null;
   }
 
-  readonly #onVisibility = () => this.#host.setVisible(document.visibilityState === "visible");
+  readonly #onVisibility = () => {
+    const visible = document.visibilityState === "visible";
+    this.#host.setVisible(visible);
+    if (this.#link?.own) this.#handover.visible(visible);
+    else if (visible && this.#link) this.#post({ t: "wish", leader: this.#link.leader });
+  };
 
   // The browser may stop this page and its worker at the end of this very
   // event: there is no time to ask the worker for anything.
@@ -208,6 +215,14 @@ export class Tab implements Connection {
     if (this.#asleep && !this.#closed) this.#begin();
   };
 
+  // Whether something waits for a leader, or for what it answers.
+  #waits(): boolean {
+    if (this.#closed || this.#asleep) return false;
+    if (this.#starting || this.#host.loading) this.#vigil.restart(); // nobody else is in the way
+    const link = this.#link;
+    return !link?.welcome || (!link.own && this.#handler?.busy === true);
+  }
+
   // ---- leaders come and go ---------------------------------------------------
 
   #post(message: TabsMessage): void {
@@ -215,13 +230,28 @@ export class Tab implements Connection {
   }
 
   #hear(message: TabsMessage): void {
+    const link = this.#link;
     switch (message.t) {
       case "leader":
-        if (message.tab === this.session || message.leader === this.#link?.leader) break;
-        if (this.#freeLock) this.#follow(message.leader); // else we ask again
+        if (message.tab !== this.session && message.leader !== link?.leader) this.#follow(message.leader);
         break;
       case "bye":
-        if (message.leader === this.#link?.leader && !this.#link.own) this.#drop(message.crashed);
+        if (message.leader === link?.leader && !link.own) this.#drop(message.crashed);
+        break;
+      case "who": // its worker answers too, unless it is busy
+        if (link?.own) this.#post({ t: "leader", leader: link.leader, tab: this.session });
+        break;
+      case "there":
+        if (link?.own ? message.leader === link.leader : this.#starting) this.#post({ t: "here", leader: message.leader });
+        break;
+      case "here":
+        if (message.leader === (link?.leader ?? "")) this.#vigil.heard();
+        break;
+      case "hidden":
+        if (link?.leader === message.leader && document.visibilityState === "visible") this.#post({ t: "wish", leader: message.leader });
+        break;
+      case "wish":
+        if (link?.own && link.leader === message.leader) this.#handover.wished();
         break;
       case "destroy":
         this.#destroyed();
@@ -231,12 +261,15 @@ export class Tab implements Connection {
 
   // Our own worker leads.
   #lead(leader: string): void {
+    this.#starting = false;
+    this.#meetBroker();
     const link = this.#replace(leader, true);
     const { port1, port2 } = new MessageChannel();
     const line = portLine(port1);
-    this.#attempt(link, line);
+    link.byLine(line);
     this.#host.connect(port2, "connect");
-    link.aborts = shareAborts(line);
+    this.#aborts = shareAborts(line);
+    this.#handover.visible(document.visibilityState === "visible");
     if (!this.#broker) return;
     const way = new MessageChannel();
     this.#broker.postMessage({ t: "register", name: this.#scope, leader } satisfies ToBroker, [way.port1]);
@@ -245,103 +278,88 @@ export class Tab implements Connection {
 
   // Another tab's worker leads.
   #follow(leader: string): void {
+    if (!this.#tabs) return;
+    this.#meetBroker();
     const link = this.#replace(leader, false);
-    if (!this.#broker) {
-      this.#ask(link);
-      return;
-    }
-    const { port1, port2 } = new MessageChannel();
-    this.#attempt(link, portLine(port1));
-    const message: ToBroker = { t: "connect", name: this.#scope, leader, tab: this.session };
-    this.#broker.postMessage(message, [port2]);
-    link.timer = setTimeout(() => this.#ask(link), BROKER_MS);
+    if (this.#broker) link.byBroker(this.#broker);
+    else link.byChannel();
+    whenFree(leaderLock(this.#scope, leader), this.#awake.signal).then(() => {
+      if (this.#link !== link) return;
+      this.#host.nudge();
+      setTimeout(() => {
+        if (this.#link === link) this.#drop();
+      }, WORD_MS);
+    }, () => {});
+  }
+
+  // The broker may have lived in the tab that has just died, and nothing tells.
+  #meetBroker(): void {
+    this.#broker?.close();
+    this.#broker = brokerPort((message) => this.#fromBroker(message as FromBroker));
   }
 
   #fromBroker(message: FromBroker): void {
     const link = this.#link;
-    if (message.t !== "none" || message.name !== this.#scope || !link || link.leader !== message.leader) return;
-    if (!link.own && !link.welcome) this.#ask(link);
-  }
-
-  // Asks the leader for a line over a BroadcastChannel, until it answers.
-  #ask(link: Link): void {
-    clearTimeout(link.timer);
-    this.#attempt(link, channelLine(lineChannel(this.#scope, link.leader, this.session)));
-    const ask = () => {
-      if (this.#link !== link || link.welcome) return;
-      this.#post({ t: "connect", leader: link.leader, tab: this.session });
-      link.timer = setTimeout(ask, ASK_MS);
-    };
-    ask();
-  }
-
-  // The first line that is welcomed wins; the others are left.
-  #attempt(link: Link, line: Line): void {
-    this.#attempts.push(line);
-    line.open({
-      bytes: (message) => {
-        if (this.#link === link && link.line === line) this.#handler?.message(message);
-      },
-      says: ({ t }) => {
-        if (t !== "welcome" || this.#link !== link || link.welcome) return;
-        link.welcome = true;
-        link.line = line;
-        clearTimeout(link.timer);
-        for (const other of this.#attempts) if (other !== line) leave(other);
-        this.#attempts = [];
-        this.#role = link.own ? "leader" : "follower";
-        this.#waitFor(undefined);
-        this.#handler?.connected();
-      },
-    });
+    if (message.t === "none" && message.name === this.#scope && link?.leader === message.leader && !link.own) link.byChannel();
   }
 
   #replace(leader: string, own: boolean): Link {
     this.#drop();
-    this.#link = { leader, own, line: undefined, aborts: undefined, welcome: false, timer: undefined };
-    return this.#link;
+    const link: Link = new Link({ scope: this.#scope, tab: this.session, leader, own }, {
+      ask: () => this.#post({ t: "connect", leader, tab: this.session }),
+      bytes: (message) => {
+        this.#vigil.heard();
+        this.#handler?.message(message);
+      },
+      welcomed: () => {
+        this.#role = own ? "leader" : "follower";
+        clearTimeout(this.#others);
+        this.#vigil.heard();
+        this.#handler?.connected();
+      },
+    });
+    this.#link = link;
+    return link;
   }
 
   // Ends the line in use and those tried.
   #drop(crashed = false): void {
     const link = this.#link;
     this.#link = undefined;
+    this.#aborts = undefined;
     this.#role = "follower";
-    for (const line of this.#attempts) leave(line);
-    this.#attempts = [];
-    if (!link) return;
-    clearTimeout(link.timer);
-    if (link.line) leave(link.line);
-    if (!link.welcome) return;
+    this.#handover.end();
+    link?.end();
+    if (!link?.welcome) return;
+    this.#vigil.restart();
     this.#handler?.lost(crashed);
-    if (!this.#asleep && !this.#closed) this.#waitFor(BLOCKED_LATER_MS);
+    if (this.#asleep || this.#closed) return;
+    this.#vigil.begin();
+    if (this.#failure) this.#waitForOthers(this.#failure);
   }
 
   #crashed(leader: string | undefined): void {
+    this.#starting = false;
     if (leader === undefined) return;
     this.#post({ t: "bye", leader, crashed: true });
     if (this.#link?.leader === leader) this.#drop(true);
   }
 
   #fail(error: HeddleError): void {
+    this.#starting = false;
     this.#failure = error;
-    if (this.#link) return; // another tab leads
-    this.#waitFor(undefined);
-    this.#handler?.failed(error);
+    if (!this.#link) this.#handler?.failed(error); // else another tab leads
   }
 
-  // Bounds the wait for a leader; undefined: there is one, or ours is starting.
-  #waitFor(ms: number | undefined): void {
-    clearTimeout(this.#blocked);
-    if (ms === undefined) return;
-    this.#blocked = setTimeout(() => {
-      const blocked = `another tab holds the database "${this.#scope}" and does not answer; close that tab, or bring it to the front`;
-      this.#handler?.failed(this.#failure ?? new HeddleError("HEDDLE_BLOCKED", blocked));
-    }, ms);
+  #waitForOthers(error: HeddleError): void {
+    clearTimeout(this.#others);
+    this.#others = setTimeout(() => this.#handler?.failed(error), OTHERS_MS);
   }
-}
 
-function leave(line: Line): void {
-  line.say({ t: "leave" });
-  line.close();
+  // A tab of a newer build lives: it shall lead. If it speaks another language,
+  // there is nothing left for this one.
+  #newer({ protocol, lock }: BuildMessage): void {
+    if (protocol === PROTOCOL) this.#host.stepAside(lock);
+    else this.#handler?.outdated(new HeddleError("HEDDLE_OUTDATED", "a newer build of this app is open in another tab: reload this page"));
+  }
 }

@@ -189,7 +189,7 @@ export class Tx implements Transaction {
       value = await raceAbort(Promise.race([work, state.gone]), signal);
       await state.settle();
     } catch (error) {
-      await this.#rollback();
+      await this.#rollback(signal?.aborted === true);
       throw error;
     }
     const lost = state.ended as HeddleError | undefined;
@@ -207,7 +207,7 @@ export class Tx implements Transaction {
     return value;
   }
 
-  async #rollback(): Promise<void> {
+  async #rollback(givenUp: boolean): Promise<void> {
     const state = this.#state;
     const over = state.ended !== undefined;
     state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was rolled back: its tx cannot be used any more"));
@@ -215,7 +215,8 @@ export class Tx implements Transaction {
     const w = request(0, Method.txRollback, 9);
     w.u32(state.id);
     // Whatever goes wrong here, the leader rolls back too; fn's error matters.
-    await state.caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined }).catch(() => {});
+    if (givenUp) state.caller.tell(w.finish());
+    else await state.caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined }).catch(() => {});
   }
 }
 

@@ -11,6 +11,8 @@ export interface Connection {
   readonly session: string;
   /** Whether the leader's worker is this tab's own. */
   readonly role: Role;
+  /** What was last said to blocked(). */
+  readonly blocked: boolean;
   /** Called once, before anything else; events may follow at once. */
   start(handler: ConnectionHandler): void;
   /**
@@ -21,6 +23,8 @@ export interface Connection {
   send(message: Uint8Array<ArrayBuffer>): void;
   /** Says beside the messages that request id is aborted, where memory can be shared: the engine sees it inside a statement. */
   interrupt?(id: number): void;
+  /** The leader is of an older build than this one, and shall make room. */
+  refused?(): void;
   /** Lets go of everything: port, channel, lock, and the worker if it is ours.
    * Afterwards no handler method is called. */
   close(): Promise<void>;
@@ -40,6 +44,12 @@ export interface ConnectionHandler {
   lost(crashed: boolean): void;
   /** Whether something was sent whose outcome is not known: then the record of it must stay. */
   readonly unsettled: boolean;
+  /** Whether calls wait for an answer. */
+  readonly busy: boolean;
+  /** Calls wait, and whoever holds the database does not answer; or no longer so. */
+  blocked(now: boolean): void;
+  /** A newer build has taken over, and this one cannot follow it. */
+  outdated(error: HeddleError): void;
   /** There will be no leader: the engine cannot start, a migration fails, … */
   failed(error: HeddleError): void;
 }

@@ -116,6 +116,18 @@ export type Storage = "persistent" | "best-effort" | "memory";
  */
 export type Merge = "last" | "counter" | "max" | "min" | "set";
 
+/** What db.on() tells. A state that has begun already is told at once. */
+export interface DatabaseEvents {
+  /** Calls wait for the tab that leads, and it does not answer: the browser has frozen it, perhaps. They are answered when it wakes, or has gone. */
+  blocked: { message: string };
+  /** It answers again, or another tab leads. */
+  unblocked: Record<never, never>;
+  /** A newer build of the app has migrated the database, or taken it over: this page should be loaded anew. Writes fail with HEDDLE_OUTDATED. */
+  outdated: { message: string };
+  /** The file was damaged. */
+  recovered: Recovery;
+}
+
 /** Which tables sync, and how their columns join. */
 export interface SyncOptions {
   /** The server: `https://host`, without the path of the API. */
@@ -136,6 +148,9 @@ export interface OpenOptions extends CallOptions {
   /** Schema steps, in order; each runs once, in a transaction. Append, never edit. */
   migrations?: readonly string[];
   sync?: SyncOptions;
+  /** Called when open() waits for another tab that holds the database and does not answer, a frozen one perhaps. open()
+   * then waits on, until its signal; without this function it fails with HEDDLE_BLOCKED after 20 seconds. */
+  onBlocked?: (message: string) => void;
   /** "memory": keep nothing. Never chosen without being asked for. */
   storage?: "persistent" | "memory";
   /**
@@ -192,11 +207,6 @@ export interface Health {
   /** Files that were set aside, for good: see setAside(). */
   aside: { name: string; size: number }[];
   sync: SyncStatus;
-}
-
-export interface DatabaseEvents {
-  /** The file was damaged; told at once to who comes later. */
-  recovered: Recovery;
 }
 
 /** "bootstrapping": the space's state is being fetched; reads see a part of it, and writes wait. */

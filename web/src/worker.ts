@@ -4,6 +4,7 @@
 
 import { Candidate } from "./candidate.js";
 import { Lead } from "./lead.js";
+import { whenFree } from "./locks.js";
 import { lockName, tabsChannel } from "./names.js";
 import { HeddleError } from "./errors.js";
 import type { FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
@@ -22,6 +23,7 @@ let start: Start | undefined;
 let candidate: Candidate | undefined;
 let lead: Lead | undefined;
 let stopping = false;
+const leaving = new AbortController();
 let gotModules: (modules: Modules) => void;
 let noModules: (error: HeddleError) => void;
 
@@ -44,7 +46,11 @@ function begin(message: Start): void {
     lead = undefined;
   });
   setTimeout(() => void tellIfNext(message.scope), NEXT_MS);
-  candidate.run().then(
+  const run = async () => {
+    for (const lock of message.aside) await whenFree(lock, leaving.signal).catch(() => {});
+    await candidate!.run();
+  };
+  run().then(
     () => {
       if (!stopping) return;
       page.postMessage({ t: "stopped" });
@@ -57,6 +63,7 @@ function begin(message: Start): void {
 // Ends in order: the page hears "stopped" when everything is let go of.
 function stop(): void {
   stopping = true;
+  leaving.abort();
   candidate?.withdraw();
   lead?.stop();
 }
@@ -89,6 +96,12 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
       break;
     case "visible":
       candidate?.setVisible(data.visible);
+      break;
+    case "nudge":
+      candidate?.nudge();
+      break;
+    case "retire":
+      stop();
       break;
     case "storage":
       if (start) start.storage = data.storage;

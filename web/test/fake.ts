@@ -19,6 +19,7 @@ export interface Sent {
 export class FakeConnection implements Connection {
   readonly session = "tab-1";
   role: Role = "leader";
+  blocked = false;
   closed = false;
   handler!: ConnectionHandler;
   /** Requests that next() has not taken. */

@@ -1,0 +1,36 @@
+// Web Locks that tell who lives.
+
+/** A lock that is held from take() to free(). */
+export class Held {
+  readonly #name: string;
+  #taken: Promise<void> | undefined;
+  #end: (() => void) | undefined;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** Resolves when the lock is ours. */
+  take(): Promise<void> {
+    this.#taken ??= new Promise((resolve) => {
+      let free!: () => void;
+      const freed = new Promise<void>((done) => { free = done; });
+      this.#end = free;
+      void navigator.locks.request(this.#name, () => {
+        resolve();
+        return freed;
+      });
+    });
+    return this.#taken;
+  }
+
+  free(): void {
+    this.#taken = undefined;
+    this.#end?.();
+  }
+}
+
+/** Resolves when nobody holds the lock any more. Those who wait so hold up nobody, not even when they are frozen. */
+export async function whenFree(name: string, signal?: AbortSignal): Promise<void> {
+  await navigator.locks.request(name, { mode: "shared", ...(signal ? { signal } : {}) }, () => {});
+}
