@@ -19,6 +19,8 @@ export interface RawPage {
 }
 
 export interface RawChrome {
+  /** The browser's process. */
+  readonly pid: number;
   /** A new tab at url, ready. */
   page(url: string): Promise<RawPage>;
   /** A new tab, empty; in a window of its own it is visible, whatever comes after it. */
@@ -78,6 +80,7 @@ export async function rawChrome(profile: string): Promise<RawChrome> {
     return page;
   };
   return {
+    pid: child.pid!,
     blank,
     async page(url) {
       const page = await blank();
