@@ -94,12 +94,56 @@ async function storm(device: Profile, site: string, deaths: number, ends: readon
 
 const progress = (page: Page) => page.evaluate(() => (globalThis as unknown as { writer: { report: Report } }).writer.report.writes);
 
+const crash = async (leader: Page) => {
+  const crashed = new Promise((resolve) => leader.once("crash", resolve));
+  const cdp = await leader.context().newCDPSession(leader);
+  cdp.send("Page.crash").catch(() => {});
+  await crashed;
+};
+
 test("F6: the leader's renderer crashes while five tabs write", async ({ profile, site }) => {
+  await storm(await profile(), site, 5, [crash]);
+});
+
+test("the leader is closed, leaves for another page, or loads anew while five tabs write", async ({ profile, site }) => {
+  await storm(await profile(), site, 6, [
+    (leader) => leader.close(),
+    (leader) => leader.goto("about:blank").then(() => {}),
+    (leader) => leader.reload().then(() => {}),
+  ]);
+});
+
+test("F10: eight tabs are loaded anew again and again, and all come up; no lock is left behind", async ({ profile, site }) => {
+  const ROUNDS = 5;
   const device = await profile();
-  await storm(device, site, 6, [async (leader) => {
-    const crashed = new Promise((resolve) => leader.once("crash", resolve));
-    const cdp = await device.context.newCDPSession(leader);
-    cdp.send("Page.crash").catch(() => {});
-    await crashed;
-  }]);
+  const pages: Page[] = [];
+  for (let i = 0; i < 8; i++) pages.push(await device.tab(site));
+  // Each page opens the database as soon as it is loaded, and writes.
+  await device.context.addInitScript((migrations) => {
+    addEventListener("load", async () => {
+      while (!("heddle" in globalThis)) await new Promise((resolve) => setTimeout(resolve, 5)); // its module is still coming
+      const start = performance.now();
+      globalThis.db = await heddle.open({ name: "once", migrations });
+      await db.exec(`INSERT INTO log VALUES ('storm', 1)`);
+      Object.assign(globalThis, { up: performance.now() - start });
+    });
+  }, migrations);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const page of pages) {
+      page.reload({ waitUntil: "commit" }).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 50)); // the storm's own pace
+    }
+  }
+  const up: number[] = [];
+  for (const page of pages) up.push(await (await page.waitForFunction(() => (globalThis as unknown as { up?: number }).up, undefined, { timeout: 30_000 })).jsonValue() as number);
+  const [row] = await pages[0]!.evaluate(() => db.query<{ n: number }>(`SELECT count(*) AS n FROM log`));
+  expect(row!.n).toBeGreaterThanOrEqual(pages.length);
+  for (const page of pages) await page.evaluate(() => db.close());
+  const held = () => pages[0]!.evaluate(async () => {
+    const { held, pending } = await navigator.locks.query();
+    return [...held ?? [], ...pending ?? []].map(({ name }) => name).filter((name) => name?.startsWith("heddle:"));
+  });
+  await expect.poll(held).toEqual([]);
+  up.sort((a, b) => a - b);
+  console.log(`F10: ${ROUNDS * pages.length} reloads, hung 0; open after p50 ${up[4]!.toFixed(0)} ms, most ${up.at(-1)!.toFixed(0)} ms`);
 });
