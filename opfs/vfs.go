@@ -24,7 +24,7 @@ type VFS struct {
 	temp   *budget
 	shm    shmDir
 
-	mu    sync.Mutex
+	mu     sync.Mutex
 	nodes  map[string]*node
 	frozen []string // see Freeze
 	lost   error
