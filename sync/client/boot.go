@@ -289,7 +289,7 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 		p.from = f.Seq
 		p.c.mu.Lock()
 		p.c.anew = false
-		p.c.sent = sent{} // what the server said before may not be so any more
+		p.c.sent = p.c.sent.forgotten() // what the server said before may not be so any more
 		p.c.mu.Unlock()
 		p.c.nudge() // what waited for the end
 		p.c.again()

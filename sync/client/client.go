@@ -235,7 +235,7 @@ func (c *Client) recount(r *rows, s *state) error {
 func (c *Client) share(s *state) {
 	c.update(func(cond *condition) {
 		if c.ident.client != s.client || c.ident.offset != s.offset {
-			c.sent = sent{}
+			c.sent = c.sent.forgotten()
 		}
 		c.ident = identity{s.client, s.offset, s.last, s.former != nil}
 		c.pos = s.pos

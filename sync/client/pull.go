@@ -96,6 +96,9 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 			if err := c.compare(ctx, f.CaughtUp); err != nil {
 				return false, err
 			}
+			c.unsay(func() bool { // decided before here, and not in the log
+				return c.sent.head > 0 && f.CaughtUp.Seq >= c.sent.head && c.ident.last < c.ident.offset+int64(c.sent.decided)
+			})
 			caughtUp()
 			if !follow {
 				return false, nil
@@ -147,6 +150,7 @@ func (p *puller) hello(h *wire.Hello) error {
 	if p.head < p.from && !p.req.Anew && p.req.Resume == nil {
 		return diverged(fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
 	}
+	p.c.unsay(func() bool { return h.Head < p.c.sent.head })
 	return nil
 }
 

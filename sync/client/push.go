@@ -16,6 +16,19 @@ import (
 type sent struct {
 	decided uint64 // the last decided counter
 	staged  uint32 // parts that it holds of the next
+	head    uint64 // of its log then
+	life    int    // how often all of this was forgotten
+}
+
+// forgotten is where pushing starts anew. An answer to a request of before says
+// nothing of the life that begins.
+func (s sent) forgotten() sent { return sent{life: s.life + 1} }
+
+// pushing is a request and what it was made from.
+type pushing struct {
+	wire.PushRequest
+	at   sent
+	more bool // one request is not enough
 }
 
 // pushSize is how many bytes of parts go into one request, if there is more
@@ -39,20 +52,20 @@ func (c *Client) push(ctx context.Context) error {
 	}
 	var done, total uint64
 	for {
-		req, more, err := c.nextPush(ctx)
+		req, err := c.nextPush(ctx)
 		if err != nil || req == nil {
 			return err
 		}
-		if more && total == 0 {
+		if req.more && total == 0 {
 			if total, err = c.pendingBytes(ctx, req.Parts[0].Counter); err != nil {
 				return err
 			}
 		}
-		before := c.sentSoFar()
 		if err := c.pushRequest(ctx, req); err != nil {
 			return err
 		}
-		if c.sentSoFar() == before {
+		now := c.sentSoFar()
+		if now.head = req.at.head; now == req.at {
 			return errcode.New(errcode.Server, "sync: push", "the server takes no more parts of a transaction")
 		}
 		if total > 0 {
@@ -71,29 +84,28 @@ func (c *Client) sentSoFar() sent {
 	return c.sent
 }
 
-// nextPush makes the next request, nil if the server has everything. more says
-// that one request is not enough.
-func (c *Client) nextPush(ctx context.Context) (req *wire.PushRequest, more bool, err error) {
+// nextPush makes the next request, nil if the server has everything.
+func (c *Client) nextPush(ctx context.Context) (req *pushing, err error) {
 	c.mu.Lock()
 	id, at, pos := c.ident, c.sent, c.pos
 	booting := c.boot != nil || c.anew // the position is not one to push from
 	c.mu.Unlock()
 	if id.held || booting {
-		return nil, false, nil
+		return nil, nil
 	}
 	after := max(id.last, id.offset+int64(at.decided))
 	staged := int64(at.staged)
 	if after != id.offset+int64(at.decided) {
 		staged = 0
 	}
-	req = &wire.PushRequest{Position: pos, Client: id.client}
+	req = &pushing{PushRequest: wire.PushRequest{Position: pos, Client: id.client}, at: at}
 	size, highest := 0, after
 	err = c.db.Query(ctx, `SELECT id, part, total, hash, bytes FROM heddle_pending
 		WHERE id > ?1 + 1 OR id = ?1 + 1 AND part >= ?2 ORDER BY id, part`,
 		store.Args(after, staged), nil, func(stmt *sqlite3.Stmt) error {
 			bytes := stmt.ColumnBlob(4, nil)
 			if n := len(req.Parts); n > 0 && (size+len(bytes) > pushSize || n >= pushMax) {
-				more = true
+				req.more = true
 				return errEnough
 			}
 			highest = stmt.ColumnInt64(0)
@@ -109,12 +121,12 @@ func (c *Client) nextPush(ctx context.Context) (req *wire.PushRequest, more bool
 			return nil
 		})
 	if err != nil && !errors.Is(err, errEnough) {
-		return nil, false, err
+		return nil, err
 	}
 	if len(req.Parts) == 0 {
-		return nil, false, nil
+		return nil, nil
 	}
-	return req, more, nil
+	return req, nil
 }
 
 // pendingBytes is the size of what is to be sent from a transaction on.
@@ -130,7 +142,7 @@ func (c *Client) pendingBytes(ctx context.Context, counter uint64) (n uint64, er
 }
 
 // pushRequest sends one request and notes how far the server has got.
-func (c *Client) pushRequest(ctx context.Context, req *wire.PushRequest) error {
+func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
 	a, err := c.ask(ctx, "POST", "push", req.Marshal())
 	if err != nil {
 		return err
@@ -149,20 +161,36 @@ func (c *Client) pushRequest(ctx context.Context, req *wire.PushRequest) error {
 	case req.Position.Epoch != zero && resp.Epoch != req.Position.Epoch:
 		return errEpoch
 	}
-	now := sent{resp.Decided, resp.Staged}
+	now := sent{resp.Decided, resp.Staged, resp.Head, req.at.life}
 	// Where two copies of a database share an id, what this request said nothing
 	// of may be the other's: the server compares what it is sent.
 	if n := len(req.Parts); n > 0 && resp.Decided > req.Parts[n-1].Counter {
-		now = sent{decided: req.Parts[n-1].Counter}
+		now.decided, now.staged = req.Parts[n-1].Counter, 0
 	} else if !slices.ContainsFunc(req.Parts, func(p wire.Part) bool { return p.Counter == resp.Decided+1 }) {
 		now.staged = 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ident.client == req.Client {
+	if c.sent.life == now.life {
 		c.sent = now
 	}
 	return nil
+}
+
+// unsay forgets how far the server said it had got, if gone says, under c.mu,
+// that its log is not the one that it said that of: it was put back to an older
+// one. What is pending is sent again; a server that has it after all passes it
+// over.
+func (c *Client) unsay(gone func() bool) {
+	c.mu.Lock()
+	lost := gone()
+	if lost {
+		c.sent = c.sent.forgotten()
+	}
+	c.mu.Unlock()
+	if lost {
+		c.nudge()
+	}
 }
 
 // errEpoch says that the server's log is not the one that the prefix is of.

@@ -201,7 +201,7 @@ func (r *replica) push(l *memoryLog, n int, outcome func() string) {
 	r.c.sent = sent{}
 	r.c.mu.Unlock()
 	for {
-		req, _, err := r.c.nextPush(context.Background())
+		req, err := r.c.nextPush(context.Background())
 		if err != nil {
 			r.t.Fatal(err)
 		}

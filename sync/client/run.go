@@ -182,7 +182,7 @@ func (c *Client) again() {
 func (c *Client) pushLoop(ctx context.Context, fine func()) error {
 	// What an earlier server said may not be true of this one.
 	c.mu.Lock()
-	c.sent = sent{}
+	c.sent = c.sent.forgotten()
 	c.mu.Unlock()
 	for {
 		if err := c.push(ctx); errcode.Of(err) == errcode.Diverged {
