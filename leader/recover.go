@@ -87,10 +87,8 @@ func (l *Leader) verify(ctx context.Context) error {
 	return err
 }
 
-// serve tells of damage from now on, and looks for it after an unclean end. All
-// that used connections of its own has ended.
+// serve tells of damage from now on, and looks for it after an unclean end.
 func (l *Leader) serve() {
-	l.db.CheckpointLater()
 	l.mu.Lock()
 	l.serving = true
 	early := l.damage

@@ -40,9 +40,6 @@ type DB struct {
 
 	temp    atomic.Bool // the writer has tables that the reader has not
 	notices notices
-
-	checkpointing atomic.Bool // one is due
-	later         atomic.Bool // CheckpointLater was called
 }
 
 // Open opens or creates the database and runs the migrations that it has not
@@ -182,9 +179,6 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 		if err := c.exec(`PRAGMA query_only = on`); err != nil {
 			return err
 		}
-	}
-	if writer {
-		c.db.watchLog(c.c)
 	}
 	if level, err := c.scalar(`PRAGMA synchronous`); err != nil || level != int64(2) {
 		if err == nil {

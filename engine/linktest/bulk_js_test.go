@@ -2,7 +2,6 @@ package linktest
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -88,111 +87,112 @@ const bulkSchema = `
 	CREATE TRIGGER a_notes AFTER INSERT ON a WHEN new.id % 7 = 0 BEGIN INSERT INTO notes VALUES (new.c); END;
 	CREATE VIRTUAL TABLE f USING fts5(body)`
 
-// TestBulk loads random rows by the engine's own loop and behind its tally, and
-// by Go's, and compares all that can be seen of both. One database is open at a
-// time: each has goroutines of its own, and one alone may be inside SQLite.
-func TestBulk(t *testing.T) {
-	var c counted
-	rounds := 80
-	want, _ := loads(t, rounds, store.Engine{})
-	got, failed := loads(t, rounds, c.engine())
-	for i := range want {
-		if got[i] != want[i] {
-			t.Fatalf("round %d: in Go %s\nin the engine %s", i, want[i], got[i])
-		}
-	}
-	t.Logf("%d rows in C, %d events kept, %d rows for Go, %d errors, %d loads failed", c.rows, c.kept, c.others, c.errors, failed)
-	if c.rows < 20_000 || c.kept < 5_000 || c.others == 0 || c.errors == 0 || failed < 4 || failed > rounds*3/4 {
-		t.Error("the test is hollow")
-	}
-}
-
-// loads runs the rounds of TestBulk and returns what could be seen of each, and
-// how many failed.
-func loads(t *testing.T, rounds int, engine store.Engine) (all []string, failed int) {
-	const name = "opfs-bulk"
-	vfs.Register(name, opfs.New(opfs.Memory()))
-	defer vfs.Unregister(name)
-	db, err := store.Open(t.Context(), store.Options{
-		Filename: "file:bulk.db?vfs=" + name, Migrations: []string{bulkSchema}, Synced: []string{"a", "c"}, Engine: engine,
-	})
+func openStore(t *testing.T, o store.Options) *store.DB {
+	o.Migrations, o.Synced = []string{bulkSchema}, []string{"a", "c"}
+	db, err := store.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
-	var seen []string
-	db.SetRecorder(recorder{&seen})
-	db.OnCommit(func(commit store.Commit) { seen = append(seen, fmt.Sprintf("%+v", commit.Tables)) })
-	for round := range rounds {
-		rnd := rand.New(rand.NewPCG(3, uint64(round)))
-		sql, parts := randomLoad(rnd)
-		seen = nil
-		var said string
-		err := db.Update(context.Background(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
-			res, err := tx.BulkParts(sql, func(yield func(store.Part) bool) {
-				for _, part := range parts {
-					if !yield(part) {
-						return
-					}
-				}
-			})
-			said = fmt.Sprintf("%s: %+v", sql, res)
-			return err
-		})
-		if err != nil {
-			said += " " + err.Error()
-			failed++
-		}
-		for _, table := range []string{"a", "b", "c", "notes", "f"} {
-			said += " " + digest(t, db, table)
-		}
-		said += fmt.Sprintf(" %d seen: %x", len(seen), sha256.Sum256([]byte(strings.Join(seen, "\n"))))
-		all = append(all, said)
-	}
-	return all, failed
+	})
+	return db
 }
 
-// randomLoad makes a statement and rows for it, now and then odd ones.
-func randomLoad(rnd *rand.Rand) (sql string, parts []store.Part) {
+// TestBulk loads random rows by the engine's own loop and behind its tally, and
+// by Go's, and compares all that can be seen of both.
+func TestBulk(t *testing.T) {
+	var c counted
+	var dbs [2]*store.DB
+	var seen [2][]string
+	for i, engine := range []store.Engine{{}, c.engine()} {
+		name := fmt.Sprintf("opfs-bulk%d", i)
+		vfs.Register(name, opfs.New(opfs.Memory()))
+		t.Cleanup(func() { vfs.Unregister(name) })
+		dbs[i] = openStore(t, store.Options{Filename: "file:bulk.db?vfs=" + name, Engine: engine})
+		dbs[i].SetRecorder(recorder{&seen[i]})
+		dbs[i].OnCommit(func(commit store.Commit) { seen[i] = append(seen[i], fmt.Sprintf("%+v", commit.Tables)) })
+	}
 	statements := []string{
 		`INSERT INTO a VALUES (?, ?, ?)`, `INSERT OR IGNORE INTO a VALUES (?, ?, ?)`, `REPLACE INTO a VALUES (?, ?, ?)`, `INSERT INTO a VALUES (?, ?, ?) RETURNING id`,
 		`INSERT OR ROLLBACK INTO a VALUES (?, ?, ?)`, `INSERT OR FAIL INTO a VALUES (?, ?, ?)`,
 		`INSERT INTO b VALUES (?, ?, ?)`, `INSERT INTO b VALUES (?2, ?1, upper(?3))`, `UPDATE b SET z = ?3 WHERE x = ?1 AND y IS ?2`, `DELETE FROM b WHERE x IS ? AND y IS ? AND z IS ?`,
 		`INSERT OR IGNORE INTO c VALUES (?, ?, ?)`, `SELECT ?, ?, ?`, `INSERT INTO f SELECT ? || ? || ?`, `INSERT INTO b SELECT ?, ?, uuid7() IS NULL AND ?`,
 	}
-	sql = statements[rnd.IntN(len(statements))]
-	columns := 3
-	if rnd.IntN(12) == 0 {
-		columns = 2
-	}
-	odd := rnd.IntN(3) == 0
-	for range 1 + rnd.IntN(3) {
-		rows := make([][]rpc.Value, rnd.IntN(700))
-		for i := range rows {
-			row := make([]rpc.Value, columns)
-			for k := range row {
-				row[k] = randomValue(rnd, []int{0, 1, 2, 2, 2, 3, 4, 5, 5, 6, 8}[rnd.IntN(11)])
-			}
-			if strings.Contains(sql, " a ") { // rowids that leave room for others
-				if row[0] = nil; odd && rnd.IntN(100) == 0 {
-					row[0] = int64(rnd.IntN(20_000))
-				}
-				if rnd.IntN(200) > 0 || !odd {
-					row[1] = fmt.Sprint(rnd.Uint64())
-				}
-			}
-			if odd && rnd.IntN(400) == 0 {
-				row[rnd.IntN(columns)] = []rpc.Value{math.NaN(), "bad", int64(1), "not a number"}[rnd.IntN(4)]
-			}
-			rows[i] = row
+	rounds := 80
+	failed := 0
+	for round := range rounds {
+		rnd := rand.New(rand.NewPCG(3, uint64(round)))
+		sql := statements[rnd.IntN(len(statements))]
+		columns := 3
+		if rnd.IntN(12) == 0 {
+			columns = 2
 		}
-		parts = append(parts, rpc.MakeRows(columns, rows).Reader())
+		odd := rnd.IntN(3) == 0
+		var parts []store.Part
+		for range 1 + rnd.IntN(3) {
+			rows := make([][]rpc.Value, rnd.IntN(700))
+			for i := range rows {
+				row := make([]rpc.Value, columns)
+				for k := range row {
+					row[k] = randomValue(rnd, []int{0, 1, 2, 2, 2, 3, 4, 5, 5, 6, 8}[rnd.IntN(11)])
+				}
+				if strings.Contains(sql, " a ") { // rowids that leave room for others
+					if row[0] = nil; odd && rnd.IntN(100) == 0 {
+						row[0] = int64(rnd.IntN(20_000))
+					}
+					if rnd.IntN(200) > 0 || !odd {
+						row[1] = fmt.Sprint(rnd.Uint64())
+					}
+				}
+				if odd && rnd.IntN(400) == 0 {
+					row[rnd.IntN(columns)] = []rpc.Value{math.NaN(), "bad", int64(1), "not a number"}[rnd.IntN(4)]
+				}
+				rows[i] = row
+			}
+			parts = append(parts, rpc.MakeRows(columns, rows).Reader())
+		}
+		var said [2]string
+		for i, db := range dbs {
+			err := db.Update(context.Background(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+				res, err := tx.BulkParts(sql, func(yield func(store.Part) bool) {
+					for k := range parts {
+						p := *parts[k].(*rpc.RowReader) // each reads from the start
+						if !yield(&p) {
+							return
+						}
+					}
+				})
+				said[i] = fmt.Sprintf("%+v", res)
+				return err
+			})
+			if err != nil {
+				said[i] += err.Error()
+				failed++
+			}
+			for _, table := range []string{"a", "b", "c", "notes", "f"} {
+				said[i] += " " + digest(t, db, table)
+			}
+		}
+		if said[0] != said[1] {
+			t.Fatalf("round %d, %s: in Go %s, in the engine %s", round, sql, said[0], said[1])
+		}
+		for k := range seen[0] {
+			if k >= len(seen[1]) || seen[0][k] != seen[1][k] {
+				t.Fatalf("round %d, %s: seen in Go %.2000s, in the engine %.2000s", round, sql, seen[0][k:], seen[1][min(k, len(seen[1])):])
+			}
+		}
+		if len(seen[0]) != len(seen[1]) {
+			t.Fatalf("round %d, %s: %d things were seen in Go, %d in the engine", round, sql, len(seen[0]), len(seen[1]))
+		}
+		seen = [2][]string{}
 	}
-	return sql, parts
+	t.Logf("%d rows in C, %d events kept, %d rows for Go, %d errors, %d loads failed", c.rows, c.kept, c.others, c.errors, failed)
+	if c.rows < 20_000 || c.kept < 5_000 || c.others == 0 || c.errors == 0 || failed < 4 || failed > rounds {
+		t.Error("the test is hollow")
+	}
 }
 
 // digest is a short text that tells tables apart.
