@@ -1,0 +1,70 @@
+package client_test
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"heddle/sync/client"
+	"heddle/sync/wire"
+)
+
+// What a server had decided before it was put back to an older log is sent again,
+// whether the log has grown meanwhile or not.
+func TestClient_promiseLost(t *testing.T) {
+	for name, frames := range map[string][]*wire.Frame{
+		"shorter": {{Hello: &wire.Hello{Epoch: wire.Epoch{7}}}, caughtUp()},
+		"grown":   {{Hello: &wire.Hello{Epoch: wire.Epoch{7}, Head: 3}}, {CaughtUp: &wire.CaughtUp{Seq: 3}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scripted(t, func(s *script, d *device, _ func() []string) {
+				ctx, stop := context.WithCancel(context.Background())
+				ended := make(chan struct{})
+				pushes, streams := 0, make(chan struct{}, 1)
+				s.will(func(ctx context.Context, r *client.Request) (*client.Response, error) {
+					if strings.HasSuffix(r.URL, "/push") {
+						pushes++
+						res := wire.PushResponse{Epoch: wire.Epoch{7}, Head: 3, Decided: 1}
+						return answered(strings.NewReader(string(res.Marshal()))), nil
+					}
+					select {
+					case streams <- struct{}{}: // the first, which hears nothing until it breaks
+						return answered(&stream{ctx, strings.NewReader("")}), nil
+					default:
+						var data []byte
+						for _, f := range frames {
+							data = wire.AppendFrame(data, f)
+						}
+						return answered(&stream{ctx, strings.NewReader(string(data))}), nil
+					}
+				})
+				go func() { defer close(ended); d.c.Run(ctx) }()
+				synctest.Wait()
+				d.exec(`INSERT INTO notes(id) VALUES('a')`)
+				synctest.Wait()
+				if pushes != 1 {
+					t.Fatalf("got %d pushes, want 1", pushes)
+				}
+				time.Sleep(time.Minute) // the silent stream is given up
+				synctest.Wait()
+				if pushes != 2 {
+					t.Errorf("got %d pushes, want 2", pushes)
+				}
+				stop()
+				<-ended
+			})
+		})
+	}
+}
+
+func answered(body io.Reader) *client.Response {
+	return &client.Response{Status: 200, Body: io.NopCloser(body), Header: func(name string) string {
+		if name == "Content-Type" {
+			return wire.MediaType
+		}
+		return ""
+	}}
+}
