@@ -1,6 +1,6 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-firefox soak sim sync-soak bench bench-server bench-peers bench-engine engine engine-check fmt clean
+.PHONY: help build run test test-firefox soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
 
 help:
 	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
@@ -14,6 +14,7 @@ help:
 	@echo "  make sync-soak     three browsers, two Go programs, a server and faults: DURATION=10m, SEED=1"
 	@echo "  make bench         measure this build in a real Chromium; prints a table (QUICK=1: fewer runs)"
 	@echo "  make bench-server  measure the sync server: pushes, and DEVICES=10000 held open in SPACES=100"
+	@echo "  make bench-bootstrap  measure sync in Chromium: a new device in a space of ROWS=1000000, a commit to another device"
 	@echo "  make bench-peers   measure it beside the other databases for browsers (QUICK=1: one round)"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm anew from its pinned sources"
@@ -24,5 +25,5 @@ help:
 	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr if there are none, and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 
-build run test test-firefox soak sim sync-soak bench bench-server bench-peers bench-engine engine engine-check fmt clean:
+build run test test-firefox soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean:
 	@./build.sh $@

@@ -243,6 +243,13 @@ bench_server() {
   go run ./bench/server -devices "${DEVICES:-10000}" -spaces "${SPACES:-100}" "$@"
 }
 
+# bench_bootstrap measures sync in real browsers: a new device in a space of ROWS
+# rows, and a commit on one device to the live query of another.
+bench_bootstrap() {
+  build
+  CHROMIUM=$(chromium) node --import tsx bench/sync.ts --rows "${ROWS:-1000000}" "$@"
+}
+
 # Heddle beside its peers. They have a package.json of their own, so that nobody
 # else has to install them.
 peers_packages() {
@@ -277,7 +284,7 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|test-firefox|soak|sim|sync-soak|bench|bench-server|bench-peers|bench-engine|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|test-firefox|soak|sim|sync-soak|bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -287,6 +294,7 @@ case "${1:-help}" in
   test-firefox) shift; test_firefox "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;
+  bench-bootstrap) shift; bench_bootstrap "$@" ;;
   bench-peers) shift; bench_peers "$@" ;;
   bench-engine) shift; bench_engine "$@" ;;
   test-browser) shift; npm_packages; test_browser "$@" ;;
