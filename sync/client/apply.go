@@ -96,9 +96,6 @@ func (a *applier) entry(e *wire.Entry) error {
 	return nil
 }
 
-// errFork says that an entry under this client's id is not of its making.
-var errFork = errcode.New(errcode.ClientFork, "sync: apply", "another copy of this database uses the same client id")
-
 // own applies the entry of this replica's oldest pending transaction, whose
 // counter is its id minus offset. It is errFork if that is another one; then
 // nothing was done.

@@ -194,7 +194,7 @@ func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
 	if forked || a.former == nil && through > a.last {
 		// The server has seen more of this id than this replica has written: its
 		// file is a copy, or an older one that was put back.
-		return a.tx.Inside(func(*sqlite3.Conn) error { return a.mint(a.conn, c.cfg.Rand) })
+		return a.tx.Inside(func(*sqlite3.Conn) error { return a.fork(c, end.Clients) })
 	}
 	return nil
 }

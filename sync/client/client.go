@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -77,6 +78,9 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 		cfg.Rand = rand.Reader
 	}
 	cfg.Rand = &lockedReader{r: cfg.Rand}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	c := &Client{
 		db: db, cfg: cfg, tables: map[string]*table{},
 		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootTurn: make(chan struct{}, 1),

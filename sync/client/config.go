@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"heddle/internal/errcode"
 	"heddle/sync/wire"
@@ -32,6 +33,10 @@ type Config struct {
 
 	HTTP Doer      // required
 	Rand io.Reader // for the client's id and the jitter; crypto/rand if nil
+
+	// Now is the wall clock, time.Now if nil. It says when a transaction was made,
+	// for people; nothing else depends on it.
+	Now func() time.Time
 }
 
 // Merge gives columns their merge policy, by name: how what two replicas wrote

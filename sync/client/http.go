@@ -193,24 +193,27 @@ func refusal(a *answer, target string, speaks bool) error {
 	default:
 		e.Msg = root(target) + " answers with status " + strconv.Itoa(a.Status)
 	}
-	if wait := parseRetryAfter(a.Header("Retry-After")); wait > 0 {
+	if wait := parseRetryAfter(a.Header("Retry-After"), a.Header("Date")); wait > 0 {
 		return &retryAfter{e, wait}
 	}
 	return e
 }
 
-// parseRetryAfter reads the header's seconds or date, 0 if it has neither. No
-// more than an hour is believed.
-func parseRetryAfter(v string) time.Duration {
+// parseRetryAfter reads the header's seconds or date, 0 if it has neither. A date
+// counts from the answer's own: the clock here may be years off. No more than an
+// hour is believed.
+func parseRetryAfter(v, date string) time.Duration {
 	const most = time.Hour
 	v = strings.TrimSpace(v)
 	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
 		return min(time.Duration(n)*time.Second, most)
 	}
-	if at, err := time.Parse(time.RFC1123, v); err == nil {
-		return min(max(time.Until(at), 0), most)
+	at, err := time.Parse(time.RFC1123, v)
+	from, err2 := time.Parse(time.RFC1123, strings.TrimSpace(date))
+	if err != nil || err2 != nil {
+		return 0
 	}
-	return 0
+	return min(max(at.Sub(from), 0), most)
 }
 
 // whole reads an answer that is one message.

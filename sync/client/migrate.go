@@ -176,7 +176,7 @@ func (c *Client) takeUp(r *rows, t *table) error {
 		if err != nil {
 			return err
 		}
-		err = b.store(r, id)
+		err = b.store(r, id, c.cfg.Now().UnixMilli())
 		b = newBuilder(r.tables, c.state.schema)
 		return err
 	}

@@ -1,16 +1,10 @@
 package client
 
 import (
-	"time"
-
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle/sync/wire"
 )
-
-// nowMillis is the wall clock in milliseconds. It is for people: nothing is
-// decided by it.
-func nowMillis() int64 { return time.Now().UnixMilli() }
 
 // bodyCache keeps the decoded bodies of pending transactions while entries are
 // applied: each key that others touch asks for the operations on it.

@@ -143,6 +143,64 @@ func TestClient_copiedFile_holdsParts(t *testing.T) {
 	same(t, hs.URL, a, b)
 }
 
+// Two copies that have the same pending each have to take another id, since a
+// third has used theirs: each transaction is decided once all the same, and those
+// that only one of them has as well.
+func TestClient_copiedFile_twice(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	a, b, c := newDevice(t, hs.URL), newDevice(t, hs.URL), newDevice(t, hs.URL)
+	all := []*device{a, b, c}
+	copyOf := func() []byte {
+		t.Helper()
+		data, err := os.ReadFile(strings.TrimPrefix(a.opts.Filename, "file:"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	put := func(d *device, data []byte) {
+		t.Helper()
+		d.close()
+		if err := os.WriteFile(strings.TrimPrefix(d.opts.Filename, "file:"), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.open()
+	}
+	a.exec(`INSERT INTO notes(id) VALUES('before')`)
+	a.now()
+	a.close()
+	before := copyOf()
+	a.open()
+	a.exec(`INSERT INTO notes(id) VALUES('counted')`)
+	a.exec(`UPDATE notes SET done = done + 1 WHERE id = 'counted'`)
+	a.close()
+	pending := copyOf()
+	a.open()
+	put(b, pending)
+	put(c, before)
+	c.exec(`INSERT INTO notes(id) VALUES('of c')`)
+	c.now()
+	for i := range 3 {
+		a.exec(`INSERT INTO notes(id) VALUES(?)`, fmt.Sprint("a", i))
+		b.exec(`INSERT INTO notes(id) VALUES(?)`, fmt.Sprint("b", i))
+	}
+	for range 2 {
+		for _, d := range all {
+			d.now()
+		}
+	}
+	for _, d := range all {
+		d.want(`SELECT id, done FROM notes ORDER BY id`, "a0|0", "a1|0", "a2|0", "b0|0", "b1|0", "b2|0", "before|0", "counted|1", "of c|0")
+		if s := d.c.Status(); s.Seq != 10 || s.Pending != 0 {
+			t.Errorf("got %+v, want 10 entries: what two of them had is there twice, or not", s)
+		}
+	}
+	if a.c.ClientID() == b.c.ClientID() {
+		t.Error("two still have one id")
+	}
+	same(t, hs.URL, all...)
+}
+
 // TestClient_adopts opens a database for sync that was used without.
 func TestClient_adopts(t *testing.T) {
 	hs := newServer(t, server.Options{})

@@ -37,7 +37,7 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 		}
 	}
 	if len(b.body.Ops) > 0 {
-		if err := b.store(&r, id); err != nil {
+		if err := b.store(&r, id, c.cfg.Now().UnixMilli()); err != nil {
 			return err
 		}
 		c.recorded.Store(id)
@@ -202,12 +202,12 @@ func sizeOf(vs []wire.Value) int {
 }
 
 // store writes the transaction down under id.
-func (b *builder) store(r *rows, id int64) error {
+func (b *builder) store(r *rows, id, created int64) error {
 	data := b.body.Marshal()
 	if len(data) > wire.MaxBody {
 		return tooBig(fmt.Sprintf("the transaction has %d MiB, at most %d are taken: write it in several", len(data)>>20, wire.MaxBody>>20))
 	}
-	if err := r.addPending(id, nowMillis(), data); err != nil {
+	if err := r.addPending(id, created, data); err != nil {
 		return err
 	}
 	keys := make([]rowKey, len(b.body.Ops))

@@ -96,7 +96,7 @@ func (c *Client) Retry(ctx context.Context, id int64) (found bool, err error) {
 				return err
 			}
 			a.describe(body)
-			if err := a.addPending(again, nowMillis(), body.Marshal()); err != nil {
+			if err := a.addPending(again, c.cfg.Now().UnixMilli(), body.Marshal()); err != nil {
 				return err
 			}
 			_, err = a.dropRejected(id)

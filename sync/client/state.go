@@ -143,12 +143,19 @@ func loadMeta(c *conn) (map[string]wire.Value, error) {
 	return meta, err
 }
 
-// mint gives the replica a new id. Its pending transactions keep their order
-// and are numbered from 1.
+// mint gives the replica an id that nobody has.
 func (s *state) mint(c *conn, random io.Reader) error {
-	if _, err := io.ReadFull(random, s.client[:]); err != nil {
+	var id wire.ClientID
+	if _, err := io.ReadFull(random, id[:]); err != nil {
 		return errcode.Wrap(err, errcode.Internal, "sync: new client id")
 	}
+	return s.become(c, id)
+}
+
+// become gives the replica a new id. Its pending transactions keep their order
+// and are numbered from 1.
+func (s *state) become(c *conn, id wire.ClientID) error {
+	s.client = id
 	if err := setMeta(c, metaClient, s.client[:]); err != nil {
 		return err
 	}

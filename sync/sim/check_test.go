@@ -328,7 +328,8 @@ func (s *sim) compare() {
 }
 
 // checkRejected: a device has been told of each of its transactions that ended
-// void, and of no other.
+// void, and of no other. What a copy of it has tried again or given up is told
+// here as before: rejections are local.
 func (d *device) checkRejected() {
 	if d.unsure {
 		return
@@ -344,7 +345,7 @@ func (d *device) checkRejected() {
 		}
 	}
 	for k, outcome := range d.s.model.marks {
-		if k.device == d.id && (outcome != "" && !d.discarded[k.n]) != told[k] {
+		if k.device == d.id && !d.elsewhere[k.n] && (outcome != "" && !d.discarded[k.n]) != told[k] {
 			d.s.violate("transaction %v ended %q, told as rejected: %v", k, outcome, told[k])
 		}
 	}

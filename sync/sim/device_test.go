@@ -26,6 +26,7 @@ type device struct {
 	single  bool       // one connection, as where a VFS has no shared memory
 	version int
 	random  *rand.ChaCha8 // the client's
+	clock   *rand.Rand    // how far off the wall clock is each time it is read
 
 	db   *store.DB
 	c    *client.Client
@@ -38,6 +39,7 @@ type device struct {
 	failed    map[int]bool // those that were not, and may never show
 	retried   map[int]int  // how often those that were refused were tried again
 	discarded map[int]bool // or given up
+	elsewhere map[int]bool // one or the other by a copy of this device: here it is still told
 	unsure    bool         // the power went while one was
 	seq       uint64       // the highest prefix seen
 	seen      map[mark]bool
@@ -50,7 +52,7 @@ type birth struct {
 }
 
 func newDevice(s *sim, id int) *device {
-	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, retried: map[int]int{}, discarded: map[int]bool{}, seen: map[mark]bool{}}
+	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, retried: map[int]int{}, discarded: map[int]bool{}, elsewhere: map[int]bool{}, seen: map[mark]bool{}}
 	d.line = &line{s: s, id: id, count: map[string]int{}}
 	d.single = d.rng.IntN(2) == 0
 	d.version = 1 + d.rng.IntN(len(s.app.versions))
@@ -59,6 +61,7 @@ func newDevice(s *sim, id int) *device {
 		key[i] = byte(d.rng.Uint32())
 	}
 	d.random = rand.NewChaCha8(key)
+	d.clock = s.rng("clock", uint64(id))
 	d.insert(nil)
 	return d
 }
@@ -124,7 +127,7 @@ func (d *device) open() {
 
 func (d *device) tryOpen() error {
 	opts := store.Options{Filename: "file:app.db?vfs=" + d.disk.name, Migrations: d.s.app.versions[:d.version], SingleConn: d.single}
-	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true, HTTP: d.line, Rand: d.random}
+	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true, HTTP: d.line, Rand: d.random, Now: d.now}
 	for _, t := range d.s.app.syncedAt(d.version) {
 		opts.Synced = append(opts.Synced, t.name)
 		cfg.Tables[t.name] = t.merges(d.version)
@@ -141,6 +144,18 @@ func (d *device) tryOpen() error {
 	d.db, d.c = db, c
 	return d.mutate()
 }
+
+// now is the device's wall clock: up to twenty years off, now before and now
+// behind.
+func (d *device) now() time.Time {
+	if d.s.trueClocks {
+		return time.Now()
+	}
+	d.s.hit("device clock off")
+	return time.Now().Add(time.Duration(d.clock.IntN(2*maxSkew)-maxSkew) * time.Second)
+}
+
+const maxSkew = 20 * 365 * 24 * 3600 // seconds
 
 // close ends the app. Errors count only where there is power.
 func (d *device) close() {
@@ -293,6 +308,9 @@ func (d *device) settleRejected() {
 	one := all[d.rng.IntN(len(all))]
 	k := marksOf(&wire.Body{Ops: one.Ops})[0]
 	d.s.modelMu.Lock()
+	if k.device != d.id {
+		d.s.devices[k.device].elsewhere[k.n] = true
+	}
 	again := d.rng.IntN(3) > 0
 	if again {
 		d.s.devices[k.device].retried[k.n]++ // before: the log may have it at once

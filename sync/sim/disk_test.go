@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -170,7 +171,13 @@ func resize(p []byte, size int64) []byte {
 	if size <= int64(len(p)) {
 		return p[:size]
 	}
-	return append(p, make([]byte, size-int64(len(p)))...)
+	have := len(p)
+	if size > int64(cap(p)) {
+		p = slices.Grow(p, int(size)) // files grow page by page
+	}
+	p = p[:size]
+	clear(p[have:])
+	return p
 }
 
 // Open implements opfs.Directory.

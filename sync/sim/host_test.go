@@ -118,7 +118,9 @@ func (h *host) decide(ctx context.Context, _ string, _ wire.ClientID, body *wire
 	hash := wire.HashBody(body.Marshal())
 	rng := h.s.rng("decide", fnv64(string(hash[:])))
 	refuse, hesitate := rng.IntN(100) < h.s.p.refused, rng.IntN(100) < h.s.p.undecided
-	slow := time.Microsecond // those who wait for their turn do not come all at once
+	// Those who wait for their turn do not come all at once, and who follows the log
+	// sees it after each.
+	slow := time.Microsecond
 	if rng.IntN(20) == 0 {
 		slow = time.Duration(1 + rng.IntN(int(3*time.Second)))
 	}
@@ -126,13 +128,14 @@ func (h *host) decide(ctx context.Context, _ string, _ wire.ClientID, body *wire
 	h.tries[hash]++
 	first := h.tries[hash] == 1
 	h.mu.Unlock()
-	if first {
-		if slow > time.Microsecond {
-			h.s.hit("slow decision")
-		}
-		if err := sleep(ctx, slow); err != nil {
-			return err
-		}
+	if !first {
+		slow = time.Microsecond
+	}
+	if slow > time.Microsecond {
+		h.s.hit("slow decision")
+	}
+	if err := sleep(ctx, slow); err != nil {
+		return err
 	}
 	if hesitate && first {
 		h.s.hit("undecided")

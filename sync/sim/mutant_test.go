@@ -52,7 +52,7 @@ func TestSimulation_mutants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(most) {
-				res := simulate(t, 1000+seed, name, false)
+				res := simulate(t, 1000+seed, manner{mutant: name})
 				if len(res.violations) > 0 || res.stuck {
 					how := "it got stuck"
 					if len(res.violations) > 0 {

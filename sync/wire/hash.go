@@ -12,6 +12,7 @@ import (
 const (
 	domainBody  = "heddle/1/body\x00"
 	domainChain = "heddle/1/chain\x00"
+	domainFork  = "heddle/1/fork\x00"
 )
 
 // HashBody hashes a marshalled body.
@@ -37,4 +38,17 @@ func (e *Entry) ChainAfter(prev Hash) Hash {
 	b = protowire.AppendString(b, e.Outcome)
 	b = append(b, e.BodyHash[:]...)
 	return blake2b.Sum256(b)
+}
+
+// Fork returns the id that a replica takes in the place of id, where its next
+// transaction would be number counter and another copy of its database has
+// numbered another one so.
+func (id ClientID) Fork(counter uint64, bodyHash Hash) ClientID {
+	b := make([]byte, 0, 80)
+	b = append(b, domainFork...)
+	b = append(b, id[:]...)
+	b = binary.LittleEndian.AppendUint64(b, counter)
+	b = append(b, bodyHash[:]...)
+	sum := blake2b.Sum256(b)
+	return ClientID(sum[:len(id)])
 }

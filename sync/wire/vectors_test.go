@@ -17,7 +17,8 @@ import (
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")
 
 // vector is one message in bytes and in words, for any implementation. hash is
-// the body's hash, or the entry's chain hash after prev.
+// the body's hash, or the entry's chain hash after prev; fork is the id that the
+// client of a push takes where another copy has numbered its first part.
 type vector struct {
 	Name    string `json:"name"`
 	Kind    string `json:"kind"`
@@ -25,6 +26,7 @@ type vector struct {
 	Message any    `json:"message"`
 	Prev    string `json:"prev,omitempty"`
 	Hash    string `json:"hash,omitempty"`
+	Fork    string `json:"fork,omitempty"`
 }
 
 type obj = map[string]any
@@ -247,6 +249,13 @@ func TestVectors(t *testing.T) {
 				if got := HashBody(data); h(got[:]) != v.Hash {
 					t.Errorf("hash: got %x, want %s", got, v.Hash)
 				}
+			case *PushRequest:
+				if len(m.Parts) == 0 {
+					break
+				}
+				if got := m.Client.Fork(m.Parts[0].Counter, m.Parts[0].BodyHash); h(got[:]) != v.Fork {
+					t.Errorf("fork: got %x, want %s", got, v.Fork)
+				}
 			case *Entry:
 				var prev Hash
 				hex.Decode(prev[:], []byte(v.Prev))
@@ -300,7 +309,8 @@ func samples() []vector {
 	}
 	at := Position{Epoch: epoch, Seq: 2, Chain: void.Chain}
 	push := &PushRequest{Position: at, Client: client, Parts: SplitBody(3, plainBody().Marshal())}
-	add("push", "parts", push, push.Marshal())
+	next := client.Fork(push.Parts[0].Counter, push.Parts[0].BodyHash)
+	add("push", "parts", push, push.Marshal()).Fork = h(next[:])
 	add("push", "none", &PushRequest{Client: client}, (&PushRequest{Client: client}).Marshal())
 	pr := &PushResponse{Epoch: epoch, Head: 300, Decided: 7, Staged: 1}
 	add("pushResponse", "all", pr, pr.Marshal())
