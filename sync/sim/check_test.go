@@ -148,6 +148,10 @@ func (d *device) check(final bool) {
 	defer s.modelMu.Unlock()
 	s.srv.read()
 	s.event("device %d checked at %d with %d pending, a snapshot coming: %v", d.id, snap.seq, len(snap.pending), snap.booting)
+	if n := d.c.Status().Repairs; n > 0 { // it would cover up what went wrong
+		s.violate("device %d: the digest was not the server's, %d times", d.id, n)
+		return
+	}
 	if snap.booting {
 		s.tally("reads while a snapshot comes", 1)
 		return

@@ -25,6 +25,8 @@
 //   - Where the server was put back to a backup, the devices give it back what it
 //     has lost of theirs: each once. (Between devices that has no order: then
 //     causes are not looked for.)
+//   - No digest ever differs from the server's: a repair would cover up what went
+//     wrong.
 //   - Once the faults end, every device has nothing pending, all rows and
 //     digests are equal, and the tables that triggers fill agree: within a
 //     bounded time, or the run counts as stuck.
