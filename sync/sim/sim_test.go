@@ -124,7 +124,7 @@ func (s *sim) run() {
 		// written, it cannot tell whose is whose: docs/DURABILITY.md.
 		s.p.copies = 0
 	}
-	if r.IntN(20) == 0 { // now and then a long one, of many
+	if r.IntN(20) == 0 && !s.p.big { // now and then a long one, of many; of large ones that takes gigabytes
 		s.p.devices += 4
 		s.p.duration *= 4
 	}
