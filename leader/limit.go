@@ -42,17 +42,34 @@ func (l *limited) Err() error {
 
 // limit makes the context of a call.
 func (s *Session) limit(q rpc.Request) (context.Context, context.CancelFunc) {
+	return s.cancelable(s.moment(q))
+}
+
+// moment makes the context of a call that ends before anybody could cancel it.
+func (s *Session) moment(q rpc.Request) context.Context {
 	watch, _ := s.peer.(AbortWatcher)
-	if q.Time == 0 {
-		ctx, cancel := context.WithCancel(s.ctx)
-		if watch == nil {
-			return ctx, cancel
-		}
-		return &limited{Context: ctx, watch: watch, id: q.ID}, cancel
+	if q.Time == 0 && watch == nil {
+		return s.ctx
 	}
-	l := &limited{end: time.Now().Add(q.Time), watch: watch, id: q.ID}
-	ctx, cancel := context.WithDeadline(s.ctx, l.end)
-	l.Context = ctx
+	l := &limited{Context: s.ctx, watch: watch, id: q.ID}
+	if q.Time != 0 {
+		l.end = time.Now().Add(q.Time)
+	}
+	return l
+}
+
+// cancelable makes of such a context that of a call which lasts.
+func (s *Session) cancelable(ctx context.Context) (context.Context, context.CancelFunc) {
+	l, ok := ctx.(*limited)
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	var cancel context.CancelFunc
+	if l.end.IsZero() {
+		l.Context, cancel = context.WithCancel(s.ctx)
+	} else {
+		l.Context, cancel = context.WithDeadline(s.ctx, l.end)
+	}
 	return l, cancel
 }
 

@@ -34,6 +34,13 @@ func (o *order) arrive(write bool) (after uint64) {
 	return o.writes
 }
 
+// idle reports whether nothing that arrived is still to begin.
+func (o *order) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.written == o.writes && o.begun == o.reads
+}
+
 func (o *order) set(f func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

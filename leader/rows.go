@@ -140,9 +140,13 @@ func (s *Session) stream(c *call, f func(r *rows) error) error {
 func (s *Session) gather(c *call, f func(r *rows) error) (answer []byte, err error) {
 	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer), most: rpc.MaxRows}
 	defer s.l.packers.Put(r.p)
-	err = f(r)
+	return r.end(f(r))
+}
+
+// end makes the last block of a result, unless it ended by err.
+func (r *rows) end(err error) (answer []byte, _ error) {
 	if r.block != nil { // ended in the middle, by an error
-		s.l.leaveBlock(r.block)
+		r.c.s.l.leaveBlock(r.block)
 	}
 	switch {
 	case err != nil:
@@ -150,7 +154,7 @@ func (s *Session) gather(c *call, f func(r *rows) error) (answer []byte, err err
 	case r.last != nil:
 		return r.last, nil
 	default:
-		return r.p.AppendTo(rpc.Reply(c.ID, rpc.KindResult)), nil
+		return r.p.AppendTo(rpc.Reply(r.c.ID, rpc.KindResult)), nil
 	}
 }
 

@@ -122,7 +122,7 @@ func (s *Session) send(message []byte) {
 	}
 }
 
-// Handle takes one message of the tab and returns at once.
+// Handle takes one message of the tab and returns soon: it waits for nobody.
 func (s *Session) Handle(message []byte) {
 	q, err := rpc.DecodeRequest(message)
 	if err != nil {
@@ -154,7 +154,9 @@ func (s *Session) Handle(message []byte) {
 	case rpc.MethodCredit:
 		s.credit(q.Target, q.Credit)
 	default:
-		s.enqueue(q)
+		if !s.quick(q) {
+			s.enqueue(q)
+		}
 	}
 }
 
@@ -340,15 +342,23 @@ func (c *call) start() bool {
 	return !c.answered
 }
 
-func guarded(c *call, f func(*call) error) (err error) {
+// guarded runs f for a call that nobody has cancelled.
+func guarded(c *call, f func(*call) error) error {
+	return whole(c, func(c *call) error {
+		if err := c.ctx.Err(); err != nil {
+			return errcode.Wrap(err, errcode.Aborted, "leader: handle")
+		}
+		return f(c)
+	})
+}
+
+// whole makes an error of a panic of f, and says it as the page is to see it.
+func whole(c *call, f func(*call) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = errcode.New(errcode.Internal, "leader: handle", fmt.Sprintf("a fault of Heddle: %v", r))
 		}
 	}()
-	if err := c.ctx.Err(); err != nil {
-		return c.late(errcode.Wrap(err, errcode.Aborted, "leader: handle"))
-	}
 	return c.late(f(c))
 }
 

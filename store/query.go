@@ -120,66 +120,92 @@ func (c *conn) prepareOne(ctx context.Context, sql string, mode authMode) (s *st
 	return s, nil
 }
 
+// reading steps through the rows of a prepared statement.
+type reading struct {
+	c    *conn
+	s    *stmt
+	mode authMode
+	p    Params
+	cols func([]string)
+	row  func(*sqlite3.Stmt) error
+
+	begun bool // the first step was made
+	done  bool // there are no more rows
+}
+
+// first binds and makes the first step, inside SQLite.
+func (r *reading) first() error {
+	if err := r.s.bind(r.p); err != nil {
+		return err
+	}
+	r.done = !r.s.Step()
+	return r.s.Err()
+}
+
+// some takes a batch of rows, inside SQLite. retry makes the first step, which
+// alone may meet SQLITE_BUSY.
+func (r *reading) some(retry func(func() error) error) error {
+	n := batch
+	if !r.begun {
+		r.begun = true
+		if err := retry(r.first); err != nil {
+			return err
+		}
+		// Not earlier: the first step compiles anew after DDL.
+		if r.cols != nil {
+			r.cols(columnNames(r.s.Stmt))
+		}
+		if r.done {
+			return nil
+		}
+		if paused, err := r.take(); paused || err != nil {
+			return err
+		}
+	}
+	for ; n > 0; n-- {
+		if r.done = !r.s.Step(); r.done {
+			return r.s.Err()
+		}
+		if paused, err := r.take(); paused || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reading) take() (paused bool, err error) {
+	err = r.row(r.s.Stmt)
+	if r.done = err == End; r.done || err == Pause {
+		return true, nil
+	}
+	return false, err
+}
+
 // rows steps through a prepared statement and releases it. between, if not nil,
 // is called outside SQLite wherever others are let in.
 func (db *DB) rows(
 	ctx context.Context, c *conn, s *stmt, mode authMode, p Params, cols func([]string), row func(*sqlite3.Stmt) error, between func() error,
 ) error {
+	return db.rest(ctx, &reading{c: c, s: s, mode: mode, p: p, cols: cols, row: row}, between)
+}
+
+// rest takes the rows that are left, and releases the statement.
+func (db *DB) rest(ctx context.Context, r *reading, between func() error) (err error) {
 	// What Reset says is the error that Step gave. This runs also if a callback
 	// panics: the snapshot must not stay.
-	defer db.inside(context.Background(), c, func() error { return c.release(s, mode) })
-	first, done := true, false
-	take := func() (paused bool, err error) {
-		err = row(s.Stmt)
-		if done = err == End; done || err == Pause {
-			return true, nil
-		}
-		return false, err
-	}
-	var err error
-	for !done && err == nil {
-		err = db.inside(ctx, c, func() error {
-			if first {
-				first = false
-				if err := s.bind(p); err != nil {
-					return err
-				}
-				step := func() error {
-					done = !s.Step()
-					return s.Err()
-				}
-				if err := db.retryBusy(ctx, step); err != nil {
-					return err
-				}
-				// Not earlier: the first step compiles anew after DDL.
-				if cols != nil {
-					cols(columnNames(s.Stmt))
-				}
-				if done {
-					return nil
-				}
-				if paused, err := take(); paused || err != nil {
-					return err
-				}
-			}
-			for range batch {
-				if done = !s.Step(); done {
-					return s.Err()
-				}
-				if paused, err := take(); paused || err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if done || err != nil {
-			break
+	defer db.inside(context.Background(), r.c, func() error { return r.c.release(r.s, r.mode) })
+	retry := func(f func() error) error { return db.retryBusy(ctx, f) }
+	for {
+		err = db.inside(ctx, r.c, func() error { return r.some(retry) })
+		if r.done || err != nil {
+			return err
 		}
 		if db.breathe(); between != nil {
-			err = between()
+			if err := between(); err != nil {
+				return err
+			}
 		}
 	}
-	return err
 }
 
 // Exec runs sql in a transaction of its own with the origin Local. Several

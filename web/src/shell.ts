@@ -209,15 +209,15 @@ export class Shell {
     }
   }
 
-  // Go's goroutines run when it has all that came together.
+  // Go answers some requests on the spot. For the others its goroutines run when
+  // it has all that came together.
   #hand(session: number, message: Uint8Array, more: number): void {
     if (!this.#deliver) return;
     try {
+      if (this.#together === 0) this.#together = Math.min(more + 1, HELD);
       this.#coming = message;
       this.#message!(session, message.length);
-      this.#together++;
       if (more > 0) return;
-      this.#together = Math.min(this.#together, HELD);
       this.#resume();
     } catch (error) {
       this.#events.crashed(error);

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Glance is [DB.Query] for one who cannot wait: it does nothing, and reports
+// false, where Query would have to, and for a statement that was not run
+// lately. Nothing but the statement itself takes time: no goroutine is woken,
+// which costs a browser more than to look up a row.
+//
+// Of a long result it reads the first batch alone. rest is not nil then: it must
+// be called, may wait, and reads what is left.
+func (db *DB) Glance(ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) (
+	rest func(context.Context) error, did bool, err error,
+) {
+	const op = "store: query"
+	var c *conn
+	select {
+	case c = <-db.reader:
+	default:
+		return nil, false, nil
+	}
+	defer func() {
+		if rest == nil {
+			db.reader <- c
+		}
+	}()
+	if !db.mu.TryLock() {
+		return nil, false, nil
+	}
+	db.mu.Unlock()
+	var r *reading
+	err = db.inside(ctx, c, func() error {
+		s := c.cache.take(sql, userRead)
+		if s == nil {
+			return nil
+		}
+		keep := false
+		defer func() {
+			if !keep {
+				c.release(s, userRead)
+			}
+		}()
+		if !s.readOnly || s.writer && c != db.writerConn {
+			return nil
+		}
+		did = true
+		r = &reading{c: c, s: s, mode: userRead, p: p, cols: cols, row: row}
+		err := r.some(func(first func() error) error {
+			err := first()
+			did = err == nil || !isBusy(err)
+			return err
+		})
+		keep = err == nil && !r.done
+		return err
+	})
+	switch {
+	case !did:
+		return nil, false, nil
+	case err != nil || r.done:
+		return nil, true, wrapErr(ctx, err, op, sql)
+	}
+	return func(ctx context.Context) error {
+		defer func() { db.reader <- c }()
+		if age := db.opts.MaxReadAge; age > 0 {
+			ctx = aging{ctx, time.Now().Add(age)}
+		}
+		return wrapErr(ctx, db.rest(ctx, r, nil), op, sql)
+	}, true, nil
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// glance returns the rows that one Glance read, and what is left.
+func glance(t *testing.T, db *DB, sql string, args ...Value) (rows *[][]Value, rest func(context.Context) error, did bool) {
+	t.Helper()
+	rows = new([][]Value)
+	rest, did, err := db.Glance(t.Context(), sql, Args(args...), nil, func(s *sqlite3.Stmt) error {
+		row := make([]Value, s.ColumnCount())
+		*rows = append(*rows, row)
+		return Scan(s, row)
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return rows, rest, did
+}
+
+func TestDB_Glance_readsWhatWasReadLately(t *testing.T) {
+	const one = `SELECT n FROM t WHERE n = ?`
+	db := numbers(t, 1000, Options{})
+	if _, _, did := glance(t, db, one, int64(7)); did {
+		t.Error("a statement that was never run was compiled")
+	}
+	query(t, db, one, int64(7))
+	for n := range int64(10) {
+		rows, rest, did := glance(t, db, one, n+1)
+		if !did || rest != nil {
+			t.Fatalf("did %v, rest %v", did, rest != nil)
+		}
+		same(t, *rows, [][]Value{{n + 1}})
+	}
+	exec(t, db, `ALTER TABLE t ADD COLUMN more DEFAULT 'new'`)
+	query(t, db, `SELECT * FROM t WHERE n = 1`)
+	rows, _, did := glance(t, db, `SELECT * FROM t WHERE n = 1`)
+	same(t, []any{did, *rows}, []any{true, [][]Value{{int64(1), "some text", "new"}}})
+
+	const bad = `SELECT abs(?)`
+	query(t, db, bad, int64(1))
+	_, did, err := db.Glance(t.Context(), bad, Args(int64(-1<<63)), nil, func(*sqlite3.Stmt) error { return nil })
+	if wantCode(t, err, "SQLITE_ERROR"); !did {
+		t.Error("an error is an answer")
+	}
+	same(t, query(t, db, one, int64(3)), [][]Value{{int64(3)}})
+}
+
+func TestDB_Glance_leavesTheRestOfALongResult(t *testing.T) {
+	const all = `SELECT n FROM t ORDER BY n`
+	db := numbers(t, 1000, Options{})
+	query(t, db, all)
+	rows, rest, did := glance(t, db, all)
+	if !did || rest == nil || len(*rows) == 0 || len(*rows) >= 1000 {
+		t.Fatalf("did %v, %d rows", did, len(*rows))
+	}
+	// It holds the reading connection and its snapshot until then.
+	exec(t, db, `DELETE FROM t WHERE n > 500`)
+	if _, _, did := glance(t, db, all); did {
+		t.Error("two read at the same time on one connection")
+	}
+	if err := rest(t.Context()); err != nil || len(*rows) != 1000 {
+		t.Errorf("%d rows, %v", len(*rows), err)
+	}
+	if rows, rest, did := glance(t, db, all); !did || rest == nil {
+		t.Error("the connection was not given back")
+	} else if err := rest(t.Context()); err != nil || len(*rows) != 500 {
+		t.Errorf("%d rows, %v", len(*rows), err)
+	}
+	if !emptied(t, db) {
+		t.Error("the log cannot be emptied afterwards")
+	}
+
+	// What a row's callback ends with, also by a panic, ends the reading.
+	stop := errors.New("stop")
+	if rest, did, err := db.Glance(t.Context(), all, Params{}, nil, func(*sqlite3.Stmt) error { return stop }); !did || rest != nil || !errors.Is(err, stop) {
+		t.Errorf("did %v, rest %v, %v", did, rest != nil, err)
+	}
+	func() {
+		defer func() { same(t, recover(), stop) }()
+		db.Glance(t.Context(), all, Params{}, nil, func(*sqlite3.Stmt) error { panic(stop) })
+	}()
+	if !emptied(t, db) {
+		t.Error("the log cannot be emptied after errors")
+	}
+}
+
+func TestDB_Glance_leavesWritesAlone(t *testing.T) {
+	const write = `UPDATE t SET pad = 'changed' RETURNING n`
+	db := numbers(t, 3, Options{})
+	query(t, db, write)
+	rows, rest, did := glance(t, db, write)
+	if did || rest != nil || len(*rows) > 0 {
+		t.Errorf("did %v, %d rows", did, len(*rows))
+	}
+	db.Close()
+	if _, did, err := db.Glance(t.Context(), `SELECT 1`, Params{}, nil, nil); did || err != nil {
+		t.Errorf("closed: did %v, %v", did, err)
+	}
+}
