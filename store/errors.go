@@ -16,20 +16,21 @@ func wrapErr(ctx context.Context, err error, op, sql string) error {
 	if err == nil {
 		return nil
 	}
+	code := sqliteCode(err)
+	// A recorder gives what interrupted it a code of its own.
+	if ctx != nil && ctx.Err() != nil && code&0xff == uint32(sqlite3.INTERRUPT) {
+		w := errcode.Wrap(ctx.Err(), errcode.Aborted, op).(*errcode.Error)
+		w.SQL = sql
+		return w
+	}
 	if e := (*errcode.Error)(nil); errors.As(err, &e) {
 		if e.SQL == "" && sql != "" {
 			return &errcode.Error{Code: e.Code, Op: op, Msg: e.Message(), SQL: sql, Err: err}
 		}
 		return err
 	}
-	code := sqliteCode(err)
 	if code == 0 {
 		w := errcode.Wrap(err, errcode.Internal, op).(*errcode.Error)
-		w.SQL = sql
-		return w
-	}
-	if ctx != nil && ctx.Err() != nil && code&0xff == uint32(sqlite3.INTERRUPT) {
-		w := errcode.Wrap(ctx.Err(), errcode.Aborted, op).(*errcode.Error)
 		w.SQL = sql
 		return w
 	}

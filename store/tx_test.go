@@ -218,6 +218,25 @@ func TestRecorder_inTheTransaction(t *testing.T) {
 	same(t, commits[len(commits)-1].Tables, []TableCommit{{Table: "t", Updated: [][]Value{{"a"}, {"b"}}, Columns: []string{"top"}}})
 }
 
+// A recorder that is interrupted says so in its own words; who gave up hears that
+// it was that.
+func TestRecorder_interrupted(t *testing.T) {
+	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY)`}, Synced: []string{"t"}})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	db.SetRecorder(recorderFunc(func(tx *Tx, _ []Change) error {
+		cancel()
+		err := tx.Conn().Exec(`WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000000) SELECT count(*) FROM n`)
+		if !errors.Is(err, sqlite3.INTERRUPT) {
+			t.Errorf("got %v, want an interrupt", err)
+		}
+		return &errcode.Error{Code: "SQLITE_INTERRUPT", Op: "sync", Err: err}
+	}))
+	_, err := db.Exec(ctx, `INSERT INTO t VALUES('a')`, Params{})
+	wantCode(t, err, errcode.Aborted)
+	same(t, query(t, db, `SELECT count(*) FROM t`), [][]Value{{int64(0)}})
+}
+
 func TestChange_reinserted(t *testing.T) {
 	ctx := context.Background()
 	db := openTest(t, Options{Migrations: []string{`
