@@ -166,9 +166,14 @@ func (a *applier) startBoot(epoch wire.Epoch, req *wire.PullRequest, only bool) 
 	return a.exec(`DELETE FROM heddle_digest`)
 }
 
-// bootTable applies rows of one table.
+// bootTable applies rows of one table: those of a table that had none by a
+// filler, others one by one.
 func (a *applier) bootTable(table string, rows []byte, again bool) error {
 	at := &a.boot.at
+	fill, err := a.filler(table, again)
+	if err != nil {
+		return err
+	}
 	for len(rows) > 0 {
 		err := a.stretches(1, func(int) error {
 			for n := 0; n < chunk && len(rows) > 0; n++ {
@@ -177,13 +182,24 @@ func (a *applier) bootTable(table string, rows []byte, again bool) error {
 					return err
 				}
 				rows = rest
-				if err := a.bootRow(table, key, cells, again); err != nil {
-					return err
+				filled := false
+				if fill != nil {
+					if filled, err = fill.row(key, cells); err != nil {
+						return err
+					}
+				}
+				if !filled {
+					if err := a.bootRow(table, key, cells, again); err != nil {
+						return err
+					}
 				}
 				if !again {
 					at.Table, at.Key = table, append(at.Key[:0:0], key...)
 					at.Rows++
 				}
+			}
+			if fill != nil {
+				return fill.write()
 			}
 			return nil
 		})

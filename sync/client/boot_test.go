@@ -349,3 +349,44 @@ func (c *tapped) Read(p []byte) (int, error) {
 	c.left -= n
 	return n, err
 }
+
+// Rows that the app's tables do not hold whole go beside them as they come, and
+// into the tables once it has migrated.
+func TestBoot_columnsThatDiffer(t *testing.T) {
+	const later = `ALTER TABLE notes ADD COLUMN extra TEXT DEFAULT 'none'; ALTER TABLE notes ADD COLUMN score REAL DEFAULT 0`
+	hs := newServer(t, server.Options{})
+	migrate := func(d *device) {
+		d.close()
+		d.opts.Migrations = append(d.opts.Migrations, later)
+		d.open()
+	}
+	a := newBootDevice(t, hs.URL, nil)
+	a.fill(3000)
+	migrate(a)
+	a.exec(`UPDATE notes SET extra = 'some', score = 2.5 WHERE id LIKE 'k%7'`)
+	a.exec(`UPDATE notes SET body = NULL, score = 3 WHERE id LIKE 'k%8'`)
+	a.now()
+	const all = `SELECT id, body, n, extra, score, typeof(score) FROM notes ORDER BY id`
+	for _, before := range []bool{true, false} { // it migrates before it starts, or after
+		b := newBootDevice(t, hs.URL, nil)
+		phases := b.phases()
+		if before {
+			migrate(b)
+			phases = b.phases()
+		}
+		b.now()
+		if phases("snapshot") == 0 {
+			t.Error("a new device has read the log, and not the state")
+		}
+		same(t, hs.URL, a, b)
+		if !before {
+			b.want(`SELECT count(*) FROM heddle_overflow`, "600")
+			migrate(b)
+		}
+		if x, y := a.rows(all), b.rows(all); fmt.Sprint(x) != fmt.Sprint(y) {
+			t.Errorf("migrated before: %v: the rows differ", before)
+		}
+		b.now()
+		same(t, hs.URL, a, b)
+	}
+}

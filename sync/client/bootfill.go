@@ -1,0 +1,116 @@
+package client
+
+import (
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle/internal/errcode"
+	"heddle/store"
+	"heddle/sync/fold"
+	"heddle/sync/wire"
+)
+
+// filler writes the rows of a table that had none: those of a new replica that
+// nothing is pending on. They go from the snapshot into the digest and into
+// SQLite as they lie, many in a call of the engine. All else takes bootRow.
+type filler struct {
+	a      *applier
+	t      *table
+	key    int // columns of it
+	stmt   *sqlite3.Stmt
+	digest *fold.Rows
+	fill   store.Fill
+	seen   []string        // the names of the last row's cells, in order
+	names  []int           // and their indices in t.columns; -1: not known
+	absent []wire.Scanned  // what a column has that a row has no cell of
+	values []*wire.Scanned // the row's, by index in t.columns
+	keyBuf []wire.Scanned
+	cells  []wire.Cell
+}
+
+// filler returns what fills a table, nil if its rows go by bootRow.
+func (a *applier) filler(table string, again bool) (*filler, error) {
+	t := a.tables[table]
+	if t == nil || !a.boot.fresh || again || a.pending {
+		return nil, nil
+	}
+	f := &filler{a: a, t: t, key: len(a.schema.Key(table)), digest: a.digest.Rows(table, a.schema),
+		absent: make([]wire.Scanned, len(t.columns)), values: make([]*wire.Scanned, len(t.columns))}
+	for i, name := range t.columns {
+		v, err := wire.ScanKey(nil, wire.EncodeKey([]wire.Value{t.defaultOf(name, a.schema)}))
+		if err != nil {
+			return nil, err
+		}
+		f.absent[i] = v[0]
+	}
+	return f, a.tx.Inside(func(*sqlite3.Conn) (err error) {
+		f.stmt, err = a.prepare(t.insertSQL)
+		return err
+	})
+}
+
+// row takes a row. It reports false for one that it leaves to bootRow.
+func (f *filler) row(key, cells []byte) (ok bool, err error) {
+	if len(cells) == 0 {
+		return false, nil
+	}
+	if f.keyBuf, err = wire.ScanKey(f.keyBuf[:0], key); err != nil {
+		return false, err
+	}
+	if len(f.keyBuf) != f.key {
+		return false, errcode.New(errcode.Protocol, "sync: snapshot", "a row of a snapshot has another key than its table")
+	}
+	if f.cells, err = wire.ScanRow(f.cells[:0], cells); err != nil {
+		return false, err
+	}
+	for i := range f.values {
+		f.values[i] = &f.absent[i]
+	}
+	for i := range f.cells {
+		c := f.column(i, f.cells[i].Name)
+		if c < 0 {
+			return false, nil // a cell that the table does not know
+		}
+		f.values[c] = &f.cells[i].Value
+	}
+	for i := range f.keyBuf {
+		f.put(&f.keyBuf[i])
+	}
+	for _, v := range f.values {
+		f.put(v)
+	}
+	f.fill.End()
+	f.digest.Add(f.keyBuf, f.cells)
+	return true, nil
+}
+
+// column returns the index of the i-th cell's column: mostly that of the row before.
+func (f *filler) column(i int, name []byte) int {
+	if i < len(f.seen) && f.seen[i] == string(name) {
+		return f.names[i]
+	}
+	c, ok := f.t.known[string(name)]
+	if !ok {
+		c = -1
+	}
+	f.seen = append(f.seen[:min(i, len(f.seen))], string(name))
+	f.names = append(f.names[:min(i, len(f.names))], c)
+	return c
+}
+
+func (f *filler) put(v *wire.Scanned) {
+	switch v.Kind {
+	case wire.KindInt:
+		f.fill.Int(v.Int)
+	case wire.KindFloat:
+		f.fill.Float(v.Float)
+	case wire.KindText:
+		f.fill.Text(v.Bytes)
+	case wire.KindBlob:
+		f.fill.Blob(v.Bytes)
+	default:
+		f.fill.Null()
+	}
+}
+
+// write writes the rows that were taken.
+func (f *filler) write() error { return sqlError(f.fill.Run(f.a.tx, f.stmt), f.t.insertSQL) }
