@@ -108,8 +108,10 @@ type feed struct {
 }
 
 // send writes a frame and flushes it through.
-func (f *feed) send(frame *wire.Frame) error {
-	data := wire.AppendFrame(nil, frame)
+func (f *feed) send(frame *wire.Frame) error { return f.write(wire.AppendFrame(nil, frame)) }
+
+// write writes frames and flushes them through.
+func (f *feed) write(data []byte) error {
 	f.rc.SetWriteDeadline(time.Now().Add(f.s.o.Limits.Request + slowest(len(data)))) // not every writer can
 	_, err := f.out.Write(data)
 	if err == nil && f.zip != nil {
@@ -129,6 +131,14 @@ func (f *feed) run(gone <-chan struct{}, expires <-chan time.Time) error {
 	for caughtUp := false; ; {
 		head := f.sp.now()
 		for f.seq < head.seq {
+			if data, seq := f.sp.news(f.seq, f.author); data != nil {
+				if err := f.write(data); err != nil {
+					return err
+				}
+				f.seq, caughtUp = seq, true
+				beat.Reset(f.s.o.Heartbeat)
+				continue
+			}
 			entries, err := f.sp.entries(f.seq, f.author)
 			if err != nil {
 				return err

@@ -30,6 +30,8 @@ type space struct {
 	mu   sync.Mutex // guards head
 	head head
 
+	tail tail
+
 	refs int       // guarded by Server.mu
 	used time.Time // guarded by Server.mu: when refs last fell to 0
 }

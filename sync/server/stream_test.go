@@ -61,6 +61,64 @@ func TestPull_streams(t *testing.T) {
 	}
 }
 
+// Devices that follow a space get the same entries, one by one, in bursts and
+// large ones; only authors get theirs without bodies.
+func TestPull_manyFollow(t *testing.T) {
+	h := start(t, nil)
+	writers := []*author{newAuthor(h, "s", 1), newAuthor(h, "s", 2)}
+	var followers []*author
+	for i := range 6 {
+		f := newAuthor(h, "s", byte(3+i))
+		if i < len(writers) {
+			f.id, f.sent = writers[i].id, writers[i].sent // the stream of who writes
+		}
+		followers = append(followers, f)
+	}
+	large := strings.Repeat("x", 40<<10)
+	var pushes [][]wire.Part
+	from := []int{}
+	total := 0
+	for round := range 30 {
+		w := round % len(writers)
+		var parts []wire.Part
+		for range []int{1, 1, 3, 8, 20}[round%5] {
+			text := fmt.Sprint("text ", total)
+			if round%7 == 6 {
+				text = large
+			}
+			parts = append(parts, writers[w].write(body(fmt.Sprint(total%50), text))...)
+			total++
+		}
+		pushes, from = append(pushes, parts), append(from, w)
+	}
+	var group sync.WaitGroup
+	for _, f := range followers {
+		frames, res := f.pull(t.Context(), "")
+		defer res.Body.Close()
+		next(t, frames, f.take, func(fr *wire.Frame) bool { return fr.CaughtUp != nil })
+		group.Go(func() {
+			for f.at.Seq < uint64(total) {
+				fr, err := frames.Next()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				f.take(fr)
+			}
+		})
+	}
+	for i, parts := range pushes {
+		writers[from[i]].push(parts...)
+	}
+	group.Wait()
+	want := h.digest("s", "").Digest
+	for i, f := range followers {
+		if len(f.log) != total || f.digest.Sum() != want {
+			t.Errorf("follower %d has %d entries of %d, or another digest", i, len(f.log), total)
+		}
+	}
+}
+
 // A backlog larger than a batch arrives whole and in order.
 func TestPull_inBatches(t *testing.T) {
 	h := start(t, nil)
