@@ -109,7 +109,7 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 			l.Close(context.Background())
 		}
 	}()
-	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine, OnDamage: l.damaged, Side: env.Side}
+	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine, OnDamage: l.damaged, Side: env.Side, Seed: len(config.Seed) > 0 && aside == nil}
 	if config.Sync != nil {
 		for _, t := range config.Sync.Tables {
 			options.Synced = append(options.Synced, t.Name)
@@ -126,6 +126,11 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 	}
 	if config.Sync != nil {
 		if err := l.openSync(ctx, config.Sync); err != nil {
+			return nil, err
+		}
+	}
+	if len(config.Seed) > 0 {
+		if err := l.seed(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -6,12 +6,13 @@ package rpc
 //	u16 version, string name, string storage, list<string> migrations,
 //	bool sync, then if sync: string url, string space, bool integer key,
 //	bool token, list<string table, list<string column, string merge>>;
-//	bool recover
+//	bool recover, list<stmt> seed
 type OpenConfig struct {
 	Name       string
 	Storage    string // persistent or memory: what was asked for
 	Migrations []string
 	Sync       *SyncConfig // nil: none
+	Seed       []Stmt      // the rows that a new database begins with
 	Recover    bool        // begin anew beside a damaged file, without a server to get the rows from
 }
 
@@ -51,6 +52,9 @@ func DecodeOpenConfig(message []byte) (OpenConfig, error) {
 		c.Sync = s
 	}
 	c.Recover = r.flag()
+	if list := r.stmts(); len(list) > 0 {
+		c.Seed = list
+	}
 	if r.err == nil && c.Storage != "persistent" && c.Storage != "memory" {
 		r.fail("no storage is called %q", c.Storage)
 	}
@@ -81,5 +85,6 @@ func EncodeOpenConfig(c OpenConfig) []byte {
 		}
 	}
 	w.flag(c.Recover)
+	w.stmts(c.Seed)
 	return w.b
 }

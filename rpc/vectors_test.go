@@ -153,7 +153,8 @@ func replyVectors() map[string][]byte {
 }
 
 var configVectors = map[string]OpenConfig{
-	"plain": {Name: "notes", Storage: "persistent", Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}, Recover: true},
+	"plain": {Name: "notes", Storage: "persistent", Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}, Recover: true, Seed: []Stmt{
+		{SQL: "INSERT INTO t VALUES (1)"}, {SQL: "INSERT INTO t VALUES (?)", Params: Params{Positional: []Value{"x"}}}}},
 	"sync": {Name: "notes", Storage: "memory", Sync: &SyncConfig{URL: "https://example.test", Space: "family", Token: true, Tables: []SyncTable{
 		{Name: "notes"}, {Name: "posts", Merges: []ColumnMerge{{"likes", "counter"}}}}}},
 }

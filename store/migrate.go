@@ -111,7 +111,11 @@ func (db *DB) migrateOne(ctx context.Context, c *conn, number int, sql string, f
 		}
 	}()
 	if first {
-		if err := c.exec(tablesOfMigration); err != nil {
+		tables := tablesOfMigration
+		if db.opts.Seed {
+			tables += tableOfSeed
+		}
+		if err := c.exec(tables); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,7 @@ type Options struct {
 	OnDamage   func(error)   // called once, in a goroutine, at the first sign that the file is damaged: see [Damaged]
 	MaxReadAge time.Duration // how long a read may keep its snapshot; 0 is one minute, negative is for ever
 	Engine     Engine        // what only the browser's engine can do
+	Seed       bool          // a new file is owed rows to begin with: see [Tx.TakeSeed]
 }
 
 // Result says what a statement did.

@@ -27,6 +27,7 @@ type Client struct {
 	conn     conn
 	state    *state
 	overflow map[string]bool
+	seeding  *store.Tx // the transaction of Seed
 
 	imported atomic.Bool  // an import has come so far that it may replace the content
 	stale    atomic.Int64 // not 0: state is to be loaded again; see taint
@@ -53,6 +54,7 @@ type Client struct {
 	anew    bool          // the next pull asks for a snapshot
 	starts  int           // how often in a row that was so
 	booted  chan struct{} // closed and replaced when boot ends
+	seed    []byte        // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
 	closed  bool
 }
 
@@ -186,6 +188,10 @@ func (c *Client) prepare(tx *store.Tx) error {
 		}
 		met := meta[metaMet] == c.cfg.URL
 		repairs, _ := meta[metaRepairs].(int64)
+		seed, _ := meta[metaSeed].([]byte)
+		c.mu.Lock()
+		c.seed = seed
+		c.mu.Unlock()
 		c.update(func(cond *condition) { cond.met, cond.repairs = met, int(repairs) })
 		c.share(c.state)
 		return nil

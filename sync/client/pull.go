@@ -99,6 +99,9 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 			c.unsay(func() bool { // decided before here, and not in the log
 				return c.sent.head > 0 && f.CaughtUp.Seq >= c.sent.head && c.ident.last < c.ident.offset+int64(c.sent.decided)
 			})
+			if err := c.plant(ctx, f.CaughtUp.Seq); err != nil {
+				return false, err
+			}
 			caughtUp()
 			if !follow {
 				return false, nil

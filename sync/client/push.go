@@ -88,7 +88,7 @@ func (c *Client) sentSoFar() sent {
 func (c *Client) nextPush(ctx context.Context) (req *pushing, err error) {
 	c.mu.Lock()
 	id, at, pos := c.ident, c.sent, c.pos
-	booting := c.boot != nil || c.anew // the position is not one to push from
+	booting := c.boot != nil || c.anew || c.seed != nil // the position is not one to push from
 	c.mu.Unlock()
 	if id.held || booting {
 		return nil, nil

@@ -36,6 +36,9 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 			return err
 		}
 	}
+	if tx == c.seeding {
+		return c.keepSeed(&r, b, changes)
+	}
 	if len(b.body.Ops) > 0 {
 		if err := b.store(&r, id, c.cfg.Now().UnixMilli()); err != nil {
 			return err

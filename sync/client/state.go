@@ -60,6 +60,7 @@ const (
 	metaBoot         = "boot"      // how far a snapshot has got that is being applied
 	metaBootFresh    = "bootFresh" // see boot
 	metaRepairs      = "repairs"   // how often the digest was not the server's
+	metaSeed         = "seed"      // the body that an empty space is to begin with
 	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
 )
 

@@ -428,6 +428,7 @@ export interface OpenConfig {
     tables: [name: string, merges: [column: string, merge: Merge][]][];
   };
   recover?: boolean;
+  seed?: readonly Statement[];
 }
 
 export function encodeOpenConfig(c: OpenConfig): Uint8Array<ArrayBuffer> {
@@ -453,6 +454,7 @@ export function encodeOpenConfig(c: OpenConfig): Uint8Array<ArrayBuffer> {
     }
   }
   w.bool(c.recover ?? false);
+  w.statements(c.seed ?? []);
   return w.finish();
 }
 

@@ -3,7 +3,7 @@
 import type { OpenConfig } from "./codec.js";
 import { HeddleError } from "./errors.js";
 import { checkName } from "./names.js";
-import { describe } from "./params.js";
+import { checkBatch, describe } from "./params.js";
 import type { Merge, OpenOptions } from "./types.js";
 
 const MERGES: readonly Merge[] = ["last", "counter", "max", "min", "set"];
@@ -28,11 +28,11 @@ export function checkOptions(options: OpenOptions): OpenConfig {
   if (storage !== "persistent" && storage !== "memory") {
     refuse(`storage must be "persistent" or "memory", it is ${JSON.stringify(storage)}`);
   }
-  if ("seed" in options) refuse("seed is not in this version", "HEDDLE_UNSUPPORTED");
   const config: OpenConfig = { name: options.name, storage, migrations: [...migrations] as string[] };
   const recover: unknown = options.recover ?? false;
   if (typeof recover !== "boolean") refuse(`recover must be true or false, it is ${describe(recover)}`);
   if (recover) config.recover = true;
+  if (options.seed !== undefined) config.seed = checkBatch(options.seed, "open: seed");
   if (options.sync !== undefined) config.sync = checkSync(options.sync);
   return config;
 }

@@ -92,12 +92,12 @@ export function checkParams(params: Params | undefined, sql: string): CheckedPar
   return { kind: "named", names, values };
 }
 
-/** The statements of a batch. */
-export function checkBatch(statements: readonly BatchStatement[]): Statement[] {
-  if (!Array.isArray(statements)) refuse(`batch takes an array of [sql, params] pairs, not ${describe(statements)}`);
+/** The statements of a batch, or of what else takes as many; `what` is said in the error. */
+export function checkBatch(statements: readonly BatchStatement[], what = "batch"): Statement[] {
+  if (!Array.isArray(statements)) refuse(`${what} takes an array of [sql, params] pairs, not ${describe(statements)}`);
   return statements.map((entry: unknown, i) => {
     if (typeof entry === "string") return { sql: checkSql(entry), params: { kind: "none" } };
-    if (!Array.isArray(entry)) refuse(`batch: entry ${i} must be [sql, params], it is ${describe(entry)}`);
+    if (!Array.isArray(entry)) refuse(`${what}: entry ${i} must be [sql, params], it is ${describe(entry)}`);
     const sql = checkSql(entry[0]);
     return { sql, params: checkParams(entry[1] as Params | undefined, sql) };
   });

@@ -147,6 +147,11 @@ export interface OpenOptions extends CallOptions {
   name: string;
   /** Schema steps, in order; each runs once, in a transaction. Append, never edit. */
   migrations?: readonly string[];
+  /**
+   * Statements with the rows that a new database begins with, in one transaction: once, when the file is made. With sync,
+   * rows of synced tables come once a space: with the first contact with the server, if the space is empty by then.
+   */
+  seed?: readonly BatchStatement[];
   sync?: SyncOptions;
   /** Called when open() waits for another tab that holds the database and does not answer, a frozen one perhaps. open()
    * then waits on, until its signal; without this function it fails with HEDDLE_BLOCKED after 20 seconds. */

@@ -104,6 +104,7 @@ test("requests are the vectors' bytes, and every vector is made", () => {
 test("open configurations are the vectors' bytes", () => {
   assert.equal(hex(encodeOpenConfig(checkOptions({
     name: "notes", migrations: ["CREATE TABLE t(a)", "CREATE TABLE ü(a)"], recover: true,
+    seed: ["INSERT INTO t VALUES (1)", ["INSERT INTO t VALUES (?)", ["x"]]],
   }))), vectors.configs["plain"]);
   assert.equal(hex(encodeOpenConfig(checkOptions({
     name: "notes", storage: "memory",

@@ -83,6 +83,7 @@ test("options: what no database can be opened with", () => {
     [{ name: "a", sync: { ...sync, tables: { t: { c: "sum" } } } }, /t\.c must be one of/],
   ] as const) assert.throws(() => checkOptions(options as unknown as OpenOptions), bad(says));
   assert.throws(() => checkOptions({ name: "a", sync: { ...sync, key: {} } } as unknown as OpenOptions), { code: "HEDDLE_UNSUPPORTED" });
-  assert.throws(() => checkOptions({ name: "a", seed: [] } as unknown as OpenOptions), { code: "HEDDLE_UNSUPPORTED" });
+  assert.throws(() => checkOptions({ name: "a", seed: "x" } as unknown as OpenOptions), bad(/open: seed takes an array/));
+  assert.throws(() => checkOptions({ name: "a", seed: [1] } as unknown as OpenOptions), bad(/open: seed: entry 0/));
   assert.equal(checkOptions({ name: "a", sync: { ...sync, tables: { t: true }, url: "https://x.test/base/?q#f" } }).sync!.url, "https://x.test/base");
 });

@@ -1,0 +1,25 @@
+package store
+
+import "github.com/ncruces/go-sqlite3"
+
+// tableOfSeed has a row in a file that was made to be given rows to begin with,
+// until it was.
+const tableOfSeed = `CREATE TABLE heddle_seed(owed INTEGER PRIMARY KEY); INSERT INTO heddle_seed VALUES(1);`
+
+// TakeSeed reports whether the file is owed the rows that it begins with: it was
+// made with Options.Seed, and no transaction that took the debt has been
+// committed. It is owed them no longer once this one is.
+func (tx *Tx) TakeSeed() (owed bool, err error) {
+	err = tx.Inside(func(*sqlite3.Conn) error {
+		n, err := tx.c.scalar(`SELECT count(*) FROM sqlite_schema WHERE name = 'heddle_seed'`)
+		if err != nil || n == int64(0) {
+			return err
+		}
+		if n, err = tx.c.scalar(`SELECT count(*) FROM heddle_seed`); err != nil || n == int64(0) {
+			return err
+		}
+		owed = true
+		return tx.c.run(`DELETE FROM heddle_seed`)
+	})
+	return owed, err
+}
