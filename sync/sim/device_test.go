@@ -142,6 +142,9 @@ func (d *device) tryOpen() error {
 		return err
 	}
 	d.db, d.c = db, c
+	if !d.s.trueClocks {
+		d.s.hit("device clock off")
+	}
 	return d.mutate()
 }
 
@@ -151,7 +154,6 @@ func (d *device) now() time.Time {
 	if d.s.trueClocks {
 		return time.Now()
 	}
-	d.s.hit("device clock off")
 	return time.Now().Add(time.Duration(d.clock.IntN(2*maxSkew)-maxSkew) * time.Second)
 }
 
