@@ -222,14 +222,14 @@ sync_soak() {
   STORM_SECONDS=$seconds STORM_SEED=${SEED:-1} test_browser e2e/storm.spec.ts "$@"
 }
 
-# soak runs tabs whose leaders die, for DURATION, on the schedule of SEED; beside
+# soak runs tabs whose leaders die, for DURATION, on the schedule of SEED; after
 # them, IMAGES disk images of power losses.
 soak() {
   build
   step "the package whose engine can be broken"
   node web/build.mjs --faults
   step "soak: ${DURATION:=30m}, seed ${SEED:=7}"
-  CHROMIUM=$(chromium) node --import tsx e2e/soak/run.ts --duration "$DURATION" --seed "$SEED" --images "${IMAGES:-100000}"
+  CHROMIUM=$(chromium) node --import tsx e2e/soak/run.ts --duration "$DURATION" --seed "$SEED" --images "${IMAGES:-100000}" "$@"
 }
 
 bench() {

@@ -21,8 +21,8 @@ export interface RawPage {
 export interface RawChrome {
   /** The browser's process. */
   readonly pid: number;
-  /** A new tab at url, ready. */
-  page(url: string): Promise<RawPage>;
+  /** A new tab at url, ready; as with blank. */
+  page(url: string, newWindow?: boolean): Promise<RawPage>;
   /** A new tab, empty; in a window of its own it is visible, whatever comes after it. */
   blank(newWindow?: boolean): Promise<RawPage>;
   /** A method of the browser itself. */
@@ -82,8 +82,8 @@ export async function rawChrome(profile: string): Promise<RawChrome> {
   return {
     pid: child.pid!,
     blank,
-    async page(url) {
-      const page = await blank();
+    async page(url, newWindow) {
+      const page = await blank(newWindow);
       await page.send("Page.navigate", { url });
       await page.until(`location.href === ${JSON.stringify(url)} && "ready" in document.documentElement.dataset`, true);
       return page;

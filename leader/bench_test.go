@@ -3,6 +3,7 @@ package leader
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"heddle/rpc"
 )
@@ -58,4 +59,24 @@ func BenchmarkExec(b *testing.B) {
 	for b.Loop() {
 		p.ask(q).ok()
 	}
+}
+
+// BenchmarkExec_outcome shows what it costs that the outcome of a write is kept
+// in the write's own transaction: the same commits with and without, in turn.
+func BenchmarkExec_outcome(b *testing.B) {
+	p := connect(b, openLeader(b, nil), "a")
+	p.ask(exec(insertNotes, "k", "body", int64(1))).ok()
+	q := exec("UPDATE notes SET n = n + 1 WHERE id = ?", "k")
+	var with, without time.Duration
+	for b.Loop() {
+		start := time.Now()
+		p.wait(p.sendAs(named(q, 0))).ok()
+		middle := time.Now()
+		p.ask(q).ok()
+		without += middle.Sub(start)
+		with += time.Since(middle)
+	}
+	b.ReportMetric(float64(without.Nanoseconds())/float64(b.N), "ns/without")
+	b.ReportMetric(float64(with.Nanoseconds())/float64(b.N), "ns/with")
+	b.ReportMetric(100*(float64(with)/float64(without)-1), "%")
 }

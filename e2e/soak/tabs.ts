@@ -37,6 +37,7 @@ export class Tabs {
   /** How many engines the pages saw die. */
   engines = 0;
   #opened = 0;
+  #thawed = 0;
 
   private constructor(chrome: RawChrome, url: string, ledger: Ledger) {
     this.#chrome = chrome;
@@ -162,8 +163,10 @@ export class Tabs {
     await tab.page.send("Page.setWebLifecycleState", { state: "frozen" });
   }
 
+  /** A tab that was frozen over the protocol is hidden, and stays so unless it comes to the front: every second one does. */
   async thaw(tab: TabOfSoak): Promise<void> {
     await tab.page.send("Page.setWebLifecycleState", { state: "active" });
+    if (this.#thawed++ % 2 === 0) await tab.page.send("Page.bringToFront");
     tab.away = false;
   }
 

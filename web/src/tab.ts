@@ -284,7 +284,7 @@ export class Tab implements Connection {
     if (this.#broker) link.byBroker(this.#broker);
     else link.byChannel();
     whenFree(leaderLock(this.#scope, leader), this.#awake.signal).then(() => {
-      if (this.#link !== link) return;
+      if (this.#link && this.#link !== link) return; // another leads already
       this.#host.nudge();
       setTimeout(() => {
         if (this.#link === link) this.#drop();

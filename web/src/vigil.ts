@@ -3,9 +3,11 @@
 // can be done but to say so. It goes on by itself.
 
 const TICK_MS = 250;
-/** Ticks of silence after which the leader's page is asked, and after which it is said. A tab that was suspended itself counts anew. */
-const ASK_TICKS = 3;
-const BLOCKED_TICKS = 7;
+/** No tick counts for more: a tab in the background has one a second, and one that was suspended has not waited meanwhile. */
+const MOST_MS = 1_000;
+/** How long a silence it takes until the leader's page is asked, and until it is said. Never both in one tick. */
+const ASK_MS = 750;
+const BLOCKED_MS = 1_750;
 
 export interface VigilEvents {
   /** Whether anything waits. */
@@ -19,6 +21,7 @@ export class Vigil {
   readonly #events: VigilEvents;
   #timer: ReturnType<typeof setInterval> | undefined;
   #silent = 0;
+  #ticked = 0;
   #blocked = false;
 
   constructor(events: VigilEvents) {
@@ -33,6 +36,7 @@ export class Vigil {
   begin(): void {
     if (this.#timer !== undefined) return;
     this.#silent = 0;
+    this.#ticked = performance.now();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -58,9 +62,11 @@ export class Vigil {
       this.#say(false);
       return;
     }
-    this.#silent++;
-    if (this.#silent >= ASK_TICKS) this.#events.ask();
-    if (this.#silent >= BLOCKED_TICKS) this.#say(true);
+    const now = performance.now();
+    this.#silent += Math.min(now - this.#ticked, MOST_MS);
+    this.#ticked = now;
+    if (this.#silent >= ASK_MS) this.#events.ask();
+    if (this.#silent >= BLOCKED_MS) this.#say(true);
   }
 
   #say(blocked: boolean): void {

@@ -32,6 +32,7 @@ function begin(message: Start): void {
   const tabs = new BroadcastChannel(tabsChannel(message.scope));
   tabs.onmessage = ({ data }: MessageEvent<TabsMessage>) => {
     if (data.t === "bye") candidate?.nudge();
+    if (data.t === "leader") candidate?.led();
     if (data.t === "leader" && data.tab !== message.tab) setTimeout(() => void tellIfNext(message.scope), NEXT_MS);
     lead?.tabsMessage(data);
   };

@@ -104,6 +104,7 @@ test("a visible tab queues; hidden, it leaves the queue; visible again, it queue
 test("a hidden tab looks when a leader leaves, and now and then, but never queues", async () => {
   locks.held = true;
   const t = candidate(false);
+  t.c.led();
   await settle();
   t.c.nudge();
   await settle();
@@ -118,6 +119,53 @@ test("a hidden tab looks when a leader leaves, and now and then, but never queue
   t.end();
   await t.run;
   assert.equal(locks.held, false);
+});
+
+test("a hidden tab that hears of a leader's end before the lock is free has it soon after", async () => {
+  locks.held = true;
+  const t = candidate(false);
+  t.c.led();
+  await settle();
+  t.c.nudge();
+  await settle();
+  locks.free();
+  mock.timers.tick(100);
+  await settle();
+  assert.equal(t.holds(), 1);
+});
+
+test("a free lock that the browser gives to nobody: the one that queues asks anew, unless somebody leads", async () => {
+  locks.held = true;
+  const t = candidate(true);
+  t.c.led();
+  await settle();
+  mock.timers.tick(10_000);
+  await settle();
+  assert.deepEqual(locks.asked, ["queue"]);
+  locks.held = false; // and nobody in the queue is told
+  t.c.nudge();
+  mock.timers.tick(100);
+  await settle();
+  assert.equal(t.holds(), 1);
+  assert.equal(locks.queue.length, 0);
+});
+
+test("who asks anew stops when somebody leads", async () => {
+  locks.held = true;
+  const t = candidate(true);
+  await settle();
+  for (const ms of [100, 200, 400, 800, 1_000, 1_000]) {
+    mock.timers.tick(ms);
+    await settle();
+  }
+  assert.equal(locks.asked.length, 7);
+  t.c.led();
+  mock.timers.tick(10_000);
+  await settle();
+  assert.equal(locks.asked.length, 7);
+  locks.free();
+  await settle();
+  assert.equal(t.holds(), 1);
 });
 
 test("who withdraws leaves the queue for good", async () => {
