@@ -115,7 +115,7 @@ class Soak {
     const tally = this.tally.get(name) ?? { injected: 0, hit: 0, deaths: 0, waits: [] };
     this.tally.set(name, tally);
     const others = this.#tabs.working.filter((tab) => tab !== leader);
-    await pause(this.#random() * 200); // somewhere in the middle of the others' work
+    await pause(this.#random() * 500); // somewhere in the middle of the others' work
     const at = Date.now();
     tally.injected++;
     const hit = await fault.inject(this.#tabs, leader);

@@ -8,9 +8,12 @@
 // queue before it and gives it to nobody until the first in the queue goes away.
 
 const HIDDEN_RETRY_MS = 3_000;
-/** How soon a hidden tab, and one that queues, ask anew while nobody leads; each time twice that, up to the last. */
+/**
+ * How soon a hidden tab, and one that queues, ask anew while nobody leads; each time twice that, up to the last.
+ * The latter is longer than a lock takes to be given, so that who is first, and has got ready for it, stays first.
+ */
 const TRY_MS = 10;
-const REQUEUE_MS = 100;
+const REQUEUE_MS = 250;
 const MAX_MS = 1_000;
 
 export class Candidate {

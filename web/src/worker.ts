@@ -16,8 +16,10 @@ const page = globalThis as unknown as {
   close(): void;
 };
 
-/** How long after a leader appeared its heir gets ready: not while pages are loading. */
-const NEXT_MS = 2_000;
+/** How long after a leader appeared its heirs get ready: not while pages are loading. */
+const NEXT_MS = 1_000;
+/** How many do: the next leader may die soon as well. */
+const HEIRS = 2;
 
 let start: Start | undefined;
 let candidate: Candidate | undefined;
@@ -76,8 +78,8 @@ async function tellIfNext(scope: string): Promise<void> {
   const mark = `${lockName(scope)}:${crypto.randomUUID()}`;
   const { held, pending } = await navigator.locks.request(mark, () => navigator.locks.query());
   const own = held?.find((lock) => lock.name === mark)?.clientId;
-  const first = pending?.find((lock) => lock.name === lockName(scope))?.clientId;
-  if (own !== undefined && own === first) page.postMessage({ t: "next" });
+  const heirs = pending?.filter((lock) => lock.name === lockName(scope)).slice(0, HEIRS);
+  if (own !== undefined && heirs?.some((lock) => lock.clientId === own)) page.postMessage({ t: "next" });
 }
 
 addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {

@@ -144,7 +144,7 @@ test("a free lock that the browser gives to nobody: the one that queues asks ane
   assert.deepEqual(locks.asked, ["queue"]);
   locks.held = false; // and nobody in the queue is told
   t.c.nudge();
-  mock.timers.tick(100);
+  mock.timers.tick(250);
   await settle();
   assert.equal(t.holds(), 1);
   assert.equal(locks.queue.length, 0);
@@ -154,7 +154,7 @@ test("who asks anew stops when somebody leads", async () => {
   locks.held = true;
   const t = candidate(true);
   await settle();
-  for (const ms of [100, 200, 400, 800, 1_000, 1_000]) {
+  for (const ms of [250, 500, 1_000, 1_000, 1_000, 1_000]) {
     mock.timers.tick(ms);
     await settle();
   }
