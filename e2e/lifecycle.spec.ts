@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, notes, test as base } from "./fixtures.js";
-import { rawChrome, type RawChrome } from "./rawchrome.js";
+import { rawChrome, type RawChrome, type RawPage } from "./rawchrome.js";
 import { rendererOf } from "./renderers.js";
 
 const test = base.extend<{ chrome: RawChrome }>({
@@ -21,9 +21,24 @@ const open = `(async () => { globalThis.db = await heddle.open({ name: "test", m
 const add = (id: string) => `db.exec("INSERT INTO notes(id, body) VALUES ('${id}', 'x')").then((r) => r.changes)`;
 const ids = `db.query("SELECT id FROM notes ORDER BY id").then((rows) => rows.map((row) => row.id).join())`;
 
+/** Counts what the browser does to a page: how often it freezes it, and takes it out of its cache. */
+const watch = `{
+  globalThis.frozen = 0;
+  globalThis.restored = 0;
+  document.addEventListener("freeze", () => { frozen++; });
+  addEventListener("pageshow", (event) => { if (event.persisted) restored++; });
+}`;
+async function hit(fault: string, what: "frozen" | "restored", ...pages: RawPage[]): Promise<void> {
+  let n = 0;
+  for (const page of pages) n += await page.evaluate<number>(what);
+  console.log(`${fault}: ${n} × ${what}`);
+  expect(n, "the fault did not happen").toBeGreaterThan(0);
+}
+
 test("F9: a page in the back/forward cache holds nobody up, and works when it comes back", async ({ chrome, site }) => {
   const a = await chrome.page(site);
   expect(await a.evaluate(open)).toBe("leader");
+  await a.evaluate(watch);
   await a.evaluate(add("1"));
   await a.send("Page.navigate", { url: `${site}?away` });
   await a.until(`location.search === "?away" && typeof mark`, "undefined");
@@ -38,6 +53,7 @@ test("F9: a page in the back/forward cache holds nobody up, and works when it co
   expect(await a.evaluate(`db.role`)).toBe("follower");
   await a.evaluate(add("3"));
   expect(await b.evaluate(ids)).toBe("1,2,3");
+  await hit("F9, the leader", "restored", a);
 });
 
 test("a leader that is frozen has let go, and follows when it thaws", async ({ chrome, site }) => {
@@ -56,12 +72,14 @@ test("a leader that is frozen has let go, and follows when it thaws", async ({ c
 test("F7b: a frozen follower is no head of the queue", async ({ chrome, site }) => {
   const a = await chrome.page(site), b = await chrome.page(site), c = await chrome.page(site);
   for (const page of [a, b, c]) await page.evaluate(open);
+  await b.evaluate(watch);
   await b.send("Page.setWebLifecycleState", { state: "frozen" });
   await a.evaluate(`db.close()`);
   await c.until(`db.role`, "leader");
   expect(await c.evaluate(add("1"))).toBe(1);
   await b.send("Page.setWebLifecycleState", { state: "active" });
   expect(await b.evaluate(ids)).toBe("1");
+  await hit("F7b", "frozen", b);
 });
 
 test("F9: a follower comes back from the cache to what others have written meanwhile", async ({ chrome, site }) => {
@@ -69,6 +87,7 @@ test("F9: a follower comes back from the cache to what others have written meanw
   expect(await a.evaluate(open)).toBe("leader");
   expect(await b.evaluate(open)).toBe("follower");
   await b.evaluate(`{ globalThis.shown = ""; db.live("SELECT id FROM notes ORDER BY id", [], (rows) => { globalThis.shown = rows.map((row) => row.id).join(); }); }`);
+  await b.evaluate(watch);
   await b.evaluate(add("1"));
   await b.send("Page.navigate", { url: `${site}?away` });
   await b.until(`location.search === "?away" && typeof mark`, "undefined");
@@ -79,6 +98,7 @@ test("F9: a follower comes back from the cache to what others have written meanw
   await b.until(`shown`, "1,2");
   await b.evaluate(add("3"));
   expect(await a.evaluate(ids)).toBe("1,2,3");
+  await hit("F9, a follower", "restored", b);
 });
 
 // A counter that grows by one with each write, three of them on their way at a time.
@@ -98,6 +118,7 @@ const counted = `(async () => { counting.stop = true; await counting.done; retur
 test("F8: leaders that are frozen while they write write nothing when they thaw, and lose nothing", async ({ chrome, site }) => {
   const a = await chrome.page(site), b = await chrome.page(site);
   for (const page of [a, b]) await page.evaluate(open);
+  for (const page of [a, b]) await page.evaluate(watch);
   await a.evaluate(count("a"));
   await b.evaluate(count("b"));
   let pages = [a, b] as const;
@@ -116,6 +137,7 @@ test("F8: leaders that are frozen while they write write nothing when they thaw,
   const ends = results.map((text) => JSON.parse(text) as [string[], number]);
   expect(ends.flatMap(([wrong]) => wrong)).toEqual([]);
   expect(JSON.parse(done)).toEqual(ends.map(([, n]) => n));
+  await hit("F8", "frozen", a, b);
 });
 
 test("F7: a leader that is stopped without a word is in the way: that is said, and it goes on when it wakes", async ({ chrome, site }) => {
