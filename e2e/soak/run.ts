@@ -155,6 +155,8 @@ class Soak {
       const answer = await Promise.race([tab.page.evaluate<T>(expression), pause(60_000)]);
       return answer as T | undefined;
     };
+    // The timers of those in the background would take up to a minute.
+    for (const tab of tabs) await tab.page.send("Page.bringToFront");
     await Promise.all(tabs.map(async (tab) => {
       if ((await ask(tab, `soak.stop().then(() => true)`)) !== true) this.ledger.hung.push(`the work of ${tab.instance} at the end`);
     }));
