@@ -79,7 +79,8 @@ async function openDatabase(): Promise<void> {
            CREATE TABLE total(k INTEGER PRIMARY KEY, n INTEGER NOT NULL); INSERT INTO total VALUES (1, 0)`,
         ],
       });
-      db.live<{ n: number }>(`SELECT n FROM total`, [], ([row]) => { live = row!.n; });
+      db.live<{ n: number }>(`SELECT n FROM total`, [], ([row]) => { live = row!.n; },
+        { onError: ({ code }) => tell({ t: "ended", instance, code: `live: ${code}` }) });
     });
     tell({ t: "open", instance, code, ms: Date.now() - start });
     if (code === "ok") return;

@@ -27,7 +27,7 @@ export class LiveQuery {
   readonly #gone: () => void;
   #id = 0;
   #starting = false;
-  /** How many engines died while they began it. */
+  /** How many engines, one after the other, died while they began it. */
   #deaths = 0;
   #stopped = false;
   #rows: Row[] = [];
@@ -57,7 +57,10 @@ export class LiveQuery {
         this.#starting = true;
         this.#caller.subscribe(sent, (type, r) => this.#event(sent, type, r));
       },
-      result: () => { this.#starting = false; },
+      result: () => {
+        this.#starting = false;
+        this.#deaths = 0;
+      },
     }).catch((error: HeddleError) => {
       // A leader that went away is followed by another, which is asked anew.
       if (error.code === "HEDDLE_TX_LOST" || id !== this.#id) return;

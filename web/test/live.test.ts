@@ -66,6 +66,32 @@ test("rows that stay are the same objects, and the diff says what is not", async
   assert.equal(calls.length, 2, "called after stop");
 });
 
+test("two engines in a row that die while they begin it end it; one now and then does not", async () => {
+  const { db, c } = await opened();
+  const errors: string[] = [];
+  db.live("SELECT 1", [], () => {}, { onError: (error) => errors.push(error.code) });
+  for (let i = 0; i < 3; i++) {
+    await c.next(Method.liveStart);
+    c.handler.lost(true);
+    c.sent.length = 0;
+    await c.lead(`a ${i}`);
+    const q = await c.next(Method.liveStart);
+    c.reply(q.id, Kind.result);
+    update(c, q.id, { reset: true, total: 0, runs: [] });
+    c.handler.lost(true);
+    c.sent.length = 0;
+    await c.lead(`b ${i}`);
+  }
+  assert.deepEqual(errors, []);
+  for (let i = 0; i < 2; i++) {
+    await c.next(Method.liveStart);
+    c.handler.lost(true);
+    c.sent.length = 0;
+    await c.lead(`c ${i}`);
+  }
+  assert.deepEqual(errors, ["HEDDLE_ENGINE_CRASH"]);
+});
+
 test("the app may do with its array what it likes", async () => {
   const { db, c } = await opened();
   let last: Row[] = [];
