@@ -32,6 +32,7 @@ var (
 	file     = flag.String("binary", "bin/heddle", "the server's `file`")
 	devices  = flag.Int("devices", 10_000, "`number` of devices held open")
 	spaces   = flag.Int("spaces", 100, "`number` of spaces that they share")
+	skip     = flag.Bool("idle", false, "leave out the pushes, and hold devices open alone")
 	duration = flag.Duration("duration", 10*time.Second, "how `long` each part takes")
 )
 
@@ -189,6 +190,9 @@ func follow(h *host, space string, id wire.ClientID, seen func(entries []wire.En
 }
 
 func run() error {
+	if *skip {
+		return idle()
+	}
 	fmt.Println("transactions pushed a second, each of one row, acknowledged after they are flushed:")
 	for _, c := range []struct {
 		what             string
@@ -302,9 +306,11 @@ func idle() error {
 	for i := range writers {
 		group.Go(func() {
 			a := newAuthor(h, name(i))
+			// Spread over the second: a ticker made before the pause would have all
+			// of them write at one moment.
+			time.Sleep(time.Duration(i) * time.Second / time.Duration(writers))
 			tick := time.NewTicker(time.Second)
 			defer tick.Stop()
-			time.Sleep(time.Duration(i) * time.Second / time.Duration(writers))
 			for time.Since(began) < *duration {
 				p := a.part()
 				mu.Lock()
