@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -350,6 +351,19 @@ func (c *tapped) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// countedPulls counts how often the log or the state is asked for.
+type countedPulls struct {
+	nethttp.Doer
+	n atomic.Int32
+}
+
+func (d *countedPulls) Do(ctx context.Context, r *client.Request) (*client.Response, error) {
+	if strings.Contains(r.URL, "/pull") {
+		d.n.Add(1)
+	}
+	return d.Doer.Do(ctx, r)
+}
+
 // Rows that the app's tables do not hold whole go beside them as they come, and
 // into the tables once it has migrated.
 func TestBoot_columnsThatDiffer(t *testing.T) {
@@ -368,15 +382,18 @@ func TestBoot_columnsThatDiffer(t *testing.T) {
 	a.now()
 	const all = `SELECT id, body, n, extra, score, typeof(score) FROM notes ORDER BY id`
 	for _, before := range []bool{true, false} { // it migrates before it starts, or after
-		b := newBootDevice(t, hs.URL, nil)
-		phases := b.phases()
+		counted := &countedPulls{}
+		b := newBootDevice(t, hs.URL, counted)
 		if before {
 			migrate(b)
-			phases = b.phases()
 		}
+		phases := b.phases()
 		b.now()
 		if phases("snapshot") == 0 {
 			t.Error("a new device has read the log, and not the state")
+		}
+		if n := counted.n.Load(); n != 1 { // one whose digest differs starts over
+			t.Errorf("migrated before: %v: it asked %d times for the state", before, n)
 		}
 		same(t, hs.URL, a, b)
 		if !before {
