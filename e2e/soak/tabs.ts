@@ -37,7 +37,7 @@ export class Tabs {
   /** How many engines the pages saw die. */
   engines = 0;
   #opened = 0;
-  #thawed = 0;
+  #hidden: TabOfSoak | undefined;
 
   private constructor(chrome: RawChrome, url: string, ledger: Ledger) {
     this.#chrome = chrome;
@@ -163,10 +163,15 @@ export class Tabs {
     await tab.page.send("Page.setWebLifecycleState", { state: "frozen" });
   }
 
-  /** A tab that was frozen over the protocol is hidden, and stays so unless it comes to the front: every second one does. */
+  /**
+   * A tab that was frozen over the protocol is hidden, and stays so until it comes to the front: here until the next
+   * one thaws. In one that is hidden for minutes the page's own timers run once a minute, which looks as if it hung.
+   */
   async thaw(tab: TabOfSoak): Promise<void> {
     await tab.page.send("Page.setWebLifecycleState", { state: "active" });
-    if (this.#thawed++ % 2 === 0) await tab.page.send("Page.bringToFront");
+    const before = this.#hidden;
+    if (before && this.#all.has(before) && !before.away) await orElse(before.page.send("Page.bringToFront"), undefined);
+    this.#hidden = tab;
     tab.away = false;
   }
 
