@@ -68,6 +68,9 @@ func run(out, work, wasmOpt string) error {
 	if err != nil {
 		return err
 	}
+	if module, err = allowInlining(module); err != nil {
+		return err
+	}
 	if err := os.WriteFile(out, module, 0o666); err != nil {
 		return err
 	}
