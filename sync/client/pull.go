@@ -91,6 +91,9 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 			if err := p.entries(f.Entries); err != nil {
 				return false, err
 			}
+		case f.Heartbeat != nil:
+			// An answer to a push that was long on its way told of more than there is.
+			c.unsay(func() bool { return f.Heartbeat.Head < c.sent.head })
 		case f.CaughtUp != nil:
 			p.done = true
 			if err := c.compare(ctx, f.CaughtUp); err != nil {
