@@ -162,8 +162,8 @@ test("F7: a leader that is stopped without a word is in the way: that is said, a
     await b.evaluate(`{ globalThis.called = performance.now(); globalThis.write = ${add("2")}; void 0; }`);
     const said: number[] = [];
     for (const page of [b, hidden]) {
-      await page.until(`told.length`, 1);
-      said.push(await page.evaluate<number>(`Math.round(told[0] - called)`));
+      await page.until(`typeof told.at(-1)`, "number"); // a busy machine may have had it say so, and take it back, before
+      said.push(await page.evaluate<number>(`Math.round(told.at(-1) - called)`));
     }
     console.log(`F7: said after ${said[0]} ms in a visible tab, ${said[1]} ms in a hidden one`);
     expect(await b.evaluate(`db.role`), "nobody else may write").toBe("follower");
@@ -177,7 +177,7 @@ test("F7: a leader that is stopped without a word is in the way: that is said, a
       globalThis.opening = heddle.open({ name: "test", migrations: ${JSON.stringify(notes)}, onBlocked: (message) => told.push(message) }).then((db) => { globalThis.db = db; });
       void 0;
     }`);
-    await c.until(`told.length`, 1);
+    await c.until(`told.length > 0`, true);
     expect(await c.evaluate(`told[0]`)).toContain("another tab");
   } finally {
     process.kill(pid, "SIGCONT");
