@@ -270,7 +270,9 @@ console.log(table);
 if (options.report || (!options.only && !options.quick)) {
   const docs = join(root, "docs");
   if (existsSync(docs)) {
-    await writeFile(join(docs, "BENCHMARKS.md"), document);
+    const file = join(docs, "BENCHMARKS.md"), old = await readFile(file, "utf8").catch(() => "");
+    const at = old.indexOf("\n<!-- ");
+    await writeFile(file, document.trimEnd() + "\n" + (at < 0 ? "" : old.slice(at))); // what stands below is written by hand
     await writeFile(join(docs, "benchmarks.svg"), chart);
   }
 }

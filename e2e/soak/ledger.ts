@@ -74,12 +74,15 @@ export class Ledger {
     return instances.every((instance) => this.#recent.get(instance)?.some((call) => call.start >= since && call.code === "ok"));
   }
 
-  /** The longest that a call of each of these tabs waited for its outcome after that time; forgets what is older. */
-  waits(instances: readonly string[], since: number): number[] {
+  /**
+   * The longest that a call of each of these tabs waited after a fault, of those that began before somebody led again: a tab
+   * that asked nothing meanwhile did not wait. Forgets what is older.
+   */
+  waits(instances: readonly string[], fault: number, led: number): number[] {
     const list: number[] = [];
     for (const instance of instances) {
-      const after = (this.#recent.get(instance) ?? []).filter((call) => call.end >= since);
-      if (after.length > 0) list.push(Math.max(...after.map((call) => call.end - Math.max(call.start, since))));
+      const held = (this.#recent.get(instance) ?? []).filter(({ start, end }) => end >= fault && start <= led);
+      if (held.length > 0) list.push(Math.max(...held.map(({ start, end }) => end - Math.max(start, fault))));
     }
     for (const [instance, calls] of this.#recent) this.#recent.set(instance, calls.slice(-4));
     return list;

@@ -130,7 +130,7 @@ class Soak {
     if (!(await within(SERVED_MS, () => this.ledger.served(waiting(), since)))) {
       this.unserved.push(`after "${name}": ${waiting().filter((instance) => !this.ledger.served([instance], since)).join(", ")}`);
     }
-    if (hit) tally.waits.push(...this.ledger.waits(waiting(), at));
+    if (hit) tally.waits.push(...this.ledger.waits(waiting(), at, since));
     if (fault.restore) {
       const restore = fault.restore;
       this.#owed.push({ due: this.#round + Math.floor(this.#random() * 3), undo: () => restore(this.#tabs, leader) });
@@ -207,7 +207,7 @@ async function main(): Promise<number> {
   rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   const disk = await images(Number(values.images), seed);
 
-  console.log(`\nSeed ${seed}, ${minutes.toFixed(1)} minutes, ${count} tabs. How long a surviving tab's call took after the fault, in ms:\n`);
+  console.log(`\nSeed ${seed}, ${minutes.toFixed(1)} minutes, ${count} tabs. How long a call of a surviving tab waited after the fault, in ms:\n`);
   line("fault", "injected", "hit", "leaders that died", "p50", "p95", "p99", "most");
   line(...Array(8).fill("---"));
   const told: number[] = [];
