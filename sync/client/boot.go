@@ -295,6 +295,8 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 	if first {
 		p.c.mu.Lock()
 		p.c.anew = false
+		p.c.replaced++
+		p.replaced = p.c.replaced
 		p.c.mu.Unlock()
 	}
 	p.c.events.put(Progress{Phase: "snapshot", Done: rows, Total: max(p.total, rows), Rows: rows})

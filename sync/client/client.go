@@ -37,6 +37,7 @@ type Client struct {
 	events   listeners
 	stop     func() // removes the commit listener
 	pushMu   chan struct{}
+	replaced int           // how often the prefix began anew: what older streams still bring is of another
 	bootTurn chan struct{} // holds the pull that applies a snapshot
 	pullMu   chan struct{} // for Now: one at a time
 

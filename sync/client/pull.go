@@ -47,6 +47,7 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 		at := *c.boot
 		req.Resume = &at
 	}
+	replaced := c.replaced
 	c.mu.Unlock()
 	resource := "pull"
 	if !follow {
@@ -57,7 +58,7 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 		return req.Anew, err
 	}
 	defer a.close()
-	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq}
+	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq, replaced: replaced}
 	defer func() {
 		if p.booting {
 			<-c.bootTurn
@@ -96,6 +97,9 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 			c.unsay(func() bool { return f.Heartbeat.Head < c.sent.head })
 		case f.CaughtUp != nil:
 			p.done = true
+			if err := p.current(); err != nil {
+				return false, err
+			}
 			if err := c.compare(ctx, f.CaughtUp); err != nil {
 				return false, err
 			}
@@ -141,6 +145,8 @@ type puller struct {
 	head   uint64
 	from   uint64 // the prefix when the transfer began
 	rows   uint64
+	// The client's at the time of the request, or of the snapshot that this stream brought.
+	replaced int
 
 	req     *wire.PullRequest
 	booting bool // a snapshot has begun to come, and this pull has the turn to apply it
@@ -157,6 +163,17 @@ func (p *puller) hello(h *wire.Hello) error {
 		return diverged(fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
 	}
 	p.c.unsay(func() bool { return h.Head < p.c.sent.head })
+	return nil
+}
+
+// current refuses a stream that began before another one brought the state anew:
+// after a restore entries have the numbers of others, and digests of their own.
+func (p *puller) current() error {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.replaced != p.c.replaced {
+		return errcode.New(errcode.Network, "sync: pull", "the stream is of a log that was replaced meanwhile")
+	}
 	return nil
 }
 
