@@ -37,26 +37,26 @@ type Client struct {
 	events   listeners
 	stop     func() // removes the commit listener
 	pushMu   chan struct{}
-	replaced int           // how often the prefix began anew: what older streams still bring is of another
 	bootTurn chan struct{} // holds the pull that applies a snapshot
 	pullMu   chan struct{} // for Now: one at a time
 
-	mu      sync.Mutex
-	cond    condition
-	ident   identity
-	pos     wire.Position
-	changed chan struct{} // closed and replaced when cond.wants or cond.life change
-	wake    chan struct{} // something was recorded
-	retry   chan struct{} // closed and replaced: try again at once
-	token   string
-	sent    sent
-	boot    *wire.Resume  // how far a snapshot has got that is being applied
-	only    []wire.Bucket // with anew: what differs, so that the rest need not come
-	anew    bool          // the next pull asks for a snapshot
-	starts  int           // how often in a row that was so
-	booted  chan struct{} // closed and replaced when boot ends
-	seed    []byte        // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
-	closed  bool
+	mu       sync.Mutex
+	cond     condition
+	ident    identity
+	pos      wire.Position
+	changed  chan struct{} // closed and replaced when cond.wants or cond.life change
+	wake     chan struct{} // something was recorded
+	retry    chan struct{} // closed and replaced: try again at once
+	token    string
+	sent     sent
+	boot     *wire.Resume  // how far a snapshot has got that is being applied
+	only     []wire.Bucket // with anew: what differs, so that the rest need not come
+	anew     bool          // the next pull asks for a snapshot
+	starts   int           // how often in a row that was so
+	replaced int           // how often a snapshot began: what older streams still bring may be of another log
+	booted   chan struct{} // closed and replaced when boot ends
+	seed     []byte        // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
+	closed   bool
 }
 
 // identity is what a push says of who sends it.

@@ -141,24 +141,30 @@ func (c *Client) pendingBytes(ctx context.Context, counter uint64) (n uint64, er
 	return n, err
 }
 
-// pushRequest sends one request and notes how far the server has got.
-func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
+// sendPush sends one request and returns its answer, which is whole.
+func (c *Client) sendPush(ctx context.Context, req *wire.PushRequest) (*wire.PushResponse, error) {
 	a, err := c.ask(ctx, "POST", "push", req.Marshal())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	data, err := a.whole()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := wire.UnmarshalPushResponse(data)
+	if err == nil && resp.Epoch == (wire.Epoch{}) { // an answer that was cut short decodes; every whole one has an epoch
+		err = errcode.New(errcode.Network, "sync: push", "the answer was cut short")
+	}
+	return resp, err
+}
+
+// pushRequest sends one request and notes how far the server has got.
+func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
+	resp, err := c.sendPush(ctx, &req.PushRequest)
 	if err != nil {
 		return err
 	}
-	switch zero := (wire.Epoch{}); {
-	case resp.Epoch == zero: // an answer that was cut short decodes; every whole one has an epoch
-		return errcode.New(errcode.Network, "sync: push", "the answer was cut short")
-	case req.Position.Epoch != zero && resp.Epoch != req.Position.Epoch:
+	if zero := (wire.Epoch{}); req.Position.Epoch != zero && resp.Epoch != req.Position.Epoch {
 		return errEpoch
 	}
 	now := sent{resp.Decided, resp.Staged, resp.Head, req.at.life}

@@ -116,23 +116,12 @@ func (c *Client) plant(ctx context.Context, end uint64) error {
 func (c *Client) pushSeed(ctx context.Context, seed []byte) error {
 	for _, part := range wire.SplitBody(1, seed) {
 		req := wire.PushRequest{Client: wire.SeedClient, Parts: []wire.Part{part}}
-		a, err := c.ask(ctx, "POST", "push", req.Marshal())
-		if errcode.Of(err) == errcode.ClientFork {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		data, err := a.whole()
-		if err != nil {
-			return err
-		}
-		resp, err := wire.UnmarshalPushResponse(data)
+		resp, err := c.sendPush(ctx, &req)
 		switch {
+		case errcode.Of(err) == errcode.ClientFork:
+			return nil
 		case err != nil:
 			return err
-		case resp.Epoch == wire.Epoch{}:
-			return errcode.New(errcode.Network, "sync: seed", "the answer was cut short")
 		case resp.Decided >= 1:
 			return nil
 		}

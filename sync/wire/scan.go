@@ -36,7 +36,7 @@ type Cell struct {
 	Value Scanned
 }
 
-// scan reads a value as value does.
+// scan reads a value.
 func (r *strict) scan() (v Scanned) {
 	from := r.b
 	if len(from) == 0 {

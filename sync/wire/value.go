@@ -48,40 +48,19 @@ func AppendValue(b []byte, v Value) []byte {
 }
 
 func (r *strict) value() Value {
-	if len(r.b) == 0 {
-		r.fail("a value is missing")
-		return nil
-	}
-	tag := r.b[0]
-	r.b = r.b[1:]
-	switch tag {
-	case tagNull:
-		return nil
-	case tagInt:
-		return protowire.DecodeZigZag(r.varint())
-	case tagFloat:
-		if len(r.b) < 8 {
-			r.fail("a value is cut short")
-			return nil
+	switch v := r.scan(); v.Kind {
+	case KindInt:
+		return v.Int
+	case KindFloat:
+		return v.Float
+	case KindText:
+		return string(v.Bytes)
+	case KindBlob:
+		if v.Bytes == nil {
+			return []byte{}
 		}
-		bits := binary.LittleEndian.Uint64(r.b)
-		r.b = r.b[8:]
-		f := math.Float64frombits(bits)
-		if f != f || bits == 1<<63 {
-			r.fail("a real is NaN or -0")
-			return nil
-		}
-		return f
-	case tagText:
-		return string(r.raw())
-	case tagBlob:
-		v := r.raw()
-		if v == nil {
-			v = []byte{}
-		}
-		return v
+		return v.Bytes
 	default:
-		r.fail("a value has an unknown tag")
 		return nil
 	}
 }
