@@ -18,6 +18,7 @@ import (
 
 	"heddle/internal/errcode"
 	"heddle/sync/fold"
+	"heddle/sync/server"
 	"heddle/sync/wire"
 )
 
@@ -30,9 +31,9 @@ Prints a database's tables with their rows, the state of its sync (client id,
 cursor, digest, pending transactions), the result of an integrity check and the
 state of its write-ahead log. It takes the file of a browser (db.export()), of a
 Go program, or a space's file of the server (NAME.space.db), and changes
-nothing. Of a space it also follows the log's chain of hashes and computes the
-digest from the rows anew: the way to try a backup. The exit code is 1 if
-something is wrong.`,
+nothing. Of a space it also follows the log's chain of hashes, hashes each body,
+verifies the sum of each row and computes the digest of all rows: the way to try
+a backup. The exit code is 1 if something is wrong.`,
 	run: inspect,
 }
 
@@ -67,7 +68,7 @@ func inspect(e *env, flags *flag.FlagSet, args []string) error {
 	case tables["heddle_meta"]:
 		i.client(tables)
 	case tables["log"] && tables["space"] && tables["bucket"]:
-		i.server()
+		i.space()
 	default:
 		i.printf("\nsync       none\n")
 	}
@@ -261,8 +262,8 @@ func (i *inspection) client(tables map[string]bool) {
 	}
 }
 
-// server prints the state of a space's file of the server.
-func (i *inspection) server() {
+// space prints the state of a space's file of the server.
+func (i *inspection) space() {
 	i.printf("\nsync       a space of the server\n")
 	i.query(`SELECT name, hex(epoch), rows FROM space`, func(s *sqlite3.Stmt) {
 		i.printf("  %-14s %s\n  %-14s %s\n  %-14s %d\n", "space", s.ColumnText(0), "epoch", strings.ToLower(s.ColumnText(1)), "rows", s.ColumnInt64(2))
@@ -293,11 +294,21 @@ func (i *inspection) rowsDigest() wire.Hash {
 			schema = read
 		}
 	})
-	i.query(`SELECT tbl, key, cells FROM row`, func(s *sqlite3.Stmt) {
-		key, err := wire.DecodeKey(s.ColumnBlob(1, nil))
-		cells, err2 := wire.DecodeRow(s.ColumnBlob(2, nil))
+	sums := i.has("row", "sum") // since format 3
+	sql := `SELECT tbl, key, cells, 0 FROM row`
+	if sums {
+		sql = `SELECT tbl, key, cells, sum FROM row`
+	}
+	i.query(sql, func(s *sqlite3.Stmt) {
+		table, encoded, stored := s.ColumnText(0), s.ColumnBlob(1, nil), s.ColumnBlob(2, nil)
+		if sums && server.RowSum(table, encoded, stored) != s.ColumnInt64(3) {
+			note(errcode.New(errcode.Diverged, "inspect", fmt.Sprintf("the row of table %q with key %x is not what was stored", table, encoded)))
+			return
+		}
+		key, err := wire.DecodeKey(encoded)
+		cells, err2 := wire.DecodeRow(stored)
 		if note(err) && note(err2) {
-			d.Add(s.ColumnText(0), key, &fold.Row{Cells: cells}, schema)
+			d.Add(table, key, &fold.Row{Cells: cells}, schema)
 		}
 	})
 	return d.Sum()
@@ -319,11 +330,17 @@ func (i *inspection) digest(sql string) wire.Hash {
 	return sum
 }
 
-// chain follows the log's chain hash from where it begins.
+// has reports whether a table has a column.
+func (i *inspection) has(table, column string) (yes bool) {
+	i.query(`SELECT 1 FROM pragma_table_info(?) WHERE name = ?`, func(*sqlite3.Stmt) { yes = true }, table, column)
+	return yes
+}
+
+// chain follows the log's chain hash from where it begins, and hashes each body.
 func (i *inspection) chain() {
 	var prev wire.Hash
 	var want uint64
-	if i.number(`SELECT count(*) FROM pragma_table_info('space') WHERE name = 'horizon'`) > 0 { // since format 2
+	if i.has("space", "horizon") { // since format 2
 		i.query(`SELECT horizon, horizon_chain FROM space`, func(s *sqlite3.Stmt) {
 			want = uint64(s.ColumnInt64(0))
 			copy(prev[:], s.ColumnRawBlob(1))
@@ -332,13 +349,16 @@ func (i *inspection) chain() {
 	if want > 0 {
 		i.printf("  %-14s %d entries were cut off\n", "horizon", want)
 	}
-	i.query(`SELECT seq, client, counter, outcome, body_hash, chain FROM log ORDER BY seq`, func(s *sqlite3.Stmt) {
+	i.query(`SELECT seq, client, counter, outcome, body_hash, chain, body FROM log ORDER BY seq`, func(s *sqlite3.Stmt) {
 		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3)}
 		copy(e.Client[:], s.ColumnRawBlob(1))
 		copy(e.BodyHash[:], s.ColumnRawBlob(4))
 		copy(e.Chain[:], s.ColumnRawBlob(5))
 		if want++; i.err == nil && (e.Seq != want || e.Chain != e.ChainAfter(prev)) {
 			i.err = errcode.New(errcode.Diverged, "inspect", fmt.Sprintf("the log's chain is broken at entry %d", e.Seq))
+		}
+		if i.err == nil && e.Outcome == "" && wire.HashBody(s.ColumnRawBlob(6)) != e.BodyHash {
+			i.err = errcode.New(errcode.Diverged, "inspect", fmt.Sprintf("the body of entry %d is not the one of its hash", e.Seq))
 		}
 		prev = e.Chain
 	})

@@ -135,6 +135,7 @@ func TestInspect_tampering(t *testing.T) {
 	for name, sql := range map[string]string{
 		"a row is gone":        `DELETE FROM row WHERE key = (SELECT min(key) FROM row)`,
 		"a row is changed":     `UPDATE row SET cells = x'01'`,
+		"a body is changed":    `UPDATE log SET body = CAST(body || x'00' AS BLOB) WHERE seq = 1`,
 		"an entry is gone":     `DELETE FROM log WHERE seq = 1`,
 		"an outcome is turned": `UPDATE log SET outcome = 'NO' WHERE seq = 1`,
 	} {

@@ -276,6 +276,9 @@ func (s *Server) public(r *http.Request, err error) (int, *wire.Error) {
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sqlite3.INTERRUPT):
 			return http.StatusServiceUnavailable, &wire.Error{Code: errcode.Timeout, Message: "the server did not get to it in time"}
 		}
+		if isDamage(err) {
+			return s.damaged(r, err)
+		}
 		s.log.Error("request failed", "path", r.URL.Path, "error", err)
 		status := http.StatusInternalServerError
 		if errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.BUSY) || errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.CANTOPEN) {
@@ -306,6 +309,8 @@ func (s *Server) public(r *http.Request, err error) (int, *wire.Error) {
 			status = http.StatusTooManyRequests
 		case errcode.Closed, errcode.Busy:
 			status = http.StatusServiceUnavailable
+		case errcode.Damaged:
+			return s.damaged(r, err)
 		default:
 			s.log.Error("request failed", "path", r.URL.Path, "error", err)
 		}
@@ -325,4 +330,11 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	answer(w, status, e.Marshal())
+}
+
+// damaged answers a request that met damage in a space's file. Devices try
+// again: the space goes on as soon as its file is repaired.
+func (s *Server) damaged(r *http.Request, err error) (int, *wire.Error) {
+	s.log.Error("a space's file is damaged: stop the server and run heddle repair", "path", r.URL.Path, "error", err)
+	return http.StatusInternalServerError, &wire.Error{Code: errcode.Server, Message: "the space's file is damaged on the server; its operator can repair it"}
 }

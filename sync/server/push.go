@@ -328,12 +328,16 @@ func (sp *space) foldBody(body *wire.Body, schema *fold.Schema, again int64) (*e
 		f := byID[at]
 		if f == nil {
 			f = &effect{table: op.Shape.Table, key: op.Key, enc: enc}
-			if err := sp.w.run(`SELECT cells FROM row WHERE tbl = ? AND key = ?`, func(s *sqlite3.Stmt) error {
-				cells, err := wire.DecodeRow(blob(s, 0))
-				f.before, f.had = &fold.Row{Cells: cells}, len(enc)+len(s.ColumnRawBlob(0))
-				return err
-			}, f.table, enc); err != nil {
+			stored, err := sp.w.row(f.table, enc)
+			if err != nil {
 				return nil, err
+			}
+			if stored != nil {
+				cells, err := wire.DecodeRow(stored)
+				if err != nil {
+					return nil, damagedRow(f.table, enc, err.Error())
+				}
+				f.before, f.had = &fold.Row{Cells: cells}, len(enc)+len(stored)
 			}
 			f.after = f.before
 			byID[at] = f
@@ -369,7 +373,7 @@ func (sp *space) apply(all *effects) error {
 		var err error
 		switch {
 		case f.after != nil:
-			err = sp.w.run(`INSERT INTO row VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cells = excluded.cells`, nil, f.table, f.enc, f.cells)
+			err = sp.w.putRow(f.table, f.enc, f.cells)
 		case f.before != nil:
 			err = sp.w.run(`DELETE FROM row WHERE tbl = ? AND key = ?`, nil, f.table, f.enc)
 		}

@@ -207,13 +207,16 @@ func add(frame *wire.Snapshot, table string, key, row []byte) {
 // rows adds the rows after the last one.
 func (s *sender) rows(frame *wire.Snapshot) error {
 	size, passed := 0, 0
-	err := s.sp.r.run(`SELECT tbl, key, cells FROM row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key`, func(q *sqlite3.Stmt) error {
+	err := s.sp.r.run(`SELECT tbl, key, cells, sum FROM row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key`, func(q *sqlite3.Stmt) error {
 		if size >= snapshotBytes || passed >= 8*snapshotBytes {
 			return errFull
 		}
 		key, cells := q.ColumnRawBlob(1), q.ColumnRawBlob(2)
 		if string(q.ColumnRawText(0)) != s.table {
 			s.table = q.ColumnText(0)
+		}
+		if err := checkRow(s.table, key, cells, q.ColumnInt64(3)); err != nil {
+			return err
 		}
 		s.key = append(s.key[:0], key...)
 		if s.only != nil {
@@ -280,11 +283,8 @@ func (s *sender) again(frame *wire.Snapshot) error {
 	size := 0
 	for len(s.todo) > 0 && size < snapshotBytes {
 		id := s.todo[0]
-		var cells []byte
-		if err := s.sp.r.run(`SELECT cells FROM row WHERE tbl = ? AND key = ?`, func(q *sqlite3.Stmt) error {
-			cells = blob(q, 0)
-			return nil
-		}, id.table, []byte(id.key)); err != nil {
+		cells, err := s.sp.r.row(id.table, []byte(id.key))
+		if err != nil {
 			return err
 		}
 		add(frame, id.table, []byte(id.key), cells)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -266,36 +265,4 @@ func TestCompaction(t *testing.T) {
 			t.Error("a void that its author has seen is still told")
 		}
 	}
-}
-
-// A space's file of the first format goes on.
-func TestFormat1(t *testing.T) {
-	h := start(t, nil)
-	a := newAuthor(h, "s", 1)
-	a.push(a.write(body("k", "text", "l", "more"))...)
-	a.push(a.write(body("k", 1))...)
-	want := h.digest("s", "")
-	h.down()
-	db, err := sqlite3.Open("file:" + filepath.ToSlash(filepath.Join(h.o.Dir, "s.space.db")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Exec(`DROP TABLE refused; UPDATE space SET format = 1; ALTER TABLE space DROP COLUMN live; ALTER TABLE space DROP COLUMN logged;
-		ALTER TABLE space DROP COLUMN horizon; ALTER TABLE space DROP COLUMN horizon_chain`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	h.up()
-	if got := h.digest("s", ""); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	a.push(a.write(body("k", nil))...)
-	b := newAuthor(h, "s", 2)
-	b.catchUp()
-	s := &state{}
-	b.takeSnapshot(s, wire.PullRequest{Anew: true}, 1000, nil)
-	b.check(s)
 }

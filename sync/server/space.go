@@ -65,7 +65,10 @@ func openSpace(dsn, name string) (_ *space, err error) {
 			sp.close()
 		}
 	}()
-	if sp.w, err = openConn(dsn + "&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=journal_size_limit(67108864)"); err != nil {
+	if sp.w, err = openConn(dsn + "&_pragma=busy_timeout(10000)"); err != nil {
+		return nil, err
+	}
+	if err = sp.w.prepareFile(); err != nil {
 		return nil, err
 	}
 	if err = sp.create(); err != nil {
@@ -123,11 +126,14 @@ func (sp *space) create() (err error) {
 	}); err != nil {
 		return err
 	}
-	if found == 1 && name == sp.name {
-		if err := sp.w.c.Exec(upgradeSQL); err != nil {
+	for name == sp.name && upgrades[found] != "" {
+		if err := sp.w.c.Exec(upgrades[found]); err != nil {
 			return err
 		}
-		found = format
+		found++
+		if err := sp.w.run(`UPDATE space SET format = ?`, nil, found); err != nil {
+			return err
+		}
 	}
 	if found != format || name != sp.name {
 		return fmt.Errorf("server: the file of space %q has format %d and is of space %q", sp.name, found, name)

@@ -145,6 +145,7 @@ CREATE TABLE row(
 	tbl TEXT NOT NULL,
 	key BLOB NOT NULL,
 	cells BLOB NOT NULL,
+	sum INTEGER NOT NULL,           -- RowSum of the three
 	PRIMARY KEY (tbl, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE bucket(
@@ -181,15 +182,22 @@ CREATE TABLE refused(
 ) STRICT, WITHOUT ROWID;
 `
 
-const format = 2
+// format is the layout of schemaSQL.
+const format = 3
 
-// upgradeSQL makes format 2 of format 1.
-const upgradeSQL = refusedSQL + `
+// upgrades make a format of the one before it: the one of its number.
+var upgrades = map[int]string{
+	1: refusedSQL + `
 ALTER TABLE space ADD COLUMN live INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE space ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE space ADD COLUMN horizon INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE space ADD COLUMN horizon_chain BLOB NOT NULL DEFAULT x'';
-UPDATE space SET format = 2,
+UPDATE space SET
 	live = (SELECT coalesce(sum(length(key) + length(cells)), 0) FROM row),
 	logged = (SELECT coalesce(sum(coalesce(length(body), 0) + 160), 0) FROM log);
-`
+`,
+	2: `
+ALTER TABLE row ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+UPDATE row SET sum = heddle_row_sum(tbl, key, cells);
+`,
+}
