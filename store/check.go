@@ -18,10 +18,7 @@ type Checked struct {
 	Problems    []string // what is wrong; none: the file is sound
 }
 
-const (
-	checkStretch = 8 * time.Millisecond // inside SQLite at a time
-	maxProblems  = 20
-)
+const maxProblems = 20
 
 // Check walks every table and index on a connection of its own, in stretches
 // between which others work: each page that it reads passes its checksum and
@@ -250,7 +247,7 @@ func (k *checker) walk(what, sql string) (rows int64, whole bool, err error) {
 	problems := len(k.Problems)
 	for err == nil && !whole && len(k.Problems) == problems {
 		err = k.stretch(what, func() error {
-			for end := time.Now().Add(checkStretch); !whole; {
+			for end := time.Now().Add(k.db.opts.Bounds.Stretch); !whole; {
 				for range 64 {
 					if !s.Step() {
 						whole = s.Err() == nil

@@ -60,9 +60,7 @@ func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 	for _, t := range opts.Synced {
 		db.synced[strings.ToLower(t)] = true
 	}
-	if db.opts.MaxReadAge == 0 {
-		db.opts.MaxReadAge = time.Minute
-	}
+	db.opts.Bounds.defaults()
 	if db.opts.Yield == nil {
 		db.opts.Yield = runtime.Gosched
 	}
@@ -287,14 +285,13 @@ func (db *DB) turn(ctx context.Context, ch chan *conn, op string) (*conn, error)
 	}
 }
 
-// retryBusy runs f again while SQLite says BUSY, for at most five seconds. The
+// retryBusy runs f again while SQLite says BUSY, for at most [Bounds.Busy]. The
 // mutex, which the caller holds, is released while it waits.
 func (db *DB) retryBusy(ctx context.Context, f func() error) error {
-	const limit = 5 * time.Second
 	wait, spent := time.Millisecond, time.Duration(0)
 	for {
 		err := f()
-		if err == nil || !isBusy(err) || spent >= limit || ctx.Err() != nil {
+		if err == nil || !isBusy(err) || spent >= db.opts.Bounds.Busy || ctx.Err() != nil {
 			return err
 		}
 		db.mu.Unlock()

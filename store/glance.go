@@ -66,7 +66,7 @@ func (db *DB) Glance(ctx context.Context, sql string, p Params, cols func([]stri
 	}
 	return func(ctx context.Context) error {
 		defer func() { db.reader <- c }()
-		if age := db.opts.MaxReadAge; age > 0 {
+		if age := db.opts.Bounds.ReadAge; age > 0 {
 			ctx = aging{ctx, time.Now().Add(age)}
 		}
 		return wrapErr(ctx, db.rest(ctx, r, nil), op, sql)

@@ -14,16 +14,13 @@ import (
 // connection of its own, which is an instance of the engine.
 const maxIterations = 8
 
-// slotWait is how long one waits for another to end: it may just be ending.
-const slotWait = time.Second
-
 // Iterate is Query for a consumer that takes its time: the statement, which
 // only reads, has a connection and a snapshot of its own, so that neither
 // writes nor other reads wait for it. Between two stretches of rows, where
 // Query merely lets others in, wait is called, outside SQLite: it returns when
 // more rows are wanted, or an error, which ends the iteration.
 //
-// The snapshot keeps the log from being emptied: after [Options.MaxReadAge] the
+// The snapshot keeps the log from being emptied: after [Bounds.ReadAge] the
 // iteration fails with HEDDLE_TIMEOUT. The context that wait gets ends then.
 func (db *DB) Iterate(
 	ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error, wait func(context.Context) error,
@@ -37,7 +34,7 @@ func (db *DB) Iterate(
 		return wrapErr(ctx, err, op, sql)
 	}
 	defer db.iterated(c)
-	outer, age := ctx, db.opts.MaxReadAge
+	outer, age := ctx, db.opts.Bounds.ReadAge
 	if age > 0 {
 		end := time.Now().Add(age)
 		timed, cancel := context.WithDeadline(ctx, end)
@@ -122,7 +119,7 @@ func (db *DB) slot(ctx context.Context, op string) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(slotWait)
+	timer := time.NewTimer(db.opts.Bounds.Slot)
 	defer timer.Stop()
 	select {
 	case db.slots <- struct{}{}:

@@ -70,7 +70,7 @@ func TestDB_Iterate_keepsItsSnapshotWhileOthersWriteAndRead(t *testing.T) {
 }
 
 func TestDB_Iterate_endsWithItsSnapshotsAge(t *testing.T) {
-	db := numbers(t, 10, Options{MaxReadAge: 10 * time.Millisecond})
+	db := numbers(t, 10, Options{Bounds: Bounds{ReadAge: 10 * time.Millisecond}})
 	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause }, func(ctx context.Context) error {
 		<-ctx.Done() // the consumer takes no more
 		return ctx.Err()

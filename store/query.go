@@ -35,7 +35,7 @@ var (
 // transaction of its own with the origin Local, which commits after the last
 // row.
 func (db *DB) Query(ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) error {
-	if age := db.opts.MaxReadAge; age > 0 {
+	if age := db.opts.Bounds.ReadAge; age > 0 {
 		if done, err := db.read(aging{ctx, time.Now().Add(age)}, sql, p, cols, row); done {
 			return err
 		}

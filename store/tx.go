@@ -65,15 +65,12 @@ func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 
 // SetGate holds transactions of other origins than Sync back: shut is asked
 // before each, and returns nil, or a channel that is closed when it is to be
-// asked again. They wait for a minute, then fail with HEDDLE_BUSY.
+// asked again. They wait for [Bounds.Gate], then fail with HEDDLE_BUSY.
 func (db *DB) SetGate(shut func() <-chan struct{}) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.gate = shut
 }
-
-// gateWait bounds the wait before the gate.
-const gateWait = time.Minute
 
 // admit waits for the gate and for the turn to write.
 func (db *DB) admit(wait context.Context, origin Origin, op string) (*conn, error) {
@@ -87,7 +84,7 @@ func (db *DB) admit(wait context.Context, origin Origin, op string) (*conn, erro
 	for {
 		if open := shut(); open != nil {
 			if late == nil {
-				t := time.NewTimer(gateWait)
+				t := time.NewTimer(db.opts.Bounds.Gate)
 				defer t.Stop()
 				late = t.C
 			}

@@ -1,9 +1,5 @@
 package store
 
-import (
-	"time"
-)
-
 // Value is an SQLite value: nil, int64, float64, string or []byte. As a
 // parameter, int, int32, uint32 and bool are taken too; a nil []byte is an
 // empty BLOB.
@@ -24,16 +20,16 @@ const MaxKeys = 1000
 
 // Options say how to open a database.
 type Options struct {
-	Filename   string        // as given to go-sqlite3, e.g. "file:notes.db?vfs=opfs"
-	Migrations []string      // run once each, in order, each in a transaction
-	Synced     []string      // tables whose rows are captured whole
-	SingleConn bool          // WAL in exclusive mode and no reading connection: for a VFS without shared memory
-	Yield      func()        // lets others run, in the middle of what lasts; runtime.Gosched if nil
-	Side       SideFunc      // where copies of the database pass through; memory if nil
-	OnDamage   func(error)   // called once, in a goroutine, at the first sign that the file is damaged: see [Damaged]
-	MaxReadAge time.Duration // how long a read may keep its snapshot; 0 is one minute, negative is for ever
-	Engine     Engine        // what only the browser's engine can do
-	Seed       bool          // a new file is owed rows to begin with: see [Tx.TakeSeed]
+	Filename   string      // as given to go-sqlite3, e.g. "file:notes.db?vfs=opfs"
+	Migrations []string    // run once each, in order, each in a transaction
+	Synced     []string    // tables whose rows are captured whole
+	SingleConn bool        // WAL in exclusive mode and no reading connection: for a VFS without shared memory
+	Yield      func()      // lets others run, in the middle of what lasts; runtime.Gosched if nil
+	Side       SideFunc    // where copies of the database pass through; memory if nil
+	OnDamage   func(error) // called once, in a goroutine, at the first sign that the file is damaged: see [Damaged]
+	Engine     Engine      // what only the browser's engine can do
+	Bounds     Bounds      // for tests
+	Seed       bool        // a new file is owed rows to begin with: see [Tx.TakeSeed]
 }
 
 // Result says what a statement did.

@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/errcode":     {},
 	"internal/errcode/gen": {"internal/errcode", "internal/errcode/gen/ts"},
 	"internal/deptest":     {},
+	"internal/await":       {},
 	"opfs":                 {"internal/errcode"},
 	"opfs/opfstest":        {"opfs", "internal/errcode"},
 	"sync/wire":            {"internal/errcode"},

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"iter"
 	"testing"
@@ -31,13 +32,12 @@ func places(n int) iter.Seq[[]store.Value] {
 
 const placesSchema = `CREATE TABLE notes(id TEXT PRIMARY KEY, name TEXT NOT NULL, lat REAL, lng REAL, country TEXT, admin1 TEXT, admin2 TEXT)`
 
-// TestClient_bulk moves one transaction of 150,000 rows to a second device, and
-// an update of all of them back.
+var bulkRows = flag.Int("bulk.rows", 20_000, "rows of TestClient_bulk")
+
+// TestClient_bulk moves one large transaction to a second device, and an update
+// of all its rows back.
 func TestClient_bulk(t *testing.T) {
-	n := 150_000
-	if testing.Short() {
-		n = 20_000
-	}
+	n := *bulkRows
 	hs := newServer(t, server.Options{})
 	a, b := newDevice(t, hs.URL, placesSchema), newDevice(t, hs.URL, placesSchema)
 	pushed, pulled := 0, 0

@@ -81,6 +81,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 		cfg.Rand = rand.Reader
 	}
 	cfg.Rand = &lockedReader{r: cfg.Rand}
+	cfg.Bounds.defaults()
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	// Now is the wall clock, time.Now if nil. It says when a transaction was made,
 	// for people; nothing else depends on it.
 	Now func() time.Time
+
+	Bounds Bounds // for tests
 }
 
 // Merge gives columns their merge policy, by name: how what two replicas wrote

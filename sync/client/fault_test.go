@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/store"
 	"heddle/sync/client"
@@ -145,11 +146,9 @@ func TestClient_faults(t *testing.T) {
 				case 5:
 					d.reopen()
 				default:
-					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-					if err := d.c.Now(ctx); errcode.Of(err) == errcode.Diverged {
+					if err := d.c.Now(await.Context(t)); errcode.Of(err) == errcode.Diverged {
 						t.Fatal(err)
 					}
-					cancel()
 				}
 			}
 			for kind := range tooEarly {

@@ -69,7 +69,7 @@ func (c *Client) bearer(ctx context.Context, fresh bool) (string, error) {
 	if token != "" && !fresh {
 		return token, nil
 	}
-	tctx, stop := context.WithTimeout(ctx, silence)
+	tctx, stop := context.WithTimeout(ctx, c.cfg.Bounds.Token)
 	defer stop()
 	token, err := c.cfg.Token(tctx)
 	if err != nil {
@@ -96,7 +96,8 @@ func (c *Client) send(ctx context.Context, method, target, token string, body []
 		header["Authorization"] = "Bearer " + token
 	}
 	rctx, stop := context.WithCancelCause(ctx)
-	watch := time.AfterFunc(silence, func() { stop(errSilent) })
+	silence := c.cfg.Bounds.Silence
+	watch := time.AfterFunc(silence, func() { stop(silent(silence)) })
 	resp, err := c.cfg.HTTP.Do(rctx, &Request{Method: method, URL: target, Header: header, Body: body})
 	watch.Stop()
 	if err != nil {
@@ -104,7 +105,7 @@ func (c *Client) send(ctx context.Context, method, target, token string, body []
 		return nil, failure(ctx, rctx, err, op, target)
 	}
 	a := &answer{Response: resp, stop: func() { stop(nil) }}
-	a.Body = &watched{ReadCloser: resp.Body, ctx: ctx, rctx: rctx, stop: stop, target: target}
+	a.Body = &watched{ReadCloser: resp.Body, ctx: ctx, rctx: rctx, stop: stop, silence: silence, target: target}
 	speaks := strings.HasPrefix(resp.Header("Content-Type"), wire.MediaType)
 	if resp.Status == 200 && speaks {
 		return a, nil
@@ -113,22 +114,22 @@ func (c *Client) send(ctx context.Context, method, target, token string, body []
 	return nil, refusal(a, target, speaks)
 }
 
-// silence is how long a server may be silent before it counts as gone: it
-// sends a heartbeat every 15 seconds.
-const silence = 40 * time.Second
-
-var errSilent = errcode.New(errcode.Network, "sync: read", "the server has been silent for 40 seconds")
+// silent is why a request is ended whose server has been silent for so long.
+func silent(d time.Duration) error {
+	return errcode.New(errcode.Network, "sync: read", "the server has been silent for "+d.String())
+}
 
 // watched ends a request whose answer stays silent while it is being read.
 type watched struct {
 	io.ReadCloser
 	ctx, rctx context.Context
 	stop      context.CancelCauseFunc
+	silence   time.Duration
 	target    string
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	watch := time.AfterFunc(silence, func() { w.stop(errSilent) })
+	watch := time.AfterFunc(w.silence, func() { w.stop(silent(w.silence)) })
 	n, err := w.ReadCloser.Read(p)
 	watch.Stop()
 	if err != nil && err != io.EOF {
@@ -140,11 +141,12 @@ func (w *watched) Read(p []byte) (int, error) {
 // failure says why no answer came, or no more of it: the caller's own context,
 // the watch, or the network.
 func failure(ctx, rctx context.Context, err error, op, target string) error {
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return errcode.Wrap(context.Cause(ctx), errcode.Aborted, op)
-	case errors.Is(context.Cause(rctx), errSilent):
-		return errSilent
+	}
+	var silent *errcode.Error
+	if errors.As(context.Cause(rctx), &silent) {
+		return silent
 	}
 	return &errcode.Error{Code: errcode.Network, Op: op, Msg: "no answer from " + root(target) + ": " + err.Error(), Err: err}
 }
@@ -203,17 +205,16 @@ func refusal(a *answer, target string, speaks bool) error {
 // counts from the answer's own: the clock here may be years off. No more than an
 // hour is believed.
 func parseRetryAfter(v, date string) time.Duration {
-	const most = time.Hour
 	v = strings.TrimSpace(v)
 	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return min(time.Duration(n)*time.Second, most)
+		return min(time.Duration(n)*time.Second, maxRetryAfter)
 	}
 	at, err := time.Parse(time.RFC1123, v)
 	from, err2 := time.Parse(time.RFC1123, strings.TrimSpace(date))
 	if err != nil || err2 != nil {
 		return 0
 	}
-	return min(max(at.Sub(from), 0), most)
+	return min(max(at.Sub(from), 0), maxRetryAfter)
 }
 
 // whole reads an answer that is one message.

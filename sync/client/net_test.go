@@ -10,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle/internal/await"
 	"heddle/store"
 	"heddle/sync/client"
 	"heddle/sync/client/nethttp"
@@ -23,6 +24,7 @@ const notes = `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, done INTEGER N
 func newServer(t testing.TB, o server.Options) *httptest.Server {
 	t.Helper()
 	o.Dir, o.Dev = t.TempDir(), o.TokenKey == nil
+	o.Limits.Request, o.Limits.Decision = await.Long, await.Long
 	s, err := server.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -56,8 +58,10 @@ func newDevice(t testing.TB, url string, migrations ...string) *device {
 		migrations = []string{notes}
 	}
 	d := &device{t: t}
-	d.opts = store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "test.db"), Migrations: migrations, Synced: []string{"notes"}}
-	d.cfg = client.Config{URL: url, Space: "family", Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}}
+	d.opts = store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "test.db"), Migrations: migrations, Synced: []string{"notes"},
+		Bounds: store.Bounds{ReadAge: await.Long, Gate: await.Long, Busy: await.Long}}
+	d.cfg = client.Config{URL: url, Space: "family", Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{},
+		Bounds: client.Bounds{Silence: await.Long, Token: await.Long, BackoffLast: time.Second}}
 	d.open()
 	t.Cleanup(d.close)
 	return d
@@ -119,9 +123,7 @@ func (d *device) exec(sql string, args ...any) {
 
 func (d *device) now() {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := d.c.Now(ctx); err != nil {
+	if err := d.c.Now(await.Context(d.t)); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -157,21 +159,17 @@ func (d *device) want(sql string, want ...string) {
 // until waits for a status.
 func (d *device) until(what string, ok func(client.Status) bool) client.Status {
 	d.t.Helper()
-	ch := make(chan client.Status, 1000)
+	ch := make(chan client.Status, 10_000)
 	defer d.c.OnStatus(func(s client.Status) {
 		select {
 		case ch <- s:
 		default:
+			d.t.Error("more statuses than are kept for a test")
 		}
 	})()
 	s := d.c.Status()
-	timeout := time.After(time.Minute)
 	for !ok(s) {
-		select {
-		case s = <-ch:
-		case <-timeout:
-			d.t.Fatalf("%s: still %+v", what, d.c.Status())
-		}
+		s = await.Event(d.t, ch, fmt.Sprintf("%s, after status %+v", what, s))
 	}
 	return s
 }

@@ -131,20 +131,15 @@ func (c *Client) wanted(ctx context.Context) (context.Context, context.CancelFun
 
 func (c *condition) wants() bool { return !c.paused && c.online && c.fatal == nil }
 
-// Pauses after errors: full jitter under a bound that doubles. What somebody
-// has to mend is tried seldom.
-const (
-	backoffFirst = 500 * time.Millisecond
-	backoffLast  = 30 * time.Second
-	backoffLeast = 50 * time.Millisecond
-)
-
+// backoff is the pause after an error: full jitter under a bound that doubles.
+// What somebody has to mend is tried seldom.
 func (c *Client) backoff(tries int, code string) time.Duration {
-	bound := backoffLast
+	b := &c.cfg.Bounds
+	bound := b.BackoffLast
 	if tries < 6 && !stands(&errcode.Error{Code: code}, true) {
-		bound = backoffFirst << tries
+		bound = min(bound, b.BackoffFirst<<tries)
 	}
-	return backoffLeast + c.jitter(bound)
+	return b.BackoffLeast + c.jitter(bound)
 }
 
 // jitter returns a random part of d.

@@ -138,7 +138,7 @@ func scripted(t *testing.T, f func(s *script, d *device, statuses func() []strin
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{began: time.Now(), answer: down}
 		d := &device{t: t}
-		d.opts = store.Options{Filename: "file:" + filepath.Join(dir, "test.db"), Migrations: []string{notes}, Synced: []string{"notes"}, MaxReadAge: -1}
+		d.opts = store.Options{Filename: "file:" + filepath.Join(dir, "test.db"), Migrations: []string{notes}, Synced: []string{"notes"}, Bounds: store.Bounds{ReadAge: -1}}
 		d.cfg = client.Config{URL: "http://heddle.test", Space: "family", Tables: map[string]client.Merge{"notes": nil}, HTTP: s, Rand: zeros{}}
 		d.open()
 		defer d.close()
