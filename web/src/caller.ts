@@ -6,7 +6,7 @@ import { abortError, asHeddleError, HeddleError, timeoutError } from "./errors.j
 import { checkTimeout } from "./params.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
 
-/** How many reads, and how many writes, are at the leader at a time. */
+/** How many calls of each queue are at the leader at a time: far fewer than it takes of one tab (leader.MaxQueued). */
 const WINDOW = 128;
 
 /** How long calls that are under way may take once a newer build has come. */
@@ -16,10 +16,18 @@ const ENDING_MS = 1_000;
 export const MAX_DEATHS = 2;
 
 /**
- * What a call is. Reads and writes each keep their order and their window.
- * "direct" goes out at once: it belongs to something the leader already knows.
+ * Which queue a call goes through. Each queue keeps its order and has a window of its own, so that no number of calls is
+ * too many for the leader. "tx" has the statements of interactive transactions, which are for the leader that began them;
+ * "side" has what may wait for the network and must not hold up reads.
  */
-export type Lane = "read" | "write" | "direct";
+type Queue = "read" | "write" | "tx" | "side";
+const QUEUES: readonly Queue[] = ["write", "read", "tx", "side"];
+
+/** "direct" goes out at once: it belongs to something the leader already knows. */
+export type Lane = Queue | "direct";
+
+/** One value for each queue. */
+const each = <T>(make: () => T): Record<Queue, T> => ({ read: make(), write: make(), tx: make(), side: make() });
 
 export interface CallSpec<T> {
   /** The request, with any id: the caller puts in its own. */
@@ -75,8 +83,8 @@ export interface CallerEvents {
 export class Caller implements ConnectionHandler {
   readonly #connection: Connection;
   readonly #events: CallerEvents;
-  readonly #waiting: Record<"read" | "write", Call[]> = { read: [], write: [] };
-  readonly #flying: Record<"read" | "write", number> = { read: 0, write: 0 };
+  #waiting = each<Call[]>(() => []);
+  #flying = each(() => 0);
   readonly #calls = new Map<number, Call>();
   /** How many calls are at the leader that an engine died over. */
   #suspects = 0;
@@ -109,7 +117,7 @@ export class Caller implements ConnectionHandler {
   }
 
   get busy(): boolean {
-    return this.#calls.size + this.#waiting.read.length + this.#waiting.write.length > 0;
+    return this.#calls.size > 0 || QUEUES.some((queue) => this.#waiting[queue].length > 0);
   }
 
   get unsettled(): boolean {
@@ -137,7 +145,7 @@ export class Caller implements ConnectionHandler {
       const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
       const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout)
         ?? (spec.signal?.aborted ? abortError(spec.signal, spec.sql) : undefined)
-        ?? (spec.lane === "direct" && !this.#ready ? gone(spec.sql) : undefined);
+        ?? ((spec.lane === "direct" || spec.lane === "tx") && !this.#ready ? gone(spec.sql) : undefined);
       if (refused) return this.#settle(call, () => reject(refused));
       if (spec.signal || spec.timeout !== undefined) this.#listen(call);
       if (spec.lane === "direct") {
@@ -186,10 +194,9 @@ export class Caller implements ConnectionHandler {
     this.#end = error;
     this.#ready = false;
     this.#subscribers.clear();
-    for (const call of [...this.#calls.values(), ...this.#waiting.read, ...this.#waiting.write]) this.#fail(call, error);
+    for (const call of [...this.#calls.values(), ...Object.values(this.#waiting).flat()]) this.#fail(call, error);
     this.#calls.clear();
-    this.#waiting.read = [];
-    this.#waiting.write = [];
+    this.#waiting = each(() => []);
   }
 
   connected(): void {
@@ -231,10 +238,11 @@ export class Caller implements ConnectionHandler {
     const wasReady = this.#ready;
     this.#ready = false;
     this.#subscribers.clear();
-    this.#flying.read = this.#flying.write = this.#suspects = 0;
+    this.#flying = each(() => 0);
+    this.#suspects = 0;
     const calls = [...this.#calls.values()];
     this.#calls.clear();
-    const again: Record<"read" | "write", Call[]> = { read: [], write: [] };
+    const again = each<Call[]>(() => []);
     for (const call of calls) {
       const { spec } = call;
       if (crashed) call.deaths++;
@@ -244,11 +252,12 @@ export class Caller implements ConnectionHandler {
       else if (call.deaths >= MAX_DEATHS && spec.write === undefined && !spec.instead) this.#fail(call, engineCrash());
       else {
         if (call.lane === "direct") call.lane = "write";
-        again[call.lane as "read" | "write"].push(call);
+        again[call.lane].push(call);
       }
     }
-    this.#waiting.read = [...again.read, ...this.#waiting.read];
-    this.#waiting.write = [...again.write, ...this.#waiting.write];
+    for (const call of this.#waiting.tx) this.#fail(call, gone());
+    this.#waiting.tx = [];
+    for (const queue of QUEUES) this.#waiting[queue] = [...again[queue], ...this.#waiting[queue]];
     if (wasReady) this.#events.lost(crashed);
   }
 
@@ -269,9 +278,9 @@ export class Caller implements ConnectionHandler {
     if (this.#end || this.#ending) return;
     this.#ending = error;
     this.#events.outdated(error);
-    for (const lane of ["read", "write"] as const) {
-      for (const call of this.#waiting[lane]) if (call.times === 0) this.#fail(call, error);
-      this.#waiting[lane] = this.#waiting[lane].filter((call) => call.times > 0);
+    for (const queue of QUEUES) {
+      for (const call of this.#waiting[queue]) if (call.times === 0) this.#fail(call, error);
+      this.#waiting[queue] = this.#waiting[queue].filter((call) => call.times > 0);
     }
     if (this.busy) setTimeout(() => this.failed(error), ENDING_MS);
     else this.failed(error);
@@ -402,17 +411,17 @@ export class Caller implements ConnectionHandler {
     return deaths >= MAX_DEATHS && spec.write !== undefined ? askOutcome(spec.write) : spec.message.slice();
   }
 
-  // Reads and writes go out in the order of the calls, each as its window
-  // allows; the order between the two is kept where neither waits. After an
-  // engine's death those that it had go one by one: the deadly one alone shall
-  // be there when the next one dies.
+  // Calls go out in order, those of each queue as its window allows; the order
+  // between reads and writes is kept where neither waits. After an engine's
+  // death those that it had go one by one: the deadly one alone shall be there
+  // when the next one dies.
   #flush(): void {
-    for (const lane of ["write", "read"] as const) {
-      while (this.#ready && this.#flying[lane] < WINDOW) {
-        const [call] = this.#waiting[lane];
-        const busy = this.#flying.read + this.#flying.write > 0;
+    for (const queue of QUEUES) {
+      while (this.#ready && this.#flying[queue] < WINDOW) {
+        const [call] = this.#waiting[queue];
+        const busy = QUEUES.some((other) => this.#flying[other] > 0);
         if (!call || this.#suspects > 0 || busy && call.deaths > 0) break;
-        this.#waiting[lane].shift();
+        this.#waiting[queue].shift();
         this.#send(call);
       }
     }
@@ -428,7 +437,7 @@ export class Caller implements ConnectionHandler {
     this.#connection.interrupt?.(call.id);
     this.cancel(call.id);
     // A write may have happened by now: its answer says. A read need not wait.
-    if (lane === "read") {
+    if (isRead(lane)) {
       this.#done(call);
       this.#fail(call, error);
       this.#flush();
@@ -439,9 +448,11 @@ export class Caller implements ConnectionHandler {
 
   // The leader keeps the time too: of a write, its answer says what became of it.
   #timeUp(call: Call, error: HeddleError): void {
-    if (call.lane === "read" || this.#blocked || this.#calls.get(call.id) !== call) this.#abort(call, error);
+    if (isRead(call.lane) || this.#blocked || this.#calls.get(call.id) !== call) this.#abort(call, error);
   }
 }
+
+const isRead = (lane: Lane) => lane === "read" || lane === "side";
 
 function newCall(spec: CallSpec<unknown>, resolve: Call["resolve"], reject: Call["reject"]): Call {
   return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, end: Infinity, unlisten: () => {} };

@@ -23,7 +23,7 @@ export async function checkHealth(caller: Caller, known: () => Known, options: H
   const w = request(0, Method.health, 6);
   w.bool(options.full ?? false);
   const found = await caller.call({
-    message: w.finish(), lane: "direct", retry: true, signal: options.signal,
+    message: w.finish(), lane: "side", retry: true, signal: options.signal,
     chunk: (r) => options.onProgress?.({ done: r.u64(), total: r.u64() }),
     result: (r) => ({
       pages: r.u64(), trees: r.u64(), problems: r.strings(), checksums: r.bool(), pageSize: r.u32(),

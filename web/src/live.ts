@@ -11,6 +11,10 @@ import type { LiveDiff, LiveOptions, Row } from "./types.js";
 /** A stretch of a new result: rows of the former one, or new ones. */
 export type Run = { copy: true; from: number; count: number } | { copy: false; count: number };
 
+/** How soon a subscription that the leader had no room for is asked for again; each time twice that, up to the last. */
+const AGAIN_MS = 50;
+const MAX_AGAIN_MS = 2_000;
+
 interface Update {
   reset: boolean;
   columns: string[];
@@ -27,6 +31,12 @@ export class LiveQuery {
   readonly #gone: () => void;
   #id = 0;
   #starting = false;
+  /** The request waits in the page for its turn: the leader that is there then gets it. */
+  #queued = false;
+  /** Ends that wait. */
+  readonly #withdrawn = new AbortController();
+  #again: ReturnType<typeof setTimeout> | undefined;
+  #refusals = 0;
   /** How many engines, one after the other, died while they began it. */
   #deaths = 0;
   #stopped = false;
@@ -43,29 +53,42 @@ export class LiveQuery {
     this.#gone = gone;
   }
 
-  /** Subscribes at the leader that is there now. */
+  /** Subscribes at the leader that is there now, unless it has. */
   start(): void {
-    if (this.#stopped) return;
-    this.#update = undefined;
+    if (this.#stopped || this.#queued || this.#id !== 0) return;
+    clearTimeout(this.#again);
+    this.#queued = true;
     const w = request(0, Method.liveStart);
     w.statement(this.#statement);
     let id = 0;
     this.#caller.call({
-      message: w.finish(), lane: "direct", retry: false, sql: this.#statement.sql,
+      message: w.finish(), lane: "read", retry: false, sql: this.#statement.sql, signal: this.#withdrawn.signal,
       sent: (sent) => {
         this.#id = id = sent;
+        this.#queued = false;
         this.#starting = true;
         this.#caller.subscribe(sent, (type, r) => this.#event(sent, type, r));
       },
       result: () => {
         this.#starting = false;
-        this.#deaths = 0;
+        this.#deaths = this.#refusals = 0;
       },
     }).catch((error: HeddleError) => {
       // A leader that went away is followed by another, which is asked anew.
       if (error.code === "HEDDLE_TX_LOST" || id !== this.#id) return;
-      this.fail(error);
+      if (error.code === "HEDDLE_BUSY") this.#askAgain();
+      else this.fail(error);
     });
+  }
+
+  // Too many requests are at the leader. That passes, and nobody else would ask again.
+  #askAgain(): void {
+    this.#caller.unsubscribe(this.#id);
+    this.lost(false);
+    const wait = Math.min(AGAIN_MS * 2 ** this.#refusals++, MAX_AGAIN_MS);
+    this.#again = setTimeout(() => {
+      if (this.#caller.ready) this.start(); // else the next leader's coming starts it
+    }, wait);
   }
 
   /** The leader went away; start() follows. */
@@ -74,29 +97,34 @@ export class LiveQuery {
       this.fail(new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_DEATHS} times over this query`, { sql: this.#statement.sql }));
     }
     this.#id = 0;
+    this.#starting = false;
     this.#update = undefined;
+    clearTimeout(this.#again);
   }
 
   /** Ends it with an error. */
   fail(error: HeddleError): void {
     if (this.#stopped) return;
-    const id = this.#id;
-    this.#stopped = true;
-    this.#gone();
-    if (id !== 0) this.#caller.unsubscribe(id);
+    this.#end();
     this.#error(error);
   }
 
   stop(): void {
     if (this.#stopped) return;
-    this.#stopped = true;
-    this.#gone();
+    this.#end();
     if (this.#id === 0) return;
-    this.#caller.unsubscribe(this.#id);
     const w = request(0, Method.liveStop, 9);
     w.u32(this.#id);
     this.#caller.tell(w.finish());
     this.#rows = [];
+  }
+
+  #end(): void {
+    this.#stopped = true;
+    this.#gone();
+    clearTimeout(this.#again);
+    if (this.#queued) this.#withdrawn.abort();
+    if (this.#id !== 0) this.#caller.unsubscribe(this.#id);
   }
 
   #event(id: number, type: number, r: Reader): void {

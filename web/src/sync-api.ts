@@ -110,13 +110,13 @@ export class SyncApi implements Sync {
     }
     const w = request(0, method, 16);
     fill(w);
-    return this.#caller.call({ message: w.finish(), lane: "read", retry: true, signal: options.signal, timeout: options.timeout, result, ...parts });
+    return this.#caller.call({ message: w.finish(), lane: "side", retry: true, signal: options.signal, timeout: options.timeout, result, ...parts });
   }
 
   /** A leader answered: a new one does not know that sync was paused here. */
   welcome(status: SyncStatus): void {
     if (this.#paused && status.state !== "paused") {
-      this.#caller.call({ message: request(0, Method.syncPause, 5).finish(), lane: "read", retry: true, result: () => undefined }).catch(() => {});
+      this.#caller.call({ message: request(0, Method.syncPause, 5).finish(), lane: "side", retry: true, result: () => undefined }).catch(() => {});
     }
     this.#setStatus(status);
   }

@@ -126,7 +126,7 @@ export class Tx implements Transaction {
       w.u32(this.#state.id);
       w.statement(statement);
       return collectRows<T>(this.#state.caller, w, {
-        lane: "direct", retry: false, sql: text, signal: options.signal, timeout: this.#state.timeout(options),
+        lane: "tx", retry: false, sql: text, signal: options.signal, timeout: this.#state.timeout(options),
       });
     });
   }
@@ -144,7 +144,7 @@ export class Tx implements Transaction {
     const w = request(0, method);
     w.u32(this.#state.id);
     fill(w);
-    return this.#state.caller.call({ message: w.finish(), lane: "direct", retry: false, sql, signal: options.signal, timeout: this.#state.timeout(options), result });
+    return this.#state.caller.call({ message: w.finish(), lane: "tx", retry: false, sql, signal: options.signal, timeout: this.#state.timeout(options), result });
   }
 
   /** Begins, runs fn, and commits or rolls back. */
