@@ -110,26 +110,39 @@ func backupSpace(from, to string) (line string, err error) {
 	return fmt.Sprintf("%s at %d, %d rows", name, seq, rows), os.Rename(part, to)
 }
 
+// vacuumInto makes the copy without page checksums first: VACUUM INTO writes the
+// first page last, from which SQLite's VFS learns that pages have checksums. In
+// WAL mode a checkpoint writes it first.
 func vacuumInto(from, to string) error {
 	c, err := openFile(from, "rw") // a log left by a crash may have to be recovered
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	s, _, err := c.Prepare(`VACUUM INTO ?`)
+	into := fileURI(to) + "?reserve=0"
+	if err := errors.Join(c.Exec(`VACUUM INTO `+sqlite3.Quote(into)), c.Close()); err != nil {
+		return err
+	}
+	c, err = openFile(to, "rw")
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	if err := s.BindText(1, to); err != nil {
-		return err
+	err = c.Exec(`PRAGMA journal_mode = wal`)
+	if err == nil {
+		err = c.EnableChecksums("main")
 	}
-	return s.Exec()
+	if err == nil {
+		err = c.Exec(`PRAGMA journal_mode = delete`)
+	}
+	return errors.Join(err, c.Close())
+}
+
+func fileURI(file string) string {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file)}
+	return u.String()
 }
 
 func openFile(file, mode string) (*sqlite3.Conn, error) {
-	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file), RawQuery: "mode=" + mode + "&_pragma=busy_timeout(10000)"}
-	return sqlite3.Open(u.String())
+	return sqlite3.Open(fileURI(file) + "?mode=" + mode + "&_pragma=busy_timeout(10000)")
 }
 
 func each(c *sqlite3.Conn, sql string, row func(*sqlite3.Stmt)) error {

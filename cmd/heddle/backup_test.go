@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -127,6 +128,29 @@ func TestBackup_drill(t *testing.T) {
 	if report := works(t, "digest", "--server", url, "--space", "s"); !strings.Contains(report, want) {
 		t.Errorf("the server has %s, the devices %s", report, want)
 	}
+}
+
+// A space larger than SQLite's cache is copied with a checksum in every page.
+func TestBackup_large(t *testing.T) {
+	data, copied := t.TempDir(), filepath.Join(t.TempDir(), "copy")
+	url, stop := serving(t, "--dev", "--data", data)
+	device(t, url, "s", filepath.Join(t.TempDir(), "d.db"), true, "")
+	stop()
+	db, err := sqlite3.Open("file:" + filepath.Join(data, "s.space.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Exec(`CREATE TABLE large(a);
+		INSERT INTO large SELECT randomblob(3000) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000) SELECT i FROM n)`)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	works(t, "backup", "--data", data, "--to", copied)
+	file := filepath.Join(copied, "s.space.db")
+	if header, err := os.ReadFile(file); err != nil || header[20] != 8 {
+		t.Errorf("the copy has no page checksums (%v)", err)
+	}
+	works(t, "inspect", file)
 }
 
 func TestBackup_refuses(t *testing.T) {

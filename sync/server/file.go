@@ -21,19 +21,30 @@ import (
 //   - Each body of the log is bound by its hash and the chain.
 
 // prepareFile gives a file its page checksums, and sets what a writer needs. A
-// file from before checksums is rewritten once, as VACUUM does it.
+// file without checksums is rewritten once, as VACUUM does it.
 func (c *conn) prepareFile() error {
 	if err := c.c.CreateFunction("heddle_row_sum", 3, sqlite3.DETERMINISTIC, rowSumSQL); err != nil {
 		return err
 	}
 	// SQLite knows how many bytes the pages leave free only after it has read one.
-	if err := c.run(`SELECT count(*) FROM sqlite_schema`, nil); err != nil {
+	made := true
+	if err := c.run(`SELECT 1 FROM sqlite_schema LIMIT 1`, func(*sqlite3.Stmt) error {
+		made = false
+		return nil
+	}); err != nil {
 		return err
 	}
-	if err := c.c.EnableChecksums("main"); err != nil {
+	if made {
+		if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
+			return err
+		}
+	}
+	// WAL comes before VACUUM: a checkpoint writes the first page first, and the
+	// VFS learns from that page that the others have checksums.
+	if err := c.c.Exec(`PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA journal_size_limit = 67108864`); err != nil {
 		return err
 	}
-	return c.c.Exec(`PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA journal_size_limit = 67108864`)
+	return c.c.EnableChecksums("main")
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
