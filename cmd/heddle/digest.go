@@ -22,8 +22,9 @@ var digestCommand = command{
 	short: "ask a server for the digest of a space",
 	long: `
 Prints the digest of a space's folded state, as the server has it: the number
-that db.sync.digest() gives on every device at the same seq. The server keeps
-it for a while for each seq; without --seq it is that of the log's end.`,
+that db.sync.digest() gives on every device at the same seq. Without --seq it
+is that of the log's end. The server has one for each seq that was the log's end
+after a commit, and keeps those of the last 10,000 entries.`,
 	run: digest,
 }
 

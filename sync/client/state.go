@@ -191,9 +191,16 @@ func (s *state) savePosition(c *conn) error {
 // saveDigest writes the buckets that have changed.
 func (s *state) saveDigest(c *conn) error {
 	for _, id := range s.digest.Dirty() {
+		b := s.digest.Get(id)
+		if b == (fold.Bucket{}) {
+			if err := c.exec(`DELETE FROM heddle_digest WHERE tbl = ? AND grp = ? AND bucket = ?`, id.Table, int64(id.Group), int64(id.Bucket)); err != nil {
+				return err
+			}
+			continue
+		}
 		err := c.exec(`INSERT INTO heddle_digest(tbl, grp, bucket, sum) VALUES(?1, ?2, ?3, ?4)
 			ON CONFLICT DO UPDATE SET sum = excluded.sum`,
-			id.Table, int64(id.Group), int64(id.Bucket), s.digest.Get(id).Marshal())
+			id.Table, int64(id.Group), int64(id.Bucket), b.Marshal())
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 
 const (
 	domainRow    = "heddle/1/row\x00"
+	domainGroup  = "heddle/1/group\x00"
 	domainDigest = "heddle/1/digest\x00"
 )
 
@@ -37,8 +38,9 @@ type Bucket struct {
 }
 
 // Marshal returns b in BucketSize bytes.
-func (b Bucket) Marshal() []byte {
-	out := make([]byte, 0, BucketSize)
+func (b Bucket) Marshal() []byte { return b.append(make([]byte, 0, BucketSize)) }
+
+func (b Bucket) append(out []byte) []byte {
 	for _, lane := range b.Sum {
 		out = binary.LittleEndian.AppendUint64(out, lane)
 	}
@@ -62,12 +64,29 @@ type groupID struct {
 	group uint32
 }
 
-// Digest is the digest of a folded state, kept up to date row by row: its cost
-// grows with the rows that change. A caller that persists it loads all buckets
-// with Set and stores those that Dirty gives. The zero value is the digest of
-// nothing. A Digest is not safe for concurrent use.
+func (a groupID) compare(b groupID) int {
+	return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.group, b.group))
+}
+
+// group has the buckets of one table and migration group that have rows, and
+// their hash.
+type group struct {
+	id      groupID
+	numbers []uint8 // of buckets, in order
+	buckets []Bucket
+	hash    wire.Hash
+	stale   bool // hash is not of these buckets
+}
+
+// Digest is the digest of a folded state: a tree of row hashes that are summed
+// up into buckets, a hash for each group over its buckets, and one over the
+// groups. It is kept up to date row by row: its cost grows with the rows that
+// change, and its memory with the buckets that have rows. A caller that persists
+// it loads all buckets with Set and stores those that Dirty gives. The zero value
+// is the digest of nothing. A Digest is not safe for concurrent use.
 type Digest struct {
-	groups map[groupID]*[256]Bucket
+	groups map[groupID]*group
+	order  []*group // all of them, in order
 	dirty  map[BucketID]struct{}
 	cells  []digestCell
 	buf    []byte
@@ -150,7 +169,8 @@ func bucketOf(key []byte) uint8 {
 // sum counts the hash of d.buf in or out.
 func (d *Digest) sum(id BucketID, in bool) {
 	hash := blake2b.Sum256(d.buf)
-	b := d.bucket(id)
+	g := d.groups[groupID{id.Table, id.Group}]
+	b := g.get(id.Bucket)
 	for i := range b.Sum {
 		lane := binary.LittleEndian.Uint64(hash[8*i:])
 		if in {
@@ -164,23 +184,69 @@ func (d *Digest) sum(id BucketID, in bool) {
 	} else {
 		b.Rows--
 	}
+	d.put(g, id, b)
+	d.touch(id)
+}
+
+func (d *Digest) touch(id BucketID) {
 	if d.dirty == nil {
 		d.dirty = map[BucketID]struct{}{}
 	}
 	d.dirty[id] = struct{}{}
 }
 
-func (d *Digest) bucket(id BucketID) *Bucket {
-	g := groupID{id.Table, id.Group}
-	all := d.groups[g]
-	if all == nil {
-		if d.groups == nil {
-			d.groups = map[groupID]*[256]Bucket{}
+// Set loads a bucket, which is not dirty by it.
+func (d *Digest) Set(id BucketID, b Bucket) {
+	d.put(d.groups[groupID{id.Table, id.Group}], id, b)
+}
+
+// put makes a bucket of g, which is nil where there is no such group, b.
+func (d *Digest) put(g *group, id BucketID, b Bucket) {
+	if g == nil {
+		if b == (Bucket{}) {
+			return
 		}
-		all = new([256]Bucket)
-		d.groups[g] = all
+		g = d.begin(groupID{id.Table, id.Group})
 	}
-	return &all[id.Bucket]
+	at, there := slices.BinarySearch(g.numbers, id.Bucket)
+	g.stale = true
+	switch {
+	case b != (Bucket{}) && there:
+		g.buckets[at] = b
+	case b != (Bucket{}):
+		g.numbers = slices.Insert(g.numbers, at, id.Bucket)
+		g.buckets = slices.Insert(g.buckets, at, b)
+	case there:
+		g.numbers = slices.Delete(g.numbers, at, at+1)
+		g.buckets = slices.Delete(g.buckets, at, at+1)
+		if len(g.numbers) == 0 {
+			d.end(g)
+		}
+	}
+}
+
+// begin adds a group that has no buckets yet.
+func (d *Digest) begin(id groupID) *group {
+	if d.groups == nil {
+		d.groups = map[groupID]*group{}
+	}
+	g := &group{id: id}
+	d.groups[id] = g
+	d.order = slices.Insert(d.order, d.place(id), g)
+	return g
+}
+
+// end takes a group away that has no buckets any more.
+func (d *Digest) end(g *group) {
+	delete(d.groups, g.id)
+	at := d.place(g.id)
+	d.order = slices.Delete(d.order, at, at+1)
+}
+
+// place is where a group stands in the order, or belongs.
+func (d *Digest) place(id groupID) int {
+	at, _ := slices.BinarySearchFunc(d.order, id, func(g *group, id groupID) int { return g.id.compare(id) })
+	return at
 }
 
 // BucketOf returns the number of the buckets that a key's row is counted in.
@@ -195,38 +261,40 @@ func BucketOf(key []wire.Value) uint8 {
 
 // Empty takes all rows out of a table's buckets of one number.
 func (d *Digest) Empty(table string, number uint8) {
-	for g, all := range d.groups {
-		if g.table != table || all[number] == (Bucket{}) {
-			continue
+	for at := d.place(groupID{table, 0}); at < len(d.order) && d.order[at].id.table == table; {
+		id := BucketID{table, d.order[at].id.group, number}
+		if d.Get(id) != (Bucket{}) {
+			d.touch(id)
 		}
-		all[number] = Bucket{}
-		if d.dirty == nil {
-			d.dirty = map[BucketID]struct{}{}
+		d.Set(id, Bucket{})
+		if at < len(d.order) && d.order[at].id == (groupID{table, id.Group}) {
+			at++ // else it was the group's last bucket
 		}
-		d.dirty[BucketID{g.table, g.group, number}] = struct{}{}
 	}
 }
 
 // Buckets returns all buckets that are not zero.
 func (d *Digest) Buckets() map[BucketID]Bucket {
 	found := map[BucketID]Bucket{}
-	for g, all := range d.groups {
-		for n, b := range all {
-			if b != (Bucket{}) {
-				found[BucketID{g.table, g.group, uint8(n)}] = b
-			}
+	for _, g := range d.order {
+		for i, n := range g.numbers {
+			found[BucketID{g.id.table, g.id.group, n}] = g.buckets[i]
 		}
 	}
 	return found
 }
 
-// Set loads a bucket, which is not dirty by it.
-func (d *Digest) Set(id BucketID, b Bucket) { *d.bucket(id) = b }
-
 // Get returns a bucket.
 func (d *Digest) Get(id BucketID) Bucket {
-	if all := d.groups[groupID{id.Table, id.Group}]; all != nil {
-		return all[id.Bucket]
+	return d.groups[groupID{id.Table, id.Group}].get(id.Bucket)
+}
+
+// get returns a bucket of g, which may be nil.
+func (g *group) get(number uint8) Bucket {
+	if g != nil {
+		if at, there := slices.BinarySearch(g.numbers, number); there {
+			return g.buckets[at]
+		}
 	}
 	return Bucket{}
 }
@@ -243,41 +311,34 @@ func compareIDs(a, b BucketID) int {
 	return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Bucket, b.Bucket))
 }
 
-// Clone returns a copy that nothing that happens to d changes.
-func (d *Digest) Clone() *Digest {
-	c := &Digest{groups: make(map[groupID]*[256]Bucket, len(d.groups)), dirty: maps.Clone(d.dirty)}
-	for id, all := range d.groups {
-		copied := *all
-		c.groups[id] = &copied
-	}
-	return c
-}
-
-// Sum returns the digest of everything: a hash over the buckets that are not
-// empty, in the order of table, group and number.
+// Sum returns the digest of everything: a hash over those of the groups, in the
+// order of table and group. Groups that have not changed since the last call are
+// not hashed again.
 func (d *Digest) Sum() wire.Hash {
-	ids := slices.SortedFunc(maps.Keys(d.groups), func(a, b groupID) int {
-		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.group, b.group))
-	})
 	buf := append(d.buf[:0], domainDigest...)
-	for _, id := range ids {
-		all := d.groups[id]
-		for n := range all {
-			b := &all[n]
-			if *b == (Bucket{}) {
-				continue
-			}
-			buf = protowire.AppendString(buf, id.table)
-			buf = protowire.AppendVarint(buf, uint64(id.group))
-			buf = append(buf, byte(n))
-			for _, lane := range b.Sum {
-				buf = binary.LittleEndian.AppendUint64(buf, lane)
-			}
-			buf = binary.LittleEndian.AppendUint64(buf, b.Rows)
-		}
+	for _, g := range d.order {
+		buf = protowire.AppendString(buf, g.id.table)
+		buf = protowire.AppendVarint(buf, uint64(g.id.group))
+		hash := g.sum()
+		buf = append(buf, hash[:]...)
 	}
 	d.buf = buf
 	return blake2b.Sum256(buf)
+}
+
+// sum returns the hash of a group: over its buckets that have rows, in the order
+// of their numbers.
+func (g *group) sum() wire.Hash {
+	if !g.stale {
+		return g.hash
+	}
+	buf := make([]byte, 0, len(domainGroup)+len(g.numbers)*(1+BucketSize))
+	buf = append(buf, domainGroup...)
+	for i, n := range g.numbers {
+		buf = g.buckets[i].append(append(buf, n))
+	}
+	g.hash, g.stale = blake2b.Sum256(buf), false
+	return g.hash
 }
 
 // RowHash returns what a row adds to the bucket of one of its groups: cells are

@@ -76,6 +76,64 @@ func TestDigest_incremental(t *testing.T) {
 	}
 }
 
+// A digest takes memory for the buckets that have rows, and gives it back: a body
+// of some kilobytes may name tens of thousands of groups.
+func TestDigest_sparse(t *testing.T) {
+	d, s := &Digest{}, &Schema{}
+	const tables, groups = 40, 500
+	key := []wire.Value{"k"}
+	rows := make([]*Row, tables)
+	for n := range tables {
+		table := wire.TableSchema{Table: fmt.Sprint("t", n), Key: []string{"id"}}
+		rows[n] = &Row{map[string]wire.Value{}}
+		for g := range groups {
+			name := fmt.Sprint("c", g)
+			table.Columns = append(table.Columns, wire.ColumnSchema{Name: name, Group: uint32(g + 1)})
+			rows[n].Cells[name] = int64(1)
+		}
+		s.Apply([]wire.TableSchema{table})
+	}
+	for n := range tables {
+		d.Add(fmt.Sprint("t", n), key, rows[n], s)
+	}
+	held := 0
+	for _, g := range d.order {
+		held += cap(g.buckets)
+	}
+	if len(d.order) != tables*groups || held > 2*len(d.order) {
+		t.Errorf("%d groups hold %d buckets, and each group has one row", len(d.order), held)
+	}
+	full := d.Sum()
+	for i, g := range d.order {
+		if g.stale {
+			t.Fatalf("group %d was not hashed", i)
+		}
+	}
+	d.Add("t7", []wire.Value{"l"}, &Row{map[string]wire.Value{"c3": int64(1)}}, s)
+	stale := 0
+	for _, g := range d.order {
+		if g.stale {
+			stale++
+		}
+	}
+	if stale != 1 {
+		t.Errorf("a row of one group makes %d be hashed again", stale)
+	}
+	d.Remove("t7", []wire.Value{"l"}, &Row{map[string]wire.Value{"c3": int64(1)}}, s)
+	if d.Sum() != full {
+		t.Error("a row that came and went leaves something")
+	}
+	for n := range tables {
+		d.Empty(fmt.Sprint("t", n), BucketOf(key))
+	}
+	if len(d.groups) != 0 || len(d.order) != 0 || d.Sum() != (&Digest{}).Sum() {
+		t.Errorf("%d groups are left of no rows", len(d.groups))
+	}
+	if dirty := d.Dirty(); len(dirty) < tables*groups {
+		t.Errorf("%d buckets are to be stored, %d are empty now", len(dirty), tables*groups)
+	}
+}
+
 func TestDigest_tellsRowsApart(t *testing.T) {
 	s := testSchema()
 	type row struct {
@@ -182,7 +240,12 @@ func TestDigest_vectors(t *testing.T) {
 	}
 	var v struct {
 		Body, Digest, Empty string
-		Buckets             []struct {
+		Groups              []struct {
+			Table string
+			Group uint32
+			Hash  string
+		}
+		Buckets []struct {
 			Table  string
 			Group  uint32
 			Bucket uint8
@@ -219,6 +282,15 @@ func TestDigest_vectors(t *testing.T) {
 	}
 	if got := d.Sum(); hex.EncodeToString(got[:]) != v.Digest {
 		t.Errorf("got %x, want %s", got, v.Digest)
+	}
+	if len(d.order) != len(v.Groups) {
+		t.Errorf("got %d groups, want %d", len(d.order), len(v.Groups))
+	}
+	for i, g := range v.Groups {
+		sum := d.order[i].sum()
+		if d.order[i].id != (groupID{g.Table, g.Group}) || hex.EncodeToString(sum[:]) != g.Hash {
+			t.Errorf("group %+v: got %x", g, sum)
+		}
 	}
 	for _, b := range v.Buckets {
 		if got := d.Get(BucketID{b.Table, b.Group, b.Bucket}).Marshal(); hex.EncodeToString(got) != b.Sum {

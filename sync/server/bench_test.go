@@ -31,6 +31,43 @@ func BenchmarkPush_hundred(b *testing.B) {
 	}
 }
 
+// Batches of hundreds: what a server does for a device that was away, in a space
+// of one table and in one of fifty, each with rows in all of its buckets.
+func BenchmarkPush_batch(b *testing.B) {
+	for _, tables := range []int{1, 50} {
+		b.Run(fmt.Sprintf("%d tables", tables), func(b *testing.B) {
+			h := start(b, nil)
+			a := newAuthor(h, "s", 1)
+			for t := range tables {
+				a.push(a.write(tableBody(t, 1000))...)
+			}
+			const batch = 400
+			n := 0
+			for b.Loop() {
+				var parts []wire.Part
+				for range batch {
+					n++
+					parts = append(parts, a.write(tableBody(n%tables, 1))...)
+				}
+				a.push(parts...)
+			}
+			b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "tx/s")
+		})
+	}
+}
+
+// tableBody makes a transaction that writes rows of one of many tables.
+func tableBody(table, rows int) []byte {
+	name := fmt.Sprint("t", table)
+	s := &wire.Shape{Kind: wire.Insert, Table: name, Columns: []string{"v"}, Joins: []wire.Join{0}}
+	b := &wire.Body{Shapes: []*wire.Shape{s},
+		Schema: []wire.TableSchema{{Table: name, Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}}
+	for i := range rows {
+		b.Ops = append(b.Ops, wire.Op{Shape: s, Key: []wire.Value{fmt.Sprint(i)}, Cells: []wire.Value{"some text"}})
+	}
+	return b.Marshal()
+}
+
 // A new device: ten thousand entries, checked and folded.
 func BenchmarkPull_backlog(b *testing.B) {
 	h := start(b, nil)

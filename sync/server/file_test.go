@@ -40,6 +40,7 @@ func (h *harness) file(space string) string { return filepath.Join(h.o.Dir, spac
 func TestFile_formats(t *testing.T) {
 	// What makes a file of each format of one of the format after it.
 	before := map[int]string{
+		3: `UPDATE digest SET digest = zeroblob(32)`, // they were of another kind
 		2: `ALTER TABLE row DROP COLUMN sum`,
 		1: `DROP TABLE refused; ALTER TABLE space DROP COLUMN live; ALTER TABLE space DROP COLUMN logged;
 			ALTER TABLE space DROP COLUMN horizon; ALTER TABLE space DROP COLUMN horizon_chain`,
@@ -73,6 +74,7 @@ func TestFile_formats(t *testing.T) {
 			if got := h.digest("s", ""); !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
+			h.refused(h.do("GET", "/v1/spaces/s/digest?seq=1", nil), 404, errcode.NotFound)
 			a.push(a.write(body("k", nil))...)
 			b := newAuthor(h, "s", 2)
 			b.catchUp()

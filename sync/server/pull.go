@@ -139,7 +139,7 @@ func (f *feed) run(gone <-chan struct{}, expires <-chan time.Time) error {
 				beat.Reset(f.s.o.Heartbeat)
 				continue
 			}
-			entries, err := f.sp.entries(f.seq, f.author)
+			entries, err := f.sp.entries(f.seq, head.seq, f.author)
 			if err != nil {
 				return err
 			}

@@ -72,7 +72,7 @@ func (sp *space) push(asker, ctx context.Context, o *Options, req *wire.PushRequ
 			if err := sp.compact(o); err != nil {
 				return err
 			}
-			if err := sp.save(); err != nil {
+			if err := sp.save(o); err != nil {
 				return err
 			}
 		}
@@ -214,6 +214,7 @@ func (sp *space) decide(ctx context.Context, o *Options, client wire.ClientID, p
 	default:
 		if schema != nil {
 			sp.st.schema.Apply(schema)
+			sp.st.told = true
 		}
 		if err := sp.apply(effects); err != nil {
 			return err
@@ -226,15 +227,8 @@ func (sp *space) decide(ctx context.Context, o *Options, client wire.ClientID, p
 	if e.Outcome == "" {
 		kept = e.Body
 	}
-	if err := sp.w.run(`INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
-		e.Seq, client[:], e.Counter, e.Outcome, e.BodyHash[:], kept, e.Chain[:]); err != nil {
-		return err
-	}
-	sum := sp.st.digest.Sum()
-	if err := sp.w.run(`INSERT INTO digest VALUES (?, ?, ?)`, nil, e.Seq, sum[:], sp.st.rows); err != nil {
-		return err
-	}
-	return sp.w.run(`DELETE FROM digest WHERE seq <= ?`, nil, int64(e.Seq)-o.Limits.Digests)
+	return sp.w.run(`INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
+		e.Seq, client[:], e.Counter, e.Outcome, e.BodyHash[:], kept, e.Chain[:])
 }
 
 // void is a decision against a transaction.
@@ -394,8 +388,10 @@ func (sp *space) apply(all *effects) error {
 	return nil
 }
 
-// save writes what decisions have changed beside the log and the rows.
-func (sp *space) save() error {
+// save writes what the decisions of a commit have changed beside the log and the
+// rows. The digest is that of its last entry: no reader ever sees the log end at
+// another one.
+func (sp *space) save(o *Options) error {
 	for _, id := range sp.st.digest.Dirty() {
 		var err error
 		if b := sp.st.digest.Get(id); b == (fold.Bucket{}) {
@@ -407,5 +403,23 @@ func (sp *space) save() error {
 			return err
 		}
 	}
-	return sp.w.run(`UPDATE space SET rows = ?, schema = ?, live = ?, logged = ?`, nil, sp.st.rows, sp.st.schema.Marshal(), sp.st.live, sp.st.logged)
+	if sp.st.told {
+		if err := sp.w.run(`UPDATE space SET schema = ?`, nil, sp.st.schema.Marshal()); err != nil {
+			return err
+		}
+		sp.st.told = false
+	}
+	if err := sp.w.run(`UPDATE space SET rows = ?, live = ?, logged = ?`, nil, sp.st.rows, sp.st.live, sp.st.logged); err != nil {
+		return err
+	}
+	if err := sp.w.run(`DELETE FROM digest WHERE seq <= ?`, nil, int64(sp.st.seq)-o.Limits.Digests); err != nil {
+		return err
+	}
+	return sp.keepDigest()
+}
+
+// keepDigest stores the digest of the log's end.
+func (sp *space) keepDigest() error {
+	sum := sp.st.digest.Sum()
+	return sp.w.run(`INSERT INTO digest VALUES (?, ?, ?)`, nil, sp.st.seq, sum[:], sp.st.rows)
 }

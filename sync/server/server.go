@@ -56,7 +56,7 @@ type Limits struct {
 	Again    int64         // bytes of rows that a transaction touches again, each time counted, more is void; 256 MiB
 	Staged   int64         // bytes of unfinished uploads of a space; 256 MiB
 	Log      int64         // bytes of a space's log that are kept in any case; of a larger log, twice what its rows take; 16 MiB
-	Digests  int64         // seqs whose digest is kept; 10,000
+	Digests  int64         // of how many entries back from the log's end digests are kept; 10,000
 	Streams  int           // open pull streams in all; 10,000
 	Spaces   int           // spaces kept open when idle; 64
 	Request  time.Duration // to read a request, or to write a frame, beside what its bytes take at 32 KiB/s; 30 s

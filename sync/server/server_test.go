@@ -39,6 +39,7 @@ func TestServer_twoAuthorsConverge(t *testing.T) {
 	if c.digest.Sum() != a.digest.Sum() || len(c.log) != 4 {
 		t.Errorf("a late client has %d entries and digest %x", len(c.log), c.digest.Sum())
 	}
+	h.refused(h.do("GET", "/v1/spaces/family/digest?seq=3", nil), 404, errcode.NotFound) // decided together with 4
 	if got := h.digest("family", "?seq=2"); got.Seq != 2 || got.Digest == want.Digest || got.Rows != 2 {
 		t.Errorf("the digest at 2: got %+v", got)
 	}

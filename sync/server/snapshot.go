@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -299,11 +300,15 @@ func (s *sender) again(frame *wire.Snapshot) error {
 func (s *sender) end(head uint64) (*wire.SnapshotEnd, error) {
 	end := &wire.SnapshotEnd{Digest: (&fold.Digest{}).Sum()}
 	if head > 0 {
+		end.Digest = wire.Hash{}
 		if err := s.sp.r.run(`SELECT digest FROM digest WHERE seq = ?`, func(q *sqlite3.Stmt) error {
 			copy(end.Digest[:], q.ColumnRawBlob(0))
 			return nil
 		}, head); err != nil {
 			return nil, err
+		}
+		if end.Digest == (wire.Hash{}) {
+			return nil, fmt.Errorf("server: the file of space %q has no digest of its log's end", s.sp.name)
 		}
 	}
 	if err := s.sp.r.run(`SELECT id, decided FROM client`, func(q *sqlite3.Stmt) error {

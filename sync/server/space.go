@@ -47,6 +47,7 @@ type state struct {
 	logged  int64  // bytes of the log
 	horizon uint64 // the log begins after this
 	schema  *fold.Schema
+	told    bool // schema has more than the file's
 	digest  *fold.Digest
 }
 
@@ -126,6 +127,7 @@ func (sp *space) create() (err error) {
 	}); err != nil {
 		return err
 	}
+	from := found
 	for name == sp.name && upgrades[found] != "" {
 		if err := sp.w.c.Exec(upgrades[found]); err != nil {
 			return err
@@ -138,7 +140,20 @@ func (sp *space) create() (err error) {
 	if found != format || name != sp.name {
 		return fmt.Errorf("server: the file of space %q has format %d and is of space %q", sp.name, found, name)
 	}
+	if from < format {
+		if err := sp.recount(); err != nil {
+			return err
+		}
+	}
 	return sp.dropForgotten()
+}
+
+// recount keeps the digest of the log's end, in a file of an earlier format.
+func (sp *space) recount() error {
+	if err := sp.load(); err != nil || sp.st.seq == 0 {
+		return err
+	}
+	return sp.keepDigest()
 }
 
 // load reads the state from the file.
@@ -278,15 +293,15 @@ func (sp *space) check(p wire.Position) (head, error) {
 // one entry may be larger.
 const batchBytes = 1 << 20
 
-// entries reads the log after seq, up to a batch. The bodies of author's own
-// entries are left out.
-func (sp *space) entries(after uint64, author wire.ClientID) ([]wire.Entry, error) {
+// entries reads the log after seq up to head, which is the end of a commit, or up
+// to a batch. The bodies of author's own entries are left out.
+func (sp *space) entries(after, head uint64, author wire.ClientID) ([]wire.Entry, error) {
 	sp.read.Lock()
 	defer sp.read.Unlock()
 	var all []wire.Entry
 	size := 0
 	err := sp.r.run(`SELECT seq, client, counter, outcome, body_hash, chain, CASE WHEN client <> ? THEN body END
-		FROM log WHERE seq > ? ORDER BY seq LIMIT 1000`, func(s *sqlite3.Stmt) error {
+		FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1000`, func(s *sqlite3.Stmt) error {
 		body := s.ColumnRawBlob(6)
 		if size > 0 && size+len(body) > batchBytes {
 			return errBatch
@@ -298,7 +313,7 @@ func (sp *space) entries(after uint64, author wire.ClientID) ([]wire.Entry, erro
 		copy(e.Chain[:], s.ColumnRawBlob(5))
 		all = append(all, e)
 		return nil
-	}, author[:], after)
+	}, author[:], after, head)
 	if err == errBatch {
 		err = nil
 	}
@@ -321,8 +336,8 @@ func (sp *space) backlog(after uint64) (n int64, err error) {
 	return n, err
 }
 
-// digestAt returns the digest at seq; HEDDLE_NOT_FOUND if it is not kept (any
-// more).
+// digestAt returns the digest at seq; HEDDLE_NOT_FOUND if it is not kept any more,
+// or seq was not the log's end after a commit.
 func (sp *space) digestAt(seq uint64) (*wire.DigestResponse, error) {
 	sp.read.Lock()
 	defer sp.read.Unlock()
@@ -340,7 +355,7 @@ func (sp *space) digestAt(seq uint64) (*wire.DigestResponse, error) {
 		return nil
 	}, seq)
 	if err == nil && !found {
-		err = errcode.New(errcode.NotFound, "server: digest", fmt.Sprintf("the digest at %d is not kept, or is yet to come", seq))
+		err = errcode.New(errcode.NotFound, "server: digest", fmt.Sprintf("there is no digest at %d: it is too old or yet to come, or was decided together with the entry after it", seq))
 	}
 	return d, err
 }

@@ -119,6 +119,41 @@ func TestPull_manyFollow(t *testing.T) {
 	}
 }
 
+// Who reads while batches come that no frame holds whole is told that it has
+// caught up at the end of a commit alone: only there is a digest.
+func TestPull_caughtUpAtCommits(t *testing.T) {
+	h := start(t, nil)
+	a, b := newAuthor(h, "s", 1), newAuthor(h, "s", 2)
+	const batches, size = 8, 1100
+	var pushed [batches][]wire.Part
+	for i := range pushed {
+		for n := range size {
+			pushed[i] = append(pushed[i], a.write(body(fmt.Sprint(n%7), 1))...)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, parts := range pushed {
+			a.push(parts...)
+		}
+	}()
+	for reading := true; reading; {
+		select {
+		case <-done:
+			reading = false
+		default:
+		}
+		b.catchUp()
+		if b.at.Seq%size != 0 {
+			t.Fatalf("caught up at %d, and commits have %d entries", b.at.Seq, size)
+		}
+	}
+	if b.at.Seq != batches*size {
+		t.Errorf("caught up at %d of %d", b.at.Seq, batches*size)
+	}
+}
+
 // A backlog larger than a batch arrives whole and in order.
 func TestPull_inBatches(t *testing.T) {
 	h := start(t, nil)

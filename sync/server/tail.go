@@ -61,7 +61,7 @@ func (t *tail) fill(sp *space, head uint64) error {
 	if after != t.seq {
 		t.frames = nil
 	}
-	entries, err := sp.entries(after, wire.ClientID{})
+	entries, err := sp.entries(after, head, wire.ClientID{})
 	if err != nil {
 		return err
 	}
