@@ -110,10 +110,13 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 		}
 	}()
 	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine, OnDamage: l.damaged, Side: env.Side, Seed: len(config.Seed) > 0 && aside == nil}
+	var synced client.Config
 	if config.Sync != nil {
 		for _, t := range config.Sync.Tables {
 			options.Synced = append(options.Synced, t.Name)
 		}
+		synced = l.syncConfig(config.Sync)
+		options.MigrationHook = client.MigrationHook(synced)
 	}
 	if l.db, err = store.Open(ctx, options); err != nil {
 		return nil, errcode.Wrap(err, errcode.Internal, op)
@@ -125,7 +128,7 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 		_ = l.announcer.Speak()
 	}
 	if config.Sync != nil {
-		if err := l.openSync(ctx, config.Sync); err != nil {
+		if err := l.openSync(ctx, synced); err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -315,5 +316,34 @@ func TestOpen_fails(t *testing.T) {
 	env.Filename = "file:" + t.TempDir() + "/y.db"
 	if l, err := Open(t.Context(), config, env); err == nil {
 		t.Errorf("a synced table without a key: got %v", l)
+	}
+}
+
+// TestOpen_refusedMigration has a release that sync refuses, the one before it,
+// and a corrected one.
+func TestOpen_refusedMigration(t *testing.T) {
+	p := newPlace(t)
+	p.fill(syncedConfig())
+	again := func(later ...string) error {
+		config := syncedConfig()
+		config.Migrations = append(slices.Clone(config.Migrations), later...)
+		l, err := p.open(config, ExitClean)
+		if err != nil {
+			return err
+		}
+		connect(t, l, "a").ask(exec(`UPDATE notes SET body = 'new' WHERE id = 'n1'`)).ok()
+		return l.Close(t.Context())
+	}
+	const refused = `ALTER TABLE notes RENAME COLUMN body TO text`
+	for range 2 {
+		if err := again(refused); errcode.Of(err) != errcode.SyncSchema {
+			t.Fatalf("got %v", err)
+		}
+		if err := again(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := again(`CREATE INDEX by_body ON notes(body)`); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"heddle/sync/client"
 )
 
-// openSync makes the client of the configuration's space. It runs later.
-func (l *Leader) openSync(ctx context.Context, c *rpc.SyncConfig) (err error) {
+// syncConfig is how the configuration's space is synced.
+func (l *Leader) syncConfig(c *rpc.SyncConfig) client.Config {
 	config := client.Config{
 		URL: c.URL, Space: c.Space, IntegerKey: c.IntegerKey,
 		HTTP: l.env.HTTP, Rand: l.env.Rand, Tables: map[string]client.Merge{},
@@ -24,6 +24,11 @@ func (l *Leader) openSync(ctx context.Context, c *rpc.SyncConfig) (err error) {
 	if c.Token {
 		config.Token = func(ctx context.Context) (string, error) { return l.tokens.ask(ctx, l) }
 	}
+	return config
+}
+
+// openSync makes the client of the space. It runs later.
+func (l *Leader) openSync(ctx context.Context, config client.Config) (err error) {
 	if l.sync, err = client.Open(ctx, l.db, config); err != nil {
 		return errcode.Wrap(err, errcode.Internal, "leader: open")
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -22,8 +21,19 @@ CREATE TABLE heddle_migration(number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE heddle_column("table" TEXT NOT NULL, "column" TEXT NOT NULL, migration INTEGER NOT NULL,
 	PRIMARY KEY("table", "column")) WITHOUT ROWID;` + tableOfOutcomes
 
-// migrate brings the file to the given migrations. It is called inside SQLite.
-func (db *DB) migrate(ctx context.Context, c *conn, migrations []string) error {
+// MigrationHook follows the migrations of one database, inside the transaction
+// in which all of them run: for sync, which keeps an account of the rows that
+// they may change. While its methods run, heddle_applying() is true, foreign
+// keys are off and checks are ignored. Its errors undo all of the migrations.
+type MigrationHook interface {
+	// Done is called after the last migration and before COMMIT. tables are
+	// those of the main schema as it is now.
+	Done(tables []*Table) error
+}
+
+// migrate brings the file to the given migrations, all in one transaction. It
+// is called inside SQLite.
+func (db *DB) migrate(ctx context.Context, c *conn, migrations []string) (err error) {
 	done, err := c.migrated()
 	if err != nil {
 		return wrapErr(ctx, err, migrateOp, "")
@@ -41,24 +51,78 @@ func (db *DB) migrate(ctx context.Context, c *conn, migrations []string) error {
 		return wrapErr(ctx, err, migrateOp, "")
 	}
 	defer c.c.Config(sqlite3.DBCONFIG_ENABLE_FKEY, true)
-	first := done == nil
-	for i := len(done); i < len(migrations) || first; i++ {
-		sql := ""
-		if i < len(migrations) {
-			sql = migrations[i]
+	c.c.SetInterrupt(ctx)
+	defer c.c.SetInterrupt(context.Background())
+	if err := db.retryBusy(ctx, func() error { return c.exec(`BEGIN IMMEDIATE`) }); err != nil {
+		return wrapErr(ctx, err, migrateOp, "")
+	}
+	defer func() {
+		if err != nil && !c.c.GetAutocommit() {
+			c.c.SetInterrupt(context.Background())
+			c.exec(`ROLLBACK`)
 		}
-		if err := db.migrateOne(ctx, c, i+1, sql, first, i < len(migrations)); err != nil {
-			if e := wrapErr(ctx, err, migrateOp, sql).(*errcode.Error); e.Code != errcode.Aborted && e.Code != errcode.Timeout {
-				return &errcode.Error{Code: errcode.Migration, Op: migrateOp, SQL: sql, Err: err,
-					Msg: fmt.Sprintf("migration %d failed: %s: %s", i+1, e.Code, e.Message())}
-			} else {
-				return e
-			}
-		}
-		first = false
+	}()
+	if err := db.migrateFrom(ctx, c, done, migrations); err != nil {
+		return wrapErr(ctx, err, migrateOp, "")
 	}
 	c.cache.clear()
-	return nil
+	return wrapErr(ctx, c.exec(`COMMIT`), migrateOp, "")
+}
+
+// migrateFrom runs the migrations that the file has not had, and the hook.
+func (db *DB) migrateFrom(ctx context.Context, c *conn, done [][]byte, migrations []string) error {
+	if done == nil {
+		tables := tablesOfMigration
+		if db.opts.Seed {
+			tables += tableOfSeed
+		}
+		if err := c.exec(tables); err != nil {
+			return err
+		}
+	}
+	var hook MigrationHook
+	if db.opts.MigrationHook != nil {
+		var err error
+		if hook, err = db.opts.MigrationHook(c.c); err != nil {
+			return err
+		}
+	}
+	for i := len(done); i < len(migrations); i++ {
+		if err := c.migrateOne(i+1, migrations[i]); err != nil {
+			return migrationErr(ctx, err, i+1, migrations[i])
+		}
+	}
+	if hook == nil {
+		return nil
+	}
+	s, err := db.readSchema(c)
+	if err != nil {
+		return err
+	}
+	return c.hooked(func() error { return hook.Done(s.list) })
+}
+
+// hooked runs a method of the hook.
+func (c *conn) hooked(f func() error) error {
+	defer func(before bool) { c.apply = before }(c.apply)
+	c.apply = true
+	if err := c.exec(`PRAGMA ignore_check_constraints = on`); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	return c.exec(`PRAGMA ignore_check_constraints = off`)
+}
+
+// migrationErr says which migration failed, unless the caller has given up.
+func migrationErr(ctx context.Context, err error, number int, sql string) error {
+	e := wrapErr(ctx, err, migrateOp, sql).(*errcode.Error)
+	if e.Code == errcode.Aborted || e.Code == errcode.Timeout {
+		return e
+	}
+	return &errcode.Error{Code: errcode.Migration, Op: migrateOp, SQL: sql, Err: err,
+		Msg: fmt.Sprintf("migration %d failed: %s: %s", number, e.Code, e.Message())}
 }
 
 // migrated returns the hashes of the migrations that the file has had, nil if
@@ -98,40 +162,15 @@ func hashMigration(sql string) []byte {
 	return h[:]
 }
 
-func (db *DB) migrateOne(ctx context.Context, c *conn, number int, sql string, first, record bool) (err error) {
-	c.c.SetInterrupt(ctx)
-	defer c.c.SetInterrupt(context.Background())
-	if err := db.retryBusy(ctx, func() error { return c.exec(`BEGIN IMMEDIATE`) }); err != nil {
+func (c *conn) migrateOne(number int, sql string) error {
+	before, err := c.columns()
+	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil && !c.c.GetAutocommit() {
-			c.c.SetInterrupt(context.Background())
-			err = errors.Join(err, c.exec(`ROLLBACK`))
-		}
-	}()
-	if first {
-		tables := tablesOfMigration
-		if db.opts.Seed {
-			tables += tableOfSeed
-		}
-		if err := c.exec(tables); err != nil {
-			return err
-		}
+	if err := c.runMigration(sql); err != nil {
+		return err
 	}
-	if record {
-		before, err := c.columns()
-		if err != nil {
-			return err
-		}
-		if err := c.runMigration(sql); err != nil {
-			return err
-		}
-		if err := c.recordMigration(number, sql, before); err != nil {
-			return err
-		}
-	}
-	return c.exec(`COMMIT`)
+	return c.recordMigration(number, sql, before)
 }
 
 // runMigration runs the statements of one migration.

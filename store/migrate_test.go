@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"testing"
 
 	"heddle/internal/errcode"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 func TestOpen_migrations(t *testing.T) {
@@ -114,4 +117,80 @@ func TestTables_describe(t *testing.T) {
 	if _, ok := db.Table("heddle_migration"); ok || len(db.Tables()) != 4 {
 		t.Errorf("got %d tables", len(db.Tables()))
 	}
+}
+
+// hook is a MigrationHook that notes what it is told.
+type hook struct {
+	c     *sqlite3.Conn
+	fails error
+	done  [][]string
+}
+
+func (h *hook) Done(tables []*Table) error {
+	var names []string
+	for _, t := range tables {
+		names = append(names, t.Name)
+	}
+	h.done = append(h.done, names)
+	if h.fails != nil {
+		return h.fails
+	}
+	return h.c.Exec(`CREATE TABLE IF NOT EXISTS heddle_hook(x); INSERT INTO heddle_hook VALUES(heddle_applying())`)
+}
+
+// TestOpen_migrationHook looks that migrations and what follows them are one
+// transaction, of a database and of a file that is imported.
+func TestOpen_migrationHook(t *testing.T) {
+	file, h := testFile(t), &hook{}
+	var migrations []string
+	open := func() (*DB, error) {
+		return Open(t.Context(), Options{Filename: file, Migrations: migrations, MigrationHook: func(c *sqlite3.Conn) (MigrationHook, error) {
+			h.c = c
+			return h, nil
+		}})
+	}
+	refused := errcode.New(errcode.SyncSchema, "test", "no")
+	for _, step := range []struct {
+		add   []string
+		fails error
+		want  string
+		calls int
+	}{
+		{[]string{`CREATE TABLE a(x)`}, refused, errcode.SyncSchema, 1},
+		{nil, nil, "", 2},
+		{nil, nil, "", 2}, // nothing was due
+		{[]string{`CREATE TABLE b(x)`, `CREATE TABLE c(x)`}, refused, errcode.SyncSchema, 3},
+		{[]string{`CREATE TABLE a(x)`}, nil, errcode.Migration, 3},
+	} {
+		migrations, h.fails = append(migrations, step.add...), step.fails
+		db, err := open()
+		wantCode(t, err, step.want)
+		if err == nil {
+			db.Close()
+		}
+		if len(h.done) != step.calls {
+			t.Fatalf("%v: %d calls", step, len(h.done))
+		}
+	}
+	migrations = migrations[:3]
+	db, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	same(t, h.done, [][]string{{"a"}, {"a"}, {"a", "b", "c"}, {"a", "b", "c"}})
+	same(t, query(t, db, `SELECT x FROM heddle_hook`), [][]Value{{int64(1)}, {int64(1)}})
+
+	older := openTest(t, Options{Migrations: migrations[:1]})
+	var copied bytes.Buffer
+	if err := older.Export(t.Context(), &copied); err != nil {
+		t.Fatal(err)
+	}
+	h.fails = refused
+	wantCode(t, db.Import(t.Context(), bytes.NewReader(copied.Bytes())), errcode.SyncSchema)
+	same(t, query(t, db, `SELECT count(*) FROM heddle_hook`), [][]Value{{int64(2)}})
+	h.fails = nil
+	wantCode(t, db.Import(t.Context(), bytes.NewReader(copied.Bytes())), "")
+	same(t, query(t, db, `SELECT count(*) FROM heddle_hook, c`), [][]Value{{int64(0)}})
+	same(t, query(t, db, `SELECT x FROM heddle_hook`), [][]Value{{int64(1)}})
 }

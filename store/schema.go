@@ -27,8 +27,22 @@ func (s *schema) owner(name string) *Table {
 	return s.shadow[name]
 }
 
-// loadSchema reads the schema, as c sees it. It is called inside SQLite.
+// loadSchema takes over the schema, as c sees it. It is called inside SQLite.
 func (db *DB) loadSchema(c *conn) error {
+	s, err := db.readSchema(c)
+	if err != nil {
+		return err
+	}
+	// An open transaction goes on with its account of what it touched before.
+	if cp := c.capture; cp != nil {
+		cp.renew(s)
+	}
+	db.schema = s
+	return nil
+}
+
+// readSchema reads the schema, as c sees it. It is called inside SQLite.
+func (db *DB) readSchema(c *conn) (*schema, error) {
 	s := &schema{byName: map[string]*Table{}, shadow: map[string]*Table{}}
 	var shadows []string
 	err := c.each(`SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name`, func(st *sqlite3.Stmt) error {
@@ -45,14 +59,14 @@ func (db *DB) loadSchema(c *conn) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, t := range s.list {
 		if t.Virtual {
 			continue
 		}
 		if err := t.load(c); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, name := range shadows {
@@ -65,15 +79,7 @@ func (db *DB) loadSchema(c *conn) error {
 			}
 		}
 	}
-	if err := db.loadMigrations(c, s); err != nil {
-		return err
-	}
-	// An open transaction goes on with its account of what it touched before.
-	if cp := c.capture; cp != nil {
-		cp.renew(s)
-	}
-	db.schema = s
-	return nil
+	return s, db.loadMigrations(c, s)
 }
 
 // renew lets the capture look tables up anew after DDL. Rows already noted

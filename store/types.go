@@ -1,5 +1,7 @@
 package store
 
+import "github.com/ncruces/go-sqlite3"
+
 // Value is an SQLite value: nil, int64, float64, string or []byte. As a
 // parameter, int, int32, uint32 and bool are taken too; a nil []byte is an
 // empty BLOB.
@@ -21,7 +23,7 @@ const MaxKeys = 1000
 // Options say how to open a database.
 type Options struct {
 	Filename   string      // as given to go-sqlite3, e.g. "file:notes.db?vfs=opfs"
-	Migrations []string    // run once each, in order, each in a transaction
+	Migrations []string    // run once each, in order, all that are due in one transaction
 	Synced     []string    // tables whose rows are captured whole
 	SingleConn bool        // WAL in exclusive mode and no reading connection: for a VFS without shared memory
 	Yield      func()      // lets others run, in the middle of what lasts; runtime.Gosched if nil
@@ -30,6 +32,11 @@ type Options struct {
 	Engine     Engine      // what only the browser's engine can do
 	Bounds     Bounds      // for tests
 	Seed       bool        // a new file is owed rows to begin with: see [Tx.TakeSeed]
+
+	// MigrationHook makes what follows the migrations of a database: this one,
+	// or a file that is imported. It is called in their transaction, before the
+	// first one that is due. It may be nil.
+	MigrationHook func(*sqlite3.Conn) (MigrationHook, error)
 }
 
 // Result says what a statement did.

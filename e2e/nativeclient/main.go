@@ -70,17 +70,20 @@ func run(ctx context.Context, server, space, file string, driven bool, in io.Rea
 	}
 	// The browser's SQLite has FTS5 compiled in; a native one is given it.
 	sqlite3.AutoExtension(fts5.Register)
-	db, err := store.Open(ctx, store.Options{Filename: "file:" + file, Migrations: cfg.Migrations, Synced: cfg.Tables})
+	tables := make(map[string]client.Merge, len(cfg.Tables))
+	for _, name := range cfg.Tables {
+		tables[name] = cfg.Merge[name]
+	}
+	synced := client.Config{URL: server, Space: space, Tables: tables, HTTP: nethttp.Doer{}}
+	db, err := store.Open(ctx, store.Options{
+		Filename: "file:" + file, Migrations: cfg.Migrations, Synced: cfg.Tables, MigrationHook: client.MigrationHook(synced),
+	})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 
-	tables := make(map[string]client.Merge, len(cfg.Tables))
-	for _, name := range cfg.Tables {
-		tables[name] = cfg.Merge[name]
-	}
-	c, err := client.Open(ctx, db, client.Config{URL: server, Space: space, Tables: tables, HTTP: nethttp.Doer{}})
+	c, err := client.Open(ctx, db, synced)
 	if err != nil {
 		return err
 	}

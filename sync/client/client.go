@@ -2,11 +2,9 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -70,42 +68,28 @@ type identity struct {
 // Open prepares db for sync: it checks the synced tables (HEDDLE_SYNC_SCHEMA
 // says which rule one breaks and what to do), and records every local
 // transaction from now on. Nothing is sent before Run or Now. db must have been
-// opened with the same tables as store.Options.Synced. Close the client before
-// db. A database that was synced once is to be opened by Open before each use:
-// what is written to it without is not recorded, and the digest does not tell.
+// opened with the same tables as store.Options.Synced, and with the MigrationHook
+// of the same cfg, so that a schema that Open refuses is not committed. Close the
+// client before db. A database that was synced once is to be opened by Open before
+// each use: what is written to it without is not recorded, and the digest does not
+// tell.
 func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if cfg.Rand == nil {
-		cfg.Rand = rand.Reader
-	}
+	cfg.complete()
 	cfg.Rand = &lockedReader{r: cfg.Rand}
-	cfg.Bounds.defaults()
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	tables, err := cfg.resolve(db.Table)
+	if err != nil {
+		return nil, err
 	}
 	c := &Client{
-		db: db, cfg: cfg, tables: map[string]*table{},
+		db: db, cfg: cfg, tables: tables,
 		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootTurn: make(chan struct{}, 1),
 		changed: make(chan struct{}), wake: make(chan struct{}, 1), retry: make(chan struct{}), booted: make(chan struct{}),
 	}
 	c.cond.online = true
-	for _, name := range cfg.tables() {
-		info, ok := db.Table(name)
-		if !ok {
-			return nil, schemaError(name, "it does not exist: create it in a migration")
-		}
-		if !info.Synced {
-			return nil, errcode.New(errcode.BadParam, "sync: open", "the database was opened without table "+quoted(name)+" in store.Options.Synced")
-		}
-		t := newTable(info)
-		if err := t.setPolicies(cfg.Tables[name]); err != nil {
-			return nil, err
-		}
-		c.tables[info.Name] = t
-	}
-	err := db.Apply(ctx, c.prepare)
+	err = db.Apply(ctx, c.prepare)
 	if err != nil {
 		return nil, errcode.Wrap(err, errcode.Internal, "sync: open")
 	}
@@ -135,55 +119,24 @@ func (l *lockedReader) Read(p []byte) (int, error) {
 	return l.r.Read(p)
 }
 
-// prepare checks the schema, makes Heddle's tables and loads the state.
+// prepare brings what is kept to the schema, and loads the state.
 func (c *Client) prepare(tx *store.Tx) error {
 	local := c.db.Tables()
-	return tx.Inside(func(raw *sqlite3.Conn) (err error) {
+	return tx.Inside(func(*sqlite3.Conn) (err error) {
 		r := c.rowsOn(tx)
 		defer func() {
 			if err != nil {
 				r.close()
 			}
 		}()
-		if err := checkSchema(r.conn, c.tables, c.cfg.IntegerKey); err != nil {
+		meta, err := c.agree(&r, local, c.cfg.Rand)
+		if err != nil {
 			return err
 		}
 		if c.foreign == nil {
 			if c.foreign, err = loadForeignKeys(r.conn, c.tables); err != nil {
 				return err
 			}
-		}
-		if err := raw.Exec(schemaSQL); err != nil {
-			return sqlError(err, schemaSQL)
-		}
-		meta, err := loadMeta(r.conn)
-		if err != nil {
-			return err
-		}
-		if v, ok := meta[metaFormat]; ok && v != int64(formatVersion) {
-			return errcode.New(errcode.Unsupported, "sync: open", "a newer version of Heddle has written this database: update the app")
-		}
-		if v, ok := meta[metaSpace]; ok && v != c.cfg.Space {
-			return errcode.New(errcode.BadParam, "sync: open", "this database belongs to another space: open one of another name")
-		}
-		if err := setMeta(r.conn, metaFormat, formatVersion); err != nil {
-			return err
-		}
-		if err := setMeta(r.conn, metaSpace, c.cfg.Space); err != nil {
-			return err
-		}
-		if c.state, err = loadState(r.conn, c.cfg.Rand); err != nil {
-			return err
-		}
-		if err := r.loadOverflow(); err != nil {
-			return err
-		}
-		c.overflow = r.overflow
-		if err := checkKeys(c.tables, c.state.schema); err != nil {
-			return err
-		}
-		if err := c.adapt(&r, meta, local); err != nil {
-			return err
 		}
 		if err := c.recount(&r, c.state); err != nil {
 			return err

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"net/url"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"heddle/internal/errcode"
+	"heddle/store"
 	"heddle/sync/wire"
 )
 
@@ -110,6 +112,37 @@ func (c *Config) tables() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// complete fills in what was left out.
+func (c *Config) complete() {
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Bounds.defaults()
+}
+
+// resolve finds the synced tables among those of the database.
+func (c *Config) resolve(find func(name string) (*store.Table, bool)) (map[string]*table, error) {
+	tables := map[string]*table{}
+	for _, name := range c.tables() {
+		info, ok := find(name)
+		if !ok {
+			return nil, schemaError(name, "it does not exist: create it in a migration")
+		}
+		if !info.Synced {
+			return nil, errcode.New(errcode.BadParam, "sync: open", "the database was opened without table "+quoted(name)+" in store.Options.Synced")
+		}
+		t := newTable(info)
+		if err := t.setPolicies(c.Tables[name]); err != nil {
+			return nil, err
+		}
+		tables[info.Name] = t
+	}
+	return tables, nil
 }
 
 // endpoint returns the URL of one of the space's resources.

@@ -36,20 +36,22 @@ func Example() {
 	defer hs.Close()
 
 	open := func(name string) (*store.DB, *client.Client) {
-		db, err := store.Open(ctx, store.Options{
-			Filename:   "file:" + filepath.Join(dir, name+".db"),
-			Migrations: []string{`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT)`},
-			Synced:     []string{"notes"},
-		})
-		if err != nil {
-			log.Fatal(err)
-		}
-		c, err := client.Open(ctx, db, client.Config{
+		config := client.Config{
 			URL:    hs.URL,
 			Space:  "family",
 			Tables: map[string]client.Merge{"notes": nil},
 			HTTP:   nethttp.Doer{},
+		}
+		db, err := store.Open(ctx, store.Options{
+			Filename:      "file:" + filepath.Join(dir, name+".db"),
+			Migrations:    []string{`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT)`},
+			Synced:        []string{"notes"},
+			MigrationHook: client.MigrationHook(config),
 		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		c, err := client.Open(ctx, db, config)
 		if err != nil {
 			log.Fatal(err)
 		}

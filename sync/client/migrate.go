@@ -34,13 +34,8 @@ func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table
 			}
 			continue
 		}
-		for _, column := range columns {
-			if _, ok := t.known[column]; ok {
-				continue
-			}
-			if _, ok := c.state.schema.Column(name, column); ok {
-				return schemaError(name, "column "+quoted(column)+" was dropped or renamed, and the space has it: keep it, unused, and add a new one")
-			}
+		if err := c.checkDropped(r, t, columns); err != nil {
+			return err
 		}
 	}
 	for _, t := range sortedTables(c.tables) {
@@ -60,6 +55,28 @@ func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table
 		}
 	}
 	return setMeta(r.conn, metaTables, writeKnown(c.tables))
+}
+
+// checkDropped refuses a table that has lost columns which the space has, or
+// will have once what is pending is sent.
+func (c *Client) checkDropped(r *rows, t *table, before []string) error {
+	for _, column := range before {
+		if _, ok := t.known[column]; ok {
+			continue
+		}
+		_, told := c.state.schema.Column(t.name, column)
+		if !told {
+			some, err := r.scanBased(basedRow{table: t.name}, 1)
+			if err != nil {
+				return err
+			}
+			told = len(some) > 0 && some[0].table == t.name
+		}
+		if told {
+			return schemaError(t.name, "column "+quoted(column)+" was dropped or renamed, and the space has it: keep it, unused, and add a new one")
+		}
+	}
+	return nil
 }
 
 func sortedTables(tables map[string]*table) []*table {

@@ -70,6 +70,7 @@ func newDevice(t testing.TB, url string, migrations ...string) *device {
 func (d *device) open() {
 	d.t.Helper()
 	var err error
+	d.opts.MigrationHook = client.MigrationHook(d.cfg)
 	if d.db, err = store.Open(context.Background(), d.opts); err != nil {
 		d.t.Fatal(err)
 	}

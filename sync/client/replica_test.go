@@ -151,16 +151,26 @@ func (noNetwork) Do(context.Context, *Request) (*Response, error) {
 
 func (r *replica) open() {
 	r.t.Helper()
-	var err error
-	if r.db, err = store.Open(r.t.Context(), r.opts); err != nil {
-		r.t.Fatal(err)
-	}
-	if r.c, err = Open(r.t.Context(), r.db, r.cfg); err != nil {
+	if err := r.tryOpen(); err != nil {
 		r.t.Fatal(err)
 	}
 	note := func(e any) { r.events = append(r.events, e) }
 	r.c.OnRejected(func(e Rejected) { note(e) })
 	r.c.OnConflict(func(e Conflict) { note(e) })
+}
+
+// tryOpen leaves the replica closed if it fails.
+func (r *replica) tryOpen() (err error) {
+	r.opts.MigrationHook = MigrationHook(r.cfg)
+	if r.db, err = store.Open(r.t.Context(), r.opts); err != nil {
+		r.db = nil
+		return err
+	}
+	if r.c, err = Open(r.t.Context(), r.db, r.cfg); err != nil {
+		r.db.Close()
+		r.db = nil
+	}
+	return err
 }
 
 func (r *replica) close() {

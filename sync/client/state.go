@@ -88,7 +88,8 @@ type former struct {
 	last   int64 // the last id that is from there
 }
 
-// loadState reads the state, or mints that of a database that has none.
+// loadState reads the state. That of a database that has none is minted, unless
+// random is nil.
 func loadState(c *conn, random io.Reader) (*state, error) {
 	s := &state{}
 	meta, err := loadMeta(c)
@@ -101,8 +102,10 @@ func loadState(c *conn, random io.Reader) (*state, error) {
 	if id := blob(metaClient); len(id) == len(s.client) {
 		copy(s.client[:], id)
 		s.offset = number(metaOffset)
-	} else if err := s.mint(c, random); err != nil {
-		return nil, err
+	} else if random != nil {
+		if err := s.mint(c, random); err != nil {
+			return nil, err
+		}
 	}
 	copy(s.pos.Epoch[:], blob(metaEpoch))
 	copy(s.pos.Chain[:], blob(metaChain))

@@ -132,6 +132,7 @@ func (d *device) tryOpen() error {
 		opts.Synced = append(opts.Synced, t.name)
 		cfg.Tables[t.name] = t.merges(d.version)
 	}
+	opts.MigrationHook = client.MigrationHook(cfg)
 	db, err := store.Open(context.Background(), opts)
 	if err != nil {
 		return err
