@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -127,6 +128,46 @@ func TestServe_killedLosesNothingAcknowledged(t *testing.T) {
 	// The push that was under way may have been decided; its answer was lost.
 	if last < counter-1 || last > counter || entries != last {
 		t.Errorf("%d acknowledged, %d entries up to %d\n%s", counter-1, entries, last, out)
+	}
+}
+
+// A flipped row is found by inspect and repaired; the devices go on, and what they
+// hold is again what the server holds.
+func TestRepair_drill(t *testing.T) {
+	dir := t.TempDir()
+	url, stop := serving(t, "--dev", "--data", dir)
+	addr := strings.Trim(strings.TrimPrefix(url, "http:"), "/")
+	devices := t.TempDir()
+	for i := range 2 {
+		device(t, url, "s", filepath.Join(devices, fmt.Sprint(i)), true, "")
+	}
+	want := works(t, "digest", "--server", url, "--space", "s")
+	if code, _, problems := heddle(t, "repair", "--data", dir, "--space", "s"); code != exitFailed || !strings.Contains(problems, "HEDDLE_BLOCKED") {
+		t.Errorf("beside a server: exit %d, %q", code, problems)
+	}
+	stop()
+	file := filepath.Join(dir, "s.space.db")
+	c, err := sqlite3.Open("file:" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Exec(`UPDATE row SET cells = x'01'`), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, problems := heddle(t, "inspect", file); code != exitFailed || !strings.Contains(problems, "is not what was stored") {
+		t.Errorf("exit %d, %q", code, problems)
+	}
+	if out := works(t, "repair", "--data", dir, "--space", "s"); !strings.Contains(out, "folded from the log") {
+		t.Errorf("got %s", out)
+	}
+	works(t, "inspect", file)
+	url, stop = serving(t, "--dev", "--data", dir, "--addr", addr)
+	defer stop()
+	if got := works(t, "digest", "--server", url, "--space", "s"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for i := range 3 { // the third is new
+		device(t, url, "s", filepath.Join(devices, fmt.Sprint(i)), i == 1, "")
 	}
 }
 

@@ -1,5 +1,5 @@
 // Command heddle is Heddle's server and its tools: serve, digest, inspect,
-// backup and token. See heddle help.
+// backup, repair and token. See heddle help.
 package main
 
 import (
@@ -38,7 +38,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{serveCommand, digestCommand, inspectCommand, backupCommand, tokenCommand}
+	return []command{serveCommand, digestCommand, inspectCommand, backupCommand, repairCommand, tokenCommand}
 }
 
 func main() {

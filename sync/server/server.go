@@ -148,8 +148,18 @@ func New(o Options) (*Server, error) {
 			return nil, errcode.Wrap(err, errcode.Server, op)
 		}
 	}
-	// An exclusive lock on an SQLite file of its own is as portable as SQLite.
-	lock, err := openConn(fileURI(filepath.Join(dir, "server.lock"), o.VFS))
+	lock, err := lockDir(dir, o.VFS)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{o: o, log: o.Logger, rate: newRate(o.Limits.Rate), lock: lock, drain: make(chan struct{}), closing: make(chan struct{}),
+		spaces: map[string]*space{}, opening: map[string]chan struct{}{}}, nil
+}
+
+// lockDir takes a data directory for this process, as long as the connection is
+// open: an exclusive lock on an SQLite file of its own is as portable as SQLite.
+func lockDir(dir, vfsName string) (*conn, error) {
+	lock, err := openConn(fileURI(filepath.Join(dir, "server.lock"), vfsName))
 	if err == nil {
 		err = lock.c.Exec(`PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE`)
 	}
@@ -157,11 +167,10 @@ func New(o Options) (*Server, error) {
 		if lock != nil {
 			lock.close()
 		}
-		return nil, &errcode.Error{Code: errcode.Blocked, Op: op, Err: err,
+		return nil, &errcode.Error{Code: errcode.Blocked, Op: "server: open", Err: err,
 			Msg: fmt.Sprintf("%s cannot be locked: is another server using it? (%v)", dir, err)}
 	}
-	return &Server{o: o, log: o.Logger, rate: newRate(o.Limits.Rate), lock: lock, drain: make(chan struct{}), closing: make(chan struct{}),
-		spaces: map[string]*space{}, opening: map[string]chan struct{}{}}, nil
+	return lock, nil
 }
 
 // Drain ends all open streams, so that http.Server.Shutdown can end. Pushes go
@@ -202,7 +211,7 @@ func (s *Server) enter() bool {
 
 // fileName returns a space's file. Capitals are escaped, since some file
 // systems take a and A for the same.
-func (s *Server) fileName(name string) string {
+func fileName(dir, name string) string {
 	var b strings.Builder
 	for i := range len(name) {
 		if c := name[i]; 'A' <= c && c <= 'Z' {
@@ -212,7 +221,7 @@ func (s *Server) fileName(name string) string {
 			b.WriteByte(c)
 		}
 	}
-	return filepath.Join(s.o.Dir, b.String()+".space.db")
+	return filepath.Join(dir, b.String()+".space.db")
 }
 
 // acquire returns a space, open, for as long as it is not released. It makes a
@@ -240,7 +249,7 @@ func (s *Server) acquire(ctx context.Context, name string, create bool) (*space,
 	s.opening[name] = done
 	s.mu.Unlock()
 
-	file := s.fileName(name)
+	file := fileName(s.o.Dir, name)
 	var sp *space
 	there, err := exists(file, s.o.VFS)
 	switch {

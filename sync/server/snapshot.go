@@ -184,7 +184,7 @@ func (s *sender) next(frame *wire.Snapshot, resume *wire.Resume) error {
 }
 
 func (s *sender) head() (seq uint64, chain wire.Hash, err error) {
-	err = s.sp.r.run(`SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1`, func(q *sqlite3.Stmt) error {
+	err = s.sp.r.run(headSQL, func(q *sqlite3.Stmt) error {
 		seq = uint64(q.ColumnInt64(0))
 		copy(chain[:], q.ColumnRawBlob(1))
 		return nil

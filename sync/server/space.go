@@ -120,27 +120,21 @@ func (sp *space) create() (err error) {
 		rand.Read(epoch) // never fails
 		return sp.w.run(`INSERT INTO space VALUES (1, ?, ?, ?, 0, x'', 0, 0, 0, x'')`, nil, format, sp.name, epoch)
 	}
-	found, name := 0, ""
-	if err := sp.w.run(`SELECT format, name FROM space`, func(s *sqlite3.Stmt) error {
-		found, name = s.ColumnInt(0), s.ColumnText(1)
+	upgraded, err := sp.w.upgrade()
+	if err != nil {
+		return err
+	}
+	name := ""
+	if err := sp.w.run(`SELECT name FROM space`, func(s *sqlite3.Stmt) error {
+		name = s.ColumnText(0)
 		return nil
 	}); err != nil {
 		return err
 	}
-	from := found
-	for name == sp.name && upgrades[found] != "" {
-		if err := sp.w.c.Exec(upgrades[found]); err != nil {
-			return err
-		}
-		found++
-		if err := sp.w.run(`UPDATE space SET format = ?`, nil, found); err != nil {
-			return err
-		}
+	if name != sp.name {
+		return fmt.Errorf("server: the file of space %q is of space %q", sp.name, name)
 	}
-	if found != format || name != sp.name {
-		return fmt.Errorf("server: the file of space %q has format %d and is of space %q", sp.name, found, name)
-	}
-	if from < format {
+	if upgraded {
 		if err := sp.recount(); err != nil {
 			return err
 		}
@@ -156,6 +150,33 @@ func (sp *space) recount() error {
 	return sp.keepDigest()
 }
 
+// upgrade brings a file to the format that this version writes.
+func (c *conn) upgrade() (upgraded bool, err error) {
+	found := 0
+	if err := c.run(`SELECT format FROM space`, func(s *sqlite3.Stmt) error {
+		found = s.ColumnInt(0)
+		return nil
+	}); err != nil {
+		return false, err
+	}
+	for ; upgrades[found] != ""; found++ {
+		upgraded = true
+		if err := c.c.Exec(upgrades[found]); err != nil {
+			return false, err
+		}
+		if err := c.run(`UPDATE space SET format = ?`, nil, found+1); err != nil {
+			return false, err
+		}
+	}
+	if found != format {
+		return false, fmt.Errorf("server: the space's file has format %d, and this version reads up to %d", found, format)
+	}
+	return upgraded, nil
+}
+
+// headSQL finds the log's end, which is its horizon where all of it was cut.
+const headSQL = `SELECT seq, chain FROM log UNION ALL SELECT horizon, horizon_chain FROM space WHERE horizon > 0 ORDER BY 1 DESC LIMIT 1`
+
 // load reads the state from the file.
 func (sp *space) load() error {
 	st := state{digest: &fold.Digest{}}
@@ -169,7 +190,7 @@ func (sp *space) load() error {
 	if err != nil {
 		return err
 	}
-	if err := sp.w.run(`SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
+	if err := sp.w.run(headSQL, func(s *sqlite3.Stmt) error {
 		st.seq = uint64(s.ColumnInt64(0))
 		copy(st.chain[:], s.ColumnRawBlob(1))
 		return nil
@@ -347,7 +368,7 @@ func (sp *space) digestAt(seq uint64) (*wire.DigestResponse, error) {
 		return d, nil
 	}
 	found := false
-	err := sp.r.run(`SELECT digest, rows, chain FROM digest JOIN log USING (seq) WHERE seq = ?`, func(s *sqlite3.Stmt) error {
+	err := sp.r.run(`SELECT digest, rows, coalesce(chain, (SELECT horizon_chain FROM space)) FROM digest LEFT JOIN log USING (seq) WHERE seq = ?`, func(s *sqlite3.Stmt) error {
 		found = true
 		copy(d.Digest[:], s.ColumnRawBlob(0))
 		d.Rows = uint64(s.ColumnInt64(1))
