@@ -2,7 +2,6 @@ package leader
 
 import (
 	"context"
-	"strings"
 
 	"heddle/internal/errcode"
 	"heddle/rpc"
@@ -83,7 +82,7 @@ func (s *Session) update(c *call, do func(*store.Tx, *call) (answer []byte, err 
 }
 
 func (s *Session) exec(c *call) error {
-	if strings.EqualFold(strings.Trim(c.Stmt.SQL, " \t\r\n;"), "vacuum") {
+	if s.l.db.Class(c.Stmt.SQL) == store.Vacuum {
 		// SQLite does not allow it in a transaction. It may be done twice.
 		res, err := s.l.db.Exec(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params))
 		if err == nil {

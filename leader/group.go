@@ -2,7 +2,6 @@ package leader
 
 import (
 	"context"
-	"strings"
 
 	"heddle/rpc"
 	"heddle/store"
@@ -16,24 +15,14 @@ const maxGroup = 128
 func (c *call) isBrief() bool {
 	switch c.Method {
 	case rpc.MethodExec:
-		return changesRows(c.Stmt.SQL)
+		return c.s.l.db.Class(c.Stmt.SQL) == store.Rows
 	case rpc.MethodBatch:
 		for _, stmt := range c.Stmts {
-			if !changesRows(stmt.SQL) {
+			if c.s.l.db.Class(stmt.SQL) != store.Rows {
 				return false
 			}
 		}
 		return true
-	}
-	return false
-}
-
-func changesRows(sql string) bool {
-	sql = strings.TrimLeft(sql, " \t\r\n;")
-	for _, verb := range [...]string{"insert", "update", "delete", "replace"} {
-		if len(sql) > len(verb) && strings.EqualFold(sql[:len(verb)], verb) {
-			return true
-		}
 	}
 	return false
 }

@@ -16,6 +16,7 @@ const (
 	userRead                  // the app's, on the reading connection
 	userWrite                 // the app's, in a transaction
 	migration                 // the app's migrations
+	vacuuming                 // a VACUUM of the app's, while it runs
 )
 
 // authorize is SQLite's authorizer. It notes what the statement being prepared
@@ -38,13 +39,15 @@ func (c *conn) authorize(action sqlite3.AuthorizerActionCode, a3, a4, schema, _ 
 
 func (c *conn) note(action sqlite3.AuthorizerActionCode, a3, a4, schema string) {
 	col := c.col
+	col.acts = true
+	col.more = col.more || !rowAction[action]
 	switch action {
 	case sqlite3.AUTH_READ:
 		// The schema is not said where only the number of rows matters.
-		if schema == "main" || schema == "" {
+		if schema == "main" || schema == "" && !c.db.isTemp(a3) {
 			col.add(&col.reads, a3, a4)
 		} else {
-			col.writer = true
+			col.writer, col.temp = true, true
 		}
 	case sqlite3.AUTH_UPDATE:
 		if schema == "main" {
@@ -60,20 +63,28 @@ func (c *conn) note(action sqlite3.AuthorizerActionCode, a3, a4, schema string) 
 		sqlite3.AUTH_ALTER_TABLE, sqlite3.AUTH_CREATE_TEMP_TABLE, sqlite3.AUTH_CREATE_TEMP_TRIGGER, sqlite3.AUTH_CREATE_TEMP_VIEW, sqlite3.AUTH_CREATE_TEMP_INDEX,
 		sqlite3.AUTH_DROP_TEMP_TABLE, sqlite3.AUTH_DROP_TEMP_TRIGGER, sqlite3.AUTH_DROP_TEMP_VIEW, sqlite3.AUTH_DROP_TEMP_INDEX:
 		col.schema = true
+		col.alters = col.alters || action == sqlite3.AUTH_ALTER_TABLE
 		if schema == "temp" {
 			c.db.temp.Store(true)
 		}
-	case sqlite3.AUTH_ATTACH:
-		c.db.temp.Store(true)
 	case sqlite3.AUTH_SAVEPOINT:
 		col.undoes = col.undoes || a3 == "ROLLBACK"
 	}
+}
+
+// rowAction are what SQLite asks about before rows are read and written.
+var rowAction = map[sqlite3.AuthorizerActionCode]bool{
+	sqlite3.AUTH_SELECT: true, sqlite3.AUTH_READ: true, sqlite3.AUTH_FUNCTION: true, sqlite3.AUTH_RECURSIVE: true,
+	sqlite3.AUTH_INSERT: true, sqlite3.AUTH_UPDATE: true, sqlite3.AUTH_DELETE: true,
 }
 
 const authOp = "store: authorize"
 
 // refuse says why the app may not do this, or nil.
 func (c *conn) refuse(action sqlite3.AuthorizerActionCode, a3, a4, schema string) error {
+	if c.mode == vacuuming {
+		return refuseVacuum(action, a3)
+	}
 	switch action {
 	case sqlite3.AUTH_TRANSACTION:
 		return errcode.New(errcode.TxControl, authOp, a3+" is not for SQL to say: use transaction(), which begins and ends it")
@@ -84,12 +95,13 @@ func (c *conn) refuse(action sqlite3.AuthorizerActionCode, a3, a4, schema string
 		if ours(a4) {
 			return notOurs("savepoint", a4)
 		}
-	case sqlite3.AUTH_ATTACH:
-		if a3 != "" && a3 != ":memory:" {
-			return errcode.New(errcode.Unsupported, authOp, "ATTACH of another file is not supported")
-		}
+	case sqlite3.AUTH_ATTACH, sqlite3.AUTH_DETACH:
+		// All tabs share the connection: what one attaches stays for all, and a
+		// file that fails to commit fails everybody's writes.
+		return errcode.New(errcode.Unsupported, authOp,
+			"ATTACH and DETACH are not supported: open another database for other data, or use CREATE TEMP TABLE")
 	case sqlite3.AUTH_PRAGMA:
-		return refusePragma(strings.ToLower(a3), a4)
+		return refusePragma(strings.ToLower(a3), a4 != "" || !bare(c.sql))
 	case sqlite3.AUTH_INSERT, sqlite3.AUTH_UPDATE, sqlite3.AUTH_DELETE:
 		switch {
 		case schema != "main":
@@ -109,10 +121,7 @@ func (c *conn) refuse(action sqlite3.AuthorizerActionCode, a3, a4, schema string
 		c.dropOK = a3
 		return c.refuseDDL(a3, a3, schema)
 	case sqlite3.AUTH_ALTER_TABLE:
-		// SQLite does not say the new name.
-		if sql := strings.ToLower(c.sql); strings.Contains(sql, "rename") && strings.Contains(sql, "heddle_") {
-			return errcode.New("SQLITE_AUTH", authOp, "names that begin with heddle_ belong to Heddle")
-		}
+		// SQLite does not say the new name: see checkNames.
 		return c.refuseDDL(a4, a4, a3)
 	case sqlite3.AUTH_CREATE_INDEX, sqlite3.AUTH_CREATE_TRIGGER, sqlite3.AUTH_DROP_INDEX, sqlite3.AUTH_DROP_TRIGGER,
 		sqlite3.AUTH_CREATE_TEMP_TRIGGER:
@@ -147,20 +156,11 @@ func notOurs(what, name string) error {
 
 func (db *DB) isSynced(table string) bool { return db.synced[strings.ToLower(table)] }
 
-// Pragmas that the app may give a value, and those that do something by being
-// named: they change nothing that Heddle relies on.
-var pragmaSet = map[string]bool{
-	"table_info": true, "table_xinfo": true, "table_list": true, "index_list": true, "index_info": true, "index_xinfo": true,
-	"foreign_key_list": true, "foreign_key_check": true, "integrity_check": true, "quick_check": true,
-	"user_version": true, "application_id": true, "cache_size": true, "defer_foreign_keys": true,
-	"optimize": true, "analysis_limit": true, "incremental_vacuum": true,
-}
-
-var pragmaNever = map[string]bool{"wal_checkpoint": true, "shrink_memory": true}
-
-func refusePragma(name, value string) error {
-	if pragmaSet[name] || value == "" && !pragmaNever[name] {
-		return nil
+// refuseVacuum stands before what VACUUM does by itself: it attaches a temporary
+// file without a name, VACUUM INTO one that the app names.
+func refuseVacuum(action sqlite3.AuthorizerActionCode, file string) error {
+	if action == sqlite3.AUTH_ATTACH && file != "" {
+		return errcode.New(errcode.Unsupported, authOp, "VACUUM INTO is not supported: export hands out a copy of the database")
 	}
-	return errcode.New("SQLITE_AUTH", authOp, "PRAGMA "+name+" is Heddle's to set")
+	return nil
 }

@@ -243,6 +243,7 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, keep bool,
 		c.cache.clear()
 		err = errors.Join(err, c.c.Close())
 	}()
+	c.limit()
 	if err := c.functions(); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type conn struct {
 	dropOK string   // the table whose DROP is being prepared
 	sql    string   // what is being prepared
 
+	stale   bool     // another connection has changed the schema; see refresh
 	capture *capture // of the open transaction; nil outside and during migrations
 	tally   Tally    // stands before the pre-update hook; nil if the engine has none
 	current *stmt    // the statement that runs for the app
@@ -42,6 +43,7 @@ type stmt struct {
 	sql    string
 	names  []string // of the parameters, "" for ?
 	simple bool     // the SQL holds this statement alone: it may be cached
+	vacuum bool     // it is VACUUM
 	collect
 }
 
@@ -50,7 +52,11 @@ type collect struct {
 	readOnly bool
 	writer   bool // asks for something that only the writing connection knows
 	schema   bool // DDL
+	alters   bool // ALTER TABLE
 	undoes   bool // ROLLBACK TO
+	acts     bool // it does anything that SQLite asks about
+	more     bool // it does more than to read and write rows
+	temp     bool // it reads a temporary table
 	reads    map[string]map[string]bool
 	updates  map[string]map[string]bool
 }
@@ -91,6 +97,8 @@ func (c *conn) prepare(sql string, mode authMode) (*stmt, string, error) {
 	s.sql = sql
 	s.readOnly = p.ReadOnly()
 	s.simple = tail == ""
+	// SQLite asks about everything but VACUUM, until that runs.
+	s.vacuum = !s.acts && !s.readOnly && p.ColumnCount() == 0
 	if n := p.BindCount(); n > 0 {
 		s.names = make([]string, n)
 		for i := range s.names {
@@ -106,6 +114,15 @@ func (c *conn) compile(sql string, mode authMode, col *collect) (*sqlite3.Stmt, 
 	defer func() { c.mode, c.col, c.sql = old, oldCol, "" }()
 	c.mode, c.col, c.sql, c.denied, c.dropOK = mode, col, sql, nil, ""
 	return c.c.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
+}
+
+// refresh reads the schema anew after another connection has changed it: SQLite
+// finds that out by itself when a statement runs, not when one is compiled.
+func (c *conn) refresh() {
+	if c.stale && c.c.TxnState("main") == sqlite3.TXN_NONE {
+		_, err := c.scalar(`SELECT 1 FROM sqlite_schema LIMIT 1`)
+		c.stale = err != nil
+	}
 }
 
 // release resets s and keeps it for the next one, if it can.

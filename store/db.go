@@ -34,11 +34,13 @@ type DB struct {
 	spare      []*conn        // those that nobody uses
 
 	schema   *schema
+	classes  map[string]Class // of SQL that was asked about; see Class
 	recorder Recorder
 	gate     func() <-chan struct{}
 	onImport []func(*sqlite3.Conn) error
 
-	temp    atomic.Bool // the writer has tables that the reader has not
+	temp    atomic.Bool     // the writer has tables that the reader has not
+	temps   map[string]bool // their names, lower case
 	notices notices
 }
 
@@ -49,10 +51,11 @@ type DB struct {
 func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 	const op = "store: open"
 	db := &DB{
-		opts:   opts,
-		synced: map[string]bool{},
-		gone:   make(chan struct{}),
-		writer: make(chan *conn, 1),
+		opts:    opts,
+		synced:  map[string]bool{},
+		classes: map[string]Class{},
+		gone:    make(chan struct{}),
+		writer:  make(chan *conn, 1),
 
 		iterators: map[*conn]bool{},
 		slots:     make(chan struct{}, maxIterations),
@@ -120,6 +123,7 @@ func (db *DB) connect(ctx context.Context, writer bool) (_ *conn, err error) {
 			c.c.PreUpdateHook(c.preUpdate)
 		}
 	}
+	c.limit()
 	if err := c.functions(); err != nil {
 		return nil, err
 	}

@@ -40,6 +40,9 @@ func wrapErr(ctx context.Context, err error, op, sql string) error {
 		msg = strings.TrimPrefix(msg, class.Error()+": ")
 	}
 	msg = strings.TrimPrefix(msg, "sqlite3: ")
+	if code == uint32(sqlite3.TOOBIG) {
+		msg += ": a value or a row has 64 MiB at most, the text of one statement 1,000,000 bytes (give values as parameters, rows to bulk)"
+	}
 	return &errcode.Error{Code: errcode.SQLite(code), Op: op, Msg: msg, SQL: sql, Err: err}
 }
 
@@ -57,14 +60,23 @@ func isBusy(err error) bool {
 	return code&0xff == uint32(sqlite3.BUSY) || code&0xff == uint32(sqlite3.LOCKED)
 }
 
-// recovered turns go-sqlite3's panic on NOMEM into an error. Every other panic
-// is a fault of ours or of a callback and goes on.
+// recovered turns go-sqlite3's panics on what an app can bring about into errors:
+// on want of memory, and on a name beyond 1,000,000 bytes. Every other panic is a
+// fault of ours or of a callback and goes on.
 func recovered(r any) error {
-	if e, ok := r.(error); ok && e.Error() == "sqlite3: out of memory" {
-		return sqlite3.NOMEM
+	if e, ok := r.(error); ok {
+		switch e.Error() {
+		case "sqlite3: out of memory":
+			return sqlite3.NOMEM
+		case "sqlite3: missing NUL terminator":
+			return errLongName
+		}
 	}
 	panic(r)
 }
+
+var errLongName error = errcode.New("SQLITE_TOOBIG", "store: read",
+	"the name of a column, a table or a parameter is longer than 1,000,000 bytes: name it with AS")
 
 func closedErr(op string) error {
 	return errcode.New(errcode.Closed, op, "the database is closed")

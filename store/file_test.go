@@ -30,7 +30,7 @@ func TestDB_outOfMemory(t *testing.T) {
 	defer db.Close()
 	exec(t, db, `INSERT INTO t VALUES(1)`)
 	for _, sql := range []string{
-		`INSERT INTO t VALUES(zeroblob(100000000))`,
+		`INSERT INTO t VALUES(zeroblob(60000000))`,
 		`INSERT INTO t SELECT randomblob(1000000) FROM ` + series(100),
 		`SELECT group_concat(hex(randomblob(100000))) FROM ` + series(1000),
 	} {

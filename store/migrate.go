@@ -175,6 +175,10 @@ func (c *conn) migrateOne(number int, sql string) error {
 
 // runMigration runs the statements of one migration.
 func (c *conn) runMigration(sql string) error {
+	before, err := c.ourNames()
+	if err != nil {
+		return err
+	}
 	for sql != "" {
 		s, tail, err := c.prepare(sql, migration)
 		if err != nil {
@@ -197,7 +201,7 @@ func (c *conn) runMigration(sql string) error {
 			return errcode.New(errcode.TxControl, migrateOp, "the migration ended its transaction")
 		}
 	}
-	return nil
+	return c.checkNames(before)
 }
 
 // recordMigration notes that the migration ran and which columns it brought.
@@ -259,6 +263,7 @@ func (db *DB) dropCaches() {
 	for _, c := range []*conn{db.writerConn, db.readerConn} {
 		if c != nil {
 			c.cache.clear()
+			c.stale = true
 		}
 	}
 }

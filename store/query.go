@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"heddle/internal/errcode"
@@ -208,36 +207,6 @@ func (db *DB) rest(ctx context.Context, r *reading, between func() error) (err e
 	}
 }
 
-// Exec runs sql in a transaction of its own with the origin Local. Several
-// statements are allowed if there are no parameters. VACUUM, which SQLite does
-// not allow in a transaction, runs by itself.
-func (db *DB) Exec(ctx context.Context, sql string, p Params) (res Result, err error) {
-	if isVacuum(sql) {
-		return Result{}, db.vacuum(ctx, sql)
-	}
-	err = db.Update(ctx, Origin{Kind: Local}, func(tx *Tx) error {
-		res, err = tx.Exec(sql, p)
-		return err
-	})
-	return res, err
-}
-
-func isVacuum(sql string) bool {
-	f := strings.Fields(strings.TrimRight(sql, " \t\r\n;"))
-	return len(f) == 1 && equalFold(f[0], "vacuum")
-}
-
-func (db *DB) vacuum(ctx context.Context, sql string) error {
-	const op = "store: vacuum"
-	c, err := db.turn(ctx, db.writer, op)
-	if err != nil {
-		return err
-	}
-	defer func() { db.writer <- c }()
-	err = db.inside(ctx, c, func() error { return c.exec(sql) })
-	return wrapErr(ctx, err, op, sql)
-}
-
 // Deps says what a statement reads, without running it.
 func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 	const op = "store: deps"
@@ -247,6 +216,7 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 	}
 	defer func() { db.reader <- c }()
 	err = db.inside(ctx, c, func() error {
+		c.refresh()
 		s, err := c.prepareOne(ctx, sql, userRead)
 		if err != nil || s == nil {
 			return err

@@ -38,7 +38,7 @@ func (db *DB) loadSchema(c *conn) error {
 		cp.renew(s)
 	}
 	db.schema = s
-	return nil
+	return db.loadTemp(c)
 }
 
 // readSchema reads the schema, as c sees it. It is called inside SQLite.

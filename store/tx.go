@@ -275,11 +275,19 @@ func (tx *Tx) execStmt(s *stmt, p Params, res *Result) (err error) {
 		}
 		c.release(s, tx.mode())
 	}()
+	if s.vacuum {
+		return errVacuum
+	}
 	if err := s.bind(p); err != nil {
 		return err
 	}
 	c.start(s)
-	if err := s.Exec(); err != nil {
+	if s.schema && tx.mode() != trusted {
+		err = c.named(s.Exec)
+	} else {
+		err = s.Exec()
+	}
+	if err != nil {
 		return err
 	}
 	res.LastInsertRowID = c.c.LastInsertRowID()
@@ -311,6 +319,10 @@ func (tx *Tx) Query(sql string, p Params, cols func([]string), row func(*sqlite3
 	var s *stmt
 	err := tx.run(op, sql, func() (err error) {
 		s, err = tx.c.prepareOne(tx.ctx, sql, tx.mode())
+		if s != nil && s.ColumnCount() == 0 && (s.schema || s.vacuum) {
+			err = tx.execStmt(s, p, &Result{})
+			s = nil
+		}
 		if s != nil {
 			tx.c.start(s)
 		}
@@ -325,14 +337,9 @@ func (tx *Tx) Query(sql string, p Params, cols func([]string), row func(*sqlite3
 		}
 		return nil
 	}
-	ddl := s.schema
 	err = tx.db.rows(tx.ctx, tx.c, s, tx.mode(), p, cols, row, nil)
 	return tx.run(op, sql, func() error {
 		tx.c.current = nil
-		if err == nil && ddl {
-			tx.schema = true
-			return tx.db.loadSchema(tx.c)
-		}
 		return err
 	})
 }
