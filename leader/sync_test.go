@@ -19,7 +19,8 @@ import (
 func serve(t *testing.T, decide func(*wire.Body) error) *httptest.Server {
 	t.Helper()
 	s, err := server.New(server.Options{Dir: t.TempDir(), Dev: true,
-		Decide: func(_ context.Context, _ string, _ wire.ClientID, body *wire.Body) error {
+		Decide: func(_ context.Context, d *server.Decision) error {
+			body := d.Body
 			if decide == nil {
 				return nil
 			}

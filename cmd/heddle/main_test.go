@@ -249,7 +249,7 @@ func TestUsage(t *testing.T) {
 		{"inspect " + dir, exitFailed, "is a directory"},
 		{"inspect " + text, exitFailed, "not an SQLite database"},
 		{"token", exitUsage, "--token-key is needed"},
-		{"token --token-key k", exitUsage, "--space is needed"},
+		{"token --token-key k", exitUsage, "--space or --read is needed"},
 		{"token --token-key k --space ../x", exitUsage, "cannot be a space's name"},
 		{"token --token-key " + dir + "/none --space s", exitFailed, "no such file"},
 	}

@@ -64,11 +64,15 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 
 	o := server.Options{Dir: *data, Dev: *dev, Origins: origins, Logger: log}
 	if *keyFile != "" {
-		key, err := readKey(*keyFile)
+		data, err := os.ReadFile(*keyFile)
 		if err != nil {
 			return err
 		}
-		o.TokenKey = key
+		key, err := server.ParseKey(data)
+		if err != nil {
+			return err
+		}
+		o.Tokens = key
 	}
 	srv, err := server.New(o)
 	if err != nil {
@@ -136,12 +140,4 @@ func serveURL(a net.Addr) string {
 		host = "localhost"
 	}
 	return "http://" + net.JoinHostPort(host, port) + "/"
-}
-
-func readKey(file string) (*server.Key, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	return server.ParseKey(data)
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"heddle/sync/server"
@@ -14,17 +16,23 @@ import (
 
 var tokenCommand = command{
 	name:  "token",
-	args:  "--token-key FILE (--space SPACE … | --new-key) [flags]",
+	args:  "--token-key FILE (--space SPACE … | --read SPACE … | --new-key) [flags]",
 	short: "mint a token that grants spaces",
 	long: `
 Prints a token for clients of a server that was started with the same
---token-key. The key is a secret of at least 32 bytes (HS256), or an Ed25519
-private key in PEM (EdDSA; the server then needs the public key alone).
+--token-key. The key is a secret of at least 32 bytes (HS256), or a private key
+in PEM or JWKS: Ed25519 (EdDSA), P-256 (ES256) or RSA (RS256); the server then
+needs the public key alone. Of several keys in FILE the first that can sign does.
+
+Give each user a --subject of its own: what a device writes belongs to the
+subject of its token, and no other may write under its id.
 
 With --new-key it writes a fresh random secret to FILE, which must not exist.
 
 Your own backend can mint tokens as well: a JSON Web Token with the claims
-"sub" (the user), "exp" and "spaces" (a list of names; "*" grants all).`,
+"sub" (the user), "exp" and "spaces", a list of names to read and write, or an
+object of names with "r" or "rw"; "*" stands for all spaces that are not named.
+A "jti" lets one token be revoked.`,
 	run: token,
 }
 
@@ -32,6 +40,9 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 	file := flags.String("token-key", "", "`file` with the key")
 	var spaces list
 	flags.Var(&spaces, "space", "a `space` to grant; may be repeated; * grants all")
+	var reads list
+	flags.Var(&reads, "read", "a `space` to grant for reading only; may be repeated")
+	id := flags.String("id", "", "`name` of the token, its claim jti, by which it can be revoked")
 	subject := flags.String("subject", "heddle-token", "for `whom` the token is")
 	ttl := flags.Duration("ttl", 24*time.Hour, "how `long` it is valid")
 	newKey := flags.Bool("new-key", false, "write a new secret to the key file")
@@ -41,30 +52,41 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 	switch {
 	case *file == "":
 		return badUsage("--token-key is needed")
-	case *newKey && len(spaces) > 0:
+	case *newKey && len(spaces)+len(reads) > 0:
 		return badUsage("--new-key and --space do not go together")
 	case *newKey:
 		return writeKey(e, *file)
-	case len(spaces) == 0:
-		return badUsage("--space is needed")
+	case len(spaces)+len(reads) == 0:
+		return badUsage("--space or --read is needed")
 	case *ttl <= 0:
 		return badUsage("--ttl must be more than nothing")
 	}
-	for _, s := range spaces {
+	granted := server.Spaces(server.Read, reads...)
+	maps.Copy(granted, server.Spaces(server.ReadWrite, spaces...))
+	for s := range granted {
 		if s != "*" && !wire.ValidSpace(s) {
 			return badUsage("--space: %q cannot be a space's name", s)
 		}
 	}
-	key, err := readKey(*file)
+	keys, err := readKeys(*file)
 	if err != nil {
 		return err
 	}
-	t, err := key.Mint(server.Grant{Subject: *subject, Spaces: spaces, Expires: time.Now().Add(*ttl)})
+	key := keys[max(0, slices.IndexFunc(keys, (*server.Key).CanSign))]
+	t, err := key.Mint(server.Grant{Subject: *subject, ID: *id, Spaces: granted, Expires: time.Now().Add(*ttl)})
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, t)
 	return err
+}
+
+func readKeys(file string) ([]*server.Key, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return server.ParseKeys(data)
 }
 
 func writeKey(e *env, file string) error {

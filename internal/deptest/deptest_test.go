@@ -19,6 +19,7 @@ import (
 var allowed = map[string][]string{
 	"internal/errcode":     {},
 	"internal/errcode/gen": {"internal/errcode", "internal/errcode/gen/ts"},
+	"internal/accept":      {},
 	"internal/deptest":     {},
 	"internal/await":       {},
 	"opfs":                 {"internal/errcode"},
@@ -30,7 +31,7 @@ var allowed = map[string][]string{
 	"broadcast":            {"store", "internal/errcode"},
 	"sync/client":          {"store", "sync/fold", "sync/wire", "internal/errcode"},
 	"sync/client/nethttp":  {"sync/client", "internal/errcode"},
-	"sync/server":          {"sync/fold", "sync/wire", "internal/errcode"},
+	"sync/server":          {"sync/fold", "sync/wire", "internal/accept", "internal/errcode"},
 	"sync/sim":             {"opfs", "store", "sync/fold", "sync/wire", "sync/client", "sync/server", "internal/errcode"},
 	"rpc":                  {"internal/errcode"},
 	"leader":               {"rpc", "store", "live", "broadcast", "sync/client", "opfs", "internal/errcode"},

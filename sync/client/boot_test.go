@@ -15,7 +15,6 @@ import (
 	"heddle/sync/client"
 	"heddle/sync/client/nethttp"
 	"heddle/sync/server"
-	"heddle/sync/wire"
 )
 
 // bootSchema has what a snapshot may meet: a counter, a composite key, blobs.
@@ -181,7 +180,8 @@ func TestBoot_behindTheHorizon(t *testing.T) {
 	}
 }
 
-func refuseBad(_ context.Context, _ string, _ wire.ClientID, body *wire.Body) error {
+func refuseBad(_ context.Context, d *server.Decision) error {
+	body := d.Body
 	for _, op := range body.Ops {
 		for _, v := range op.Cells {
 			if v == "bad" {

@@ -17,7 +17,6 @@ import (
 	"heddle/sync/client"
 	"heddle/sync/client/nethttp"
 	"heddle/sync/server"
-	"heddle/sync/wire"
 )
 
 // faulty is a network that fails as its plan says, request by request.
@@ -177,7 +176,8 @@ func TestClient_faults(t *testing.T) {
 }
 
 func TestClient_rejected(t *testing.T) {
-	hs := newServer(t, server.Options{Decide: func(_ context.Context, _ string, _ wire.ClientID, b *wire.Body) error {
+	hs := newServer(t, server.Options{Decide: func(_ context.Context, d *server.Decision) error {
+		b := d.Body
 		for _, op := range b.Ops {
 			for _, v := range op.Cells {
 				if v == "bad" {

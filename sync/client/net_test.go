@@ -23,7 +23,7 @@ const notes = `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, done INTEGER N
 // newServer starts a real server in development mode.
 func newServer(t testing.TB, o server.Options) *httptest.Server {
 	t.Helper()
-	o.Dir, o.Dev = t.TempDir(), o.TokenKey == nil
+	o.Dir, o.Dev = t.TempDir(), o.Tokens == nil
 	o.Limits.Request, o.Limits.Decision = await.Long, await.Long
 	s, err := server.New(o)
 	if err != nil {

@@ -7,8 +7,12 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,15 +37,14 @@ func mustKey(t testing.TB, file []byte) *server.Key {
 
 func mint(t testing.TB, key *server.Key, spaces ...string) string {
 	t.Helper()
-	token, err := key.Mint(server.Grant{Subject: "ann", Spaces: spaces, Expires: time.Now().Add(time.Hour)})
+	token, err := key.Mint(server.Grant{Subject: "ann", Spaces: server.Spaces(server.ReadWrite, spaces...), Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return token
 }
 
-// routes are all addresses of a space. TestAccess walks through them, so that
-// none is forgotten.
+// routes are all addresses of a space. TestAccess walks through them.
 var routes = []struct {
 	method, action string
 	body           []byte
@@ -51,9 +54,21 @@ var routes = []struct {
 	{"GET", "digest", nil},
 }
 
+// No route is forgotten above.
+func TestRoutes_areAllTested(t *testing.T) {
+	all := []string{"GET /healthz"}
+	for _, r := range routes {
+		action, _, _ := strings.Cut(r.action, "?")
+		all = append(all, r.method+" /v1/spaces/{space}/"+action)
+	}
+	if slices.Sort(all); !slices.Equal(all, server.Routes()) {
+		t.Errorf("tested are %v, of %v", all, server.Routes())
+	}
+}
+
 func TestAccess(t *testing.T) {
 	key := mustKey(t, secret)
-	h := start(t, func(o *server.Options) { o.Dev, o.TokenKey = false, key })
+	h := start(t, func(o *server.Options) { o.Dev, o.Tokens = false, key })
 	for _, space := range []string{"ann", "bob"} { // both exist
 		res := h.do("POST", "/v1/spaces/"+space+"/push", routes[0].body, "Authorization", "Bearer "+mint(t, key, "*"))
 		if res.Body.Close(); res.StatusCode != 200 {
@@ -70,6 +85,11 @@ func TestAccess(t *testing.T) {
 	soon, past := time.Now().Add(time.Hour).Unix(), time.Now().Add(-time.Hour).Unix()
 	_, foreign, _ := ed25519.GenerateKey(nil)
 	good := mint(t, key, "ann", "family")
+	claim := func(name string, v any) string {
+		all := jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}
+		all[name] = v
+		return "Bearer " + sign(jwt.SigningMethodHS256, secret, all)
+	}
 	tests := []struct {
 		name, header string
 		status       int
@@ -91,7 +111,17 @@ func TestAccess(t *testing.T) {
 		{"expired", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": past}), 401, errcode.Unauthorized},
 		{"not yet", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon, "nbf": soon}), 401, errcode.Unauthorized},
 		{"without expiry", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}}), 401, errcode.Unauthorized},
-		{"spaces is no list", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": map[string]any{}, "exp": soon}), 401, errcode.Unauthorized},
+		{"spaces is text", claim("spaces", "ann"), 401, errcode.Unauthorized},
+		{"spaces has numbers", claim("spaces", []any{1}), 401, errcode.Unauthorized},
+		{"no such access", claim("spaces", map[string]any{"ann": "w"}), 401, errcode.Unauthorized},
+		{"no spaces", claim("spaces", map[string]any{}), 403, errcode.Forbidden},
+		{"granted by name", claim("spaces", map[string]any{"ann": "rw"}), 200, ""},
+		{"granted all by name", claim("spaces", map[string]any{"*": "rw", "bob": "r"}), 200, ""},
+		{"expiry as text", claim("exp", fmt.Sprint(soon)), 401, errcode.Unauthorized},
+		{"expiry is no date", claim("exp", 1e300), 401, errcode.Unauthorized},
+		{"expiry is a list", claim("exp", []any{soon}), 401, errcode.Unauthorized},
+		{"expiry is nothing", claim("exp", nil), 401, errcode.Unauthorized},
+		{"subject is a number", claim("sub", 7), 401, errcode.Unauthorized},
 	}
 	for _, route := range routes {
 		for _, test := range tests {
@@ -113,7 +143,7 @@ func TestAccess(t *testing.T) {
 // What happens in one space shows in no other.
 func TestSpaces_areApart(t *testing.T) {
 	h := start(t, nil)
-	names := []string{"a", "A", "a.b", "a_b", "aA", "Aa"}
+	names := []string{"a", "A", "a.b", "a_b", "aA", "Aa", strings.Repeat("n", 128), strings.Repeat("N", 110) + strings.Repeat("n", 18)}
 	for i, name := range names {
 		c := newAuthor(h, name, 1) // one client id in all of them
 		for range i + 1 {
@@ -178,6 +208,8 @@ func TestRoutes_refuse(t *testing.T) {
 		{"not a space", "POST", "/v1/spaces/..%2fs/push", push, nil, 404, errcode.NotFound},
 		{"not a space's name", "POST", "/v1/spaces/.s/push", push, nil, 400, errcode.BadParam},
 		{"a long name", "POST", "/v1/spaces/" + strings.Repeat("s", 200) + "/push", push, nil, 400, errcode.BadParam},
+		{"a long name for a file", "POST", "/v1/spaces/" + strings.Repeat("S", 128) + "/push", push, nil, 400, errcode.BadParam},
+		{"a long name for a file's journal", "POST", "/v1/spaces/" + strings.Repeat("S", 119) + "s/push", push, nil, 400, errcode.BadParam},
 		{"another media type", "POST", "/v1/spaces/s/push", push, []string{"Content-Type", "text/plain"}, 415, errcode.Protocol},
 		{"another encoding", "POST", "/v1/spaces/s/push", push, []string{"Content-Encoding", "br"}, 415, errcode.Protocol},
 		{"not gzip", "POST", "/v1/spaces/s/push", push, []string{"Content-Encoding", "gzip"}, 400, errcode.Protocol},
@@ -212,9 +244,10 @@ func TestCORS(t *testing.T) {
 		return res.Header
 	}
 	strict := start(t, func(o *server.Options) {
-		o.Dev, o.TokenKey, o.Origins = false, key, []string{"https://app.example"}
+		o.Dev, o.Tokens, o.Origins = false, key, []string{"https://app.example"}
 	})
 	dev := start(t, nil)
+	open := start(t, func(o *server.Options) { o.Origins = []string{"*"} })
 	for _, test := range []struct {
 		h            *harness
 		origin, want string
@@ -222,7 +255,11 @@ func TestCORS(t *testing.T) {
 		{strict, "https://app.example", "https://app.example"},
 		{strict, "https://evil.example", ""},
 		{strict, "null", ""},
-		{dev, "https://evil.example", "*"},
+		{dev, "http://localhost:5173", "http://localhost:5173"},
+		{dev, "http://app.localhost", "http://app.localhost"},
+		{dev, "https://127.0.0.1:1", "https://127.0.0.1:1"},
+		{dev, "http://[::1]:8080", "http://[::1]:8080"},
+		{open, "https://evil.example", "*"},
 	} {
 		head := preflight(test.h, test.origin)
 		if got := head.Get("Access-Control-Allow-Origin"); got != test.want {
@@ -240,9 +277,47 @@ func TestCORS(t *testing.T) {
 	}
 }
 
+// In development mode there is no token that a foreign page would lack: it is
+// refused. In every mode the log says so, once for each origin.
+func TestOrigins_refused(t *testing.T) {
+	var log bytes.Buffer
+	quiet := func(o *server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+	dev := start(t, quiet)
+	for _, origin := range []string{"https://evil.example", "http://localhost.evil.example", "http://evil.example:127", "null", "::", "file://"} {
+		for range 2 {
+			log.Reset()
+			for _, route := range routes {
+				dev.refused(dev.do(route.method, "/v1/spaces/s/"+route.action, route.body, "Origin", origin), 403, errcode.Forbidden)
+			}
+			res := dev.do("OPTIONS", "/v1/spaces/s/push", nil, "Origin", origin)
+			if res.Body.Close(); res.StatusCode != 403 || res.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("preflight of %s: got %d %v", origin, res.StatusCode, res.Header)
+			}
+		}
+		if log.Len() > 0 {
+			t.Errorf("%s: reported again: %s", origin, &log)
+		}
+	}
+	// A page of the server's own address may call; one of a name that leads here may not.
+	own := strings.TrimPrefix(dev.http.URL, "http://")
+	if res := dev.post("s", "push", routes[0].body, "Origin", "http://"+own); res.StatusCode != 200 {
+		t.Errorf("the server's own page: got %d", res.StatusCode)
+	}
+	key := mustKey(t, secret)
+	strict := start(t, func(o *server.Options) { quiet(o); o.Dev, o.Tokens = false, key })
+	log.Reset()
+	res := strict.post("s", "push", routes[0].body, "Origin", "https://evil.example", "Authorization", "Bearer "+mint(t, key, "s"))
+	if res.Body.Close(); res.StatusCode != 200 || res.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("got %d %v", res.StatusCode, res.Header)
+	}
+	if !strings.Contains(log.String(), "https://evil.example") || !strings.Contains(log.String(), "--origin") {
+		t.Errorf("the log says %q", &log)
+	}
+}
+
 func TestRate(t *testing.T) {
 	key := mustKey(t, secret)
-	h := start(t, func(o *server.Options) { o.Dev, o.TokenKey, o.Limits.Rate = false, key, 0.01 })
+	h := start(t, func(o *server.Options) { o.Dev, o.Tokens, o.Limits.Rate = false, key, 0.01 })
 	auth := []string{"Authorization", "Bearer " + mint(t, key, "s")}
 	res := h.do("POST", "/v1/spaces/s/push", routes[0].body, auth...) // a hundred seconds' worth of burst is less than one
 	if res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
@@ -254,9 +329,9 @@ func TestRate(t *testing.T) {
 // Tokens without a subject are counted each for itself.
 func TestRate_withoutSubject(t *testing.T) {
 	key := mustKey(t, secret)
-	h := start(t, func(o *server.Options) { o.Dev, o.TokenKey, o.Limits.Rate = false, key, 0.5 })
+	h := start(t, func(o *server.Options) { o.Dev, o.Tokens, o.Limits.Rate = false, key, 0.5 })
 	token := func(space string) []string {
-		token, err := key.Mint(server.Grant{Spaces: []string{space}, Expires: time.Now().Add(time.Hour)})
+		token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, space), Expires: time.Now().Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,8 +371,8 @@ func TestKey(t *testing.T) {
 	verifier := mustKey(t, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}))
 	token := mint(t, signer, "a", "b")
 	for _, key := range []*server.Key{signer, verifier} {
-		grant, err := key.Verify(token)
-		if err != nil || grant.Subject != "ann" || strings.Join(grant.Spaces, " ") != "a b" || grant.Expires.Before(time.Now()) {
+		grant, err := key.Verify(t.Context(), token)
+		if err != nil || grant.Subject != "ann" || !maps.Equal(grant.Spaces, server.Spaces(server.ReadWrite, "a", "b")) || grant.Expires.Before(time.Now()) {
 			t.Errorf("got %+v, %v", grant, err)
 		}
 	}
@@ -307,7 +382,7 @@ func TestKey(t *testing.T) {
 	// The public key's bytes are no secret of HS256.
 	confused, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"spaces": []string{"a"}, "exp": time.Now().Add(time.Hour).Unix()}).
 		SignedString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}))
-	if _, err := verifier.Verify(confused); errcode.Of(err) != errcode.Unauthorized {
+	if _, err := verifier.Verify(t.Context(), confused); errcode.Of(err) != errcode.Unauthorized {
 		t.Errorf("signed with the public key: got %v", err)
 	}
 	for name, file := range map[string][]byte{

@@ -9,7 +9,6 @@ import (
 
 	"heddle/internal/errcode"
 	"heddle/sync/server"
-	"heddle/sync/wire"
 )
 
 // A Go program embeds the server, with a rule of its own about what it accepts.
@@ -22,11 +21,13 @@ func Example() {
 		return
 	}
 	srv, err := server.New(server.Options{
-		Dir:      dir,
-		TokenKey: key,
-		Decide: func(_ context.Context, space string, _ wire.ClientID, body *wire.Body) error {
-			if len(body.Ops) > 1000 {
-				return errcode.New("APP_TOO_MANY", "app", "no more than 1000 rows at a time")
+		Dir:    dir,
+		Tokens: key,
+		Decide: func(_ context.Context, d *server.Decision) error {
+			for _, row := range d.Rows {
+				if row.Table == "invoices" && row.Before != nil && row.Before.Cells["author"] != d.Subject {
+					return errcode.New("APP_NOT_YOURS", "app", "an invoice is changed by its author alone")
+				}
 			}
 			return nil
 		},

@@ -40,6 +40,7 @@ func (h *harness) file(space string) string { return filepath.Join(h.o.Dir, spac
 func TestFile_formats(t *testing.T) {
 	// What makes a file of each format of one of the format after it.
 	before := map[int]string{
+		4: `DROP TABLE owner; DROP TABLE upload`,
 		3: `UPDATE digest SET digest = zeroblob(32)`, // they were of another kind
 		2: `ALTER TABLE row DROP COLUMN sum`,
 		1: `DROP TABLE refused; ALTER TABLE space DROP COLUMN live; ALTER TABLE space DROP COLUMN logged;

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -21,9 +20,40 @@ import (
 	"heddle/sync/wire"
 )
 
-// ServeHTTP answers /v1/spaces/{space}/{push,pull,digest} and /healthz.
+// action is what can be asked for of a space.
+type action struct {
+	method string
+	need   Access
+	run    func(*Server, http.ResponseWriter, *http.Request, *asker) error
+}
+
+var actions = map[string]action{
+	"push":   {http.MethodPost, ReadWrite, (*Server).push},
+	"pull":   {http.MethodPost, Read, (*Server).pull},
+	"digest": {http.MethodGet, Read, (*Server).digest},
+}
+
+// Routes returns what the server answers, as http.ServeMux writes it.
+func Routes() []string {
+	all := []string{"GET /healthz"}
+	for name, a := range actions {
+		all = append(all, a.method+" /v1/spaces/{space}/"+name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// asker is who asks, and for which space.
+type asker struct {
+	Grant
+	token string // "" in development mode
+	space string
+}
+
+// ServeHTTP answers the requests of Routes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	s.deadlines(w, r)
 	if !s.enter() {
 		s.refuse(w, r, errClosed)
 		return
@@ -32,7 +62,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	s.cors(h, r)
+	if err := s.cors(h, r); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -68,84 +101,41 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
 	if len(parts) != 5 || parts[0] != "" || parts[1] != "v1" || parts[2] != "spaces" {
 		return errcode.New(errcode.NotFound, "server", "there is nothing at this address")
 	}
-	name, action := parts[3], parts[4]
-	method := http.MethodPost
-	switch action {
-	case "push", "pull":
-	case "digest":
-		method = http.MethodGet
-	default:
+	name := parts[3]
+	act, ok := actions[parts[4]]
+	if !ok {
 		return errcode.New(errcode.NotFound, "server", "there is nothing at this address")
 	}
-	if r.Method != method {
-		w.Header().Set("Allow", method+", OPTIONS")
-		return &refusal{http.StatusMethodNotAllowed, errcode.New(errcode.Protocol, "server", "this address takes "+method)}
+	if r.Method != act.method {
+		w.Header().Set("Allow", act.method+", OPTIONS")
+		return &refusal{http.StatusMethodNotAllowed, errcode.New(errcode.Protocol, "server", "this address takes "+act.method)}
 	}
 	if !wire.ValidSpace(name) {
 		return errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
 	}
-	grant, err := s.authorize(r, name)
-	if err != nil {
+	if len(baseName(name))+len("-journal") > maxFileName {
+		return errcode.New(errcode.BadParam, "server", "the space's name is too long for the name of a file, in which capital letters count twice")
+	}
+	who := &asker{space: name}
+	if who.Grant, who.token, err = s.authorize(r, name, act.need); err != nil {
 		return err
 	}
-	if wait := s.rate.take(grant.Subject, time.Now()); wait > 0 {
+	if wait := s.rate.take(who.by, time.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return errcode.New(errcode.RateLimited, "server", "too many requests")
 	}
-	switch action {
-	case "push":
-		return s.push(w, r, name)
-	case "pull":
-		return s.pull(w, r, name, grant)
-	default:
-		return s.digest(w, r, name)
-	}
+	return act.run(s, w, r, who)
 }
 
-// authorize says who asks. Every route comes through here.
-func (s *Server) authorize(r *http.Request, space string) (Grant, error) {
-	if s.o.Dev {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil {
-			host = r.RemoteAddr
-		}
-		return Grant{Subject: host, Spaces: []string{"*"}}, nil
-	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "bearer") || token == "" {
-		return Grant{}, errcode.New(errcode.Unauthorized, "server", "a token is needed: Authorization: Bearer …")
-	}
-	grant, err := s.o.TokenKey.Verify(strings.TrimSpace(token))
-	if err != nil {
-		return Grant{}, err
-	}
-	if !grant.allows(space) {
-		return Grant{}, errcode.New(errcode.Forbidden, "server", "the token does not grant this space")
-	}
-	if grant.Subject == "" { // nobody in particular, but no one else
-		grant.Subject = token
-	}
-	return grant, nil
-}
-
-func (s *Server) cors(h http.Header, r *http.Request) {
-	origin := r.Header.Get("Origin")
-	h.Add("Vary", "Origin")
-	switch {
-	case origin == "":
-		return
-	case s.o.Dev || slices.Contains(s.o.Origins, "*"):
-		h.Set("Access-Control-Allow-Origin", "*")
-	case slices.Contains(s.o.Origins, origin):
-		h.Set("Access-Control-Allow-Origin", origin)
-	default:
-		return
-	}
-	h.Set("Access-Control-Expose-Headers", "Retry-After")
-	if r.Method == http.MethodOptions {
-		h.Set("Access-Control-Allow-Methods", "GET, POST")
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding")
-		h.Set("Access-Control-Max-Age", "86400")
+// deadlines bounds how long a request may hold its connection, and gives what it
+// sends after its head little time: nobody has been let in yet. Server.body gives
+// it more. Not every writer has deadlines.
+func (s *Server) deadlines(w http.ResponseWriter, r *http.Request) {
+	rc, now := http.NewResponseController(w), time.Now()
+	rc.SetWriteDeadline(now.Add(s.o.Limits.Request))
+	if r.ContentLength != 0 {
+		rc.SetReadDeadline(now.Add(s.o.Limits.Refused))
+		w.Header().Set("Connection", "close")
 	}
 }
 
@@ -181,6 +171,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, errcode.New(errcode.Protocol, op, "the body could not be read")
 	}
 	rc.SetReadDeadline(time.Time{})
+	w.Header().Del("Connection")
 	return data, nil
 }
 
@@ -188,7 +179,12 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // 32 KiB a second.
 func slowest(n int) time.Duration { return time.Duration(n) * time.Second / (32 << 10) }
 
-func (s *Server) push(w http.ResponseWriter, r *http.Request, name string) error {
+func (s *Server) push(w http.ResponseWriter, r *http.Request, who *asker) error {
+	back, ok := s.slots.take(slot{"push", who.by, who.space}, s.o.Limits.SubjectPushes)
+	if !ok {
+		return errPushes
+	}
+	defer back()
 	data, err := s.body(w, r)
 	if err != nil {
 		return err
@@ -197,7 +193,12 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request, name string) error
 	if err != nil {
 		return err
 	}
-	sp, err := s.acquire(r.Context(), name, true)
+	turn, ok := s.slots.take(slot{"push", "", who.space}, s.o.Limits.Pushes)
+	if !ok {
+		return errPushes
+	}
+	defer turn()
+	sp, err := s.acquire(r.Context(), who.space, true)
 	if err != nil {
 		return err
 	}
@@ -215,16 +216,18 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request, name string) error
 		case <-ctx.Done():
 		}
 	}()
-	res, err := sp.push(r.Context(), ctx, &s.o, req)
+	res, err := sp.push(r.Context(), ctx, &s.o, &who.Grant, req)
 	if err != nil {
 		return err
 	}
-	answer(w, http.StatusOK, res.Marshal())
+	s.answer(w, http.StatusOK, res.Marshal())
 	return nil
 }
 
-func (s *Server) digest(w http.ResponseWriter, r *http.Request, name string) error {
-	sp, err := s.acquire(r.Context(), name, false)
+var errPushes = errcode.New(errcode.RateLimited, "server: push", "too many pushes at once; try again later")
+
+func (s *Server) digest(w http.ResponseWriter, r *http.Request, who *asker) error {
+	sp, err := s.acquire(r.Context(), who.space, false)
 	if err != nil {
 		return err
 	}
@@ -244,12 +247,12 @@ func (s *Server) digest(w http.ResponseWriter, r *http.Request, name string) err
 	if err != nil {
 		return err
 	}
-	answer(w, http.StatusOK, d.Marshal())
+	s.answer(w, http.StatusOK, d.Marshal())
 	return nil
 }
 
-func answer(w http.ResponseWriter, status int, body []byte) {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second)) // not every writer can
+func (s *Server) answer(w http.ResponseWriter, status int, body []byte) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Limits.Request + slowest(len(body)))) // not every writer can
 	w.Header().Set("Content-Type", wire.MediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
@@ -329,7 +332,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			h.Set("Retry-After", "1")
 		}
 	}
-	answer(w, status, e.Marshal())
+	s.answer(w, status, e.Marshal())
 }
 
 // damaged answers a request that met damage in a space's file. Devices try

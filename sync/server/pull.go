@@ -2,11 +2,12 @@ package server
 
 import (
 	"compress/gzip"
+	"context"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
+	"heddle/internal/accept"
 	"heddle/internal/errcode"
 	"heddle/sync/wire"
 )
@@ -19,7 +20,7 @@ const gzipFrom = 4 << 10
 // pull streams the log after the asker's position: hello, entries, caught-up
 // with the digest, then what comes, with heartbeats between. With ?wait=0 the
 // stream ends when it has caught up.
-func (s *Server) pull(w http.ResponseWriter, r *http.Request, name string, grant Grant) error {
+func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error {
 	data, err := s.body(w, r)
 	if err != nil {
 		return err
@@ -28,11 +29,14 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, name string, grant
 	if err != nil {
 		return err
 	}
-	sp, err := s.acquire(r.Context(), name, true)
+	sp, err := s.acquire(r.Context(), who.space, true)
 	if err != nil {
 		return err
 	}
 	defer s.release(sp)
+	if err := sp.mayRead(&s.o, &who.Grant, req.Client); err != nil {
+		return err
+	}
 	head := sp.now()
 	snapshot, err := sp.wantsSnapshot(req)
 	switch {
@@ -45,36 +49,25 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, name string, grant
 	case req.Resume == nil && req.Position.Epoch != wire.Epoch{} && req.Position.Epoch != head.epoch:
 		return errEpoch
 	}
-	if !s.openStream() {
-		return errcode.New(errcode.Busy, "server: pull", "the server has too many open streams")
-	}
-	defer s.closeStream()
-	f := &feed{s: s, sp: sp, rc: http.NewResponseController(w), out: w, seq: req.Position.Seq, wait: r.URL.Query().Get("wait") != "0"}
+	f := &feed{s: s, sp: sp, rc: http.NewResponseController(w), out: w, asker: who, seq: req.Position.Seq, wait: r.URL.Query().Get("wait") != "0"}
 	if !req.OwnBodies {
 		f.author = req.Client
 	}
+	closeStream, err := s.openStream(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	defer closeStream()
+	back, err := f.compress(w, r, snapshot)
+	if err != nil {
+		return err
+	}
+	defer back()
 	h := w.Header()
 	h.Set("Content-Type", wire.MediaType)
 	h.Set("X-Accel-Buffering", "no") // proxies: pass each frame on at once
 	h.Add("Vary", "Accept-Encoding")
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		n, err := sp.backlog(f.seq)
-		if err != nil {
-			return err
-		}
-		if n >= gzipFrom || snapshot {
-			h.Set("Content-Encoding", "gzip")
-			f.zip, _ = gzip.NewWriterLevel(w, gzip.BestSpeed)
-			f.out = f.zip
-		}
-	}
 	w.WriteHeader(http.StatusOK)
-	var expires <-chan time.Time
-	if !grant.Expires.IsZero() {
-		t := time.NewTimer(time.Until(grant.Expires))
-		defer t.Stop()
-		expires = t.C
-	}
 	if err := f.send(&wire.Frame{Hello: &wire.Hello{Epoch: head.epoch, Head: head.seq}}); err != nil {
 		return nil // the asker is gone
 	}
@@ -82,7 +75,9 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, name string, grant
 		err = f.snapshot(req)
 	}
 	if err == nil {
-		err = f.run(r.Context().Done(), expires)
+		if err = f.run(); err == errDrained {
+			err = nil // an end as any other
+		}
 	}
 	if err != nil && !f.gone {
 		_, e := s.public(r, err)
@@ -101,10 +96,50 @@ type feed struct {
 	rc     *http.ResponseController
 	out    io.Writer
 	zip    *gzip.Writer // nil if not compressed
+	asker  *asker
+	ctx    context.Context // ends with the asker, the token, or the server's streams
+	end    context.CancelCauseFunc
+	ended  bool // guarded by Server.mu: end was called for the token
 	author wire.ClientID
 	seq    uint64 // sent so far
 	wait   bool
 	gone   bool // the asker
+}
+
+// compress compresses the stream where the asker takes that, there is much to
+// send, and not too many streams are compressed already.
+func (f *feed) compress(w http.ResponseWriter, r *http.Request, snapshot bool) (back func(), err error) {
+	nothing := func() {}
+	if !accept.Encoding(r.Header.Get("Accept-Encoding"), "gzip") {
+		return nothing, nil
+	}
+	n, err := f.sp.backlog(f.seq)
+	if err != nil || n < gzipFrom && !snapshot {
+		return nothing, err
+	}
+	l := &f.s.o.Limits
+	back, ok := f.s.slots.takeBoth("zip", f.asker.by, f.asker.space, l.SubjectZips, l.Zips)
+	if !ok {
+		return nothing, nil
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	f.zip, _ = gzip.NewWriterLevel(w, gzip.BestSpeed)
+	f.out = f.zip
+	return back, nil
+}
+
+// over returns why the stream is to end, nil as long as it is not.
+func (f *feed) over() error {
+	select {
+	case <-f.s.drain:
+		return errDrained
+	case <-f.ctx.Done():
+		err := context.Cause(f.ctx)
+		f.gone = f.gone || errcode.Of(err) != errcode.Unauthorized
+		return err
+	default:
+		return nil
+	}
 }
 
 // send writes a frame and flushes it through.
@@ -124,8 +159,9 @@ func (f *feed) write(data []byte) error {
 	return err
 }
 
-// run sends until the asker goes, the server drains or the token expires.
-func (f *feed) run(gone <-chan struct{}, expires <-chan time.Time) error {
+// run sends until the asker goes, the server drains or the token no longer
+// counts.
+func (f *feed) run() error {
 	beat := time.NewTicker(f.s.o.Heartbeat)
 	defer beat.Stop()
 	for caughtUp := false; ; {
@@ -149,10 +185,8 @@ func (f *feed) run(gone <-chan struct{}, expires <-chan time.Time) error {
 			f.seq = entries[len(entries)-1].Seq
 			caughtUp = false
 			beat.Reset(f.s.o.Heartbeat)
-			select {
-			case <-f.s.drain:
-				return nil
-			default:
+			if err := f.over(); err != nil {
+				return err
 			}
 		}
 		if !caughtUp {
@@ -177,29 +211,10 @@ func (f *feed) run(gone <-chan struct{}, expires <-chan time.Time) error {
 			if err := f.send(&wire.Frame{Heartbeat: &wire.Heartbeat{Head: f.seq}}); err != nil {
 				return err
 			}
-		case <-expires:
-			return errcode.New(errcode.Unauthorized, "server: pull", "the token has expired")
 		case <-f.s.drain:
-			return nil
-		case <-gone:
-			f.gone = true
-			return nil
+			return errDrained
+		case <-f.ctx.Done():
+			return f.over()
 		}
 	}
-}
-
-func (s *Server) openStream() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams >= s.o.Limits.Streams {
-		return false
-	}
-	s.streams++
-	return true
-}
-
-func (s *Server) closeStream() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.streams--
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -22,21 +21,23 @@ var ErrUndecided = errors.New("server: cannot decide now")
 // repeated: what is decided is skipped. Who asked may leave before its turn
 // comes; a decision that has begun goes on, or a large transaction might be
 // begun again and again.
-func (sp *space) push(asker, ctx context.Context, o *Options, req *wire.PushRequest) (*wire.PushResponse, error) {
+func (sp *space) push(asker, ctx context.Context, o *Options, g *Grant, req *wire.PushRequest) (*wire.PushResponse, error) {
 	if req.Client == (wire.ClientID{}) {
 		return nil, errcode.New(errcode.Protocol, "server: push", "the client has no id")
 	}
 	res := &wire.PushResponse{}
 	err := sp.write(asker, ctx, func() error {
+		decided, owned, err := sp.standing(o, g, req.Client)
+		if err != nil {
+			return err
+		}
 		if err := checkPosition(sp.w, sp.st.epoch, sp.st.seq, req.Position); err != nil {
 			return err
 		}
-		var decided uint64
-		if err := sp.w.run(`SELECT decided FROM client WHERE id = ?`, func(s *sqlite3.Stmt) error {
-			decided = uint64(s.ColumnInt64(0))
-			return nil
-		}, req.Client[:]); err != nil {
-			return err
+		if !owned && (decided > 0 || len(req.Parts) > 0) {
+			if err := sp.claim(o, g, req.Client); err != nil {
+				return err
+			}
 		}
 		before := decided
 		for i := range req.Parts {
@@ -50,12 +51,15 @@ func (sp *space) push(asker, ctx context.Context, o *Options, req *wire.PushRequ
 			if p.Counter > decided+1 {
 				break // a gap: the answer says where to go on
 			}
-			body, whole, err := sp.stage(o, req.Client, p)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			body, whole, err := sp.stage(o, g, req.Client, p)
 			if err == nil && !whole {
 				continue
 			}
 			if err == nil {
-				err = sp.decide(ctx, o, req.Client, p, body)
+				err = sp.decide(ctx, o, g, req.Client, p, body)
 			}
 			if decided > before && (errors.Is(err, ErrUndecided) || errcode.Of(err) == errcode.RateLimited) {
 				break // the ones before are decided; this one's turn comes again
@@ -112,99 +116,11 @@ func (sp *space) checkDecided(client wire.ClientID, p *wire.Part) error {
 	}, client[:], p.Counter)
 }
 
-// stage keeps a part of the client's next transaction and returns the body once
-// it is whole. A body larger than the limit counts as whole as soon as that is
-// clear: it will be void, and the rest is not worth the room.
-func (sp *space) stage(o *Options, client wire.ClientID, p *wire.Part) (body []byte, whole bool, err error) {
-	if p.Total == 1 {
-		if wire.HashBody(p.Bytes) != p.BodyHash {
-			return nil, false, errcode.New(errcode.Protocol, "server: push", "a body has another hash than its part says")
-		}
-		return p.Bytes, true, sp.unstage(client)
-	}
-	held, size, latest, other := uint32(0), len(p.Bytes), int64(0), false
-	if err := sp.w.run(`SELECT total, body_hash, length(bytes), at FROM part WHERE client = ? AND counter = ?`, func(s *sqlite3.Stmt) error {
-		other = other || string(s.ColumnRawBlob(1)) != string(p.BodyHash[:]) || uint32(s.ColumnInt64(0)) != p.Total
-		held++
-		size += s.ColumnInt(2)
-		latest = max(latest, s.ColumnInt64(3))
-		return nil
-	}, client[:], p.Counter); err != nil {
-		return nil, false, err
-	}
-	if other {
-		if time.Since(time.Unix(latest, 0)) < abandoned {
-			return nil, false, fork(p.Counter)
-		}
-		held, size = 0, len(p.Bytes)
-		if err := sp.unstage(client); err != nil {
-			return nil, false, err
-		}
-	}
-	if p.Index != held { // held already, or a gap
-		return nil, false, nil
-	}
-	if size > o.Limits.Body {
-		return nil, true, sp.unstage(client)
-	}
-	if held == 0 { // what an earlier, shorter life of this client left
-		if err := sp.unstage(client); err != nil {
-			return nil, false, err
-		}
-		if err := sp.dropForgotten(); err != nil {
-			return nil, false, err
-		}
-		var staged int64
-		if err := sp.w.run(`SELECT total(length(bytes)) FROM part`, func(s *sqlite3.Stmt) error {
-			staged = s.ColumnInt64(0)
-			return nil
-		}); err != nil {
-			return nil, false, err
-		}
-		if staged > o.Limits.Staged {
-			return nil, false, errcode.New(errcode.RateLimited, "server: push", "too many unfinished uploads; try again later")
-		}
-	}
-	if err := sp.w.run(`INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
-		client[:], p.Counter, p.Index, p.Total, p.BodyHash[:], p.Bytes, time.Now().Unix()); err != nil {
-		return nil, false, err
-	}
-	if p.Index+1 < p.Total {
-		return nil, false, nil
-	}
-	body = make([]byte, 0, size)
-	if err := sp.w.run(`SELECT bytes FROM part WHERE client = ? AND counter = ? ORDER BY idx`, func(s *sqlite3.Stmt) error {
-		body = append(body, s.ColumnRawBlob(0)...)
-		return nil
-	}, client[:], p.Counter); err != nil {
-		return nil, false, err
-	}
-	if wire.HashBody(body) != p.BodyHash {
-		return nil, false, errPartsHash
-	}
-	return body, true, sp.unstage(client)
-}
-
-// abandoned is how long after its last part an upload gives way to another of
-// its number.
-const abandoned = 10 * time.Minute
-
-// dropForgotten drops parts that nobody came back for.
-func (sp *space) dropForgotten() error {
-	return sp.w.run(`DELETE FROM part WHERE at < ?`, nil, time.Now().Add(-7*24*time.Hour).Unix())
-}
-
-var errPartsHash = errcode.New(errcode.Protocol, "server: push", "the parts do not make the body that they name")
-
-func (sp *space) unstage(client wire.ClientID) error {
-	return sp.w.run(`DELETE FROM part WHERE client = ?`, nil, client[:])
-}
-
 // decide gives a whole transaction its place and outcome in the log, and folds
 // it. A nil error means that it is decided, ok or void.
-func (sp *space) decide(ctx context.Context, o *Options, client wire.ClientID, p *wire.Part, body []byte) error {
+func (sp *space) decide(ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, body []byte) error {
 	e := wire.Entry{Seq: sp.st.seq + 1, Client: client, Counter: p.Counter, BodyHash: p.BodyHash, Body: body}
-	effects, schema, err := sp.judge(ctx, o, client, p, body)
+	effects, schema, err := sp.judge(ctx, o, g, client, p, body)
 	var refusal *void
 	switch {
 	case errors.As(err, &refusal):
@@ -241,7 +157,8 @@ func (v *void) Error() string { return v.err.Error() }
 func (v *void) Unwrap() error { return v.err }
 
 // judge returns what a body would do, or a *void. It changes nothing.
-func (sp *space) judge(ctx context.Context, o *Options, client wire.ClientID, p *wire.Part, data []byte) (*effects, []wire.TableSchema, error) {
+func (sp *space) judge(ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, data []byte,
+) (*effects, []wire.TableSchema, error) {
 	refuse := func(err error) (*effects, []wire.TableSchema, error) {
 		return nil, nil, &void{errcode.Of(err), err}
 	}
@@ -257,21 +174,6 @@ func (sp *space) judge(ctx context.Context, o *Options, client wire.ClientID, p 
 	}
 	if err := fold.Check(body, sp.st.schema); err != nil {
 		return refuse(err)
-	}
-	if o.Decide != nil {
-		err := o.Decide(ctx, sp.name, client, body)
-		var coded *errcode.Error
-		switch {
-		case err == nil:
-		case errors.Is(err, ErrUndecided):
-			return nil, nil, err
-		case ctx.Err() != nil: // perhaps that is why
-			return nil, nil, ctx.Err()
-		case errors.As(err, &coded) && len(coded.Code) > 0 && len(coded.Code) <= 128:
-			return nil, nil, &void{coded.Code, err}
-		default:
-			return nil, nil, &void{errcode.Rejected, err}
-		}
 	}
 	schema := sp.st.schema
 	if len(body.Schema) > 0 {
@@ -292,7 +194,8 @@ func (sp *space) judge(ctx context.Context, o *Options, client wire.ClientID, p 
 			}
 		}
 	}
-	return effects, body.Schema, nil
+	d := &Decision{Client: client, Counter: p.Counter, Subject: g.Subject, Claims: g.Claims, Body: body, Schema: schema}
+	return effects, body.Schema, sp.rule(ctx, o, d, effects)
 }
 
 // effects are the rows that a transaction touches, each once, in order of first

@@ -97,7 +97,8 @@ func TestPush_inParts(t *testing.T) {
 func TestPush_voids(t *testing.T) {
 	h := start(t, func(o *server.Options) {
 		o.Limits.Ops, o.Limits.Row = 3, 1000
-		o.Decide = func(_ context.Context, space string, _ wire.ClientID, b *wire.Body) error {
+		o.Decide = func(_ context.Context, d *server.Decision) error {
+			b := d.Body
 			for _, op := range b.Ops {
 				switch op.Key[0] {
 				case "forbidden":
@@ -185,7 +186,7 @@ func (h *harness) staged(space string, age time.Duration) {
 		h.t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Exec(fmt.Sprintf(`UPDATE part SET at = %d`, time.Now().Add(-age).Unix())); err != nil {
+	if err := c.Exec(fmt.Sprintf(`UPDATE part SET at = %d; UPDATE upload SET at = %[1]d`, time.Now().Add(-age).Unix())); err != nil {
 		h.t.Fatal(err)
 	}
 	if c.Changes() == 0 {
@@ -231,7 +232,8 @@ func TestPush_partsAreDroppedAfterAWeek(t *testing.T) {
 func TestPush_undecidedStaysPending(t *testing.T) {
 	ready := false
 	h := start(t, func(o *server.Options) {
-		o.Decide = func(_ context.Context, _ string, _ wire.ClientID, b *wire.Body) error {
+		o.Decide = func(_ context.Context, d *server.Decision) error {
+			b := d.Body
 			if b.Ops[0].Key[0] == "later" && !ready {
 				return fmt.Errorf("no database: %w", server.ErrUndecided)
 			}

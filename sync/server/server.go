@@ -5,7 +5,7 @@
 // A space is one SQLite file in Options.Dir. What is acknowledged has been
 // committed with synchronous=FULL. One process at a time serves a directory.
 //
-//	srv, err := server.New(server.Options{Dir: "data", TokenKey: key})
+//	srv, err := server.New(server.Options{Dir: "data", Tokens: key})
 //	hs := &http.Server{Addr: addr, Handler: srv}
 //	hs.RegisterOnShutdown(srv.Drain) // ends the streams, which would never end
 //	…
@@ -25,24 +25,27 @@ import (
 	"time"
 
 	"heddle/internal/errcode"
-	"heddle/sync/wire"
 )
 
 // Options say how a Server works.
 type Options struct {
-	Dir      string // where spaces are kept; made if missing
-	VFS      string // SQLite's name for what keeps the files, "" for the platform's; Dir is a path in it
-	Dev      bool   // no tokens, any space, any origin: for development
-	TokenKey *Key   // verifies tokens; needed without Dev
+	Dir    string   // where spaces are kept; made if missing
+	VFS    string   // SQLite's name for what keeps the files, "" for the platform's; Dir is a path in it
+	Dev    bool     // no tokens, any space, pages of this machine: for development
+	Tokens Verifier // verifies tokens; needed without Dev
+	// Revoked, if there is one, says whether a token no longer counts. It is asked
+	// about each request, and twice a second about each open stream: it must be
+	// quick.
+	Revoked func(*Grant) bool
 	// Origins that may call from a browser, such as "https://app.example"; "*"
-	// is any. The server's own origin needs no mention.
+	// is any. The server's own origin needs no mention, and with Dev neither do
+	// those of this machine.
 	Origins []string
 	// Decide, if there is one, is asked about each well-formed transaction in
 	// its turn, inside the space's write lock: it must be quick. An error
 	// rejects the transaction: with its code if it is an errcode.Error, else
-	// HEDDLE_REJECTED. ErrUndecided leaves it pending. It must not keep or
-	// change body.
-	Decide    func(ctx context.Context, space string, client wire.ClientID, body *wire.Body) error
+	// HEDDLE_REJECTED. ErrUndecided leaves it pending.
+	Decide    func(context.Context, *Decision) error
 	Limits    Limits
 	Heartbeat time.Duration // between frames of an idle stream; 15 s if 0
 	Logger    *slog.Logger  // nil logs nothing
@@ -55,51 +58,26 @@ type Limits struct {
 	Row      int           // bytes of a row's cells, more is void; 2 × wire.MaxBody
 	Again    int64         // bytes of rows that a transaction touches again, each time counted, more is void; 256 MiB
 	Staged   int64         // bytes of unfinished uploads of a space; 256 MiB
+	Uploads  int           // unfinished uploads of a space; 1,000
 	Log      int64         // bytes of a space's log that are kept in any case; of a larger log, twice what its rows take; 16 MiB
 	Digests  int64         // of how many entries back from the log's end digests are kept; 10,000
 	Streams  int           // open pull streams in all; 10,000
 	Spaces   int           // spaces kept open when idle; 64
 	Request  time.Duration // to read a request, or to write a frame, beside what its bytes take at 32 KiB/s; 30 s
+	Refused  time.Duration // to read what a refused request still sends, before its connection ends; 2 s
 	Decision time.Duration // to decide what a push holds; 60 s
+	Pushes   int           // pushes of a space that wait for their turn; 256
+	Zips     int           // compressed streams of a space, more are sent as they are; 256
+	// What one subject may use: a token's subject, or an address without tokens. A
+	// negative one is no limit, as is the default with Dev.
+	SubjectStaged  int64 // bytes of unfinished uploads in a space; 64 MiB
+	SubjectUploads int   // unfinished uploads in a space; 32
+	SubjectStreams int   // open pull streams in all; 100
+	SubjectPushes  int   // pushes at once in a space; 16
+	SubjectZips    int   // compressed streams in a space; 16
 	// Rate is how many requests a second one subject may make, with bursts of
-	// four times as many: a token's subject, or an address without tokens. The
-	// default is 50; a negative one is no limit, as is the default with Dev.
+	// four times as many; 50. It may be negative, as above.
 	Rate float64
-}
-
-func (l *Limits) defaults(dev bool) {
-	def := func(p *int, v int) {
-		if *p <= 0 {
-			*p = v
-		}
-	}
-	def(&l.Body, wire.MaxBody)
-	l.Body = min(l.Body, wire.MaxBody)
-	def(&l.Ops, wire.MaxOps)
-	def(&l.Row, 2*wire.MaxBody)
-	def(&l.Streams, 10_000)
-	def(&l.Spaces, 64)
-	if l.Again <= 0 {
-		l.Again = 256 << 20
-	}
-	if l.Staged <= 0 {
-		l.Staged = 256 << 20
-	}
-	if l.Log <= 0 {
-		l.Log = 16 << 20
-	}
-	if l.Digests <= 0 {
-		l.Digests = 10_000
-	}
-	if l.Request <= 0 {
-		l.Request = 30 * time.Second
-	}
-	if l.Decision <= 0 {
-		l.Decision = time.Minute
-	}
-	if l.Rate == 0 && !dev {
-		l.Rate = 50
-	}
 }
 
 // Server is an http.Handler. It is safe for concurrent use.
@@ -117,14 +95,17 @@ type Server struct {
 	spaces  map[string]*space
 	opening map[string]chan struct{} // closed when the open has ended
 	closed  bool
-	streams int
+	streams map[*feed]bool
 	active  sync.WaitGroup // requests
+
+	slots     slots
+	strangers strangers
 }
 
 // New opens the directory. The caller closes the Server.
 func New(o Options) (*Server, error) {
 	const op = "server: open"
-	if !o.Dev && o.TokenKey == nil {
+	if !o.Dev && o.Tokens == nil {
 		return nil, errcode.New(errcode.BadParam, op, "a key for tokens is needed, or development mode")
 	}
 	if o.Dir == "" {
@@ -152,8 +133,10 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{o: o, log: o.Logger, rate: newRate(o.Limits.Rate), lock: lock, drain: make(chan struct{}), closing: make(chan struct{}),
-		spaces: map[string]*space{}, opening: map[string]chan struct{}{}}, nil
+	s := &Server{o: o, log: o.Logger, rate: newRate(o.Limits.Rate), lock: lock, drain: make(chan struct{}), closing: make(chan struct{}),
+		spaces: map[string]*space{}, opening: map[string]chan struct{}{}, streams: map[*feed]bool{}}
+	go s.watch()
+	return s, nil
 }
 
 // lockDir takes a data directory for this process, as long as the connection is
@@ -209,9 +192,15 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// fileName returns a space's file. Capitals are escaped, since some file
-// systems take a and A for the same.
-func fileName(dir, name string) string {
+// maxFileName is the longest name of a file, in bytes, that file systems take.
+const maxFileName = 255
+
+// fileName returns a space's file.
+func fileName(dir, name string) string { return filepath.Join(dir, baseName(name)) }
+
+// baseName returns the name of a space's file. Capitals are escaped, since some
+// file systems take a and A for the same.
+func baseName(name string) string {
 	var b strings.Builder
 	for i := range len(name) {
 		if c := name[i]; 'A' <= c && c <= 'Z' {
@@ -221,7 +210,7 @@ func fileName(dir, name string) string {
 			b.WriteByte(c)
 		}
 	}
-	return filepath.Join(dir, b.String()+".space.db")
+	return b.String() + ".space.db"
 }
 
 // acquire returns a space, open, for as long as it is not released. It makes a

@@ -99,10 +99,8 @@ func (f *feed) snapshot(req *wire.PullRequest) error {
 		}
 	}
 	for {
-		select {
-		case <-f.s.drain:
-			return errcode.New(errcode.Closed, "server: pull", "the server is shutting down")
-		default:
+		if err := f.over(); err != nil {
+			return err
 		}
 		frame := &wire.Snapshot{}
 		if err := f.sp.reading(func() error { return s.next(frame, req.Resume) }); err != nil {

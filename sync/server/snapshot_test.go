@@ -192,7 +192,8 @@ func TestCompaction(t *testing.T) {
 	const most = 100_000
 	h := start(t, func(o *server.Options) {
 		o.Limits.Log = most
-		o.Decide = func(_ context.Context, _ string, _ wire.ClientID, b *wire.Body) error {
+		o.Decide = func(_ context.Context, d *server.Decision) error {
+			b := d.Body
 			if b.Ops[0].Key[0] == "bad" {
 				return errcode.New("APP_NO", "decide", "no")
 			}

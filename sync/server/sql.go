@@ -9,6 +9,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
+
+	"heddle/internal/errcode"
 )
 
 // conn is a connection with its prepared statements. It is for one goroutine at
@@ -43,16 +45,28 @@ func fileURI(path, vfsName string) string {
 	return u.String()
 }
 
-// exists reports whether there is a file.
+// exists reports whether there is a file with something in it. An empty one is
+// what is left of a space that was never made; with a log beside it, it has lost
+// what it had.
 func exists(path, vfsName string) (bool, error) {
 	if vfsName != "" {
 		return vfs.Find(vfsName).Access(path, vfs.ACCESS_EXISTS)
 	}
-	_, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, errcode.New(errcode.Damaged, "server: open space", path+" is not a regular file")
+	case info.Size() > 0:
+		return true, nil
 	}
-	return err == nil, err
+	if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
+		return false, errcode.New(errcode.Damaged, "server: open space", path+" is empty, but its write-ahead log is not: restore a backup")
+	}
+	return false, nil
 }
 
 // run executes one statement with args (nil, int64, uint64, uint32, int,
@@ -170,7 +184,7 @@ CREATE TABLE part(
 	at INTEGER NOT NULL,            -- unix seconds
 	UNIQUE (client, counter, idx)
 ) STRICT;
-` + refusedSQL
+` + refusedSQL + ownerSQL
 
 const refusedSQL = `
 CREATE TABLE refused(
@@ -183,7 +197,7 @@ CREATE TABLE refused(
 `
 
 // format is the layout of schemaSQL.
-const format = 4
+const format = 5
 
 // upgrades make a format of the one before it: the one of its number.
 var upgrades = map[int]string{
@@ -202,4 +216,7 @@ UPDATE row SET sum = heddle_row_sum(tbl, key, cells);
 `,
 	// The digest has become a tree: recount keeps that of the log's end.
 	3: `DELETE FROM digest`,
+	4: ownerSQL + `
+INSERT INTO upload SELECT client, '', sum(length(bytes)), max(at) FROM part GROUP BY client;
+`,
 }

@@ -175,8 +175,8 @@ func TestPull_inBatches(t *testing.T) {
 
 func TestPull_endsWhenTheTokenExpires(t *testing.T) {
 	key := mustKey(t, secret)
-	h := start(t, func(o *server.Options) { o.Dev, o.TokenKey = false, key })
-	token, err := key.Mint(server.Grant{Spaces: []string{"s"}, Expires: time.Now().Add(1500 * time.Millisecond)})
+	h := start(t, func(o *server.Options) { o.Dev, o.Tokens = false, key })
+	token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, "s"), Expires: time.Now().Add(1500 * time.Millisecond)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func TestPush_failsWhole(t *testing.T) {
 func TestPush_hookPanics(t *testing.T) {
 	broken := true
 	h := start(t, func(o *server.Options) {
-		o.Decide = func(context.Context, string, wire.ClientID, *wire.Body) error {
+		o.Decide = func(_ context.Context, d *server.Decision) error {
 			if broken {
 				panic("the app's fault")
 			}
@@ -329,7 +329,7 @@ func TestPush_timeIsUp(t *testing.T) {
 	slow := true
 	h := start(t, func(o *server.Options) {
 		o.Limits.Decision = 50 * time.Millisecond
-		o.Decide = func(ctx context.Context, _ string, _ wire.ClientID, _ *wire.Body) error {
+		o.Decide = func(ctx context.Context, d *server.Decision) error {
 			if slow {
 				<-ctx.Done()
 				return errcode.New("APP_LATE", "app", "too late to be a decision")
@@ -354,7 +354,7 @@ func TestPush_timeIsUp(t *testing.T) {
 func TestPush_askerGoes(t *testing.T) {
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	h := start(t, func(o *server.Options) {
-		o.Decide = func(context.Context, string, wire.ClientID, *wire.Body) error {
+		o.Decide = func(_ context.Context, d *server.Decision) error {
 			close(begun)
 			<-goOn
 			return nil

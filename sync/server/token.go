@@ -1,11 +1,11 @@
 package server
 
 import (
-	"bytes"
-	"crypto/ed25519"
-	"encoding/pem"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,82 +14,192 @@ import (
 	"heddle/internal/errcode"
 )
 
-// Key makes and verifies tokens: JSON Web Tokens (RFC 7519) by HS256 with a
-// shared secret, or by EdDSA (Ed25519) where the server may have the public key
-// alone.
-type Key struct {
-	method jwt.SigningMethod
-	sign   any // nil where the key can only verify
-	verify any
+// Verifier says what a token grants. A *Key is one, a *KeySet is one, and a
+// program may have its own: an error with code errcode.Unauthorized refuses the
+// token.
+type Verifier interface {
+	Verify(ctx context.Context, token string) (Grant, error)
 }
 
-// minSecret is the least length of a secret in bytes: that of HS256's hash.
-const minSecret = 32
+// Access is what a token allows in a space.
+type Access string
 
-// ParseKey reads a key file: PEM with an Ed25519 key, private or public, or
-// else a secret of at least 32 bytes, without white space at its ends.
-func ParseKey(file []byte) (*Key, error) {
-	const op = "server: read token key"
-	if block, _ := pem.Decode(file); block != nil {
-		if private, err := jwt.ParseEdPrivateKeyFromPEM(file); err == nil {
-			return &Key{jwt.SigningMethodEdDSA, private, private.(ed25519.PrivateKey).Public()}, nil
-		}
-		public, err := jwt.ParseEdPublicKeyFromPEM(file)
-		if err != nil {
-			return nil, errcode.New(errcode.BadParam, op, "the PEM file holds no Ed25519 key")
-		}
-		return &Key{jwt.SigningMethodEdDSA, nil, public}, nil
-	}
-	secret := bytes.TrimSpace(file)
-	if len(secret) < minSecret {
-		return nil, errcode.New(errcode.BadParam, op, fmt.Sprintf("the secret has %d bytes; at least %d are needed", len(secret), minSecret))
-	}
-	return &Key{jwt.SigningMethodHS256, secret, secret}, nil
-}
+// The kinds of access.
+const (
+	Read      Access = "r"  // pulls and digests
+	ReadWrite Access = "rw" // and pushes
+)
 
-// Grant is what a token allows.
+// Grant is what a token allows, and whom.
 type Grant struct {
-	Subject string
-	Spaces  []string // names, or "*" for any
+	Subject string            // whom: the claim "sub"
+	Spaces  map[string]Access // by name; "*" counts for all spaces that are not named
+	ID      string            // the token's own name: the claim "jti"
+	Issued  time.Time         // zero if the token does not say
 	Expires time.Time
+	Claims  map[string]any // all claims of the token, as encoding/json reads them
+
+	by string // whose the use of the server is: the subject, or what stands for it
 }
 
-type claims struct {
-	Spaces []string `json:"spaces"`
-	jwt.RegisteredClaims
-}
-
-// Mint makes a token that says g.
-func (k *Key) Mint(g Grant) (string, error) {
-	if k.sign == nil {
-		return "", errcode.New(errcode.BadParam, "server: mint token", "a public key cannot sign")
+// Spaces returns what Grant.Spaces has for access to each of names.
+func Spaces(access Access, names ...string) map[string]Access {
+	all := make(map[string]Access, len(names))
+	for _, name := range names {
+		all[name] = access
 	}
-	c := claims{g.Spaces, jwt.RegisteredClaims{Subject: g.Subject, IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(g.Expires)}}
-	token, err := jwt.NewWithClaims(k.method, c).SignedString(k.sign)
-	return token, errcode.Wrap(err, errcode.Internal, "server: mint token")
+	return all
+}
+
+// access returns what g allows in a space, "" for nothing.
+func (g *Grant) access(space string) Access {
+	if a, ok := g.Spaces[space]; ok {
+		return a
+	}
+	return g.Spaces["*"]
+}
+
+// claims are a token's, as encoding/json reads and writes them.
+type claims struct {
+	jwt.MapClaims
+	spaces map[string]Access
+}
+
+// claimError says what is wrong with a claim, for people.
+type claimError string
+
+func (e claimError) Error() string { return string(e) }
+
+// maxDate is the largest time that a claim may have, about the year 5000.
+const maxDate = 1e11
+
+// UnmarshalJSON reads the claims and refuses what only looks like them: a date as
+// text, for one.
+func (c *claims) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, &c.MapClaims); err != nil {
+		return err
+	}
+	for _, name := range []string{"exp", "nbf", "iat"} {
+		v, there := c.MapClaims[name]
+		date, ok := v.(float64)
+		if there && (!ok || date < 0 || date > maxDate) {
+			return claimError(fmt.Sprintf("the token's %q is not a number of seconds since 1970", name))
+		}
+	}
+	for _, name := range []string{"sub", "jti"} {
+		if _, ok := c.MapClaims[name].(string); !ok && c.MapClaims[name] != nil {
+			return claimError(fmt.Sprintf("the token's %q is not text", name))
+		}
+	}
+	const wrong = claimError(`the token's "spaces" is neither a list of names nor an object of names with "r" or "rw"`)
+	c.spaces = map[string]Access{}
+	switch v := c.MapClaims["spaces"].(type) {
+	case nil:
+	case []any:
+		for _, name := range v {
+			s, ok := name.(string)
+			if !ok {
+				return wrong
+			}
+			c.spaces[s] = ReadWrite
+		}
+	case map[string]any:
+		for name, access := range v {
+			if access != string(Read) && access != string(ReadWrite) {
+				return wrong
+			}
+			c.spaces[name] = Access(access.(string))
+		}
+	default:
+		return wrong
+	}
+	return nil
+}
+
+// Mint makes a token that says g. The claims of g.Claims stand beside those that
+// Grant has fields for.
+func (k *Key) Mint(g Grant) (string, error) {
+	const op = "server: mint token"
+	if k.sign == nil {
+		return "", errcode.New(errcode.BadParam, op, "a public key cannot sign")
+	}
+	c := jwt.MapClaims{}
+	maps.Copy(c, g.Claims)
+	if g.Issued.IsZero() {
+		g.Issued = time.Now()
+	}
+	c["iat"], c["exp"], c["spaces"] = g.Issued.Unix(), g.Expires.Unix(), g.Spaces
+	for name, v := range map[string]string{"sub": g.Subject, "jti": g.ID} {
+		if v != "" {
+			c[name] = v
+		}
+	}
+	if names := slices.Sorted(maps.Keys(g.Spaces)); !slices.Contains(slices.Collect(maps.Values(g.Spaces)), Read) {
+		c["spaces"] = append([]string{}, names...) // the short form
+	}
+	t := jwt.NewWithClaims(k.method, c)
+	if k.id != "" {
+		t.Header["kid"] = k.id
+	}
+	token, err := t.SignedString(k.sign)
+	return token, errcode.Wrap(err, errcode.Internal, op)
 }
 
 // Verify returns what a token grants. It must be signed by k with k's own
-// method and must expire.
-func (k *Key) Verify(token string) (Grant, error) {
-	var c claims
-	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return k.verify, nil },
-		jwt.WithValidMethods([]string{k.method.Alg()}), jwt.WithExpirationRequired())
-	if err != nil {
-		why := "the token is not valid"
-		switch {
-		case errors.Is(err, jwt.ErrTokenExpired):
-			why = "the token has expired"
-		case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
-			why = "the token is not valid yet"
-		case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-			why = "the token has no expiry"
-		}
-		return Grant{}, errcode.New(errcode.Unauthorized, "server: verify token", why)
-	}
-	return Grant{c.Subject, c.Spaces, c.ExpiresAt.Time}, nil
+// algorithm and must expire.
+func (k *Key) Verify(_ context.Context, token string) (Grant, error) {
+	return verify(token, func(string, string) []*Key { return []*Key{k} })
 }
 
-func (g *Grant) allows(space string) bool {
-	return slices.Contains(g.Spaces, space) || slices.Contains(g.Spaces, "*")
+const opVerify = "server: verify token"
+
+// verify checks a token with the keys that find has for its key id and algorithm.
+func verify(token string, find func(id, algorithm string) []*Key) (Grant, error) {
+	var c claims
+	_, err := jwt.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
+		id, _ := t.Header["kid"].(string)
+		var set jwt.VerificationKeySet
+		for _, k := range find(id, t.Method.Alg()) {
+			if k.method == t.Method && (id == "" || k.id == "" || k.id == id) {
+				set.Keys = append(set.Keys, k.verify)
+			}
+		}
+		if len(set.Keys) == 0 {
+			return nil, claimError("no key that the server has can have signed the token")
+		}
+		return set, nil
+	}, jwt.WithExpirationRequired())
+	if err != nil {
+		return Grant{}, errcode.New(errcode.Unauthorized, opVerify, whyInvalid(err))
+	}
+	return c.grant(), nil
+}
+
+// grant returns what claims say that were checked.
+func (c *claims) grant() Grant {
+	g := Grant{Spaces: c.spaces, Claims: c.MapClaims}
+	g.Subject, _ = c.MapClaims["sub"].(string)
+	g.ID, _ = c.MapClaims["jti"].(string)
+	if t, _ := c.GetExpirationTime(); t != nil {
+		g.Expires = t.Time
+	}
+	if t, _ := c.GetIssuedAt(); t != nil {
+		g.Issued = t.Time
+	}
+	return g
+}
+
+func whyInvalid(err error) string {
+	var own claimError
+	switch {
+	case errors.As(err, &own):
+		return string(own)
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return "the token has expired"
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return "the token is not valid yet"
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return "the token has no expiry"
+	}
+	return "the token is not valid"
 }

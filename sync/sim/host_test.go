@@ -114,7 +114,8 @@ func (h *host) read() {
 
 // decide is the app's rule: it refuses some transactions, always the same ones,
 // and cannot say at once of others.
-func (h *host) decide(ctx context.Context, _ string, _ wire.ClientID, body *wire.Body) error {
+func (h *host) decide(ctx context.Context, d *server.Decision) error {
+	body := d.Body
 	hash := wire.HashBody(body.Marshal())
 	rng := h.s.rng("decide", fnv64(string(hash[:])))
 	refuse, hesitate := rng.IntN(100) < h.s.p.refused, rng.IntN(100) < h.s.p.undecided
