@@ -75,7 +75,9 @@ func TestFile_formats(t *testing.T) {
 			if got := h.digest("s", ""); !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
-			h.refused(h.do("GET", "/v1/spaces/s/digest?seq=1", nil), 404, errcode.NotFound)
+			if format < 4 { // earlier digests were of another kind
+				h.refused(h.do("GET", "/v1/spaces/s/digest?seq=1", nil), 404, errcode.NotFound)
+			}
 			a.push(a.write(body("k", nil))...)
 			b := newAuthor(h, "s", 2)
 			b.catchUp()

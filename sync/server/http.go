@@ -113,7 +113,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
 	if !wire.ValidSpace(name) {
 		return errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
 	}
-	if len(baseName(name))+len("-journal") > maxFileName {
+	if len(baseName(name))+besides > maxFileName {
 		return errcode.New(errcode.BadParam, "server", "the space's name is too long for the name of a file, in which capital letters count twice")
 	}
 	who := &asker{space: name}

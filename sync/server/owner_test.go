@@ -83,7 +83,11 @@ func TestClientID_belongsToItsSubject(t *testing.T) {
 			m.status(name+": its own pull", m.pull("ann", wire.PullRequest{Client: id}), 200)
 			m.status(name+": its own push", m.push("ann", id), 200)
 		}
-		m.restart()
+		m.down()
+		if _, err := server.Repair(m.o.Dir, "s"); err != nil {
+			t.Fatal(err)
+		}
+		m.up()
 	}
 	m.status("a pull under no id", m.pull("bob", wire.PullRequest{}), 200)
 	m.status("another's id that nobody has", m.push("bob", read, wire.SplitBody(1, body("z", "1"))...), 200)

@@ -324,5 +324,5 @@ func (sp *space) save(o *Options) error {
 // keepDigest stores the digest of the log's end.
 func (sp *space) keepDigest() error {
 	sum := sp.st.digest.Sum()
-	return sp.w.run(`INSERT INTO digest VALUES (?, ?, ?)`, nil, sp.st.seq, sum[:], sp.st.rows)
+	return sp.w.run(`INSERT OR REPLACE INTO digest VALUES (?, ?, ?)`, nil, sp.st.seq, sum[:], sp.st.rows)
 }

@@ -403,6 +403,7 @@ func (r *repair) takeClients() error {
 	for _, sql := range []string{
 		`INSERT OR IGNORE INTO client SELECT * FROM old.client`,
 		`INSERT OR IGNORE INTO refused SELECT * FROM old.refused`,
+		`INSERT OR IGNORE INTO owner SELECT * FROM old.owner`,
 	} {
 		if err := r.w.run(sql, nil); isDamage(err) {
 			r.problem("what is known of the clients: %v", err)

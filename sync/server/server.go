@@ -192,8 +192,10 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// maxFileName is the longest name of a file, in bytes, that file systems take.
-const maxFileName = 255
+const (
+	maxFileName = 255                          // the longest name of a file, in bytes, that file systems take
+	besides     = len(".damaged-1000-journal") // the longest ending of a file beside a space's
+)
 
 // fileName returns a space's file.
 func fileName(dir, name string) string { return filepath.Join(dir, baseName(name)) }
