@@ -32,7 +32,7 @@
 // A request may say how long it may take; what it does then, or waits for, is
 // interrupted.
 //
-// An interactive transaction that receives nothing for Env.TxIdle is rolled
+// An interactive transaction that receives nothing for Bounds.TxIdle is rolled
 // back; its next request fails with HEDDLE_TX_CLOSED. A tab may have MaxQueued
 // requests waiting; more fail with HEDDLE_BUSY, written nothing. Events that
 // repeat (live, status, progress) wait for the page's ack and are merged

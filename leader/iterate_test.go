@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/rpc"
 
@@ -149,10 +151,6 @@ func TestSession_iterateEnds(t *testing.T) {
 	id := start(iterate(10, 1, countTo, int64(1000)))
 	p.send(rpc.Request{Method: rpc.MethodCancel, Target: id})
 	p.wait(id).fails(errcode.Aborted)
-	// By its limit, while the page takes nothing.
-	q := iterate(10, 1, countTo, int64(1000))
-	q.Time = 50 * time.Millisecond
-	p.wait(start(q)).fails(errcode.Timeout)
 	// By an error.
 	p.ask(iterate(0, 1, "SELECT * FROM nowhere")).fails("SQLITE_ERROR")
 	p.ask(iterate(0, 1, "DELETE FROM notes RETURNING id")).fails(errcode.Unsupported)
@@ -166,6 +164,18 @@ func TestSession_iterateEnds(t *testing.T) {
 	if _, rows := p.ask(iterate(0, 100, countTo, int64(100))).rows(); len(rows) != 100 {
 		t.Errorf("got %d rows, want 100", len(rows))
 	}
+}
+
+// The same by its limit, while the page takes nothing.
+func TestSession_limitEndsAnIteration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := connect(t, openLeader(t, nil), "a")
+		q := iterate(10, 1, countTo, int64(1000))
+		q.Time = time.Minute
+		id := p.send(q)
+		p.chunk(id)
+		p.wait(id).fails(errcode.Timeout)
+	})
 }
 
 func TestSession_limitEndsACallInTheMiddleOfAStep(t *testing.T) {
@@ -228,9 +238,8 @@ func TestSession_abortWithinAStep(t *testing.T) {
 	t.Cleanup(w.s.Close)
 	w.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: "a", Migrations: 1}}).ok()
 	id := w.send(query(endless))
-	for before := w.asked.Load(); w.asked.Load() < before+10; {
-		time.Sleep(time.Millisecond) // until the engine is inside
-	}
+	before := w.asked.Load()
+	await.Poll(t, "the engine inside the statement", func() bool { return w.asked.Load() >= before+10 })
 	w.aborted.Store(id)
 	w.wait(id).fails(errcode.Aborted)
 	if n := w.value("SELECT 1"); n != int64(1) {

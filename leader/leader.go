@@ -35,9 +35,8 @@ type Env struct {
 	Channel    broadcast.Channel // to the other tabs; nil announces nothing
 	HTTP       client.Doer       // needed if the configuration syncs
 	Rand       io.Reader         // crypto/rand if nil
-	TxIdle     time.Duration     // an interactive transaction, or a load, that stays silent so long is rolled back; 30 s if 0
 	Exit       string            // how the last leader ended: new, clean, unclean or damaged; "" if nobody knows
-	TokenWait  time.Duration     // how long pages may take over a token; 30 s if 0
+	Bounds     Bounds            // for tests
 
 	// Yield, if not nil, is called in the middle of what lasts, outside SQLite,
 	// to let others run. It returns soon.
@@ -95,12 +94,7 @@ type Leader struct {
 // aside, if that is not nil.
 func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ *Leader, err error) {
 	const op = "leader: open"
-	if env.TxIdle == 0 {
-		env.TxIdle = 30 * time.Second
-	}
-	if env.TokenWait == 0 {
-		env.TokenWait = 30 * time.Second
-	}
+	env.Bounds.defaults()
 	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}, records: map[string]*record{}, met: map[string]int{}}
 	l.packers.New = func() any { return new(rpc.Packer) }
 	l.ctx, l.stop = context.WithCancel(context.Background())
@@ -109,7 +103,10 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 			l.Close(context.Background())
 		}
 	}()
-	options := store.Options{Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine, OnDamage: l.damaged, Side: env.Side, Seed: len(config.Seed) > 0 && aside == nil}
+	options := store.Options{
+		Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine,
+		OnDamage: l.damaged, Side: env.Side, Bounds: env.Bounds.Store, Seed: len(config.Seed) > 0 && aside == nil,
+	}
 	var synced client.Config
 	if config.Sync != nil {
 		for _, t := range config.Sync.Tables {
@@ -157,7 +154,7 @@ func (l *Leader) announce(c store.Commit) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unsaid = append(l.unsaid, c)
-	l.speakSoon(speakFirst)
+	l.speakSoon(l.env.Bounds.SpeakFirst)
 	if len(l.unsaid) > 1 {
 		return
 	}
@@ -180,20 +177,15 @@ func (l *Leader) announce(c store.Commit) {
 	}()
 }
 
-// A listener that misses the last of several commits sees no gap. So how far it
-// is, is said again, ever more rarely, after commits have ceased.
-const (
-	speakFirst = 250 * time.Millisecond
-	speakLast  = time.Minute
-)
-
-// speakSoon is called with the mutex held.
+// speakSoon says again how far the leader is, ever more rarely, after commits
+// have ceased: a listener that misses the last of several sees no gap. The mutex
+// is held.
 func (l *Leader) speakSoon(wait time.Duration) {
 	if l.speaks != nil {
 		l.speaks.Stop()
 	}
 	l.speaks = nil
-	if l.closed || wait > speakLast {
+	if l.closed || wait > l.env.Bounds.SpeakLast {
 		return
 	}
 	l.speaks = time.AfterFunc(wait, func() {

@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
-	"time"
 
 	"heddle/internal/errcode"
+	"heddle/internal/growth"
 	"heddle/live"
 	"heddle/rpc"
 	"heddle/store"
@@ -168,30 +168,27 @@ func holds(rows [][]rpc.Value, n int64) bool {
 
 // A page that takes nothing for a while may have many small runs to compose.
 func TestCompose_manyRuns(t *testing.T) {
-	const n = 200_000
-	var u live.Update
-	for i := range n { // every other row is new
-		if i%2 == 0 {
-			u.Runs = append(u.Runs, live.Run{Copy: true, From: i, N: 1})
-		} else {
-			u.Runs = append(u.Runs, live.Run{N: 1, Rows: [][]store.Value{{int64(i)}}})
+	growth.Linear(t, 4_000, func(n int) func() {
+		var u live.Update
+		for i := range n { // every other row is new
+			if i%2 == 0 {
+				u.Runs = append(u.Runs, live.Run{Copy: true, From: i, N: 1})
+			} else {
+				u.Runs = append(u.Runs, live.Run{N: 1, Rows: [][]store.Value{{int64(i)}}})
+			}
 		}
-	}
-	u.Total = n
-	fresh := live.Update{Total: n / 2} // and then only the new rows are left
-	for i := 1; i < n; i += 2 {
-		fresh.Runs = append(fresh.Runs, live.Run{Copy: true, From: i, N: 1})
-	}
-	done := make(chan [2]live.Update, 1)
-	go func() { done <- [2]live.Update{compose(&u, u), compose(&u, fresh)} }()
-	select {
-	case got := <-done:
-		if got[0].Total != n || len(got[0].Runs) != n || len(got[1].Runs) != 1 || len(got[1].Runs[0].Rows) != n/2 {
-			t.Errorf("got %d rows in %d runs, and then %d runs", got[0].Total, len(got[0].Runs), len(got[1].Runs))
+		u.Total = n
+		fresh := live.Update{Total: n / 2} // and then only the new rows are left
+		for i := 1; i < n; i += 2 {
+			fresh.Runs = append(fresh.Runs, live.Run{Copy: true, From: i, N: 1})
 		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("composing takes quadratic time")
-	}
+		return func() {
+			all, some := compose(&u, u), compose(&u, fresh)
+			if all.Total != n || len(all.Runs) != n || len(some.Runs) != 1 || len(some.Runs[0].Rows) != n/2 {
+				t.Errorf("got %d rows in %d runs, and then %d runs", all.Total, len(all.Runs), len(some.Runs))
+			}
+		}
+	})
 }
 
 // compose against the plain thing: applying one update after the other.

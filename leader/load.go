@@ -20,7 +20,7 @@ func newLoad() *load { return &load{parts: make(chan *call, maxParts)} }
 
 // hears waits for the load's next part. end says that there are no more.
 func (s *Session) hears(c *call, d *load, end rpc.Method) (part *call, err error) {
-	idle := time.NewTimer(s.l.env.TxIdle)
+	idle := time.NewTimer(s.l.env.Bounds.TxIdle)
 	defer idle.Stop()
 	select {
 	case part = <-d.parts:

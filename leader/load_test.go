@@ -90,7 +90,7 @@ func TestBulk_aRefusedRowUndoesAll(t *testing.T) {
 
 func TestBulk_cancelAndSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := openLeader(t, nil)
+		l := openLeader(t, hurried)
 		p, other := connect(t, l, "a"), connect(t, l, "b")
 		load := p.send(bulkBegin(insertNotes))
 		p.ask(part(load, 0, 10)).ok()

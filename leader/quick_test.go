@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/rpc"
 )
@@ -34,7 +35,7 @@ func TestSession_quick(t *testing.T) {
 			t.Errorf("got %q, %v", columns, rows)
 		}
 	}
-	a, quick := now(p, rpc.Request{Method: rpc.MethodQuery, Stmt: stmt(one, "y", "too many"), Time: time.Minute})
+	a, quick := now(p, rpc.Request{Method: rpc.MethodQuery, Stmt: stmt(one, "y", "too many"), Time: await.Long})
 	if a.fails(errcode.BadParam); !quick {
 		t.Error("an error is an answer too")
 	}
@@ -69,11 +70,11 @@ func TestSession_quickGoesOn(t *testing.T) {
 			q.Time = 50 * time.Millisecond
 		}
 		id := p.send(q)
-		p.take("chunk", func(m rpc.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
 		if i == 2 {
 			p.wait(id).fails(errcode.Timeout)
 			continue
 		}
+		p.take("chunk", func(m rpc.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
 		if l.Pulse() {
 			t.Error("the leader says that nobody waits")
 		}

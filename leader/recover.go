@@ -20,10 +20,6 @@ const (
 	ExitDamaged = "damaged" // it found the file damaged
 )
 
-// checkDelay is how long after an unclean end the check waits: who has come to
-// see their rows comes first.
-const checkDelay = 3 * time.Second
-
 // Aside is a damaged database that was set aside.
 type Aside struct {
 	File string // its name among the files
@@ -99,7 +95,7 @@ func (l *Leader) serve() {
 	if l.env.Exit == ExitUnclean {
 		l.spawn(func() {
 			select {
-			case <-time.After(checkDelay):
+			case <-time.After(l.env.Bounds.Check):
 				// What it finds, the store tells.
 				_, _ = l.db.Check(l.ctx, false, nil)
 			case <-l.ctx.Done():

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3/vfs"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/opfs"
 	"heddle/rpc"
@@ -42,6 +43,8 @@ func (p *place) again() {
 
 func (p *place) open(config rpc.OpenConfig, exit string) (*Leader, error) {
 	p.again()
+	bounds := unhurried
+	bounds.Check = time.Nanosecond
 	l, err := Open(context.Background(), config, Env{
 		Filename: "file:test.db?vfs=" + p.name, SingleConn: !vfs.SupportsSharedMemory, Exit: exit, HTTP: nobody{},
 		SetAside: func(context.Context, string) (Aside, error) {
@@ -55,7 +58,7 @@ func (p *place) open(config rpc.OpenConfig, exit string) (*Leader, error) {
 			p.v.Freeze(file)
 			return Aside{File: file, URI: "file:" + file + "?vfs=" + p.name}, nil
 		},
-		OnDamage: func(err error) { p.signs <- err },
+		OnDamage: func(err error) { p.signs <- err }, Bounds: bounds,
 	})
 	if err == nil {
 		p.t.Cleanup(func() { l.Close(context.Background()) })
@@ -129,11 +132,7 @@ func TestOpen_damaged(t *testing.T) {
 					t.Log(got)
 					t.Fatal(err)
 				}
-				select {
-				case <-p.signs:
-				case <-time.After(20 * time.Second):
-					t.Fatal("nobody told of the damage")
-				}
+				await.Event(t, p.signs, "word of the damage")
 				l.Close(context.Background())
 			}
 			if c.config.Sync == nil {
@@ -207,11 +206,7 @@ func TestOpen_unclean(t *testing.T) {
 	if _, err := p.open(damagedConfig, ExitUnclean); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-p.signs:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the background check found nothing")
-	}
+	await.Event(t, p.signs, "what the check in the background finds")
 }
 
 // TestHealth asks for a report as a page does.

@@ -12,7 +12,7 @@ import (
 func (l *Leader) syncConfig(c *rpc.SyncConfig) client.Config {
 	config := client.Config{
 		URL: c.URL, Space: c.Space, IntegerKey: c.IntegerKey,
-		HTTP: l.env.HTTP, Rand: l.env.Rand, Tables: map[string]client.Merge{},
+		HTTP: l.env.HTTP, Rand: l.env.Rand, Bounds: l.env.Bounds.Sync, Tables: map[string]client.Merge{},
 	}
 	for _, t := range c.Tables {
 		merge := client.Merge{}

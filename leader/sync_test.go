@@ -222,8 +222,8 @@ func (p *tab) asked() uint32 {
 
 func TestTokens(t *testing.T) {
 	// Without sync nobody but the test asks.
-	l := openLeader(t, func(_ *rpc.OpenConfig, env *Env) { env.TokenWait = time.Minute })
-	hasty := openLeader(t, func(_ *rpc.OpenConfig, env *Env) { env.TokenWait = 20 * time.Millisecond })
+	l := openLeader(t, nil)
+	hasty := openLeader(t, func(_ *rpc.OpenConfig, env *Env) { env.Bounds.Token = 20 * time.Millisecond })
 	type got struct {
 		token string
 		err   error

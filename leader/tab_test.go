@@ -5,19 +5,31 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/rpc"
+	"heddle/store"
+	"heddle/sync/client"
 )
 
 const notes = `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL, n INTEGER)`
+
+// unhurried are bounds that a test does not run into.
+var unhurried = Bounds{
+	TxIdle: await.Long, Token: await.Long,
+	Store: store.Bounds{ReadAge: await.Long, Gate: await.Long, Slot: await.Long, Busy: await.Long},
+	Sync:  client.Bounds{Silence: await.Long, Token: await.Long},
+}
+
+// hurried sets the product's bounds, for a test in a bubble.
+func hurried(_ *rpc.OpenConfig, env *Env) { env.Bounds = Bounds{} }
 
 // openLeader opens a leader over a fresh database with the table notes.
 func openLeader(t testing.TB, change func(*rpc.OpenConfig, *Env)) *Leader {
 	t.Helper()
 	config := rpc.OpenConfig{Name: "notes", Storage: "persistent", Migrations: []string{notes}}
-	env := Env{Filename: "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "notes.db")), Storage: "best-effort", LeaderID: "leader-1"}
+	env := Env{Filename: "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "notes.db")), Storage: "best-effort", LeaderID: "leader-1", Bounds: unhurried}
 	if change != nil {
 		change(&config, &env)
 	}
@@ -96,7 +108,6 @@ func (p *tab) sendAs(q rpc.Request) uint32 {
 // take waits for the first message that want accepts, and removes it.
 func (p *tab) take(what string, want func(rpc.Message) bool) rpc.Message {
 	p.t.Helper()
-	limit := time.After(time.Minute)
 	for {
 		p.mu.Lock()
 		for i, m := range p.inbox {
@@ -108,11 +119,7 @@ func (p *tab) take(what string, want func(rpc.Message) bool) rpc.Message {
 		}
 		news := p.news
 		p.mu.Unlock()
-		select {
-		case <-news:
-		case <-limit:
-			p.t.Fatalf("no %s came", what)
-		}
+		await.Event(p.t, news, what)
 	}
 }
 

@@ -27,7 +27,7 @@ type ask struct {
 
 func (t *tokens) ask(ctx context.Context, l *Leader) (string, error) {
 	const op = "leader: token"
-	ctx, cancel := context.WithTimeout(ctx, l.env.TokenWait)
+	ctx, cancel := context.WithTimeout(ctx, l.env.Bounds.Token)
 	defer cancel()
 	a := &ask{asked: map[*Session]bool{}, answer: make(chan string, 1), failed: make(chan error, 1)}
 	t.mu.Lock()
@@ -51,7 +51,7 @@ func (t *tokens) ask(ctx context.Context, l *Leader) (string, error) {
 		return "", err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return "", errcode.New(errcode.Timeout, op, "no tab answered with a token in "+l.env.TokenWait.Round(time.Millisecond).String())
+			return "", errcode.New(errcode.Timeout, op, "no tab answered with a token in "+l.env.Bounds.Token.Round(time.Millisecond).String())
 		}
 		return "", errcode.Wrap(ctx.Err(), errcode.Aborted, op)
 	}

@@ -22,7 +22,7 @@ type transaction struct {
 // over is the error of a request for a transaction that is not open.
 func (*transaction) over(l *Leader) error {
 	return errcode.New(errcode.TxClosed, "leader: transaction", fmt.Sprintf(
-		"the transaction has ended: it was committed or rolled back, or nothing was heard of it for %v", l.env.TxIdle))
+		"the transaction has ended: it was committed or rolled back, or nothing was heard of it for %v", l.env.Bounds.TxIdle))
 }
 
 // txBegin waits for the tab's turn; the transaction then has a line of its own.
@@ -53,7 +53,7 @@ func (s *Session) txBegin(c *call) error {
 // by silence, or with the session.
 func (s *Session) serve(t *transaction) {
 	defer s.endTx(t)
-	idle := time.NewTimer(s.l.env.TxIdle)
+	idle := time.NewTimer(s.l.env.Bounds.TxIdle)
 	defer idle.Stop()
 	for {
 		select {
@@ -66,7 +66,7 @@ func (s *Session) serve(t *transaction) {
 			if ended {
 				return
 			}
-			idle.Reset(s.l.env.TxIdle)
+			idle.Reset(s.l.env.Bounds.TxIdle)
 		case <-idle.C:
 			return
 		case <-s.ctx.Done():

@@ -146,7 +146,7 @@ func TestTransaction_endsWithItsTab(t *testing.T) {
 // A tab that begins and falls silent does not stop the others for ever.
 func TestTransaction_idleLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := openLeader(t, nil)
+		l := openLeader(t, hurried)
 		a, b := connect(t, l, "a"), connect(t, l, "b")
 		start := time.Now()
 		tx := a.begin()

@@ -7,8 +7,8 @@ import (
 	"reflect"
 	"sync"
 	"testing"
-	"time"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/store"
 
@@ -28,6 +28,7 @@ func open(t testing.TB) (*store.DB, *Engine) {
 		Filename:   testFile(t),
 		Migrations: []string{schema},
 		Synced:     []string{"notes"},
+		Bounds:     store.Bounds{ReadAge: await.Long, Busy: await.Long},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +80,7 @@ func (s *sink) Error(err error) {
 
 func (s *sink) wait(t testing.TB) {
 	t.Helper()
-	select {
-	case <-s.notify:
-	case <-time.After(10 * time.Second):
-		t.Fatal("no update came")
-	}
+	await.Event(t, s.notify, "an update")
 }
 
 // apply turns a former result into the new one.
@@ -123,19 +120,15 @@ func fresh(t testing.TB, db *store.DB, sql string, p store.Params) (rows [][]sto
 // settle waits until the engine has nothing to do.
 func (e *Engine) settle(t testing.TB) {
 	t.Helper()
-	for range 10000 {
+	await.Poll(t, "an engine that has nothing to do", func() bool {
 		e.mu.Lock()
+		defer e.mu.Unlock()
 		busy := e.busy
 		for _, q := range e.order {
 			busy = busy || q.dirty
 		}
-		e.mu.Unlock()
-		if !busy {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("the engine does not settle")
+		return !busy
+	})
 }
 
 func TestEngine_updatesEqualFreshQueries(t *testing.T) {

@@ -100,7 +100,7 @@ func TestDB_Iterate_endsWhereItsConsumerStops(t *testing.T) {
 }
 
 func TestDB_Iterate_refuses(t *testing.T) {
-	db := numbers(t, 10, Options{})
+	db := numbers(t, 10, Options{Bounds: Bounds{Slot: time.Millisecond}})
 	for sql, code := range map[string]string{
 		`DELETE FROM t RETURNING n`: errcode.Unsupported,
 		`SELECT nothing FROM t`:     "SQLITE_ERROR",

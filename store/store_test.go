@@ -5,13 +5,20 @@ import (
 	"fmt"
 	"testing"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 
 	"github.com/ncruces/go-sqlite3"
 )
 
+// unhurried are bounds that a test does not run into.
+var unhurried = Bounds{ReadAge: await.Long, Gate: await.Long, Slot: await.Long, Busy: await.Long}
+
 func openTest(t testing.TB, o Options) *DB {
 	t.Helper()
+	if o.Bounds == (Bounds{}) {
+		o.Bounds = unhurried
+	}
 	if o.Filename == "" {
 		o.Filename = testFile(t)
 	}

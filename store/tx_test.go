@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"heddle/internal/errcode"
@@ -13,7 +14,9 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-func TestBegin_turns(t *testing.T) {
+func TestBegin_turns(t *testing.T) { synctest.Test(t, testTurns) }
+
+func testTurns(t *testing.T) {
 	ctx := context.Background()
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a)`}})
 	tx, err := db.Begin(ctx, Origin{Kind: Local})
@@ -29,11 +32,7 @@ func TestBegin_turns(t *testing.T) {
 	var order []int
 	var wg sync.WaitGroup
 	for i := range 8 {
-		wg.Add(1)
-		started := make(chan struct{})
-		go func() {
-			defer wg.Done()
-			close(started)
+		wg.Go(func() {
 			err := db.Update(ctx, Origin{Kind: Local}, func(tx *Tx) error {
 				order = append(order, i)
 				_, err := tx.Exec(`INSERT INTO t VALUES(?)`, Args(i))
@@ -42,9 +41,8 @@ func TestBegin_turns(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		}()
-		<-started
-		time.Sleep(5 * time.Millisecond) // let it stand in line
+		})
+		synctest.Wait() // it stands in line
 	}
 	// Readers do not wait for the open transaction, nor see it.
 	if _, err := tx.Exec(`INSERT INTO t VALUES(-1)`, Params{}); err != nil {
@@ -108,7 +106,9 @@ func TestDB_singleConn(t *testing.T) {
 	}
 }
 
-func TestDB_close(t *testing.T) {
+func TestDB_close(t *testing.T) { synctest.Test(t, testClose) }
+
+func testClose(t *testing.T) {
 	ctx := context.Background()
 	file := testFile(t)
 	db := openTest(t, Options{Filename: file, Migrations: []string{`CREATE TABLE t(a)`}})
@@ -125,7 +125,7 @@ func TestDB_close(t *testing.T) {
 		_, err := db.Exec(ctx, `INSERT INTO t VALUES(3)`, Params{})
 		waiting <- err
 	}()
-	time.Sleep(5 * time.Millisecond)
+	synctest.Wait() // it waits
 	wantCode(t, db.Close(), "")
 	wantCode(t, db.Close(), "")
 	wantCode(t, <-waiting, errcode.Closed)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"os"
 	"runtime/debug"
-	"time"
 
 	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
 	"github.com/ncruces/go-sqlite3/vfs"
@@ -27,8 +26,6 @@ const (
 	// What SQLite may use in all. Go dies at 4 GiB, past any recover; SQLite
 	// answers SQLITE_NOMEM and goes on.
 	sqliteMemory = 1 << 30
-	// How long closing may take. The page ends the worker a little later.
-	closeTime = 2 * time.Second
 )
 
 func main() {

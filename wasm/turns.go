@@ -10,9 +10,6 @@ import (
 // While Go is at work the worker takes no message: no abort, no short call. So
 // work that lasts goes on in another turn of the worker's loop, now and then.
 
-// longestTurn is how long Go may keep the worker at a stretch, where it can choose.
-const longestTurn = 8 * time.Millisecond
-
 var turns struct {
 	since   time.Time // when a message, or a turn, came last
 	waiting []chan struct{}

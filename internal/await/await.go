@@ -58,6 +58,19 @@ func True[T any](t testing.TB, what string, ok func() bool, changed func() <-cha
 	}
 }
 
+// Poll waits until ok says so, where nothing tells of a change. It asks each
+// millisecond.
+func Poll(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for !ok() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-Context(t).Done():
+			t.Fatalf("%s: %v", what, errOver)
+		}
+	}
+}
+
 // deadline is when a wait is to give up. There is none for benchmarks, with
 // -timeout 0, and in a bubble of testing/synctest, which notices by itself that
 // nobody can go on.

@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/accept":      {},
 	"internal/deptest":     {},
 	"internal/await":       {},
+	"internal/growth":      {},
 	"opfs":                 {"internal/errcode"},
 	"opfs/opfstest":        {"opfs", "internal/errcode"},
 	"sync/wire":            {"internal/errcode"},
