@@ -13,7 +13,8 @@ import (
 // of package rpc, which the engine reads.
 type Fill struct {
 	buf []byte
-	n   int
+	at  int // where the first row that has not run begins
+	n   int // rows that have not run
 }
 
 // The tags of values, as package rpc has them.
@@ -48,38 +49,59 @@ func (f *Fill) bytes(tag byte, v []byte) {
 func (f *Fill) End() { f.n++ }
 
 // Run runs stmt, inside [Tx.Inside], for the rows that were ended, and forgets
-// them. The engine does so many in a call, if it can.
-func (f *Fill) Run(tx *Tx, stmt *sqlite3.Stmt) error {
+// them. The engine does so many in a call, if it can. After an error done rows
+// have run, the next one has failed, and those that follow it are kept.
+func (f *Fill) Run(tx *Tx, stmt *sqlite3.Stmt) (done int, err error) {
 	columns := stmt.BindCount()
-	rows := f.buf
-	for n := f.n; n > 0; {
+	for f.n > 0 {
 		if run := tx.db.opts.Engine.RunRows; run != nil {
-			if did, code, ok := run(stmt, rows, columns, n); ok {
-				rows, n = rows[did.Bytes:], n-did.Rows
+			if did, code, ok := run(stmt, f.buf[f.at:], columns, f.n); ok {
+				f.at, f.n, done = f.at+did.Bytes, f.n-did.Rows, done+did.Rows
 				if code > 0 {
+					f.skip(columns)
 					if err := stmt.Reset(); err != nil {
-						return err
+						return done, err
 					}
-					return errcode.New(errcode.Internal, "store: fill", "the engine reports an error that it does not know")
+					return done, errcode.New(errcode.Internal, "store: fill", "the engine reports an error that it does not know")
 				}
-				if n == 0 {
+				if f.n == 0 {
 					break
 				}
 			}
 		}
+		row := f.skip(columns)
 		for i := 1; i <= columns; i++ {
-			var err error
-			if rows, err = bindFilled(stmt, i, rows); err != nil {
-				return err
+			if row, err = bindFilled(stmt, i, row); err != nil {
+				return done, err
 			}
 		}
 		if err := stmt.Exec(); err != nil {
-			return err
+			return done, err
 		}
-		n--
+		done++
 	}
-	f.buf, f.n = f.buf[:0], 0
-	return nil
+	f.buf, f.at = f.buf[:0], 0
+	return done, nil
+}
+
+// skip takes the first row out.
+func (f *Fill) skip(columns int) (row []byte) {
+	row = f.buf[f.at:]
+	for range columns {
+		f.at += filledSize(f.buf[f.at:])
+	}
+	f.n--
+	return row
+}
+
+func filledSize(b []byte) int {
+	switch b[0] {
+	case fillNull:
+		return 1
+	case fillInt, fillFloat:
+		return 9
+	}
+	return 5 + int(binary.LittleEndian.Uint32(b[1:]))
 }
 
 func bindFilled(stmt *sqlite3.Stmt, i int, b []byte) (rest []byte, err error) {

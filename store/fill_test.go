@@ -57,10 +57,11 @@ func TestFill_run(t *testing.T) {
 				f.Blob([]byte{0, 255})
 				f.Text([]byte("end"))
 				f.End()
-				if err := f.Run(tx, stmt); err != nil {
+				if _, err := f.Run(tx, stmt); err != nil {
 					return err
 				}
-				return f.Run(tx, stmt) // nothing is left
+				_, err = f.Run(tx, stmt) // nothing is left
+				return err
 			})
 		})
 		if err != nil {
@@ -81,24 +82,61 @@ func TestFill_run(t *testing.T) {
 	}
 }
 
+// A row that fails is left out, and those after it run.
 func TestFill_fails(t *testing.T) {
-	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a TEXT PRIMARY KEY)`}})
-	err := db.Apply(t.Context(), func(tx *Tx) error {
-		return tx.Inside(func(c *sqlite3.Conn) error {
-			stmt, _, err := c.Prepare(`INSERT INTO t VALUES(?)`)
-			if err != nil {
+	for _, most := range []int{0, 1, 5} { // rows that the engine runs of each call
+		opts := Options{Migrations: []string{`CREATE TABLE t(a TEXT PRIMARY KEY, b)`}}
+		if most > 0 {
+			opts.Engine.RunRows = func(stmt *sqlite3.Stmt, rows []byte, columns, n int) (run Run, code int, ok bool) {
+				rest := rows
+				for ; run.Rows < min(n, most); run.Rows++ {
+					run.Bytes = len(rows) - len(rest)
+					for i := 1; i <= columns; i++ {
+						rest, _ = bindFilled(stmt, i, rest)
+					}
+					if stmt.Step(); stmt.Err() != nil {
+						return run, 19, true
+					}
+					stmt.Reset()
+				}
+				run.Bytes = len(rows) - len(rest)
+				return run, 0, true
+			}
+		}
+		db := openTest(t, opts)
+		err := db.Apply(t.Context(), func(tx *Tx) error {
+			return tx.Inside(func(c *sqlite3.Conn) error {
+				stmt, _, err := c.Prepare(`INSERT INTO t VALUES(?, ?)`)
+				if err != nil {
+					return err
+				}
+				defer stmt.Close()
+				var f Fill
+				for i, key := range []string{"x", "y", "x", "x", "z"} {
+					f.Text([]byte(key))
+					f.Int(int64(i))
+					f.End()
+				}
+				for _, want := range []int{2, 0} {
+					done, err := f.Run(tx, stmt)
+					if done != want || errcode.SQLite(sqliteCode(err)) != "SQLITE_CONSTRAINT_PRIMARYKEY" {
+						t.Errorf("%d: %d rows ran, want %d: %v", most, done, want, err)
+					}
+				}
+				_, err = f.Run(tx, stmt)
 				return err
-			}
-			defer stmt.Close()
-			var f Fill
-			for range 2 {
-				f.Text([]byte("twice"))
-				f.End()
-			}
-			return f.Run(tx, stmt)
+			})
 		})
-	})
-	if errcode.Of(err) != "SQLITE_CONSTRAINT_PRIMARYKEY" {
-		t.Errorf("got %v", err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		err = db.Query(t.Context(), `SELECT group_concat(a || b ORDER BY a) FROM t`, Params{}, nil, func(s *sqlite3.Stmt) error {
+			got = s.ColumnText(0)
+			return nil
+		})
+		if err != nil || got != "x0,y1,z4" {
+			t.Errorf("%d: got %v, %v", most, got, err)
+		}
 	}
 }

@@ -176,6 +176,14 @@ func (tx *Tx) Inside(f func(*sqlite3.Conn) error) error {
 	})
 }
 
+// Undone says that a statement inside has failed and its error was settled: what
+// was noted of it is looked at again before it is announced.
+func (tx *Tx) Undone() {
+	if tx.c.capture != nil {
+		tx.c.capture.undone = true
+	}
+}
+
 // run is DB.inside for the open transaction. After an error it looks whether
 // SQLite has ended the transaction.
 func (tx *Tx) run(op, sql string, f func() error) error {

@@ -112,6 +112,7 @@ func (a *applier) finish(c *Client) error {
 	if err := a.saveDigest(a.conn); err != nil {
 		return err
 	}
+	a.report()
 	c.state, c.overflow = a.state, a.overflow
 	return nil
 }

@@ -25,6 +25,7 @@ type filler struct {
 	values []*wire.Scanned // the row's, by index in t.columns
 	keyBuf []wire.Scanned
 	cells  []wire.Cell
+	rows   [][2][]byte // key and cells of the rows that are to be written, encoded
 }
 
 // filler returns what fills a table, nil if its rows go by bootRow.
@@ -72,6 +73,9 @@ func (f *filler) row(key, cells []byte) (ok bool, err error) {
 		}
 		f.values[c] = &f.cells[i].Value
 	}
+	if !f.fits() {
+		return false, nil
+	}
 	for i := range f.keyBuf {
 		f.put(&f.keyBuf[i])
 	}
@@ -80,7 +84,23 @@ func (f *filler) row(key, cells []byte) (ok bool, err error) {
 	}
 	f.fill.End()
 	f.digest.Add(f.keyBuf, f.cells)
+	f.rows = append(f.rows, [2][]byte{key, cells})
 	return true, nil
+}
+
+// fits reports whether the table stores the row's values as they are.
+func (f *filler) fits() bool {
+	for i := range f.keyBuf {
+		if !f.t.keyAffinity[i].keepsScanned(&f.keyBuf[i], true) {
+			return false
+		}
+	}
+	for i, v := range f.values {
+		if !f.t.affinity[i].keepsScanned(v, false) {
+			return false
+		}
+	}
+	return true
 }
 
 // column returns the index of the i-th cell's column: mostly that of the row before.
@@ -112,5 +132,34 @@ func (f *filler) put(v *wire.Scanned) {
 	}
 }
 
-// write writes the rows that were taken.
-func (f *filler) write() error { return sqlError(f.fill.Run(f.a.tx, f.stmt), f.t.insertSQL) }
+// write writes the rows that were taken. Those that the table refuses are
+// quarantined.
+func (f *filler) write() error {
+	for {
+		done, err := f.fill.Run(f.a.tx, f.stmt)
+		if err == nil {
+			break
+		}
+		err = sqlError(err, f.t.insertSQL)
+		why := refused(err)
+		if why == nil || f.a.sqlite.GetAutocommit() {
+			return err
+		}
+		row := f.rows[done]
+		f.rows = f.rows[done+1:]
+		k := rowKey{table: f.t.name, bytes: row[0]}
+		if k.key, err = wire.DecodeKey(row[0]); err != nil {
+			return err
+		}
+		cells, err := wire.DecodeRow(row[1])
+		if err != nil {
+			return err
+		}
+		f.a.refused = append(f.a.refused, refusedRow{k, *why})
+		if err := f.a.quarantine(k, &fold.Row{Cells: cells}, why); err != nil {
+			return err
+		}
+	}
+	f.rows = f.rows[:0]
+	return nil
+}

@@ -72,36 +72,14 @@ func checkKey(t *table, integerKey bool) error {
 		case !strings.EqualFold(col.Collation, "BINARY") && col.Collation != "":
 			return schemaError(t.name, "key column "+quoted(col.Name)+" is collated "+col.Collation+", under which different bytes are one key: remove its COLLATE")
 		}
-		switch affinity(col.Decl) {
-		case "":
+		switch decl := strings.TrimSpace(col.Decl); {
+		case decl == "" || strings.EqualFold(decl, "ANY"):
 			return schemaError(t.name, "key column "+quoted(col.Name)+" has no type, so that 1 and 1.0 would be one key: declare it TEXT, INTEGER or BLOB")
-		case "REAL":
+		case affinityOf(decl) == affinityReal:
 			return schemaError(t.name, "key column "+quoted(col.Name)+" is "+col.Decl+", and numbers with a fraction are no keys: declare it TEXT, INTEGER or BLOB")
 		}
 	}
 	return nil
-}
-
-// affinity returns a column's type affinity, "" where no type is declared.
-//
-// https://sqlite.org/datatype3.html#determination_of_column_affinity
-func affinity(decl string) string {
-	d := strings.ToUpper(strings.TrimSpace(decl))
-	has := func(s string) bool { return strings.Contains(d, s) }
-	switch {
-	case d == "" || d == "ANY":
-		return ""
-	case has("INT"):
-		return "INTEGER"
-	case has("CHAR"), has("CLOB"), has("TEXT"):
-		return "TEXT"
-	case has("BLOB"):
-		return "BLOB"
-	case has("REAL"), has("FLOA"), has("DOUB"):
-		return "REAL"
-	default:
-		return "NUMERIC"
-	}
 }
 
 // checkColumns looks at columns that came after their table: replicas that

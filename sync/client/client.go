@@ -24,7 +24,7 @@ type Client struct {
 	// Used by who holds the writer alone.
 	conn     conn
 	state    *state
-	overflow map[string]bool
+	overflow map[string]contents
 	seeding  *store.Tx // the transaction of Seed
 
 	imported atomic.Bool  // an import has come so far that it may replace the content

@@ -21,7 +21,7 @@
 //   - heddle_row: one row for each key that a pending transaction touches, with
 //     its base image (the row in the log's prefix) and the operations on it.
 //   - heddle_overflow: cells of tables and columns that this app's version does
-//     not know yet.
+//     not know yet, and rows that its tables cannot hold: see quarantine.go.
 //   - heddle_digest: the sums behind Digest.
 //   - heddle_seen: keys that a snapshot has named, while one is being applied.
 //   - heddle_rejected: transactions that the server decided void, with their
@@ -35,5 +35,6 @@
 // # Caveats
 //
 // A table that is synced needs an explicit primary key, and more; Open names
-// each rule that a table breaks. UNIQUE and foreign keys bind the author of a write alone.
+// each rule that a table breaks. Foreign keys, CHECK, NOT NULL and other
+// constraints bind the author of a write alone.
 package client

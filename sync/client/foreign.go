@@ -100,38 +100,49 @@ type touchedKeys struct {
 // is looked at: it may have no index, so that each takes as long.
 const manyParents = 32
 
-// show writes a row and notes it for the foreign keys.
+// show writes a row and notes it for the foreign keys. One that its table
+// refuses is not there for those that name it.
 func (a *applier) show(k rowKey, before, after *fold.Row, s *fold.Schema) error {
+	n := len(a.refused)
+	if err := a.rows.show(k, before, after, s); err != nil {
+		return err
+	}
+	if len(a.refused) > n {
+		after = nil
+	}
 	for _, f := range a.foreign {
 		child := after != nil && f.child.name == k.table
 		parent := after == nil && before != nil && f.at != nil && strings.EqualFold(f.parent, k.table)
-		if !child && !parent {
-			continue
-		}
-		if a.touched == nil {
-			a.touched = map[*foreignKey]*touchedKeys{}
-		}
-		t := a.touched[f]
-		if t == nil {
-			t = &touchedKeys{}
-			a.touched[f] = t
-		}
-		if child {
-			t.children = append(t.children, k.key)
-		}
-		switch {
-		case !parent || t.all:
-		case len(t.parents) >= manyParents:
-			t.parents, t.all = nil, true
-		default:
-			values := make([]wire.Value, len(f.at))
-			for i, at := range f.at {
-				values[i] = k.key[at]
-			}
-			t.parents = append(t.parents, values)
+		if child || parent {
+			a.touch(f, k, child, parent)
 		}
 	}
-	return a.rows.show(k, before, after, s)
+	return nil
+}
+
+func (a *applier) touch(f *foreignKey, k rowKey, child, parent bool) {
+	if a.touched == nil {
+		a.touched = map[*foreignKey]*touchedKeys{}
+	}
+	t := a.touched[f]
+	if t == nil {
+		t = &touchedKeys{}
+		a.touched[f] = t
+	}
+	if child {
+		t.children = append(t.children, k.key)
+	}
+	switch {
+	case !parent || t.all:
+	case len(t.parents) >= manyParents:
+		t.parents, t.all = nil, true
+	default:
+		values := make([]wire.Value, len(f.at))
+		for i, at := range f.at {
+			values[i] = k.key[at]
+		}
+		t.parents = append(t.parents, values)
+	}
 }
 
 // dangling looks at the touched rows and makes a conflict of those that dangle.

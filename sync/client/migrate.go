@@ -38,20 +38,27 @@ func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table
 			return err
 		}
 	}
+	version, err := schemaVersion(r.conn)
+	if err != nil {
+		return err
+	}
 	for _, t := range sortedTables(c.tables) {
 		columns, was := before[t.name]
-		if was && slices.Equal(columns, t.columns) {
-			continue
-		}
 		if !was {
 			if err := c.takeUp(r, t); err != nil {
 				return err
 			}
 		}
-		if r.overflow[t.name] {
-			if err := c.moveIn(r, t); err != nil {
+		grown := !was || !slices.Equal(columns, t.columns)
+		if r.overflow[t.name] != 0 && (grown || meta[metaTried] != version) {
+			if err := c.moveIn(r, t, grown); err != nil {
 				return err
 			}
+		}
+	}
+	if meta[metaTried] != version {
+		if err := setMeta(r.conn, metaTried, version); err != nil {
+			return err
 		}
 	}
 	return setMeta(r.conn, metaTables, writeKnown(c.tables))
@@ -77,6 +84,22 @@ func (c *Client) checkDropped(r *rows, t *table, before []string) error {
 		}
 	}
 	return nil
+}
+
+// schemaVersion changes with each change of the schema.
+func schemaVersion(c *conn) (version int64, err error) {
+	err = c.query(`PRAGMA schema_version`, nil, func(s *sqlite3.Stmt) error {
+		version = s.ColumnInt64(0)
+		return nil
+	})
+	return version, err
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func sortedTables(tables map[string]*table) []*table {
@@ -122,18 +145,19 @@ func readKnown(v wire.Value) (map[string][]string, error) {
 // overflowRow is a row of heddle_overflow.
 type overflowRow struct {
 	rowKey
-	whole bool // the table is not known at all
+	whole bool // the table was not known at all, or could not hold it
 	cells map[string]wire.Value
 }
 
-// moveIn moves what a table knows now out of heddle_overflow.
-func (c *Client) moveIn(r *rows, t *table) error {
+// moveIn moves what a table knows now, and rows that it can hold now, out of
+// heddle_overflow. Without cells it looks at whole rows alone.
+func (c *Client) moveIn(r *rows, t *table, cells bool) error {
 	const portion = 500 // what is read is written, so never both at once
 	after := []byte{}
 	for {
 		var some []overflowRow
-		err := r.query(`SELECT key, whole, cells FROM heddle_overflow WHERE tbl = ? AND key > ? ORDER BY key LIMIT ?`,
-			[]any{t.name, after, portion}, func(s *sqlite3.Stmt) (err error) {
+		err := r.query(`SELECT key, whole, cells FROM heddle_overflow WHERE tbl = ? AND key > ? AND (whole OR ?) ORDER BY key LIMIT ?`,
+			[]any{t.name, after, bit(cells), portion}, func(s *sqlite3.Stmt) (err error) {
 				o := overflowRow{whole: s.ColumnBool(1)}
 				o.table, o.bytes = t.name, s.ColumnBlob(0, nil)
 				if o.key, err = wire.DecodeKey(o.bytes); err == nil {
@@ -157,10 +181,12 @@ func (c *Client) moveIn(r *rows, t *table) error {
 	}
 }
 
-func (c *Client) moveRow(r *rows, t *table, o *overflowRow) error {
-	before, err := t.read(r.conn, o.key)
-	if err != nil {
-		return err
+func (c *Client) moveRow(r *rows, t *table, o *overflowRow) (err error) {
+	var before *fold.Row
+	if t.keepsKey(o.key) {
+		if before, err = t.read(r.conn, o.key); err != nil {
+			return err
+		}
 	}
 	after := &fold.Row{Cells: o.cells}
 	if !o.whole {
@@ -170,13 +196,11 @@ func (c *Client) moveRow(r *rows, t *table, o *overflowRow) error {
 		after.Cells = maps.Clone(before.Cells)
 		maps.Copy(after.Cells, o.cells)
 	}
-	if err := t.write(r.conn, o.key, before, after, c.state.schema); err != nil {
+	quarantined, err := r.place(t, o.rowKey, before, after, c.state.schema)
+	if err != nil || quarantined {
 		return err
 	}
-	if rest := t.unknown(after); len(rest) > 0 {
-		return r.putOverflow(o.rowKey, false, rest)
-	}
-	return r.dropOverflow(o.rowKey)
+	return r.keepUnknown(o.rowKey, t.unknown(after))
 }
 
 // takeUp records the rows of a table that was not synced before, where the log
@@ -202,9 +226,9 @@ func (c *Client) takeUp(r *rows, t *table) error {
 		for _, at := range t.keyAt {
 			ch.Key = append(ch.Key, values[at])
 		}
-		if r.overflow[t.name] {
+		if r.overflow[t.name] != 0 {
 			k := rowKey{t.name, ch.Key, wire.EncodeKey(ch.Key)}
-			if known, err := r.overflowed(k); err != nil || known != nil {
+			if known, _, err := r.overflowed(k); err != nil || known != nil {
 				return err
 			}
 		}
@@ -222,7 +246,24 @@ func (c *Client) takeUp(r *rows, t *table) error {
 	if err != nil {
 		return err
 	}
-	return bring(r.conn, all) // not before: the table was being read
+	for _, b := range all { // not before: the table was being read
+		if err := r.bring(&b, c.state.schema); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bring writes a cell as the fold has it, where the table can hold that.
+func (r *rows) bring(b *brought, s *fold.Schema) error {
+	k := rowKey{b.table.name, b.key, wire.EncodeKey(b.key)}
+	before, err := r.visible(k)
+	if err != nil {
+		return err
+	}
+	after := &fold.Row{Cells: maps.Clone(before.Cells)}
+	after.Cells[b.column] = b.value
+	return r.show(k, before, after, s)
 }
 
 // forget keeps what the log says of a table that is synced no longer.
@@ -247,14 +288,14 @@ func (c *Client) forget(r *rows, name string, local []*store.Table) error {
 		}
 		k.bytes = wire.EncodeKey(k.key)
 		row := t.image(values, c.state.schema, true)
-		more, err := r.overflowed(k)
+		more, _, err := r.overflowed(k)
 		if err != nil {
 			return err
 		}
 		if more != nil {
 			maps.Copy(row.Cells, more.Cells)
 		}
-		return r.putOverflow(k, true, row.Cells)
+		return r.putOverflow(k, true, row.Cells, nil)
 	})
 }
 

@@ -58,6 +58,9 @@ func (c *Client) agree(r *rows, local []*store.Table, random io.Reader) (meta ma
 	if err := r.sqlite.Exec(schemaSQL); err != nil {
 		return nil, sqlError(err, schemaSQL)
 	}
+	if err := addReason(r.conn); err != nil {
+		return nil, err
+	}
 	if meta, err = loadMeta(r.conn); err != nil {
 		return nil, err
 	}

@@ -83,10 +83,10 @@ func (t *table) setPolicies(merge Merge) error {
 			return schemaError(t.name, "column "+quoted(name)+" cannot join by "+quoted(how)+": it is in the key, generated, or does not exist")
 		}
 		decl := t.info.Columns[t.at[i]].Decl
-		switch a := affinity(decl); {
-		case p == mergeCounter && (a == "TEXT" || a == "BLOB"):
+		switch a := columnAffinity(t.info, t.at[i]); {
+		case p == mergeCounter && (a == affinityText || a == affinityNone && strings.Contains(strings.ToUpper(decl), "BLOB")):
 			return schemaError(t.name, "column "+quoted(name)+" is "+decl+", and a counter holds numbers: declare it INTEGER or REAL")
-		case p == mergeSet && a != "" && a != "TEXT" && a != "BLOB":
+		case p == mergeSet && a > affinityText:
 			return schemaError(t.name, "column "+quoted(name)+" is "+decl+", and a set is the text of a JSON array: declare it TEXT")
 		}
 		if t.merge == nil {

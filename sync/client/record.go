@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ncruces/go-sqlite3"
@@ -32,7 +33,11 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 	}
 	b := newBuilder(r.tables, s.schema)
 	for i := range changes {
-		if err := b.add(&changes[i]); err != nil {
+		ch := changes[i]
+		if err := r.replace(&ch, s.schema); err != nil {
+			return err
+		}
+		if err := b.add(&ch); err != nil {
 			return err
 		}
 	}
@@ -49,6 +54,21 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 		return nil
 	}
 	return tx.Applying(func() error { return bring(r.conn, b.brought) })
+}
+
+// replace makes the insert of a key whose row is quarantined what it is to the
+// log: that row inserted again.
+func (r *rows) replace(ch *store.Change, s *fold.Schema) error {
+	t := r.tables[ch.Table.Name]
+	if t == nil || ch.Before != nil || r.overflow[t.name]&wholeRows == 0 {
+		return nil
+	}
+	row, whole, err := r.overflowed(rowKey{t.name, ch.Key, wire.EncodeKey(ch.Key)})
+	if err != nil || !whole {
+		return err
+	}
+	ch.Before, ch.Reinserted = t.values(ch.Key, row, s), true
+	return nil
 }
 
 // nextID returns the number of the next transaction: gapless over all that
@@ -218,6 +238,7 @@ func (b *builder) store(r *rows, id, created int64) error {
 	for i := range keys {
 		keys[i], order[i] = keyOf(&b.body.Ops[i]), i
 	}
+	var err error
 	if len(order) > chunk {
 		// In the order of the index, which is several times as fast where the
 		// keys are random. A key's own operations keep theirs.
@@ -228,22 +249,9 @@ func (b *builder) store(r *rows, id, created int64) error {
 	for _, i := range order {
 		op := &b.body.Ops[i]
 		k, base := keys[i], b.bases[i]
-		if r.overflow[k.table] {
-			more, err := r.overflowed(k)
-			if err != nil {
+		if r.overflow[k.table] != 0 {
+			if base, err = r.uncover(k, base, op.Shape.Kind); err != nil {
 				return err
-			}
-			if more != nil && base != nil {
-				for name, v := range more.Cells {
-					base.Cells[name] = v
-				}
-			}
-			// A row that is gone, or new, has none of the cells unknown here; one
-			// that was replaced keeps them, as an insert joins what is there.
-			if op.Shape.Kind == wire.Delete || base == nil {
-				if err := r.dropOverflow(k); err != nil {
-					return err
-				}
 			}
 		}
 		if err := r.addBased(k, base, ref{id, i}); err != nil {
@@ -251,4 +259,24 @@ func (b *builder) store(r *rows, id, created int64) error {
 		}
 	}
 	return nil
+}
+
+// uncover brings heddle_overflow to what the app has written in the table, and
+// returns the row that was there before, with all its cells.
+func (r *rows) uncover(k rowKey, base *fold.Row, kind wire.Kind) (*fold.Row, error) {
+	more, whole, err := r.overflowed(k)
+	switch {
+	case err != nil || more == nil:
+		return base, err
+	case whole: // the table could not hold it, and holds what has replaced it
+		return more, r.keepUnknown(k, r.tables[k.table].unknown(more))
+	case base != nil:
+		maps.Copy(base.Cells, more.Cells)
+	}
+	// A row that is gone, or new, has none of the cells unknown here; one that was
+	// replaced keeps them, as an insert joins what is there.
+	if kind == wire.Delete || base == nil {
+		err = r.dropOverflow(k)
+	}
+	return base, err
 }

@@ -107,7 +107,7 @@ func (a *applier) countRows() error {
 		if b, err := a.based(k); err != nil || b != nil {
 			return err // its base counts
 		}
-		if more, err := a.overflowed(k); err != nil {
+		if more, _, err := a.overflowed(k); err != nil {
 			return err
 		} else if more != nil && a.tables[k.table] != nil {
 			maps.Copy(row.Cells, more.Cells)

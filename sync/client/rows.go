@@ -14,8 +14,17 @@ import (
 type rows struct {
 	*conn
 	tables   map[string]*table
-	overflow map[string]bool // tables that have rows in heddle_overflow
+	overflow map[string]contents // what of tables is in heddle_overflow, at most
+	refused  []refusedRow        // what tables have refused in this transaction
 }
+
+// contents is what heddle_overflow has of a table.
+type contents byte
+
+const (
+	someCells contents = 1 << iota // of columns that the table does not have
+	wholeRows                      // of a table that is not known, or that cannot hold them
+)
 
 // rowKey names a row.
 type rowKey struct {
@@ -29,21 +38,34 @@ func keyOf(op *wire.Op) rowKey {
 }
 
 // visible returns the row as the app sees it, with the cells that it does not
-// know. The caller may change neither.
+// know, or as it would see it if its table could hold it. The caller may change
+// neither.
 func (r *rows) visible(k rowKey) (*fold.Row, error) {
 	t := r.tables[k.table]
-	if t == nil {
-		return r.overflowed(k)
-	}
-	row, err := t.read(r.conn, k.key)
-	if err != nil || row == nil || !r.overflow[k.table] {
+	if t == nil || !t.keepsKey(k.key) {
+		row, _, err := r.overflowed(k)
 		return row, err
 	}
-	more, err := r.overflowed(k)
-	if err == nil && more != nil {
+	row, err := t.read(r.conn, k.key)
+	if err != nil || r.overflow[k.table] == 0 {
+		return row, err
+	}
+	more, whole, err := r.overflowed(k)
+	switch {
+	case whole:
+		return more, err
+	case more != nil && row != nil:
 		maps.Copy(row.Cells, more.Cells)
 	}
 	return row, err
+}
+
+// quarantined reports whether a row is kept whole although its table is known.
+func (r *rows) quarantined(k rowKey) (whole bool, err error) {
+	if r.overflow[k.table]&wholeRows != 0 {
+		_, whole, err = r.overflowed(k)
+	}
+	return whole, err
 }
 
 // show makes the row that was before into after.
@@ -53,19 +75,36 @@ func (r *rows) show(k rowKey, before, after *fold.Row, s *fold.Schema) error {
 		if after == nil {
 			return r.dropOverflow(k)
 		}
-		return r.putOverflow(k, true, after.Cells)
+		return r.putOverflow(k, true, after.Cells, nil)
 	}
-	if err := t.write(r.conn, k.key, before, after, s); err != nil {
+	was, err := r.quarantined(k)
+	if err != nil {
 		return err
 	}
-	had, has := t.unknown(before), t.unknown(after)
-	switch {
-	case len(has) > 0 && !maps.EqualFunc(had, has, identical):
-		return r.putOverflow(k, false, has)
-	case len(has) == 0 && len(had) > 0:
-		return r.dropOverflow(k)
+	held := before // by the table
+	if was {
+		held = nil
+	}
+	refused := len(r.refused)
+	is, err := r.place(t, k, held, after, s)
+	if was && is {
+		r.refused = r.refused[:refused] // the app knows
+	}
+	if err != nil || is {
+		return err
+	}
+	if had, has := t.unknown(before), t.unknown(after); was || !maps.EqualFunc(had, has, identical) {
+		return r.keepUnknown(k, has)
 	}
 	return nil
+}
+
+// keepUnknown makes cells all that heddle_overflow has of a row.
+func (r *rows) keepUnknown(k rowKey, cells map[string]wire.Value) error {
+	if len(cells) == 0 {
+		return r.dropOverflow(k)
+	}
+	return r.putOverflow(k, false, cells, nil)
 }
 
 // unknown returns the cells of columns that the table does not have.
@@ -86,44 +125,51 @@ func (t *table) unknown(row *fold.Row) map[string]wire.Value {
 	return cells
 }
 
-func (r *rows) overflowed(k rowKey) (row *fold.Row, err error) {
-	if !r.overflow[k.table] {
-		return nil, nil
+// overflowed returns what heddle_overflow has of a row, and whether it is all of it.
+func (r *rows) overflowed(k rowKey) (row *fold.Row, whole bool, err error) {
+	if r.overflow[k.table] == 0 {
+		return nil, false, nil
 	}
-	err = r.query(`SELECT cells FROM heddle_overflow WHERE tbl = ? AND key = ?`, []any{k.table, k.bytes}, func(stmt *sqlite3.Stmt) error {
-		cells, err := wire.DecodeRow(stmt.ColumnBlob(0, nil))
-		row = &fold.Row{Cells: cells}
+	err = r.query(`SELECT whole, cells FROM heddle_overflow WHERE tbl = ? AND key = ?`, []any{k.table, k.bytes}, func(stmt *sqlite3.Stmt) error {
+		cells, err := wire.DecodeRow(stmt.ColumnBlob(1, nil))
+		row, whole = &fold.Row{Cells: cells}, stmt.ColumnBool(0)
 		return err
 	})
-	return row, err
+	return row, whole, err
 }
 
-func (r *rows) putOverflow(k rowKey, whole bool, cells map[string]wire.Value) error {
-	n := 0
+// putOverflow keeps a row, or cells of one. why is given of a quarantined row.
+func (r *rows) putOverflow(k rowKey, whole bool, cells map[string]wire.Value, why *violation) error {
+	n, what := 0, someCells
 	if whole {
-		n = 1
+		n, what = 1, wholeRows
 	}
-	if r.overflow == nil {
-		r.overflow = map[string]bool{}
+	var kind, rule any
+	if why != nil {
+		kind, rule = why.kind, why.text
 	}
-	r.overflow[k.table] = true
-	return r.exec(`INSERT INTO heddle_overflow(tbl, key, whole, cells) VALUES(?1, ?2, ?3, ?4)
-		ON CONFLICT DO UPDATE SET whole = excluded.whole, cells = excluded.cells`,
-		k.table, k.bytes, n, wire.EncodeRow(cells))
+	r.overflow[k.table] |= what
+	return r.exec(`INSERT INTO heddle_overflow(tbl, key, whole, cells, kind, rule) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+		ON CONFLICT DO UPDATE SET whole = excluded.whole, cells = excluded.cells, kind = excluded.kind, rule = excluded.rule`,
+		k.table, k.bytes, n, wire.EncodeRow(cells), kind, rule)
 }
 
 func (r *rows) dropOverflow(k rowKey) error {
-	if !r.overflow[k.table] {
+	if r.overflow[k.table] == 0 {
 		return nil
 	}
 	return r.exec(`DELETE FROM heddle_overflow WHERE tbl = ? AND key = ?`, k.table, k.bytes)
 }
 
-// loadOverflow finds which tables have rows in heddle_overflow.
+// loadOverflow finds what of which tables is in heddle_overflow.
 func (r *rows) loadOverflow() error {
-	r.overflow = map[string]bool{}
-	return r.query(`SELECT DISTINCT tbl FROM heddle_overflow`, nil, func(stmt *sqlite3.Stmt) error {
-		r.overflow[stmt.ColumnText(0)] = true
+	r.overflow = map[string]contents{}
+	return r.query(`SELECT DISTINCT tbl, whole FROM heddle_overflow`, nil, func(stmt *sqlite3.Stmt) error {
+		what := someCells
+		if stmt.ColumnBool(1) {
+			what = wholeRows
+		}
+		r.overflow[stmt.ColumnText(0)] |= what
 		return nil
 	})
 }

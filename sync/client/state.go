@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS heddle_row(
   PRIMARY KEY(tbl, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heddle_overflow(
   tbl TEXT NOT NULL, key BLOB NOT NULL, whole INTEGER NOT NULL, cells BLOB NOT NULL,
-  PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+  kind TEXT, rule TEXT, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heddle_digest(
   tbl TEXT NOT NULL, grp INTEGER NOT NULL, bucket INTEGER NOT NULL, sum BLOB NOT NULL,
   PRIMARY KEY(tbl, grp, bucket)) WITHOUT ROWID;
@@ -38,6 +38,19 @@ CREATE TABLE IF NOT EXISTS heddle_rejected(
 CREATE TABLE IF NOT EXISTS heddle_seen(
   tbl TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
 `
+
+// addReason gives heddle_overflow the columns that it did not always have.
+func addReason(c *conn) error {
+	has := false
+	err := c.query(`SELECT 1 FROM pragma_table_info('heddle_overflow') WHERE name = 'rule'`, nil, func(*sqlite3.Stmt) error {
+		has = true
+		return nil
+	})
+	if err != nil || has {
+		return err
+	}
+	return c.sqlite.Exec(`ALTER TABLE heddle_overflow ADD COLUMN kind TEXT; ALTER TABLE heddle_overflow ADD COLUMN rule TEXT`)
+}
 
 // formatVersion is the version of the tables above and of what is in them.
 const formatVersion = 1
@@ -62,6 +75,7 @@ const (
 	metaRepairs      = "repairs"   // how often the digest was not the server's
 	metaSeed         = "seed"      // the body that an empty space is to begin with
 	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
+	metaTried        = "tried"     // the schema that quarantined rows were last tried with
 )
 
 // state is what a client keeps of its database in memory. It is changed inside

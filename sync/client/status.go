@@ -63,6 +63,8 @@ const (
 	ConflictMissing  = "missing"  // an accepted transaction of this replica's updated rows that were gone
 	ConflictLost     = "lost"     // the server has lost transactions of this replica's, from Counter on, that are kept no longer
 	ConflictDangling = "dangling" // rows whose foreign key names a row that is gone
+	// Rows that their table here cannot hold; see [Client.Quarantined].
+	ConflictConstraint = "constraint"
 )
 
 // Conflict says that replicas wrote what does not go together. The log has
@@ -72,6 +74,11 @@ type Conflict struct {
 	Counter uint64 // of the own transaction, where Reason is ConflictMissing
 	Reason  string
 	Keys    []Key // at most maxConflictKeys
+
+	// Where Reason is ConflictConstraint: which kind of constraint refused the
+	// rows, by SQLite's name for its result code ("notnull", "trigger",
+	// "datatype", "mismatch", "error", …), and SQLite's message.
+	Kind, Constraint string
 }
 
 // maxConflictKeys bounds what one event carries.

@@ -23,6 +23,9 @@ type table struct {
 	merge   []policy // how columns join; nil if all do by "last"
 	schema  wire.TableSchema
 
+	keyAffinity []affinity // of key
+	affinity    []affinity // of columns
+
 	selectSQL, insertSQL, deleteSQL, whereSQL string
 }
 
@@ -31,6 +34,7 @@ func newTable(info *store.Table) *table {
 	for _, i := range info.Key {
 		t.key = append(t.key, info.Columns[i].Name)
 		t.keyAt = append(t.keyAt, i)
+		t.keyAffinity = append(t.keyAffinity, columnAffinity(info, i))
 	}
 	t.schema = wire.TableSchema{Table: t.name, Key: t.key}
 	for i, col := range info.Columns {
@@ -40,6 +44,7 @@ func newTable(info *store.Table) *table {
 		t.known[col.Name] = len(t.columns)
 		t.columns = append(t.columns, col.Name)
 		t.at = append(t.at, i)
+		t.affinity = append(t.affinity, columnAffinity(info, i))
 		d := wire.ColumnSchema{Name: col.Name, Group: uint32(col.Migration)}
 		if col.Default != nil {
 			d.Default = *col.Default
@@ -88,6 +93,18 @@ func (t *table) image(values []wire.Value, s *fold.Schema, prefix bool) *fold.Ro
 	return row
 }
 
+// values is image the other way round.
+func (t *table) values(key []wire.Value, row *fold.Row, s *fold.Schema) []wire.Value {
+	values := make([]wire.Value, len(t.info.Columns))
+	for i, at := range t.keyAt {
+		values[at] = key[i]
+	}
+	for i, at := range t.at {
+		values[at] = t.cell(row, t.columns[i], s)
+	}
+	return values
+}
+
 // read returns the row of a key as the app sees it, nil if it is missing.
 func (t *table) read(c *conn, key []wire.Value) (row *fold.Row, err error) {
 	err = c.query(t.selectSQL, key, func(stmt *sqlite3.Stmt) error {
@@ -111,8 +128,20 @@ func identical(a, b wire.Value) bool {
 	return a == b
 }
 
+// keepsKey reports whether the table can have a row of exactly this key. One
+// that it cannot have names another row to SQLite.
+func (t *table) keepsKey(key []wire.Value) bool {
+	for i, v := range key {
+		if !t.keyAffinity[i].keepsKey(v) {
+			return false
+		}
+	}
+	return true
+}
+
 // write changes the row of a key from before to after, which may be missing.
-// Only columns that differ are written.
+// Only columns that differ are written. The error is a violation, or has SQLite's
+// code, where the table cannot hold the row: see [refused]; then it is as before.
 func (t *table) write(c *conn, key []wire.Value, before, after *fold.Row, s *fold.Schema) error {
 	switch {
 	case after == nil && before == nil:
@@ -120,30 +149,54 @@ func (t *table) write(c *conn, key []wire.Value, before, after *fold.Row, s *fol
 	case after == nil:
 		return c.exec(t.deleteSQL, key...)
 	case before == nil:
-		args := make([]any, 0, len(key)+len(t.columns))
-		args = append(args, key...)
-		for _, name := range t.columns {
-			v, ok := after.Cells[name]
-			if !ok {
-				v = t.defaultOf(name, s)
-			}
-			args = append(args, v)
-		}
-		return c.exec(t.insertSQL, args...)
+		return t.insert(c, key, after, s)
 	}
 	var set []string
 	var args []any
-	for _, name := range t.columns {
-		v, ok := after.Cells[name]
-		if !ok {
-			v = t.defaultOf(name, s)
+	for i, name := range t.columns {
+		v := t.cell(after, name, s)
+		if identical(v, before.Cells[name]) {
+			continue
 		}
-		if !identical(v, before.Cells[name]) {
-			set, args = append(set, name), append(args, v)
+		if !t.affinity[i].keeps(v) {
+			return t.mismatch(t.at[i])
 		}
+		set, args = append(set, name), append(args, v)
 	}
 	if set == nil {
 		return nil
 	}
 	return c.exec("UPDATE main."+ident(t.name)+" SET "+idents(set, " = ?", ", ")+t.whereSQL, append(args, key...)...)
+}
+
+func (t *table) insert(c *conn, key []wire.Value, row *fold.Row, s *fold.Schema) error {
+	args := make([]any, 0, len(key)+len(t.columns))
+	for i, v := range key {
+		if !t.keyAffinity[i].keepsKey(v) {
+			return t.mismatch(t.keyAt[i])
+		}
+		args = append(args, v)
+	}
+	for i, name := range t.columns {
+		v := t.cell(row, name, s)
+		if !t.affinity[i].keeps(v) {
+			return t.mismatch(t.at[i])
+		}
+		args = append(args, v)
+	}
+	return c.exec(t.insertSQL, args...)
+}
+
+// cell returns the value of a column in a row.
+func (t *table) cell(row *fold.Row, name string, s *fold.Schema) wire.Value {
+	if v, ok := row.Cells[name]; ok {
+		return v
+	}
+	return t.defaultOf(name, s)
+}
+
+// mismatch refuses a value that a column would change.
+func (t *table) mismatch(i int) error {
+	col := &t.info.Columns[i]
+	return &violation{"mismatch", "datatype mismatch: " + t.name + "." + col.Name + " is " + col.Decl + " and would store another value"}
 }
