@@ -41,7 +41,20 @@ func checkSchema(c *conn, tables map[string]*table, integerKey bool) error {
 			}
 		}
 	}
+	if err := checkSize(tables); err != nil {
+		return err
+	}
 	return checkTriggers(c, tables)
+}
+
+// checkSize refuses more tables and columns than a space takes.
+func checkSize(tables map[string]*table) error {
+	all := mergedSchema(&fold.Schema{}, tables)
+	err := all.Fits(&fold.Schema{}, all.Tables())
+	if err == nil {
+		return nil
+	}
+	return errcode.New(errcode.SyncSchema, "sync: open", coded(err).Message()+": sync fewer, tables: { … } says which")
 }
 
 // checkKeys refuses a table whose key is not the one that the log knows.
@@ -61,6 +74,8 @@ func checkKey(t *table, integerKey bool) error {
 		return schemaError(t.name, "it is a virtual table: sync the table it indexes, and fill it by triggers")
 	case len(t.key) == 0:
 		return schemaError(t.name, "it has no explicit primary key: give it one, for example id TEXT PRIMARY KEY filled by uuid7()")
+	case len(t.key) > wire.MaxKeyColumns:
+		return schemaError(t.name, "its primary key has "+itoa(len(t.key))+" columns, and that of a synced table at most "+itoa(wire.MaxKeyColumns)+": use a key of fewer columns, for example id TEXT filled by uuid7()")
 	case info.RowIDKey && !integerKey:
 		return schemaError(t.name, "INTEGER PRIMARY KEY lets two offline devices make the same key: use id TEXT PRIMARY KEY filled by uuid7(), or open with { integerKey: true } if the app hands keys out itself")
 	}

@@ -38,6 +38,8 @@ func TestOpen_refusals(t *testing.T) {
 		{name: "nocase key", migrations: []string{`CREATE TABLE t(id TEXT COLLATE NOCASE PRIMARY KEY, v)`}},
 		{name: "real key", migrations: []string{`CREATE TABLE t(id REAL PRIMARY KEY, v)`}},
 		{name: "untyped key", migrations: []string{`CREATE TABLE t(id PRIMARY KEY, v)`}},
+		{name: "wide key", migrations: []string{`CREATE TABLE t(a TEXT, b TEXT, c TEXT, d TEXT, e TEXT, f TEXT, g TEXT, h TEXT,
+			i TEXT, j TEXT, k TEXT, l TEXT, m TEXT, n TEXT, o TEXT, p TEXT, q TEXT, PRIMARY KEY(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q))`}},
 		{name: "unique column", migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY, mail TEXT UNIQUE)`}},
 		{name: "unique index", migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY, a, b)`, `CREATE UNIQUE INDEX i ON t(a, lower(b)) WHERE b > ''`}},
 		{name: "plain index", migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY, a); CREATE INDEX i ON t(a)`}, ok: true},

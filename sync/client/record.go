@@ -152,6 +152,8 @@ func (b *builder) add(ch *store.Change) error {
 	switch {
 	case b.size > wire.MaxBody || len(b.body.Ops) > wire.MaxOps || len(b.body.Shapes) > wire.MaxShapes:
 		return tooBig(fmt.Sprintf("the transaction has more than %d rows or %d MiB: write it in several", wire.MaxOps, wire.MaxBody>>20))
+	case ch.After != nil && t.sizeOf(ch.After) > wire.MaxRow:
+		return tooBig(fmt.Sprintf("a row of table %q has more than %d MiB: keep its content in several rows", t.name, wire.MaxRow>>20))
 	case sizeOf(op.Key) > wire.MaxKey/2 && len(wire.EncodeKey(op.Key)) > wire.MaxKey:
 		return tooBig(fmt.Sprintf("a key of table %q has more than %d KiB", t.name, wire.MaxKey>>10))
 	}
@@ -187,6 +189,15 @@ func (b *builder) cells(t *table, ch *store.Change, kind wire.Kind) (cells, remo
 		b.mask, b.cut = append(b.mask, mask), append(b.cut, cut)
 	}
 	return cells, removed
+}
+
+// sizeOf is a lower bound of the encoded size of a row's synced columns.
+func (t *table) sizeOf(row []wire.Value) int {
+	n := 0
+	for i, at := range t.at {
+		n += len(t.columns[i]) + 1 + sizeOf(row[at:at+1])
+	}
+	return n
 }
 
 func tooBig(msg string) error { return errcode.New(errcode.TooBig, "sync: commit", msg) }
@@ -226,6 +237,13 @@ func sizeOf(vs []wire.Value) int {
 
 // store writes the transaction down under id.
 func (b *builder) store(r *rows, id, created int64) error {
+	if len(b.body.Schema) > 0 {
+		next := b.schema.Clone()
+		next.Apply(b.body.Schema)
+		if err := next.Fits(b.schema, b.body.Schema); err != nil {
+			return tooBig(coded(err).Message())
+		}
+	}
 	data := b.body.Marshal()
 	if len(data) > wire.MaxBody {
 		return tooBig(fmt.Sprintf("the transaction has %d MiB, at most %d are taken: write it in several", len(data)>>20, wire.MaxBody>>20))

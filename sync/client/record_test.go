@@ -196,6 +196,7 @@ func TestRecorder_refusals(t *testing.T) {
 	for _, c := range []struct{ sql, code string }{
 		{`INSERT INTO t VALUES(NULL, 1)`, errcode.NullKey},
 		{`INSERT INTO t VALUES('1', zeroblob(33 << 20))`, errcode.TooBig},
+		{`INSERT INTO t VALUES('1', zeroblob(16 << 20))`, errcode.TooBig},
 		{`INSERT INTO t SELECT value, zeroblob(1 << 20) FROM generate_series(1, 40)`, errcode.TooBig},
 		{`INSERT INTO t VALUES(printf('%70000d', 1), 1)`, errcode.TooBig},
 		{`INSERT INTO t VALUES('1', 1)`, ""},
@@ -207,6 +208,32 @@ func TestRecorder_refusals(t *testing.T) {
 	}
 	if got := r.dump("t", "id", []string{"v"}); len(got) != 1 || r.c.Status().Pending != 1 {
 		t.Errorf("got %q and %d pending", got, r.c.Status().Pending)
+	}
+}
+
+// A replica passes a log that has more tables than a space takes today, and opens
+// again. What would add to them is refused before it is pending.
+func TestRecorder_schemaTooBig(t *testing.T) {
+	r := newReplica(t, []string{`CREATE TABLE t(id TEXT PRIMARY KEY, v)`}, "t")
+	l := newMemoryLog(t)
+	for n := range uint64(2) {
+		b := &wire.Body{}
+		for i := range uint64(6000) {
+			b.Schema = append(b.Schema, wire.TableSchema{Table: fmt.Sprint("other", 6000*n+i), Key: []string{"id"}})
+		}
+		l.decide(wire.ClientID{9}, n+1, b.Marshal(), "")
+	}
+	r.pull(l, 2)
+	r.close()
+	r.open()
+	if seq, digest, err := r.c.Digest(t.Context()); err != nil || seq != 2 || digest != l.digest() {
+		t.Errorf("at %d: %v, or another digest", seq, err)
+	}
+	if err := r.exec(`INSERT INTO t VALUES('1', 1)`); errcode.Of(err) != errcode.TooBig {
+		t.Errorf("got %v, want %s", err, errcode.TooBig)
+	}
+	if n := r.c.Status().Pending; n != 0 {
+		t.Errorf("%d transactions are pending", n)
 	}
 }
 

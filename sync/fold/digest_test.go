@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"reflect"
-	"slices"
 	"testing"
 
-	"heddle/internal/errcode"
 	"heddle/sync/wire"
 )
 
@@ -296,69 +293,6 @@ func TestDigest_vectors(t *testing.T) {
 		if got := d.Get(BucketID{b.Table, b.Group, b.Bucket}).Marshal(); hex.EncodeToString(got) != b.Sum {
 			t.Errorf("bucket %+v: got %x", b, got)
 		}
-	}
-}
-
-func TestSchema(t *testing.T) {
-	s := testSchema()
-	first := s.Tables()
-	s.Apply([]wire.TableSchema{{Table: "notes", Key: []string{"other"}, Columns: []wire.ColumnSchema{{Name: "done", Group: 9, Default: "x"}, {Name: "id", Group: 9}}}})
-	if !reflect.DeepEqual(s.Tables(), first) {
-		t.Errorf("the first descriptor did not win: %+v", s.Tables())
-	}
-	again, err := UnmarshalSchema(s.Marshal())
-	if err != nil || !reflect.DeepEqual(again.Tables(), first) {
-		t.Errorf("stored and loaded: got %+v, %v", again, err)
-	}
-	if m := s.Missing(first); len(m) > 0 {
-		t.Errorf("nothing is missing, got %+v", m)
-	}
-	want := slices.Clone(first)
-	want = append(want[:0:0], wire.TableSchema{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "new", Group: 3}}},
-		wire.TableSchema{Table: "bare", Key: []string{"k"}})
-	asked := append(slices.Clone(first), want...)
-	if got := s.Missing(asked); !reflect.DeepEqual(got, want) {
-		t.Errorf("missing: got %+v, want %+v", got, want)
-	}
-}
-
-func TestCheck(t *testing.T) {
-	s := testSchema()
-	up := func(table string, columns ...string) *wire.Shape {
-		return &wire.Shape{Kind: wire.Update, Table: table, Columns: columns, Joins: make([]wire.Join, len(columns))}
-	}
-	one := func(shape *wire.Shape, key ...wire.Value) *wire.Body {
-		return &wire.Body{Shapes: []*wire.Shape{shape}, Ops: []wire.Op{{Shape: shape, Key: key, Cells: make([]wire.Value, len(shape.Columns))}}}
-	}
-	with := func(b *wire.Body, d ...wire.TableSchema) *wire.Body { b.Schema = d; return b }
-	tests := []struct {
-		name string
-		body *wire.Body
-		code string
-	}{
-		{"known", one(up("notes", "body"), "k"), ""},
-		{"unknown table", one(up("other", "body"), "k"), errcode.BadBody},
-		{"unknown column", one(up("notes", "other"), "k"), errcode.BadBody},
-		{"cell of the key", one(up("notes", "id"), "k"), errcode.BadBody},
-		{"key too long", one(up("notes", "body"), "k", "l"), errcode.BadBody},
-		{"key too short", one(up("tags", "x"), "k"), errcode.BadBody},
-		{"null key", one(up("notes", "body"), nil), errcode.NullKey},
-		{"described column", with(one(up("notes", "new"), "k"), wire.TableSchema{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "new", Group: 4}}}), ""},
-		{"another key", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "notes", Key: []string{"uid"}}), errcode.BadBody},
-		{"column in the key", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "x", Key: []string{"a"}, Columns: []wire.ColumnSchema{{Name: "a"}}}), errcode.BadBody},
-		{"key column twice", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "x", Key: []string{"a", "a"}}), errcode.BadBody},
-		{"nothing at all", &wire.Body{}, ""},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			before := s.Tables()
-			if got := errcode.Of(Check(test.body, s)); got != test.code {
-				t.Errorf("got code %q, want %q", got, test.code)
-			}
-			if !reflect.DeepEqual(s.Tables(), before) {
-				t.Error("the schema changed")
-			}
-		})
 	}
 }
 

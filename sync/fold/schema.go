@@ -1,11 +1,9 @@
 package fold
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
-	"heddle/internal/errcode"
 	"heddle/sync/wire"
 )
 
@@ -16,29 +14,62 @@ type Schema struct {
 	tables map[string]*table
 }
 
+// table is not changed once it is in a Schema: copies of the Schema share it.
 type table struct {
 	key     []string
 	columns map[string]wire.ColumnSchema
+	size    int // bytes of its descriptor, see bytes
 }
 
 // Apply adds the descriptors of an accepted entry's body. A descriptor that
 // cannot be (of a key column, say) is ignored; Check finds such bodies first.
 func (s *Schema) Apply(descriptors []wire.TableSchema) {
+	if s.tables == nil {
+		s.tables = map[string]*table{}
+	}
+	own := map[string]*table{} // those that nothing shares yet
 	for _, d := range descriptors {
 		t := s.tables[d.Table]
 		if t == nil {
-			if s.tables == nil {
-				s.tables = map[string]*table{}
-			}
 			t = &table{key: slices.Clone(d.Key), columns: map[string]wire.ColumnSchema{}}
-			s.tables[d.Table] = t
+			s.tables[d.Table], own[d.Table] = t, t
 		}
+		key := namesOf(t.key)
 		for _, c := range d.Columns {
-			if _, ok := t.columns[c.Name]; !ok && !slices.Contains(t.key, c.Name) {
-				t.columns[c.Name] = c
+			if _, ok := t.columns[c.Name]; ok || key.has(c.Name) {
+				continue
 			}
+			if own[d.Table] == nil {
+				t = &table{key: t.key, columns: maps.Clone(t.columns)}
+				s.tables[d.Table], own[d.Table] = t, t
+			}
+			t.columns[c.Name] = c
 		}
 	}
+}
+
+// names is a set of names.
+type names struct {
+	list []string
+	set  map[string]bool // of list, if it is long
+}
+
+func namesOf(list []string) names {
+	n := names{list: list}
+	if len(list) > wire.MaxKeyColumns {
+		n.set = make(map[string]bool, len(list))
+		for _, name := range list {
+			n.set[name] = true
+		}
+	}
+	return n
+}
+
+func (n names) has(name string) bool {
+	if n.set != nil {
+		return n.set[name]
+	}
+	return slices.Contains(n.list, name)
 }
 
 // Missing returns what of descriptors s does not have yet: what the author of
@@ -92,26 +123,23 @@ func (s *Schema) Column(table, column string) (wire.ColumnSchema, bool) {
 }
 
 // Clone returns a copy that shares nothing that changes.
-func (s *Schema) Clone() *Schema {
-	c := &Schema{tables: make(map[string]*table, len(s.tables))}
-	for name, t := range s.tables {
-		c.tables[name] = &table{key: t.key, columns: maps.Clone(t.columns)}
-	}
-	return c
-}
+func (s *Schema) Clone() *Schema { return &Schema{tables: maps.Clone(s.tables)} }
 
 // Tables returns s as descriptors in the order of names: a canonical form.
 func (s *Schema) Tables() []wire.TableSchema {
 	var all []wire.TableSchema
 	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
-		t := s.tables[name]
-		d := wire.TableSchema{Table: name, Key: t.key}
-		for _, c := range slices.Sorted(maps.Keys(t.columns)) {
-			d.Columns = append(d.Columns, t.columns[c])
-		}
-		all = append(all, d)
+		all = append(all, s.tables[name].descriptor(name))
 	}
 	return all
+}
+
+func (t *table) descriptor(name string) wire.TableSchema {
+	d := wire.TableSchema{Table: name, Key: t.key}
+	for _, c := range slices.Sorted(maps.Keys(t.columns)) {
+		d.Columns = append(d.Columns, t.columns[c])
+	}
+	return d
 }
 
 // Marshal returns s in a form that UnmarshalSchema reads: a body that has
@@ -120,67 +148,14 @@ func (s *Schema) Marshal() []byte {
 	return (&wire.Body{Schema: s.Tables()}).Marshal()
 }
 
-// UnmarshalSchema undoes Marshal. No bytes are an empty schema.
+// UnmarshalSchema undoes Marshal, however much the schema has: what a log has
+// once taken is read. No bytes are an empty schema.
 func UnmarshalSchema(data []byte) (*Schema, error) {
-	b, err := wire.UnmarshalBody(data)
+	tables, err := wire.UnmarshalSchema(data)
 	if err != nil {
 		return nil, err
 	}
 	s := &Schema{}
-	s.Apply(b.Schema)
+	s.Apply(tables)
 	return s, nil
-}
-
-// Check reports what keeps b from being folded onto a log with schema s: a
-// table or column without a descriptor, a key of another length or with NULL,
-// a cell of a key column. Errors are HEDDLE_BAD_BODY (HEDDLE_NULL_KEY for
-// NULL). s stays as it is.
-func Check(b *wire.Body, s *Schema) error {
-	bad := func(format string, args ...any) error {
-		return errcode.New(errcode.BadBody, "fold: check body", fmt.Sprintf(format, args...))
-	}
-	if len(b.Schema) > 0 {
-		for _, d := range b.Schema {
-			if key := s.Key(d.Table); key != nil && !slices.Equal(key, d.Key) {
-				return bad("table %q has another key in the log", d.Table)
-			}
-			for i, k := range d.Key {
-				if slices.Contains(d.Key[:i], k) {
-					return bad("table %q names key column %q twice", d.Table, k)
-				}
-			}
-			for _, c := range d.Columns {
-				if slices.Contains(d.Key, c.Name) {
-					return bad("column %q of table %q is in its key", c.Name, d.Table)
-				}
-			}
-		}
-		s = s.Clone()
-		s.Apply(b.Schema)
-	}
-	width := make(map[*wire.Shape]int, len(b.Shapes))
-	for _, shape := range b.Shapes {
-		key := s.Key(shape.Table)
-		if key == nil {
-			return bad("table %q has no descriptor", shape.Table)
-		}
-		width[shape] = len(key)
-		for _, c := range shape.Columns {
-			if _, ok := s.Column(shape.Table, c); !ok {
-				return bad("column %q of table %q has no descriptor, or is in its key", c, shape.Table)
-			}
-		}
-	}
-	for i := range b.Ops {
-		op := &b.Ops[i]
-		if len(op.Key) != width[op.Shape] {
-			return bad("a key of table %q has %d values, want %d", op.Shape.Table, len(op.Key), width[op.Shape])
-		}
-		for _, v := range op.Key {
-			if v == nil {
-				return errcode.New(errcode.NullKey, "fold: check body", fmt.Sprintf("a key of table %q has NULL", op.Shape.Table))
-			}
-		}
-	}
-	return nil
 }

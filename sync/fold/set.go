@@ -19,8 +19,19 @@ import (
 // maxDepth bounds nesting; deeper JSON is no set.
 const maxDepth = 64
 
+// setAdd merges two sets. The one before is in order where a fold made it: then
+// only v is sorted.
 func setAdd(before, v wire.Value) wire.Value {
-	return formatSet(append(parseSet(before), parseSet(v)...))
+	a, b := inOrder(parseSet(before)), inOrder(parseSet(v))
+	all := make([]string, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if a[0] <= b[0] {
+			all, a = append(all, a[0]), a[1:]
+		} else {
+			all, b = append(all, b[0]), b[1:]
+		}
+	}
+	return formatSet(append(append(all, a...), b...))
 }
 
 func setRemove(before, v wire.Value) wire.Value {
@@ -28,11 +39,18 @@ func setRemove(before, v wire.Value) wire.Value {
 	for _, e := range parseSet(v) {
 		gone[e] = true
 	}
-	return formatSet(slices.DeleteFunc(parseSet(before), func(e string) bool { return gone[e] }))
+	return formatSet(inOrder(slices.DeleteFunc(parseSet(before), func(e string) bool { return gone[e] })))
 }
 
+func inOrder(elements []string) []string {
+	if !slices.IsSorted(elements) {
+		slices.Sort(elements)
+	}
+	return elements
+}
+
+// formatSet writes a set of elements in order, some perhaps twice.
 func formatSet(elements []string) string {
-	slices.Sort(elements)
 	return "[" + strings.Join(slices.Compact(elements), ",") + "]"
 }
 
@@ -46,15 +64,19 @@ func parseSet(v wire.Value) []string {
 	if !p.eat('[') {
 		return nil
 	}
-	var elements []string
+	var ends []int // of the elements' texts, which stand one after the other
 	p.list(']', func() {
-		from := len(p.out)
 		p.value(1)
-		elements = append(elements, string(p.out[from:]))
+		ends = append(ends, len(p.out))
 	})
 	p.space()
 	if p.bad || p.i < len(p.s) {
 		return nil
+	}
+	text := string(p.out)
+	elements := make([]string, len(ends))
+	for i, from := 0, 0; i < len(ends); i++ {
+		elements[i], from = text[from:ends[i]], ends[i]
 	}
 	return elements
 }
@@ -70,8 +92,13 @@ type jsonReader struct {
 func (p *jsonReader) fail() { p.bad, p.i = true, len(p.s) }
 
 func (p *jsonReader) space() {
-	for p.i < len(p.s) && strings.IndexByte(" \t\r\n", p.s[p.i]) >= 0 {
-		p.i++
+	for p.i < len(p.s) {
+		switch p.s[p.i] {
+		case ' ', '\t', '\r', '\n':
+			p.i++
+		default:
+			return
+		}
 	}
 }
 

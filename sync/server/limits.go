@@ -13,7 +13,8 @@ func (l *Limits) defaults(dev bool) {
 	or(&l.Body, wire.MaxBody)
 	l.Body = min(l.Body, wire.MaxBody)
 	or(&l.Ops, wire.MaxOps)
-	or(&l.Row, 2*wire.MaxBody)
+	or(&l.Row, wire.MaxRow)
+	l.Row = min(l.Row, wire.MaxRow) // or no frame of a snapshot could hold it
 	or(&l.Again, 256<<20)
 	or(&l.Staged, 256<<20)
 	or(&l.Uploads, 1000)

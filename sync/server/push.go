@@ -179,8 +179,11 @@ func (sp *space) judge(ctx context.Context, o *Options, g *Grant, client wire.Cl
 	if len(body.Schema) > 0 {
 		schema = schema.Clone()
 		schema.Apply(body.Schema)
+		if err := schema.Fits(sp.st.schema, body.Schema); err != nil {
+			return refuse(err)
+		}
 	}
-	effects, err := sp.foldBody(body, schema, o.Limits.Again)
+	effects, err := sp.foldBody(ctx, body, schema, o.Limits.Again)
 	if errcode.Of(err) == errcode.TooBig {
 		return refuse(err)
 	}
@@ -188,6 +191,9 @@ func (sp *space) judge(ctx context.Context, o *Options, g *Grant, client wire.Cl
 		return nil, nil, err
 	}
 	for _, f := range effects.list {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
 		if f.after != nil {
 			if f.cells = wire.EncodeRow(f.after.Cells); len(f.cells) > o.Limits.Row {
 				return refuse(errcode.New(errcode.TooBig, "server: decide", "a row would be larger than the server takes"))
@@ -215,11 +221,14 @@ type effect struct {
 
 // foldBody applies a body's operations. Rows that it touches again, each time
 // whole, may have no more than again bytes in all.
-func (sp *space) foldBody(body *wire.Body, schema *fold.Schema, again int64) (*effects, error) {
+func (sp *space) foldBody(ctx context.Context, body *wire.Body, schema *fold.Schema, again int64) (*effects, error) {
 	type id struct{ table, key string }
 	all := &effects{list: make([]*effect, 0, len(body.Ops))}
 	byID := make(map[id]*effect, len(body.Ops))
 	for _, op := range body.Ops {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		enc := wire.EncodeKey(op.Key)
 		at := id{op.Shape.Table, string(enc)}
 		f := byID[at]

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -250,6 +252,90 @@ func TestPush_undecidedStaysPending(t *testing.T) {
 	if res := a.push(later...); res.Decided != 2 {
 		t.Errorf("got %+v", res)
 	}
+}
+
+// More tables than a space takes are void, at once and one by one, and the space
+// and its devices go on.
+func TestPush_schemaTooBig(t *testing.T) {
+	h := start(t, nil)
+	a := newAuthor(h, "s", 1)
+	tables := func(from, n int) []byte {
+		b := &wire.Body{}
+		for i := range n {
+			b.Schema = append(b.Schema, wire.TableSchema{Table: fmt.Sprint("table", from+i), Key: []string{"id"}})
+		}
+		return b.Marshal()
+	}
+	for _, from := range []int{0, 6000} {
+		a.push(a.write(tables(from, 6000))...)
+	}
+	a.push(append(a.write(tables(0, 600)), a.write(tables(600, 600))...)...)
+	a.push(a.write(body("x", "1"))...)
+	h.restart()
+	a.push(a.write(body("x", 1))...)
+	a.catchUp()
+	var outcomes []string
+	for _, e := range a.log {
+		outcomes = append(outcomes, e.Outcome)
+	}
+	want := []string{errcode.TooBig, errcode.TooBig, "", errcode.TooBig, "", ""}
+	if !slices.Equal(outcomes, want) {
+		t.Errorf("got outcomes %q, want %q", outcomes, want)
+	}
+	s := &state{}
+	a.takeSnapshot(s, wire.PullRequest{Anew: true}, 1000, nil)
+	a.check(s)
+}
+
+// Groups are migrations: a request of some kilobytes cannot make the digest of a
+// space large.
+func TestPush_groups(t *testing.T) {
+	h := start(t, nil)
+	a := newAuthor(h, "s", 1)
+	columns := func(n int) []byte {
+		d := wire.TableSchema{Table: "notes", Key: []string{"id"}}
+		s := &wire.Shape{Kind: wire.Insert, Table: "notes"}
+		var cells []wire.Value
+		for i := range n {
+			c := wire.ColumnSchema{Name: fmt.Sprint("c", i), Group: uint32(i + 1)}
+			d.Columns = append(d.Columns, c)
+			s.Columns, s.Joins, cells = append(s.Columns, c.Name), append(s.Joins, wire.JoinLast), append(cells, int64(1))
+		}
+		return (&wire.Body{Schema: []wire.TableSchema{d}, Shapes: []*wire.Shape{s}, Ops: []wire.Op{{Shape: s, Key: []wire.Value{"k"}, Cells: cells}}}).Marshal()
+	}
+	a.push(append(a.write(columns(wire.MaxGroups+1)), a.write(columns(wire.MaxGroups))...)...)
+	a.catchUp()
+	if a.log[0].Outcome != errcode.TooBig || a.log[1].Outcome != "" {
+		t.Errorf("got outcomes %q and %q", a.log[0].Outcome, a.log[1].Outcome)
+	}
+}
+
+// A deadline ends a decision in the middle, and nothing of it has happened.
+func TestPush_deadline(t *testing.T) {
+	var slow atomic.Bool
+	h := start(t, func(o *server.Options) {
+		o.Limits.Decision = 200 * time.Millisecond
+		o.Decide = func(ctx context.Context, d *server.Decision) error {
+			if slow.Load() && d.Body.Ops[0].Key[0] == "second" {
+				<-ctx.Done() // and then it says yes
+			}
+			return nil
+		}
+	})
+	a := newAuthor(h, "s", 1)
+	parts := append(a.write(body("first", "1")), a.write(body("second", "1", "second", 1, "second", 1))...)
+	slow.Store(true)
+	h.refused(a.try(parts...), 503, errcode.Timeout)
+	h.o.Limits.Decision = time.Minute
+	h.restart()
+	if got := h.digest("s", ""); got.Seq != 0 {
+		t.Errorf("something has happened: %+v", got)
+	}
+	slow.Store(false)
+	if res := a.push(parts...); res.Decided != 2 || res.Head != 2 {
+		t.Errorf("got %+v", res)
+	}
+	a.catchUp()
 }
 
 // A large import decides in seconds; the figure is in the log of the test.

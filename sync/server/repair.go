@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -303,7 +304,7 @@ func (r *repair) foldLog() error {
 			return fmt.Errorf("entry %d: %w", e.Seq, err)
 		}
 		r.st.schema.Apply(body.Schema)
-		effects, err := r.foldBody(body, r.st.schema, 1<<62)
+		effects, err := r.foldBody(context.Background(), body, r.st.schema, 1<<62)
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", e.Seq, err)
 		}

@@ -55,7 +55,7 @@ type Options struct {
 type Limits struct {
 	Body     int           // bytes of a transaction, more is void; wire.MaxBody
 	Ops      int           // operations of a transaction, more is void; wire.MaxOps
-	Row      int           // bytes of a row's cells, more is void; 2 × wire.MaxBody
+	Row      int           // bytes of a row's cells, more is void; wire.MaxRow
 	Again    int64         // bytes of rows that a transaction touches again, each time counted, more is void; 256 MiB
 	Staged   int64         // bytes of unfinished uploads of a space; 256 MiB
 	Uploads  int           // unfinished uploads of a space; 1,000

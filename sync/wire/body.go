@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"heddle/internal/errcode"
@@ -79,7 +80,7 @@ func UnmarshalBody(data []byte) (*Body, error) {
 			break
 		}
 		t := TableSchema{}
-		r.note(t.read(m))
+		r.note(t.read(m, MaxColumns))
 		if b.Schema = append(b.Schema, t); len(b.Schema) > MaxTables {
 			r.fail("too many tables")
 		}
@@ -172,7 +173,25 @@ func (r *strict) values(slab []Value, want int) (vs, rest []Value) {
 	return vs, slab
 }
 
-func (t *TableSchema) read(data []byte) string {
+// UnmarshalSchema decodes a body that has nothing but descriptors, without limits
+// of their number: a schema as it is stored, and as it stands in a snapshot.
+func UnmarshalSchema(data []byte) (tables []TableSchema, err error) {
+	r := strict{b: data}
+	for m, ok := r.each(1); ok; m, ok = r.each(1) {
+		t := TableSchema{}
+		r.note(t.read(m, math.MaxInt))
+		tables = append(tables, t)
+	}
+	r.end()
+	if r.bad != "" {
+		return nil, errcode.New(errcode.BadBody, "wire: decode schema", r.bad)
+	}
+	return tables, nil
+}
+
+// read decodes a descriptor with at most so many columns in its key, and as many
+// beside.
+func (t *TableSchema) read(data []byte, columns int) string {
 	r := strict{b: data}
 	t.Table = r.name(r.bytes(1))
 	for m, ok := r.each(2); ok; m, ok = r.each(2) {
@@ -199,7 +218,7 @@ func (t *TableSchema) read(data []byte) string {
 		r.note(c.bad)
 		t.Columns = append(t.Columns, col)
 	}
-	if len(t.Key) == 0 || len(t.Key) > MaxColumns || len(t.Columns) > MaxColumns {
+	if len(t.Key) == 0 || len(t.Key) > columns || len(t.Columns) > columns {
 		r.fail("a table has no key or too many columns")
 	}
 	r.end()

@@ -19,6 +19,18 @@ const (
 	MaxText    = 4096
 )
 
+// Limits of what a space may come to hold. A transaction that would go beyond
+// one of them is decided void, and its author refuses it before; what a log has
+// is read, however much it is.
+const (
+	MaxSchemaTables  = 1000
+	MaxSchemaColumns = 20_000  // of all tables, beside their keys
+	MaxSchema        = 1 << 20 // all descriptors, as a body
+	MaxKeyColumns    = 16      // of a table
+	MaxGroups        = 1000    // migrations that brought columns of one table
+	MaxRow           = 16 << 20
+)
+
 // MediaType is the Content-Type of every request and answer.
 const MediaType = "application/vnd.heddle.v1"
 
