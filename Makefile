@@ -1,6 +1,6 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-firefox soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
+.PHONY: help build run test test-firefox test-loaded soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
 
 help:
 	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
@@ -8,6 +8,7 @@ help:
 	@echo "  make run           set up, build, start the server and print the demo's address"
 	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium, Firefox"
 	@echo "  make test-firefox  the part of the tests that runs in Firefox as well"
+	@echo "  make test-loaded   the Go tests with half a core, beside 8 busy processes: none may fail because it is slow"
 	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
 	@echo "  make soak          tabs whose leaders die, and images of power losses: DURATION=30m, SEED=7, IMAGES=100000"
 	@echo "  make sim           simulate devices and server with faults: SEEDS=1000 seeds from SEED_BASE=1"
@@ -25,5 +26,5 @@ help:
 	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr if there are none, and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 
-build run test test-firefox soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean:
+build run test test-firefox test-loaded soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean:
 	@./build.sh $@

@@ -8,6 +8,8 @@ CACHE=$PWD/.cache           # stamps, test output, the demo's data; git-ignored
 ADDR=${ADDR:-127.0.0.1:8787}
 DATA=${DATA:-$CACHE/data}
 export GOFLAGS=${GOFLAGS:-}
+# How long the tests of one Go package may take: it ends what hangs, on any machine.
+GO_TIMEOUT=${GO_TIMEOUT:-90m}
 export npm_config_update_notifier=false npm_config_fund=false npm_config_audit=false
 
 step() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
@@ -107,15 +109,15 @@ test_go() {
   gofmt_check
   step "go vet and go test, native"
   go vet ./...
-  go test ./...
+  go test -timeout "$GO_TIMEOUT" ./...
   local m
   for m in engine/build engine/wazero; do
     step "go vet and go test in $m"
-    (cd "$m" && go vet ./... && go test ./...)
+    (cd "$m" && go vet ./... && go test -timeout "$GO_TIMEOUT" ./...)
   done
   if have cc; then
     step "go test -race of what is concurrent and quick"
-    CGO_ENABLED=1 go test -race ./broadcast/... ./rpc/... ./live/...
+    CGO_ENABLED=1 go test -race -timeout "$GO_TIMEOUT" ./broadcast/... ./rpc/... ./live/...
   else
     echo "no C compiler: the race detector's run is left out"
   fi
@@ -129,9 +131,9 @@ test_js() {
   step "go vet and go test, js/wasm under Node"
   GOOS=js GOARCH=wasm go vet ./jsbridge/... ./opfs/...
   (cd wasm && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go vet -tags=faults .)
-  GOOS=js GOARCH=wasm go test -exec="$goroot/lib/wasm/go_js_wasm_exec" -short ./jsbridge/... ./opfs ./rpc/...
+  GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="$goroot/lib/wasm/go_js_wasm_exec" -short ./jsbridge/... ./opfs ./rpc/...
   step "go test of the linked engine, js/wasm under Node"
-  (cd engine/linktest && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go test -exec="node $PWD/run.mjs" ./...)
+  (cd engine/linktest && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="node $PWD/run.mjs" ./...)
 }
 
 # The artifact in git is the one that its checksum and its sources say.
@@ -198,6 +200,42 @@ test() {
   # The figures of a busy machine say little; that they can be taken, does.
   if [ -n "${CI:-}" ]; then CHROMIUM=$(chromium) node --import tsx bench/run.ts --once; fi
   step "all tests passed"
+}
+
+# half_a_core COMMAND... runs it in a control group that may use half a core.
+half_a_core() {
+  local dir name=heddle-loaded-$$ quota
+  if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    dir=/sys/fs/cgroup/$name
+    as_root mkdir "$dir" || die "no control group can be made"
+    quota=$dir/cpu.max
+    [ -f "$quota" ] || echo +cpu | as_root tee /sys/fs/cgroup/cgroup.subtree_control >/dev/null
+    echo "50000 100000" | as_root tee "$quota" >/dev/null
+  else
+    dir=$(awk '$3 == "cgroup" && $4 ~ /(^|,)cpu(,|$)/ { print $2; exit }' /proc/mounts)
+    [ -n "$dir" ] || die "there are no control groups for the processor"
+    dir=$dir/$name
+    as_root mkdir "$dir" || die "no control group can be made"
+    echo 50000 | as_root tee "$dir/cpu.cfs_quota_us" >/dev/null
+  fi
+  local code=0
+  (self=$BASHPID; echo "$self" | as_root tee "$dir/cgroup.procs" >/dev/null && exec "$@") || code=$?
+  as_root rmdir "$dir" || true
+  return $code
+}
+
+# test_loaded is the Go phase on a slow machine: with half a core, beside eight
+# processes that do nothing but work. It takes hours where test_go takes minutes.
+test_loaded() {
+  step "the Go phase with half a core, beside 8 busy processes"
+  local busy=()
+  for _ in 1 2 3 4 5 6 7 8; do
+    (while :; do :; done) &
+    busy+=($!)
+  done
+  trap 'kill '"${busy[*]}" EXIT
+  # Results of an earlier run say nothing here.
+  GOFLAGS="$GOFLAGS -count=1" half_a_core ./build.sh test-go
 }
 
 # sim runs the simulation of sync for SEEDS seeds from SEED_BASE on, on all cores.
@@ -285,13 +323,14 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|test-firefox|soak|sim|sync-soak|bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|test-firefox|test-loaded|soak|sim|sync-soak|bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
   build | run | test | soak | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
+  test-loaded) test_loaded ;;
   test-firefox) shift; test_firefox "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;
