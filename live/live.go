@@ -9,7 +9,7 @@ package live
 
 import (
 	"context"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -150,6 +150,10 @@ func (e *Engine) check(ctx context.Context, sql string) (store.Deps, error) {
 	deps, err := e.db.Deps(ctx, sql)
 	if err == nil && !deps.ReadOnly {
 		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql, Msg: "a live query reads, it does not write"}
+	}
+	if err == nil && deps.Temp {
+		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql,
+			Msg: "a live query does not see temporary tables, whose changes are not announced: use a table, or query"}
 	}
 	return deps, err
 }
@@ -298,9 +302,16 @@ func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 	for _, f := range fresh {
 		whole = whole || f
 	}
-	d := newDiffer(q.rows, whole)
+	var d *differ
 	var columns []string
-	err := e.db.Query(e.ctx, q.sql, q.params, func(names []string) { columns = names },
+	renamed := false
+	begin := func(names []string) {
+		columns = names
+		// The receivers keep rows by their columns' names.
+		renamed = q.rows != nil && !slices.Equal(columns, q.columns)
+		d = newDiffer(q.rows, whole || renamed)
+	}
+	err := e.db.Query(e.ctx, q.sql, q.params, begin,
 		func(s *sqlite3.Stmt) (err error) {
 			q.scratch, err = d.row(s, q.scratch)
 			return err
@@ -309,8 +320,6 @@ func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 		q.fail(e, subs, err)
 		return
 	}
-	had := q.rows != nil
-	renamed := had && strings.Join(columns, "\x00") != strings.Join(q.columns, "\x00")
 	changed := !d.same()
 	diff := Update{Columns: columns, Total: len(d.hashes), Runs: d.runs}
 	full := Update{Reset: true, Columns: columns, Total: len(d.hashes)}
@@ -329,7 +338,9 @@ func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 			s.fresh = false
 			e.mu.Unlock()
 			s.result(full)
-		case changed || renamed || failed:
+		case renamed:
+			s.result(full)
+		case changed || failed:
 			s.result(diff)
 		}
 	}

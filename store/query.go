@@ -218,10 +218,14 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 	err = db.inside(ctx, c, func() error {
 		c.refresh()
 		s, err := c.prepareOne(ctx, sql, userRead)
+		if err != nil && db.readsTemp(sql) {
+			deps.Temp = true
+			return nil
+		}
 		if err != nil || s == nil {
 			return err
 		}
-		deps = Deps{ReadOnly: s.readOnly, Columns: columnNames(s.Stmt), Reads: map[string]map[string]bool{}}
+		deps = Deps{Temp: s.temp, ReadOnly: s.readOnly, Columns: columnNames(s.Stmt), Reads: map[string]map[string]bool{}}
 		for name, cols := range s.reads {
 			t := db.schema.owner(name)
 			if t == nil {
@@ -249,4 +253,18 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 		return c.release(s, userRead)
 	})
 	return deps, wrapErr(ctx, err, op, sql)
+}
+
+// readsTemp reports whether sql compiles on the writing connection, which alone
+// has temporary tables, and reads one.
+func (db *DB) readsTemp(sql string) bool {
+	if !db.temp.Load() || db.readerConn == db.writerConn {
+		return false
+	}
+	s, _, err := db.writerConn.prepare(sql, userWrite)
+	if err != nil || s == nil {
+		return false
+	}
+	defer s.Close()
+	return s.temp
 }

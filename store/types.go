@@ -147,4 +147,5 @@ type Deps struct {
 	Reads    map[string]map[string]bool
 	ReadOnly bool
 	Columns  []string // names of the result's columns
+	Temp     bool     // it reads a temporary table: nothing else is said then
 }
