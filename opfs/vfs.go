@@ -27,6 +27,7 @@ type VFS struct {
 	mu     sync.Mutex
 	nodes  map[string]*node
 	frozen []string // see Freeze
+	drafts []string // see Draft
 	lost   error
 }
 
@@ -49,6 +50,9 @@ func (v *VFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.ofDraft(name) {
+		return newTemp(v.temp), flags | vfs.OPEN_MEMORY, nil
+	}
 	n := v.nodes[name]
 	if n == nil || flags&vfs.OPEN_EXCLUSIVE != 0 {
 		exists, err := v.exists(name)
@@ -92,6 +96,25 @@ func (v *VFS) Freeze(name string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.frozen = append(v.frozen, name)
+}
+
+// Draft says that the file of that name is worth nothing unless it is written to
+// its end, until end is called: its journal is kept in memory, and no file is
+// opened for it.
+func (v *VFS) Draft(name string) (end func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.drafts = append(v.drafts, name)
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.drafts = slices.DeleteFunc(v.drafts, func(d string) bool { return d == name })
+	}
+}
+
+// ofDraft reports whether a file is the journal of a draft. v.mu is held.
+func (v *VFS) ofDraft(name string) bool {
+	return slices.ContainsFunc(v.drafts, func(d string) bool { return name == d+"-journal" })
 }
 
 func (v *VFS) isFrozen(name string) bool {
@@ -142,6 +165,9 @@ func (v *VFS) Delete(name string, syncDir bool) error {
 	}
 	if v.isFrozen(name) {
 		return sqlite3.IOERR_DELETE
+	}
+	if v.ofDraft(name) {
+		return nil
 	}
 	if n := v.nodes[name]; n != nil {
 		err := n.truncate(nil, 0)

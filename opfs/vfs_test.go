@@ -312,3 +312,42 @@ func TestEncode(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// only is a directory in which no other names can be opened.
+type only struct {
+	Directory
+	names map[string]bool
+}
+
+func (o only) Open(name string) (Handle, error) {
+	if !o.names[name] {
+		return nil, fmt.Errorf("%s was not opened before", name)
+	}
+	return o.Directory.Open(name)
+}
+
+// TestDraft: a file that is written in one go needs no file for its journal.
+func TestDraft(t *testing.T) {
+	v := New(only{Memory(), map[string]bool{"a": true, "b": true}})
+	const name = "opfs-draft"
+	vfs.Register(name, v)
+	c, err := sqlite3.Open("file:a?vfs=" + name + "&_pragma=journal_mode(memory)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Exec(`CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(100000))`); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Exec(`VACUUM INTO 'file:b?vfs=` + name + `'`); err == nil {
+		t.Fatal("the journal was opened, which cannot be: the test shows nothing")
+	}
+	end := v.Draft("b")
+	if err := c.Exec(`VACUUM INTO 'file:b?vfs=` + name + `'`); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if len(v.drafts) != 0 {
+		t.Error("the draft stays one")
+	}
+}

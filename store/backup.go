@@ -14,10 +14,6 @@ import (
 // backupPages is how many pages an export copies before it lets others in.
 const backupPages = 512
 
-// maxVacuum is up to which size an imported file without checksums gets them:
-// VACUUM makes a copy of it in memory.
-const maxVacuum = 64 << 20
-
 // Export writes a valid SQLite file with the content as of now: one snapshot,
 // taken beside writers. w is called outside SQLite.
 func (db *DB) Export(ctx context.Context, w io.Writer) error {
@@ -164,8 +160,8 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 	if err != nil {
 		return err
 	}
-	defer side.Close()
-	size, sums, err := take(side, r)
+	defer func() { side.Close() }()
+	header, err := take(side, r)
 	if err != nil {
 		return wrapErr(ctx, err, op, "")
 	}
@@ -186,14 +182,37 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		}
 		defer func() { db.reader <- rc }()
 	}
+	var size Value // of our pages
+	err = db.inside(ctx, c, func() (err error) {
+		size, err = c.scalar(`PRAGMA page_size`)
+		return err
+	})
+	if err != nil {
+		return wrapErr(ctx, err, op, "")
+	}
+	// A backup into WAL keeps the destination's page size, and takes over whether
+	// pages have checksums: a file that is not like ours is written anew.
+	var like Side
+	if !checksummed(header) || int64(pageSize(header)) != size {
+		if like, err = db.side(ctx); err != nil {
+			return err
+		}
+		defer func() { like.Close() }()
+	}
 	return wrapErr(ctx, db.inside(ctx, c, func() error {
 		c.foreign = true
-		err := db.prepareImport(ctx, c, side.URI(), sums || size > maxVacuum, outcomes)
-		if err != nil {
+		if err := db.prepareImport(ctx, c, side.URI(), like, size, outcomes); err != nil {
 			return err
 		}
 		c.foreign = false
 		db.dropCaches()
+		if like != nil {
+			side, like = like, side // and the former is not needed any more
+			like.Close()
+			if err := sealFile(side); err != nil {
+				return err
+			}
+		}
 		if err := c.c.Restore("main", side.URI()); err != nil {
 			return err
 		}
@@ -205,35 +224,39 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 	}), op, "")
 }
 
-// take reads a file into a side file.
-func take(side Side, r io.Reader) (size int64, sums bool, err error) {
+// take reads a file into a side file, and returns its first page or more.
+func take(side Side, r io.Reader) (header []byte, err error) {
 	part := make([]byte, CopyPart)
-	for first := true; ; first = false {
+	for size := int64(0); ; {
 		n, err := io.ReadFull(r, part)
 		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return size, sums, errcode.Wrap(err, errcode.Internal, "store: import")
+			return nil, errcode.Wrap(err, errcode.Internal, "store: import")
 		}
-		if first {
+		if header == nil {
 			if err := rollbackMode(part[:n]); err != nil {
-				return 0, false, err
+				return nil, err
 			}
-			sums = checksummed(part)
+			if room := part[20]; room > checksumSize {
+				return nil, errcode.New(errcode.Unsupported, "store: import", fmt.Sprintf(
+					"the file's pages leave %d bytes free, for a cipher perhaps: VACUUM INTO a file without them", room))
+			}
+			header = append(header, part[:headerSize]...)
 		}
 		if n > 0 {
 			if m, err := side.WriteAt(part[:n], size); err != nil || m != n {
-				return size, sums, errors.Join(sqlite3.FULL, err)
+				return nil, errors.Join(sqlite3.FULL, err)
 			}
 			size += int64(n)
 		}
 		if err != nil {
-			return size, sums, nil
+			return header, nil
 		}
 	}
 }
 
-// prepareImport checks the copy and brings it to this database's migrations.
-// Unless keep is set, the copy gets checksums.
-func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, keep bool, outcomes []Outcomes) (err error) {
+// prepareImport checks the copy and brings it to this database's migrations. It is
+// written to like, if that is not nil, with pages like ours.
+func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, like Side, size Value, outcomes []Outcomes) (err error) {
 	const op = "store: import"
 	c := &conn{db: db}
 	if c.c, err = sqlite3.OpenContext(ctx, uri); err != nil {
@@ -245,9 +268,6 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, keep bool,
 	}()
 	c.limit()
 	if err := c.functions(); err != nil {
-		return err
-	}
-	if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
 		return err
 	}
 	if err := c.exec(`PRAGMA journal_mode = memory; PRAGMA synchronous = off; PRAGMA trusted_schema = off`); err != nil {
@@ -263,10 +283,6 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, keep bool,
 		if err == nil {
 			err = errcode.New(errcode.Unsupported, op, fmt.Sprint("the file's text is in ", v, ", it must be UTF-8"))
 		}
-		return err
-	}
-	size, err := w.scalar(`PRAGMA page_size`)
-	if err != nil {
 		return err
 	}
 	if err := c.c.SetAuthorizer(c.authorize); err != nil {
@@ -290,9 +306,23 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, keep bool,
 			return err
 		}
 	}
-	if v, err := c.scalar(`PRAGMA page_size`); err != nil || v == size && keep {
+	if like == nil {
+		return nil
+	}
+	return c.writeAnew(like.URI(), size)
+}
+
+// writeAnew writes the database to an empty file, with pages of that size which
+// have room for checksums.
+func (c *conn) writeAnew(uri string, size Value) error {
+	// The size for VACUUM is the connection's, whatever schema it is said for, and
+	// the checksums of a file forbid to say it for main. Said for main, it would
+	// undo the room for checksums as well.
+	if err := c.exec(fmt.Sprintf(`PRAGMA temp.page_size = %d`, size)); err != nil {
 		return err
 	}
-	// A backup into WAL keeps the destination's page size.
-	return c.exec(fmt.Sprintf(`PRAGMA page_size = %d; VACUUM`, size))
+	if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, checksumSize); err != nil {
+		return err
+	}
+	return c.exec(`VACUUM INTO ` + sqlite3.Quote(uri))
 }

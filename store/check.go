@@ -99,8 +99,11 @@ func (db *DB) About(ctx context.Context) (about About, err error) {
 		if _, err := e.c.scalar(`SELECT count(*) FROM sqlite_schema`); err != nil {
 			return err
 		}
-		if v, err = e.c.scalar(`PRAGMA checksum_verification`); err == nil {
-			about.Checksums = v == "1"
+		// What the file's header says, and what the snapshot's does, which may be in
+		// the log.
+		if v, err = e.c.scalar(`PRAGMA checksum_verification`); err == nil && v == "1" {
+			room, err := e.c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES)
+			about.Checksums = err == nil && room == checksumSize
 		}
 		for op, size := range map[sqlite3.FcntlOpcode]*int64{sqlite3.FCNTL_FILE_POINTER: &about.Bytes, sqlite3.FCNTL_JOURNAL_POINTER: &about.LogBytes} {
 			if f, err := e.c.c.FileControl("main", op); err == nil {

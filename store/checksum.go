@@ -2,8 +2,12 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
+	"io"
 
 	"heddle/internal/errcode"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
 // A file whose pages leave eight bytes free carries a checksum in them: the
@@ -13,8 +17,9 @@ import (
 // https://sqlite.org/cksumvfs.html, https://sqlite.org/fileformat2.html section 1.3
 
 const (
-	headerSize = 100
-	magic      = "SQLite format 3\x00"
+	headerSize   = 100
+	checksumSize = 8 // what a page leaves free for one
+	magic        = "SQLite format 3\x00"
 )
 
 // pageSize returns the page size that a header states, 0 for a wrong one.
@@ -55,6 +60,33 @@ func seal(pages []byte, size int) {
 	}
 }
 
+// sealFile gives every page of a file its checksum: SQLite writes those first
+// that its cache has no room for, when the header does not yet say that there
+// are any.
+func sealFile(f Side) error {
+	part := make([]byte, CopyPart)
+	page := 0
+	for at := int64(0); ; {
+		n, err := f.ReadAt(part, at)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if page == 0 {
+			if page = pageSize(part[:max(n, headerSize)]); page == 0 {
+				return sqlite3.CORRUPT
+			}
+		}
+		if n == 0 {
+			return nil
+		}
+		seal(part[:n], page)
+		if m, err := f.WriteAt(part[:n], at); err != nil || m != n {
+			return errors.Join(sqlite3.FULL, err)
+		}
+		at += int64(n)
+	}
+}
+
 // rollbackMode makes a file's first page say that it is not in WAL mode, so that
 // any SQLite opens it without making files beside it. The page must be whole.
 //
@@ -79,4 +111,19 @@ func rollbackMode(first []byte) error {
 		}
 	}
 	return nil
+}
+
+// addChecksums gives an older file its checksums, if that takes little memory:
+// VACUUM holds a copy of it. One that is larger gets them from a VACUUM of the
+// app's, and health says so until then.
+func (c *conn) addChecksums() error {
+	const most = 64 << 20
+	size, err := c.scalar(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`)
+	if n, _ := size.(int64); err != nil || n == 0 || n > most {
+		return err
+	}
+	if err := c.exec(`VACUUM; PRAGMA wal_checkpoint(truncate)`); errcode.Of(wrapErr(nil, err, "", "")) != "SQLITE_FULL" {
+		return err
+	}
+	return nil // there is no space for it now
 }

@@ -147,12 +147,16 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 	if err := c.exec(`PRAGMA cache_size = -16384`); err != nil {
 		return err
 	}
+	bare := false // its pages have no checksums
 	if writer {
-		// A new file gets a checksum in every page, in eight bytes that SQLite leaves
-		// free; go-sqlite3 keeps and verifies them. An older file gets them by VACUUM.
-		// https://sqlite.org/cksumvfs.html
-		if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
+		// Every page has a checksum, in eight bytes that SQLite leaves free;
+		// go-sqlite3 keeps and verifies them. https://sqlite.org/cksumvfs.html
+		if has, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES); err != nil {
 			return err
+		} else if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, checksumSize); err != nil {
+			return err
+		} else {
+			bare = has != checksumSize
 		}
 		// The log gives its space back after a checkpoint: it counts against the quota.
 		if err := c.exec(`PRAGMA journal_size_limit = 8388608`); err != nil {
@@ -179,6 +183,11 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 	}
 	if !writer {
 		if err := c.exec(`PRAGMA query_only = on`); err != nil {
+			return err
+		}
+	}
+	if bare {
+		if err := c.addChecksums(); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ func directory(storage string) opfs.Directory {
 
 // sides makes the files that copies pass through: beside the database, or in
 // memory, as that.
-func sides(shell *jsbridge.Shell, dir opfs.Directory, storage, vfsName string) store.SideFunc {
+func sides(shell *jsbridge.Shell, dir opfs.Directory, files *opfs.VFS, storage, vfsName string) store.SideFunc {
 	if storage == "memory" {
 		return nil
 	}
@@ -38,7 +38,7 @@ func sides(shell *jsbridge.Shell, dir opfs.Directory, storage, vfsName string) s
 			shell.CloseSide(name)
 			return nil, err
 		}
-		return &side{shell: shell, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h}, nil
+		return &side{shell: shell, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h, end: files.Draft(name)}, nil
 	}
 }
 
@@ -48,6 +48,7 @@ type side struct {
 	name  string
 	uri   string
 	h     opfs.Handle
+	end   func()
 }
 
 func (s *side) URI() string { return s.uri }
@@ -64,6 +65,7 @@ func (s *side) ReadAt(p []byte, off int64) (int, error) {
 func (s *side) WriteAt(p []byte, off int64) (int, error) { return s.h.WriteAt(p, off) }
 
 func (s *side) Close() error {
+	s.end()
 	s.shell.CloseSide(s.name)
 	return nil
 }
