@@ -70,7 +70,7 @@ func (l *Leader) status() rpc.Status {
 		return rpc.Status{State: string(client.Off)}
 	}
 	now := l.sync.Status()
-	status := rpc.Status{State: string(now.State), Seq: now.Seq, Pending: uint64(max(0, now.Pending)), Repairs: uint64(now.Repairs)}
+	status := rpc.Status{State: string(now.State), Seq: now.Seq, Pending: uint64(max(0, now.Pending)), Repairs: uint64(now.Repairs), Incomplete: now.Incomplete}
 	if now.LastError != nil {
 		status.Err = now.LastError
 	}

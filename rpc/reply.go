@@ -34,6 +34,8 @@ type Status struct {
 	Pending uint64
 	Err     error  // the last error, nil if there is none
 	Repairs uint64 // how often the digest was not the server's
+
+	Incomplete bool // the rows of the space have not all come yet
 }
 
 // Welcome is the reply to hello.
@@ -144,12 +146,13 @@ func (w *writer) status(v Status) {
 	w.u64(v.Pending)
 	w.fault(v.Err)
 	w.u64(v.Repairs)
+	w.flag(v.Incomplete)
 }
 
 func (r *reader) status() Status {
 	s := Status{State: r.str(), Seq: r.u64(), Pending: r.u64(), Err: r.fault()}
 	if r.err == nil && r.at < len(r.b) { // an older leader does not tell
-		s.Repairs = r.u64()
+		s.Repairs, s.Incomplete = r.u64(), r.flag()
 	}
 	return s
 }

@@ -11,7 +11,6 @@ import (
 // given what a slow machine does not reach.
 type Bounds struct {
 	ReadAge time.Duration // how long a read may keep its snapshot; a minute, negative is for ever
-	Gate    time.Duration // how long a write waits before a gate that is shut, see [DB.SetGate]; a minute
 	Slot    time.Duration // how long an iteration waits for one of too many to end: it may just be ending; 1 s
 	Busy    time.Duration // the sum of the pauses between attempts while SQLite says BUSY; 5 s
 	Stretch time.Duration // a check's turn inside SQLite, beside other calls; 8 ms
@@ -19,7 +18,6 @@ type Bounds struct {
 
 func (b *Bounds) defaults() {
 	b.ReadAge = cmp.Or(b.ReadAge, time.Minute)
-	b.Gate = cmp.Or(b.Gate, time.Minute)
 	b.Slot = cmp.Or(b.Slot, time.Second)
 	b.Busy = cmp.Or(b.Busy, 5*time.Second)
 	b.Stretch = cmp.Or(b.Stretch, 8*time.Millisecond)

@@ -36,7 +36,6 @@ type DB struct {
 	schema   *schema
 	classes  map[string]Class // of SQL that was asked about; see Class
 	recorder Recorder
-	gate     func() <-chan struct{}
 	onImport []func(*sqlite3.Conn) error
 
 	temp    atomic.Bool     // the writer has tables that the reader has not

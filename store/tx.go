@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"time"
 
 	"heddle/internal/errcode"
 
@@ -35,7 +34,7 @@ func (db *DB) Begin(ctx context.Context, origin Origin) (*Tx, error) {
 
 func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 	const op = "store: begin"
-	c, err := db.admit(wait, origin, op)
+	c, err := db.turn(wait, db.writer, op)
 	if err != nil {
 		return nil, err
 	}
@@ -61,50 +60,6 @@ func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 		return nil, wrapErr(wait, err, op, "")
 	}
 	return tx, nil
-}
-
-// SetGate holds transactions of other origins than Sync back: shut is asked
-// before each, and returns nil, or a channel that is closed when it is to be
-// asked again. They wait for [Bounds.Gate], then fail with HEDDLE_BUSY.
-func (db *DB) SetGate(shut func() <-chan struct{}) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.gate = shut
-}
-
-// admit waits for the gate and for the turn to write.
-func (db *DB) admit(wait context.Context, origin Origin, op string) (*conn, error) {
-	db.mu.Lock()
-	shut := db.gate
-	db.mu.Unlock()
-	if shut == nil || origin.Kind == Sync {
-		return db.turn(wait, db.writer, op)
-	}
-	var late <-chan time.Time
-	for {
-		if open := shut(); open != nil {
-			if late == nil {
-				t := time.NewTimer(db.opts.Bounds.Gate)
-				defer t.Stop()
-				late = t.C
-			}
-			select {
-			case <-open:
-				continue
-			case <-late:
-				return nil, errcode.New(errcode.Busy, op, "the database is being filled from the server, and writes wait until that is done")
-			case <-db.gone:
-				return nil, errcode.New(errcode.Closed, op, "the database is closed")
-			case <-wait.Done():
-				return nil, wrapErr(wait, wait.Err(), op, "")
-			}
-		}
-		c, err := db.turn(wait, db.writer, op)
-		if err != nil || shut() == nil {
-			return c, err
-		}
-		db.writer <- c
-	}
 }
 
 // applying switches the connection to applying entries of the log and back:

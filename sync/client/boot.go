@@ -16,8 +16,12 @@ import (
 // A replica that is new, or for which the log does not reach back far enough,
 // takes the space's state in place of the log: a snapshot, frame by frame, each
 // in a transaction with how far it has got, so that it goes on where it was
-// after a break. Meanwhile reads see what is there and local writes wait. What
-// is pending stays on top of the rows as they come, under the rule of apply.go.
+// after a break. Meanwhile reads see what is there, and local writes are recorded
+// as ever: the base image of a key is its row in what the tables hold of the
+// prefix and of the snapshot, and becomes the snapshot's when that has the row, or
+// has ended without it. So what is pending, from before or from meanwhile, stays on
+// top of the rows as they come, under the rule of apply.go. It is sent when the
+// snapshot has ended.
 
 // boot is a snapshot that is being applied.
 type boot struct {
@@ -166,10 +170,17 @@ func (a *applier) startBoot(epoch wire.Epoch, req *wire.PullRequest, only bool) 
 	return a.exec(`DELETE FROM heddle_digest`)
 }
 
+// errOrder says that rows do not come in the order of their keys: the filler
+// counts on that, and so does who resumes.
+var errOrder = errcode.New(errcode.Protocol, "sync: snapshot", "the rows of a snapshot are not in the order of their keys")
+
 // bootTable applies rows of one table: those of a table that had none by a
 // filler, others one by one.
 func (a *applier) bootTable(table string, rows []byte, again bool) error {
 	at := &a.boot.at
+	if !again && table < at.Table {
+		return errOrder
+	}
 	fill, err := a.filler(table, again)
 	if err != nil {
 		return err
@@ -182,6 +193,9 @@ func (a *applier) bootTable(table string, rows []byte, again bool) error {
 					return err
 				}
 				rows = rest
+				if !again && table == at.Table && bytes.Compare(key, at.Key) <= 0 {
+					return errOrder
+				}
 				filled := false
 				if fill != nil {
 					if filled, err = fill.row(key, cells); err != nil {

@@ -1,20 +1,22 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"heddle/internal/errcode"
 	"heddle/store"
 	"heddle/sync/client"
 	"heddle/sync/client/nethttp"
 	"heddle/sync/server"
+	"heddle/sync/wire"
 )
 
 // bootSchema has what a snapshot may meet: a counter, a composite key, blobs.
@@ -292,63 +294,102 @@ func TestBoot_resumes(t *testing.T) {
 	same(t, hs.URL, a, b)
 }
 
-// While the state is being fetched reads see what is there, writes wait, and
-// both are told.
-func TestBoot_writesWait(t *testing.T) {
+// In the middle of a snapshot, cut off and opened again, a device takes writes as
+// ever: they show at once, on top of rows that came before, come later, or never.
+func TestBoot_writesGoOn(t *testing.T) {
+	for _, fresh := range []bool{true, false} {
+		hs := newServer(t, server.Options{Limits: server.Limits{Log: 32 << 10}})
+		a := newBootDevice(t, hs.URL, nil)
+		a.exec(`INSERT INTO notes(id, body, n) VALUES('k1', 'old', 0), ('k6998', 'old', 0), ('gone', 'old', 0)`)
+		a.exec(`INSERT INTO parts VALUES(0, 'x', x'01')`)
+		a.now()
+		l := &line{Doer: nethttp.Doer{}}
+		b := newBootDevice(t, hs.URL, l)
+		if !fresh { // it had data before, and the log does not reach back to it
+			b.now()
+		}
+		a.exec(`DELETE FROM notes WHERE id = 'gone'`)
+		a.fill(7000)
+		a.now()
+		l.body = func(r io.ReadCloser) io.ReadCloser { return &cutOff{r, 2_300_000} }
+		if err := b.c.Now(context.Background()); errcode.Of(err) != errcode.Network {
+			t.Fatal(err)
+		}
+		l.set(func(string) error { return fmt.Errorf("the line is cut") })
+		b.want(`SELECT count(*) FROM heddle_meta WHERE name = 'boot'`, "1")
+		if s := b.c.Status(); s.Incomplete != fresh {
+			t.Errorf("fresh: %v: got %+v", fresh, s)
+		}
+		write := func() {
+			b.exec(`UPDATE notes SET n = n + 100 WHERE id IN ('k1', 'k6998')`)
+			b.exec(`INSERT INTO notes(id, body, n) VALUES('k1', 'mine', 5), ('k5', 'mine', 5), ('k6999', 'mine', 5), ('own', 'mine', 5)
+				ON CONFLICT DO UPDATE SET body = 'mine', n = n + 5`)
+			b.exec(`DELETE FROM notes WHERE id = 'k20'`)
+			b.exec(`INSERT INTO parts VALUES(0, 'x', x'02') ON CONFLICT DO UPDATE SET data = x'02'`)
+		}
+		write()
+		b.want(`SELECT body FROM notes WHERE id IN ('k1', 'k5', 'k6999', 'own')`, "mine", "mine", "mine", "mine")
+		if !fresh {
+			b.want(`SELECT n FROM notes WHERE id = 'k6998'`, "100")
+		}
+		b.reopen()
+		if s := b.c.Status(); s.Incomplete != fresh || s.Pending != 4 {
+			t.Errorf("fresh: %v: opened again: got %+v", fresh, s)
+		}
+		write()
+		b.want(`SELECT count(*) FROM notes WHERE body = 'mine'`, "4")
+		l.set(nil)
+		for tries := 0; ; tries++ {
+			err := b.c.Now(context.Background())
+			if err == nil {
+				break
+			}
+			if errcode.Of(err) != errcode.Network || tries > 20 {
+				t.Fatal(err)
+			}
+		}
+		if s := b.c.Status(); s.Incomplete || s.Repairs > 0 || s.Pending != 0 {
+			t.Errorf("fresh: %v: at last: got %+v", fresh, s)
+		}
+		a.now()
+		b.want(`SELECT body FROM notes WHERE id IN ('k1', 'k5', 'k6999', 'own')`, "mine", "mine", "mine", "mine")
+		b.want(`SELECT count(*) FROM notes WHERE id IN ('k20', 'gone')`, "0")
+		for _, table := range []string{"heddle_row", "heddle_seen"} {
+			b.want(`SELECT count(*) FROM `+table, "0")
+		}
+		equalRows(t, a, b)
+		same(t, hs.URL, a, b)
+	}
+}
+
+// Rows that do not come in the order of their keys are no snapshot.
+func TestBoot_order(t *testing.T) {
 	hs := newServer(t, server.Options{})
 	a := newBootDevice(t, hs.URL, nil)
-	a.fill(20_000)
+	a.fill(3000)
 	a.now()
 	l := &line{Doer: nethttp.Doer{}}
-	tap := make(chan struct{})
-	l.body = func(r io.ReadCloser) io.ReadCloser { return &tapped{r, 4 << 20, tap} }
+	l.body = func(r io.ReadCloser) io.ReadCloser {
+		defer r.Close()
+		var out []byte
+		frames := wire.NewFrameReader(r)
+		for {
+			f, err := frames.Next()
+			if err != nil {
+				return io.NopCloser(bytes.NewReader(out))
+			}
+			if f.Snapshot != nil && len(f.Snapshot.Tables) > 0 {
+				rows := f.Snapshot.Tables[0].Rows
+				key, cells, rest, _ := wire.CutRow(rows)
+				f.Snapshot.Tables[0].Rows = wire.AppendRow(slices.Clone(rest), key, cells)
+			}
+			out = wire.AppendFrame(out, f)
+		}
+	}
 	b := newBootDevice(t, hs.URL, l)
-	b.run()
-	s := b.until("bootstrapping", func(s client.Status) bool { return s.State == client.Bootstrapping })
-	if s.Seq != 0 {
-		t.Errorf("got %+v", s)
+	if err := b.c.Now(context.Background()); errcode.Of(err) != errcode.Protocol || !strings.Contains(err.Error(), "order") {
+		t.Errorf("got %v", err)
 	}
-	if n := b.rows(`SELECT count(*) > 0 FROM notes`); n[0] != "1" {
-		t.Error("nothing is to be read yet")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	write := func(ctx context.Context) error {
-		return b.db.Update(ctx, store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
-			_, err := tx.Exec(`UPDATE notes SET n = n + 1 WHERE id = 'k19999'`, store.Params{})
-			return err
-		})
-	}
-	if code := errcode.Of(write(ctx)); code != errcode.Timeout {
-		t.Errorf("a write in the middle: got %q", code)
-	}
-	done := make(chan error, 1)
-	go func() { done <- write(context.Background()) }()
-	close(tap)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	b.until("live", func(s client.Status) bool { return s.State == client.Live && s.Pending == 0 })
-	b.want(`SELECT n FROM notes WHERE id = 'k19999'`, "3")
-	a.now()
-	equalRows(t, a, b)
-	same(t, hs.URL, a, b)
-}
-
-// tapped stops after some bytes until it is opened.
-type tapped struct {
-	io.ReadCloser
-	left int
-	tap  chan struct{}
-}
-
-func (c *tapped) Read(p []byte) (int, error) {
-	if c.left <= 0 {
-		<-c.tap
-	}
-	n, err := c.ReadCloser.Read(p)
-	c.left -= n
-	return n, err
 }
 
 // countedPulls counts how often the log or the state is asked for.

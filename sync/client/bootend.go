@@ -33,6 +33,9 @@ func (a *applier) endBoot(c *Client, f *wire.Snapshot) error {
 		if err := c.recount(&a.rows, a.state); err != nil {
 			return err
 		}
+		if err := a.completed(a.conn); err != nil {
+			return err
+		}
 		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"bytes"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle/internal/errcode"
@@ -9,11 +11,14 @@ import (
 	"heddle/sync/wire"
 )
 
-// filler writes the rows of a table that had none: those of a new replica that
-// nothing is pending on. They go from the snapshot into the digest and into
-// SQLite as they lie, many in a call of the engine. All else takes bootRow.
+// filler writes the rows of a table that had none: those of a new replica. They go
+// from the snapshot into the digest and into SQLite as they lie, many in a call of
+// the engine. Those that something is pending on, and all else, take bootRow.
 type filler struct {
-	a      *applier
+	a *applier
+	// The first key at or after the last row's that something is pending on; nil
+	// for none. Rows come in the order of their keys, as heddle_row has them.
+	based  []byte
 	t      *table
 	key    int // columns of it
 	stmt   *sqlite3.Stmt
@@ -31,7 +36,7 @@ type filler struct {
 // filler returns what fills a table, nil if its rows go by bootRow.
 func (a *applier) filler(table string, again bool) (*filler, error) {
 	t := a.tables[table]
-	if t == nil || !a.boot.fresh || again || a.pending {
+	if t == nil || !a.boot.fresh || again {
 		return nil, nil
 	}
 	f := &filler{a: a, t: t, key: len(a.schema.Key(table)), digest: a.digest.Rows(table, a.schema),
@@ -44,15 +49,44 @@ func (a *applier) filler(table string, again bool) (*filler, error) {
 		f.absent[i] = v[0]
 	}
 	return f, a.tx.Inside(func(*sqlite3.Conn) (err error) {
-		f.stmt, err = a.prepare(t.insertSQL)
-		return err
+		if f.stmt, err = a.prepare(t.insertSQL); err != nil || !a.pending {
+			return err
+		}
+		after := []byte{}
+		if a.boot.at.Table == table {
+			after = append(after, a.boot.at.Key...)
+		}
+		return f.seek(after)
 	})
+}
+
+// seek finds the first key at or after one that something is pending on.
+func (f *filler) seek(key []byte) error {
+	f.based = nil
+	return f.a.query(`SELECT key FROM heddle_row WHERE tbl = ? AND key >= ? ORDER BY key LIMIT 1`, []any{f.t.name, key}, func(s *sqlite3.Stmt) error {
+		f.based = s.ColumnBlob(0, []byte{})
+		return nil
+	})
+}
+
+// pending reports whether something is pending on a key, which comes after those
+// that it was asked of before.
+func (f *filler) pending(key []byte) (bool, error) {
+	if f.based != nil && bytes.Compare(f.based, key) < 0 {
+		if err := f.seek(key); err != nil {
+			return false, err
+		}
+	}
+	return f.based != nil && bytes.Equal(f.based, key), nil
 }
 
 // row takes a row. It reports false for one that it leaves to bootRow.
 func (f *filler) row(key, cells []byte) (ok bool, err error) {
 	if len(cells) == 0 {
 		return false, nil
+	}
+	if based, err := f.pending(key); err != nil || based {
+		return false, err
 	}
 	if f.keyBuf, err = wire.ScanKey(f.keyBuf[:0], key); err != nil {
 		return false, err

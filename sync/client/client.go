@@ -52,7 +52,6 @@ type Client struct {
 	anew     bool          // the next pull asks for a snapshot
 	starts   int           // how often in a row that was so
 	replaced int           // how often a snapshot began: what older streams still bring may be of another log
-	booted   chan struct{} // closed and replaced when boot ends
 	seed     []byte        // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
 	closed   bool
 }
@@ -86,7 +85,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	c := &Client{
 		db: db, cfg: cfg, tables: tables,
 		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootTurn: make(chan struct{}, 1),
-		changed: make(chan struct{}), wake: make(chan struct{}, 1), retry: make(chan struct{}), booted: make(chan struct{}),
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), retry: make(chan struct{}),
 	}
 	c.cond.online = true
 	err = db.Apply(ctx, c.prepare)
@@ -94,7 +93,6 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 		return nil, errcode.Wrap(err, errcode.Internal, "sync: open")
 	}
 	db.SetRecorder((*recorder)(c))
-	db.SetGate(c.gate)
 	db.OnImport(c.adopt)
 	c.stop = db.OnCommit(func(commit store.Commit) {
 		switch {
@@ -208,11 +206,8 @@ func (c *Client) share(s *state) {
 			at := s.boot.at
 			c.boot = &at
 			c.anew = c.anew || s.boot.only != nil // if it breaks, all of it
-		} else if cond.boot {
-			close(c.booted)
-			c.booted = make(chan struct{})
 		}
-		cond.boot = s.boot != nil
+		cond.boot, cond.complete = s.boot != nil, s.complete
 		cond.seq = s.pos.Seq
 		cond.first = s.last
 		cond.last = max(c.recorded.Load(), s.last)
@@ -252,17 +247,6 @@ func (c *Client) reload() {
 	c.again()
 }
 
-// gate holds local writes back while a snapshot is being applied: they would be
-// on top of rows that are not all there.
-func (c *Client) gate() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.cond.boot || c.closed {
-		return nil
-	}
-	return c.booted
-}
-
 // ClientID returns the replica's id.
 func (c *Client) ClientID() wire.ClientID {
 	c.mu.Lock()
@@ -276,10 +260,6 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
-	if !closed {
-		close(c.booted)
-		c.booted = make(chan struct{})
-	}
 	c.mu.Unlock()
 	if closed {
 		return nil

@@ -227,13 +227,16 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 				repairs++
 				return setMeta(r.conn, metaRepairs, int64(repairs))
 			}
-			if s.former == nil || s.pos.Seq < up.Seq {
+			if s.former == nil && s.complete || s.pos.Seq < up.Seq {
 				return nil
 			}
 			taint = c.taint()
 			copied := *s
 			settled = &copied
 			c.state = settled
+			if err := settled.completed(r.conn); err != nil || s.former == nil {
+				return err
+			}
 			return settled.settle(r.conn)
 		})
 	})

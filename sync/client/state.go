@@ -72,6 +72,7 @@ const (
 	metaFormerLast   = "formerLast"
 	metaBoot         = "boot"      // how far a snapshot has got that is being applied
 	metaBootFresh    = "bootFresh" // see boot
+	metaComplete     = "complete"  // 1 once all rows of the space have been here
 	metaRepairs      = "repairs"   // how often the digest was not the server's
 	metaSeed         = "seed"      // the body that an empty space is to begin with
 	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
@@ -87,7 +88,10 @@ type state struct {
 	pos    wire.Position
 	schema *fold.Schema // of the prefix
 	digest *fold.Digest // of the prefix
-	boot   *boot        // a snapshot that is being applied, nil for none; schema and digest are its, pos is that of before
+	// The replica has had the whole of the space once: a snapshot has ended, or
+	// the log has been followed to its head.
+	complete bool
+	boot     *boot // a snapshot that is being applied, nil for none; schema and digest are its, pos is that of before
 
 	// Of an imported file that had pending transactions: the device that they
 	// are from may have sent them already. Until the prefix has reached the
@@ -124,6 +128,7 @@ func loadState(c *conn, random io.Reader) (*state, error) {
 	copy(s.pos.Epoch[:], blob(metaEpoch))
 	copy(s.pos.Chain[:], blob(metaChain))
 	s.pos.Seq = uint64(number(metaSeq))
+	s.complete = number(metaComplete) == 1
 	if s.schema, err = fold.UnmarshalSchema(blob(metaSchema)); err != nil {
 		return nil, err
 	}
@@ -192,6 +197,15 @@ func (s *state) settle(c *conn) error {
 		return err
 	}
 	return c.exec(`DELETE FROM heddle_meta WHERE name = ?`, metaFormer)
+}
+
+// completed notes that the rows of the space are all here.
+func (s *state) completed(c *conn) error {
+	if s.complete {
+		return nil
+	}
+	s.complete = true
+	return setMeta(c, metaComplete, int64(1))
 }
 
 // savePosition writes the cursor.

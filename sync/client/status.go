@@ -13,7 +13,7 @@ type State string
 // The states.
 const (
 	Off           State = "off"           // Run does not run
-	Bootstrapping State = "bootstrapping" // the state of the space is being fetched: reads see a part, writes wait
+	Bootstrapping State = "bootstrapping" // the state of the space is being fetched; rows come as they are then
 	Connecting    State = "connecting"    // a request is on its way, or waits to be tried again
 	Live          State = "live"          // the pull stream is open and the prefix was its head
 	Offline       State = "offline"       // no network, or the server does not answer; tried again
@@ -27,7 +27,10 @@ type Status struct {
 	Seq       uint64         // the prefix's last entry
 	Pending   int            // transactions without an entry at or before Seq
 	LastError *errcode.Error // of the last attempt; nil after one that succeeded
-	Repairs   int            // how often the digest was not the server's, so that the state was fetched anew
+	// Incomplete: the database is new, and the rows of the space have not all come
+	// yet: what is read may lack some. Never true again once they have.
+	Incomplete bool
+	Repairs    int // how often the digest was not the server's, so that the state was fetched anew
 }
 
 // Key names a row.
@@ -210,6 +213,7 @@ func (c *Client) update(f func(*condition)) {
 type condition struct {
 	running, paused, online bool
 	boot                    bool           // a snapshot is being applied
+	complete                bool           // see state.complete
 	live                    bool           // the pull stream has caught up
 	met                     bool           // the server has answered as one, now or in an earlier session
 	fatal                   *errcode.Error // sync has stopped for good
@@ -221,7 +225,7 @@ type condition struct {
 }
 
 func (c *condition) status() Status {
-	s := Status{State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first)), Repairs: c.repairs}
+	s := Status{State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first)), Repairs: c.repairs, Incomplete: !c.complete}
 	for _, err := range []*errcode.Error{c.fatal, c.pull, c.push} {
 		if err != nil {
 			s.LastError = err
@@ -235,12 +239,12 @@ func (c *condition) status() Status {
 		s.State = Error
 	case c.paused:
 		s.State = Paused
-	case c.boot && !stands(c.pull, c.met):
-		s.State = Bootstrapping
 	case !c.online:
 		s.State = Offline
 	case stands(c.pull, c.met) || stands(c.push, c.met):
 		s.State = Error
+	case c.boot && c.pull == nil:
+		s.State = Bootstrapping
 	case c.live:
 		s.State = Live
 	case c.pull != nil && c.pull.Code == errcode.Network:

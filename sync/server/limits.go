@@ -20,6 +20,7 @@ func (l *Limits) defaults(dev bool) {
 	or(&l.Uploads, 1000)
 	or(&l.Log, 16<<20)
 	or(&l.Digests, 10_000)
+	or(&l.Frame, 2<<20)
 	or(&l.Streams, 10_000)
 	or(&l.Spaces, 64)
 	or(&l.Request, 30*time.Second)

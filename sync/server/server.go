@@ -61,6 +61,7 @@ type Limits struct {
 	Uploads  int           // unfinished uploads of a space; 1,000
 	Log      int64         // bytes of a space's log that are kept in any case; of a larger log, twice what its rows take; 16 MiB
 	Digests  int64         // of how many entries back from the log's end digests are kept; 10,000
+	Frame    int           // about how many bytes of rows go into a frame of a snapshot; 2 MiB
 	Streams  int           // open pull streams in all; 10,000
 	Spaces   int           // spaces kept open when idle; 64
 	Request  time.Duration // to read a request, or to write a frame, beside what its bytes take at 32 KiB/s; 30 s

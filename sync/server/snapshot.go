@@ -19,9 +19,6 @@ import (
 // waits for a slow reader, and a replica resumes a snapshot as long as the log
 // reaches back to where it began.
 
-// snapshotBytes is about how much of the state goes into a frame.
-const snapshotBytes = 2 << 20
-
 // snapshotFrom is how much log there must be, beside more than there is state,
 // for a new replica to be given the state and not the log.
 const snapshotFrom = 1 << 20
@@ -73,6 +70,7 @@ type part struct {
 // sender sends one snapshot.
 type sender struct {
 	sp     *space
+	size   int // about how many bytes of the state go into a frame
 	client wire.ClientID
 	began  bool
 	from   wire.Position // with only: what has changed after it is sent too
@@ -91,7 +89,7 @@ type sender struct {
 
 // snapshot sends the state, and leaves the feed at the entry that it is as of.
 func (f *feed) snapshot(req *wire.PullRequest) error {
-	s := &sender{sp: f.sp, client: req.Client, noted: map[rowID]bool{}}
+	s := &sender{sp: f.sp, size: f.s.o.Limits.Frame, client: req.Client, noted: map[rowID]bool{}}
 	if req.Anew && req.Resume == nil && len(req.Only) > 0 {
 		s.only, s.from = map[part]bool{}, req.Position
 		for _, b := range req.Only {
@@ -207,7 +205,7 @@ func add(frame *wire.Snapshot, table string, key, row []byte) {
 func (s *sender) rows(frame *wire.Snapshot) error {
 	size, passed := 0, 0
 	err := s.sp.r.run(`SELECT tbl, key, cells, sum FROM row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key`, func(q *sqlite3.Stmt) error {
-		if size >= snapshotBytes || passed >= 8*snapshotBytes {
+		if size >= s.size || passed >= 8*s.size {
 			return errFull
 		}
 		key, cells := q.ColumnRawBlob(1), q.ColumnRawBlob(2)
@@ -246,7 +244,7 @@ func (s *sender) note(head uint64) error {
 		if uint64(q.ColumnInt64(0)) != s.at+1 {
 			return errBehind
 		}
-		if size >= snapshotBytes {
+		if size >= s.size {
 			return errFull
 		}
 		data := q.ColumnRawBlob(1)
@@ -280,7 +278,7 @@ func (s *sender) note(head uint64) error {
 // again adds rows that have changed, as they are now.
 func (s *sender) again(frame *wire.Snapshot) error {
 	size := 0
-	for len(s.todo) > 0 && size < snapshotBytes {
+	for len(s.todo) > 0 && size < s.size {
 		id := s.todo[0]
 		cells, err := s.sp.r.row(id.table, []byte(id.key))
 		if err != nil {

@@ -47,6 +47,8 @@ type snapshot struct {
 	seq     uint64
 	chain   wire.Hash
 	booting bool // a snapshot is being applied: the rows are those of no prefix
+	bases   state
+	told    *fold.Schema
 	pending []*wire.Body
 	rows    map[string][]string // by table
 	index   map[string][]string // what the triggers' tables should hold, and do
@@ -55,13 +57,12 @@ type snapshot struct {
 }
 
 func (d *device) snapshot() (*snapshot, error) {
-	// As sync does: the app's own transactions wait while a snapshot comes.
 	tx, err := d.db.Begin(context.Background(), store.Origin{Kind: store.Sync})
 	if err != nil {
 		return nil, err
 	}
 	defer tx.Rollback()
-	snap := &snapshot{rows: map[string][]string{}, index: map[string][]string{}}
+	snap := &snapshot{bases: state{}, told: &fold.Schema{}, rows: map[string][]string{}, index: map[string][]string{}}
 	var queryErr error
 	query := func(sql string, row func(s *sqlite3.Stmt)) {
 		err := tx.Query(sql, store.Params{}, nil, func(s *sqlite3.Stmt) error {
@@ -75,6 +76,18 @@ func (d *device) snapshot() (*snapshot, error) {
 	query(`SELECT value FROM heddle_meta WHERE name = 'seq'`, func(s *sqlite3.Stmt) { snap.seq = uint64(s.ColumnInt64(0)) })
 	query(`SELECT value FROM heddle_meta WHERE name = 'chain'`, func(s *sqlite3.Stmt) { copy(snap.chain[:], s.ColumnRawBlob(0)) })
 	query(`SELECT 1 FROM heddle_meta WHERE name = 'boot'`, func(s *sqlite3.Stmt) { snap.booting = true })
+	query(`SELECT value FROM heddle_meta WHERE name = 'schema'`, func(s *sqlite3.Stmt) {
+		if snap.told, err = fold.UnmarshalSchema(s.ColumnBlob(0, nil)); err != nil {
+			queryErr = err
+		}
+	})
+	query(`SELECT tbl, key, base FROM heddle_row WHERE base IS NOT NULL`, func(s *sqlite3.Stmt) {
+		cells, err := wire.DecodeRow(s.ColumnBlob(2, nil))
+		if err != nil {
+			queryErr = err
+		}
+		snap.bases[s.ColumnText(0)+"\x00"+string(s.ColumnBlob(1, nil))] = cells
+	})
 	bodies, last := [][]byte{}, int64(-1)
 	query(`SELECT id, bytes FROM heddle_pending ORDER BY id, part`, func(s *sqlite3.Stmt) {
 		if id := s.ColumnInt64(0); id != last {
@@ -154,6 +167,9 @@ func (d *device) check(final bool) {
 	}
 	if snap.booting {
 		s.tally("reads while a snapshot comes", 1)
+		s.tally("transactions pending while a snapshot comes", len(snap.pending))
+		d.checkBases(snap)
+		d.checkMarks(snap)
 		return
 	}
 	if m.restored && !m.has(snap.seq, snap.chain) {
@@ -193,6 +209,33 @@ func (m *model) has(seq uint64, chain wire.Hash) bool {
 func (d *device) checkRows(snap *snapshot) {
 	m := d.s.model
 	state, told := m.states[snap.seq], m.schemas[snap.seq]
+	defaults := d.defaults(func(table, column string) (wire.Value, bool) {
+		v, ok := told[table+"."+column]
+		return v, ok
+	})
+	for _, body := range snap.pending {
+		state = state.fold(body, defaults)
+	}
+	want := map[string][]string{}
+	for _, id := range sortedKeys(state) {
+		name, _, _ := strings.Cut(id, "\x00")
+		if t := d.s.app.table(name); t.since <= d.version {
+			want[name] = append(want[name], d.shown(t, id, state[id], defaults))
+		}
+	}
+	for _, t := range d.s.app.syncedAt(d.version) {
+		slices.Sort(want[t.name])
+		if !slices.Equal(want[t.name], snap.rows[t.name]) {
+			d.s.violate("device %d at %d with %d pending: table %s\n got %q\nwant %q", d.id, snap.seq, len(snap.pending), t.name, snap.rows[t.name], want[t.name])
+		}
+		if t.index != "" && !slices.Equal(snap.index["want "+t.name], snap.index["got "+t.name]) {
+			d.s.violate("device %d: the index of %s that triggers keep\n got %q\nwant %q", d.id, t.name, snap.index["got "+t.name], snap.index["want "+t.name])
+		}
+	}
+}
+
+// defaults gives a column's default: what the log has told, else what the app has.
+func (d *device) defaults(told func(table, column string) (wire.Value, bool)) func(table, column string) wire.Value {
 	own := map[string]wire.Value{}
 	for _, t := range d.s.app.syncedAt(d.version) {
 		info, _ := d.db.Table(t.name)
@@ -202,46 +245,72 @@ func (d *device) checkRows(snap *snapshot) {
 			}
 		}
 	}
-	defaults := func(table, column string) wire.Value {
-		if v, ok := told[table+"."+column]; ok {
+	return func(table, column string) wire.Value {
+		if v, ok := told(table, column); ok {
 			return v
 		}
 		return own[table+"."+column]
 	}
+}
+
+// keyOf returns the key's values of a row's id in a state.
+func keyOf(id string) []wire.Value {
+	_, enc, _ := strings.Cut(id, "\x00")
+	key, err := wire.DecodeKey([]byte(enc))
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// shown is how a row of the model looks in the app's table.
+func (d *device) shown(t *table, id string, cells row, defaults func(table, column string) wire.Value) string {
+	values := keyOf(id)
+	for _, c := range t.columnsAt(d.version) {
+		v, ok := cells[c.name]
+		if !ok {
+			v = defaults(t.name, c.name)
+		}
+		if c.merge != "" {
+			v = whole(v)
+		}
+		values = append(values, v)
+	}
+	return line1(values)
+}
+
+// checkBases: while a snapshot comes, a row that something is pending on is its
+// base image with that on top.
+func (d *device) checkBases(snap *snapshot) {
+	defaults := d.defaults(func(table, column string) (wire.Value, bool) {
+		c, ok := snap.told.Column(table, column)
+		return c.Default, ok
+	})
+	state := snap.bases
+	touched := map[string]string{}
 	for _, body := range snap.pending {
 		state = state.fold(body, defaults)
+		for _, op := range body.Ops {
+			touched[op.Shape.Table+"\x00"+string(wire.EncodeKey(op.Key))] = op.Shape.Table
+		}
 	}
-	want := map[string][]string{}
-	for _, id := range sortedKeys(state) {
-		name, enc, _ := strings.Cut(id, "\x00")
-		t := d.s.app.table(name)
+	for _, id := range sortedKeys(touched) {
+		t := d.s.app.table(touched[id])
 		if t.since > d.version {
 			continue
 		}
-		key, err := wire.DecodeKey([]byte(enc))
-		if err != nil {
-			panic(err)
-		}
-		values := slices.Clone(key)
-		for _, c := range t.columnsAt(d.version) {
-			v, ok := state[id][c.name]
-			if !ok {
-				v = defaults(name, c.name)
+		var got, want []string
+		key := line1(keyOf(id))
+		for _, line := range snap.rows[t.name] {
+			if line == key || strings.HasPrefix(line, key+" ") {
+				got = append(got, line)
 			}
-			if c.merge != "" {
-				v = whole(v)
-			}
-			values = append(values, v)
 		}
-		want[name] = append(want[name], line1(values))
-	}
-	for _, t := range d.s.app.syncedAt(d.version) {
-		slices.Sort(want[t.name])
-		if !slices.Equal(want[t.name], snap.rows[t.name]) {
-			d.s.violate("device %d at %d with %d pending: table %s\n got %q\nwant %q", d.id, snap.seq, len(snap.pending), t.name, snap.rows[t.name], want[t.name])
+		if cells, ok := state[id]; ok {
+			want = append(want, d.shown(t, id, cells, defaults))
 		}
-		if t.index != "" && !slices.Equal(snap.index["want "+t.name], snap.index["got "+t.name]) {
-			d.s.violate("device %d: the index of %s that triggers keep\n got %q\nwant %q", d.id, t.name, snap.index["got "+t.name], snap.index["want "+t.name])
+		if !slices.Equal(got, want) {
+			d.s.violate("device %d in the middle of a snapshot: table %s\n got %q\nwant %q", d.id, t.name, got, want)
 		}
 	}
 }
@@ -272,7 +341,7 @@ func (d *device) checkMarks(snap *snapshot) {
 	}
 	for k, saw := range snap.marks {
 		d.seen[k] = true
-		if m.restored { // each device gives back its own, and they have no order between them
+		if snap.booting || m.restored { // each device gives back its own, and they have no order between them
 			continue
 		}
 		for _, name := range strings.Fields(saw) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"heddle/internal/errcode"
 	"heddle/store"
 	"heddle/sync/client"
@@ -206,7 +208,11 @@ func (d *device) live() {
 			return
 		}
 	}
-	time.Sleep(time.Duration(d.rng.IntN(int(20 * time.Second))))
+	start := 20 * time.Second
+	if d.s.p.log > 0 && d.rng.IntN(2) == 0 { // it begins with a snapshot
+		start = d.s.p.duration
+	}
+	time.Sleep(time.Duration(d.rng.IntN(int(start))))
 	d.open()
 	for !d.s.failed() {
 		wait := time.Duration(d.rng.ExpFloat64() * float64(d.s.p.pace))
@@ -253,6 +259,9 @@ func (d *device) act() {
 		for range 1 + d.rng.IntN(3) {
 			d.write(false)
 		}
+		if d.booting() {
+			d.check(false)
+		}
 	case n < 60:
 		d.check(false)
 	case n < 66:
@@ -291,6 +300,15 @@ func (d *device) act() {
 		d.s.event("device %d: now: %s", d.id, errcode.Of(err))
 		d.noSurprise(err)
 	}
+}
+
+// booting reports whether the device is in the middle of a snapshot.
+func (d *device) booting() (yes bool) {
+	_ = d.db.Query(context.Background(), `SELECT 1 FROM heddle_meta WHERE name = 'boot'`, store.Params{}, nil, func(*sqlite3.Stmt) error {
+		yes = true
+		return nil
+	})
+	return yes
 }
 
 // noSurprise looks at an error of sync: a network and a server that fail are no
@@ -369,7 +387,7 @@ func (d *device) write(long bool) {
 		d.failed[n] = true
 		d.s.tally("transactions failed", 1)
 		switch {
-		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, code == errcode.Busy, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"):
+		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"):
 		default:
 			d.s.violate("device %d: transaction %d failed: %v", d.id, n, err)
 		}

@@ -20,8 +20,9 @@
 //   - A device always sees its own acknowledged writes, also after its power
 //     was cut, and never loses sight of what it saw.
 //   - The log only grows; each transaction is in it once, in its author's order.
-//   - A device that starts over with a snapshot shows a prefix again as soon as it
-//     has ended, with its own pending transactions on top.
+//   - A device that starts over with a snapshot takes writes meanwhile, and loses
+//     sight of none that it saw. As soon as the snapshot has ended it shows a prefix
+//     again, with its own pending transactions on top.
 //   - Where the server was put back to a backup, the devices give it back what it
 //     has lost of theirs: each once. (Between devices that has no order: then
 //     causes are not looked for.)

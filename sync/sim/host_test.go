@@ -49,7 +49,7 @@ func newHost(s *sim) *host {
 
 // start opens the server on its disk.
 func (h *host) start() error {
-	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true, Limits: server.Limits{Log: h.s.p.log}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
+	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true, Limits: server.Limits{Log: h.s.p.log, Frame: h.s.p.frame}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
 	if h.s.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(logWriter{h.s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}

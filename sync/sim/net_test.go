@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,12 @@ func (l *line) cut(out, in bool) {
 	l.mu.Lock()
 	l.out, l.in = out, in
 	l.mu.Unlock()
+}
+
+// cutFor cuts the line for a while.
+func (l *line) cutFor(d time.Duration) {
+	l.cut(true, true)
+	l.s.later(d, func() { l.cut(false, false) })
 }
 
 func (l *line) isCut() (out, in bool) {
@@ -266,6 +273,16 @@ func (x *exchange) Write(p []byte) (int, error) {
 	if x.stalled {
 		return len(p), nil
 	}
+	if isSnapshot(p) {
+		x.s.tally("frames of snapshots", 1)
+		if x.line != nil && x.rng.IntN(3) == 0 && !x.s.isCalm() {
+			x.s.hit("cut in a snapshot")
+			x.stalled = true
+			x.s.later(2*x.settle+time.Minute/10, x.breakOff)
+			x.line.cutFor(time.Duration(x.rng.IntN(int(time.Minute))))
+			return len(p), nil
+		}
+	}
 	at := time.Now().Add(x.s.delay(x.rng))
 	if at.Before(x.last) {
 		at = x.last
@@ -274,6 +291,12 @@ func (x *exchange) Write(p []byte) (int, error) {
 	x.chunks = append(x.chunks, chunk{at, bytes.Clone(p)})
 	x.wake()
 	return len(p), nil
+}
+
+// isSnapshot reports whether what is written is a frame of a snapshot.
+func isSnapshot(p []byte) bool {
+	_, n := binary.Uvarint(p)
+	return n > 0 && n < len(p) && p[n] == 6<<3|2
 }
 
 // FlushError makes http.ResponseController's Flush work.

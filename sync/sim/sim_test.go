@@ -28,6 +28,7 @@ type profile struct {
 	serverFaults time.Duration // mean time between two
 	big          bool          // some transactions are sent in parts
 	log          int64         // bytes of the log that the server keeps
+	frame        int           // bytes of rows in a frame of a snapshot, 0: as many as there are
 	copies       int           // devices that begin as a copy of another
 	restore      bool          // the server is put back to what it was
 }
@@ -117,7 +118,10 @@ func (s *sim) run() {
 	}
 	s.p.big = r.IntN(25) == 0
 	if !s.p.big && r.IntN(3) == 0 {
-		s.p.log = 3000 + int64(r.IntN(20_000))
+		s.p.log = 500 + int64(r.IntN(10_000))
+	}
+	if r.IntN(3) > 0 {
+		s.p.frame = 1 + r.IntN(400)
 	}
 	if s.p.restore || s.p.log > 0 {
 		// Where the server has lost or cut what two copies under one id have
@@ -430,7 +434,7 @@ func TestSimulation_doublecheck(t *testing.T) {
 // longer one as well.
 var (
 	mustHit = []string{"partition in", "partition out", "server down", "upgraded", "restarted", "device clock off", "device killed", "device lost", "device torn", "device reordered"}
-	rare    = []string{"server restarted", "server unplugged", "server restored", "server clock set", "server killed", "server lost", "server torn", "server reordered",
+	rare    = []string{"cut in a snapshot", "server restarted", "server unplugged", "server restored", "server clock set", "server killed", "server lost", "server torn", "server reordered",
 		"slow decision", "undecided", "device copied"}
 )
 

@@ -298,8 +298,10 @@ export class Reader {
     const status: SyncStatus = { state: this.string() as SyncState, seq: this.u64(), pending: this.u64() };
     const lastError = this.error();
     if (lastError) status.lastError = lastError;
-    const repairs = this.left > 0 ? this.u64() : 0; // an older leader does not tell
+    const told = this.left > 0; // an older leader does not tell
+    const repairs = told ? this.u64() : 0;
     if (repairs > 0) status.repairs = repairs;
+    if (told && this.bool()) status.incomplete = true;
     return status;
   }
   digest(): { seq: number; digest: string } {

@@ -214,7 +214,7 @@ export interface Health {
   sync: SyncStatus;
 }
 
-/** "bootstrapping": the space's state is being fetched; reads see a part of it, and writes wait. */
+/** "bootstrapping": the space's state is being fetched: its rows come as they are then. Writes go on. */
 export type SyncState = "off" | "bootstrapping" | "connecting" | "live" | "offline" | "paused" | "error";
 
 /** Where sync stands. */
@@ -225,6 +225,11 @@ export interface SyncStatus {
   /** Own transactions that the log does not hold yet. */
   pending: number;
   lastError?: HeddleError;
+  /**
+   * The database is new, and the rows of the space have not all come yet: what is read may lack some. Absent once they
+   * have, for good.
+   */
+  incomplete?: boolean;
   /** How often the digest was not the server's, so that the state was fetched anew; absent if never. */
   repairs?: number;
 }
