@@ -18,7 +18,7 @@ const notes = `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL, n INT
 // unhurried are bounds that a test does not run into.
 var unhurried = Bounds{
 	TxIdle: await.Long, Token: await.Long,
-	Store: store.Bounds{ReadAge: await.Long, Gate: await.Long, Slot: await.Long, Busy: await.Long},
+	Store: store.Bounds{ReadAge: await.Long, Slot: await.Long, Busy: await.Long},
 	Sync:  client.Bounds{Silence: await.Long, Token: await.Long},
 }
 

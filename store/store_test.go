@@ -12,7 +12,7 @@ import (
 )
 
 // unhurried are bounds that a test does not run into.
-var unhurried = Bounds{ReadAge: await.Long, Gate: await.Long, Slot: await.Long, Busy: await.Long}
+var unhurried = Bounds{ReadAge: await.Long, Slot: await.Long, Busy: await.Long}
 
 func openTest(t testing.TB, o Options) *DB {
 	t.Helper()
