@@ -163,47 +163,96 @@ func checkUnique(c *conn, t *table) error {
 	return schemaError(t.name, "UNIQUE on ("+strings.Join(columns, ", ")+") cannot be kept by devices that are offline: make these columns the primary key, or use an index that is not UNIQUE")
 }
 
-// checkTriggers refuses triggers that write synced tables while entries are
-// applied: their effects are in the log already.
+// checkTriggers refuses triggers that fire while entries are applied and write
+// synced tables, whose effects are in the log already, or raise errors, which
+// cannot be heard by who has written the entry. What a trigger's program may do
+// beyond that is for place to settle.
 func checkTriggers(c *conn, tables map[string]*table) error {
-	type trigger struct {
-		triggerText
-		name string
-	}
-	var fires []trigger
-	// INSTEAD OF triggers fire when their view is written: entries are not,
-	// but a trigger may write a view.
-	views := map[string][]string{}
-	err := c.query(`SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'
-		UNION ALL SELECT name, tbl_name, sql FROM sqlite_temp_schema WHERE type = 'trigger' ORDER BY 1`, nil, func(s *sqlite3.Stmt) error {
-		t := trigger{readTrigger(s.ColumnText(2)), s.ColumnText(0)}
-		switch {
-		case t.guarded:
-		case t.instead:
-			view := strings.ToLower(s.ColumnText(1))
-			views[view] = append(views[view], t.writes...)
-		default:
-			fires = append(fires, t)
-		}
-		return nil
-	})
+	trees, err := syncedTrees(c, tables)
 	if err != nil {
 		return err
 	}
-	for _, t := range fires {
-		todo, seen := slices.Clone(t.writes), map[string]bool{}
-		for i := 0; i < len(todo); i++ {
-			name := strings.ToLower(todo[i])
-			for _, synced := range tables {
-				if strings.ToLower(synced.name) == name {
-					return schemaError(synced.name, "trigger "+quoted(t.name)+" writes it, and would do so again on each device: add WHEN NOT heddle_applying() to the trigger")
-				}
+	for _, t := range sortedTables(tables) {
+		fires := false
+		for _, sql := range t.writes() {
+			all, err := c.programs(sql)
+			if why := refused(err); why != nil {
+				return schemaError(t.name, "SQLite cannot write it ("+why.text+"): mend its triggers, indexes and generated columns")
 			}
-			if !seen[name] {
-				seen[name] = true
-				todo = append(todo, views[name]...)
+			if err == nil {
+				err = fired(all, func(trigger string, op *instruction) error { return checkFired(t, trigger, op, trees) })
+			}
+			if err != nil {
+				return err
+			}
+			fires = fires || len(all) > 1
+		}
+		if err := checkClauses(c, t, fires); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncedTrees returns the names of the synced tables by the root pages of their
+// trees, as programs name them.
+func syncedTrees(c *conn, tables map[string]*table) (map[int]string, error) {
+	trees := map[int]string{}
+	err := c.query(`SELECT rootpage, tbl_name FROM main.sqlite_schema WHERE rootpage > 0`, nil, func(s *sqlite3.Stmt) error {
+		for _, t := range tables {
+			if strings.EqualFold(t.name, s.ColumnText(1)) {
+				trees[s.ColumnInt(0)] = t.name
 			}
 		}
+		return nil
+	})
+	return trees, err
+}
+
+// checkFired looks at an instruction of a trigger that fires when t is written.
+func checkFired(t *table, trigger string, op *instruction, trees map[int]string) error {
+	const guard = "add WHEN NOT heddle_applying() to the trigger"
+	written := ""
+	switch {
+	case op.code == "OpenWrite" && op.p3 == 0:
+		written = trees[op.p2]
+	case op.code == "Clear" && op.p2 == 0:
+		written = trees[op.p1]
+	}
+	if written != "" {
+		return schemaError(written, "trigger "+quoted(trigger)+" writes it, and would do so again on each device: "+guard)
+	}
+	if op.code != "Halt" && op.code != "HaltIfNull" {
+		return nil
+	}
+	switch {
+	case op.p1 == haltTrigger, op.p1 == 0 && op.p2 == onIgnore:
+		return schemaError(t.name, "trigger "+quoted(trigger)+" may raise an error (RAISE), and changes of other devices are not refused here: "+guard)
+	case op.p2 == onRollback, op.p2 == onFail:
+		return schemaError(t.name, "trigger "+quoted(trigger)+" has a statement that may end the transaction, or leave half of itself behind (OR ROLLBACK, OR FAIL): "+guard+", or write OR IGNORE or OR REPLACE")
+	}
+	return nil
+}
+
+// checkClauses looks for ON CONFLICT clauses in a table's constraints. They bind
+// the author alone, but its own OR ABORT, by which a replica leaves them out,
+// would bind the statements of triggers as well.
+func checkClauses(c *conn, t *table, fires bool) error {
+	plain, err := c.programs(t.insertSQL)
+	if err != nil {
+		return err
+	}
+	t.overrule(true)
+	abort, err := c.programs(t.insertSQL)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(plain[0].ops, abort[0].ops) {
+		t.overrule(false)
+		return nil
+	}
+	if fires {
+		return schemaError(t.name, "a constraint has an ON CONFLICT clause, and the table has triggers: write the clause into the app's statements (INSERT OR …)")
 	}
 	return nil
 }

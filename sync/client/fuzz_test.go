@@ -1,29 +1,9 @@
 package client
 
 import (
-	"bytes"
 	"testing"
 	"time"
 )
-
-func FuzzReadTrigger(f *testing.F) {
-	f.Add(`CREATE TRIGGER g AFTER INSERT ON t WHEN NOT heddle_applying() AND (a) BEGIN DELETE FROM "x"; UPDATE OR IGNORE [y] SET z = 'q'''; END`)
-	f.Add(`BEGIN FROM DELETE FROM`)
-	f.Add("/* -- ' \" `")
-	f.Fuzz(func(t *testing.T, sql string) {
-		for _, tok := range tokens(sql) {
-			if len(tok.text) > len(sql) {
-				t.Errorf("token %q is longer than its SQL", tok.text)
-			}
-		}
-		// What is in a comment or a string is never a table.
-		got := readTrigger("CREATE TRIGGER g BEGIN SELECT '" + string(bytes.ReplaceAll([]byte(sql), []byte("'"), []byte("''"))) + "'; END")
-		if len(got.writes) > 0 || got.guarded {
-			t.Errorf("a string was read as %+v", got)
-		}
-		readTrigger(sql)
-	})
-}
 
 func FuzzDecodeRefs(f *testing.F) {
 	f.Add([]byte{})

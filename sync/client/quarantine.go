@@ -22,7 +22,7 @@ import (
 // violation is why a table cannot hold a row. It is an error where a table is
 // written, and none to the log.
 type violation struct {
-	kind string // SQLite's result code in lower case, without SQLITE_ and CONSTRAINT_
+	code string // SQLite's result code
 	text string // SQLite's message, which names the constraint
 }
 
@@ -45,7 +45,6 @@ func refused(err error) *violation {
 			return nil
 		}
 	}
-	kind := strings.TrimPrefix(errcode.SQLite(uint32(code)), "SQLITE_")
 	var e *errcode.Error
 	if errors.As(err, &e) && e.Err != nil {
 		err = e.Err
@@ -54,7 +53,7 @@ func refused(err error) *violation {
 	for _, class := range []string{"constraint failed: ", "SQL logic error: "} {
 		text = strings.TrimPrefix(text, class)
 	}
-	return &violation{strings.ToLower(strings.TrimPrefix(kind, "CONSTRAINT_")), text}
+	return &violation{errcode.SQLite(uint32(code)), text}
 }
 
 // place makes the row that a table holds into after, nil for none, and reports
@@ -115,7 +114,7 @@ func (a *applier) report() {
 	for _, row := range a.refused {
 		e := events[row.violation]
 		if e == nil {
-			e = &Conflict{Seq: a.pos.Seq, Reason: ConflictConstraint, Kind: row.kind, Constraint: row.text}
+			e = &Conflict{Seq: a.pos.Seq, Reason: ConflictConstraint, Code: row.code, Constraint: row.text}
 			events[row.violation] = e
 			order = append(order, e)
 		}
@@ -135,7 +134,7 @@ func (a *applier) report() {
 // Quarantined is a row of the space that its table here cannot hold.
 type Quarantined struct {
 	Key
-	Kind       string                // as in Conflict
+	Code       string                // as in Conflict
 	Constraint string                // as in Conflict
 	Cells      map[string]wire.Value // the row beside its key; a column without a cell has its default
 }
@@ -145,9 +144,9 @@ type Quarantined struct {
 // the schema, makes it fit. To replace it, INSERT a row of its key.
 func (c *Client) Quarantined(ctx context.Context, limit int) ([]Quarantined, error) {
 	var all []Quarantined
-	err := c.db.Query(ctx, `SELECT tbl, key, kind, rule, cells FROM heddle_overflow WHERE kind IS NOT NULL ORDER BY tbl, key`,
+	err := c.db.Query(ctx, `SELECT tbl, key, code, rule, cells FROM heddle_overflow WHERE code IS NOT NULL ORDER BY tbl, key`,
 		store.Params{}, nil, func(s *sqlite3.Stmt) (err error) {
-			q := Quarantined{Kind: s.ColumnText(2), Constraint: s.ColumnText(3)}
+			q := Quarantined{Code: s.ColumnText(2), Constraint: s.ColumnText(3)}
 			if q.Table = s.ColumnText(0); c.tables[q.Table] == nil || len(all) >= limit {
 				return nil
 			}

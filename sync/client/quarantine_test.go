@@ -49,7 +49,7 @@ func (r *replica) held() (all []string) {
 		r.t.Fatal(err)
 	}
 	for _, q := range rows {
-		all = append(all, fmt.Sprint(q.Key.Key[0], " ", q.Kind, " ", q.Constraint))
+		all = append(all, fmt.Sprint(q.Key.Key[0], " ", q.Code, " ", q.Constraint))
 	}
 	return all
 }
@@ -94,27 +94,30 @@ var refusals = map[string]struct {
 	schema, n, body string // what the table cannot hold
 	want            string
 }{
-	"NOT NULL":           {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL DEFAULT 7, body)`, `NULL`, `'{}'`, `notnull NOT NULL constraint failed: t.n`},
-	"STRICT integer":     {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `'x'`, `'{}'`, `datatype cannot store TEXT value in INTEGER column t.n`},
-	"STRICT blob":        {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `1`, `x'00'`, `datatype cannot store BLOB value in TEXT column t.body`},
-	"expression index":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE INDEX i ON t(json_extract(body, '$.a'))`, `1`, `'{'`, `error malformed JSON`},
-	"partial index":      {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE INDEX i ON t(n) WHERE json_extract(body, '$.a') > 0`, `1`, `'{'`, `error malformed JSON`},
-	"generated, stored":  {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) STORED)`, `1`, `'{'`, `error malformed JSON`},
-	"generated NOT NULL": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) NOT NULL)`, `1`, `'{"b":1}'`, `notnull NOT NULL constraint failed: t.a`},
-	"generated, indexed": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (abs(n))); CREATE INDEX i ON t(a)`, `-9223372036854775808`, `1`, `error integer overflow`},
-	"text of an integer": {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body)`, `'12'`, `'{}'`, `mismatch datatype mismatch: t.n is INTEGER and would store another value`},
-	"integer of a text":  {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body TEXT)`, `1`, `5`, `mismatch datatype mismatch: t.body is TEXT and would store another value`},
+	"NOT NULL":             {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"NOT NULL, rolls back": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT ROLLBACK DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"NOT NULL, ignores":    {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT IGNORE DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"NOT NULL, replaces":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT REPLACE DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"STRICT integer":       {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `'x'`, `'{}'`, `SQLITE_CONSTRAINT_DATATYPE cannot store TEXT value in INTEGER column t.n`},
+	"STRICT blob":          {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `1`, `x'00'`, `SQLITE_CONSTRAINT_DATATYPE cannot store BLOB value in TEXT column t.body`},
+	"expression index":     {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE INDEX i ON t(json_extract(body, '$.a'))`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
+	"partial index":        {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE INDEX i ON t(n) WHERE json_extract(body, '$.a') > 0`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
+	"generated, stored":    {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) STORED)`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
+	"generated NOT NULL":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) NOT NULL)`, `1`, `'{"b":1}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.a`},
+	"generated, indexed":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (abs(n))); CREATE INDEX i ON t(a)`, `-9223372036854775808`, `1`, `SQLITE_ERROR integer overflow`},
+	"text of an integer":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body)`, `'12'`, `'{}'`, `SQLITE_MISMATCH datatype mismatch: t.n is INTEGER and would store another value`},
+	"integer of a text":    {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body TEXT)`, `1`, `5`, `SQLITE_MISMATCH datatype mismatch: t.body is TEXT and would store another value`},
 	"trigger's function": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE TABLE l(a);
 		CREATE TRIGGER ti AFTER INSERT ON t BEGIN INSERT INTO l VALUES('insert'); INSERT INTO l VALUES(json_extract(new.body, '$.a')); END;
-		CREATE TRIGGER tu AFTER UPDATE ON t BEGIN INSERT INTO l VALUES('update'); INSERT INTO l VALUES(json_extract(new.body, '$.a')); END`, `1`, `'{'`, `error malformed JSON`},
+		CREATE TRIGGER tu AFTER UPDATE ON t BEGIN INSERT INTO l VALUES('update'); INSERT INTO l VALUES(json_extract(new.body, '$.a')); END`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
 	"trigger's table": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE TABLE l(n UNIQUE);
 		INSERT INTO l VALUES(5); CREATE TRIGGER tu BEFORE UPDATE ON t BEGIN INSERT INTO l VALUES(new.n); END;
-		CREATE TRIGGER ti BEFORE INSERT ON t BEGIN INSERT INTO l VALUES(new.n); END`, `5`, `'{}'`, `unique UNIQUE constraint failed: l.n`},
+		CREATE TRIGGER ti BEFORE INSERT ON t BEGIN INSERT INTO l VALUES(new.n); END`, `5`, `'{}'`, `SQLITE_CONSTRAINT_UNIQUE UNIQUE constraint failed: l.n`},
 	"trigger's rowid": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE TABLE l(id INTEGER PRIMARY KEY);
 		CREATE TRIGGER ti BEFORE INSERT ON t WHEN new.n = 5 BEGIN INSERT INTO l VALUES(new.n || 'x'); END;
-		CREATE TRIGGER tu BEFORE UPDATE ON t WHEN new.n = 5 BEGIN INSERT INTO l VALUES(new.n || 'x'); END`, `5`, `'{}'`, `mismatch datatype mismatch`},
+		CREATE TRIGGER tu BEFORE UPDATE ON t WHEN new.n = 5 BEGIN INSERT INTO l VALUES(new.n || 'x'); END`, `5`, `'{}'`, `SQLITE_MISMATCH datatype mismatch`},
 	"trigger's delete": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL DEFAULT 1, body);
-		CREATE TRIGGER td AFTER DELETE ON t BEGIN SELECT json_extract('{', '$.a') WHERE old.n = 2; END`, `NULL`, `'{}'`, `notnull NOT NULL constraint failed: t.n`},
+		CREATE TRIGGER td AFTER DELETE ON t BEGIN SELECT json_extract('{', '$.a') WHERE old.n = 2; END`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
 }
 
 // A row that a table cannot hold is quarantined, whether it was there before, is
@@ -148,7 +151,7 @@ func TestQuarantine_constraints(t *testing.T) {
 				t.Fatalf("events: %v", strict.events)
 			}
 			e := strict.events[0].(Conflict)
-			if e.Reason != ConflictConstraint || e.Kind+" "+e.Constraint != c.want || len(e.Keys) != 2 {
+			if e.Reason != ConflictConstraint || e.Code+" "+e.Constraint != c.want || len(e.Keys) != 2 {
 				t.Fatalf("event: %+v", e)
 			}
 			strict.reopen()
@@ -210,7 +213,7 @@ func TestQuarantine_local(t *testing.T) {
 	if got := author.text(`SELECT id, coalesce(n, 'NULL'), body FROM t`); got != "a 3 again, b NULL mine" {
 		t.Fatalf("the author has %s", got)
 	}
-	if got := strict.held(); len(got) != 1 || !strings.HasPrefix(got[0], "b notnull") {
+	if got := strict.held(); len(got) != 1 || !strings.HasPrefix(got[0], "b SQLITE_CONSTRAINT_NOTNULL") {
 		t.Fatalf("quarantined: %q", got)
 	}
 	strict.must(`INSERT INTO t VALUES('b', 9, 'mine')`)

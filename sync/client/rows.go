@@ -144,14 +144,14 @@ func (r *rows) putOverflow(k rowKey, whole bool, cells map[string]wire.Value, wh
 	if whole {
 		n, what = 1, wholeRows
 	}
-	var kind, rule any
+	var code, rule any
 	if why != nil {
-		kind, rule = why.kind, why.text
+		code, rule = why.code, why.text
 	}
 	r.overflow[k.table] |= what
-	return r.exec(`INSERT INTO heddle_overflow(tbl, key, whole, cells, kind, rule) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
-		ON CONFLICT DO UPDATE SET whole = excluded.whole, cells = excluded.cells, kind = excluded.kind, rule = excluded.rule`,
-		k.table, k.bytes, n, wire.EncodeRow(cells), kind, rule)
+	return r.exec(`INSERT INTO heddle_overflow(tbl, key, whole, cells, code, rule) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+		ON CONFLICT DO UPDATE SET whole = excluded.whole, cells = excluded.cells, code = excluded.code, rule = excluded.rule`,
+		k.table, k.bytes, n, wire.EncodeRow(cells), code, rule)
 }
 
 func (r *rows) dropOverflow(k rowKey) error {

@@ -82,6 +82,19 @@ func (c *conn) query(sql string, args []any, row func(*sqlite3.Stmt) error) (err
 	return sqlError(stmt.Err(), sql)
 }
 
+// once is query for one that is not asked again.
+func (c *conn) once(sql string, row func(*sqlite3.Stmt)) error {
+	stmt, _, err := c.sqlite.Prepare(sql)
+	if err != nil {
+		return sqlError(err, sql)
+	}
+	defer stmt.Close()
+	for stmt.Step() {
+		row(stmt)
+	}
+	return sqlError(stmt.Err(), sql)
+}
+
 // sqlError gives an error of SQLite its code and statement.
 func sqlError(err error, sql string) error {
 	if err == nil {

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS heddle_row(
   PRIMARY KEY(tbl, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heddle_overflow(
   tbl TEXT NOT NULL, key BLOB NOT NULL, whole INTEGER NOT NULL, cells BLOB NOT NULL,
-  kind TEXT, rule TEXT, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+  code TEXT, rule TEXT, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heddle_digest(
   tbl TEXT NOT NULL, grp INTEGER NOT NULL, bucket INTEGER NOT NULL, sum BLOB NOT NULL,
   PRIMARY KEY(tbl, grp, bucket)) WITHOUT ROWID;
@@ -49,7 +49,7 @@ func addReason(c *conn) error {
 	if err != nil || has {
 		return err
 	}
-	return c.sqlite.Exec(`ALTER TABLE heddle_overflow ADD COLUMN kind TEXT; ALTER TABLE heddle_overflow ADD COLUMN rule TEXT`)
+	return c.sqlite.Exec(`ALTER TABLE heddle_overflow ADD COLUMN code TEXT; ALTER TABLE heddle_overflow ADD COLUMN rule TEXT`)
 }
 
 // formatVersion is the version of the tables above and of what is in them.

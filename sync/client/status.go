@@ -78,10 +78,9 @@ type Conflict struct {
 	Reason  string
 	Keys    []Key // at most maxConflictKeys
 
-	// Where Reason is ConflictConstraint: which kind of constraint refused the
-	// rows, by SQLite's name for its result code ("notnull", "trigger",
-	// "datatype", "mismatch", "error", …), and SQLite's message.
-	Kind, Constraint string
+	// Where Reason is ConflictConstraint: SQLite's result code, which says which
+	// kind of constraint it was (SQLITE_CONSTRAINT_NOTNULL, …), and its message.
+	Code, Constraint string
 }
 
 // maxConflictKeys bounds what one event carries.

@@ -26,7 +26,7 @@ type table struct {
 	keyAffinity []affinity // of key
 	affinity    []affinity // of columns
 
-	selectSQL, insertSQL, deleteSQL, whereSQL string
+	selectSQL, insertSQL, updateSQL, deleteSQL, whereSQL string
 }
 
 func newTable(info *store.Table) *table {
@@ -59,10 +59,31 @@ func newTable(info *store.Table) *table {
 		t.selectSQL = "SELECT " + idents(t.columns, "", ", ") + from + t.whereSQL
 	}
 	all := append(slices.Clone(t.key), t.columns...)
+	t.updateSQL = "UPDATE main." + ident(t.name) + " SET "
 	t.insertSQL = "INSERT INTO main." + ident(t.name) + "(" + idents(all, "", ", ") + ") VALUES(" +
 		strings.Repeat("?, ", len(all)-1) + "?)"
 	t.deleteSQL = "DELETE" + from + t.whereSQL
 	return t
+}
+
+// writes returns a statement of each kind that changes the table.
+func (t *table) writes() []string {
+	all := []string{t.insertSQL, t.deleteSQL}
+	if len(t.columns) > 0 {
+		all = append(all, t.updateSQL+idents(t.columns, " = ?", ", ")+t.whereSQL)
+	}
+	return all
+}
+
+// overrule sets whether statements leave the ON CONFLICT clauses of the table's
+// constraints out.
+func (t *table) overrule(clauses bool) {
+	for _, sql := range []*string{&t.insertSQL, &t.updateSQL} {
+		verb, rest, _ := strings.Cut(strings.Replace(*sql, " OR ABORT ", " ", 1), " ")
+		if *sql = verb + " " + rest; clauses {
+			*sql = verb + " OR ABORT " + rest
+		}
+	}
 }
 
 // defaultOf is the value of a row that has no cell of column: what the log
@@ -166,7 +187,7 @@ func (t *table) write(c *conn, key []wire.Value, before, after *fold.Row, s *fol
 	if set == nil {
 		return nil
 	}
-	return c.exec("UPDATE main."+ident(t.name)+" SET "+idents(set, " = ?", ", ")+t.whereSQL, append(args, key...)...)
+	return c.exec(t.updateSQL+idents(set, " = ?", ", ")+t.whereSQL, append(args, key...)...)
 }
 
 func (t *table) insert(c *conn, key []wire.Value, row *fold.Row, s *fold.Schema) error {
@@ -198,5 +219,5 @@ func (t *table) cell(row *fold.Row, name string, s *fold.Schema) wire.Value {
 // mismatch refuses a value that a column would change.
 func (t *table) mismatch(i int) error {
 	col := &t.info.Columns[i]
-	return &violation{"mismatch", "datatype mismatch: " + t.name + "." + col.Name + " is " + col.Decl + " and would store another value"}
+	return &violation{"SQLITE_MISMATCH", "datatype mismatch: " + t.name + "." + col.Name + " is " + col.Decl + " and would store another value"}
 }
