@@ -45,7 +45,7 @@ const (
 	StorageUnavail = "HEDDLE_STORAGE"      // the browser offers no persistent storage here
 	SyncSchema     = "HEDDLE_SYNC_SCHEMA"  // a synced table breaks a rule of sync; the message says which and what to do
 	Timeout        = "HEDDLE_TIMEOUT"      // the call's time is over
-	TooBig         = "HEDDLE_TOO_BIG"      // a transaction is larger than the log takes; nothing was written
+	TooBig         = "HEDDLE_TOO_BIG"      // a transaction is larger than the log takes, or a call than an engine does; nothing was written
 	TxClosed       = "HEDDLE_TX_CLOSED"    // the transaction has already ended
 	TxLost         = "HEDDLE_TX_LOST"      // the leading tab went away in the middle of a transaction, or of a load whose rows cannot be read twice; nothing was written
 	TxControl      = "HEDDLE_TX_CONTROL"   // BEGIN, COMMIT or ROLLBACK inside SQL: transactions are Heddle's to begin and end

@@ -9,15 +9,17 @@
 //   broker -> leader  {t: "connect", tab} + port             on the registered port
 //   broker -> page    {t: "none", name, leader}              that leader is not registered here
 
-import type { FromBroker, FromRegistry, ToBroker } from "./protocol.js";
+import type { FromBroker, FromRegistry } from "./protocol.js";
+import { take } from "./shapes.js";
 
 const leaders = new Map<string, { leader: string; port: MessagePort }>();
 
 addEventListener("connect", (event) => {
   const page = (event as MessageEvent).ports[0]!;
-  page.onmessage = ({ data, ports }: MessageEvent<ToBroker>) => {
+  page.onmessage = ({ data: received, ports }: MessageEvent<unknown>) => {
+    const data = take.toBroker(received);
     const port = ports[0];
-    if (!port) return;
+    if (!data || !port) return;
     if (data.t === "register") {
       leaders.get(data.name)?.port.close();
       leaders.set(data.name, { leader: data.leader, port });

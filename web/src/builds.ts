@@ -2,14 +2,20 @@
 // otherwise: the newer one leads, the older one steps aside and is told. What is
 // said here, and the name of the channel, is meant never to change.
 
+import type { Census } from "./census.js";
+import { Paced } from "./paced.js";
+import { take } from "./shapes.js";
 import { PROTOCOL } from "./version.js";
+
+/** How often, at most, an older build is told. */
+const ANSWER_MS = 50;
 
 /** {t: "build"}: this tab lives and holds the lock named. answer: tell me yours if it is newer. */
 export interface BuildMessage {
   t: "build";
   protocol: number;
   migrations: number;
-  /** Held by the tab while it can lead. */
+  /** Held by the tab while it can lead; its name begins with "heddle:", the protocol and the database's scope. */
   lock: string;
   answer: boolean;
 }
@@ -19,22 +25,26 @@ const buildsChannel = (scope: string) => `heddle:${scope}:builds`;
 export class Builds {
   readonly #mine: Omit<BuildMessage, "answer">;
   readonly #newer: (build: BuildMessage) => void;
+  readonly #census: Census;
+  readonly #answer = new Paced(ANSWER_MS, () => this.#post(false));
   #channel: BroadcastChannel | undefined;
 
   /** @param newer a tab of a newer build lives */
-  constructor(migrations: number, lock: string, newer: (build: BuildMessage) => void) {
+  constructor(migrations: number, lock: string, census: Census, newer: (build: BuildMessage) => void) {
     this.#mine = { t: "build", protocol: PROTOCOL, migrations, lock };
+    this.#census = census;
     this.#newer = newer;
   }
 
   /** Tells the others, once the lock is held. */
   open(scope: string): void {
     const channel = this.#channel = new BroadcastChannel(buildsChannel(scope));
-    channel.onmessage = ({ data }: MessageEvent<BuildMessage>) => {
-      if (data.t !== "build") return;
-      const order = data.protocol - this.#mine.protocol || data.migrations - this.#mine.migrations;
-      if (order > 0) this.#newer(data);
-      if (order < 0 && data.answer) this.#post(false);
+    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+      const build = take.builds(data);
+      if (!build) return;
+      const order = build.protocol - this.#mine.protocol || build.migrations - this.#mine.migrations;
+      if (order > 0) this.#claimed(scope, build);
+      if (order < 0 && build.answer) this.#answer.ask();
     };
     this.tell();
   }
@@ -45,8 +55,17 @@ export class Builds {
   }
 
   close(): void {
+    this.#answer.end();
     this.#channel?.close();
     this.#channel = undefined;
+  }
+
+  // A newer build is believed if it lives: it holds a tab's lock of this database, whose name tells its protocol too.
+  #claimed(scope: string, build: BuildMessage): void {
+    if (!build.lock.startsWith(`heddle:${build.protocol}:${scope}:`)) return;
+    this.#census.ask(`build ${build.lock}`, (holders) => {
+      if (this.#channel && holders.has(build.lock)) this.#newer(build);
+    });
   }
 
   #post(answer: boolean): void {

@@ -4,6 +4,7 @@
 import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, within, type Welcome } from "./codec.js";
 import { abortError, asHeddleError, HeddleError, timeoutError } from "./errors.js";
 import { checkTimeout } from "./params.js";
+import { MAX_MESSAGE } from "./shapes.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
 
 /** How many calls of each queue are at the leader at a time: far fewer than it takes of one tab (leader.MaxQueued). */
@@ -143,7 +144,7 @@ export class Caller implements ConnectionHandler {
   call<T>(spec: CallSpec<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
-      const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout)
+      const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout) ?? (spec.message.length > MAX_MESSAGE ? tooBig(spec) : undefined)
         ?? (spec.signal?.aborted ? abortError(spec.signal, spec.sql) : undefined)
         ?? ((spec.lane === "direct" || spec.lane === "tx") && !this.#ready ? gone(spec.sql) : undefined);
       if (refused) return this.#settle(call, () => reject(refused));
@@ -465,6 +466,10 @@ function badTimeout(timeout: number | undefined): HeddleError | undefined {
   } catch (error) {
     return error as HeddleError;
   }
+}
+
+function tooBig({ message, sql }: CallSpec<unknown>): HeddleError {
+  return new HeddleError("HEDDLE_TOO_BIG", `the call has ${message.length} bytes, and ${MAX_MESSAGE} are the most: use bulk(), or several calls`, { sql });
 }
 
 function engineCrash(): HeddleError {

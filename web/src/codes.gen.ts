@@ -32,7 +32,7 @@ export const HEDDLE_CODES = {
   HEDDLE_STORAGE_LOST: "the database's files were removed under it (site data cleared); nothing more is written",
   HEDDLE_SYNC_SCHEMA: "a synced table breaks a rule of sync; the message says which and what to do",
   HEDDLE_TIMEOUT: "the call's time is over",
-  HEDDLE_TOO_BIG: "a transaction is larger than the log takes; nothing was written",
+  HEDDLE_TOO_BIG: "a transaction is larger than the log takes, or a call than an engine does; nothing was written",
   HEDDLE_TX_CLOSED: "the transaction has already ended",
   HEDDLE_TX_CONTROL: "BEGIN, COMMIT or ROLLBACK inside SQL: transactions are Heddle's to begin and end",
   HEDDLE_TX_LOST: "the leading tab went away in the middle of a transaction, or of a load whose rows cannot be read twice; nothing was written",

@@ -1,15 +1,19 @@
 // Leading: from the moment the lock is ours until it may be freed.
 
+import { Admission } from "./admission.js";
+import { Census } from "./census.js";
 import { asHeddleError } from "./errors.js";
 import { lastWords, runGo } from "./gorun.js";
 import { channelLine, portLine } from "./line.js";
 import { Held } from "./locks.js";
 import { commitsChannel, lineChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix } from "./names.js";
+import { Paced } from "./paced.js";
 import { Pulse } from "./pulse.js";
+import { take } from "./shapes.js";
 import { Shell } from "./shell.js";
 import { MEMORY_LIMIT, RENEW_MS } from "./tuning.js";
 import { OpfsDirectory, OpfsImports } from "./opfs.js";
-import type { FromRegistry, FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
+import type { FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
 
 type Start = Extract<ToWorker, { t: "start" }>;
 
@@ -17,6 +21,8 @@ type Start = Extract<ToWorker, { t: "start" }>;
 const FORGET_MS = 2_000;
 /** How often the leader looks whether its files are still there. */
 const CHECK_MS = 5_000;
+/** The least time between two answers to who leads, which anybody can ask. */
+const ANSWER_MS = 20;
 
 export class Lead {
   readonly #start: Start;
@@ -28,6 +34,9 @@ export class Lead {
   readonly #pulse = new Pulse((quiet) => this.#alive(quiet), (error) => this.#crash(error));
   #shell: Shell | undefined;
   #registry: MessagePort | undefined;
+  readonly #census = new Census();
+  readonly #answer = new Paced(ANSWER_MS, () => this.#announce());
+  readonly #admission: Admission;
   /** Sessions of the tabs that came by a BroadcastChannel. */
   readonly #byChannel = new Map<string, number>();
   /** Resolved when the leader's own lock is held, by which others learn of its end. */
@@ -48,6 +57,7 @@ export class Lead {
     this.#tabs = tabs;
     this.#tell = tell;
     this.#retire = retire;
+    this.#admission = new Admission(this.#census, (tab) => tabLockPrefix(start.scope) + tab, () => (this.#stopping ? undefined : this.#shell?.lines));
     modules.catch(() => {}); // told by run()
   }
 
@@ -68,6 +78,8 @@ export class Lead {
     }
     if (this.#crashed) await new Promise(() => {});
     clearInterval(watch);
+    this.#answer.end();
+    this.#census.end();
     this.#shell?.close();
     this.#registry?.close();
     // Also where the modules failed before.
@@ -144,7 +156,7 @@ export class Lead {
 
   tabsMessage(message: TabsMessage): void {
     if (!this.#announced) return;
-    if (message.t === "who") this.#announce();
+    if (message.t === "who") this.#answer.ask();
     if (message.t === "connect" && message.leader === this.#leader) this.#connectByChannel(message.tab);
   }
 
@@ -152,8 +164,10 @@ export class Lead {
   #connectByChannel(tab: string): void {
     const shell = this.#shell;
     if (!shell || shell.welcome(this.#byChannel.get(tab))) return;
-    const line = channelLine(lineChannel(this.#start.scope, this.#leader, tab));
-    this.#byChannel.set(tab, shell.connect(line, tab, false));
+    this.#admission.ask(tab, "channel", () => {
+      const line = channelLine(lineChannel(this.#start.scope, this.#leader, tab));
+      this.#byChannel.set(tab, shell.connect(line, tab, false));
+    });
   }
 
   connectOwn(port: MessagePort, tab: string): void {
@@ -162,8 +176,11 @@ export class Lead {
 
   setRegistry(port: MessagePort): void {
     this.#registry = port;
-    port.onmessage = ({ data, ports }: MessageEvent<FromRegistry>) => {
-      if (data.t === "connect" && ports[0]) this.#shell?.connect(portLine(ports[0]), data.tab, false);
+    port.onmessage = ({ data, ports }: MessageEvent<unknown>) => {
+      const message = take.fromRegistry(data);
+      const [way] = ports;
+      // One that is not admitted is left to the collector: its tab asks by the channel as well.
+      if (message && way) this.#admission.ask(message.tab, "port", () => this.#shell?.connect(portLine(way), message.tab, false));
     };
   }
 

@@ -4,7 +4,8 @@
 // transfers nothing, they are copied. Small messages of one turn go together: to
 // wake the other side costs more than to carry them.
 
-import type { LineMessage } from "./protocol.js";
+import type { LineMessage, Parts } from "./protocol.js";
+import { isMessage, isParts, take } from "./shapes.js";
 
 export interface LineHandler {
   /** more: how many messages came with it and follow. */
@@ -26,23 +27,14 @@ export interface Line {
 /** A message so large goes by itself, at once. */
 const LARGE = 4096;
 
-/** Several messages in one: where each begins and how long it is, in turn. */
-interface Parts {
-  t: "parts";
-  buffer: ArrayBuffer;
-  places: number[];
-}
-
-function isParts(data: LineMessage | Parts): data is Parts {
-  return data.t === "parts";
-}
+type Post = ArrayBuffer | LineMessage | Parts;
 
 /** Collects what is sent in one turn. */
 class Outbox {
-  readonly #post: (data: ArrayBuffer | LineMessage | Parts, transfer: ArrayBuffer[]) => void;
+  readonly #post: (data: Post, transfer: ArrayBuffer[]) => void;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
 
-  constructor(post: (data: ArrayBuffer | LineMessage | Parts, transfer: ArrayBuffer[]) => void) {
+  constructor(post: (data: Post, transfer: ArrayBuffer[]) => void) {
     this.#post = post;
   }
 
@@ -82,18 +74,16 @@ class Outbox {
 }
 
 function deliver(handler: LineHandler, data: unknown): void {
-  if (data instanceof ArrayBuffer) {
+  if (isMessage(data)) {
     handler.bytes(new Uint8Array(data), 0);
-  } else if (typeof data === "object" && data !== null && "t" in data) {
-    const message = data as LineMessage | Parts;
-    if (!isParts(message)) {
-      handler.says(message);
-      return;
-    }
-    const { buffer, places } = message;
+  } else if (isParts(data)) {
+    const { buffer, places } = data;
     for (let i = 0; i < places.length; i += 2) {
       handler.bytes(new Uint8Array(buffer, places[i], places[i + 1]), (places.length - i) / 2 - 1);
     }
+  } else {
+    const message = take.line(data);
+    if (message) handler.says(message);
   }
 }
 
@@ -113,12 +103,21 @@ export function portLine(port: MessagePort): Line {
   };
 }
 
+/** What goes over a channel, where others can post too: what does not name the line is none of its. */
+interface Named {
+  line: string;
+  data: Post;
+}
+
 export function channelLine(name: string): Line {
   const channel = new BroadcastChannel(name);
-  const out = new Outbox((data) => channel.postMessage(data));
+  const out = new Outbox((data) => channel.postMessage({ line: name, data } satisfies Named));
   return {
     open(handler) {
-      channel.onmessage = ({ data }) => deliver(handler, data);
+      channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+        const named = (data ?? {}) as Partial<Named>;
+        if (named.line === name) deliver(handler, named.data);
+      };
     },
     send: (message) => out.send(message),
     flush: () => out.flush(),

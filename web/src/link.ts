@@ -22,6 +22,8 @@ export class Link {
   /** Whether the leader is this tab's own worker. */
   readonly own: boolean;
   welcome = false;
+  /** Somebody said that the leader's engine died. */
+  crashed = false;
   readonly #scope: string;
   readonly #tab: string;
   readonly #events: LinkEvents;

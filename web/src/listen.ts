@@ -1,8 +1,10 @@
 // db.listen(): each commit, as the leader announces it to all tabs, and a word
-// when some were missed.
+// when some were missed. Of several that announce something, the leader is the
+// one that this page has a line to.
 
 import type { Announcement } from "./announcement.js";
 import { HeddleError } from "./errors.js";
+import { Paced } from "./paced.js";
 import { describe } from "./params.js";
 import { report } from "./report.js";
 import type { Change } from "./types.js";
@@ -13,13 +15,17 @@ interface Listener {
   fn: (change: Change) => void;
 }
 
-/** How many leaders before this one are remembered: what they still say is old. */
+/** Of how many leaders beside its own a page remembers what they announced: one may be the next. */
 const REMEMBERED = 16;
+/** The least time between two words that something was missed for messages which this build cannot read. */
+const MISSED_MS = 250;
 
 export class Listeners {
   readonly #session: string;
   readonly #listeners = new Set<Listener>();
-  readonly #retired: string[] = [];
+  /** The last commit that others announced: one may lead by now, and its answer to hello be under way. */
+  readonly #others = new Map<string, number>();
+  readonly #unread = new Paced(MISSED_MS, () => this.#missed());
   #leader = "";
   #last = 0;
 
@@ -38,30 +44,28 @@ export class Listeners {
   }
 
   clear(): void {
+    this.#unread.end();
     this.#listeners.clear();
   }
 
   /** The leader that answered hello, and its last commit. */
   leader(leader: string, number: number, again: boolean): void {
+    const last = Math.max(number, this.#others.get(leader) ?? 0);
     const other = leader !== this.#leader;
-    const missed = again && (other || number > this.#last);
-    this.#adopt(leader, other ? number : Math.max(number, this.#last));
+    const missed = again && (other || last > this.#last);
+    this.#others.clear();
+    this.#leader = leader;
+    this.#last = other ? last : Math.max(last, this.#last);
     if (missed) this.#missed();
   }
 
   announce(a: Announcement): void {
-    if (a.kind === "unknown") return this.#missed();
-    if (this.#leader === "" || this.#retired.includes(a.leader)) return;
-    const other = a.leader !== this.#leader;
-    if (a.kind === "leader") {
-      if (!other && a.number <= this.#last) return;
-      this.#adopt(a.leader, a.number);
-      return this.#missed();
-    }
-    if (!other && a.number <= this.#last) return;
-    const gap = other || a.number !== this.#last + 1;
-    this.#adopt(a.leader, a.number);
-    if (gap || a.schema) return this.#missed();
+    if (a.kind === "unknown") return this.#unread.ask();
+    if (a.leader !== this.#leader) return this.#note(a.leader, a.number);
+    if (a.number <= this.#last) return;
+    const gap = a.number !== this.#last + 1;
+    this.#last = a.number;
+    if (gap || a.kind === "leader" || a.schema) return this.#missed();
     const origin = a.sync ? "sync" : a.tab === this.#session ? "local" : "tab";
     for (const listener of [...this.#listeners]) {
       const tables = listener.tables === null ? a.tables
@@ -70,13 +74,11 @@ export class Listeners {
     }
   }
 
-  #adopt(leader: string, number: number): void {
-    if (leader !== this.#leader && this.#leader !== "") {
-      this.#retired.push(this.#leader);
-      if (this.#retired.length > REMEMBERED) this.#retired.shift();
-    }
-    this.#leader = leader;
-    this.#last = number;
+  #note(leader: string, number: number): void {
+    this.#others.delete(leader); // the latest last
+    this.#others.set(leader, number);
+    const [oldest] = this.#others.keys();
+    if (this.#others.size > REMEMBERED) this.#others.delete(oldest!);
   }
 
   #missed(): void {

@@ -1,5 +1,7 @@
 // Messages between the parts of the runtime. Each direction is one union; a
 // receiver ignores what it does not know, so that old and new tabs live together.
+// Those that other scripts of the origin can send too have their shapes in
+// shapes.ts, and are looked at before anything is made of them.
 // The requests and replies themselves are bytes (rpc) and pass through as
 // ArrayBuffers on a line: a MessagePort, or a BroadcastChannel of its own.
 
@@ -74,6 +76,13 @@ export type LineMessage =
   | { t: "leave" }
   /** Page to its own worker: what the page aborts stands here too (aborts.ts). */
   | { t: "aborts"; shared: SharedArrayBuffer };
+
+/** On a line: several messages of bytes in one buffer; where each begins and how long it is, in turn. */
+export interface Parts {
+  t: "parts";
+  buffer: ArrayBuffer;
+  places: number[];
+}
 
 /** Page to broker. */
 export type ToBroker =

@@ -3,8 +3,10 @@
 // object (jsbridge/shell_js.go).
 
 import { isAborted } from "./aborts.js";
+import type { Lines } from "./admission.js";
 import type { Line } from "./line.js";
 import type { Failure } from "./protocol.js";
+import { isId } from "./shapes.js";
 
 /** Events, as numbers: jsbridge/shell_js.go has the same list. */
 const enum Happening {
@@ -138,12 +140,24 @@ export class Shell {
       bytes: (message, more) => this.#hand(id, message, more),
       says: (message) => {
         if (message.t === "leave") this.#disconnect(id);
-        if (message.t === "aborts") session.aborts = new Int32Array(message.shared);
+        if (message.t === "aborts" && own) session.aborts = new Int32Array(message.shared);
       },
     });
     line.say({ t: "welcome" });
     if (!own) this.#watch(id, session);
     return id;
+  }
+
+  /** The lines that are served. */
+  get lines(): Lines {
+    return {
+      size: this.#sessions.size,
+      of: (tab) => {
+        let lines = 0;
+        for (const session of this.#sessions.values()) if (session.tab === tab) lines++;
+        return lines;
+      },
+    };
   }
 
   /** Welcomes a tab again that has not heard it; false if its line is gone. */
@@ -157,7 +171,7 @@ export class Shell {
   async tellAlive(): Promise<void> {
     const since = this.#next;
     const { held } = await navigator.locks.query();
-    const tabs = held?.flatMap(({ name }) => (name?.startsWith(this.#recordPrefix) ? [name.slice(this.#recordPrefix.length)] : [])) ?? [];
+    const tabs = held?.flatMap(({ name }) => (name?.startsWith(this.#recordPrefix) ? [name.slice(this.#recordPrefix.length)] : [])).filter(isId) ?? [];
     this.#tell(Happening.alive, since, tabs.join(" "));
   }
 

@@ -2,6 +2,9 @@
 // import.meta.url)` and `new SharedWorker(new URL(…))` are what bundlers
 // recognise: they carry the files along.
 
+import type { FromBroker } from "./protocol.js";
+import { take } from "./shapes.js";
+
 // One URL tells where the package was loaded from: bundlers change
 // import.meta.url itself into other things.
 const workerURL = () => new URL("./worker.js", import.meta.url);
@@ -23,14 +26,17 @@ export function startWorker(): Worker {
 let noBroker = false;
 
 /** A port to the broker, which is started if there is none; null where there can be none: another origin, or no SharedWorker. */
-export function brokerPort(receive: (message: unknown) => void): MessagePort | null {
+export function brokerPort(receive: (message: FromBroker) => void): MessagePort | null {
   if (noBroker || typeof SharedWorker !== "function" || workerURL().origin !== location.origin) return null;
   try {
     const broker = new SharedWorker(new URL("./broker.js", import.meta.url), { type: "module", name: "heddle" });
     broker.onerror = () => {
       noBroker = true;
     };
-    broker.port.onmessage = ({ data }) => receive(data);
+    broker.port.onmessage = ({ data }: MessageEvent<unknown>) => {
+      const message = take.fromBroker(data);
+      if (message) receive(message);
+    };
     return broker.port;
   } catch {
     return null;

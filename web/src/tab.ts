@@ -3,6 +3,7 @@
 
 import { noteAbort, shareAborts } from "./aborts.js";
 import { Builds, type BuildMessage } from "./builds.js";
+import { Census, leads } from "./census.js";
 import { HeddleError } from "./errors.js";
 import { Handover } from "./handover.js";
 import { Host } from "./host.js";
@@ -12,6 +13,8 @@ import { Link } from "./link.js";
 import { Held, whenFree } from "./locks.js";
 import { commitsChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix, tabsChannel } from "./names.js";
 import type { FromBroker, TabsMessage, ToBroker } from "./protocol.js";
+import { Paced } from "./paced.js";
+import { take } from "./shapes.js";
 import { brokerPort } from "./start.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
 import type { Role, Storage } from "./types.js";
@@ -24,6 +27,13 @@ const OTHERS_MS = 20_000;
 const TELL_MS = 1_000;
 /** A leader's lock may be free before the word comes that its engine has died. */
 const WORD_MS = 100;
+/** How often it is looked, at first and then in ever longer pauses, whether a leader that said goodbye has freed its lock. */
+const BYE_LOOKS = 8;
+const BYE_MS = 10;
+/** The least time between two answers to what anybody can ask. */
+const ANSWER_MS = 20;
+/** The largest announcement of a commit (broadcast.MaxSize), with room for a newer build's. */
+const MAX_ANNOUNCEMENT = 1 << 20;
 
 export class Tab implements Connection {
   readonly session: string;
@@ -34,6 +44,18 @@ export class Tab implements Connection {
   readonly #vigil: Vigil;
   readonly #builds: Builds;
   readonly #handover: Handover;
+  readonly #census = new Census();
+  readonly #sayLeader = new Paced(ANSWER_MS, () => {
+    if (this.#link?.own) this.#post({ t: "leader", leader: this.#link.leader, tab: this.session });
+  });
+  readonly #sayHere = new Paced(ANSWER_MS, () => {
+    this.#post({ t: "here", leader: this.#asked });
+  });
+  /** Which leader's page was asked for. */
+  #asked = "";
+  readonly #sayWish = new Paced(ANSWER_MS, () => {
+    if (this.#link) this.#post({ t: "wish", leader: this.#link.leader });
+  });
   #handler: ConnectionHandler | undefined;
   #tabs: BroadcastChannel | undefined;
   #commits: BroadcastChannel | undefined;
@@ -51,6 +73,8 @@ export class Tab implements Connection {
   #others: ReturnType<typeof setTimeout> | undefined;
   /** Our own worker has the lock and opens the database. */
   #starting = false;
+  /** Our locks are held: leaders may be asked for a line. */
+  #listening = false;
   /** Set while the browser keeps the page aside: everything is let go of. */
   #asleep = false;
   #closed = false;
@@ -64,7 +88,7 @@ export class Tab implements Connection {
     this.#destroyed = destroyed;
     this.#listens = new Held(tabLockPrefix(this.#scope) + this.session);
     this.#record = new Held(recordLockPrefix(this.#scope) + this.session);
-    this.#builds = new Builds(options.migrations, tabLockPrefix(this.#scope) + this.session, (build) => this.#newer(build));
+    this.#builds = new Builds(options.migrations, tabLockPrefix(this.#scope) + this.session, this.#census, (build) => this.#newer(build));
     this.#vigil = new Vigil({
       waits: () => this.#waits(),
       ask: () => {
@@ -86,7 +110,7 @@ export class Tab implements Connection {
         leading: (leader) => this.#lead(leader),
         crashed: (leader) => this.#crashed(leader),
         retired: (leader) => {
-          if (leader === this.#link?.leader) this.#drop();
+          if (leader === this.#link?.leader) this.#dropOwn(false);
         },
         failed: (error) => this.#fail(error),
       },
@@ -158,16 +182,20 @@ export class Tab implements Connection {
     this.#awake = awake;
     const tabs = new BroadcastChannel(tabsChannel(this.#scope));
     this.#tabs = tabs;
-    tabs.onmessage = ({ data }: MessageEvent<TabsMessage>) => this.#hear(data);
+    tabs.onmessage = ({ data }: MessageEvent<unknown>) => {
+      const message = take.tabs(data);
+      if (message) this.#hear(message);
+    };
     this.#commits = new BroadcastChannel(commitsChannel(this.#scope));
     this.#commits.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (data instanceof Uint8Array) this.#handler?.broadcast(data);
+      if (data instanceof Uint8Array && data.length <= MAX_ANNOUNCEMENT) this.#handler?.broadcast(data);
     };
     this.#meetBroker();
     this.#vigil.begin();
     // The locks have to be ours before anybody is asked for anything.
     void Promise.all([this.#listens.take(), this.#record.take()]).then(() => {
       if (awake.signal.aborted) return;
+      this.#listening = true;
       this.#builds.open(this.#scope);
       this.#post({ t: "who" });
     });
@@ -179,6 +207,9 @@ export class Tab implements Connection {
     clearTimeout(this.#others);
     this.#handover.end();
     this.#starting = false;
+    this.#listening = false;
+    for (const answer of [this.#sayLeader, this.#sayHere, this.#sayWish]) answer.end();
+    this.#census.end();
     this.#drop();
     this.#vigil.end();
     this.#listens.free();
@@ -233,22 +264,24 @@ export class Tab implements Connection {
     const link = this.#link;
     switch (message.t) {
       case "leader":
-        if (message.tab !== this.session && message.leader !== link?.leader) this.#follow(message.leader);
+        this.#claimed(message.leader);
         break;
       case "bye":
-        if (message.leader === link?.leader && !link.own) this.#drop(message.crashed);
+        if (link && message.leader === link.leader && !link.own) this.#goes(link, message.crashed);
         break;
       case "who": // its worker answers too, unless it is busy
-        if (link?.own) this.#post({ t: "leader", leader: link.leader, tab: this.session });
+        this.#sayLeader.ask();
         break;
       case "there":
-        if (link?.own ? message.leader === link.leader : this.#starting) this.#post({ t: "here", leader: message.leader });
+        if (!(link?.own ? message.leader === link.leader : this.#starting)) break;
+        this.#asked = message.leader;
+        this.#sayHere.ask();
         break;
       case "here":
         if (message.leader === (link?.leader ?? "")) this.#vigil.heard();
         break;
       case "hidden":
-        if (link?.leader === message.leader && document.visibilityState === "visible") this.#post({ t: "wish", leader: message.leader });
+        if (link?.leader === message.leader && document.visibilityState === "visible") this.#sayWish.ask();
         break;
       case "wish":
         if (link?.own && link.leader === message.leader) this.#handover.wished();
@@ -257,6 +290,25 @@ export class Tab implements Connection {
         this.#destroyed();
         break;
     }
+  }
+
+  // Somebody says that this leader leads. While our own worker leads nobody else does; otherwise the locks tell.
+  #claimed(leader: string): void {
+    if (!this.#listening || this.#link?.own || leader === this.#link?.leader) return;
+    this.#census.ask(`leader ${leader}`, (holders) => {
+      if (!leads(holders, this.#scope, leader)) return;
+      if (this.#listening && !this.#link?.own && leader !== this.#link?.leader) this.#follow(leader);
+    });
+  }
+
+  // The leader has said goodbye, or somebody in its name: it has gone when its lock is free.
+  #goes(link: Link, crashed: boolean, look = 0): void {
+    link.crashed ||= crashed;
+    this.#census.ask(`bye ${link.leader}`, (holders) => {
+      if (this.#link !== link) return;
+      if (!holders.has(leaderLock(this.#scope, link.leader))) this.#drop(link.crashed);
+      else if (look < BYE_LOOKS) setTimeout(() => this.#goes(link, crashed, look + 1), BYE_MS * 2 ** look);
+    });
   }
 
   // Our own worker leads.
@@ -287,7 +339,7 @@ export class Tab implements Connection {
       if (this.#link && this.#link !== link) return; // another leads already
       this.#host.nudge();
       setTimeout(() => {
-        if (this.#link === link) this.#drop();
+        if (this.#link === link) this.#drop(link.crashed);
       }, WORD_MS);
     }, () => {});
   }
@@ -295,7 +347,7 @@ export class Tab implements Connection {
   // The broker may have lived in the tab that has just died, and nothing tells.
   #meetBroker(): void {
     this.#broker?.close();
-    this.#broker = brokerPort((message) => this.#fromBroker(message as FromBroker));
+    this.#broker = brokerPort((message) => this.#fromBroker(message));
   }
 
   #fromBroker(message: FromBroker): void {
@@ -342,7 +394,13 @@ export class Tab implements Connection {
     this.#starting = false;
     if (leader === undefined) return;
     this.#post({ t: "bye", leader, crashed: true });
-    if (this.#link?.leader === leader) this.#drop(true);
+    if (this.#link?.leader === leader) this.#dropOwn(true);
+  }
+
+  // Our worker led until now; whoever leads after it was not listened to.
+  #dropOwn(crashed: boolean): void {
+    this.#drop(crashed);
+    this.#post({ t: "who" });
   }
 
   #fail(error: HeddleError): void {

@@ -3,11 +3,13 @@
 // and files live here, so that ending the worker frees both at once.
 
 import { Candidate } from "./candidate.js";
+import { Census } from "./census.js";
 import { Lead } from "./lead.js";
 import { whenFree } from "./locks.js";
 import { lockName, tabsChannel } from "./names.js";
 import { HeddleError } from "./errors.js";
-import type { FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
+import type { FromWorker, Modules, ToWorker } from "./protocol.js";
+import { take } from "./shapes.js";
 
 type Start = Extract<ToWorker, { t: "start" }>;
 
@@ -26,16 +28,25 @@ let candidate: Candidate | undefined;
 let lead: Lead | undefined;
 let stopping = false;
 const leaving = new AbortController();
+const census = new Census();
+/** A look at the queue is due. */
+let looks = false;
 let gotModules: (modules: Modules) => void;
 let noModules: (error: HeddleError) => void;
 
 function begin(message: Start): void {
   start = message;
   const tabs = new BroadcastChannel(tabsChannel(message.scope));
-  tabs.onmessage = ({ data }: MessageEvent<TabsMessage>) => {
+  tabs.onmessage = ({ data: received }: MessageEvent<unknown>) => {
+    const data = take.tabs(received);
+    if (!data) return;
     if (data.t === "bye") candidate?.nudge();
-    if (data.t === "leader") candidate?.led();
-    if (data.t === "leader" && data.tab !== message.tab) setTimeout(() => void tellIfNext(message.scope), NEXT_MS);
+    if (data.t === "leader") {
+      census.ask("led", (holders) => {
+        if (holders.has(lockName(message.scope))) candidate?.led();
+      });
+      if (data.tab !== message.tab) lookSoon(message.scope);
+    }
     lead?.tabsMessage(data);
   };
   candidate = new Candidate(lockName(message.scope), message.visible, async () => {
@@ -48,7 +59,7 @@ function begin(message: Start): void {
     await lead.run();
     lead = undefined;
   });
-  setTimeout(() => void tellIfNext(message.scope), NEXT_MS);
+  lookSoon(message.scope);
   const run = async () => {
     for (const lock of message.aside) await whenFree(lock, leaving.signal).catch(() => {});
     await candidate!.run();
@@ -69,6 +80,15 @@ function stop(): void {
   leaving.abort();
   candidate?.withdraw();
   lead?.stop();
+}
+
+function lookSoon(scope: string): void {
+  if (looks) return;
+  looks = true;
+  setTimeout(() => {
+    looks = false;
+    void tellIfNext(scope);
+  }, NEXT_MS);
 }
 
 // A lock of this worker's own tells which waiter in the queue it is. A wrong

@@ -200,7 +200,8 @@ test("commits come with their origin, to those who listen to their tables", asyn
   ]);
 });
 
-test("what was missed is said once, by whatever sign", async () => {
+test("what was missed is said once, by whatever sign", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const { db, c } = await opened();
   const seen: string[] = [];
   db.listen(["notes"], (change) => seen.push(short(change)));
@@ -211,11 +212,16 @@ test("what was missed is said once, by whatever sign", async () => {
   assert.deepEqual(took(() => leads(c, "L1", 3)), [], "nothing new");
   assert.deepEqual(took(() => leads(c, "L1", 5)), ["5 missed"], "the last ones were lost");
   assert.deepEqual(took(() => commit(c, { leader: "L1", number: 6, schema: true, tables: {} })), ["6 missed"], "an import");
-  assert.deepEqual(took(() => leads(c, "L2", 0)), ["0 missed"], "another leader");
-  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 7 })), [], "a leader of the past");
-  assert.deepEqual(took(() => commit(c, { leader: "L2", number: 1 })), ["1 tab notes"]);
-  assert.deepEqual(took(() => c.handler.broadcast(new Uint8Array([7, 1, 2]))), ["1 missed"], "another version");
-  assert.deepEqual(took(() => c.handler.broadcast(new Uint8Array([1, 2]))), ["1 missed"], "damaged");
+  assert.deepEqual(took(() => leads(c, "L2", 0)), [], "somebody else says that it leads");
+  assert.deepEqual(took(() => commit(c, { leader: "L2", number: 1 })), [], "and that it commits");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 7 })), ["7 tab notes"], "the leader is still heard");
+  assert.deepEqual(took(() => c.handler.broadcast(new Uint8Array([7, 1, 2]))), ["7 missed"], "another version");
+  assert.deepEqual(took(() => { for (let i = 0; i < 1_000; i++) c.handler.broadcast(new Uint8Array([1, 2])); }), [], "damaged, and said just now");
+  assert.deepEqual(took(() => t.mock.timers.tick(250)), ["7 missed"]);
+  assert.deepEqual(took(() => t.mock.timers.tick(60_000)), []);
+  c.handler.lost(false);
+  await c.lead("L2", { commit: 0 });
+  assert.deepEqual(seen, ["1 missed"], "what it committed before it answered");
   seen.length = 0;
   c.handler.lost(false);
   await c.lead("L2", { commit: 1 });

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { isMessage, isParts, MAX_MESSAGE, take } from "../src/shapes.js";
+import type { BuildMessage } from "../src/builds.js";
+import type { FromBroker, FromRegistry, LineMessage, TabsMessage, ToBroker } from "../src/protocol.js";
+
+const id = "0123456789abcdef0123456789abcdef", other = "f".repeat(32);
+
+/** Of each union, one message of each kind: the types make it complete. */
+const valid: {
+  tabs: { [T in TabsMessage["t"]]: Extract<TabsMessage, { t: T }> };
+  builds: { build: BuildMessage };
+  toBroker: { [T in ToBroker["t"]]: Extract<ToBroker, { t: T }> };
+  fromBroker: { none: FromBroker };
+  fromRegistry: { connect: FromRegistry };
+  line: { [T in LineMessage["t"]]: Extract<LineMessage, { t: T }> };
+} = {
+  tabs: {
+    who: { t: "who" }, leader: { t: "leader", leader: id, tab: other }, bye: { t: "bye", leader: id, crashed: false },
+    connect: { t: "connect", leader: id, tab: other }, there: { t: "there", leader: "" }, here: { t: "here", leader: id },
+    hidden: { t: "hidden", leader: id }, wish: { t: "wish", leader: id }, destroy: { t: "destroy" },
+  },
+  builds: { build: { t: "build", protocol: 1, migrations: 0, lock: "heddle:1:notes:tab:x", answer: true } },
+  toBroker: { register: { t: "register", name: "notes", leader: id }, connect: { t: "connect", name: "notes", leader: id, tab: other } },
+  fromBroker: { none: { t: "none", name: "notes", leader: id } },
+  fromRegistry: { connect: { t: "connect", tab: id } },
+  line: { welcome: { t: "welcome" }, leave: { t: "leave" }, aborts: { t: "aborts", shared: new SharedArrayBuffer(8) } },
+};
+
+const nothings: unknown[] = [
+  null, undefined, 0, NaN, "", "who", true, 1n, Symbol("x"), [], {}, () => {}, new Map(), new Date(), new ArrayBuffer(8), new Uint8Array(8),
+  { t: null }, { t: 5 }, { t: "__proto__" }, { t: "constructor" }, { t: "nothing of ours" }, [{ t: "who" }],
+];
+/** What no field of any message takes; and no id. */
+const wrong: unknown[] = [undefined, null, -1, 1.5, NaN, "x".repeat(2_000), {}, [], new ArrayBuffer(8)];
+const noId: unknown[] = ["no id", id.toUpperCase(), `${id}0`, id.slice(1), ` ${id}`, `${id}\n`];
+
+for (const [kind, messages] of Object.entries(valid)) {
+  const taken = take[kind as keyof typeof take] as (data: unknown) => unknown;
+
+  test(`${kind}: every message has its shape, and nothing else`, () => {
+    for (const message of Object.values(messages) as Record<string, unknown>[]) {
+      assert.equal(taken(message), message);
+      const wider = { ...message, later: "a newer build's" };
+      assert.equal(taken(wider), wider);
+      for (const field of Object.keys(message)) {
+        const ids = field === "leader" || field === "tab";
+        for (const value of ids ? [...wrong, ...noId] : wrong) assert.equal(taken({ ...message, [field]: value }), undefined, `${message["t"]}.${field} = ${String(value)}`);
+      }
+    }
+    for (const value of nothings) assert.equal(taken(value), undefined, String(value));
+  });
+}
+
+test("several messages in one lie inside their buffer", () => {
+  const buffer = new ArrayBuffer(32);
+  for (const places of [[0, 32], [0, 5, 8, 0], [24, 8], [32, 0]]) assert.ok(isParts({ t: "parts", buffer, places }), places.join());
+  for (const places of [
+    null, 5, "0,8", {}, [], [0], [0, 33], [8, 25], [40, 0], [-8, 8], [4, 4], [0, -1], [0, 1.5], [0, "8"], [0, 8, 8], [NaN, 0], new Array(2), [0, 2 ** 53],
+  ]) assert.ok(!isParts({ t: "parts", buffer, places }), String(places));
+  assert.ok(!isParts({ t: "parts", buffer: new Uint8Array(32), places: [0, 8] }));
+  for (const value of nothings) assert.ok(!isParts(value));
+});
+
+test("a message of bytes has a most", () => {
+  assert.ok(isMessage(new ArrayBuffer(0)));
+  assert.ok(!isMessage(new SharedArrayBuffer(8)));
+  const large = new ArrayBuffer(8);
+  Object.defineProperty(large, "byteLength", { value: MAX_MESSAGE + 1 });
+  assert.ok(!isMessage(large));
+});
