@@ -1,7 +1,7 @@
 // The page's half of package rpc (rpc/doc.go is the specification, rpc/testdata
 // the vectors): primitives, requests and the small replies. Rows are in rows.ts.
 
-import { asHeddleError, HeddleError, type ErrorCode } from "./errors.js";
+import { asHeddleError, HeddleError, type ErrorCode, type ErrorRecord } from "./errors.js";
 import type {
   Conflict, ExecResult, Join, Merge, Operation, Progress, Rejection, SqlValue, Storage, SyncState, SyncStatus,
 } from "./types.js";
@@ -191,7 +191,7 @@ export class Writer {
     this.u64(counter);
     this.u64(0);
   }
-  error(e: HeddleError | undefined): void {
+  error(e: Pick<ErrorRecord, "code" | "message" | "op" | "sql"> | undefined): void {
     this.string(e?.code ?? "");
     this.string(e?.message ?? "");
     this.string(e?.op ?? "");
@@ -297,7 +297,7 @@ export class Reader {
   status(): SyncStatus {
     const status: SyncStatus = { state: this.string() as SyncState, seq: this.u64(), pending: this.u64() };
     const lastError = this.error();
-    if (lastError) status.lastError = lastError;
+    if (lastError) status.lastError = lastError.toJSON();
     const told = this.left > 0; // an older leader does not tell
     const repairs = told ? this.u64() : 0;
     if (repairs > 0) status.repairs = repairs;

@@ -15,6 +15,22 @@ export interface HeddleErrorOptions {
   cause?: unknown;
 }
 
+/** An error as a plain object: it can be posted, cloned, stored and written as JSON, and nothing of it is lost. */
+export interface ErrorRecord {
+  name: string;
+  /** Of a HeddleError. */
+  code?: ErrorCode;
+  message: string;
+  /** The part of Heddle that failed. */
+  op?: string;
+  sql?: string;
+  /** What it followed from. */
+  cause?: ErrorRecord;
+}
+
+/** How many causes a record goes back: some errors are their own. */
+const MAX_CAUSES = 8;
+
 /** Every error that Heddle rejects or throws with. */
 export class HeddleError extends Error {
   /** SQLite's extended name, or one of Heddle's own codes. */
@@ -32,11 +48,37 @@ export class HeddleError extends Error {
     if (options.op) this.op = options.op;
   }
 
+  /**
+   * The error as a plain object. JSON.stringify calls it; call it yourself before you post an error to another tab or
+   * worker, since a structured clone of any Error keeps its message and drops its code.
+   */
+  toJSON(): ErrorRecord & { code: ErrorCode } {
+    return { ...recordOf(this, MAX_CAUSES), code: this.code };
+  }
+
   /** The same error with a stack of its own, so that each caller sees where it called. */
   clone(): HeddleError {
     return new HeddleError(this.code, this.message, { sql: this.sql, op: this.op, cause: this });
   }
 }
+
+function recordOf(thrown: unknown, left: number): ErrorRecord {
+  if (!(thrown instanceof Error)) return { name: typeof thrown, message: String(thrown) };
+  const record: ErrorRecord = { name: String(thrown.name), message: String(thrown.message) };
+  if (thrown instanceof HeddleError) {
+    record.code = thrown.code;
+    if (thrown.op !== undefined) record.op = thrown.op;
+    if (thrown.sql !== undefined) record.sql = thrown.sql;
+  }
+  let { cause } = thrown;
+  for (let n = left; n > 0 && cause instanceof HeddleError && isSame(cause, thrown); n--) cause = cause.cause;
+  if (cause !== undefined && left > 0) record.cause = recordOf(cause, left - 1);
+  return record;
+}
+
+// clone() makes an error the cause of its like, for the stack's sake.
+const isSame = (cause: HeddleError, error: Error) =>
+  error instanceof HeddleError && cause.code === error.code && cause.message === error.message;
 
 /** Makes a HeddleError of anything thrown. */
 export function asHeddleError(thrown: unknown, code: ErrorCode = "HEDDLE_INTERNAL"): HeddleError {

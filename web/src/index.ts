@@ -6,7 +6,7 @@ export type { DestroyOptions } from "./open.js";
 export { setAside } from "./aside.js";
 export type { AsideFile } from "./aside.js";
 export { HeddleError } from "./errors.js";
-export type { ErrorCode, SqliteCode } from "./errors.js";
+export type { ErrorCode, ErrorRecord, SqliteCode } from "./errors.js";
 export type { HeddleCode } from "./codes.gen.js";
 export type { Database } from "./database.js";
 export type * from "./types.js";

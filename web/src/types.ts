@@ -1,6 +1,6 @@
 // The public types: what an app sees of Heddle.
 
-import type { HeddleError } from "./errors.js";
+import type { ErrorCode, ErrorRecord, HeddleError } from "./errors.js";
 
 /** A value that SQLite hands out: INTEGER beyond 2^53 as bigint, BLOB as Uint8Array. */
 export type SqlValue = null | number | bigint | string | Uint8Array;
@@ -224,7 +224,8 @@ export interface SyncStatus {
   seq: number;
   /** Own transactions that the log does not hold yet. */
   pending: number;
-  lastError?: HeddleError;
+  /** Why it is not live, or was not: a plain object, so that a status can be posted, stored and logged. */
+  lastError?: ErrorRecord & { code: ErrorCode };
   /**
    * The database is new, and the rows of the space have not all come yet: what is read may lack some. Absent once they
    * have, for good.

@@ -130,7 +130,7 @@ function rows(name: string): { columns: string[]; rows: Row[] } {
 }
 
 const failure = { code: "SQLITE_CONSTRAINT_UNIQUE", message: "UNIQUE constraint failed: t.a", op: "store: exec", sql: "INSERT …" };
-const pick = ({ code, message, op, sql }: HeddleError) => ({ code, message, op, sql });
+const pick = ({ code, message, op, sql }: Pick<HeddleError, "code" | "message" | "op" | "sql">) => ({ code, message, op, sql });
 
 test("small replies decode", () => {
   const error = reply("error");

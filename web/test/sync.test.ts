@@ -24,7 +24,7 @@ test("status follows the leader, and each event is acknowledged", async () => {
   assert.deepEqual(db.sync.status, live);
   const seen: SyncStatus[] = [];
   const off = db.sync.on("status", (s) => seen.push(s));
-  const lastError = new HeddleError("HEDDLE_NETWORK", "no");
+  const lastError = new HeddleError("HEDDLE_NETWORK", "no", { op: "sync: pull" }).toJSON();
   c.event(0, EventType.status, (w) => writeStatus(w, { state: "offline", seq: 6, pending: 2, lastError }));
   const ack = await c.next(Method.ack);
   assert.deepEqual([ack.r.u32(), ack.r.u8()], [0, EventType.status]);

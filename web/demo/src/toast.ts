@@ -1,5 +1,5 @@
 // Short messages at the edge of the screen.
-import { HeddleError } from "heddle";
+import type { ErrorRecord } from "heddle";
 import { byId, h, moves } from "./dom.js";
 import { icon } from "./icons.js";
 
@@ -37,8 +37,8 @@ export function toast(text: string, { kind = "plain", code, action, stay = 6000 
 
 /** Shows an error with its code. A call that someone ended is no error. */
 export function showError(error: unknown, doing: string): void {
-  const code = error instanceof HeddleError ? error.code : undefined;
+  const { code, message } = (error ?? {}) as Partial<ErrorRecord>; // or an Error, of Heddle or not
   if (code === "HEDDLE_ABORTED") return;
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = message ?? String(error);
   toast(`${doing}: ${reason}`, { kind: "error", stay: 12_000, ...(code ? { code } : {}) });
 }
