@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/rpc"
 	"heddle/sync/client/nethttp"
@@ -18,7 +19,7 @@ import (
 // serve starts a real server; decide may refuse transactions.
 func serve(t *testing.T, decide func(*wire.Body) error) *httptest.Server {
 	t.Helper()
-	s, err := server.New(server.Options{Dir: t.TempDir(), Dev: true,
+	s, err := server.New(server.Options{Dir: t.TempDir(), Dev: true, Limits: server.Limits{Request: await.Long, Decision: await.Long},
 		Decide: func(_ context.Context, d *server.Decision) error {
 			body := d.Body
 			if decide == nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,10 +8,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle/internal/await"
 	"heddle/store"
 	"heddle/sync/client"
 	"heddle/sync/client/nethttp"
@@ -27,8 +26,7 @@ func TestBackup_drill(t *testing.T) {
 	addr := strings.Trim(strings.TrimPrefix(url, "http:"), "/")
 	device(t, url, "Other", filepath.Join(t.TempDir(), "other.db"), true, "")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
+	ctx := await.Context(t)
 	type replica struct {
 		db *store.DB
 		c  *client.Client
@@ -40,7 +38,7 @@ func TestBackup_drill(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
-		c, err := client.Open(ctx, db, client.Config{URL: url, Space: "s", IntegerKey: true, Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}})
+		c, err := client.Open(ctx, db, client.Config{URL: url, Space: "s", IntegerKey: true, Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}, Bounds: client.Bounds{Silence: await.Long}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/ext/fts5"
@@ -92,7 +91,7 @@ func openReadOnly(file string) (*sqlite3.Conn, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		err = c.BusyTimeout(5 * time.Second)
+		err = c.BusyTimeout(busy)
 		// What a database of Heddle may use.
 		for _, register := range []func(*sqlite3.Conn) error{fts5.Register, rtree.Register, functions} {
 			if err == nil {

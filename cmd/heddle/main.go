@@ -29,6 +29,7 @@ type env struct {
 	ctx    context.Context // ends at an interrupt
 	stdout io.Writer
 	stderr io.Writer
+	bounds bounds // for tests
 }
 
 type command struct {
@@ -43,7 +44,7 @@ func commands() []command {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(&env{ctx, os.Stdout, os.Stderr}, os.Args[1:])
+	code := run(&env{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -14,19 +14,22 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"heddle/internal/await"
 	"heddle/store"
 	"heddle/sync/client"
 	"heddle/sync/client/nethttp"
 	"heddle/sync/wire"
 )
 
+// unhurried are bounds that a test does not run into.
+var unhurried = bounds{header: await.Long, idle: await.Long, request: await.Long, decision: await.Long}
+
 // heddle runs a command line to its end.
 func heddle(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, problems bytes.Buffer
-	code = run(&env{t.Context(), &out, &problems}, args)
+	code = run(&env{t.Context(), &out, &problems, unhurried}, args)
 	return code, out.String(), problems.String()
 }
 
@@ -75,7 +78,7 @@ func serving(t *testing.T, args ...string) (url string, stop func() int) {
 	}}
 	problems := &lines{each: func(s string) { t.Log(s) }}
 	go func() {
-		ended <- run(&env{ctx, out, problems}, append([]string{"serve", "--addr", "127.0.0.1:0", "--log", "warn"}, args...))
+		ended <- run(&env{ctx, out, problems, unhurried}, append([]string{"serve", "--addr", "127.0.0.1:0", "--log", "warn"}, args...))
 	}()
 	stop = sync.OnceValue(func() int { cancel(); return <-ended })
 	t.Cleanup(func() { stop() })
@@ -91,15 +94,14 @@ func serving(t *testing.T, args ...string) (url string, stop func() int) {
 // device is a native replica that has written some rows.
 func device(t *testing.T, url, space, file string, write bool, token string) (digest string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := await.Context(t)
 	db, err := store.Open(ctx, store.Options{Filename: "file:" + file,
 		Migrations: []string{`CREATE TABLE notes(id TEXT PRIMARY KEY DEFAULT (uuid7()), body TEXT)`}, Synced: []string{"notes"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	cfg := client.Config{URL: url, Space: space, Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}}
+	cfg := client.Config{URL: url, Space: space, Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}, Bounds: client.Bounds{Silence: await.Long}}
 	if token != "" {
 		cfg.Token = func(context.Context) (string, error) { return token, nil }
 	}

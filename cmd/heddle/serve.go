@@ -62,7 +62,8 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	}
 	log := slog.New(handler)
 
-	o := server.Options{Dir: *data, Dev: *dev, Origins: origins, Logger: log}
+	waits := e.bounds.defaults()
+	o := server.Options{Dir: *data, Dev: *dev, Origins: origins, Logger: log, Limits: server.Limits{Request: waits.request, Decision: waits.decision}}
 	if *keyFile != "" {
 		data, err := os.ReadFile(*keyFile)
 		if err != nil {
@@ -98,8 +99,8 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	}
 	hs := &http.Server{
 		Handler:           mux,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: waits.header,
+		IdleTimeout:       waits.idle,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(handler, slog.LevelWarn),
 	}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -327,9 +328,11 @@ func TestRate(t *testing.T) {
 }
 
 // Tokens without a subject are counted each for itself.
-func TestRate_withoutSubject(t *testing.T) {
+func TestRate_withoutSubject(t *testing.T) { synctest.Test(t, testRateWithoutSubject) }
+
+func testRateWithoutSubject(t *testing.T) {
 	key := mustKey(t, secret)
-	h := start(t, func(o *server.Options) { o.Dev, o.Tokens, o.Limits.Rate = false, key, 0.5 })
+	h := startInMemory(t, func(o *server.Options) { o.Dev, o.Tokens, o.Limits.Rate = false, key, 0.5 })
 	token := func(space string) []string {
 		token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, space), Expires: time.Now().Add(time.Hour)})
 		if err != nil {
@@ -342,7 +345,8 @@ func TestRate_withoutSubject(t *testing.T) {
 		h.post("s", "push", routes[0].body, one...).Body.Close()
 	}
 	h.refused(h.post("s", "push", routes[0].body, one...), 429, errcode.RateLimited)
-	if res := h.post("other", "push", routes[0].body, other...); res.StatusCode != 200 {
+	res := h.post("other", "push", routes[0].body, other...)
+	if res.Body.Close(); res.StatusCode != 200 {
 		t.Errorf("another's token: got %d", res.StatusCode)
 	}
 }

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"heddle/internal/await"
 	"heddle/sync/fold"
 	"heddle/sync/server"
 	"heddle/sync/wire"
@@ -20,19 +22,29 @@ type harness struct {
 	t    testing.TB
 	o    server.Options
 	srv  *server.Server
-	http *httptest.Server
+	http *httptest.Server // nil without sockets
+
+	url    string
+	client *http.Client
 }
 
 func start(t testing.TB, change func(*server.Options)) *harness {
 	t.Helper()
-	o := server.Options{Dir: t.TempDir(), Dev: true, Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	if change != nil {
-		change(&o)
-	}
-	h := &harness{t: t, o: o}
+	h := &harness{t: t, o: options(t, change), client: http.DefaultClient}
+	h.o.Limits.Request = cmp.Or(h.o.Limits.Request, await.Long)
+	h.o.Limits.Decision = cmp.Or(h.o.Limits.Decision, await.Long)
 	h.up()
 	t.Cleanup(h.down)
 	return h
+}
+
+func options(t testing.TB, change func(*server.Options)) server.Options {
+	log := slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})
+	o := server.Options{Dir: t.TempDir(), Dev: true, Logger: slog.New(log)}
+	if change != nil {
+		change(&o)
+	}
+	return o
 }
 
 type testWriter struct{ t testing.TB }
@@ -49,6 +61,7 @@ func (h *harness) up() {
 		h.t.Fatal(err)
 	}
 	h.srv, h.http = srv, httptest.NewServer(srv)
+	h.url = h.http.URL
 }
 
 func (h *harness) down() {
@@ -77,7 +90,7 @@ func (h *harness) post(space, action string, body []byte, header ...string) *htt
 
 func (h *harness) do(method, path string, body []byte, header ...string) *http.Response {
 	h.t.Helper()
-	req, err := http.NewRequest(method, h.http.URL+path, bytes.NewReader(body))
+	req, err := http.NewRequest(method, h.url+path, bytes.NewReader(body))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -85,7 +98,7 @@ func (h *harness) do(method, path string, body []byte, header ...string) *http.R
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := h.client.Do(req)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -200,13 +213,13 @@ func (a *author) try(parts ...wire.Part) *http.Response {
 // pull opens a stream; the caller closes it.
 func (a *author) pull(ctx context.Context, query string, header ...string) (*wire.FrameReader, *http.Response) {
 	a.h.t.Helper()
-	req, _ := http.NewRequestWithContext(ctx, "POST", a.h.http.URL+"/v1/spaces/"+a.space+"/pull"+query,
+	req, _ := http.NewRequestWithContext(ctx, "POST", a.h.url+"/v1/spaces/"+a.space+"/pull"+query,
 		bytes.NewReader((&wire.PullRequest{Position: a.at, Client: a.id}).Marshal()))
 	req.Header.Set("Content-Type", wire.MediaType)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := a.h.client.Do(req)
 	if err != nil {
 		a.h.t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/sync/server"
 	"heddle/sync/wire"
@@ -326,7 +328,7 @@ func TestPush_deadline(t *testing.T) {
 	parts := append(a.write(body("first", "1")), a.write(body("second", "1", "second", 1, "second", 1))...)
 	slow.Store(true)
 	h.refused(a.try(parts...), 503, errcode.Timeout)
-	h.o.Limits.Decision = time.Minute
+	h.o.Limits.Decision = await.Long
 	h.restart()
 	if got := h.digest("s", ""); got.Seq != 0 {
 		t.Errorf("something has happened: %+v", got)
@@ -338,12 +340,11 @@ func TestPush_deadline(t *testing.T) {
 	a.catchUp()
 }
 
-// A large import decides in seconds; the figure is in the log of the test.
+var manyRows = flag.Int("push.rows", 20_000, "rows of TestPush_manyRows")
+
+// How long a large import takes to decide is in the log of the test.
 func TestPush_manyRows(t *testing.T) {
-	n := 150_000
-	if testing.Short() {
-		n = 15_000
-	}
+	n := *manyRows
 	h := start(t, nil)
 	a := newAuthor(h, "s", 1)
 	in := &wire.Shape{Kind: wire.Insert, Table: "notes", Columns: []string{"body", "n"}, Joins: []wire.Join{0, 0}}

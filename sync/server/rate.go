@@ -35,9 +35,9 @@ func (r *rate) take(subject string, now time.Time) (wait time.Duration) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now.Sub(r.swept) > time.Minute { // forget who has been quiet
+	if now.Sub(r.swept) > quietSubject { // forget who has been quiet
 		for name, b := range r.buckets {
-			if now.Sub(b.at) > time.Minute {
+			if now.Sub(b.at) > quietSubject {
 				delete(r.buckets, name)
 			}
 		}

@@ -11,10 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/sync/server"
 	"heddle/sync/wire"
@@ -173,10 +175,12 @@ func TestPull_inBatches(t *testing.T) {
 	}
 }
 
-func TestPull_endsWhenTheTokenExpires(t *testing.T) {
+func TestPull_endsWhenTheTokenExpires(t *testing.T) { synctest.Test(t, testTokenExpires) }
+
+func testTokenExpires(t *testing.T) {
 	key := mustKey(t, secret)
-	h := start(t, func(o *server.Options) { o.Dev, o.Tokens = false, key })
-	token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, "s"), Expires: time.Now().Add(1500 * time.Millisecond)})
+	h := startInMemory(t, func(o *server.Options) { o.Dev, o.Tokens = false, key })
+	token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, "s"), Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,6 +348,8 @@ func TestPush_timeIsUp(t *testing.T) {
 		t.Errorf("got %d, want 503", res.StatusCode)
 	}
 	slow = false
+	h.o.Limits.Decision = await.Long
+	h.restart()
 	if res := a.push(parts...); res.Decided != 1 || res.Head != 1 {
 		t.Errorf("again: got %+v", res)
 	}

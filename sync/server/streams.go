@@ -47,10 +47,6 @@ func (s *Server) openStream(asker context.Context, f *feed) (closeStream func(),
 // versioned is a Verifier whose keys change. Its version changes with them.
 type versioned interface{ Version() uint64 }
 
-// recheckEvery is how often open streams are looked at for tokens that no longer
-// count.
-const recheckEvery = 250 * time.Millisecond
-
 // watch ends the open streams whose tokens no longer count.
 func (s *Server) watch() {
 	keys, _ := s.o.Tokens.(versioned)

@@ -13,15 +13,8 @@ import (
 // there. Its parts are kept in the space's file, to the account of the subject
 // that sends them.
 
-const (
-	// abandoned is how long after its last part an upload gives way to another of
-	// its number, and to others where there is no room.
-	abandoned = 10 * time.Minute
-	// forgotten is how long after its last part an upload is dropped.
-	forgotten = 7 * 24 * time.Hour
-	// partBytes is what a part takes beside its bytes.
-	partBytes = 128
-)
+// partBytes is what a part takes beside its bytes.
+const partBytes = 128
 
 var (
 	errPartsHash = errcode.New(errcode.Protocol, "server: push", "the parts do not make the body that they name")
