@@ -41,6 +41,9 @@ func (c *conn) note(action sqlite3.AuthorizerActionCode, a3, a4, schema string) 
 	col := c.col
 	col.acts = true
 	col.more = col.more || !rowAction[action]
+	if c.mode == migration {
+		col.migrates.note(action, a3, a4, schema)
+	}
 	switch action {
 	case sqlite3.AUTH_READ:
 		// The schema is not said where only the number of rows matters.

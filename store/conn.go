@@ -59,6 +59,7 @@ type collect struct {
 	temp     bool // it reads a temporary table
 	reads    map[string]map[string]bool
 	updates  map[string]map[string]bool
+	migrates migrates // in migrations alone
 }
 
 func (c *collect) add(m *map[string]map[string]bool, table, column string) {

@@ -21,16 +21,6 @@ CREATE TABLE heddle_migration(number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE heddle_column("table" TEXT NOT NULL, "column" TEXT NOT NULL, migration INTEGER NOT NULL,
 	PRIMARY KEY("table", "column")) WITHOUT ROWID;` + tableOfOutcomes
 
-// MigrationHook follows the migrations of one database, inside the transaction
-// in which all of them run: for sync, which keeps an account of the rows that
-// they may change. While its methods run, heddle_applying() is true, foreign
-// keys are off and checks are ignored. Its errors undo all of the migrations.
-type MigrationHook interface {
-	// Done is called after the last migration and before COMMIT. tables are
-	// those of the main schema as it is now.
-	Done(tables []*Table) error
-}
-
 // migrate brings the file to the given migrations, all in one transaction. It
 // is called inside SQLite.
 func (db *DB) migrate(ctx context.Context, c *conn, migrations []string) (err error) {
@@ -80,39 +70,20 @@ func (db *DB) migrateFrom(ctx context.Context, c *conn, done [][]byte, migration
 			return err
 		}
 	}
-	var hook MigrationHook
+	m := &migrator{conn: c, kept: map[string]bool{}, skipped: map[int64]error{}}
 	if db.opts.MigrationHook != nil {
 		var err error
-		if hook, err = db.opts.MigrationHook(c.c); err != nil {
+		if m.hook, err = db.opts.MigrationHook(c.c); err != nil {
 			return err
 		}
 	}
 	for i := len(done); i < len(migrations); i++ {
-		if err := c.migrateOne(i+1, migrations[i]); err != nil {
-			return migrationErr(ctx, err, i+1, migrations[i])
+		m.blame = func(err error) error { return migrationErr(ctx, err, i+1, migrations[i]) }
+		if err := m.migrate(i+1, migrations[i]); err != nil {
+			return m.blame(err)
 		}
 	}
-	if hook == nil {
-		return nil
-	}
-	s, err := db.readSchema(c)
-	if err != nil {
-		return err
-	}
-	return c.hooked(func() error { return hook.Done(s.list) })
-}
-
-// hooked runs a method of the hook.
-func (c *conn) hooked(f func() error) error {
-	defer func(before bool) { c.apply = before }(c.apply)
-	c.apply = true
-	if err := c.exec(`PRAGMA ignore_check_constraints = on`); err != nil {
-		return err
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	return c.exec(`PRAGMA ignore_check_constraints = off`)
+	return m.finish()
 }
 
 // migrationErr says which migration failed, unless the caller has given up.
@@ -160,48 +131,6 @@ func checkMigrations(done [][]byte, migrations []string) error {
 func hashMigration(sql string) []byte {
 	h := blake2b.Sum256([]byte(strings.TrimSpace(sql)))
 	return h[:]
-}
-
-func (c *conn) migrateOne(number int, sql string) error {
-	before, err := c.columns()
-	if err != nil {
-		return err
-	}
-	if err := c.runMigration(sql); err != nil {
-		return err
-	}
-	return c.recordMigration(number, sql, before)
-}
-
-// runMigration runs the statements of one migration.
-func (c *conn) runMigration(sql string) error {
-	before, err := c.ourNames()
-	if err != nil {
-		return err
-	}
-	for sql != "" {
-		s, tail, err := c.prepare(sql, migration)
-		if err != nil {
-			return err
-		}
-		sql = tail
-		if s == nil {
-			continue
-		}
-		if len(s.names) > 0 {
-			s.Close()
-			return badCount(len(s.names), 0)
-		}
-		err = s.Exec()
-		s.Close()
-		if err != nil {
-			return err
-		}
-		if c.c.GetAutocommit() {
-			return errcode.New(errcode.TxControl, migrateOp, "the migration ended its transaction")
-		}
-	}
-	return c.checkNames(before)
 }
 
 // recordMigration notes that the migration ran and which columns it brought.

@@ -126,6 +126,10 @@ type hook struct {
 	done  [][]string
 }
 
+func (h *hook) Touch(string) (bool, error) { return false, nil }
+
+func (h *hook) Without(string, func() error) error { return nil }
+
 func (h *hook) Done(tables []*Table) error {
 	var names []string
 	for _, t := range tables {

@@ -241,8 +241,10 @@ func (a *applier) other(e *wire.Entry) error {
 	if err := fold.Check(body, a.schema); err != nil {
 		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("entry %d cannot be: %v", e.Seq, err))
 	}
-	if err := a.learn(body.Schema); err != nil {
-		return err
+	if len(body.Schema) > 0 {
+		if err := a.tx.Inside(func(*sqlite3.Conn) error { return a.learn(body.Schema) }); err != nil {
+			return err
+		}
 	}
 	return a.inside(len(body.Ops), func(i int) error {
 		op := &body.Ops[i]
@@ -303,10 +305,41 @@ func (a *applier) learn(descriptors []wire.TableSchema) error {
 	if len(descriptors) == 0 {
 		return nil
 	}
+	before := a.schema
 	a.schema = a.schema.Clone()
 	a.schema.Apply(descriptors)
 	a.merged = mergedSchema(a.schema, a.tables)
-	return checkKeys(a.tables, a.schema)
+	if err := checkKeys(a.tables, a.schema); err != nil {
+		return err
+	}
+	for _, d := range descriptors {
+		if t := a.tables[d.Table]; t != nil {
+			if err := a.learnDefaults(t, d.Columns, before); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// learnDefaults takes over the defaults of new columns where this app's version
+// declares others.
+func (a *applier) learnDefaults(t *table, columns []wire.ColumnSchema, before *fold.Schema) error {
+	again := false
+	for _, column := range columns {
+		at, known := t.known[column.Name]
+		if _, told := before.Column(t.name, column.Name); told || !known || identical(a.schema.Default(t.name, column.Name), t.schema.Columns[at].Default) {
+			continue
+		}
+		again = true
+		if err := a.refit(t, column.Name, a.schema); err != nil {
+			return err
+		}
+	}
+	if !again {
+		return nil
+	}
+	return a.layAgain(t.name)
 }
 
 // oldest returns the pending transaction whose entry comes next, id 0 if there

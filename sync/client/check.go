@@ -61,10 +61,15 @@ func checkSize(tables map[string]*table) error {
 func checkKeys(tables map[string]*table, s *fold.Schema) error {
 	for name, t := range tables {
 		if key := s.Key(name); key != nil && !slices.Equal(key, t.key) {
-			return schemaError(name, "its primary key is ("+strings.Join(t.key, ", ")+"), and the space knows it with ("+strings.Join(key, ", ")+"): a synced table keeps its key; make a new table")
+			return keyError(t, key)
 		}
 	}
 	return nil
+}
+
+func keyError(t *table, known []string) error {
+	return schemaError(t.name, "its primary key is ("+strings.Join(t.key, ", ")+"), and the space knows it with ("+strings.Join(known, ", ")+
+		"): a synced table keeps its key; make a new table")
 }
 
 func checkKey(t *table, integerKey bool) error {

@@ -127,7 +127,7 @@ func (c *Client) prepare(tx *store.Tx) error {
 				r.close()
 			}
 		}()
-		meta, err := c.agree(&r, local, c.cfg.Rand)
+		meta, err := c.agree(&r, local, nil, c.cfg.Rand)
 		if err != nil {
 			return err
 		}

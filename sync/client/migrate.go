@@ -21,20 +21,23 @@ import (
 //     the log has a row of that key: then the log's is taken.
 //
 // A table or column of the log that was dropped cannot be brought back.
-func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table) error {
+func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table, kept map[string]*keptTable) error {
 	before, err := readKnown(meta[metaTables])
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(before)) {
-		columns, t := before[name], c.tables[name]
+		t := c.tables[name]
 		if t == nil {
-			if err := c.forget(r, name, local); err != nil {
+			if err := c.forget(r, before[name], local, kept[name]); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := c.checkDropped(r, t, columns); err != nil {
+		if err := c.checkDropped(r, t, before[name]); err != nil {
+			return err
+		}
+		if err := c.restore(r, t, before[name], kept[name]); err != nil {
 			return err
 		}
 	}
@@ -43,13 +46,13 @@ func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table
 		return err
 	}
 	for _, t := range sortedTables(c.tables) {
-		columns, was := before[t.name]
+		schema, was := before[t.name]
 		if !was {
 			if err := c.takeUp(r, t); err != nil {
 				return err
 			}
 		}
-		grown := !was || !slices.Equal(columns, t.columns)
+		grown := !was || !slices.EqualFunc(schema.Columns, t.schema.Columns, sameName)
 		if r.overflow[t.name] != 0 && (grown || meta[metaTried] != version) {
 			if err := c.moveIn(r, t, grown); err != nil {
 				return err
@@ -64,26 +67,87 @@ func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table
 	return setMeta(r.conn, metaTables, writeKnown(c.tables))
 }
 
-// checkDropped refuses a table that has lost columns which the space has, or
-// will have once what is pending is sent.
-func (c *Client) checkDropped(r *rows, t *table, before []string) error {
-	for _, column := range before {
-		if _, ok := t.known[column]; ok {
+func sameName(a, b wire.ColumnSchema) bool { return a.Name == b.Name }
+
+// checkDropped refuses a table that has lost columns, or its key, where the space
+// has them, or will have them once what is pending is sent.
+func (c *Client) checkDropped(r *rows, t *table, before wire.TableSchema) error {
+	pending, err := r.anyBased(t.name)
+	if err != nil {
+		return err
+	}
+	if pending && !slices.Equal(before.Key, t.key) {
+		return keyError(t, before.Key)
+	}
+	for _, column := range before.Columns {
+		if _, ok := t.known[column.Name]; ok {
 			continue
 		}
-		_, told := c.state.schema.Column(t.name, column)
-		if !told {
-			some, err := r.scanBased(basedRow{table: t.name}, 1)
-			if err != nil {
-				return err
-			}
-			told = len(some) > 0 && some[0].table == t.name
-		}
-		if told {
-			return schemaError(t.name, "column "+quoted(column)+" was dropped or renamed, and the space has it: keep it, unused, and add a new one")
+		if _, told := c.state.schema.Column(t.name, column.Name); told || pending {
+			return schemaError(t.name, "column "+quoted(column.Name)+" was dropped or renamed, and the space has it: keep it, unused, and add a new one")
 		}
 	}
 	return nil
+}
+
+// restore makes a table hold the rows that it held before the migrations, and
+// columns of which the log has no cells their default.
+func (c *Client) restore(r *rows, t *table, before wire.TableSchema, kept *keptTable) error {
+	if kept != nil {
+		if err := r.putBack(kept, t, c.state.schema); err != nil {
+			return err
+		}
+	}
+	again := kept != nil
+	for _, column := range t.schema.Columns {
+		old := slices.ContainsFunc(before.Columns, func(b wire.ColumnSchema) bool { return b.Name == column.Name })
+		told, ok := c.state.schema.Column(t.name, column.Name)
+		switch {
+		case old && (ok || kept == nil):
+			continue // it holds what it held
+		case kept == nil && (!ok || identical(told.Default, column.Default)):
+			continue // ADD COLUMN has filled it
+		}
+		again = true
+		if err := r.refit(t, column.Name, c.state.schema); err != nil {
+			return err
+		}
+	}
+	if !again {
+		return nil
+	}
+	return c.layAgain(r, t.name)
+}
+
+// layAgain lays the pending operations on a table's rows once more.
+func (c *Client) layAgain(r *rows, table string) error {
+	a := &applier{rows: *r, state: c.state, merged: mergedSchema(c.state.schema, c.tables)}
+	return a.layAgain(table)
+}
+
+func (a *applier) layAgain(table string) error {
+	for after := (basedRow{table: table}); ; {
+		some, err := a.scanBased(after, chunk)
+		if err != nil {
+			return err
+		}
+		for _, b := range some {
+			if b.table != table {
+				return nil
+			}
+			k := rowKey{table: table, bytes: b.bytes}
+			if k.key, err = wire.DecodeKey(b.bytes); err != nil {
+				return damaged("heddle_row")
+			}
+			if err := a.recompute(k, b.based); err != nil {
+				return err
+			}
+		}
+		if len(some) < chunk {
+			return nil
+		}
+		after = some[len(some)-1]
+	}
 }
 
 // schemaVersion changes with each change of the schema.
@@ -125,19 +189,15 @@ func writeKnown(tables map[string]*table) []byte {
 	return (&wire.Body{Schema: all}).Marshal()
 }
 
-func readKnown(v wire.Value) (map[string][]string, error) {
-	known := map[string][]string{}
+func readKnown(v wire.Value) (map[string]wire.TableSchema, error) {
+	known := map[string]wire.TableSchema{}
 	data, _ := v.([]byte)
 	body, err := wire.UnmarshalBody(data)
 	if err != nil {
 		return nil, damaged("heddle_meta")
 	}
 	for _, t := range body.Schema {
-		columns := []string{}
-		for _, c := range t.Columns {
-			columns = append(columns, c.Name)
-		}
-		known[t.Table] = columns
+		known[t.Table] = t
 	}
 	return known, nil
 }
@@ -266,37 +326,57 @@ func (r *rows) bring(b *brought, s *fold.Schema) error {
 	return r.show(k, before, after, s)
 }
 
-// forget keeps what the log says of a table that is synced no longer.
-func (c *Client) forget(r *rows, name string, local []*store.Table) error {
+// forget keeps what the log says of a table that is synced no longer, and will
+// say of it once what is pending is sent. kept has its rows where a migration may
+// have changed them.
+func (c *Client) forget(r *rows, before wire.TableSchema, local []*store.Table, kept *keptTable) error {
+	name := before.Table
 	key := c.state.schema.Key(name)
 	if key == nil {
-		return nil // the log has never heard of it
+		return c.layAgain(r, name) // there is nothing but what is pending
 	}
-	gone := schemaError(name, "it was dropped or changed in a migration, and the space has it: leave the table as it is, also when it is not synced any more")
 	at := slices.IndexFunc(local, func(info *store.Table) bool { return info.Name == name })
-	if at < 0 {
-		return gone
+	if at < 0 || !slices.Equal(newTable(local[at]).key, key) {
+		return schemaError(name, "it was dropped or changed in a migration, and the space has it: leave the table as it is, also when it is not synced any more")
 	}
-	t := newTable(local[at])
-	if !slices.Equal(t.key, key) {
-		return gone
-	}
-	return t.scan(r.conn, func(values []wire.Value) error {
-		k := rowKey{table: name}
-		for _, at := range t.keyAt {
-			k.key = append(k.key, values[at])
-		}
-		k.bytes = wire.EncodeKey(k.key)
-		row := t.image(values, c.state.schema, true)
-		more, _, err := r.overflowed(k)
-		if err != nil {
+	put := func(key []wire.Value, row *fold.Row) error {
+		k := rowKey{name, key, wire.EncodeKey(key)}
+		more, whole, err := r.overflowed(k)
+		if err != nil || whole {
 			return err
 		}
 		if more != nil {
 			maps.Copy(row.Cells, more.Cells)
 		}
 		return r.putOverflow(k, true, row.Cells, nil)
-	})
+	}
+	var err error
+	if kept == nil {
+		t := newTable(local[at])
+		err = t.scan(r.conn, func(values []wire.Value) error {
+			key := make([]wire.Value, len(t.keyAt))
+			for i, at := range t.keyAt {
+				key[i] = values[at]
+			}
+			return put(key, t.image(values, c.state.schema, true))
+		})
+	} else {
+		told := func(column string) bool {
+			_, ok := c.state.schema.Column(name, column)
+			return ok
+		}
+		err = r.each(kept.all()+" WHERE true", nil, kept.order(), func(key []wire.Value) error {
+			row, err := r.keptRow(kept, key, told)
+			if err != nil {
+				return err
+			}
+			return put(key, row)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return c.layAgain(r, name)
 }
 
 // scan calls f with each row of the table, in the order of info.Columns.

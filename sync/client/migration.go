@@ -22,13 +22,59 @@ func MigrationHook(cfg Config) func(*sqlite3.Conn) (store.MigrationHook, error) 
 		}
 		c := &Client{cfg: cfg, conn: conn{sqlite: raw}}
 		c.cfg.complete()
-		return &migration{c}, nil
+		m := &migration{Client: c, kept: map[string]*keptTable{}}
+		return m, m.begin()
 	}
 }
 
 // migration follows the migrations of one file. Its client is not open: it
 // lends what adapts the file to a schema.
-type migration struct{ *Client }
+type migration struct {
+	*Client
+	before map[string]wire.TableSchema // what was synced, by the name in lower case
+	kept   map[string]*keptTable       // of those, by the name
+}
+
+// begin finds what was synced before.
+func (m *migration) begin() error {
+	defer m.conn.close()
+	synced := false
+	err := m.conn.query(`SELECT 1 FROM sqlite_schema WHERE name = 'heddle_meta'`, nil, func(*sqlite3.Stmt) error {
+		synced = true
+		return nil
+	})
+	if err != nil || !synced {
+		return err
+	}
+	meta, err := loadMeta(&m.conn)
+	if err != nil {
+		return err
+	}
+	known, err := readKnown(meta[metaTables])
+	m.before = map[string]wire.TableSchema{}
+	for name, t := range known {
+		m.before[strings.ToLower(name)] = t
+	}
+	return err
+}
+
+// Touch implements store.MigrationHook.
+func (m *migration) Touch(name string) (kept bool, err error) {
+	t, ok := m.before[strings.ToLower(name)]
+	if !ok {
+		return false, nil
+	}
+	defer m.conn.close()
+	r := &rows{conn: &m.conn}
+	m.kept[t.Table], err = r.keep(t, len(m.kept))
+	return true, err
+}
+
+// Without implements store.MigrationHook.
+func (m *migration) Without(table string, run func() error) error {
+	defer m.conn.close()
+	return (&rows{conn: &m.conn}).without(table, run)
+}
 
 // Done implements store.MigrationHook.
 func (m *migration) Done(local []*store.Table) (err error) {
@@ -44,14 +90,28 @@ func (m *migration) Done(local []*store.Table) (err error) {
 	if err != nil {
 		return err
 	}
+	r := &rows{conn: &m.conn, tables: m.tables}
 	// Not minted: who the replica is depends on where the file is in the end.
-	_, err = m.agree(&rows{conn: &m.conn, tables: m.tables}, local, nil)
-	return err
+	if _, err = m.agree(r, local, m.kept, nil); err != nil {
+		return err
+	}
+	m.conn.close()
+	for _, k := range m.kept {
+		if err := m.conn.exec("DROP TABLE " + k.name); err != nil {
+			return err
+		}
+	}
+	version, err := schemaVersion(r.conn)
+	if err != nil {
+		return err
+	}
+	return setMeta(r.conn, metaTried, version)
 }
 
 // agree checks the schema, makes Heddle's tables where there are none, loads
-// the state and brings what is kept to the schema.
-func (c *Client) agree(r *rows, local []*store.Table, random io.Reader) (meta map[string]wire.Value, err error) {
+// the state and brings what is kept to the schema. Tables in kept get their rows
+// back first.
+func (c *Client) agree(r *rows, local []*store.Table, kept map[string]*keptTable, random io.Reader) (meta map[string]wire.Value, err error) {
 	if err := checkSchema(r.conn, c.tables, c.cfg.IntegerKey); err != nil {
 		return nil, err
 	}
@@ -86,5 +146,5 @@ func (c *Client) agree(r *rows, local []*store.Table, random io.Reader) (meta ma
 	if err := checkKeys(c.tables, c.state.schema); err != nil {
 		return nil, err
 	}
-	return meta, c.adapt(r, meta, local)
+	return meta, c.adapt(r, meta, local, kept)
 }

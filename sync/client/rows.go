@@ -210,6 +210,15 @@ func (r *rows) scanBased(after basedRow, limit int) (some []basedRow, err error)
 	return some, err
 }
 
+// anyBased reports whether pending transactions touch rows of a table.
+func (r *rows) anyBased(table string) (found bool, err error) {
+	err = r.query(`SELECT 1 FROM heddle_row WHERE tbl = ? LIMIT 1`, []any{table}, func(*sqlite3.Stmt) error {
+		found = true
+		return nil
+	})
+	return found, err
+}
+
 func readBased(stmt *sqlite3.Stmt) (b *based, err error) {
 	b = &based{}
 	if stmt.ColumnType(0) != sqlite3.NULL {
