@@ -3,6 +3,7 @@ package jsbridge
 import (
 	"context"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/hack-pad/safejs"
@@ -81,7 +82,7 @@ func Fetch(ctx context.Context, r *Request) (*Response, error) {
 	response, err := Await(ctx, promise)
 	if err != nil {
 		unlink()
-		return nil, err
+		return nil, unreachable(err, r.URL)
 	}
 	body, err := newBody(ctx, response, func() { unlink(); abort() })
 	if err != nil {
@@ -97,6 +98,37 @@ func Fetch(ctx context.Context, r *Request) (*Response, error) {
 	h, err := response.Get("headers")
 	return &Response{Status: code, Body: body, headers: h}, thrown(err)
 }
+
+// unreachable adds to a failure that the browser does not explain what it may be
+// beside a server that is down: it does not tell a page that CORS is in the way.
+func unreachable(err error, url string) error {
+	e, ok := err.(*Error)
+	if !ok || e.Name != "TypeError" {
+		return err
+	}
+	location, _ := safejs.Global().Get("location")
+	if location.IsUndefined() {
+		return err
+	}
+	v, _ := location.Get("origin")
+	origin := text(v)
+	if origin == "" || strings.HasPrefix(url, origin+"/") {
+		return err
+	}
+	return &foreign{err, origin}
+}
+
+// foreign is a failure to reach a server of another origin.
+type foreign struct {
+	err    error
+	origin string
+}
+
+func (f *foreign) Error() string {
+	return f.err.Error() + " (the server is down, or does not let pages of " + f.origin + " call: heddle serve --origin " + f.origin + ")"
+}
+
+func (f *foreign) Unwrap() error { return f.err }
 
 // body reads a ReadableStream as an io.ReadCloser for one goroutine.
 type body struct {

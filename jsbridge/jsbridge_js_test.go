@@ -173,6 +173,27 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// The browser does not say that CORS is in the way: the error names what to do.
+func TestFetch_foreign(t *testing.T) {
+	defer eval(t, `(() => {
+		globalThis.location = { origin: "https://app.example" }
+		return () => { delete globalThis.location }
+	})()`).Invoke()
+	for url, want := range map[string]bool{"nonsense://sync.example/": true, "https://app.example/v1/": false} {
+		stop := eval(t, `(() => {
+			const real = globalThis.fetch
+			globalThis.fetch = async () => { throw new TypeError("Failed to fetch") }
+			return () => { globalThis.fetch = real }
+		})()`)
+		_, err := Fetch(t.Context(), &Request{Method: "GET", URL: url})
+		stop.Invoke()
+		var e *Error
+		if !errors.As(err, &e) || e.Name != "TypeError" || strings.Contains(err.Error(), "--origin https://app.example") != want {
+			t.Errorf("%s: got %v", url, err)
+		}
+	}
+}
+
 // fake replaces fetch with one that streams: two pieces, then waits for the signal.
 const fake = `(() => {
 	const real = globalThis.fetch

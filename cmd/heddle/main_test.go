@@ -68,6 +68,12 @@ func (l *lines) Write(p []byte) (int, error) {
 // the exit code.
 func serving(t *testing.T, args ...string) (url string, stop func() int) {
 	t.Helper()
+	return servingWithin(t, unhurried, func(string) {}, args...)
+}
+
+// servingWithin is serving with bounds, and with what each line of the log is for.
+func servingWithin(t *testing.T, b bounds, logged func(string), args ...string) (url string, stop func() int) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	urls, ended := make(chan string, 1), make(chan int, 1)
 	out := &lines{each: func(s string) {
@@ -76,9 +82,9 @@ func serving(t *testing.T, args ...string) (url string, stop func() int) {
 			urls <- url
 		}
 	}}
-	problems := &lines{each: func(s string) { t.Log(s) }}
+	problems := &lines{each: func(s string) { t.Log(s); logged(s) }}
 	go func() {
-		ended <- run(&env{ctx, out, problems, unhurried}, append([]string{"serve", "--addr", "127.0.0.1:0", "--log", "warn"}, args...))
+		ended <- run(&env{ctx, out, problems, b}, append([]string{"serve", "--addr", "127.0.0.1:0", "--log", "warn"}, args...))
 	}()
 	stop = sync.OnceValue(func() int { cancel(); return <-ended })
 	t.Cleanup(func() { stop() })

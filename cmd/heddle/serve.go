@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"heddle/sync/server"
@@ -16,110 +18,225 @@ import (
 
 var serveCommand = command{
 	name:  "serve",
-	args:  "--data DIR (--dev | --token-key FILE) [flags]",
+	args:  "--data DIR (--dev | --token-key FILE … | --jwks URL …) [flags]",
 	short: "run the sync server",
 	long: `
 Runs the sync server until it is interrupted; then it ends the open streams,
 finishes what it has begun and closes its files. With --static it also serves a
-directory of web files.
+directory of web files, in which neither data nor keys may lie.
 
 Without --dev every request needs a token that grants its space: a JSON Web
-Token with a claim "spaces", signed by the key in --token-key (see heddle help
-token). --dev needs none and lets everybody into every space: use it on a
-machine of your own only.`,
+Token with a claim "spaces", signed by one of the keys of --token-key (see
+heddle help token) or --jwks. Key files are read again when they change; JWKS
+documents every 15 minutes, for a token of a key that they did not have, and at
+SIGHUP. So keys are rotated without a restart: add the new one, sign with it,
+and remove the old one when its last token has expired.
+
+A file of --revoked has one line for each token that no longer counts: "jti
+NAME" for one token, "sub NAME" for all of a subject, "before TIME NAME" for
+those of a subject issued before a time such as 2026-01-02T03:04:05Z. It is read
+again when it changes. Streams of such tokens, and of removed keys, end within
+a second.
+
+--dev needs no tokens and lets everybody into every space: use it on a machine
+of your own only. It answers pages of that machine, and of each --origin.`,
 	run: serve,
 }
 
+// serveFlags are those of heddle serve.
+type serveFlags struct {
+	addr, data, static, csp, level, revoked string
+	dev, asJSON                             bool
+	origins, keyFiles                       list
+	keys                                    server.KeyOptions
+	connections                             int
+	drain                                   time.Duration
+}
+
+func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
+	flags.StringVar(&f.addr, "addr", "127.0.0.1:8787", "`address` to listen on; port 0 takes a free one")
+	flags.StringVar(&f.data, "data", "", "`directory` for the spaces; made if missing")
+	flags.StringVar(&f.static, "static", "", "also serve the web files in this `directory`")
+	flags.BoolVar(&f.dev, "dev", false, "no tokens, any space, pages of this machine")
+	flags.Var(&f.keyFiles, "token-key", "`file` with keys that verify tokens: a secret (HS256), or Ed25519, P-256 or RSA keys in PEM or JWKS; may be repeated")
+	flags.Var((*list)(&f.keys.URLs), "jwks", "`URL` of a JWKS document with keys that verify tokens; may be repeated")
+	flags.StringVar(&f.keys.Issuer, "token-issuer", "", "the `issuer` that tokens must be of, their claim iss")
+	flags.StringVar(&f.keys.Audience, "token-audience", "", "the `audience` that tokens must be for, their claim aud")
+	flags.StringVar(&f.revoked, "revoked", "", "`file` with the tokens that no longer count")
+	flags.Var(&f.origins, "origin", "`origin` of web pages that may call, such as https://app.example; may be repeated; * is any")
+	flags.StringVar(&f.csp, "csp", "", "Content-Security-`Policy` of the web files, in place of the strict one")
+	flags.StringVar(&f.level, "log", "info", "log `level`: debug, info, warn or error")
+	flags.BoolVar(&f.asJSON, "log-json", false, "log in JSON")
+	flags.IntVar(&f.connections, "max-connections", b.connections, "how many `connections` may be open")
+	flags.DurationVar(&f.drain, "drain", 10*time.Second, "how `long` requests under way may take when the server ends")
+}
+
+// check refuses what makes no sense, before anything is opened.
+func (f *serveFlags) check() error {
+	f.keys.Files = f.keyFiles
+	tokens := len(f.keys.Files)+len(f.keys.URLs) > 0
+	switch {
+	case f.data == "":
+		return badUsage("--data is needed")
+	case f.dev == tokens:
+		return badUsage("either --dev or --token-key or --jwks is needed")
+	case f.dev && f.revoked != "":
+		return badUsage("--dev and --revoked do not go together: there are no tokens")
+	case f.connections <= 0:
+		return badUsage("--max-connections must be more than nothing")
+	case f.static == "":
+		return nil
+	}
+	secret := map[string]string{f.data: "--data"}
+	for _, name := range f.keys.Files {
+		secret[name] = "--token-key"
+	}
+	if f.revoked != "" {
+		secret[f.revoked] = "--revoked"
+	}
+	for name, which := range secret {
+		in, err := inside(name, f.static)
+		if err != nil {
+			return fmt.Errorf("%s %s, --static %s: %w", which, name, f.static, err)
+		}
+		if in {
+			return badUsage("%s %s lies inside --static %s: everybody could fetch it", which, name, f.static)
+		}
+	}
+	return nil
+}
+
+func (f *serveFlags) logger(e *env) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.level)); err != nil {
+		return nil, badUsage("--log: no such level as %q", f.level)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if f.asJSON {
+		return slog.New(slog.NewJSONHandler(e.stderr, o)), nil
+	}
+	return slog.New(slog.NewTextHandler(e.stderr, o)), nil
+}
+
 func serve(e *env, flags *flag.FlagSet, args []string) error {
-	addr := flags.String("addr", "127.0.0.1:8787", "`address` to listen on; port 0 takes a free one")
-	data := flags.String("data", "", "`directory` for the spaces; made if missing")
-	static := flags.String("static", "", "also serve the web files in this `directory`")
-	dev := flags.Bool("dev", false, "no tokens, any space, any origin")
-	keyFile := flags.String("token-key", "", "`file` with the key that verifies tokens: a secret (HS256), or an Ed25519 key in PEM")
-	var origins list
-	flags.Var(&origins, "origin", "`origin` of web pages that may call, such as https://app.example; may be repeated")
-	csp := flags.String("csp", "", "Content-Security-`Policy` of the web files, in place of the strict one")
-	level := flags.String("log", "info", "log `level`: debug, info, warn or error")
-	asJSON := flags.Bool("log-json", false, "log in JSON")
-	drain := flags.Duration("drain", 10*time.Second, "how `long` requests under way may take when the server ends")
+	f, b := &serveFlags{}, e.bounds.defaults()
+	f.define(flags, &b)
 	if err := parse(flags, args, 0, ""); err != nil {
 		return err
 	}
-	if *data == "" {
-		return badUsage("--data is needed")
+	log, err := f.logger(e)
+	if err != nil {
+		return err
 	}
-	if *dev == (*keyFile != "") {
-		return badUsage("either --dev or --token-key is needed")
+	if err := f.check(); err != nil {
+		return err
 	}
-	var lvl slog.Level
-	if err := lvl.UnmarshalText([]byte(*level)); err != nil {
-		return badUsage("--log: no such level as %q", *level)
-	}
-	ho := &slog.HandlerOptions{Level: lvl}
-	var handler slog.Handler = slog.NewTextHandler(e.stderr, ho)
-	if *asJSON {
-		handler = slog.NewJSONHandler(e.stderr, ho)
-	}
-	log := slog.New(handler)
-
-	waits := e.bounds.defaults()
-	o := server.Options{Dir: *data, Dev: *dev, Origins: origins, Logger: log, Limits: server.Limits{Request: waits.request, Decision: waits.decision}}
-	if *keyFile != "" {
-		data, err := os.ReadFile(*keyFile)
-		if err != nil {
-			return err
-		}
-		key, err := server.ParseKey(data)
-		if err != nil {
-			return err
-		}
-		o.Tokens = key
-	}
-	srv, err := server.New(o)
+	ctx, cancel := context.WithCancel(e.ctx)
+	defer cancel()
+	srv, err := f.open(ctx, &b, log)
 	if err != nil {
 		return err
 	}
 	defer srv.Close()
-	mux := http.NewServeMux()
-	mux.Handle("/v1/", srv)
-	mux.Handle("/healthz", srv)
-	if *static != "" {
-		files, err := newStatic(*static, *csp, *dev)
-		if err != nil {
-			return err
-		}
-		defer files.Close()
-		mux.Handle("/", files)
-	} else {
-		mux.Handle("/", srv) // says that there is nothing
-	}
-	listener, err := net.Listen("tcp", *addr)
+	routes, files, err := f.routes(srv, &b)
 	if err != nil {
 		return err
 	}
-	hs := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: waits.header,
-		IdleTimeout:       waits.idle,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(handler, slog.LevelWarn),
+	if files != nil {
+		defer files.Close()
 	}
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		mux.Handle(r.pattern, r.handler)
+	}
+	listener, err := net.Listen("tcp", f.addr)
+	if err != nil {
+		return err
+	}
+	hs := b.server(mux, log)
 	hs.RegisterOnShutdown(srv.Drain)
-	fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL(listener.Addr()), *data)
-	if *dev {
+	fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL(listener.Addr()), f.data)
+	if f.dev {
 		if tcp, ok := listener.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 			log.Warn("development mode on a public address: everybody who reaches it can read and write every space", "addr", tcp.String())
 		}
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- hs.Serve(listener) }()
+	go func() { failed <- hs.Serve(&limited{Listener: listener, most: f.connections, log: log}) }()
 	select {
 	case err := <-failed:
 		return err
 	case <-e.ctx.Done():
 	}
+	return f.shutDown(hs, srv, log)
+}
+
+// open opens the sync server, with the keys and revocations that it needs.
+func (f *serveFlags) open(ctx context.Context, b *bounds, log *slog.Logger) (*server.Server, error) {
+	o := server.Options{Dir: f.data, Dev: f.dev, Origins: f.origins, Logger: log, Limits: b.limits()}
+	if !f.dev {
+		f.keys.Logger = log
+		keys, err := server.OpenKeys(ctx, f.keys)
+		if err != nil {
+			return nil, err
+		}
+		o.Tokens = keys
+		go refresh(ctx, keys.Refresh)
+	}
+	if f.revoked != "" {
+		revoked, err := server.OpenRevocations(f.revoked, log)
+		if err != nil {
+			return nil, err
+		}
+		o.Revoked = revoked.Revoked
+		go refresh(ctx, func(context.Context, bool) error { return revoked.Refresh() })
+	}
+	return server.New(o)
+}
+
+// refreshEvery is how often files of keys and revocations are looked at.
+const refreshEvery = 250 * time.Millisecond
+
+// refresh reads again what has changed, and at SIGHUP all. Failures are logged
+// where they occur.
+func refresh(ctx context.Context, read func(ctx context.Context, all bool) error) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			read(ctx, false)
+		case <-hangup:
+			read(ctx, true)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// route is a pattern of http.ServeMux and what answers there.
+type route struct {
+	pattern string
+	handler http.Handler
+}
+
+// routes returns all that the command serves.
+func (f *serveFlags) routes(srv *server.Server, b *bounds) ([]route, *static, error) {
+	all := []route{{"/v1/", srv}, {"/healthz", srv}}
+	if f.static == "" {
+		return append(all, route{"/", srv}), nil, nil // says that there is nothing
+	}
+	files, err := newStatic(f.static, f.csp, f.dev, b.request)
+	return append(all, route{"/", files}), files, err
+}
+
+// shutDown ends the streams and waits for the requests under way.
+func (f *serveFlags) shutDown(hs *http.Server, srv *server.Server, log *slog.Logger) error {
 	log.Info("shutting down")
-	ctx, cancel := context.WithTimeout(context.Background(), *drain)
+	ctx, cancel := context.WithTimeout(context.Background(), f.drain)
 	defer cancel()
 	if err := hs.Shutdown(ctx); err != nil {
 		hs.Close()

@@ -7,6 +7,9 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
+
+	"heddle/internal/accept"
 )
 
 // mediaTypes are those of web files. Go's own table depends on the machine, and
@@ -48,9 +51,10 @@ const strictCSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; wor
 type static struct {
 	root *os.Root
 	csp  string
+	time time.Duration // for a piece of an answer
 }
 
-func newStatic(dir, csp string, dev bool) (*static, error) {
+func newStatic(dir, csp string, dev bool, time time.Duration) (*static, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("--static: %w", err)
@@ -62,7 +66,7 @@ func newStatic(dir, csp string, dev bool) (*static, error) {
 		}
 		csp = fmt.Sprintf(strictCSP, connect)
 	}
-	return &static{root, csp}, nil
+	return &static{root, csp, time}, nil
 }
 
 func (s *static) Close() error { return s.root.Close() }
@@ -96,6 +100,10 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, u.RequestURI(), http.StatusMovedPermanently)
 		return
 	}
+	if !info.Mode().IsRegular() { // nor is it opened: a pipe would wait for who writes
+		http.NotFound(w, r)
+		return
+	}
 	h := w.Header()
 	if t := mediaTypes[strings.ToLower(path.Ext(name))]; t != "" {
 		h.Set("Content-Type", t)
@@ -109,7 +117,7 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Add("Vary", "Accept-Encoding")
 	file, kind := name, ""
 	for _, e := range encodings {
-		if accepts(r.Header.Get("Accept-Encoding"), e.name) {
+		if accept.Encoding(r.Header.Get("Accept-Encoding"), e.name) {
 			if i, err := s.root.Stat(name + e.ending); err == nil && i.Mode().IsRegular() && !i.ModTime().Before(info.ModTime()) {
 				file, kind, info = name+e.ending, e.name, i
 				break
@@ -117,7 +125,7 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	f, err := s.root.Open(file)
-	if err != nil || !info.Mode().IsRegular() {
+	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
@@ -126,19 +134,5 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Encoding", kind)
 	}
 	h.Set("ETag", fmt.Sprintf(`"%x-%x%s"`, info.ModTime().UnixNano(), info.Size(), kind))
-	http.ServeContent(w, r, "", info.ModTime(), f)
-}
-
-// accepts reports whether an Accept-Encoding header names an encoding and does
-// not refuse it.
-func accepts(header, encoding string) bool {
-	for part := range strings.SplitSeq(header, ",") {
-		name, params, _ := strings.Cut(part, ";")
-		if !strings.EqualFold(strings.TrimSpace(name), encoding) {
-			continue
-		}
-		q := strings.ReplaceAll(strings.TrimSpace(params), " ", "")
-		return q != "q=0" && q != "q=0.0" && q != "q=0.00" && q != "q=0.000"
-	}
-	return false
+	http.ServeContent(newSlowWriter(w, s.time), r, "", info.ModTime(), f)
 }

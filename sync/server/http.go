@@ -141,14 +141,19 @@ func (s *Server) deadlines(w http.ResponseWriter, r *http.Request) {
 
 // body reads a request's body, within the limits before and after
 // decompression.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *Server) body(w http.ResponseWriter, r *http.Request) (_ []byte, err error) {
 	const op = "server: read request"
+	rc := http.NewResponseController(w)
+	defer func() {
+		if err != nil {
+			rc.SetReadDeadline(time.Now().Add(s.o.Limits.Refused))
+		}
+	}()
 	if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(t) != wire.MediaType {
 		return nil, &refusal{http.StatusUnsupportedMediaType, errcode.New(errcode.Protocol, op, "the Content-Type is not "+wire.MediaType)}
 	}
-	rc := http.NewResponseController(w)
-	rc.SetReadDeadline(time.Now().Add(s.o.Limits.Request + slowest(wire.MaxRequest))) // not every writer can
 	var in io.Reader = http.MaxBytesReader(w, r.Body, wire.MaxRequest)
+	in = &paced{Reader: in, rc: rc, until: time.Now().Add(s.o.Limits.Request)}
 	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
 	case "", "identity":
 	case "gzip":
@@ -173,6 +178,21 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	rc.SetReadDeadline(time.Time{})
 	w.Header().Del("Connection")
 	return data, nil
+}
+
+// paced reads a body that comes at least as fast as on the slowest line: what has
+// come so far is the time that the rest has.
+type paced struct {
+	io.Reader
+	rc    *http.ResponseController
+	until time.Time
+}
+
+func (p *paced) Read(data []byte) (int, error) {
+	p.rc.SetReadDeadline(p.until) // not every writer can
+	n, err := p.Reader.Read(data)
+	p.until = p.until.Add(slowest(n))
+	return n, err
 }
 
 // slowest is the time that n bytes take on the slowest line that is served, of

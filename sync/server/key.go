@@ -144,3 +144,6 @@ func (k *Key) CanSign() bool { return k.sign != nil }
 
 // ID returns the key's "kid", "" where it has none.
 func (k *Key) ID() string { return k.id }
+
+// mayHave reports whether a token with a key id may be signed by the key.
+func (k *Key) mayHave(id string) bool { return id == "" || k.id == "" || k.id == id }

@@ -148,19 +148,19 @@ func (k *Key) Mint(g Grant) (string, error) {
 // Verify returns what a token grants. It must be signed by k with k's own
 // algorithm and must expire.
 func (k *Key) Verify(_ context.Context, token string) (Grant, error) {
-	return verify(token, func(string, string) []*Key { return []*Key{k} })
+	return verify(token, func(string) []*Key { return []*Key{k} })
 }
 
 const opVerify = "server: verify token"
 
-// verify checks a token with the keys that find has for its key id and algorithm.
-func verify(token string, find func(id, algorithm string) []*Key) (Grant, error) {
+// verify checks a token with the keys that find has for its key id.
+func verify(token string, find func(id string) []*Key) (Grant, error) {
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		id, _ := t.Header["kid"].(string)
 		var set jwt.VerificationKeySet
-		for _, k := range find(id, t.Method.Alg()) {
-			if k.method == t.Method && (id == "" || k.id == "" || k.id == id) {
+		for _, k := range find(id) {
+			if k.method == t.Method && k.mayHave(id) {
 				set.Keys = append(set.Keys, k.verify)
 			}
 		}
