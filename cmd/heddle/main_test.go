@@ -23,7 +23,7 @@ import (
 )
 
 // unhurried are bounds that a test does not run into.
-var unhurried = bounds{header: await.Long, idle: await.Long, request: await.Long, decision: await.Long}
+var unhurried = bounds{header: await.Long, idle: await.Long, request: await.Long, refused: await.Long, decision: await.Long}
 
 // heddle runs a command line to its end.
 func heddle(t *testing.T, args ...string) (code int, stdout, stderr string) {

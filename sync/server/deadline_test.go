@@ -165,7 +165,9 @@ func TestFile_empty(t *testing.T) {
 
 // A compressed body that is cut short, or goes on, is refused and holds nothing.
 func TestDeadlines_compressedBodies(t *testing.T) {
-	h := start(t, func(o *server.Options) { o.Limits.Request, o.Limits.Refused = 200*time.Millisecond, 100*time.Millisecond })
+	h := start(t, func(o *server.Options) {
+		o.Limits.Request, o.Limits.Refused = 200*time.Millisecond, 100*time.Millisecond
+	})
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
 	w.Write(make([]byte, 1<<20))
