@@ -1,4 +1,5 @@
 import { defineConfig } from "@playwright/test";
+import { EXPECT_MS, TEST_MS } from "./e2e/limits.js";
 
 // Every spec launches its own persistent profile (e2e/fixtures.ts): an incognito
 // context keeps its files in memory and answers each storage call by a round trip.
@@ -14,7 +15,7 @@ export default defineConfig({
   // fault to mend, that does not hold up everybody meanwhile.
   retries: process.env.CI ? 1 : 0,
   forbidOnly: !!process.env.CI,
-  timeout: 90_000,
-  expect: { timeout: 15_000 },
+  timeout: TEST_MS,
+  expect: { timeout: EXPECT_MS },
   reporter: "list",
 });

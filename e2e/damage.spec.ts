@@ -6,7 +6,6 @@ import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { expect, failure, notes, openIn, synced, test, type Profile } from "./fixtures.js";
 
-test.describe.configure({ timeout: 90_000 });
 
 const migrations = [...notes, `CREATE TABLE drafts(id INTEGER PRIMARY KEY, body TEXT NOT NULL)`];
 const note = (i: number) => `note ${i} ${"x".repeat(600)}`;

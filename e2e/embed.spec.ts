@@ -90,7 +90,6 @@ test("importing it during server-side rendering touches nothing of a browser", a
 });
 
 test("a fresh Vite app that depends on the packed package builds, and works under a strict CSP", async ({ profile, serve, server }) => {
-  test.setTimeout(180_000);
   const dir = await mkdtemp(join(tmpdir(), "heddle-vite-"));
   const build = async (app: string) => {
     await run(app, "npx", "vite", "build", "--logLevel", "warn");

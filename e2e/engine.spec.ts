@@ -6,7 +6,6 @@ import { expect, failure, openIn, test } from "./fixtures.js";
 import { SILENT_MS } from "./faults/tuning.js";
 import { breakable } from "./harness.js";
 
-test.describe.configure({ timeout: 120_000 });
 
 /** Counts the engines that these pages saw die. */
 function deaths(...pages: Page[]): { count: number } {

@@ -2,7 +2,6 @@ import { expect, failure, notes, openIn, test } from "./fixtures.js";
 
 // Each of these is answered, and the database goes on afterwards. What hangs
 // meets the spec's own limit, which is far below Playwright's.
-test.describe.configure({ timeout: 45_000 });
 
 test("bad SQL, bad parameters, a closed database", async ({ profile, site }) => {
   const page = await (await profile()).tab(site);

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect, createServer as createSocket, type AddressInfo, type Socket } from "node:net";
 import { extname, join, normalize, resolve } from "node:path";
+import { EXPECT_MS, TEST_MS } from "./limits.js";
 
 /** The repository. */
 export const root = resolve(import.meta.dirname, "..");
@@ -109,10 +110,13 @@ function handler({ headers = {}, mounts }: SiteOptions) {
 
 /** Starts a Chromium on a profile directory: incognito contexts would keep files in memory. */
 export async function launch(dir: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(dir, {
+  const context = await chromium.launchPersistentContext(dir, {
     executablePath: chromiumPath,
     args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
+    timeout: TEST_MS,
   });
+  context.setDefaultTimeout(EXPECT_MS);
+  return context;
 }
 
 /** A running static site. */

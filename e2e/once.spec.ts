@@ -4,7 +4,6 @@
 import type { Page } from "@playwright/test";
 import { expect, test, type Profile } from "./fixtures.js";
 
-test.describe.configure({ timeout: 120_000 });
 
 const migrations = [`CREATE TABLE counts(tab TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID; CREATE TABLE log(tab TEXT NOT NULL, write INTEGER NOT NULL)`];
 
@@ -75,7 +74,7 @@ async function storm(device: Profile, site: string, deaths: number, ends: readon
     const writes = await Promise.all(others.map(progress));
     await ends[death % ends.length]!(leader);
     for (const [i, page] of others.entries()) {
-      await expect.poll(() => progress(page), { intervals: [5], timeout: 30_000, message: "a tab hangs" }).toBeGreaterThan(writes[i]! + 6);
+      await expect.poll(() => progress(page), { intervals: [5], message: "a tab hangs" }).toBeGreaterThan(writes[i]! + 6);
     }
     served.push(...await Promise.all(others.map(longestWait)));
     const fresh = await device.tab(site);
@@ -135,7 +134,7 @@ test("F10: eight tabs are loaded anew again and again, and all come up; no lock 
     }
   }
   const up: number[] = [];
-  for (const page of pages) up.push(await (await page.waitForFunction(() => (globalThis as unknown as { up?: number }).up, undefined, { timeout: 30_000 })).jsonValue() as number);
+  for (const page of pages) up.push(await (await page.waitForFunction(() => (globalThis as unknown as { up?: number }).up)).jsonValue() as number);
   const [row] = await pages[0]!.evaluate(() => db.query<{ n: number }>(`SELECT count(*) AS n FROM log`));
   expect(row!.n).toBeGreaterThanOrEqual(pages.length);
   for (const page of pages) await page.evaluate(() => db.close());

@@ -19,7 +19,6 @@ declare global {
 test.describe.configure({ mode: "serial" });
 
 test.beforeAll(async () => {
-  test.setTimeout(300_000);
   mkdirSync(out, { recursive: true });
   const goroot = execFileSync("go", ["env", "GOROOT"], { cwd: wasm, encoding: "utf8" }).trim();
   execFileSync("go", ["test", "-c", "-trimpath", "-ldflags=-s -w", "-o", join(out, "conformance.wasm"), "./conformance"],
@@ -58,7 +57,6 @@ async function run(page: Page, pattern: string, ...args: string[]): Promise<stri
 const site = { mounts: { "/heddle/": join(root, "web/dist"), "/": out } };
 
 test("the conformance suite on real files", async ({ profile, serve }) => {
-  test.setTimeout(240_000);
   const page = await (await profile()).context.newPage();
   await start(page, await serve(site));
   const output = await run(page, "^TestOPFS");
@@ -69,7 +67,6 @@ test("the conformance suite on real files", async ({ profile, serve }) => {
 });
 
 test("a full disk is SQLITE_FULL, and work goes on", async ({ profile, serve }) => {
-  test.setTimeout(120_000);
   const page = await (await profile()).context.newPage();
   const url = await serve(site);
   await start(page, url);

@@ -4,7 +4,6 @@ import type { Page } from "@playwright/test";
 import { expect, openIn, test } from "./fixtures.js";
 import { breakable } from "./harness.js";
 
-test.describe.configure({ timeout: 120_000 });
 
 /** Counts the workers of these pages that ended: the news of one's start may come late. */
 function ended(...pages: Page[]): { count: number } {

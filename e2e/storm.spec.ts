@@ -13,6 +13,7 @@ import { createInterface } from "node:readline";
 import type { Page } from "@playwright/test";
 import { expect, test, type Profile } from "./fixtures.js";
 import { root } from "./harness.js";
+import { TEST_MS } from "./limits.js";
 import { pause, pick, random, startStorm, type Fault, type Storm } from "./storm.js";
 
 const seconds = Number(process.env["STORM_SECONDS"] ?? 6);
@@ -160,7 +161,7 @@ const everything = `SELECT 'items', quote(list) || quote(n) || quote(body) || qu
   UNION ALL SELECT 'marks', quote(id) || quote(note) FROM marks ORDER BY 1, 2`;
 
 test("five devices and a server in a storm end up the same", async ({ profile, server, site }, info) => {
-  test.setTimeout((seconds + 240) * 1000);
+  test.setTimeout(TEST_MS + seconds * 1000);
   execFileSync("go", ["build", "-o", join(root, ".cache/nativeclient"), "./e2e/nativeclient"], { cwd: root });
   const dir = mkdtempSync(join(tmpdir(), "heddle-storm-"));
   const hits = new Map<string, number>();
@@ -174,8 +175,11 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
       ...[0, 1, 2].map(async (i) => browser(`browser ${i}`, await profile(), site, storms[i]!.url, i === 0 ? 1 : 2)),
       ...[3, 4].map((i) => program(`program ${i}`, join(dir, `${i}.db`), storms[i]!.url, i === 3 ? 1 : 2)),
     ]));
+    // In a few seconds not every kind of fault has its chance. On a slow machine the storm lasts until enough have had it.
+    const kinds = ["app ended", "server killed", "broken off", "slow", "reply lost", "cut short", "reset"];
+    const enough = () => kinds.filter((kind) => hits.has(kind)).length >= (seconds >= 60 ? kinds.length : 4);
     const until = Date.now() + seconds * 1000;
-    const over = () => Date.now() >= until;
+    const over = () => Date.now() >= until && enough();
     // Each device writes, and now and then ends in the middle of it.
     const life = async (device: Device, i: number) => {
       const own = random(seed * 1000 + i);
@@ -215,7 +219,7 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
       await Promise.allSettled(devices.map((d) => d.now()));
       const all = await Promise.all(devices.map((d) => d.shown()));
       return all.every((s) => s.pending === 0 && s.seq === all[0]!.seq && s.digest === all[0]!.digest) ? "the same" : all;
-    }, { timeout: 120_000 }).toBe("the same");
+    }).toBe("the same");
     const healed = Date.now() - calm;
     // The old version's turn to catch up.
     for (const d of devices) if (d.version === 1) await d.again(2);
@@ -223,7 +227,7 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
       await Promise.allSettled(devices.map((d) => d.now()));
       const all = await Promise.all(devices.map((d) => d.shown()));
       return all.every((s) => s.pending === 0 && s.seq === all[0]!.seq && s.digest === all[0]!.digest) ? "the same" : all;
-    }, { timeout: 60_000 }).toBe("the same");
+    }).toBe("the same");
     const { seq, digest } = await devices[0]!.shown();
     expect(await server.run("digest", "--server", server.url, "--space", "storm")).toContain(digest);
     const rows = await devices[0]!.rows(everything);
@@ -238,9 +242,6 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
     expect(marks.size).toBeLessThanOrEqual(acked.size + unheard);
     expect(await devices[0]!.rows(`SELECT hits FROM totals WHERE id = 'all'`)).toEqual([[marks.size]]);
     expect(seq).toBe(marks.size);
-    const kinds = ["app ended", "server killed", "broken off", "slow", "reply lost", "cut short", "reset"];
-    // In a few seconds not every kind has its chance.
-    expect(kinds.filter((kind) => hits.has(kind)).length, "kinds of faults hit").toBeGreaterThanOrEqual(seconds >= 60 ? kinds.length : 4);
     const counts = [...hits].sort().map(([fault, n]) => `${fault} ${n}`).join(", ");
     info.annotations.push({ type: "storm", description: counts });
     if (seconds >= 60) console.log(`seed ${seed}: ${seconds} s, ${seq} transactions (${acked.size} acknowledged, ${unheard} whose answer nobody heard); all the same after ${healed} ms of calm\nfaults: ${counts}`);

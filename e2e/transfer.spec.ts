@@ -2,9 +2,10 @@
 // again as a stream. TRANSFER_MIB=2048 tries one of 2 GiB.
 import type { Page } from "@playwright/test";
 import { expect, failure, openIn, test } from "./fixtures.js";
+import { TEST_MS } from "./limits.js";
 
 const MIB = Number(process.env["TRANSFER_MIB"] ?? 96);
-test.describe.configure({ timeout: Math.max(90_000, MIB * 1_500) });
+test.describe.configure({ timeout: TEST_MS + MIB * 15_000 });
 
 const migrations = [`CREATE TABLE big(id INTEGER PRIMARY KEY, body BLOB)`];
 

@@ -2,13 +2,11 @@
 // otherwise: the newer one leads, the older one steps aside and is told. What is
 // said here, and the name of the channel, is meant never to change.
 
+import { OLDER_ANSWER_MS } from "./bounds.js";
 import type { Census } from "./census.js";
 import { Paced } from "./paced.js";
 import { take } from "./shapes.js";
 import { PROTOCOL } from "./version.js";
-
-/** How often, at most, an older build is told. */
-const ANSWER_MS = 50;
 
 /** {t: "build"}: this tab lives and holds the lock named. answer: tell me yours if it is newer. */
 export interface BuildMessage {
@@ -26,7 +24,7 @@ export class Builds {
   readonly #mine: Omit<BuildMessage, "answer">;
   readonly #newer: (build: BuildMessage) => void;
   readonly #census: Census;
-  readonly #answer = new Paced(ANSWER_MS, () => this.#post(false));
+  readonly #answer = new Paced(OLDER_ANSWER_MS, () => this.#post(false));
   #channel: BroadcastChannel | undefined;
 
   /** @param newer a tab of a newer build lives */

@@ -1,6 +1,7 @@
 // Requests and their answers over a Connection: ids, order, cancellation, how
 // many may be on their way, and what becomes of them when the leader changes.
 
+import { ENDING_MS } from "./bounds.js";
 import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, within, type Welcome } from "./codec.js";
 import { abortError, asHeddleError, HeddleError, timeoutError } from "./errors.js";
 import { checkTimeout } from "./params.js";
@@ -9,9 +10,6 @@ import type { Connection, ConnectionHandler } from "./transport.js";
 
 /** How many calls of each queue are at the leader at a time: far fewer than it takes of one tab (leader.MaxQueued). */
 const WINDOW = 128;
-
-/** How long calls that are under way may take once a newer build has come. */
-const ENDING_MS = 1_000;
 
 /** A call that so many engines died over is not sent again. */
 export const MAX_DEATHS = 2;

@@ -7,14 +7,7 @@
 // comes before its lock is free, and Chromium at times leaves a free lock with a
 // queue before it and gives it to nobody until the first in the queue goes away.
 
-const HIDDEN_RETRY_MS = 3_000;
-/**
- * How soon a hidden tab, and one that queues, ask anew while nobody leads; each time twice that, up to the last.
- * The latter is longer than a lock takes to be given, so that who is first, and has got ready for it, stays first.
- */
-const TRY_MS = 10;
-const REQUEUE_MS = 250;
-const MAX_MS = 1_000;
+import { HIDDEN_RETRY_MS, MAX_TRY_MS, REQUEUE_MS, TRY_MS } from "./bounds.js";
 
 export class Candidate {
   #withdraw: (() => void) | undefined;
@@ -95,7 +88,7 @@ export class Candidate {
   }
 
   #patience(first: number): number {
-    return Math.min(first * 2 ** this.#asked++, MAX_MS);
+    return Math.min(first * 2 ** this.#asked++, MAX_TRY_MS);
   }
 
   async #tryOnce(): Promise<boolean> {

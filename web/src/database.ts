@@ -1,6 +1,7 @@
 // The database as an app sees it: every call of the JavaScript API, made of
 // requests on a Connection.
 
+import { PATIENCE_MS } from "./bounds.js";
 import { Bulk } from "./bulk.js";
 import { readAnnouncement } from "./announcement.js";
 import { Caller, MAX_DEATHS, type CallerEvents, type CallSpec } from "./caller.js";
@@ -21,9 +22,6 @@ import type {
   BatchStatement, BulkOptions, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, IterateOptions, LiveDiff, LiveOptions,
   Params, Recovery, Role, Row, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "./types.js";
-
-/** How long open() waits, after two seconds without a sign of life, for a tab that is in the way. */
-const PATIENCE_MS = 18_000;
 
 const inTheWay = (name: string) =>
   `another tab holds the database "${name}" and does not answer; close that tab, or bring it to the front`;

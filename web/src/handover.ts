@@ -4,8 +4,7 @@
 // each switch of tabs: only one that stays away does. Where a browser says so
 // before it freezes a page (the freeze event), the leader goes at that word.
 
-/** How long it stays when nobody sees it. */
-const STAY_MS = 3_000;
+import { STAY_MS } from "./bounds.js";
 
 export interface HandoverEvents {
   /** Asks the others whether one of them can be seen. */

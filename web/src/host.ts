@@ -1,5 +1,6 @@
 // A page's own worker: started, told what it needs, and replaced when it dies.
 
+import { CRASH_WINDOW_MS, MAX_PAUSE_MS, PAUSE_MS, STOP_MS } from "./bounds.js";
 import { HeddleError, asHeddleError } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { compileModules } from "./modules.js";
@@ -9,14 +10,10 @@ import { lockName } from "./names.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 import type { Storage } from "./types.js";
 
-const STOP_MS = 3_000;
 /** A worker that dies so often before it leads is not started again. */
 const MAX_CRASHES = 3;
 /** One that led is, always: at once, unless so many died within a minute; then after a pause that grows. */
 const FREE_CRASHES = 3;
-const CRASH_WINDOW_MS = 60_000;
-const PAUSE_MS = 500;
-const MAX_PAUSE_MS = 30_000;
 
 export interface HostOptions {
   name: string;

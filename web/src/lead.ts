@@ -1,6 +1,7 @@
 // Leading: from the moment the lock is ours until it may be freed.
 
 import { Admission } from "./admission.js";
+import { ANSWER_MS, CHECK_MS, FORGET_MS } from "./bounds.js";
 import { Census } from "./census.js";
 import { asHeddleError } from "./errors.js";
 import { lastWords, runGo } from "./gorun.js";
@@ -16,13 +17,6 @@ import { OpfsDirectory, OpfsImports } from "./opfs.js";
 import type { FromWorker, Modules, TabsMessage, ToWorker } from "./protocol.js";
 
 type Start = Extract<ToWorker, { t: "start" }>;
-
-/** When a leader looks which tabs have died: not while others wait for it. */
-const FORGET_MS = 2_000;
-/** How often the leader looks whether its files are still there. */
-const CHECK_MS = 5_000;
-/** The least time between two answers to who leads, which anybody can ask. */
-const ANSWER_MS = 20;
 
 export class Lead {
   readonly #start: Start;

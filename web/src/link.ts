@@ -1,14 +1,11 @@
 // One tab's way to one leader: a port that the broker carries, or a
 // BroadcastChannel of their own. The first line that is welcomed is the one.
 
+import { BROKER_MS, CHANNEL_MS } from "./bounds.js";
 import { channelLine, portLine } from "./line.js";
 import type { Line } from "./line.js";
 import { lineChannel } from "./names.js";
 import type { ToBroker } from "./protocol.js";
-
-/** How long the broker's way may take before the BroadcastChannel is tried beside it; then how often that asks. */
-const BROKER_MS = 500;
-const ASK_MS = 1_000;
 
 export interface LinkEvents {
   /** Asks the leader, where all tabs hear it, to open lineChannel. */
@@ -65,7 +62,7 @@ export class Link {
     const ask = () => {
       if (this.#ended || this.welcome) return;
       this.#events.ask();
-      this.#timer = setTimeout(ask, ASK_MS);
+      this.#timer = setTimeout(ask, CHANNEL_MS);
     };
     ask();
   }

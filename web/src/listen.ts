@@ -2,6 +2,7 @@
 // when some were missed. Of several that announce something, the leader is the
 // one that this page has a line to.
 
+import { MISSED_MS } from "./bounds.js";
 import type { Announcement } from "./announcement.js";
 import { HeddleError } from "./errors.js";
 import { Paced } from "./paced.js";
@@ -17,8 +18,6 @@ interface Listener {
 
 /** Of how many leaders beside its own a page remembers what they announced: one may be the next. */
 const REMEMBERED = 16;
-/** The least time between two words that something was missed for messages which this build cannot read. */
-const MISSED_MS = 250;
 
 export class Listeners {
   readonly #session: string;

@@ -1,6 +1,7 @@
 // db.live(): a query whose result is kept up to date. The leader sends what
 // changed; here it is applied, so that rows that stayed keep their identity.
 
+import { AGAIN_MS, MAX_AGAIN_MS } from "./bounds.js";
 import { MAX_DEATHS, type Caller } from "./caller.js";
 import { EventType, Method, Reader, request, type Statement } from "./codec.js";
 import { asHeddleError, HeddleError } from "./errors.js";
@@ -10,10 +11,6 @@ import type { LiveDiff, LiveOptions, Row } from "./types.js";
 
 /** A stretch of a new result: rows of the former one, or new ones. */
 export type Run = { copy: true; from: number; count: number } | { copy: false; count: number };
-
-/** How soon a subscription that the leader had no room for is asked for again; each time twice that, up to the last. */
-const AGAIN_MS = 50;
-const MAX_AGAIN_MS = 2_000;
 
 interface Update {
   reset: boolean;

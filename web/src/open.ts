@@ -1,5 +1,6 @@
 // open() and destroy(): the two ways in.
 
+import { DESTROY_MS } from "./bounds.js";
 import { encodeOpenConfig } from "./codec.js";
 import { Database } from "./database.js";
 import { HeddleError, abortError, timeoutError } from "./errors.js";
@@ -58,8 +59,6 @@ async function shown(): Promise<void> {
 
 /** Its timeout is ten seconds unless told otherwise. */
 export interface DestroyOptions extends CallOptions {}
-
-const DESTROY_MS = 10_000;
 
 /**
  * Removes a database's files. Every tab that has it open is asked to close it.

@@ -4,6 +4,7 @@
 // The Go side is jsbridge/opfs_js.go; what the counts and failures mean is
 // decided in Go's package opfs.
 
+import { OPEN_MS } from "./bounds.js";
 import { HeddleError } from "./errors.js";
 import { databaseFolder, FOLDER, randomId } from "./names.js";
 
@@ -32,9 +33,6 @@ const SUFFIXES = ["", "-wal", "-journal"];
  * a second line how that ended: nothing while they are open, or after a crash.
  */
 const OWNER = "owner";
-
-/** How long a handle that another worker holds is waited for: it may just be ending. */
-const OPEN_MS = 5_000;
 
 /** What a file is called that a copy passes through: none outlives the worker that made it. */
 const SIDE = "-side-";

@@ -2,6 +2,7 @@
 // another tab's. Implements what the database above needs (transport.ts).
 
 import { noteAbort, shareAborts } from "./aborts.js";
+import { ANSWER_MS, BYE_MS, OTHERS_MS, TELL_MS, WORD_MS } from "./bounds.js";
 import { Builds, type BuildMessage } from "./builds.js";
 import { Census, leads } from "./census.js";
 import { HeddleError } from "./errors.js";
@@ -21,17 +22,8 @@ import type { Role, Storage } from "./types.js";
 import { PROTOCOL } from "./version.js";
 import { Vigil } from "./vigil.js";
 
-/** How long a tab that cannot lead itself waits for one that can. */
-const OTHERS_MS = 20_000;
-/** How often a leader of an older build is told that there is a newer one. */
-const TELL_MS = 1_000;
-/** A leader's lock may be free before the word comes that its engine has died. */
-const WORD_MS = 100;
 /** How often it is looked, at first and then in ever longer pauses, whether a leader that said goodbye has freed its lock. */
 const BYE_LOOKS = 8;
-const BYE_MS = 10;
-/** The least time between two answers to what anybody can ask. */
-const ANSWER_MS = 20;
 /** The largest announcement of a commit (broadcast.MaxSize), with room for a newer build's. */
 const MAX_ANNOUNCEMENT = 1 << 20;
 

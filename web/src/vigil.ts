@@ -2,12 +2,7 @@
 // Where neither happens another tab is in the way, frozen perhaps, and nothing
 // can be done but to say so. It goes on by itself.
 
-const TICK_MS = 250;
-/** No tick counts for more: a tab in the background has one a second, and one that was suspended has not waited meanwhile. */
-const MOST_MS = 1_000;
-/** How long a silence it takes until the leader's page is asked, and until it is said. Never both in one tick. */
-const ASK_MS = 750;
-const BLOCKED_MS = 1_750;
+import { ASK_MS, BLOCKED_MS, MAX_TICK_MS, TICK_MS } from "./bounds.js";
 
 export interface VigilEvents {
   /** Whether anything waits. */
@@ -63,7 +58,7 @@ export class Vigil {
       return;
     }
     const now = performance.now();
-    this.#silent += Math.min(now - this.#ticked, MOST_MS);
+    this.#silent += Math.min(now - this.#ticked, MAX_TICK_MS);
     this.#ticked = now;
     if (this.#silent >= ASK_MS) this.#events.ask();
     if (this.#silent >= BLOCKED_MS) this.#say(true);

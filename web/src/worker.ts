@@ -2,6 +2,7 @@
 // with the lock in hand it opens the files, runs Go and serves every tab. Lock
 // and files live here, so that ending the worker frees both at once.
 
+import { NEXT_MS } from "./bounds.js";
 import { Candidate } from "./candidate.js";
 import { Census } from "./census.js";
 import { Lead } from "./lead.js";
@@ -18,8 +19,6 @@ const page = globalThis as unknown as {
   close(): void;
 };
 
-/** How long after a leader appeared its heirs get ready: not while pages are loading. */
-const NEXT_MS = 1_000;
 /** How many do: the next leader may die soon as well. */
 const HEIRS = 2;
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { Method } from "../src/codec.js";
 import type { Database } from "../src/database.js";
-import { type FakeConnection, opened, rejection, type Sent } from "./fake.js";
+import { type FakeConnection, opened, rejection, type Sent, settle } from "./fake.js";
 
 /** Takes a request with a limit, and says what it is. */
 async function limited(c: FakeConnection): Promise<Sent & { ms: number; inner: number }> {
@@ -73,24 +73,27 @@ test("time passes while there is no leader, and is gone for ever", async () => {
   assert.deepEqual(await late, [{ a: 1 }]);
 });
 
-test("a transaction's time bounds its statements, and rolls it back", async () => {
+test("a transaction's time bounds its statements, and rolls it back", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const { db, c } = await opened();
   const failed = rejection(db.transaction(async (tx) => {
     await tx.exec("A");
-    await tx.query("B", [], { timeout: 10 });
+    await tx.query("B", [], { timeout: 10_000 });
     await new Promise(() => {});
-  }, { timeout: 150 }));
+  }, { timeout: 60_000 }));
   const begin = await limited(c);
   c.reply(begin.id, 0);
   const exec = await limited(c);
-  assert.deepEqual([exec.inner, exec.ms <= 150], [Method.txExec, true]);
+  assert.deepEqual([exec.inner, exec.ms <= 60_000], [Method.txExec, true]);
   c.result(exec.id, 1);
   const query = await limited(c);
-  assert.deepEqual([query.inner, query.ms <= 10], [Method.txQuery, true]);
+  assert.deepEqual([query.inner, query.ms <= 10_000], [Method.txQuery, true]);
   c.rows(query.id, ["a"], []);
+  await settle();
+  t.mock.timers.tick(60_000);
   c.reply((await c.next(Method.txRollback)).id, 0);
   const error = await failed;
-  assert.deepEqual([error.code, error.message], ["HEDDLE_TIMEOUT", "the call's time, 150 ms, is over"]);
+  assert.deepEqual([error.code, error.message], ["HEDDLE_TIMEOUT", "the call's time, 60000 ms, is over"]);
 });
 
 test("a timeout is a number of milliseconds", async () => {
