@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 
 	"heddle/internal/errcode"
@@ -46,6 +47,10 @@ func TestOpen_syncedRowsInMigrations(t *testing.T) {
 		`CREATE TABLE s(id TEXT PRIMARY KEY); INSERT INTO s VALUES('seed')`,
 		`CREATE TABLE s(id TEXT PRIMARY KEY); DELETE FROM s`,
 		`CREATE TABLE s(id TEXT PRIMARY KEY, n); UPDATE S SET n = 1`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY); CREATE TABLE l(x); CREATE TRIGGER g AFTER INSERT ON l BEGIN INSERT INTO s VALUES(new.x); END; INSERT INTO l VALUES(1)`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY); CREATE VIEW v AS SELECT * FROM s; CREATE TRIGGER g INSTEAD OF INSERT ON v BEGIN INSERT INTO s VALUES(new.id); END; INSERT INTO v VALUES(1)`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY); WITH w AS (SELECT 1 AS x) INSERT INTO s SELECT x FROM w`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY); PRAGMA writable_schema = on`,
 	} {
 		db, err := Open(ctx, Options{Filename: testFile(t), Migrations: []string{sql}, Synced: []string{"s"}})
 		if errcode.Of(err) != errcode.Migration {
@@ -123,12 +128,24 @@ func TestTables_describe(t *testing.T) {
 type hook struct {
 	c     *sqlite3.Conn
 	fails error
+	keeps bool
 	done  [][]string
+
+	touched, without []string
 }
 
-func (h *hook) Touch(string) (bool, error) { return false, nil }
+func (h *hook) Touch(table string) (bool, error) {
+	h.touched = append(h.touched, table)
+	return h.keeps, nil
+}
 
-func (h *hook) Without(string, func() error) error { return nil }
+func (h *hook) Without(table string, run func() error) error {
+	h.without = append(h.without, table)
+	if err := h.c.Exec(`DELETE FROM ` + table); err != nil {
+		return err
+	}
+	return run()
+}
 
 func (h *hook) Done(tables []*Table) error {
 	var names []string
@@ -197,4 +214,83 @@ func TestOpen_migrationHook(t *testing.T) {
 	wantCode(t, db.Import(t.Context(), bytes.NewReader(copied.Bytes())), "")
 	same(t, query(t, db, `SELECT count(*) FROM heddle_hook, c`), [][]Value{{int64(0)}})
 	same(t, query(t, db, `SELECT x FROM heddle_hook`), [][]Value{{int64(1)}})
+}
+
+// TestOpen_touched looks which statements of a migration may change the rows of a
+// table: not those that add a column.
+func TestOpen_touched(t *testing.T) {
+	for sql, want := range map[string]string{
+		`ALTER TABLE s ADD COLUMN c`: "",
+		`ALTER TABLE s ADD d TEXT NOT NULL DEFAULT 'x' CHECK (d <> ''); ALTER TABLE s ADD g AS (a)`:           "",
+		`CREATE TABLE n(a); CREATE INDEX i ON s(a); CREATE VIEW v AS SELECT * FROM s; SELECT count(*) FROM s`: "",
+		`CREATE TRIGGER g AFTER INSERT ON s BEGIN DELETE FROM l; END; DROP TRIGGER g; ANALYZE; REINDEX s`:     "",
+		`CREATE TABLE n AS SELECT * FROM s`:                                                    "",
+		`ALTER TABLE s DROP COLUMN b`:                                                          "s",
+		`ALTER TABLE s RENAME COLUMN a TO z`:                                                   "s",
+		`ALTER TABLE S RENAME TO z; ALTER TABLE z RENAME TO s`:                                 "s z",
+		`ALTER TABLE s ALTER COLUMN a SET NOT NULL`:                                            "s",
+		`DROP TABLE s; CREATE TABLE s(id TEXT PRIMARY KEY)`:                                    "s",
+		`INSERT INTO l VALUES(1); UPDATE l SET x = 2; DELETE FROM l`:                           "l",
+		`CREATE TEMP TABLE t(a); INSERT INTO t SELECT a FROM s`:                                "",
+		`CREATE TRIGGER g AFTER INSERT ON l BEGIN DELETE FROM m; END; INSERT INTO l VALUES(1)`: "l m",
+	} {
+		h := &hook{}
+		db, err := Open(t.Context(), Options{Filename: testFile(t), Synced: []string{"s"}, Migrations: []string{
+			`CREATE TABLE s(id TEXT PRIMARY KEY, a, b); CREATE TABLE l(x); CREATE TABLE m(x)`, sql},
+			MigrationHook: func(c *sqlite3.Conn) (MigrationHook, error) { h.c = c; return h, nil }})
+		if err != nil {
+			t.Errorf("%s: %v", sql, err)
+			continue
+		}
+		db.Close()
+		if got := strings.Join(h.touched, " "); got != want {
+			t.Errorf("%s: touched %q, want %q", sql, got, want)
+		}
+	}
+}
+
+// TestOpen_rowsRefused has statements that fail because of rows: they go on
+// without them where the hook puts those back, and there alone.
+func TestOpen_rowsRefused(t *testing.T) {
+	const next = `CREATE TABLE n(id TEXT PRIMARY KEY, a NOT NULL); `
+	const rename = `; DROP TABLE s; ALTER TABLE n RENAME TO s`
+	for _, c := range []struct {
+		sql   string
+		keeps bool
+		want  string
+		rows  int64 // of s
+	}{
+		{next + `INSERT INTO n SELECT * FROM s` + rename, true, "", 1},
+		{next + `INSERT OR ROLLBACK INTO n SELECT * FROM s` + rename, true, errcode.Migration, 0},
+		{next + `/* c */ -- d` + "\n" + `INSERT OR FAIL INTO n SELECT * FROM s` + rename, true, "", 1},
+		{next + `REPLACE INTO n SELECT * FROM s` + rename, true, "", 1},
+		{next + `WITH w AS (SELECT * FROM s) INSERT INTO n SELECT * FROM w` + rename, true, "", 0},
+		{next + `INSERT INTO n SELECT * FROM s` + rename, false, errcode.Migration, 0},
+		{next + `INSERT INTO n SELECT * FROM s`, true, errcode.Migration, 0},               // a table of the app's own
+		{next + `INSERT INTO n VALUES('x', NULL)` + rename, true, errcode.Migration, 0},    // rows of the app's own
+		{next + `INSERT INTO n SELECT id, no FROM s` + rename, true, errcode.Migration, 0}, // no rows' fault
+		{`ALTER TABLE s ALTER COLUMN a SET NOT NULL`, true, "", 0},
+		{`ALTER TABLE s ALTER COLUMN a SET NOT NULL`, false, errcode.Migration, 0},
+		{`CREATE INDEX i ON s(json(id))`, true, "", 0},
+		{`CREATE INDEX i ON s(nothing)`, true, errcode.Migration, 0},
+	} {
+		file, h := testFile(t), &hook{keeps: c.keeps}
+		o := Options{Filename: file, Synced: []string{"s"}, Migrations: []string{`CREATE TABLE s(id TEXT PRIMARY KEY, a)`}}
+		db := openTest(t, o)
+		exec(t, db, `INSERT INTO s VALUES('x', NULL), ('y', 1)`)
+		db.Close()
+		o.Migrations = append(o.Migrations, c.sql)
+		o.MigrationHook = func(conn *sqlite3.Conn) (MigrationHook, error) { h.c = conn; return h, nil }
+		db, err := Open(t.Context(), o)
+		if wantCode(t, err, c.want); err != nil {
+			if c.want == "" {
+				t.Errorf("%s: %v", c.sql, err)
+			}
+			continue
+		}
+		if n := query(t, db, `SELECT count(*) FROM s`)[0][0]; n != c.rows {
+			t.Errorf("%s: %v rows, want %v", c.sql, n, c.rows)
+		}
+		db.Close()
+	}
 }

@@ -117,38 +117,62 @@ func (l *lockedReader) Read(p []byte) (int, error) {
 	return l.r.Read(p)
 }
 
-// prepare brings what is kept to the schema, and loads the state.
+// prepare brings what is kept to the schema, and loads the state. Where migrations
+// ran without MigrationHook, nobody knows what they did to the rows: the digest
+// becomes that of the rows, so that the server's tells.
 func (c *Client) prepare(tx *store.Tx) error {
-	local := c.db.Tables()
-	return tx.Inside(func(*sqlite3.Conn) (err error) {
-		r := c.rowsOn(tx)
-		defer func() {
-			if err != nil {
-				r.close()
-			}
-		}()
-		meta, err := c.agree(&r, local, nil, c.cfg.Rand)
-		if err != nil {
-			return err
-		}
-		if c.foreign == nil {
-			if c.foreign, err = loadForeignKeys(r.conn, c.tables); err != nil {
-				return err
-			}
-		}
-		if err := c.recount(&r, c.state); err != nil {
-			return err
-		}
-		met := meta[metaMet] == c.cfg.URL
-		repairs, _ := meta[metaRepairs].(int64)
-		seed, _ := meta[metaSeed].([]byte)
-		c.mu.Lock()
-		c.seed = seed
-		c.mu.Unlock()
-		c.update(func(cond *condition) { cond.met, cond.repairs = met, int(repairs) })
-		c.share(c.state)
-		return nil
+	local, unseen := c.db.Tables(), false
+	err := tx.Inside(func(*sqlite3.Conn) (err error) {
+		unseen, err = c.load(tx, local)
+		return err
 	})
+	if err == nil && unseen && c.state.boot == nil {
+		_, err = c.countAgain(tx)
+	}
+	if err == nil {
+		c.share(c.state)
+	}
+	return err
+}
+
+// load is prepare but for the digest. unseen says that migrations ran without the
+// hook.
+func (c *Client) load(tx *store.Tx, local []*store.Table) (unseen bool, err error) {
+	r := c.rowsOn(tx)
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	meta, err := c.agree(&r, local, nil, c.cfg.Rand)
+	if err != nil {
+		return false, err
+	}
+	number, err := r.migrations()
+	if err != nil {
+		return false, err
+	}
+	if unseen = meta[metaMigrated] != number; unseen {
+		if err := setMeta(r.conn, metaMigrated, number); err != nil {
+			return false, err
+		}
+	}
+	if c.foreign == nil {
+		if c.foreign, err = loadForeignKeys(r.conn, c.tables); err != nil {
+			return false, err
+		}
+	}
+	if err := c.recount(&r, c.state); err != nil {
+		return false, err
+	}
+	met := meta[metaMet] == c.cfg.URL
+	repairs, _ := meta[metaRepairs].(int64)
+	seed, _ := meta[metaSeed].([]byte)
+	c.mu.Lock()
+	c.seed = seed
+	c.mu.Unlock()
+	c.update(func(cond *condition) { cond.met, cond.repairs = met, int(repairs) })
+	return unseen, nil
 }
 
 // rowsOn returns the rows of the open transaction.

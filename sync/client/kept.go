@@ -246,7 +246,7 @@ func (r *rows) without(name string, run func() error) (err error) {
 	if err := run(); err != nil {
 		return err
 	}
-	back := "INSERT INTO main." + ident(name) + "(" + idents(all, "", ", ") + ") SELECT " + strings.Join(aside, ", ") + " FROM heddle_aside"
+	back := "INSERT OR ABORT INTO main." + ident(name) + "(" + idents(all, "", ", ") + ") SELECT " + strings.Join(aside, ", ") + " FROM heddle_aside"
 	if err := r.sqlite.Exec(back); err != nil {
 		if refused(sqlError(err, back)) == nil {
 			return sqlError(err, back)

@@ -105,7 +105,23 @@ func (m *migration) Done(local []*store.Table) (err error) {
 	if err != nil {
 		return err
 	}
-	return setMeta(r.conn, metaTried, version)
+	if err := setMeta(r.conn, metaTried, version); err != nil {
+		return err
+	}
+	number, err := r.migrations()
+	if err != nil {
+		return err
+	}
+	return setMeta(r.conn, metaMigrated, number)
+}
+
+// migrations is how many migrations the file has had.
+func (r *rows) migrations() (number int64, err error) {
+	err = r.query(`SELECT count(*) FROM heddle_migration`, nil, func(s *sqlite3.Stmt) error {
+		number = s.ColumnInt64(0)
+		return nil
+	})
+	return number, err
 }
 
 // agree checks the schema, makes Heddle's tables where there are none, loads

@@ -28,23 +28,14 @@ func (c *Client) locate(ctx context.Context, up *wire.CaughtUp) (sound bool) {
 	var ours map[fold.BucketID]fold.Bucket
 	var taint int64
 	err := c.db.Apply(ctx, func(tx *store.Tx) error {
-		a := &applier{tx: tx, rows: c.rowsOn(tx)}
-		if err := tx.Inside(func(*sqlite3.Conn) error { return a.begin(c) }); err != nil {
+		a, err := c.countAgain(tx)
+		if err != nil {
 			return err
 		}
 		taint = a.taint
-		a.digest = &fold.Digest{}
-		if err := a.countRows(); err != nil {
-			return err
-		}
 		ours = a.digest.Buckets()
 		sound = a.pos.Seq == up.Seq && a.digest.Sum() == up.Digest
-		return tx.Inside(func(*sqlite3.Conn) error {
-			if err := a.exec(`DELETE FROM heddle_digest`); err != nil {
-				return err
-			}
-			return a.finish(c)
-		})
+		return nil
 	})
 	if err != nil {
 		return false
@@ -82,6 +73,24 @@ func (c *Client) locate(ctx context.Context, up *wire.CaughtUp) (sound bool) {
 	c.only = only
 	c.mu.Unlock()
 	return false
+}
+
+// countAgain makes the digest that of the rows that there are.
+func (c *Client) countAgain(tx *store.Tx) (*applier, error) {
+	a := &applier{tx: tx, rows: c.rowsOn(tx)}
+	if err := tx.Inside(func(*sqlite3.Conn) error { return a.begin(c) }); err != nil {
+		return nil, err
+	}
+	a.digest = &fold.Digest{}
+	if err := a.countRows(); err != nil {
+		return nil, err
+	}
+	return a, tx.Inside(func(*sqlite3.Conn) error {
+		if err := a.exec(`DELETE FROM heddle_digest`); err != nil {
+			return err
+		}
+		return a.finish(c)
+	})
 }
 
 func (c *Client) serverBuckets(ctx context.Context) ([]wire.Bucket, error) {

@@ -76,6 +76,7 @@ const (
 	metaRepairs      = "repairs"   // how often the digest was not the server's
 	metaSeed         = "seed"      // the body that an empty space is to begin with
 	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
+	metaMigrated     = "migrated"  // how many migrations sync has seen
 	metaTried        = "tried"     // the schema that quarantined rows were last tried with
 )
 
