@@ -140,6 +140,24 @@ func (s *Shell) OpenSide(ctx context.Context) (string, error) {
 // CloseSide has the worker close and remove it, at its leisure.
 func (s *Shell) CloseSide(name string) { _, _ = s.shell.Call("closeSide", name) }
 
+// TakeStream asks the worker whether one more connection to a server, named by
+// scheme and host, may stay open. If it may, release gives it back.
+func (s *Shell) TakeStream(ctx context.Context, server string) (release func(), ok bool) {
+	promise, err := s.shell.Call("takeStream", server)
+	if err != nil {
+		return nil, false
+	}
+	taken, err := Await(ctx, promise)
+	if err != nil {
+		return nil, false
+	}
+	id, err := taken.Int()
+	if err != nil || id < 0 {
+		return nil, false
+	}
+	return func() { _, _ = s.shell.Call("giveStream", id) }, true
+}
+
 // Damaged tells the worker that the database file is not what was written. The
 // worker ends, and the next one is told so by ShellConfig.Exit.
 func (s *Shell) Damaged(reason string) { _, _ = s.shell.Call("damaged", reason) }

@@ -26,6 +26,10 @@ type Peer interface {
 	Send(message []byte)
 }
 
+// StreamLimit asks whether one more connection to a server may stay open:
+// client.Config.Stream.
+type StreamLimit = func(ctx context.Context, server string) (release func(), ok bool)
+
 // Env is what a leader needs from where it runs.
 type Env struct {
 	Filename   string            // of the database, as go-sqlite3 takes it, with its VFS
@@ -34,6 +38,7 @@ type Env struct {
 	LeaderID   string            // names this leader: random
 	Channel    broadcast.Channel // to the other tabs; nil announces nothing
 	HTTP       client.Doer       // needed if the configuration syncs
+	Stream     StreamLimit       // nil: any number of connections may stay open
 	Rand       io.Reader         // crypto/rand if nil
 	Exit       string            // how the last leader ended: new, clean, unclean or damaged; "" if nobody knows
 	Bounds     Bounds            // for tests

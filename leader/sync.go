@@ -12,7 +12,7 @@ import (
 func (l *Leader) syncConfig(c *rpc.SyncConfig) client.Config {
 	config := client.Config{
 		URL: c.URL, Space: c.Space, IntegerKey: c.IntegerKey,
-		HTTP: l.env.HTTP, Rand: l.env.Rand, Bounds: l.env.Bounds.Sync, Tables: map[string]client.Merge{},
+		HTTP: l.env.HTTP, Stream: l.env.Stream, Rand: l.env.Rand, Bounds: l.env.Bounds.Sync, Tables: map[string]client.Merge{},
 	}
 	for _, t := range c.Tables {
 		merge := client.Merge{}
@@ -70,7 +70,10 @@ func (l *Leader) status() rpc.Status {
 		return rpc.Status{State: string(client.Off)}
 	}
 	now := l.sync.Status()
-	status := rpc.Status{State: string(now.State), Seq: now.Seq, Pending: uint64(max(0, now.Pending)), Repairs: uint64(now.Repairs), Incomplete: now.Incomplete}
+	status := rpc.Status{
+		State: string(now.State), Seq: now.Seq, Pending: uint64(max(0, now.Pending)),
+		Repairs: uint64(now.Repairs), Incomplete: now.Incomplete, Polling: string(now.Polling),
+	}
 	if now.LastError != nil {
 		status.Err = now.LastError
 	}

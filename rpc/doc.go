@@ -162,7 +162,8 @@
 //	         page size, u64 bytes, u64 bytes of the log, string last exit
 //
 //	status = string state, u64 seq, u64 pending, error (code empty: none), u64
-//	         repairs; always the last of its message
+//	         repairs, bool incomplete, string polling; always the last of its
+//	         message
 //	op     = string kind, string table, list<value> key,
 //	         list<string> columns, list<value> cells
 //	joins  = list<string>, one for each cell; none where all are "last"

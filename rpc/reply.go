@@ -35,7 +35,8 @@ type Status struct {
 	Err     error  // the last error, nil if there is none
 	Repairs uint64 // how often the digest was not the server's
 
-	Incomplete bool // the rows of the space have not all come yet
+	Polling    string // why the log is polled; "" where it is followed by a stream
+	Incomplete bool   // the rows of the space have not all come yet
 }
 
 // Welcome is the reply to hello.
@@ -147,12 +148,13 @@ func (w *writer) status(v Status) {
 	w.fault(v.Err)
 	w.u64(v.Repairs)
 	w.flag(v.Incomplete)
+	w.str(v.Polling)
 }
 
 func (r *reader) status() Status {
 	s := Status{State: r.str(), Seq: r.u64(), Pending: r.u64(), Err: r.fault()}
 	if r.err == nil && r.at < len(r.b) { // an older leader does not tell
-		s.Repairs, s.Incomplete = r.u64(), r.flag()
+		s.Repairs, s.Incomplete, s.Polling = r.u64(), r.flag(), r.str()
 	}
 	return s
 }

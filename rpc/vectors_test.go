@@ -101,7 +101,7 @@ func liveVector(u Update, rows ...[]Value) []byte {
 
 func replyVectors() map[string][]byte {
 	failure := &errcode.Error{Code: "SQLITE_CONSTRAINT_UNIQUE", Msg: "UNIQUE constraint failed: t.a", Op: "store: exec", SQL: "INSERT …"}
-	status := Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true}
+	status := Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true, Polling: "buffered"}
 	return map[string][]byte{
 		"error":           ReplyError(5, failure),
 		"result":          ReplyResult(5, Result{Changes: 2, LastInsertRowID: 1 << 60}),

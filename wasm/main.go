@@ -78,7 +78,7 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 	}
 	defer channel.Close()
 	l, err := leader.Open(ctx, open, leader.Env{
-		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, NewBlockPacker: packRows, Yield: yield, Engine: engine,
+		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, Stream: shell.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
 		Exit: config.Exit,
 		Side: sides(shell, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),
 		SetAside: func(ctx context.Context, reason string) (leader.Aside, error) {

@@ -11,6 +11,11 @@ import (
 // into on a slow machine so high that it does not.
 type Bounds struct {
 	Silence      time.Duration // how long a server may be silent; 40 s: it sends a heartbeat every 15 seconds
+	Greeting     time.Duration // how long a stream's first frame may take before a poll is tried; 10 s
+	Poll         time.Duration // how long a poll stays open where streams are held back; 20 s
+	Pace         time.Duration // about the pause between polls where connections are scarce; 2 s
+	StreamFirst  time.Duration // a stream is tried again after so long, and each time after twice as long; 10 min
+	StreamLast   time.Duration // up to this; 2 h
 	Token        time.Duration // how long Config.Token may take; 40 s
 	BackoffFirst time.Duration // the pause after the first error is at most so long, and doubles; 500 ms
 	BackoffLast  time.Duration // the longest pause; 30 s
@@ -19,6 +24,11 @@ type Bounds struct {
 
 func (b *Bounds) defaults() {
 	b.Silence = cmp.Or(b.Silence, 40*time.Second)
+	b.Greeting = cmp.Or(b.Greeting, 10*time.Second)
+	b.Poll = cmp.Or(b.Poll, 20*time.Second)
+	b.Pace = cmp.Or(b.Pace, 2*time.Second)
+	b.StreamFirst = cmp.Or(b.StreamFirst, 10*time.Minute)
+	b.StreamLast = cmp.Or(b.StreamLast, 2*time.Hour)
 	b.Token = cmp.Or(b.Token, 40*time.Second)
 	b.BackoffFirst = cmp.Or(b.BackoffFirst, 500*time.Millisecond)
 	b.BackoffLast = cmp.Or(b.BackoffLast, 30*time.Second)

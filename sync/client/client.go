@@ -37,6 +37,7 @@ type Client struct {
 	pushMu   chan struct{}
 	bootTurn chan struct{} // holds the pull that applies a snapshot
 	pullMu   chan struct{} // for Now: one at a time
+	line     line          // the pull loop's
 
 	mu       sync.Mutex
 	cond     condition

@@ -33,7 +33,14 @@ type Config struct {
 	// has 40 seconds. Nil sends none.
 	Token func(ctx context.Context) (string, error)
 
-	HTTP Doer      // required
+	HTTP Doer // required
+
+	// Stream asks whether one more connection to a server, named by scheme and
+	// host, may stay open: a browser has six to each server over HTTP/1.1, for all
+	// its tabs together. If it may, release gives it back; if not, the log is asked
+	// for now and then. Nil is always yes.
+	Stream func(ctx context.Context, server string) (release func(), ok bool)
+
 	Rand io.Reader // for the client's id and the jitter; crypto/rand if nil
 
 	// Now is the wall clock, time.Now if nil. It says when a transaction was made,

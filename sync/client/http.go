@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -116,8 +115,10 @@ func (c *Client) send(ctx context.Context, method, target, token string, body []
 
 // silent is why a request is ended whose server has been silent for so long.
 func silent(d time.Duration) error {
-	return errcode.New(errcode.Network, "sync: read", "the server has been silent for "+d.String())
+	return &errcode.Error{Code: errcode.Network, Op: "sync: read", Msg: "the server has been silent for " + d.String(), Err: errSilence}
 }
+
+var errSilence = errors.New("the server is silent")
 
 // watched ends a request whose answer stays silent while it is being read.
 type watched struct {
@@ -149,14 +150,6 @@ func failure(ctx, rctx context.Context, err error, op, target string) error {
 		return silent
 	}
 	return &errcode.Error{Code: errcode.Network, Op: op, Msg: "no answer from " + root(target) + ": " + err.Error(), Err: err}
-}
-
-// root is the part of a URL that names the server.
-func root(target string) string {
-	if u, err := url.Parse(target); err == nil {
-		return u.Scheme + "://" + u.Host
-	}
-	return target
 }
 
 // refusal reads an answer that is not what was asked for.

@@ -61,7 +61,7 @@ func newDevice(t testing.TB, url string, migrations ...string) *device {
 	d.opts = store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "test.db"), Migrations: migrations, Synced: []string{"notes"},
 		Bounds: store.Bounds{ReadAge: await.Long, Busy: await.Long}}
 	d.cfg = client.Config{URL: url, Space: "family", Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{},
-		Bounds: client.Bounds{Silence: await.Long, Token: await.Long, BackoffLast: time.Second}}
+		Bounds: client.Bounds{Silence: await.Long, Greeting: await.Long, Token: await.Long, BackoffLast: time.Second}}
 	d.open()
 	t.Cleanup(d.close)
 	return d

@@ -209,7 +209,7 @@ func TestClient_adopts(t *testing.T) {
 	b.now()
 	a.close()
 	opts := a.opts
-	opts.Synced = nil
+	opts.Synced, opts.MigrationHook = nil, nil
 	opts.Filename += "2"
 	a.opts.Filename += "2"
 	db, err := store.Open(t.Context(), opts)

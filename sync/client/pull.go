@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"heddle/internal/errcode"
 	"heddle/store"
@@ -17,12 +18,11 @@ import (
 // entry is never cut.
 const batch = 1 << 20
 
-// pull follows the log from the prefix's end. With follow it stays open until
-// ctx ends or the stream breaks, which is an error; without, it ends at the
-// head. opened is called when the server has answered, caughtUp when the
+// pull follows the log from the prefix's end, for wait: forever is until ctx ends
+// or the stream breaks, which is an error; a poll ends without one. opened is called when the server has answered, caughtUp when the
 // prefix has reached the head.
-func (c *Client) pull(ctx context.Context, follow bool, opened, caughtUp func()) error {
-	anew, err := c.pullOnce(ctx, follow, opened, caughtUp)
+func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp func()) error {
+	anew, err := c.pullOnce(ctx, wait, opened, caughtUp)
 	if errcode.Of(err) == errcode.Diverged && !anew && !errors.Is(err, errEpoch) {
 		return c.startOver(err)
 	}
@@ -31,7 +31,7 @@ func (c *Client) pull(ctx context.Context, follow bool, opened, caughtUp func())
 
 // pullOnce also says whether the server was asked to have this replica start
 // over, and refused that.
-func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp func()) (refused bool, err error) {
+func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caughtUp func()) (refused bool, err error) {
 	select { // another pull applies a snapshot: after it, there may be little left
 	case c.bootTurn <- struct{}{}:
 		<-c.bootTurn
@@ -49,11 +49,9 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 	}
 	replaced := c.replaced
 	c.mu.Unlock()
-	resource := "pull"
-	if !follow {
-		resource += "?wait=0"
-	}
-	a, err := c.ask(ctx, "POST", resource, req.Marshal())
+	rctx, heard := c.watchStream(ctx, wait)
+	defer heard.close()
+	a, err := c.ask(rctx, "POST", pullResource(wait), req.Marshal())
 	if err != nil {
 		return req.Anew, err
 	}
@@ -68,14 +66,15 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 	for {
 		f, err := frames.Next()
 		if err == io.EOF {
-			if !follow && p.done {
+			if wait != forever && p.done {
 				return false, nil
 			}
 			return false, errcode.New(errcode.Network, "sync: pull", "the server has closed the stream")
 		}
 		if err != nil {
-			return false, errcode.Wrap(err, errcode.Network, "sync: pull")
+			return false, heard.judge(errcode.Wrap(err, errcode.Network, "sync: pull"))
 		}
+		heard.frame()
 		switch {
 		case f.Hello != nil:
 			if err := p.hello(f.Hello); err != nil {
@@ -109,8 +108,9 @@ func (c *Client) pullOnce(ctx context.Context, follow bool, opened, caughtUp fun
 			if err := c.plant(ctx, f.CaughtUp.Seq); err != nil {
 				return false, err
 			}
+			heard.current = true
 			caughtUp()
-			if !follow {
+			if wait == untilHead {
 				return false, nil
 			}
 		}

@@ -187,6 +187,7 @@ func (c *Client) pushLoop(ctx context.Context, fine func()) error {
 			return err
 		}
 		fine()
+		c.polled()
 		select {
 		case <-c.wake:
 		case <-ctx.Done():
@@ -198,10 +199,9 @@ func (c *Client) pushLoop(ctx context.Context, fine func()) error {
 // pullLoop follows the log.
 func (c *Client) pullLoop(ctx context.Context, fine func()) error {
 	for {
-		err := c.pull(ctx, true, fine, func() {
-			c.update(func(cond *condition) { cond.live = true })
-		})
+		err := c.follow(ctx, fine)
 		switch {
+		case err == nil: // a poll
 		case errors.Is(err, errFork):
 			c.again() // there is a new id; what is pending is to be sent under it
 		case errors.Is(err, errAnew), errors.Is(err, errBooted), errors.Is(err, errPlanted):
@@ -260,7 +260,7 @@ func (c *Client) Now(ctx context.Context) error {
 		push := err
 		switch code := errcode.Of(err); code {
 		case "", errcode.ClientFork, errcode.Diverged, errcode.Behind:
-			err = c.pull(ctx, false, func() {}, func() {})
+			err = c.pull(ctx, untilHead, func() {}, func() {})
 			if err == nil && code == errcode.ClientFork {
 				err = push
 			}

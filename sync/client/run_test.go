@@ -327,7 +327,7 @@ func TestClient_silence(t *testing.T) {
 		d.run()
 		time.Sleep(100 * time.Second)
 		synctest.Wait()
-		equal(t, "requests", s.take(), "0s pull", "40.05s pull", "1m20.1s pull")
+		equal(t, "requests", s.take(), "0s pull", "40.05s pull?wait=20", "1m20.1s pull")
 		equal(t, "statuses", statuses(), "connecting", "live", "offline HEDDLE_NETWORK", "connecting", "live", "offline HEDDLE_NETWORK", "connecting", "live")
 	})
 }
@@ -339,7 +339,7 @@ func TestClient_hangingServer(t *testing.T) {
 			return nil, ctx.Err()
 		})
 		d.run()
-		time.Sleep(41 * time.Second)
+		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		if st := d.c.Status(); st.State != client.Error || st.LastError.Code != errcode.Network {
 			t.Errorf("got %+v", st)

@@ -48,7 +48,7 @@ func TestClient_promiseLost(t *testing.T) {
 				if pushes != 1 {
 					t.Fatalf("got %d pushes, want 1", pushes)
 				}
-				time.Sleep(time.Minute) // the silent stream is given up
+				time.Sleep(15 * time.Second) // the silent stream is given up, and the log is polled
 				synctest.Wait()
 				if pushes != 2 {
 					t.Errorf("got %d pushes, want 2", pushes)

@@ -30,7 +30,8 @@ type Status struct {
 	// Incomplete: the database is new, and the rows of the space have not all come
 	// yet: what is read may lack some. Never true again once they have.
 	Incomplete bool
-	Repairs    int // how often the digest was not the server's, so that the state was fetched anew
+	Polling    Polling // why the log is polled; "" where it is followed by a stream
+	Repairs    int     // how often the digest was not the server's, so that the state was fetched anew
 }
 
 // Key names a row.
@@ -218,13 +219,17 @@ type condition struct {
 	fatal                   *errcode.Error // sync has stopped for good
 	push, pull              *errcode.Error // of the last attempt
 	life                    int            // counts replacements of the database's content
+	polling                 Polling        // how the log was asked for last
 	seq                     uint64
 	repairs                 int
 	first, last             int64 // ids of the pending transactions: after first, up to last
 }
 
 func (c *condition) status() Status {
-	s := Status{State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first)), Repairs: c.repairs, Incomplete: !c.complete}
+	s := Status{
+		State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first)),
+		Repairs: c.repairs, Incomplete: !c.complete, Polling: c.polling,
+	}
 	for _, err := range []*errcode.Error{c.fatal, c.pull, c.push} {
 		if err != nil {
 			s.LastError = err

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"heddle/internal/accept"
@@ -18,9 +20,13 @@ import (
 const gzipFrom = 4 << 10
 
 // pull streams the log after the asker's position: hello, entries, caught-up
-// with the digest, then what comes, with heartbeats between. With ?wait=0 the
-// stream ends when it has caught up.
+// with the digest, then what comes, with heartbeats between. With ?wait=N it ends
+// when it has caught up and has brought something, and after N seconds at most.
 func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error {
+	wait, err := parseWait(r.URL.Query())
+	if err != nil {
+		return err
+	}
 	data, err := s.body(w, r)
 	if err != nil {
 		return err
@@ -49,7 +55,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 	case req.Resume == nil && req.Position.Epoch != wire.Epoch{} && req.Position.Epoch != head.epoch:
 		return errEpoch
 	}
-	f := &feed{s: s, sp: sp, rc: http.NewResponseController(w), out: w, asker: who, seq: req.Position.Seq, wait: r.URL.Query().Get("wait") != "0"}
+	f := &feed{s: s, sp: sp, rc: http.NewResponseController(w), out: w, asker: who, seq: req.Position.Seq, wait: wait}
 	if !req.OwnBodies {
 		f.author = req.Client
 	}
@@ -66,12 +72,16 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 	h := w.Header()
 	h.Set("Content-Type", wire.MediaType)
 	h.Set("X-Accel-Buffering", "no") // proxies: pass each frame on at once
+	if origin := h.Get("Access-Control-Allow-Origin"); origin != "" {
+		h.Set("Timing-Allow-Origin", origin) // a page learns that it speaks HTTP/2, and needs not save connections
+	}
 	h.Add("Vary", "Accept-Encoding")
 	w.WriteHeader(http.StatusOK)
 	if err := f.send(&wire.Frame{Hello: &wire.Hello{Epoch: head.epoch, Head: head.seq}}); err != nil {
 		return nil // the asker is gone
 	}
 	if snapshot {
+		f.sent = true
 		err = f.snapshot(req)
 	}
 	if err == nil {
@@ -89,6 +99,24 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 	return nil
 }
 
+// forever is the wait of a stream that stays open.
+const forever time.Duration = -1
+
+// maxWait is the longest wait of a poll: what lies between may have less patience.
+const maxWait = time.Minute
+
+// parseWait reads how long a pull stays open without news.
+func parseWait(query url.Values) (time.Duration, error) {
+	if !query.Has("wait") {
+		return forever, nil
+	}
+	seconds, err := strconv.ParseUint(query.Get("wait"), 10, 16)
+	if wait := time.Duration(seconds) * time.Second; err == nil && wait <= maxWait {
+		return wait, nil
+	}
+	return 0, errcode.New(errcode.BadParam, "server: pull", "wait is a number of seconds, 60 at most")
+}
+
 // feed is one stream.
 type feed struct {
 	s      *Server
@@ -101,9 +129,10 @@ type feed struct {
 	end    context.CancelCauseFunc
 	ended  bool // guarded by Server.mu: end was called for the token
 	author wire.ClientID
-	seq    uint64 // sent so far
-	wait   bool
-	gone   bool // the asker
+	seq    uint64        // sent so far
+	wait   time.Duration // how long to wait for the first news; forever without a bound
+	sent   bool          // entries or a snapshot
+	gone   bool          // the asker
 }
 
 // compress compresses the stream where the asker takes that, there is much to
@@ -164,6 +193,12 @@ func (f *feed) write(data []byte) error {
 func (f *feed) run() error {
 	beat := time.NewTicker(f.s.o.Heartbeat)
 	defer beat.Stop()
+	var over <-chan time.Time
+	if f.wait != forever {
+		t := time.NewTimer(f.wait)
+		defer t.Stop()
+		over = t.C
+	}
 	for caughtUp := false; ; {
 		head := f.sp.now()
 		for f.seq < head.seq {
@@ -171,7 +206,7 @@ func (f *feed) run() error {
 				if err := f.write(data); err != nil {
 					return err
 				}
-				f.seq, caughtUp = seq, true
+				f.seq, caughtUp, f.sent = seq, true, true
 				beat.Reset(f.s.o.Heartbeat)
 				continue
 			}
@@ -183,7 +218,7 @@ func (f *feed) run() error {
 				return err
 			}
 			f.seq = entries[len(entries)-1].Seq
-			caughtUp = false
+			caughtUp, f.sent = false, true
 			beat.Reset(f.s.o.Heartbeat)
 			if err := f.over(); err != nil {
 				return err
@@ -202,7 +237,7 @@ func (f *feed) run() error {
 			}
 			caughtUp = true
 		}
-		if !f.wait {
+		if f.wait == 0 || f.sent && f.wait != forever {
 			return nil
 		}
 		select {
@@ -211,6 +246,8 @@ func (f *feed) run() error {
 			if err := f.send(&wire.Frame{Heartbeat: &wire.Heartbeat{Head: f.seq}}); err != nil {
 				return err
 			}
+		case <-over:
+			return nil
 		case <-f.s.drain:
 			return errDrained
 		case <-f.ctx.Done():

@@ -302,6 +302,8 @@ export class Reader {
     const repairs = told ? this.u64() : 0;
     if (repairs > 0) status.repairs = repairs;
     if (told && this.bool()) status.incomplete = true;
+    const polling = told ? this.string() : "";
+    if (polling !== "") status.polling = polling as NonNullable<SyncStatus["polling"]>;
     return status;
   }
   digest(): { seq: number; digest: string } {

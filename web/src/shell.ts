@@ -7,6 +7,7 @@ import type { Lines } from "./admission.js";
 import type { Line } from "./line.js";
 import type { Failure } from "./protocol.js";
 import { isId } from "./shapes.js";
+import { Streams } from "./streams.js";
 
 /** Events, as numbers: jsbridge/shell_js.go has the same list. */
 const enum Happening {
@@ -70,6 +71,7 @@ export class Shell {
   readonly #sessions = new Map<number, Session>();
   /** Posts to itself: what is posted comes in another turn. */
   readonly #turns = new MessageChannel();
+  readonly #streams = new Streams();
   #next = 1;
   #deliver: Deliver | undefined;
   #memory: WebAssembly.Memory | undefined;
@@ -114,6 +116,8 @@ export class Shell {
       openSide: () => events.openSide(),
       closeSide: (name: string) => events.closeSide(name),
       damaged: (reason: string) => events.damaged(reason),
+      takeStream: (server: string) => this.#streams.take(server),
+      giveStream: (id: number) => this.#streams.give(id),
     };
   }
 

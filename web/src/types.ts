@@ -231,6 +231,12 @@ export interface SyncStatus {
    * have, for good.
    */
   incomplete?: boolean;
+  /**
+   * Why news are asked for instead of streamed; absent while they are streamed. "buffered": something on the way to the
+   * server, a proxy perhaps, holds back answers that stay open; news still come at once. "connections": the browser's
+   * connections to the server are taken by other databases; news come within seconds.
+   */
+  polling?: "buffered" | "connections";
   /** How often the digest was not the server's, so that the state was fetched anew; absent if never. */
   repairs?: number;
 }

@@ -143,7 +143,7 @@ test("small replies decode", () => {
   });
   for (const name of ["status", "status-event"]) {
     const { lastError, ...status } = reply(name).r.status();
-    assert.deepEqual([status, pick(lastError!)], [{ state: "live", seq: 12, pending: 3, repairs: 2, incomplete: true }, failure]);
+    assert.deepEqual([status, pick(lastError!)], [{ state: "live", seq: 12, pending: 3, repairs: 2, incomplete: true, polling: "buffered" }, failure]);
   }
   assert.deepEqual(reply("digest").r.digest(), { seq: 12, digest: "ab" + "00".repeat(30) + "cd" });
   assert.deepEqual(reply("progress").r.progress(), { phase: "pull", done: 10, total: 200 });
