@@ -178,21 +178,23 @@ func checkTriggers(c *conn, tables map[string]*table) error {
 		return err
 	}
 	for _, t := range sortedTables(tables) {
-		fires := false
+		writes := false
 		for _, sql := range t.writes() {
 			all, err := c.programs(sql)
 			if why := refused(err); why != nil {
 				return schemaError(t.name, "SQLite cannot write it ("+why.text+"): mend its triggers, indexes and generated columns")
 			}
 			if err == nil {
-				err = fired(all, func(trigger string, op *instruction) error { return checkFired(t, trigger, op, trees) })
+				err = fired(all, func(trigger string, op *instruction) error {
+					writes = writes || op.code == "OpenWrite" || op.code == "VUpdate"
+					return checkFired(t, trigger, op, trees)
+				})
 			}
 			if err != nil {
 				return err
 			}
-			fires = fires || len(all) > 1
 		}
-		if err := checkClauses(c, t, fires); err != nil {
+		if err := checkClauses(c, t, writes); err != nil {
 			return err
 		}
 	}
@@ -242,7 +244,7 @@ func checkFired(t *table, trigger string, op *instruction, trees map[int]string)
 // checkClauses looks for ON CONFLICT clauses in a table's constraints. They bind
 // the author alone, but its own OR ABORT, by which a replica leaves them out,
 // would bind the statements of triggers as well.
-func checkClauses(c *conn, t *table, fires bool) error {
+func checkClauses(c *conn, t *table, triggers bool) error {
 	plain, err := c.programs(t.insertSQL)
 	if err != nil {
 		return err
@@ -256,8 +258,8 @@ func checkClauses(c *conn, t *table, fires bool) error {
 		t.overrule(false)
 		return nil
 	}
-	if fires {
-		return schemaError(t.name, "a constraint has an ON CONFLICT clause, and the table has triggers: write the clause into the app's statements (INSERT OR …)")
+	if triggers {
+		return schemaError(t.name, "a constraint has an ON CONFLICT clause, which binds who writes alone, and triggers that write beside it: put OR … into the app's statements instead")
 	}
 	return nil
 }

@@ -24,6 +24,9 @@ type table struct {
 	indexed string
 	parent  *table // where a column named parent names a row of another table
 	strict  bool
+
+	parts, options []string // of its CREATE TABLE
+	create, sql    string   // which is this, and all that is made with it
 }
 
 type column struct {
@@ -132,6 +135,7 @@ func (a *app) newTable(r *rand.Rand, version int) string {
 	}
 	parts = append(parts, "PRIMARY KEY("+names(t.key, "")+")")
 	sql := fmt.Sprintf("CREATE TABLE %s(%s) %s;\n", t.name, constraintsLast(parts), strings.Join(options, ", "))
+	t.parts, t.options, t.create = parts, options, sql
 	if r.IntN(2) == 0 {
 		t.index = "idx_" + t.name
 		value, values := "", ""
@@ -159,7 +163,7 @@ func (a *app) newTable(r *rand.Rand, version int) string {
 	if len(t.columns) > 0 && r.IntN(3) == 0 {
 		sql += fmt.Sprintf("CREATE INDEX by_%s ON %s(%s);\n", t.name, t.name, t.columns[0].name)
 	}
-	a.tables = append(a.tables, t)
+	a.tables, t.sql = append(a.tables, t), sql
 	return sql
 }
 

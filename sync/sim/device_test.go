@@ -27,6 +27,8 @@ type device struct {
 	birth   chan birth // of a device that comes later, as a copy of another
 	single  bool       // one connection, as where a VFS has no shared memory
 	version int
+	dialect *dialect
+	holder  *holder
 	random  *rand.ChaCha8 // the client's
 	clock   *rand.Rand    // how far off the wall clock is each time it is read
 
@@ -51,6 +53,7 @@ type device struct {
 type birth struct {
 	files   map[string][]byte
 	version int
+	dialect *dialect
 }
 
 func newDevice(s *sim, id int) *device {
@@ -64,6 +67,11 @@ func newDevice(s *sim, id int) *device {
 	}
 	d.random = rand.NewChaCha8(key)
 	d.clock = s.rng("clock", uint64(id))
+	d.dialect = &dialect{versions: s.app.versions}
+	if r := s.rng("dialect", uint64(id)); s.p.dialects && r.IntN(4) > 0 {
+		d.dialect = s.app.newDialect(r)
+		s.tally("devices with a dialect", 1)
+	}
 	d.insert(nil)
 	return d
 }
@@ -94,7 +102,7 @@ func (d *device) copy() {
 			other.born = true
 			d.s.hit("device copied")
 			d.s.event("device %d is copied: device %d", d.id, other.id)
-			other.birth <- birth{d.disk.image("killed", d.rng), d.version}
+			other.birth <- birth{d.disk.image("killed", d.rng), d.version, d.dialect}
 			return
 		}
 	}
@@ -128,7 +136,7 @@ func (d *device) open() {
 }
 
 func (d *device) tryOpen() error {
-	opts := store.Options{Filename: "file:app.db?vfs=" + d.disk.name, Migrations: d.s.app.versions[:d.version], SingleConn: d.single}
+	opts := store.Options{Filename: "file:app.db?vfs=" + d.disk.name, Migrations: d.dialect.versions[:d.version], SingleConn: d.single}
 	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true, HTTP: d.line, Rand: d.random, Now: d.now}
 	for _, t := range d.s.app.syncedAt(d.version) {
 		opts.Synced = append(opts.Synced, t.name)
@@ -202,7 +210,7 @@ func (d *device) live() {
 	if d.birth != nil {
 		select {
 		case b := <-d.birth:
-			d.version = b.version
+			d.version, d.dialect = b.version, b.dialect
 			d.insert(b.files)
 		case <-d.s.healed:
 			return
@@ -387,12 +395,15 @@ func (d *device) write(long bool) {
 		d.failed[n] = true
 		d.s.tally("transactions failed", 1)
 		switch {
-		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"):
+		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"), ofFunction(err):
 		default:
 			d.s.violate("device %d: transaction %d failed: %v", d.id, n, err)
 		}
 	}
 }
+
+// ofFunction reports whether a function has failed in an index or a trigger.
+func ofFunction(err error) bool { return err != nil && strings.Contains(err.Error(), "malformed JSON") }
 
 var errRollback = errors.New("the app rolls back")
 
@@ -460,7 +471,7 @@ func (d *device) statement(tx *store.Tx) error {
 		if err == nil {
 			continue
 		}
-		if code := errcode.Of(err); strings.HasPrefix(code, "SQLITE_CONSTRAINT") || code == "SQLITE_MISMATCH" {
+		if code := errcode.Of(err); strings.HasPrefix(code, "SQLITE_CONSTRAINT") || code == "SQLITE_MISMATCH" || ofFunction(err) {
 			if d.rng.IntN(3) > 0 {
 				return nil
 			}

@@ -15,6 +15,10 @@
 //
 //   - A device shows the fold of a prefix of the log with its own pending
 //     transactions on top, every cell of it, at whatever version its app is.
+//   - Devices declare the tables each in its own way (NOT NULL, STRICT, other types,
+//     guards, generated columns, indexes on expressions, in some version of the
+//     app). A row that a device's table cannot hold, by an INSERT into one of
+//     another database, is quarantined there, and no other is.
 //   - No effect before its cause: each transaction writes down what its device
 //     had seen of all others, and whoever sees it must see that too.
 //   - A device always sees its own acknowledged writes, also after its power

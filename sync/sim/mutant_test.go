@@ -27,6 +27,10 @@ var mutants = map[string]string{
 	"what is sent counts as decided":          `DELETE FROM heddle_pending WHERE id = (SELECT min(id) FROM heddle_pending)`,
 	"a row is lost as entries are applied": `CREATE TEMP TRIGGER mutant AFTER INSERT ON main.marks WHEN heddle_applying() AND new.id LIKE '%4'
 		BEGIN DELETE FROM marks WHERE id = new.id; END`,
+	"a quarantined row is forgotten": `CREATE TRIGGER IF NOT EXISTS mutant AFTER INSERT ON heddle_overflow WHEN new.code IS NOT NULL
+		BEGIN DELETE FROM heddle_overflow WHERE tbl = new.tbl AND key = new.key; END`,
+	"a change of a quarantined row is lost": `CREATE TRIGGER IF NOT EXISTS mutant AFTER UPDATE ON heddle_overflow WHEN new.code IS NOT NULL
+		BEGIN UPDATE heddle_overflow SET cells = old.cells WHERE tbl = new.tbl AND key = new.key; END`,
 	"a refused transaction is not told": `CREATE TRIGGER IF NOT EXISTS mutant AFTER INSERT ON heddle_rejected BEGIN DELETE FROM heddle_rejected WHERE id = new.id; END`,
 }
 

@@ -31,6 +31,7 @@ type profile struct {
 	frame        int           // bytes of rows in a frame of a snapshot, 0: as many as there are
 	copies       int           // devices that begin as a copy of another
 	restore      bool          // the server is put back to what it was
+	dialects     bool          // devices declare the tables each in its own way
 }
 
 // manner says how a seed is run.
@@ -132,6 +133,7 @@ func (s *sim) run() {
 		s.p.devices += 4
 		s.p.duration *= 4
 	}
+	s.p.dialects = r.IntN(3) > 0
 	s.app = newApp(s.rng("app"))
 	s.model = newModel(s)
 	s.srv = newHost(s)
