@@ -225,7 +225,11 @@ func (v *VFS) Check(ctx context.Context) error {
 	if err := v.lostErr(); err != nil {
 		return err
 	}
-	c, ok := v.dir.(Checker)
+	dir := v.dir
+	if o, ok := dir.(*observed); ok {
+		dir = o.Directory
+	}
+	c, ok := dir.(Checker)
 	if !ok {
 		return nil
 	}

@@ -106,11 +106,7 @@ func (db *DB) About(ctx context.Context) (about About, err error) {
 			about.Checksums = err == nil && room == checksumSize
 		}
 		for op, size := range map[sqlite3.FcntlOpcode]*int64{sqlite3.FCNTL_FILE_POINTER: &about.Bytes, sqlite3.FCNTL_JOURNAL_POINTER: &about.LogBytes} {
-			if f, err := e.c.c.FileControl("main", op); err == nil {
-				if f, ok := f.(interface{ Size() (int64, error) }); ok {
-					*size, _ = f.Size()
-				}
-			}
+			*size, _ = e.c.fileSize(op)
 		}
 		return nil
 	})

@@ -81,6 +81,9 @@ func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 	if db.writerConn, err = db.connect(ctx, true); err != nil {
 		return nil, wrapErr(ctx, err, op, "")
 	}
+	if err := db.writerConn.emptyLog(ctx); err != nil {
+		return nil, wrapErr(ctx, err, op, "")
+	}
 	if err := db.migrate(ctx, db.writerConn, opts.Migrations); err != nil {
 		return nil, err
 	}
@@ -158,7 +161,7 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 			bare = has != checksumSize
 		}
 		// The log gives its space back after a checkpoint: it counts against the quota.
-		if err := c.exec(`PRAGMA journal_size_limit = 8388608`); err != nil {
+		if err := c.exec(fmt.Sprintf(`PRAGMA journal_size_limit = %d`, logLimit)); err != nil {
 			return err
 		}
 		var mode Value
@@ -198,6 +201,38 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 	}
 	c.cache.clear()
 	return nil
+}
+
+// logLimit is what the log keeps of its space.
+const logLimit = 8 << 20
+
+// emptyLog copies a large log into the file and cuts it off: else each start has
+// to recover it again, until as much is written.
+func (c *conn) emptyLog(ctx context.Context) error {
+	// A file is opened at the first read, and its log recovered.
+	if _, err := c.scalar(`SELECT count(*) FROM sqlite_schema`); err != nil {
+		return err
+	}
+	if size, err := c.fileSize(sqlite3.FCNTL_JOURNAL_POINTER); err != nil || size <= logLimit {
+		return nil // SQLite without such a file: in memory
+	}
+	err := c.db.retryBusy(ctx, func() error { return c.exec(`PRAGMA wal_checkpoint(truncate)`) })
+	if Damaged(err) {
+		return err
+	}
+	return nil // a disk that is full: the log serves as well
+}
+
+// fileSize is the length of the database's file, or of its log.
+func (c *conn) fileSize(which sqlite3.FcntlOpcode) (int64, error) {
+	f, err := c.c.FileControl("main", which)
+	if err != nil {
+		return 0, err
+	}
+	if f, ok := f.(interface{ Size() (int64, error) }); ok {
+		return f.Size()
+	}
+	return 0, nil
 }
 
 // Close ends everything: an open transaction rolls back, a running query

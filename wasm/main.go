@@ -67,6 +67,7 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 
 	dir := directory(open.Storage)
 	files := opfs.New(dir)
+	files.SetProgress(beat)
 	vfs.Register(sqlite3_wasm.SharedMemoryVFS, files)
 	filename, err := opfs.URI(open.Name, sqlite3_wasm.SharedMemoryVFS)
 	if err != nil {

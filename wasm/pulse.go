@@ -30,7 +30,8 @@ func pulse() {
 //go:wasmimport pulse alive
 func alive(quiet int32)
 
-// beat says that a statement still runs.
+// beat says that work goes on inside SQLite: a statement that runs, a log that is
+// recovered.
 //
 //go:wasmimport pulse beat
 func beat()

@@ -22,7 +22,7 @@ export class Pulse {
         this.#open = 0;
         this.#alive(quiet !== 0);
       },
-      // From inside a long statement: whatever was asked meanwhile still waits at the worker's door.
+      // From inside a long statement, or the recovery of a large log: whatever was asked meanwhile still waits at the worker's door.
       beat: () => {
         if (++this.#beats % EVERY !== 0) return;
         const now = performance.now();
