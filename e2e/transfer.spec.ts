@@ -1,5 +1,6 @@
 // A database that is larger than what the worker may take in memory, out and in
 // again as a stream. TRANSFER_MIB=2048 tries one of 2 GiB.
+import { readFile } from "node:fs/promises";
 import type { Page } from "@playwright/test";
 import { expect, failure, openIn, test } from "./fixtures.js";
 import { TEST_MS } from "./limits.js";
@@ -105,4 +106,49 @@ test("an import that breaks off leaves what was there", async ({ profile, site }
   await page.waitForSelector("html[data-ready]");
   await openIn(page, { migrations });
   expect(await page.evaluate(() => db.query(`SELECT count(*) AS n, sum(length(body)) AS bytes FROM big`))).toEqual([{ n: 1, bytes: 3_000_000 }]);
+});
+
+test("a dump of sqlite3 is imported, and its pages get checksums", async ({ profile, site }) => {
+  const dump = await readFile(new URL("../store/testdata/dump.sql", import.meta.url), "utf8");
+  const device = await profile();
+  const page = await device.context.newPage();
+  await page.goto(site);
+  await page.waitForSelector("html[data-ready]");
+  await openIn(page, { name: "dump", migrations: [`CREATE TABLE IF NOT EXISTS notes(id INTEGER PRIMARY KEY, body TEXT)`] });
+  const seen = await page.evaluate(async (dump) => {
+    await db.import(dump);
+    const rows = await db.query(`SELECT (SELECT count(*) FROM books) AS books, (SELECT title FROM books WHERE id = 3) AS title,
+      (SELECT count(*) FROM search WHERE search MATCH 'volume') AS found, (SELECT id FROM places WHERE x0 > 2) AS place`);
+    await db.exec(`INSERT INTO books(id, title) VALUES(100, 'heddles')`);
+    const indexed = await db.query(`SELECT rowid FROM search WHERE search MATCH 'heddles'`);
+    await db.import(new Blob([dump]));
+    const again = await db.query(`SELECT count(*) AS n FROM books`);
+    const { ok, checksums } = await db.health({ full: true });
+    return { rows, indexed, again, ok, checksums };
+  }, dump);
+  expect(seen).toEqual({
+    rows: [{ books: 54, title: "\u00dcn\u00efc\u00f6d\u00e9 \u{1f600} ; END", found: 51, place: 2 }],
+    indexed: [{ rowid: 100 }], again: [{ n: 54 }], ok: true, checksums: true,
+  });
+  expect(await failure(page, `await db.import("CREATE TABLE t(a); INSERT INTO t VALUES(1, 2);")`)).toMatchObject({ code: "SQLITE_ERROR" });
+  expect(await failure(page, `await db.exec("BEGIN")`)).toMatchObject({ code: "HEDDLE_TX_CONTROL", message: expect.stringContaining("import") });
+  expect(await page.evaluate(() => db.query(`SELECT count(*) AS n FROM books`))).toEqual([{ n: 54 }]);
+});
+
+test("a file of sqlite3 with other pages, in WAL, gets checksums", async ({ profile, site }) => {
+  const file = await readFile(new URL("../store/testdata/foreign.db", import.meta.url));
+  const device = await profile();
+  const page = await device.context.newPage();
+  await page.goto(site);
+  await page.waitForSelector("html[data-ready]");
+  await openIn(page, { name: "foreign", migrations: [`CREATE TABLE IF NOT EXISTS notes(id INTEGER PRIMARY KEY, body TEXT)`] });
+  const seen = await page.evaluate(async (bytes) => {
+    await db.import(new Uint8Array(bytes));
+    const before = await db.health({ full: true });
+    await db.exec(`VACUUM`);
+    const after = await db.health({ full: true });
+    const rows = await db.query(`SELECT count(*) AS n, sum(a) AS sum FROM foreigners`);
+    return [rows, before.ok, before.checksums, before.pageSize, after.checksums];
+  }, [...file]);
+  expect(seen).toEqual([[{ n: 200, sum: 20100 }], true, true, 4096, true]);
 });

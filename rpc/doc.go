@@ -56,7 +56,8 @@
 //	40 export      -                       chunks of the file, a last one as result
 //	41 importBegin write, u64 size         replied after importEnd; all bits set:
 //	                                       not known yet
-//	42 importPart  u32 id, bytes (the rest of the message, without a length)
+//	42 importPart  u32 id, bytes (the rest of the message, without a length): of an
+//	               SQLite file, or of SQL text in UTF-8
 //	43 importEnd   u32 id
 //	44 exportFile  -                       u64 size, of a copy that stays until
 //	                                       exportEnd

@@ -17,6 +17,7 @@ const (
 	userWrite                 // the app's, in a transaction
 	migration                 // the app's migrations
 	vacuuming                 // a VACUUM of the app's, while it runs
+	scripted                  // a text that is imported
 )
 
 // authorize is SQLite's authorizer. It notes what the statement being prepared
@@ -29,6 +30,9 @@ func (c *conn) authorize(action sqlite3.AuthorizerActionCode, a3, a4, schema, _ 
 	}
 	if c.mode == trusted {
 		return sqlite3.AUTH_OK
+	}
+	if c.mode == scripted {
+		return c.script.admit(action, a3)
 	}
 	if err := c.refuse(action, a3, a4, schema); err != nil {
 		c.denied = err
@@ -90,7 +94,8 @@ func (c *conn) refuse(action sqlite3.AuthorizerActionCode, a3, a4, schema string
 	}
 	switch action {
 	case sqlite3.AUTH_TRANSACTION:
-		return errcode.New(errcode.TxControl, authOp, a3+" is not for SQL to say: use transaction(), which begins and ends it")
+		return errcode.New(errcode.TxControl, authOp, a3+" is not for SQL to say: "+
+			"use transaction(), which begins and ends it, and import for the text of a dump")
 	case sqlite3.AUTH_SAVEPOINT:
 		if c.mode == userRead {
 			return errcode.New(errcode.TxControl, authOp, "SAVEPOINT works inside transaction() only")

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -148,8 +149,9 @@ func (db *DB) OnImport(f func(*sqlite3.Conn) error) {
 	db.onImport = append(db.onImport, f)
 }
 
-// Import replaces the content of the database by that of an SQLite file. The
-// file must pass SQLite's quick check, and have had a beginning of this
+// Import replaces the content of the database by that of an SQLite file, or of
+// the database that a text describes, as sqlite3's .dump writes it. The file must
+// pass SQLite's quick check, and have had a beginning of this
 // database's migrations (HEDDLE_MIGRATION otherwise); the missing ones run on
 // a copy first. If Import fails, the database is as it was. Subscribers get a
 // commit with Schema set. What is kept of tabs' writes stays, and outcomes are
@@ -161,7 +163,7 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		return err
 	}
 	defer func() { side.Close() }()
-	header, err := take(side, r)
+	header, err := db.take(ctx, side, r)
 	if err != nil {
 		return wrapErr(ctx, err, op, "")
 	}
@@ -182,13 +184,9 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		}
 		defer func() { db.reader <- rc }()
 	}
-	var size Value // of our pages
-	err = db.inside(ctx, c, func() (err error) {
-		size, err = c.scalar(`PRAGMA page_size`)
-		return err
-	})
+	size, err := db.pageSize(ctx, c)
 	if err != nil {
-		return wrapErr(ctx, err, op, "")
+		return err
 	}
 	// A backup into WAL keeps the destination's page size, and takes over whether
 	// pages have checksums: a file that is not like ours is written anew.
@@ -224,34 +222,64 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 	}), op, "")
 }
 
-// take reads a file into a side file, and returns its first page or more.
-func take(side Side, r io.Reader) (header []byte, err error) {
+// pageSize is the size of our pages.
+func (db *DB) pageSize(ctx context.Context, c *conn) (size Value, err error) {
+	err = db.inside(ctx, c, func() (err error) {
+		size, err = c.scalar(`PRAGMA page_size`)
+		return err
+	})
+	return size, wrapErr(ctx, err, "store: page size", "")
+}
+
+// take reads a file into a side file, or runs a text there, and returns the file's
+// header.
+func (db *DB) take(ctx context.Context, side Side, r io.Reader) (header []byte, err error) {
 	part := make([]byte, CopyPart)
-	for size := int64(0); ; {
-		n, err := io.ReadFull(r, part)
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	n, err := io.ReadFull(r, part)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, errcode.Wrap(err, errcode.Internal, "store: import")
+	}
+	if !isText(part[:n]) {
+		return takeFile(side, part, n, r)
+	}
+	c, err := db.turn(ctx, db.writer, "store: import")
+	if err != nil {
+		return nil, err
+	}
+	size, err := db.pageSize(ctx, c)
+	if db.writer <- c; err != nil {
+		return nil, err
+	}
+	if err := db.runScript(ctx, side, size, io.MultiReader(bytes.NewReader(part[:n]), r)); err != nil {
+		return nil, err
+	}
+	if err := sealFile(side); err != nil {
+		return nil, err
+	}
+	_, err = side.ReadAt(part[:headerSize], 0)
+	return part[:headerSize], err
+}
+
+// takeFile reads a file into a side file: n bytes are in part already.
+func takeFile(side Side, part []byte, n int, r io.Reader) (header []byte, err error) {
+	if err := rollbackMode(part[:n]); err != nil {
+		return nil, err
+	}
+	if room := part[20]; room > checksumSize {
+		return nil, errcode.New(errcode.Unsupported, "store: import", fmt.Sprintf(
+			"the file's pages leave %d bytes free, for a cipher perhaps: VACUUM INTO a file without them", room))
+	}
+	header = append(header, part[:headerSize]...)
+	for at := int64(0); n > 0; {
+		if m, err := side.WriteAt(part[:n], at); err != nil || m != n {
+			return nil, errors.Join(sqlite3.FULL, err)
+		}
+		at += int64(n)
+		if n, err = io.ReadFull(r, part); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 			return nil, errcode.Wrap(err, errcode.Internal, "store: import")
 		}
-		if header == nil {
-			if err := rollbackMode(part[:n]); err != nil {
-				return nil, err
-			}
-			if room := part[20]; room > checksumSize {
-				return nil, errcode.New(errcode.Unsupported, "store: import", fmt.Sprintf(
-					"the file's pages leave %d bytes free, for a cipher perhaps: VACUUM INTO a file without them", room))
-			}
-			header = append(header, part[:headerSize]...)
-		}
-		if n > 0 {
-			if m, err := side.WriteAt(part[:n], size); err != nil || m != n {
-				return nil, errors.Join(sqlite3.FULL, err)
-			}
-			size += int64(n)
-		}
-		if err != nil {
-			return header, nil
-		}
 	}
+	return header, nil
 }
 
 // prepareImport checks the copy and brings it to this database's migrations. It is

@@ -61,7 +61,7 @@ func TestDB_exportImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCode(t, db.Import(ctx, &file), errcode.Migration)
-	wantCode(t, db.Import(ctx, bytes.NewReader(bytes.Repeat([]byte("no"), 1000))), "SQLITE_NOTADB")
+	wantCode(t, db.Import(ctx, bytes.NewReader(bytes.Repeat([]byte("n\x00"), 1000))), "SQLITE_NOTADB")
 	same(t, query(t, db, `SELECT count(*) FROM notes`), [][]Value{{int64(300)}})
 }
 

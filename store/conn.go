@@ -21,6 +21,7 @@ type conn struct {
 	col    *collect // what the statement being prepared does
 	dropOK string   // the table whose DROP is being prepared
 	sql    string   // what is being prepared
+	script *script  // the text that is imported
 
 	stale   bool     // another connection has changed the schema; see refresh
 	capture *capture // of the open transaction; nil outside and during migrations

@@ -63,7 +63,8 @@ func refusePragma(name string, valued bool) error {
 	case allowed&want != 0:
 		return nil
 	case known:
-		return errcode.New("SQLITE_AUTH", authOp, "PRAGMA "+name+" is Heddle's to set: the value would be every tab's. Without a value it tells")
+		return errcode.New("SQLITE_AUTH", authOp, "PRAGMA "+name+" is Heddle's to set: the value would be every tab's. "+
+			"Without one it tells; import takes the text of a dump")
 	}
 	return errcode.New("SQLITE_AUTH", authOp, "PRAGMA "+name+" is not for the app's SQL")
 }

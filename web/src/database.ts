@@ -19,8 +19,8 @@ import { SyncApi } from "./sync-api.js";
 import { Tx, TxState } from "./transaction.js";
 import type { Connection } from "./transport.js";
 import type {
-  BatchStatement, BulkOptions, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, IterateOptions, LiveDiff, LiveOptions,
-  Params, Recovery, Role, Row, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
+  BatchStatement, BulkOptions, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, ImportSource, IterateOptions, LiveDiff,
+  LiveOptions, Params, Recovery, Role, Row, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "./types.js";
 
 const inTheWay = (name: string) =>
@@ -268,8 +268,12 @@ export class Database {
     return exportStream(this.#caller, options);
   }
 
-  /** Replaces the database's contents with those of an SQLite file, which is read as it is sent. */
-  async import(file: Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>, options: CallOptions = {}): Promise<void> {
+  /**
+   * Replaces the database's contents with those of an SQLite file, or of the
+   * database that SQL text describes, as `sqlite3 FILE .dump` writes it. It is read
+   * as it is sent.
+   */
+  async import(file: ImportSource, options: CallOptions = {}): Promise<void> {
     this.#alive();
     return importFile(this.#caller, file, options);
   }

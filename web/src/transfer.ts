@@ -1,11 +1,11 @@
-// db.export() and db.import(): a whole SQLite file, in chunks.
+// db.export() and db.import(): a whole SQLite file, or SQL text, in chunks.
 
 import type { Caller } from "./caller.js";
 import { Method, request } from "./codec.js";
 import { HeddleError } from "./errors.js";
 import { load, PartRefused } from "./load.js";
 import { describe } from "./params.js";
-import type { CallOptions } from "./types.js";
+import type { CallOptions, ImportSource } from "./types.js";
 
 const PART_BYTES = 1 << 20;
 
@@ -77,8 +77,8 @@ export function exportStream(caller: Caller, options: CallOptions): ReadableStre
 /** All bits set: the end of the file is not known yet. */
 const UNKNOWN_SIZE = 0xffffffff;
 
-/** Sends a file in parts, two on their way at a time, which are read as they are sent. */
-export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>, options: CallOptions): Promise<void> {
+/** Sends a file or a text in parts, two on their way at a time, which are read as they are sent. */
+export async function importFile(caller: Caller, file: ImportSource, options: CallOptions): Promise<void> {
   const source = sourceOf(file);
   const write = caller.newWrite();
   const w = request(0, Method.importBegin, 29);
@@ -94,7 +94,7 @@ export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer 
     let first = true;
     for await (const part of source.parts()) {
       if (attempt.over) break;
-      if (first) checkMagic(part);
+      if (first) checkStart(part);
       first = false;
       const message = request(0, Method.importPart, 9 + part.length);
       message.u32(attempt.id);
@@ -105,7 +105,7 @@ export async function importFile(caller: Caller, file: Uint8Array | ArrayBuffer 
       ahead.push(sent);
       if (ahead.length >= 2) await Promise.race([ahead.shift(), attempt.ended]);
     }
-    if (first) checkMagic(new Uint8Array());
+    if (first) checkStart(new Uint8Array());
     await Promise.race([Promise.all(ahead), attempt.ended]);
     if (attempt.over) return;
     const done = request(0, Method.importEnd, 9);
@@ -123,9 +123,10 @@ interface Source {
 }
 
 function sourceOf(file: unknown): Source {
+  if (typeof file === "string") return sourceOf(new TextEncoder().encode(file));
   if (file instanceof ArrayBuffer) return sourceOf(new Uint8Array(file));
   if (file instanceof Uint8Array) {
-    checkMagic(file);
+    checkStart(file);
     return {
       size: file.length, once: false,
       * parts() { for (let at = 0; at < file.length; at += PART_BYTES) yield file.subarray(at, at + PART_BYTES); },
@@ -138,7 +139,7 @@ function sourceOf(file: unknown): Source {
     };
   }
   if (typeof ReadableStream !== "undefined" && file instanceof ReadableStream) return { size: undefined, once: true, parts: () => gathered(file) };
-  throw new HeddleError("HEDDLE_BAD_PARAM", `import takes the bytes of an SQLite file, a Blob or a stream of bytes, not ${describe(file)}`);
+  throw new HeddleError("HEDDLE_BAD_PARAM", `import takes the bytes of an SQLite file, a Blob, a stream of bytes or SQL text, not ${describe(file)}`);
 }
 
 /** A stream's chunks, made parts of one size. */
@@ -167,11 +168,12 @@ async function* gathered(stream: ReadableStream<unknown>): AsyncIterable<Uint8Ar
   }
 }
 
-function checkMagic(bytes: Uint8Array): void {
+/** A file begins with its magic; a text has no control characters but those between lines. */
+function checkStart(bytes: Uint8Array): void {
   const magic = "SQLite format 3\0";
-  for (let i = 0; i < magic.length; i++) {
-    if (bytes[i] !== magic.charCodeAt(i)) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", "import: these bytes are no SQLite file");
-    }
+  if ([...magic].every((c, i) => bytes[i] === c.charCodeAt(0))) return;
+  const start = bytes.subarray(0, 256);
+  if (start.length === 0 || !start.every((b) => b >= 0x20 && b !== 0x7f || b === 9 || b === 10 || b === 12 || b === 13)) {
+    throw new HeddleError("HEDDLE_BAD_PARAM", "import: these bytes are no SQLite file and no SQL text");
   }
 }

@@ -40,6 +40,9 @@ export interface CallOptions {
   timeout?: number;
 }
 
+/** What import takes: an SQLite file, or SQL text. Bytes that do not begin like a file are text, in UTF-8. */
+export type ImportSource = string | Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>;
+
 /** Options of iterate. */
 export interface IterateOptions extends CallOptions {
   /** The most rows that come at a time, up to 4,096. */

@@ -60,7 +60,7 @@ test("a bad call rejects, it does not throw, and sends nothing", async () => {
   const { db, c } = await opened();
   const calls: (() => Promise<unknown>)[] = [
     () => db.exec(5 as never), () => db.query("SELECT ?", [undefined] as never), () => db.batch([[1]] as never),
-    () => db.bulk("X", 5 as never), () => db.transaction(5 as never), () => db.import("x" as never),
+    () => db.bulk("X", 5 as never), () => db.transaction(5 as never), () => db.import(5 as never),
   ];
   for (const call of calls) {
     let promise!: Promise<unknown>;
@@ -367,6 +367,25 @@ test("export gathers chunks; import sends parts, two ahead", async () => {
   assert.equal((await c.next(Method.importEnd)).r.u32(), begin.id);
   c.reply(begin.id, Kind.result);
   await imported;
+});
+
+test("import sends SQL text as it is, from a string or a Blob, and refuses other bytes", async () => {
+  const { db, c } = await opened();
+  const text = "BEGIN;\nCREATE TABLE \u00fc(a);\tCOMMIT;\n";
+  for (const source of [text, new Blob([text]), new TextEncoder().encode(text).buffer]) {
+    const imported = db.import(source);
+    const begin = await c.next(Method.importBegin);
+    const part = await c.next(Method.importPart);
+    assert.equal(part.r.u32(), begin.id);
+    assert.equal(new TextDecoder().decode(part.r.bytes.subarray(part.r.at)), text);
+    c.reply(part.id, Kind.result);
+    await c.next(Method.importEnd);
+    c.reply(begin.id, Kind.result);
+    await imported;
+  }
+  for (const wrong of ["", "\u0000", new Uint8Array([0x1f, 0x8b, 8])]) {
+    assert.equal((await rejection(db.import(wrong))).code, "HEDDLE_BAD_PARAM");
+  }
 });
 
 test("an import begins anew with the next leader", async () => {
