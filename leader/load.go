@@ -140,10 +140,14 @@ type partReader struct {
 	d    *load
 	left uint64 // bytes that are still to come
 	part []byte
+	end  bool // the page has sent all
 }
 
 func (r *partReader) Read(p []byte) (int, error) {
 	for len(r.part) == 0 {
+		if r.end {
+			return 0, io.EOF
+		}
 		part, err := r.s.hears(r.c, r.d, rpc.MethodImportEnd)
 		switch {
 		case err != nil:
@@ -151,6 +155,7 @@ func (r *partReader) Read(p []byte) (int, error) {
 		case part == nil && r.left != 0 && r.c.Size != rpc.UnknownSize:
 			return 0, errcode.New(errcode.Protocol, "leader: import", "the file is shorter than announced")
 		case part == nil:
+			r.end = true
 			return 0, io.EOF
 		case uint64(len(part.Bytes)) > r.left:
 			err := errcode.New(errcode.Protocol, "leader: import", "the file is longer than announced")

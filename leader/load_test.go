@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,7 +171,8 @@ func TestImport_refuses(t *testing.T) {
 	l := openLeader(t, nil)
 	p := connect(t, l, "a")
 	p.ask(exec(insertNotes, "a", "b", nil)).ok()
-	sendFile(p, bytes.Repeat([]byte("no database "), 1000), 12000).fails("SQLITE_NOTADB")
+	sendFile(p, bytes.Repeat([]byte("no database\x00"), 1000), 12000).fails("SQLITE_NOTADB")
+	sendFile(p, bytes.Repeat([]byte("no database "), 1000), 12000).fails("SQLITE_ERROR") // a text, and no SQL
 	sendFile(p, bytes.Repeat([]byte("SQLite"), 1000), 7000).fails(errcode.Protocol)
 	sendFile(p, bytes.Repeat([]byte("SQLite"), 1000), 5000).fails(errcode.Protocol)
 	sendFile(p, append([]byte("SQLite format 3\x00"), make([]byte, 8000)...), 8016)
@@ -178,6 +180,19 @@ func TestImport_refuses(t *testing.T) {
 		t.Errorf("got %v notes, want 1: a refused file changed something", n)
 	}
 	p.ask(exec("DELETE FROM notes")).ok()
+}
+
+// A text is imported as a file is, also one whose size is not known before.
+func TestImport_text(t *testing.T) {
+	text := []byte(`BEGIN; CREATE TABLE others(a); INSERT INTO others VALUES('x;'); ` + strings.Repeat("INSERT INTO others VALUES('y'); ", 9999) + `COMMIT`)
+	for _, size := range []uint64{uint64(len(text)), rpc.UnknownSize} {
+		p := connect(t, openLeader(t, nil), "a")
+		p.ask(exec(insertNotes, "a", "b", nil)).ok()
+		sendFile(p, text, size).ok()
+		if n := p.value("SELECT count(*) - (SELECT count(*) FROM notes) FROM others"); n != int64(10000) {
+			t.Errorf("got %v", n)
+		}
+	}
 }
 
 func TestExport_isOfTheMomentAfterTheWritesBefore(t *testing.T) {
