@@ -150,3 +150,45 @@ func TestRelease_import(t *testing.T) {
 		t.Errorf("%d repairs", n)
 	}
 }
+
+// TestRelease_defaults has devices whose versions declare a new column with
+// different defaults, before the log has heard of it: the first to write settles it.
+func TestRelease_defaults(t *testing.T) {
+	const added = `ALTER TABLE notes ADD COLUMN n INTEGER DEFAULT 1`
+	const rebuilt = `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT, n INTEGER DEFAULT 2);
+		INSERT INTO next SELECT * FROM notes; DROP TABLE notes; ALTER TABLE next RENAME TO notes`
+	for _, first := range []string{"old", "new"} {
+		t.Run(first, func(t *testing.T) {
+			hs := newServer(t, server.Options{})
+			a, b, c := newDevice(t, hs.URL, looseNotes), newDevice(t, hs.URL, looseNotes), newDevice(t, hs.URL, looseNotes)
+			a.exec(`INSERT INTO notes VALUES('1', 'one'), ('2', 'two')`)
+			for _, d := range []*device{a, b, c} {
+				d.now()
+			}
+			a.release(added)
+			b.release(added, rebuilt)
+			a.want(`SELECT id, n FROM notes`, "1|1", "2|1")
+			b.want(`SELECT id, n FROM notes`, "1|2", "2|2")
+			c.exec(`INSERT INTO notes VALUES('3', 'three')`)
+			c.now()
+			b.exec(`UPDATE notes SET title = 'zwei' WHERE id = '2'`)
+			a.exec(`UPDATE notes SET title = 'deux' WHERE id = '2'`)
+			order, want := []*device{a, b, c, a, b}, "1"
+			if first == "new" {
+				order, want = []*device{b, a, c, b, a}, "2"
+			}
+			for _, d := range order {
+				d.now()
+			}
+			c.release(added, rebuilt)
+			for _, d := range []*device{a, b, c} {
+				d.want(`SELECT id, n FROM notes`, "1|"+want, "2|"+want, "3|"+want)
+				if n := d.c.Status().Repairs; n > 0 {
+					t.Errorf("%d repairs", n)
+				}
+			}
+			c.now()
+			same(t, hs.URL, a, b, c)
+		})
+	}
+}
