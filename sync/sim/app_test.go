@@ -75,6 +75,9 @@ func newApp(r *rand.Rand) *app {
 					c := newColumn(r, t, v+1)
 					a.versions[v] += fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s;\n", t.name, c.name, c.decl)
 				}
+				if r.IntN(3) == 0 {
+					a.versions[v] += a.rebuild(r, t, v+1)
+				}
 			}
 		}
 		n := 1 + r.IntN(3)

@@ -29,6 +29,7 @@ type device struct {
 	version int
 	dialect *dialect
 	holder  *holder
+	rebuilt int           // rows that migrations would have changed
 	random  *rand.ChaCha8 // the client's
 	clock   *rand.Rand    // how far off the wall clock is each time it is read
 
@@ -155,6 +156,9 @@ func (d *device) tryOpen() error {
 	d.db, d.c = db, c
 	if !d.s.trueClocks {
 		d.s.hit("device clock off")
+	}
+	if err := d.countRebuilt(); err != nil {
+		return err
 	}
 	return d.mutate()
 }

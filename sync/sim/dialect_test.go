@@ -94,13 +94,13 @@ func (t *table) constrain(r *rand.Rand, writing bool) (sql, undo string) {
 	c := t.columns[0].name
 	switch name := "odd_" + t.name; r.IntN(9) {
 	case 0: // not for what is no JSON
-		return fmt.Sprintf("CREATE INDEX %s ON %s(json_extract(%s, '$'));\n", name, t.name, c), "DROP INDEX " + name + ";\n"
+		return fmt.Sprintf("CREATE INDEX %s ON %s(json_extract(%s, '$'));\n", name, t.name, c), "DROP INDEX IF EXISTS " + name + ";\n"
 	case 1:
-		return fmt.Sprintf("CREATE INDEX %s ON %s(%s) WHERE json_type(%s) IS NULL;\n", name, t.name, t.key[0].name, c), "DROP INDEX " + name + ";\n"
+		return fmt.Sprintf("CREATE INDEX %s ON %s(%s) WHERE json_type(%s) IS NULL;\n", name, t.name, t.key[0].name, c), "DROP INDEX IF EXISTS " + name + ";\n"
 	case 2: // one that fails as the app's own statements do
 		return fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s BEGIN SELECT json_extract(new.%s, '$'); END;\n", name, t.name, c) +
 				fmt.Sprintf("CREATE TRIGGER %s_u BEFORE UPDATE ON %s BEGIN SELECT json_extract(new.%s, '$'); END;\n", name, t.name, c),
-			fmt.Sprintf("DROP TRIGGER %s_i; DROP TRIGGER %s_u;\n", name, name)
+			fmt.Sprintf("DROP TRIGGER IF EXISTS %s_i; DROP TRIGGER IF EXISTS %s_u;\n", name, name)
 	case 3: // a table behind a trigger
 		if !writing {
 			break
@@ -108,12 +108,12 @@ func (t *table) constrain(r *rand.Rand, writing bool) (sql, undo string) {
 		return fmt.Sprintf("CREATE TABLE %s(k, v NOT NULL);\n", name) +
 				fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s BEGIN INSERT OR REPLACE INTO %s VALUES('seen', 1), (1, new.%s); END;\n", name, t.name, name, c) +
 				fmt.Sprintf("CREATE TRIGGER %s_u AFTER UPDATE ON %s BEGIN INSERT OR REPLACE INTO %s VALUES('seen', 2), (2, new.%s); END;\n", name, t.name, name, c),
-			fmt.Sprintf("DROP TRIGGER %s_i; DROP TRIGGER %s_u;\n", name, name)
+			fmt.Sprintf("DROP TRIGGER IF EXISTS %s_i; DROP TRIGGER IF EXISTS %s_u;\n", name, name)
 	case 4, 5: // a guard, which binds the author
 		return fmt.Sprintf("CREATE TRIGGER %s_i BEFORE INSERT ON %s WHEN NOT heddle_applying() AND new.%s = 2 BEGIN SELECT RAISE(%s, 'guarded'); END;\n",
 				name, t.name, c, []string{"ABORT", "FAIL", "ROLLBACK"}[r.IntN(3)]) +
 				fmt.Sprintf("CREATE TRIGGER %s_u BEFORE UPDATE OF %s ON %s WHEN NOT heddle_applying() AND new.%s = 2 BEGIN SELECT RAISE(IGNORE); END;\n", name, c, t.name, c),
-			fmt.Sprintf("DROP TRIGGER %s_i; DROP TRIGGER %s_u;\n", name, name)
+			fmt.Sprintf("DROP TRIGGER IF EXISTS %s_i; DROP TRIGGER IF EXISTS %s_u;\n", name, name)
 	}
 	return "", ""
 }

@@ -466,6 +466,11 @@ func (tt *totals) print(t *testing.T) {
 			t.Errorf("the fault %q was never hit", fault)
 		}
 	}
+	for _, what := range []string{"rows found quarantined", "rows that migrations did not change"} {
+		if tt.seeds >= 40 && tt.tallies[what] == 0 {
+			t.Errorf("nothing was seen of: %s", what)
+		}
+	}
 	for _, k := range sortedKeys(tt.hits) {
 		t.Logf("fault %s: %d", k, tt.hits[k])
 	}
