@@ -210,6 +210,10 @@ func TestServe_jwks(t *testing.T) {
 	if got := push(t, url, token); got != 401 {
 		t.Errorf("for no audience: got %d", got)
 	}
+	token = strings.TrimSpace(works(t, "token", "--token-key", key, "--space", "s", "--audience", "notes", "--issuer", "us"))
+	if got := push(t, url, token); got != 200 {
+		t.Errorf("for its audience: got %d", got)
+	}
 	if code, _, problems := heddle(t, "serve", "--data", t.TempDir(), "--jwks", "http://keys.example/"); code != exitFailed || !strings.Contains(problems, "https://") {
 		t.Errorf("by http: exit %d, %s", code, problems)
 	}

@@ -43,6 +43,10 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 	var reads list
 	flags.Var(&reads, "read", "a `space` to grant for reading only; may be repeated")
 	id := flags.String("id", "", "`name` of the token, its claim jti, by which it can be revoked")
+	claims := map[string]any{}
+	for name, claim := range map[string]string{"issuer": "iss", "audience": "aud"} {
+		flags.Func(name, "`"+name+"` of the token, its claim "+claim, func(s string) error { claims[claim] = s; return nil })
+	}
 	subject := flags.String("subject", "heddle-token", "for `whom` the token is")
 	ttl := flags.Duration("ttl", 24*time.Hour, "how `long` it is valid")
 	newKey := flags.Bool("new-key", false, "write a new secret to the key file")
@@ -73,7 +77,7 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 		return err
 	}
 	key := keys[max(0, slices.IndexFunc(keys, (*server.Key).CanSign))]
-	t, err := key.Mint(server.Grant{Subject: *subject, ID: *id, Spaces: granted, Expires: time.Now().Add(*ttl)})
+	t, err := key.Mint(server.Grant{Subject: *subject, ID: *id, Claims: claims, Spaces: granted, Expires: time.Now().Add(*ttl)})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"heddle/internal/errcode"
@@ -25,4 +26,26 @@ func TestServer_spaceDoesNotOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	newAuthor(h, "s", 1).catchUp()
+}
+
+// A path that SQLite cannot open is refused before anything is made.
+func TestNew_longPath(t *testing.T) {
+	dir := t.TempDir()
+	deep := func(n int) string {
+		path := dir
+		for len(path) < n {
+			path = filepath.Join(path, strings.Repeat("d", min(100, max(1, n-len(path)-1))))
+		}
+		return path
+	}
+	srv, err := server.New(server.Options{Dir: deep(767), Dev: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := server.New(server.Options{Dir: deep(768) + "/x", Dev: true}); errcode.Of(err) != errcode.BadParam {
+		t.Errorf("got %v", err)
+	}
 }

@@ -126,6 +126,9 @@ func New(o Options) (*Server, error) {
 			return nil, errcode.Wrap(err, errcode.Server, op)
 		}
 		o.Dir = dir
+		if most := maxPath - maxFileName - 1; len(dir) > most {
+			return nil, errcode.New(errcode.BadParam, op, fmt.Sprintf("the data directory's path has %d bytes, and may have %d", len(dir), most))
+		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, errcode.Wrap(err, errcode.Server, op)
 		}
@@ -194,6 +197,7 @@ func (s *Server) enter() bool {
 }
 
 const (
+	maxPath     = 1023                         // the longest path, in bytes, that SQLite opens
 	maxFileName = 255                          // the longest name of a file, in bytes, that file systems take
 	besides     = len(".damaged-1000-journal") // the longest ending of a file beside a space's
 )
