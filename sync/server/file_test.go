@@ -40,6 +40,14 @@ func (h *harness) file(space string) string { return filepath.Join(h.o.Dir, spac
 func TestFile_formats(t *testing.T) {
 	// What makes a file of each format of one of the format after it.
 	before := map[int]string{
+		5: `ALTER TABLE log RENAME TO l; ALTER TABLE part RENAME TO p;
+			CREATE TABLE log(seq INTEGER PRIMARY KEY, client BLOB NOT NULL, counter INTEGER NOT NULL, outcome TEXT NOT NULL,
+				body_hash BLOB NOT NULL, body BLOB, chain BLOB NOT NULL, UNIQUE (client, counter)) STRICT;
+			CREATE TABLE part(client BLOB NOT NULL, counter INTEGER NOT NULL, idx INTEGER NOT NULL, total INTEGER NOT NULL,
+				body_hash BLOB NOT NULL, bytes BLOB NOT NULL, at INTEGER NOT NULL, UNIQUE (client, counter, idx)) STRICT;
+			INSERT INTO log SELECT seq, client, counter, outcome, body_hash, body, chain FROM l;
+			INSERT INTO part SELECT client, counter, idx, total, body_hash, bytes, at FROM p;
+			DROP TABLE l; DROP TABLE p`,
 		4: `DROP TABLE owner; DROP TABLE upload`,
 		3: `UPDATE digest SET digest = zeroblob(32)`, // they were of another kind
 		2: `ALTER TABLE row DROP COLUMN sum`,

@@ -210,7 +210,7 @@ func (f *feed) run() error {
 				beat.Reset(f.s.o.Heartbeat)
 				continue
 			}
-			entries, err := f.sp.entries(f.seq, head.seq, f.author)
+			entries, err := f.sp.entries(f.seq, head.seq, f.author, wire.MaxBody)
 			if err != nil {
 				return err
 			}

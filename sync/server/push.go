@@ -144,7 +144,7 @@ func (sp *space) decide(ctx context.Context, o *Options, g *Grant, client wire.C
 		kept = e.Body
 	}
 	return sp.w.run(`INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
-		e.Seq, client[:], e.Counter, e.Outcome, e.BodyHash[:], kept, e.Chain[:])
+		e.Seq, client[:], e.Counter, e.Outcome, e.BodyHash[:], e.Chain[:], kept)
 }
 
 // void is a decision against a transaction.

@@ -336,7 +336,7 @@ func (r *repair) keepEntry(e *record) error {
 	r.st.seq, r.st.chain = e.Seq, e.Chain
 	r.st.logged += int64(len(e.Body)) + entryBytes
 	return r.w.run(`INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
-		e.Seq, e.Client[:], e.Counter, e.Outcome, e.BodyHash[:], kept, e.Chain[:])
+		e.Seq, e.Client[:], e.Counter, e.Outcome, e.BodyHash[:], e.Chain[:], kept)
 }
 
 // takeRows takes the stored rows as the state at the log's end, and of the log

@@ -315,13 +315,14 @@ func (sp *space) check(p wire.Position) (head, error) {
 const batchBytes = 1 << 20
 
 // entries reads the log after seq up to head, which is the end of a commit, or up
-// to a batch. The bodies of author's own entries are left out.
-func (sp *space) entries(after, head uint64, author wire.ClientID) ([]wire.Entry, error) {
+// to a batch. The bodies of author's own entries are left out, and those of more
+// than most bytes.
+func (sp *space) entries(after, head uint64, author wire.ClientID, most int) ([]wire.Entry, error) {
 	sp.read.Lock()
 	defer sp.read.Unlock()
 	var all []wire.Entry
 	size := 0
-	err := sp.r.run(`SELECT seq, client, counter, outcome, body_hash, chain, CASE WHEN client <> ? THEN body END
+	err := sp.r.run(`SELECT seq, client, counter, outcome, body_hash, chain, CASE WHEN client <> ? AND length(body) <= ? THEN body END
 		FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1000`, func(s *sqlite3.Stmt) error {
 		body := s.ColumnRawBlob(6)
 		if size > 0 && size+len(body) > batchBytes {
@@ -334,7 +335,7 @@ func (sp *space) entries(after, head uint64, author wire.ClientID) ([]wire.Entry
 		copy(e.Chain[:], s.ColumnRawBlob(5))
 		all = append(all, e)
 		return nil
-	}, author[:], after, head)
+	}, author[:], most, after, head)
 	if err == errBatch {
 		err = nil
 	}
@@ -350,7 +351,7 @@ var errBatch = fmt.Errorf("server: the batch is full")
 func (sp *space) backlog(after uint64) (n int64, err error) {
 	sp.read.Lock()
 	defer sp.read.Unlock()
-	err = sp.r.run(`SELECT total(length(body) + 128) FROM (SELECT body FROM log WHERE seq > ? ORDER BY seq LIMIT 200)`, func(s *sqlite3.Stmt) error {
+	err = sp.r.run(`SELECT total(n + 128) FROM (SELECT coalesce(length(body), 0) AS n FROM log WHERE seq > ? ORDER BY seq LIMIT 200)`, func(s *sqlite3.Stmt) error {
 		n = s.ColumnInt64(0)
 		return nil
 	}, after)

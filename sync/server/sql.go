@@ -141,16 +141,6 @@ CREATE TABLE space(
 	horizon INTEGER NOT NULL,       -- the log begins after this seq
 	horizon_chain BLOB NOT NULL     -- the chain hash there
 ) STRICT;
-CREATE TABLE log(
-	seq INTEGER PRIMARY KEY,
-	client BLOB NOT NULL,
-	counter INTEGER NOT NULL,
-	outcome TEXT NOT NULL,          -- '' for ok
-	body_hash BLOB NOT NULL,
-	body BLOB,                      -- NULL for void
-	chain BLOB NOT NULL,
-	UNIQUE (client, counter)
-) STRICT;
 CREATE TABLE client(
 	id BLOB PRIMARY KEY,
 	decided INTEGER NOT NULL        -- the last decided counter
@@ -174,17 +164,32 @@ CREATE TABLE digest(
 	digest BLOB NOT NULL,
 	rows INTEGER NOT NULL
 ) STRICT;
+` + logSQL + refusedSQL + ownerSQL
+
+// logSQL has what is large in the last column: SQLite reads all pages of a value
+// to come to what stands after it.
+const logSQL = `
+CREATE TABLE log(
+	seq INTEGER PRIMARY KEY,
+	client BLOB NOT NULL,
+	counter INTEGER NOT NULL,
+	outcome TEXT NOT NULL,          -- '' for ok
+	body_hash BLOB NOT NULL,
+	chain BLOB NOT NULL,
+	body BLOB,                      -- NULL for void
+	UNIQUE (client, counter)
+) STRICT;
 CREATE TABLE part(
 	client BLOB NOT NULL,
 	counter INTEGER NOT NULL,
 	idx INTEGER NOT NULL,
 	total INTEGER NOT NULL,
 	body_hash BLOB NOT NULL,
-	bytes BLOB NOT NULL,
 	at INTEGER NOT NULL,            -- unix seconds
+	bytes BLOB NOT NULL,
 	UNIQUE (client, counter, idx)
 ) STRICT;
-` + refusedSQL + ownerSQL
+`
 
 const refusedSQL = `
 CREATE TABLE refused(
@@ -197,7 +202,7 @@ CREATE TABLE refused(
 `
 
 // format is the layout of schemaSQL.
-const format = 5
+const format = 6
 
 // upgrades make a format of the one before it: the one of its number.
 var upgrades = map[int]string{
@@ -218,5 +223,14 @@ UPDATE row SET sum = heddle_row_sum(tbl, key, cells);
 	3: `DELETE FROM digest`,
 	4: ownerSQL + `
 INSERT INTO upload SELECT client, '', sum(length(bytes)), max(at) FROM part GROUP BY client;
+`,
+	5: `
+ALTER TABLE log RENAME TO old_log;
+ALTER TABLE part RENAME TO old_part;
+` + logSQL + `
+INSERT INTO log SELECT seq, client, counter, outcome, body_hash, chain, body FROM old_log;
+INSERT INTO part SELECT client, counter, idx, total, body_hash, at, bytes FROM old_part;
+DROP TABLE old_log;
+DROP TABLE old_part;
 `,
 }

@@ -61,7 +61,7 @@ func (t *tail) fill(sp *space, head uint64) error {
 	if after != t.seq {
 		t.frames = nil
 	}
-	entries, err := sp.entries(after, head, wire.ClientID{})
+	entries, err := sp.entries(after, head, wire.ClientID{}, tailBytes)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (t *tail) fill(sp *space, head uint64) error {
 	frames := t.frames
 	for i := range entries {
 		f := tailFrame{author: entries[i].Client}
-		if len(entries[i].Body) <= tailBytes {
+		if entries[i].Outcome != "" || entries[i].Body != nil {
 			f.data = wire.AppendFrame(nil, &wire.Frame{Entries: entries[i : i+1]})
 		}
 		frames = append(frames, f)

@@ -87,7 +87,7 @@ func (sp *space) keep(o *Options, g *Grant, client wire.ClientID, p *wire.Part, 
 		return err
 	}
 	if err := sp.w.run(`INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
-		client[:], p.Counter, p.Index, p.Total, p.BodyHash[:], p.Bytes, now); err != nil {
+		client[:], p.Counter, p.Index, p.Total, p.BodyHash[:], now, p.Bytes); err != nil {
 		return err
 	}
 	return sp.w.run(`INSERT INTO upload VALUES (?, ?, ?, ?)
