@@ -50,7 +50,7 @@ func (c *Client) apply(ctx context.Context, client wire.ClientID, epoch wire.Epo
 			if errors.Is(err, errFork) && a.pos.Seq+1 == entries[i].Seq {
 				// What came before is applied; from here on, with a new id.
 				forked = true
-				if err := tx.Inside(func(*sqlite3.Conn) error { return a.fork(c, nil) }); err != nil {
+				if err := tx.Inside(func(*sqlite3.Conn) error { return a.fork(c) }); err != nil {
 					return err
 				}
 				break

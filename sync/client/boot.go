@@ -107,7 +107,7 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 		at := &a.boot.at
 		at.Seq, at.Chain, at.Done = f.Seq, f.Chain, at.Done || f.Last
 		if f.End != nil {
-			if err := a.endBoot(c, f); err != nil {
+			if err := a.endBoot(c, req, f); err != nil {
 				return err
 			}
 		}
@@ -302,7 +302,17 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 		}
 		p.booting, p.total = true, f.Total
 	}
+	p.clients, p.own = append(p.clients, f.Clients...), append(p.own, f.Own...)
+	if f.End != nil {
+		f.Clients, f.Own = p.clients, p.own
+	}
 	rows, err := p.c.snapshot(p.ctx, p.req, p.epoch, f, first)
+	var ask *errAsk
+	if errors.As(err, &ask) {
+		p.c.mu.Lock()
+		p.c.asks = append(p.c.asks, ask.id)
+		p.c.mu.Unlock()
+	}
 	if err != nil && !errors.Is(err, errFork) {
 		return err
 	}
@@ -320,7 +330,7 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 		<-p.c.bootTurn
 		p.from = f.Seq
 		p.c.mu.Lock()
-		p.c.anew = false
+		p.c.anew, p.c.asks = false, nil
 		p.c.sent = p.c.sent.forgotten() // what the server said before may not be so any more
 		p.c.mu.Unlock()
 		p.c.nudge() // what waited for the end

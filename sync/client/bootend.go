@@ -10,7 +10,7 @@ import (
 
 // endBoot ends a snapshot: the prefix is its state, and what it says is decided
 // is pending no longer.
-func (a *applier) endBoot(c *Client, f *wire.Snapshot) error {
+func (a *applier) endBoot(c *Client, req *wire.PullRequest, f *wire.Snapshot) error {
 	if a.digest.Sum() != f.End.Digest {
 		return errSnapshot
 	}
@@ -19,7 +19,7 @@ func (a *applier) endBoot(c *Client, f *wire.Snapshot) error {
 			return err
 		}
 	}
-	if err := a.settleDecided(c, f.End); err != nil {
+	if err := a.settleDecided(c, req, f); err != nil {
 		return err
 	}
 	a.count = a.boot.at.Rows
@@ -107,7 +107,7 @@ func (a *applier) sweep() error {
 }
 
 // settleDecided takes what the snapshot has decided out of what is pending.
-func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
+func (a *applier) settleDecided(c *Client, req *wire.PullRequest, end *wire.Snapshot) error {
 	var own, earlier uint64
 	for _, d := range end.Clients {
 		switch {
@@ -197,7 +197,7 @@ func (a *applier) settleDecided(c *Client, end *wire.SnapshotEnd) error {
 	if forked || a.former == nil && through > a.last {
 		// The server has seen more of this id than this replica has written: its
 		// file is a copy, or an older one that was put back.
-		return a.tx.Inside(func(*sqlite3.Conn) error { return a.fork(c, end.Clients) })
+		return a.tx.Inside(func(*sqlite3.Conn) error { return a.forkAt(c, req, end.Clients) })
 	}
 	return nil
 }

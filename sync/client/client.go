@@ -48,12 +48,13 @@ type Client struct {
 	retry    chan struct{} // closed and replaced: try again at once
 	token    string
 	sent     sent
-	boot     *wire.Resume  // how far a snapshot has got that is being applied
-	only     []wire.Bucket // with anew: what differs, so that the rest need not come
-	anew     bool          // the next pull asks for a snapshot
-	starts   int           // how often in a row that was so
-	replaced int           // how often a snapshot began: what older streams still bring may be of another log
-	seed     []byte        // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
+	boot     *wire.Resume    // how far a snapshot has got that is being applied
+	only     []wire.Bucket   // with anew: what differs, so that the rest need not come
+	anew     bool            // the next pull asks for a snapshot
+	starts   int             // how often in a row that was so
+	replaced int             // how often a snapshot began: what older streams still bring may be of another log
+	seed     []byte          // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
+	asks     []wire.ClientID // what a snapshot is to tell of, see forkAt
 	closed   bool
 }
 
@@ -61,8 +62,9 @@ type Client struct {
 type identity struct {
 	client wire.ClientID
 	offset int64
-	last   int64 // the last id that has left heddle_pending
-	held   bool  // nothing is sent yet, see state.former
+	last   int64         // the last id that has left heddle_pending
+	held   bool          // nothing is sent yet, see state.former
+	former wire.ClientID // then
 }
 
 // Open prepares db for sync: it checks the synced tables (HEDDLE_SYNC_SCHEMA
@@ -225,7 +227,10 @@ func (c *Client) share(s *state) {
 		if c.ident.client != s.client || c.ident.offset != s.offset {
 			c.sent = c.sent.forgotten()
 		}
-		c.ident = identity{s.client, s.offset, s.last, s.former != nil}
+		c.ident = identity{client: s.client, offset: s.offset, last: s.last}
+		if s.former != nil {
+			c.ident.held, c.ident.former = true, s.former.client
+		}
 		c.pos = s.pos
 		if c.boot = nil; s.boot != nil {
 			at := s.boot.at

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"heddle/internal/errcode"
@@ -42,6 +43,10 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 	req := wire.PullRequest{Position: c.pos, Client: c.ident.client, Snapshots: true, Anew: c.anew}
 	if c.anew {
 		req.Only, c.only = c.only, nil // tried once
+	}
+	req.Clients = slices.Clone(c.asks)
+	if c.ident.held {
+		req.Clients = append(req.Clients, c.ident.former)
 	}
 	if c.boot != nil && !c.anew {
 		at := *c.boot
@@ -147,6 +152,9 @@ type puller struct {
 	rows   uint64
 	// The client's at the time of the request, or of the snapshot that this stream brought.
 	replaced int
+
+	clients []wire.Decided // what a snapshot has told before its end
+	own     []wire.Outcome
 
 	req     *wire.PullRequest
 	booting bool // a snapshot has begun to come, and this pull has the turn to apply it

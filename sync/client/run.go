@@ -204,7 +204,7 @@ func (c *Client) pullLoop(ctx context.Context, fine func()) error {
 		case err == nil: // a poll
 		case errors.Is(err, errFork):
 			c.again() // there is a new id; what is pending is to be sent under it
-		case errors.Is(err, errAnew), errors.Is(err, errBooted), errors.Is(err, errPlanted):
+		case errors.Is(err, errAnew), errors.Is(err, errBooted), errors.Is(err, errPlanted), asksMore(err):
 		case errors.Is(err, errExpired) && c.cfg.Token != nil:
 		default:
 			return err
@@ -269,7 +269,7 @@ func (c *Client) Now(ctx context.Context) error {
 		case errors.Is(err, errAnew):
 			last = math.MaxInt64 // what the server has lost is pending again, under new numbers
 			continue
-		case errors.Is(err, errBooted), errors.Is(err, errPlanted):
+		case errors.Is(err, errBooted), errors.Is(err, errPlanted), asksMore(err):
 			continue
 		case errors.Is(err, errFork) && forks < 3:
 			forks++

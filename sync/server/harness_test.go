@@ -229,6 +229,9 @@ func (a *author) pull(ctx context.Context, query string, header ...string) (*wir
 // take folds a frame and checks everything that a client can check.
 func (a *author) take(f *wire.Frame) {
 	a.h.t.Helper()
+	if f.Error != nil {
+		a.h.t.Fatalf("the stream ended with %+v", f.Error)
+	}
 	if f.Hello != nil {
 		a.at.Epoch = f.Hello.Epoch
 	}

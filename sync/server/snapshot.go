@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"errors"
-	"fmt"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -72,6 +71,7 @@ type sender struct {
 	sp     *space
 	size   int // about how many bytes of the state go into a frame
 	client wire.ClientID
+	others []wire.ClientID // that the asker wants to know of
 	began  bool
 	from   wire.Position // with only: what has changed after it is sent too
 	seq    uint64        // all rows sent so far are at least as of this
@@ -89,7 +89,7 @@ type sender struct {
 
 // snapshot sends the state, and leaves the feed at the entry that it is as of.
 func (f *feed) snapshot(req *wire.PullRequest) error {
-	s := &sender{sp: f.sp, size: f.s.o.Limits.Frame, client: req.Client, noted: map[rowID]bool{}}
+	s := &sender{sp: f.sp, size: f.s.o.Limits.Frame, client: req.Client, others: req.Clients, noted: map[rowID]bool{}}
 	if req.Anew && req.Resume == nil && len(req.Only) > 0 {
 		s.only, s.from = map[part]bool{}, req.Position
 		for _, b := range req.Only {
@@ -100,22 +100,29 @@ func (f *feed) snapshot(req *wire.PullRequest) error {
 		if err := f.over(); err != nil {
 			return err
 		}
-		frame := &wire.Snapshot{}
-		if err := f.sp.reading(func() error { return s.next(frame, req.Resume) }); err != nil {
+		var frames []*wire.Snapshot
+		if err := f.sp.reading(func() (err error) {
+			frames, err = s.next(req.Resume)
+			return err
+		}); err != nil {
 			return err
 		}
-		if err := f.send(&wire.Frame{Snapshot: frame}); err != nil {
-			return err
-		}
-		if frame.End != nil {
-			f.seq = frame.Seq
-			return nil
+		for _, frame := range frames {
+			if err := f.send(&wire.Frame{Snapshot: frame}); err != nil {
+				return err
+			}
+			if frame.End != nil {
+				f.seq = frame.Seq
+				return nil
+			}
 		}
 	}
 }
 
-// next fills the next frame, inside a read transaction.
-func (s *sender) next(frame *wire.Snapshot, resume *wire.Resume) error {
+// next returns the next frame, inside a read transaction; at the end it may be
+// several, all as of one moment.
+func (s *sender) next(resume *wire.Resume) ([]*wire.Snapshot, error) {
+	frame := &wire.Snapshot{}
 	var epoch wire.Epoch
 	var schema []byte
 	var total, horizon uint64
@@ -124,11 +131,11 @@ func (s *sender) next(frame *wire.Snapshot, resume *wire.Resume) error {
 		total, schema, horizon = uint64(q.ColumnInt64(1)), blob(q, 2), uint64(q.ColumnInt64(3))
 		return nil
 	}); err != nil {
-		return err
+		return nil, err
 	}
 	head, chain, err := s.head()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !s.began {
 		s.seq, s.chain = head, chain
@@ -138,7 +145,7 @@ func (s *sender) next(frame *wire.Snapshot, resume *wire.Resume) error {
 				frame.Resumed = true
 				s.seq, s.chain, s.table, s.key, s.done = r.Seq, r.Chain, r.Table, r.Key, r.Done
 			} else if errcode.Of(err) != errcode.Diverged {
-				return err
+				return nil, err
 			}
 		}
 		s.at, frame.Total = s.seq, total
@@ -157,26 +164,25 @@ func (s *sender) next(frame *wire.Snapshot, resume *wire.Resume) error {
 	if !s.done {
 		frame.Seq, frame.Chain = s.seq, s.chain
 		if err := s.rows(frame); err != nil {
-			return err
+			return nil, err
 		}
 		frame.Last = s.done
-		return nil
+		return []*wire.Snapshot{frame}, nil
 	}
 	frame.Again, frame.Last = true, true
 	if err := s.note(head); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.again(frame); err != nil {
-		return err
+		return nil, err
 	}
 	if s.at == head && len(s.todo) == 0 {
 		s.seq, s.chain = head, chain
-		if frame.End, err = s.end(head); err != nil {
-			return err
-		}
+		frame.Seq, frame.Chain = head, chain
+		return s.end(frame)
 	}
 	frame.Seq, frame.Chain = s.seq, s.chain
-	return nil
+	return []*wire.Snapshot{frame}, nil
 }
 
 func (s *sender) head() (seq uint64, chain wire.Hash, err error) {
@@ -291,72 +297,6 @@ func (s *sender) again(frame *wire.Snapshot) error {
 	}
 	return nil
 }
-
-// end adds what belongs to the state at head beside its rows.
-func (s *sender) end(head uint64) (*wire.SnapshotEnd, error) {
-	end := &wire.SnapshotEnd{Digest: (&fold.Digest{}).Sum()}
-	if head > 0 {
-		end.Digest = wire.Hash{}
-		if err := s.sp.r.run(`SELECT digest FROM digest WHERE seq = ?`, func(q *sqlite3.Stmt) error {
-			copy(end.Digest[:], q.ColumnRawBlob(0))
-			return nil
-		}, head); err != nil {
-			return nil, err
-		}
-		if end.Digest == (wire.Hash{}) {
-			return nil, fmt.Errorf("server: the file of space %q has no digest of its log's end", s.sp.name)
-		}
-	}
-	if err := s.sp.r.run(`SELECT id, decided FROM client`, func(q *sqlite3.Stmt) error {
-		d := wire.Decided{Counter: uint64(q.ColumnInt64(1))}
-		copy(d.Client[:], q.ColumnRawBlob(0))
-		end.Clients = append(end.Clients, d)
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	err := s.sp.r.run(`SELECT counter, seq, outcome, body_hash FROM log WHERE client = ?1
-		UNION ALL SELECT counter, seq, code, NULL FROM refused WHERE client = ?1 ORDER BY 1 DESC LIMIT ?2`, func(q *sqlite3.Stmt) error {
-		o := wire.Outcome{Counter: uint64(q.ColumnInt64(0)), Seq: uint64(q.ColumnInt64(1)), Code: q.ColumnText(2)}
-		copy(o.BodyHash[:], q.ColumnRawBlob(3))
-		end.Own = append(end.Own, o)
-		return nil
-	}, s.client[:], maxOutcomes)
-	return end, err
-}
-
-// located returns the digest at the log's end with its buckets, which tell where
-// a replica differs.
-func (sp *space) located() (d *wire.DigestResponse, err error) {
-	d = &wire.DigestResponse{}
-	err = sp.reading(func() error {
-		s := &sender{sp: sp}
-		if d.Seq, d.Chain, err = s.head(); err != nil {
-			return err
-		}
-		end, err := s.end(d.Seq)
-		if err != nil {
-			return err
-		}
-		d.Digest = end.Digest
-		if err := sp.r.run(`SELECT epoch, rows FROM space`, func(q *sqlite3.Stmt) error {
-			copy(d.Epoch[:], q.ColumnRawBlob(0))
-			d.Rows = uint64(q.ColumnInt64(1))
-			return nil
-		}); err != nil {
-			return err
-		}
-		return sp.r.run(`SELECT tbl, grp, n, sum FROM bucket ORDER BY tbl, grp, n`, func(q *sqlite3.Stmt) error {
-			d.Buckets = append(d.Buckets, wire.Bucket{Table: q.ColumnText(0), Group: uint32(q.ColumnInt64(1)), Number: uint32(q.ColumnInt64(2)), Sum: blob(q, 3)})
-			return nil
-		})
-	})
-	return d, err
-}
-
-// maxOutcomes bounds what a snapshot tells of the asker's own transactions: no
-// replica waits for the outcomes of more.
-const maxOutcomes = 100_000
 
 // compact cuts the log's beginning off where the log has grown past what is
 // kept: so much that it stays proportional to the live data, so little at a time

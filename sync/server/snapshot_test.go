@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,8 @@ type state struct {
 	again   int // rows
 	resumed bool
 	at      wire.Resume
+	clients []wire.Decided
+	own     []wire.Outcome
 	end     *wire.Snapshot
 }
 
@@ -100,6 +103,7 @@ func (a *author) takeSnapshot(s *state, req wire.PullRequest, frames int, betwee
 			}
 		}
 		s.at.Seq, s.at.Chain, s.at.Done = p.Seq, p.Chain, s.at.Done || p.Last
+		s.clients, s.own = append(s.clients, p.Clients...), append(s.own, p.Own...)
 		if p.End != nil {
 			s.end = p
 		}
@@ -161,7 +165,7 @@ func TestSnapshot(t *testing.T) {
 	for i := 0; broken.end == nil; i++ {
 		disturb()
 		at := broken.at
-		b.takeSnapshot(broken, wire.PullRequest{Resume: &at}, 1, nil)
+		b.takeSnapshot(broken, wire.PullRequest{Resume: &at, Clients: []wire.ClientID{a.id, {77}}}, 1, nil)
 		if !broken.resumed {
 			t.Error("it began anew")
 		}
@@ -170,8 +174,8 @@ func TestSnapshot(t *testing.T) {
 		}
 	}
 	b.check(broken)
-	if len(broken.end.End.Clients) != 1 || broken.end.End.Clients[0] != (wire.Decided{Client: a.id, Counter: a.counter}) {
-		t.Errorf("got %+v", broken.end.End.Clients)
+	if len(broken.clients) != 1 || broken.clients[0] != (wire.Decided{Client: a.id, Counter: a.counter}) {
+		t.Errorf("got %+v", broken.clients)
 	}
 	// What is of another log begins anew.
 	other := broken.at
@@ -186,6 +190,78 @@ func TestSnapshot(t *testing.T) {
 	none := &state{}
 	empty.takeSnapshot(none, wire.PullRequest{Anew: true}, 1000, nil)
 	empty.check(none)
+}
+
+// What a snapshot tells of clients and outcomes is cut into frames like its rows,
+// and it tells of those clients that it was asked for.
+func TestSnapshot_outcomes(t *testing.T) {
+	const frame, n = 4096, 300
+	h := start(t, func(o *server.Options) { o.Limits.Frame = frame })
+	a, b := newAuthor(h, "s", 1), newAuthor(h, "s", 2)
+	b.push(b.write(body("b", "1"))...)
+	var parts []wire.Part
+	for i := range n {
+		data := body("k", fmt.Sprint(i))
+		if i%3 == 0 {
+			data = data[1:] // makes no sense: it is void
+		}
+		parts = append(parts, a.write(data)...)
+	}
+	a.push(parts...)
+	a.counter = 0
+	a.catchUp()
+	res := h.post("s", "pull?wait=0", (&wire.PullRequest{Client: a.id, Snapshots: true, Anew: true, Clients: []wire.ClientID{{7}, b.id}}).Marshal())
+	defer res.Body.Close()
+	var own []wire.Outcome
+	var clients []wire.Decided
+	frames := 0
+	next(t, wire.NewFrameReader(res.Body), func(f *wire.Frame) {
+		if size := len(f.Marshal()); size > 2*frame {
+			t.Errorf("a frame has %d bytes", size)
+		}
+		if s := f.Snapshot; s != nil {
+			own, clients = append(own, s.Own...), append(clients, s.Clients...)
+			frames += min(1, len(s.Own))
+			if len(s.Own) > 0 && s.Seq != n+1 {
+				t.Errorf("outcomes are as of %d, the end is %d", s.Seq, n+1)
+			}
+		}
+	}, func(f *wire.Frame) bool { return f.Snapshot != nil && f.Snapshot.End != nil })
+	if want := []wire.Decided{{Client: a.id, Counter: n}, {Client: b.id, Counter: 1}}; !slices.Equal(clients, want) {
+		t.Errorf("got clients %+v, want %+v", clients, want)
+	}
+	if len(own) != n || frames < 4 {
+		t.Fatalf("got %d outcomes of %d in %d frames", len(own), n, frames)
+	}
+	for i, o := range own {
+		e := a.log[n-i]
+		if o.Counter != e.Counter || o.Seq != e.Seq || o.Code != e.Outcome || o.BodyHash != e.BodyHash {
+			t.Fatalf("got %+v for entry %+v", o, e)
+		}
+	}
+}
+
+// The largest row that a space takes fits a frame.
+func TestSnapshot_largestRow(t *testing.T) {
+	h := start(t, nil)
+	a := newAuthor(h, "s", 1)
+	row := func(text string) int { return len(wire.EncodeRow(map[string]wire.Value{"body": text})) }
+	text := strings.Repeat("x", wire.MaxRow)
+	text = text[:2*len(text)-row(text)]
+	for _, data := range [][]byte{body("x", text), body("x", text+"y"), body("y", text)} {
+		for parts := a.write(data); len(parts) > 0; {
+			n := min(3, len(parts))
+			a.push(parts[:n]...)
+			parts = parts[n:]
+		}
+	}
+	a.catchUp()
+	if a.log[0].Outcome != "" || a.log[1].Outcome != errcode.TooBig || a.log[2].Outcome != "" {
+		t.Fatalf("got outcomes %q, %q, %q", a.log[0].Outcome, a.log[1].Outcome, a.log[2].Outcome)
+	}
+	s := &state{}
+	a.takeSnapshot(s, wire.PullRequest{Anew: true}, 1000, nil)
+	a.check(s)
 }
 
 // The log stays in proportion to the live data, and those behind its horizon
@@ -241,7 +317,7 @@ func TestCompaction(t *testing.T) {
 	a.takeSnapshot(s, wire.PullRequest{Position: old}, 1000, nil)
 	a.check(s)
 	void := wire.Outcome{Counter: 2, Seq: 2, Code: "APP_NO"}
-	if own := s.end.End.Own; len(own) < 2 || own[len(own)-1] != void || own[0].Counter != 402 || own[0].BodyHash == (wire.Hash{}) {
+	if own := s.own; len(own) < 2 || own[len(own)-1] != void || own[0].Counter != 402 || own[0].BodyHash == (wire.Hash{}) {
 		t.Errorf("the author's own outcomes: got %+v", own)
 	}
 	// The position at the horizon itself is one to go on from.
@@ -263,7 +339,7 @@ func TestCompaction(t *testing.T) {
 	a.push(a.write(body("k", "z"))...)
 	s = &state{}
 	a.takeSnapshot(s, wire.PullRequest{Anew: true}, 1000, nil)
-	for _, o := range s.end.End.Own {
+	for _, o := range s.own {
 		if o == void {
 			t.Error("a void that its author has seen is still told")
 		}

@@ -17,6 +17,7 @@ const (
 	MaxKey     = 64 << 10
 	MaxSpace   = 128 // a space's name
 	MaxText    = 4096
+	MaxClients = 1000 // that a pull asks for
 )
 
 // Limits of what a space may come to hold. A transaction that would go beyond

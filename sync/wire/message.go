@@ -158,6 +158,9 @@ func (m *PullRequest) Marshal() []byte {
 	for i := range m.Only {
 		b = putMessage(b, 7, m.Only[i].marshal())
 	}
+	for i := range m.Clients {
+		b = putMessage(b, 8, m.Clients[i][:])
+	}
 	return b
 }
 
@@ -183,6 +186,10 @@ func UnmarshalPullRequest(data []byte) (*PullRequest, error) {
 			var o Bucket
 			r.sub(o.read)
 			m.Only = append(m.Only, o)
+		case 8:
+			if m.Clients = append(m.Clients, r.id()); len(m.Clients) > MaxClients {
+				r.fail("too many clients are asked for")
+			}
 		default:
 			r.skip()
 		}

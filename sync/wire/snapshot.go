@@ -29,6 +29,8 @@ type Snapshot struct {
 	Total   uint64          // first frame alone: rows, for the progress
 	Schema  []byte          // a Body with the descriptors of the state; absent if they are as in the frame before
 	Tables  []SnapshotTable // rows
+	Clients []Decided       // before the end or with it: those of the clients asked for that have a decided transaction
+	Own     []Outcome       // before the end or with it: the asker's decided transactions, as far as the server still knows them
 	End     *SnapshotEnd    // the snapshot is whole, and as of Seq
 	Only    bool            // first frame alone: it has the rows that PullRequest.Only names, and those changed after the position
 }
@@ -39,11 +41,10 @@ type SnapshotTable struct {
 	Rows  []byte
 }
 
-// SnapshotEnd is what belongs to a snapshot beside its rows.
+// SnapshotEnd says that a snapshot is whole. The frames with Clients and Own that
+// came before it are as of the same entry.
 type SnapshotEnd struct {
-	Digest  Hash
-	Clients []Decided // all that have a decided transaction
-	Own     []Outcome // the asker's decided transactions, as far as the server still knows them
+	Digest Hash
 }
 
 // Decided is a client's last decided counter.
@@ -159,16 +160,16 @@ func (m *Snapshot) marshal() []byte {
 		b = putMessage(b, 8, putBytes(putString(nil, 1, t.Table), 2, t.Rows))
 	}
 	if e := m.End; e != nil {
-		end := putHash(nil, 1, e.Digest)
-		for _, c := range e.Clients {
-			end = putMessage(end, 2, putUint(putID(nil, 1, c.Client), 2, c.Counter))
-		}
-		for _, v := range e.Own {
-			end = putMessage(end, 3, putHash(putString(putUint(putUint(nil, 1, v.Counter), 2, v.Seq), 3, v.Code), 4, v.BodyHash))
-		}
-		b = putMessage(b, 9, end)
+		b = putMessage(b, 9, putHash(nil, 1, e.Digest))
 	}
-	return putFlag(b, 10, m.Only)
+	b = putFlag(b, 10, m.Only)
+	for _, c := range m.Clients {
+		b = putMessage(b, 11, putUint(putID(nil, 1, c.Client), 2, c.Counter))
+	}
+	for _, v := range m.Own {
+		b = putMessage(b, 12, putHash(putString(putUint(putUint(nil, 1, v.Counter), 2, v.Seq), 3, v.Code), 4, v.BodyHash))
+	}
+	return b
 }
 
 func (m *Snapshot) read(r *loose) {
@@ -205,6 +206,14 @@ func (m *Snapshot) read(r *loose) {
 		r.sub(m.End.read)
 	case 10:
 		m.Only = r.uint() != 0
+	case 11:
+		var c Decided
+		r.sub(c.read)
+		m.Clients = append(m.Clients, c)
+	case 12:
+		var v Outcome
+		r.sub(v.read)
+		m.Own = append(m.Own, v)
 	default:
 		r.skip()
 	}
@@ -214,36 +223,32 @@ func (e *SnapshotEnd) read(r *loose) {
 	switch r.num {
 	case 1:
 		e.Digest = r.hash()
+	default:
+		r.skip()
+	}
+}
+
+func (d *Decided) read(r *loose) {
+	switch r.num {
+	case 1:
+		d.Client = r.id()
 	case 2:
-		var c Decided
-		r.sub(func(r *loose) {
-			switch r.num {
-			case 1:
-				c.Client = r.id()
-			case 2:
-				c.Counter = r.uint()
-			default:
-				r.skip()
-			}
-		})
-		e.Clients = append(e.Clients, c)
+		d.Counter = r.uint()
+	default:
+		r.skip()
+	}
+}
+
+func (o *Outcome) read(r *loose) {
+	switch r.num {
+	case 1:
+		o.Counter = r.uint()
+	case 2:
+		o.Seq = r.uint()
 	case 3:
-		var v Outcome
-		r.sub(func(r *loose) {
-			switch r.num {
-			case 1:
-				v.Counter = r.uint()
-			case 2:
-				v.Seq = r.uint()
-			case 3:
-				v.Code = r.text(MaxText)
-			case 4:
-				v.BodyHash = r.hash()
-			default:
-				r.skip()
-			}
-		})
-		e.Own = append(e.Own, v)
+		o.Code = r.text(MaxText)
+	case 4:
+		o.BodyHash = r.hash()
 	default:
 		r.skip()
 	}

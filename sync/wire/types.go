@@ -149,11 +149,12 @@ type PushResponse struct {
 type PullRequest struct {
 	Position  Position
 	Client    ClientID
-	OwnBodies bool     // send the bodies of own entries too: the asker has lost its copies
-	Snapshots bool     // the asker takes a snapshot where the log alone will not do
-	Resume    *Resume  // goes on with a snapshot; Position says nothing then
-	Anew      bool     // the asker starts over with a snapshot, whatever Position says beside the epoch
-	Only      []Bucket // with Anew: rows of these alone, and what has changed after Position; their sums are not looked at
+	OwnBodies bool       // send the bodies of own entries too: the asker has lost its copies
+	Snapshots bool       // the asker takes a snapshot where the log alone will not do
+	Resume    *Resume    // goes on with a snapshot; Position says nothing then
+	Anew      bool       // the asker starts over with a snapshot, whatever Position says beside the epoch
+	Only      []Bucket   // with Anew: rows of these alone, and what has changed after Position; their sums are not looked at
+	Clients   []ClientID // what a snapshot is to tell of beside Client
 }
 
 // Frame is one message of a pull stream. Exactly one field is set.

@@ -103,6 +103,13 @@ func words(v any) any {
 		if len(v.Only) > 0 {
 			o["only"] = words(v.Only)
 		}
+		if len(v.Clients) > 0 {
+			var ids []any
+			for _, id := range v.Clients {
+				ids = append(ids, h(id[:]))
+			}
+			o["clients"] = ids
+		}
 		if r := v.Resume; r != nil {
 			o["resume"] = obj{"epoch": h(r.Epoch[:]), "seq": r.Seq, "chain": h(r.Chain[:]), "table": r.Table, "key": h(r.Key), "rows": r.Rows, "done": r.Done}
 		}
@@ -132,14 +139,17 @@ func words(v any) any {
 			o["only"] = true
 		}
 		if e := v.End; e != nil {
-			var clients, own []any
-			for _, c := range e.Clients {
-				clients = append(clients, obj{"client": h(c.Client[:]), "counter": c.Counter})
-			}
-			for _, r := range e.Own {
-				own = append(own, obj{"counter": r.Counter, "seq": r.Seq, "code": r.Code, "bodyHash": h(r.BodyHash[:])})
-			}
-			o["end"] = obj{"digest": h(e.Digest[:]), "clients": clients, "own": own}
+			o["end"] = obj{"digest": h(e.Digest[:])}
+		}
+		var clients, own []any
+		for _, c := range v.Clients {
+			clients = append(clients, obj{"client": h(c.Client[:]), "counter": c.Counter})
+		}
+		for _, r := range v.Own {
+			own = append(own, obj{"counter": r.Counter, "seq": r.Seq, "code": r.Code, "bodyHash": h(r.BodyHash[:])})
+		}
+		if clients != nil || own != nil {
+			o["clients"], o["own"] = clients, own
 		}
 		return o
 	case *Frame:
@@ -322,6 +332,8 @@ func samples() []vector {
 	add("pull", "anew", anew, anew.Marshal())
 	only := &PullRequest{Position: at, Client: client, Snapshots: true, Anew: true, Only: []Bucket{{Table: "notes", Number: 7}, {Table: "posts", Number: 255}}}
 	add("pull", "only", only, only.Marshal())
+	named := &PullRequest{Client: client, Snapshots: true, Clients: []ClientID{{1}, next}}
+	add("pull", "clients", named, named.Marshal())
 	located := &DigestResponse{Epoch: epoch, Seq: 9, Digest: Hash{7}, Rows: 2, Buckets: []Bucket{{"notes", 1, 7, make([]byte, 40)}}}
 	add("digestResponse", "buckets", located, located.Marshal())
 	goesOn := &PullRequest{Client: client, Snapshots: true, Resume: &Resume{Epoch: epoch, Seq: 2, Chain: void.Chain, Table: "notes", Key: EncodeKey([]Value{"n1"}), Rows: 1, Done: true}}
@@ -340,7 +352,8 @@ func samples() []vector {
 		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3, Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
 		"snapshotOnly":  {Snapshot: &Snapshot{Seq: 2, Only: true, Tables: []SnapshotTable{{"notes", rows}}}},
 		"snapshotEnd": {Snapshot: &Snapshot{Resumed: true, Again: true, Last: true, Seq: 300, Chain: Hash{9}, Tables: []SnapshotTable{{"notes", rows}},
-			End: &SnapshotEnd{Digest: Hash{5}, Clients: []Decided{{client, 7}}, Own: []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}}, {7, 300, "", Hash{3}}}}}},
+			Clients: []Decided{{client, 7}}, Own: []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}}, {7, 300, "", Hash{3}}}, End: &SnapshotEnd{Digest: Hash{5}}}},
+		"snapshotOwn": {Snapshot: &Snapshot{Again: true, Last: true, Seq: 300, Chain: Hash{9}, Clients: []Decided{{client, 7}}, Own: []Outcome{{7, 300, "", Hash{3}}}}},
 	} {
 		add("frame", name, f, f.Marshal())
 	}
