@@ -29,7 +29,7 @@ func FuzzSession_Handle(f *testing.F) {
 		{Method: rpc.MethodImportPart, Target: 22, Bytes: []byte("SQLite format 3")}, {Method: rpc.MethodImportEnd, Target: 22},
 		{Method: rpc.MethodExportFile}, {Method: rpc.MethodExportPart, Target: 25, Size: 1 << 40}, {Method: rpc.MethodExportEnd, Target: 25},
 		{Method: rpc.MethodSyncStatus}, {Method: rpc.MethodSyncRetry, Tx: 1 << 60}, {Method: rpc.MethodToken, Target: 1, Token: "t"},
-		{Method: rpc.MethodSyncDangling, Limit: 1 << 31}, {Method: rpc.MethodHealth}, {Method: rpc.MethodClose},
+		{Method: rpc.MethodSyncDangling, Limit: 1 << 31}, {Method: rpc.MethodSyncQuarantined, Limit: 1 << 31}, {Method: rpc.MethodHealth}, {Method: rpc.MethodClose},
 	}
 	var all []byte
 	for i, q := range requests {

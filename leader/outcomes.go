@@ -1,6 +1,9 @@
 package leader
 
 import (
+	"maps"
+	"slices"
+
 	"heddle/internal/errcode"
 	"heddle/rpc"
 	"heddle/sync/client"
@@ -56,6 +59,12 @@ func (s *Session) outcomes(c *call) error {
 			list = append(list, rpc.Key{Table: k.Table, Key: k.Key})
 		}
 		c.reply(rpc.ReplyKeys(c.ID, list))
+	case rpc.MethodSyncQuarantined:
+		rows, err := sync.Quarantined(c.ctx, int(c.Limit))
+		if err != nil {
+			return err
+		}
+		s.quarantined(c, rows)
 	case rpc.MethodSyncExport:
 		text, err := sync.Export(c.ctx)
 		if err != nil {
@@ -74,17 +83,7 @@ func (s *Session) transactions(c *call, list []rpc.Transaction) {
 		n, size := 0, 0
 		for n < len(list) && (n == 0 || size < transactionsBytes) {
 			for _, op := range list[n].Ops {
-				size += 64
-				for _, vs := range [][]rpc.Value{op.Key, op.Cells} {
-					for _, v := range vs {
-						switch v := v.(type) {
-						case string:
-							size += len(v)
-						case []byte:
-							size += len(v)
-						}
-					}
-				}
+				size += 64 + sizeOf(op.Key) + sizeOf(op.Cells)
 			}
 			n++
 		}
@@ -95,6 +94,37 @@ func (s *Session) transactions(c *call, list []rpc.Transaction) {
 		s.send(rpc.ReplyTransactions(c.ID, rpc.KindChunk, list[:n]))
 		list = list[n:]
 	}
+}
+
+// quarantined replies with rows, in chunks.
+func (s *Session) quarantined(c *call, rows []client.Quarantined) {
+	var list []rpc.Quarantined
+	size := 0
+	for _, row := range rows {
+		q := rpc.Quarantined{Key: rpc.Key(row.Key), Code: row.Code, Constraint: row.Constraint}
+		for _, name := range slices.Sorted(maps.Keys(row.Cells)) {
+			q.Columns, q.Cells = append(q.Columns, name), append(q.Cells, row.Cells[name])
+		}
+		if size += 64 + sizeOf(q.Key.Key) + sizeOf(q.Cells); size > transactionsBytes && len(list) > 0 {
+			s.send(rpc.ReplyQuarantined(c.ID, rpc.KindChunk, list))
+			list, size = nil, 0
+		}
+		list = append(list, q)
+	}
+	c.reply(rpc.ReplyQuarantined(c.ID, rpc.KindResult, list))
+}
+
+// sizeOf is about how much values take.
+func sizeOf(values []rpc.Value) (size int) {
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			size += len(v)
+		case []byte:
+			size += len(v)
+		}
+	}
+	return size
 }
 
 func refused(r client.Rejected) rpc.Transaction {

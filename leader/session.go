@@ -247,7 +247,7 @@ func (s *Session) route(c *call) error {
 	case rpc.MethodPing, rpc.MethodClose, rpc.MethodSyncStatus, rpc.MethodSyncNow,
 		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncDigest,
 		rpc.MethodSyncPending, rpc.MethodSyncRejected, rpc.MethodSyncRetry, rpc.MethodSyncDiscard,
-		rpc.MethodSyncDangling, rpc.MethodSyncExport, rpc.MethodHealth, rpc.MethodExportPart, rpc.MethodExportEnd:
+		rpc.MethodSyncDangling, rpc.MethodSyncQuarantined, rpc.MethodSyncExport, rpc.MethodHealth, rpc.MethodExportPart, rpc.MethodExportEnd:
 		s.l.spawn(func() { s.run(c, s.side) })
 		return nil
 	}

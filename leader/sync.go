@@ -45,10 +45,11 @@ func (l *Leader) openSync(ctx context.Context, config client.Config) (err error)
 	})
 	l.sync.OnConflict(func(c client.Conflict) {
 		if len(c.Keys) == 0 { // of transactions, not of rows
-			l.each(func(s *Session) { s.tell(rpc.EncodeConflict(c.Counter, c.Reason, "", nil)) })
+			c.Keys = make([]client.Key, 1)
 		}
 		for _, key := range c.Keys {
-			l.each(func(s *Session) { s.tell(rpc.EncodeConflict(c.Counter, c.Reason, key.Table, key.Key)) })
+			message := rpc.EncodeConflict(rpc.Conflict{Counter: c.Counter, Kind: c.Reason, Key: rpc.Key(key), Code: c.Code, Constraint: c.Constraint})
+			l.each(func(s *Session) { s.tell(message) })
 		}
 	})
 	return nil

@@ -190,6 +190,9 @@ func TestSync_outcomes(t *testing.T) {
 	if err != nil || strings.Count(text, "APP_NO") != 1 {
 		t.Errorf("got %.200s, %v", text, err)
 	}
+	if rows, err := p.ask(rpc.Request{Method: rpc.MethodSyncQuarantined, Limit: 10}).ok().last.Payload.Quarantined(); err != nil || len(rows) != 0 {
+		t.Errorf("quarantined: got %v, %v", rows, err)
+	}
 	if keys, err := p.ask(rpc.Request{Method: rpc.MethodSyncDangling, Limit: 10}).ok().last.Payload.Keys(); err != nil || len(keys) != 0 {
 		t.Errorf("got %v, %v", keys, err)
 	}

@@ -119,10 +119,23 @@ func (p Payload) Keys() ([]Key, error) {
 	return all, p.r.err
 }
 
+// Quarantined decodes a message of syncQuarantined's reply.
+func (p Payload) Quarantined() ([]Quarantined, error) {
+	var all []Quarantined
+	for range p.r.count(24) {
+		all = append(all, Quarantined{Key: Key{Table: p.r.str(), Key: p.r.values()}, Code: p.r.str(), Constraint: p.r.str(),
+			Columns: p.r.strs(), Cells: p.r.values()})
+	}
+	return all, p.r.err
+}
+
 // Conflict decodes the conflict event.
-func (p Payload) Conflict() (counter uint64, kind, table string, key []Value, err error) {
-	counter, kind, table, key = p.r.u64(), p.r.str(), p.r.str(), p.r.values()
-	return counter, kind, table, key, p.r.err
+func (p Payload) Conflict() (Conflict, error) {
+	c := Conflict{Counter: p.r.u64(), Kind: p.r.str(), Key: Key{Table: p.r.str(), Key: p.r.values()}}
+	if len(p.r.b) > p.r.at { // what an older leader does not tell
+		c.Code, c.Constraint = p.r.str(), p.r.str()
+	}
+	return c, p.r.err
 }
 
 // Ask decodes the token event.

@@ -76,6 +76,10 @@
 //	59 syncDiscard  u64 id                 bool: there was such a transaction
 //	60 syncDangling u32 limit              list<string table, list<value> key>
 //	61 syncExport   -                      string
+//	62 syncQuarantined u32 limit           list<string table, list<value> key,
+//	                                       string code, string constraint,
+//	                                       list<string> columns, list<value> cells>,
+//	                                       in chunks
 //	70 health      bool full               chunks of u64 done, u64 total; then a
 //	                                       health report
 //
@@ -153,7 +157,8 @@
 //	4 progress  id 0. string phase, u64 done, u64 total (0: unknown)
 //	5 rejected  id 0. u64 counter, string code, string message, list<op>, u64
 //	            id, u64 created, then the joins of each op
-//	6 conflict  id 0. u64 counter, string kind, string table, list<value> key
+//	6 conflict  id 0. u64 counter, string kind, string table, list<value> key,
+//	            string code, string constraint
 //	7 token     id 0. u32 ask: the leader wants a token for the server
 //	8 storage   id 0. string storage
 //	9 recovered id 0. string file, string reason, u64 pending, u64 rejected,

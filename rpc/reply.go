@@ -75,6 +75,22 @@ type Key struct {
 	Key   []Value
 }
 
+// Conflict is what the log has settled otherwise than somebody meant.
+type Conflict struct {
+	Counter          uint64
+	Kind             string
+	Key                     // its table is empty where it is of transactions, not of rows
+	Code, Constraint string // of a row that its table cannot hold
+}
+
+// Quarantined is a row that its table cannot hold.
+type Quarantined struct {
+	Key
+	Code, Constraint string
+	Columns          []string
+	Cells            []Value // one for each of Columns
+}
+
 // Reply begins a reply: append its payload.
 func Reply(id uint32, kind Kind) []byte {
 	w := writer{b: make([]byte, 0, 32)}
@@ -253,13 +269,30 @@ func ReplyText(id uint32, text string) []byte {
 	return w.b
 }
 
-// EncodeConflict tells that an operation of transaction counter missed its row.
-func EncodeConflict(counter uint64, kind, table string, key []Value) []byte {
+// ReplyQuarantined is a message of syncQuarantined's reply.
+func ReplyQuarantined(id uint32, kind Kind, rows []Quarantined) []byte {
+	w := writer{b: Reply(id, kind)}
+	w.u32(uint32(len(rows)))
+	for _, row := range rows {
+		w.str(row.Table)
+		w.values(row.Key.Key)
+		w.str(row.Code)
+		w.str(row.Constraint)
+		w.strs(row.Columns)
+		w.values(row.Cells)
+	}
+	return w.b
+}
+
+// EncodeConflict tells of a conflict.
+func EncodeConflict(c Conflict) []byte {
 	w := event(0, EventConflict)
-	w.u64(counter)
-	w.str(kind)
-	w.str(table)
-	w.values(key)
+	w.u64(c.Counter)
+	w.str(c.Kind)
+	w.str(c.Table)
+	w.values(c.Key.Key)
+	w.str(c.Code)
+	w.str(c.Constraint)
 	return w.b
 }
 

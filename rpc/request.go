@@ -64,6 +64,8 @@ const (
 	MethodSyncDangling Method = 60
 	MethodSyncExport   Method = 61
 
+	MethodSyncQuarantined Method = 62
+
 	MethodHealth Method = 70
 )
 
@@ -84,7 +86,7 @@ type Request struct {
 	Bytes  []byte  // importPart; aliases the message
 	Size   uint64  // importBegin: bytes in all, or UnknownSize; exportPart: from where on
 	Tx     uint64  // syncRetry, syncDiscard: the transaction
-	Limit  uint32  // syncDangling
+	Limit  uint32  // syncDangling, syncQuarantined
 	Full   bool    // health
 	Event  Event   // ack
 	Block  int     // iterate: the most rows a chunk may have; 0 if it does not matter
@@ -257,7 +259,7 @@ func DecodeRequest(message []byte) (Request, error) {
 		q.Target, q.Token, q.Err = r.u32(), r.str(), r.fault()
 	case MethodSyncRetry, MethodSyncDiscard:
 		q.Tx = r.u64()
-	case MethodSyncDangling:
+	case MethodSyncDangling, MethodSyncQuarantined:
 		q.Limit = r.u32()
 	default:
 		r.fail("no method has number %d: this tab's build is newer", q.Method)
@@ -328,7 +330,7 @@ func EncodeRequest(q Request) []byte {
 		w.fault(q.Err)
 	case MethodSyncRetry, MethodSyncDiscard:
 		w.u64(q.Tx)
-	case MethodSyncDangling:
+	case MethodSyncDangling, MethodSyncQuarantined:
 		w.u32(q.Limit)
 	case MethodHealth:
 		w.flag(q.Full)

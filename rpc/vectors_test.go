@@ -70,12 +70,14 @@ var requestVectors = map[string]Request{
 	"syncDiscard":  {ID: 36, Method: MethodSyncDiscard, Tx: 5},
 	"syncDangling": {ID: 37, Method: MethodSyncDangling, Limit: 100},
 	"syncExport":   {ID: 38, Method: MethodSyncExport},
-	"exportFile":   {ID: 39, Method: MethodExportFile},
-	"importStream": {ID: 40, Method: MethodImportBegin, Write: write, Size: UnknownSize},
-	"exportPart":   {ID: 42, Method: MethodExportPart, Target: 39, Size: 1 << 33},
-	"exportEnd":    {ID: 43, Method: MethodExportEnd, Target: 39},
-	"health":       {ID: 41, Method: MethodHealth, Full: true},
-	"token-error":  {ID: 32, Method: MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
+
+	"syncQuarantined": {ID: 44, Method: MethodSyncQuarantined, Limit: 100},
+	"exportFile":      {ID: 39, Method: MethodExportFile},
+	"importStream":    {ID: 40, Method: MethodImportBegin, Write: write, Size: UnknownSize},
+	"exportPart":      {ID: 42, Method: MethodExportPart, Target: 39, Size: 1 << 33},
+	"exportEnd":       {ID: 43, Method: MethodExportEnd, Target: 39},
+	"health":          {ID: 41, Method: MethodHealth, Full: true},
+	"token-error":     {ID: 32, Method: MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
 }
 
 var rejectedVector = Transaction{ID: 9, Counter: 4, Created: 1700000000000, Code: "SQLITE_CONSTRAINT_CHECK", Message: "no", Ops: []Op{
@@ -139,10 +141,14 @@ func replyVectors() map[string][]byte {
 		"rejected":     EncodeRejected(rejectedVector),
 		"transactions": ReplyTransactions(34, KindResult, []Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []Op{
 			{Kind: "delete", Table: "t", Key: []Value{"k"}}}}}),
-		"flag":      ReplyFlag(35, true),
-		"keys":      ReplyKeys(37, []Key{{"t", []Value{"k", int64(2)}}, {"u", []Value{[]byte{1}}}}),
-		"text":      ReplyText(38, `{"a":"ü"}`),
-		"conflict":  EncodeConflict(4, "missing", "t", []Value{int64(1), []byte{2}}),
+		"flag":     ReplyFlag(35, true),
+		"keys":     ReplyKeys(37, []Key{{"t", []Value{"k", int64(2)}}, {"u", []Value{[]byte{1}}}}),
+		"text":     ReplyText(38, `{"a":"ü"}`),
+		"conflict": EncodeConflict(Conflict{Counter: 4, Kind: "missing", Key: Key{"t", []Value{int64(1), []byte{2}}}}),
+		"conflict-constraint": EncodeConflict(Conflict{Kind: "constraint", Key: Key{"t", []Value{"k"}},
+			Code: "SQLITE_CONSTRAINT_NOTNULL", Constraint: "NOT NULL constraint failed: t.n"}),
+		"quarantined": ReplyQuarantined(44, KindResult, []Quarantined{{Key: Key{"t", []Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
+			Constraint: "NOT NULL constraint failed: t.n", Columns: []string{"b", "n"}, Cells: []Value{int64(5), nil}}}),
 		"ask":       EncodeAsk(77),
 		"storage":   EncodeStorage("best-effort"),
 		"recovered": EncodeRecovered(Recovered{File: "notes.db-aside-1", Reason: "malformed", Pending: 3, Rejected: 1, Rows: 500, Tables: []string{"drafts"}, Lost: true}),
@@ -313,6 +319,12 @@ func TestMessage_decodes(t *testing.T) {
 	if got, err := open("keys").Keys(); err != nil || len(got) != 2 || got[0].Key[1] != int64(2) {
 		t.Errorf("keys: got %+v, %v", got, err)
 	}
+	if got, err := open("quarantined").Quarantined(); err != nil || len(got) != 1 || got[0].Code != "SQLITE_CONSTRAINT_NOTNULL" || got[0].Columns[1] != "n" || got[0].Cells[1] != nil {
+		t.Errorf("quarantined: got %+v, %v", got, err)
+	}
+	if got, err := open("conflict-constraint").Conflict(); err != nil || got.Kind != "constraint" || got.Table != "t" || got.Constraint == "" {
+		t.Errorf("conflict: got %+v, %v", got, err)
+	}
 	if got, err := open("text").Str(); err != nil || got != `{"a":"ü"}` {
 		t.Errorf("text: got %q, %v", got, err)
 	}
@@ -362,7 +374,8 @@ func FuzzDecodeMessage(f *testing.F) {
 		_, _ = m.Payload.Rejected()
 		_, _ = m.Payload.Transactions()
 		_, _ = m.Payload.Keys()
-		_, _, _, _, _ = m.Payload.Conflict()
+		_, _ = m.Payload.Conflict()
+		_, _ = m.Payload.Quarantined()
 		_, rows, err := m.Payload.Rows()
 		for _, row := range rows {
 			if err == nil && len(row) != len(rows[0]) {

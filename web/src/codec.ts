@@ -3,7 +3,7 @@
 
 import { asHeddleError, HeddleError, type ErrorCode, type ErrorRecord } from "./errors.js";
 import type {
-  Conflict, ExecResult, Join, Merge, Operation, Progress, Rejection, SqlValue, Storage, SyncState, SyncStatus,
+  Conflict, ExecResult, Join, Merge, Operation, Progress, QuarantinedRow, Rejection, SqlValue, Storage, SyncState, SyncStatus,
 } from "./types.js";
 
 /** The version of the language, told in hello. */
@@ -16,7 +16,7 @@ export const Method = {
   liveStart: 30, liveStop: 31, ack: 32,
   export: 40, importBegin: 41, importPart: 42, importEnd: 43, exportFile: 44, exportPart: 45, exportEnd: 46,
   syncStatus: 50, syncNow: 51, syncPause: 52, syncResume: 53, syncDigest: 54, token: 55,
-  syncPending: 56, syncRejected: 57, syncRetry: 58, syncDiscard: 59, syncDangling: 60, syncExport: 61,
+  syncPending: 56, syncRejected: 57, syncRetry: 58, syncDiscard: 59, syncDangling: 60, syncExport: 61, syncQuarantined: 62,
   health: 70,
 } as const;
 
@@ -353,7 +353,19 @@ export class Reader {
     return Array.from({ length: this.count(8) }, () => ({ table: this.string(), key: this.values() }));
   }
   conflict(): Conflict {
-    return { counter: this.u64(), kind: this.string(), table: this.string(), key: this.values() };
+    const conflict: Conflict = { counter: this.u64(), kind: this.string(), table: this.string(), key: this.values() };
+    if (this.left === 0) return conflict; // an older leader tells no more
+    const code = this.string();
+    const constraint = this.string();
+    return code === "" ? conflict : { ...conflict, code, constraint };
+  }
+  quarantined(): QuarantinedRow[] {
+    return Array.from({ length: this.count(24) }, () => {
+      const row = { table: this.string(), key: this.values(), code: this.string(), constraint: this.string() };
+      const columns = this.strings();
+      const values = this.values();
+      return { ...row, cells: Object.fromEntries(columns.map((column, i) => [column, values[i] ?? null])) };
+    });
   }
   progress(): Progress {
     const phase = this.string();

@@ -5,12 +5,22 @@ import { EventType, Method, request, type Reader, type Writer } from "./codec.js
 import { asHeddleError, HeddleError } from "./errors.js";
 import { checkFunction, describe } from "./params.js";
 import { report } from "./report.js";
-import type { CallOptions, PendingTransaction, Rejection, SqlValue, Sync, SyncEvents, SyncOptions, SyncStatus } from "./types.js";
+import type {
+  CallOptions, PendingTransaction, QuarantinedRow, Rejection, SqlValue, Sync, SyncEvents, SyncOptions, SyncStatus,
+} from "./types.js";
 
 const EVENTS: readonly (keyof SyncEvents)[] = ["status", "rejected", "conflict", "progress"];
 
 function checkId(id: number, what: string): void {
   if (!Number.isSafeInteger(id) || id < 0) throw new HeddleError("HEDDLE_BAD_PARAM", `sync.${what} takes a transaction's id, not ${describe(id)}`);
+}
+
+function checkLimit(limit: number | undefined, what: string): number {
+  if (limit === undefined) return 1000;
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1e6) {
+    throw new HeddleError("HEDDLE_BAD_PARAM", `sync.${what}'s limit must be a number from 1 to 1000000, it is ${describe(limit)}`);
+  }
+  return limit;
 }
 
 export class SyncApi implements Sync {
@@ -64,12 +74,12 @@ export class SyncApi implements Sync {
   }
 
   async pending(options: CallOptions = {}): Promise<PendingTransaction[]> {
-    const all = await this.#transactions(Method.syncPending, options);
+    const all = await this.#list(Method.syncPending, (r) => r.transactions(), options);
     return all.map(({ id, created, operations }) => ({ id, created, operations }));
   }
 
   rejected(options: CallOptions = {}): Promise<Rejection[]> {
-    return this.#transactions(Method.syncRejected, options);
+    return this.#list(Method.syncRejected, (r) => r.transactions(), options);
   }
 
   async retry(id: number, options: CallOptions = {}): Promise<boolean> {
@@ -83,21 +93,24 @@ export class SyncApi implements Sync {
   }
 
   async dangling(options: CallOptions & { limit?: number } = {}): Promise<{ table: string; key: SqlValue[] }[]> {
-    const { limit = 1000 } = options;
-    if (!Number.isInteger(limit) || limit < 1 || limit > 1e6) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `sync.dangling's limit must be a number from 1 to 1000000, it is ${describe(limit)}`);
-    }
+    const limit = checkLimit(options.limit, "dangling");
     return this.#call(Method.syncDangling, (r) => r.keys(), options, (w) => w.u32(limit));
+  }
+
+  async quarantined(options: CallOptions & { limit?: number } = {}): Promise<QuarantinedRow[]> {
+    const limit = checkLimit(options.limit, "quarantined");
+    return this.#list(Method.syncQuarantined, (r) => r.quarantined(), options, (w) => w.u32(limit));
   }
 
   export(options: CallOptions = {}): Promise<string> {
     return this.#call(Method.syncExport, (r) => r.string(), options);
   }
 
-  async #transactions(method: number, options: CallOptions): Promise<Rejection[]> {
-    let all: Rejection[] = [];
-    const take = (r: Reader): void => void all.push(...r.transactions());
-    return this.#call(method, (r) => { take(r); return all; }, options, () => {}, { sent: () => { all = []; }, chunk: take });
+  /** A reply that comes in chunks. */
+  #list<T>(method: number, read: (r: Reader) => T[], options: CallOptions, fill?: (w: Writer) => void): Promise<T[]> {
+    let all: T[] = [];
+    const take = (r: Reader): void => void all.push(...read(r));
+    return this.#call(method, (r) => { take(r); return all; }, options, fill, { sent: () => { all = []; }, chunk: take });
   }
 
   async #call<T>(

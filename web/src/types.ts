@@ -282,12 +282,29 @@ export interface Conflict {
   counter: number;
   /**
    * "missing": an accepted update of this device's met a row that was gone; "dangling": a row's parent is gone;
+   * "constraint": the table here cannot hold a row, see Sync.quarantined();
    * "lost": the server has lost transactions of this device's, from counter on, that the device keeps no longer.
    */
   kind: string;
   /** Empty if `kind` is "lost". */
   table: string;
   key: SqlValue[];
+  /** If `kind` is "constraint": SQLite's result code, such as SQLITE_CONSTRAINT_NOTNULL. */
+  code?: string;
+  /** If `kind` is "constraint": SQLite's message, which names the constraint. */
+  constraint?: string;
+}
+
+/** A row of the space that the table here cannot hold. */
+export interface QuarantinedRow {
+  table: string;
+  key: SqlValue[];
+  /** SQLite's result code, such as SQLITE_CONSTRAINT_NOTNULL. */
+  code: string;
+  /** SQLite's message, which names the constraint. */
+  constraint: string;
+  /** The row beside its key. A column that is left out has its default. */
+  cells: Record<string, SqlValue>;
 }
 
 /** A long sync step. */
@@ -326,6 +343,12 @@ export interface Sync {
   discard(id: number, options?: CallOptions): Promise<boolean>;
   /** Rows whose foreign key names a row that is not there: it was deleted elsewhere. At most limit of them, 1000 without. */
   dangling(options?: CallOptions & { limit?: number }): Promise<{ table: string; key: SqlValue[] }[]>;
+  /**
+   * Rows of the space that the tables here cannot hold: by NOT NULL, STRICT, an index on an expression or a trigger that
+   * fails. Each is shown as soon as a change of it, or of the schema, makes it fit; an INSERT of its key replaces it. At
+   * most limit of them, 1000 without.
+   */
+  quarantined(options?: CallOptions & { limit?: number }): Promise<QuarantinedRow[]>;
   /** All that is pending and all that was refused, as a JSON document. */
   export(options?: CallOptions): Promise<string>;
 }

@@ -83,6 +83,7 @@ const requests: Record<string, Uint8Array> = {
   "syncDiscard": make(36, Method.syncDiscard, (w) => w.u64(5)),
   "syncDangling": make(37, Method.syncDangling, (w) => w.u32(100)),
   "syncExport": make(38, Method.syncExport),
+  "syncQuarantined": make(44, Method.syncQuarantined, (w) => w.u32(100)),
   "exportFile": make(39, Method.exportFile),
   "importStream": make(40, Method.importBegin, (w) => { w.write(write); w.u32(0xffffffff); w.u32(0xffffffff); }),
   "exportPart": make(42, Method.exportPart, (w) => { w.u32(39); w.u64(2 ** 33); }),
@@ -163,6 +164,9 @@ test("small replies decode", () => {
   assert.deepEqual(reply("keys").r.keys(), [{ table: "t", key: ["k", 2] }, { table: "u", key: [new Uint8Array([1])] }]);
   assert.equal(reply("text").r.string(), `{"a":"ü"}`);
   assert.deepEqual(reply("conflict").r.conflict(), { counter: 4, kind: "missing", table: "t", key: [1, new Uint8Array([2])] });
+  const why = { code: "SQLITE_CONSTRAINT_NOTNULL", constraint: "NOT NULL constraint failed: t.n" };
+  assert.deepEqual(reply("conflict-constraint").r.conflict(), { counter: 0, kind: "constraint", table: "t", key: ["k"], ...why });
+  assert.deepEqual(reply("quarantined").r.quarantined(), [{ table: "t", key: ["k"], ...why, cells: { b: 5, n: null } }]);
   assert.equal(reply("ask").r.u32(), 77);
   assert.equal(reply("storage").r.string(), "best-effort");
   assert.equal(pick(reply("live-error").r.error()!).code, failure.code);

@@ -124,11 +124,22 @@ test("outcomes are asked of the leader, lists in as many chunks as it likes", as
   assert.equal(d.r.u32(), 1000);
   c.reply(d.id, Kind.result, (w) => { w.u32(1); w.string("notes"); w.u32(1); w.value("k"); });
   assert.deepEqual(await dangling, [{ table: "notes", key: ["k"] }]);
+  const quarantined = db.sync.quarantined({ limit: 5 });
+  const lost = await c.next(Method.syncQuarantined);
+  assert.equal(lost.r.u32(), 5);
+  const row = (n: number) => (w: Writer): void => {
+    w.u32(1); w.string("notes"); w.u32(1); w.value(n); w.string("SQLITE_MISMATCH"); w.string("no"); w.u32(1); w.string("a"); w.u32(1); w.value(null);
+  };
+  c.reply(lost.id, Kind.chunk, row(1));
+  c.reply(lost.id, Kind.result, row(2));
+  assert.deepEqual(await quarantined, [1, 2].map((n) => ({
+    table: "notes", key: [n], code: "SQLITE_MISMATCH", constraint: "no", cells: { a: null },
+  })));
   const exported = db.sync.export();
   c.reply((await c.next(Method.syncExport)).id, Kind.result, (w) => w.string("{}"));
   assert.equal(await exported, "{}");
 
-  for (const call of [db.sync.retry("1" as never), db.sync.discard(-1), db.sync.dangling({ limit: 0 })]) {
+  for (const call of [db.sync.retry("1" as never), db.sync.discard(-1), db.sync.dangling({ limit: 0 }), db.sync.quarantined({ limit: 1e7 })]) {
     assert.equal((await rejection(call)).code, "HEDDLE_BAD_PARAM");
   }
 });
