@@ -111,3 +111,37 @@ test("an aborted call rejects at once, and the database goes on when the stateme
   expect(await failure(page, `await db.query(${JSON.stringify(slow)}, [], { signal: AbortSignal.timeout(50) })`)).toMatchObject({ code: "HEDDLE_ABORTED" });
   expect(await page.evaluate(() => db.query(`SELECT 1 AS one`))).toEqual([{ one: 1 }]);
 });
+
+test("a write on the database inside its own transaction fails at once, and nobody waits for it", async ({ profile, site }) => {
+  const device = await profile();
+  const a = await device.tab(site), b = await device.tab(site);
+  await openIn(a);
+  await openIn(b);
+  for (const page of [a, b]) {
+    expect(await page.evaluate(async () => {
+      const codes: string[] = [];
+      const failed = (error: { code: string }) => { codes.push(error.code); };
+      await db.transaction(async (tx) => {
+        await db.exec(`INSERT INTO notes(id) VALUES ('at the start')`).catch(failed);
+        await tx.exec(`INSERT INTO notes(id) VALUES (?)`, [`in it ${db.role}`]);
+        await db.exec(`INSERT INTO notes(id) VALUES ('after a statement')`).catch(failed);
+        await db.transaction(() => {}).catch(failed);
+      });
+      return codes;
+    })).toEqual(Array.from({ length: 3 }, () => "HEDDLE_TX_NESTED"));
+  }
+  // Where nobody can tell whose the write is, it waits for as long as the transaction may go on by itself.
+  const outcome = await b.evaluate(async () => {
+    const codes: string[] = [];
+    await db.transaction(async (tx) => {
+      await tx.exec(`INSERT INTO notes(id) VALUES ('outer')`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await db.exec(`INSERT INTO notes(id) VALUES ('inner')`).catch((error: { code: string }) => { codes.push(error.code); });
+      await tx.exec(`INSERT INTO notes(id) VALUES ('outer again')`);
+    });
+    return codes;
+  });
+  expect(outcome).toEqual(["HEDDLE_TX_NESTED"]);
+  expect(await a.evaluate(() => db.query(`SELECT id FROM notes ORDER BY id`)))
+    .toEqual([{ id: "in it follower" }, { id: "in it leader" }, { id: "outer" }, { id: "outer again" }]);
+});

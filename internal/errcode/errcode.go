@@ -48,6 +48,7 @@ const (
 	TooBig         = "HEDDLE_TOO_BIG"      // a transaction is larger than the log takes, or a call than an engine does; nothing was written
 	TxClosed       = "HEDDLE_TX_CLOSED"    // the transaction has already ended
 	TxLost         = "HEDDLE_TX_LOST"      // the leading tab went away in the middle of a transaction, or of a load whose rows cannot be read twice; nothing was written
+	TxNested       = "HEDDLE_TX_NESTED"    // a write on the database inside the function of its own transaction: call it on tx; nothing was written
 	TxControl      = "HEDDLE_TX_CONTROL"   // BEGIN, COMMIT or ROLLBACK inside SQL: transactions are Heddle's to begin and end
 	Unauthorized   = "HEDDLE_UNAUTHORIZED" // the server refuses the token
 	Unsupported    = "HEDDLE_UNSUPPORTED"  // this build or browser cannot do it

@@ -8,6 +8,11 @@ export const ENDING_MS = 1_000;
 /** How soon a subscription that the leader had no room for is asked for again; each time twice that, up to the last. */
 export const AGAIN_MS = 50;
 export const MAX_AGAIN_MS = 2_000;
+/** How often it is looked whether a transaction does something while a write of its page waits for it. */
+export const IDLE_TICK_MS = 500;
+/** After so many looks at which it did nothing a warning says so, and then what waits for it fails. */
+export const WARN_TICKS = 2;
+export const MAX_IDLE_TICKS = 10;
 
 // Opening and destroying
 

@@ -2,68 +2,17 @@
 // many may be on their way, and what becomes of them when the leader changes.
 
 import { ENDING_MS } from "./bounds.js";
+import {
+  badTimeout, each, engineCrash, givenUp, gone, isRead, MAX_DEATHS, newCall, QUEUES, tooBig, withSql, type Call, type CallSpec,
+} from "./call.js";
 import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, within, type Welcome } from "./codec.js";
 import { abortError, asHeddleError, HeddleError, timeoutError } from "./errors.js";
+import { Nesting } from "./nesting.js";
 import { checkTimeout } from "./params.js";
-import { MAX_MESSAGE } from "./shapes.js";
 import type { Connection, ConnectionHandler } from "./transport.js";
 
 /** How many calls of each queue are at the leader at a time: far fewer than it takes of one tab (leader.MaxQueued). */
 const WINDOW = 128;
-
-/** A call that so many engines died over is not sent again. */
-export const MAX_DEATHS = 2;
-
-/**
- * Which queue a call goes through. Each queue keeps its order and has a window of its own, so that no number of calls is
- * too many for the leader. "tx" has the statements of interactive transactions, which are for the leader that began them;
- * "side" has what may wait for the network and must not hold up reads.
- */
-type Queue = "read" | "write" | "tx" | "side";
-const QUEUES: readonly Queue[] = ["write", "read", "tx", "side"];
-
-/** "direct" goes out at once: it belongs to something the leader already knows. */
-export type Lane = Queue | "direct";
-
-/** One value for each queue. */
-const each = <T>(make: () => T): Record<Queue, T> => ({ read: make(), write: make(), tx: make(), side: make() });
-
-export interface CallSpec<T> {
-  /** The request, with any id: the caller puts in its own. */
-  message: Uint8Array<ArrayBuffer>;
-  lane: Lane;
-  /** Sent again when a new leader comes; else the call fails with HEDDLE_TX_LOST. */
-  retry: boolean;
-  /** Of a write: the counter that names it in the message (newWrite). A leader that it is sent to again knows whether it was done. */
-  write?: number | undefined;
-  /** What is sent again, in place of the message. */
-  instead?: Uint8Array<ArrayBuffer>;
-  sql?: string | undefined;
-  signal?: AbortSignal | undefined;
-  /** Milliseconds that it may take. */
-  timeout?: number | undefined;
-  /** Called as the request goes out, with the id it got; again when it is retried. */
-  sent?: (id: number) => void;
-  /** Takes a chunk. */
-  chunk?: (r: Reader) => void;
-  /** Makes the answer of the result. */
-  result: (r: Reader) => T;
-}
-
-interface Call {
-  spec: CallSpec<unknown>;
-  id: number;
-  resolve: (value: unknown) => void;
-  reject: (error: HeddleError) => void;
-  unlisten: () => void;
-  /** When its time is over, on performance's clock. */
-  end: number;
-  /** How many leaders were sent it, and how many engines died while they had it. */
-  times: number;
-  deaths: number;
-  /** The lane it is in: one that is sent again is no longer direct. */
-  lane: Lane;
-}
 
 /** What the caller reports to the database. */
 export interface CallerEvents {
@@ -87,6 +36,13 @@ export class Caller implements ConnectionHandler {
   readonly #calls = new Map<number, Call>();
   /** How many calls are at the leader that an engine died over. */
   #suspects = 0;
+  /** Knows calls that are made inside the functions of transactions. */
+  readonly nesting = new Nesting({
+    waiting: () => this.#nested()[0]?.spec.sql ?? (this.#nested().length > 0 ? "" : undefined),
+    fail: (error) => {
+      for (const call of this.#nested()) this.#abort(call, error);
+    },
+  });
   readonly #subscribers = new Map<number, (type: number, r: Reader) => void>();
   /** Counters of the writes whose callers do not know their outcomes, in order. */
   readonly #open = new Set<number>();
@@ -142,11 +98,14 @@ export class Caller implements ConnectionHandler {
   call<T>(spec: CallSpec<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
-      const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout) ?? (spec.message.length > MAX_MESSAGE ? tooBig(spec) : undefined)
+      call.nested = this.nesting.active && (spec.writer ?? spec.lane === "write");
+      const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout) ?? tooBig(spec)
+        ?? (call.nested ? this.nesting.refusal(spec.sql) : undefined)
         ?? (spec.signal?.aborted ? abortError(spec.signal, spec.sql) : undefined)
         ?? ((spec.lane === "direct" || spec.lane === "tx") && !this.#ready ? gone(spec.sql) : undefined);
       if (refused) return this.#settle(call, () => reject(refused));
       if (spec.signal || spec.timeout !== undefined) this.#listen(call);
+      if (call.nested) this.nesting.watch();
       if (spec.lane === "direct") {
         this.#send(call);
       } else {
@@ -331,7 +290,8 @@ export class Caller implements ConnectionHandler {
       const deadly = error.code === "HEDDLE_TX_LOST" && call.deaths >= MAX_DEATHS;
       // This leader did not get to it; one before may have.
       const unknown = (error.code === "HEDDLE_TIMEOUT" || error.code === "HEDDLE_ABORTED") && call.spec.write !== undefined && call.times > 1;
-      this.#fail(call, deadly ? engineCrash() : unknown ? givenUp() : error);
+      const ended = error.code === "HEDDLE_ABORTED" ? call.reason : undefined;
+      this.#fail(call, deadly ? engineCrash() : unknown ? givenUp() : ended ?? error);
     } else {
       let value: unknown;
       try {
@@ -426,8 +386,13 @@ export class Caller implements ConnectionHandler {
     }
   }
 
+  #nested(): Call[] {
+    return [...this.#calls.values(), ...this.#waiting.write, ...this.#waiting.side].filter((call) => call.nested && !call.reason);
+  }
+
   #abort(call: Call, error: HeddleError): void {
     const { lane, spec } = call;
+    call.reason = error;
     if (this.#calls.get(call.id) !== call) {
       if (lane !== "direct") this.#waiting[lane] = this.#waiting[lane].filter((c) => c !== call);
       this.#fail(call, call.times > 0 && spec.write !== undefined ? givenUp() : error);
@@ -449,39 +414,4 @@ export class Caller implements ConnectionHandler {
   #timeUp(call: Call, error: HeddleError): void {
     if (isRead(call.lane) || this.#blocked || this.#calls.get(call.id) !== call) this.#abort(call, error);
   }
-}
-
-const isRead = (lane: Lane) => lane === "read" || lane === "side";
-
-function newCall(spec: CallSpec<unknown>, resolve: Call["resolve"], reject: Call["reject"]): Call {
-  return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, end: Infinity, unlisten: () => {} };
-}
-
-function badTimeout(timeout: number | undefined): HeddleError | undefined {
-  try {
-    checkTimeout(timeout);
-    return undefined;
-  } catch (error) {
-    return error as HeddleError;
-  }
-}
-
-function tooBig({ message, sql }: CallSpec<unknown>): HeddleError {
-  return new HeddleError("HEDDLE_TOO_BIG", `the call has ${message.length} bytes, and ${MAX_MESSAGE} are the most: use bulk(), or several calls`, { sql });
-}
-
-function engineCrash(): HeddleError {
-  return new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_DEATHS} times over this call: it was not done`);
-}
-
-function gone(sql?: string): HeddleError {
-  return new HeddleError("HEDDLE_TX_LOST", "the leading tab went away in the middle: nothing was written", { sql });
-}
-
-function givenUp(): HeddleError {
-  return new HeddleError("HEDDLE_LEADER_LOST", "the call was given up while no leading tab answered: it may have happened or not");
-}
-
-function withSql(error: HeddleError, sql: string | undefined): HeddleError {
-  return new HeddleError(error.code, error.message, { sql: error.sql ?? sql, op: error.op, cause: error.cause ?? error });
 }

@@ -36,6 +36,7 @@ export const HEDDLE_CODES = {
   HEDDLE_TX_CLOSED: "the transaction has already ended",
   HEDDLE_TX_CONTROL: "BEGIN, COMMIT or ROLLBACK inside SQL: transactions are Heddle's to begin and end",
   HEDDLE_TX_LOST: "the leading tab went away in the middle of a transaction, or of a load whose rows cannot be read twice; nothing was written",
+  HEDDLE_TX_NESTED: "a write on the database inside the function of its own transaction: call it on tx; nothing was written",
   HEDDLE_UNAUTHORIZED: "the server refuses the token",
   HEDDLE_UNSUPPORTED: "this build or browser cannot do it",
 } as const;

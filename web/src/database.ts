@@ -4,7 +4,8 @@
 import { PATIENCE_MS } from "./bounds.js";
 import { Bulk } from "./bulk.js";
 import { readAnnouncement } from "./announcement.js";
-import { Caller, MAX_DEATHS, type CallerEvents, type CallSpec } from "./caller.js";
+import { MAX_DEATHS, type CallSpec } from "./call.js";
+import { Caller, type CallerEvents } from "./caller.js";
 import { EventType, Method, Reader, request, type OpenConfig, type Statement, type Welcome, type Writer } from "./codec.js";
 import { abortError, asHeddleError, HeddleError } from "./errors.js";
 import { RowIterator } from "./iterate.js";
@@ -167,10 +168,14 @@ export class Database {
     const statement = this.#statement(sql, params);
     const read = isRead(statement.sql);
     const write = read ? undefined : this.#caller.newWrite();
+    // A PRAGMA rarely writes, and then it does not wait for a transaction either.
+    const writer = !read && !/^\s*PRAGMA\b/i.test(statement.sql);
     const w = request(0, Method.query);
     w.write(write ?? 0);
     w.statement(statement);
-    return collectRows<T>(this.#caller, w, { lane: read ? "read" : "write", retry: true, write, sql: statement.sql, signal: options.signal, timeout: options.timeout });
+    return collectRows<T>(this.#caller, w, {
+      lane: read ? "read" : "write", writer, retry: true, write, sql: statement.sql, signal: options.signal, timeout: options.timeout,
+    });
   }
 
   /**
@@ -204,7 +209,8 @@ export class Database {
   /**
    * Runs fn in a transaction of its own: committed when fn's promise resolves,
    * rolled back when it rejects. Other tabs' writes wait meanwhile, and so do
-   * this database's own calls that are not made on tx. If the leading tab goes
+   * this database's own that are not made on tx: inside fn they would wait for
+   * themselves, and fail with HEDDLE_TX_NESTED. If the leading tab goes
    * away in the middle, nothing of it was kept and it fails with HEDDLE_TX_LOST;
    * with { retry: true } fn is run again instead.
    */
@@ -372,7 +378,7 @@ export class Database {
 
 /** Sends a query and gathers its rows. */
 export function collectRows<T>(
-  caller: Caller, w: Writer, spec: Pick<CallSpec<T>, "lane" | "retry" | "write" | "sql" | "signal" | "timeout">,
+  caller: Caller, w: Writer, spec: Pick<CallSpec<T>, "lane" | "writer" | "retry" | "write" | "sql" | "signal" | "timeout">,
 ): Promise<T[]> {
   let rows: Row[] = [];
   let state = { columns: [] as string[] };

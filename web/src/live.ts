@@ -2,7 +2,8 @@
 // changed; here it is applied, so that rows that stayed keep their identity.
 
 import { AGAIN_MS, MAX_AGAIN_MS } from "./bounds.js";
-import { MAX_DEATHS, type Caller } from "./caller.js";
+import { MAX_DEATHS } from "./call.js";
+import type { Caller } from "./caller.js";
 import { EventType, Method, Reader, request, type Statement } from "./codec.js";
 import { asHeddleError, HeddleError } from "./errors.js";
 import { report } from "./report.js";

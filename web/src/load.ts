@@ -2,7 +2,8 @@
 // parts between. When the leader goes away in the middle nothing was written, and
 // the parts are sent again; when it went at the very end, the next one knows.
 
-import type { Caller, CallSpec } from "./caller.js";
+import type { CallSpec } from "./call.js";
+import type { Caller } from "./caller.js";
 import { askOutcome } from "./codec.js";
 
 /** A part was refused, or its leader went away: the answer to the beginning says what follows. */

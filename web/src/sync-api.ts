@@ -1,5 +1,6 @@
 // db.sync: status, events and control of the leader's sync.
 
+import type { CallSpec } from "./call.js";
 import type { Caller } from "./caller.js";
 import { EventType, Method, request, type Reader, type Writer } from "./codec.js";
 import { asHeddleError, HeddleError } from "./errors.js";
@@ -56,7 +57,7 @@ export class SyncApi implements Sync {
   }
 
   now(options: CallOptions = {}): Promise<void> {
-    return this.#call(Method.syncNow, () => undefined, options);
+    return this.#call(Method.syncNow, () => undefined, options, () => {}, { writer: true });
   }
 
   async pause(): Promise<void> {
@@ -84,12 +85,12 @@ export class SyncApi implements Sync {
 
   async retry(id: number, options: CallOptions = {}): Promise<boolean> {
     checkId(id, "retry");
-    return this.#call(Method.syncRetry, (r) => r.bool(), options, (w) => w.u64(id));
+    return this.#call(Method.syncRetry, (r) => r.bool(), options, (w) => w.u64(id), { writer: true });
   }
 
   async discard(id: number, options: CallOptions = {}): Promise<boolean> {
     checkId(id, "discard");
-    return this.#call(Method.syncDiscard, (r) => r.bool(), options, (w) => w.u64(id));
+    return this.#call(Method.syncDiscard, (r) => r.bool(), options, (w) => w.u64(id), { writer: true });
   }
 
   async dangling(options: CallOptions & { limit?: number } = {}): Promise<{ table: string; key: SqlValue[] }[]> {
@@ -115,7 +116,7 @@ export class SyncApi implements Sync {
 
   async #call<T>(
     method: number, result: (r: Reader) => T, options: CallOptions = {}, fill: (w: Writer) => void = () => {},
-    parts: { sent?: () => void; chunk?: (r: Reader) => void } = {},
+    parts: Pick<CallSpec<T>, "sent" | "chunk" | "writer"> = {},
   ): Promise<T> {
     if (this.#caller.ended) throw this.#caller.ended.clone();
     if (!this.#configured) {

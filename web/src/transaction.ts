@@ -4,12 +4,15 @@ import type { Caller } from "./caller.js";
 import { askOutcome, Method, type Reader, request, type Writer } from "./codec.js";
 import { collectRows } from "./database.js";
 import { abortError, HeddleError, timeoutError } from "./errors.js";
+import type { Running } from "./nesting.js";
 import { checkBatch, checkParams, checkSql, checkTimeout } from "./params.js";
 import type { BatchStatement, CallOptions, ExecResult, Params, Row, Transaction } from "./types.js";
 
 /** A statement's promise that knows whether anybody looked at it. */
 class Watched<T> extends Promise<T> {
   seen = false;
+  /** Calls what waits for it: more of the transaction's function. */
+  resume: <R>(fn: () => R) => R = (fn) => fn();
 
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
@@ -20,12 +23,13 @@ class Watched<T> extends Promise<T> {
     onFulfilled?: ((value: T) => A | PromiseLike<A>) | null, onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     this.seen = true;
-    return super.then(onFulfilled, onRejected);
+    const resumed = <V, R>(fn: ((value: V) => R) | null | undefined) => fn && ((value: V) => this.resume(() => fn(value)));
+    return super.then(resumed(onFulfilled), resumed(onRejected));
   }
 }
 
 /** A transaction between begin and end. */
-export class TxState {
+export class TxState implements Running {
   readonly caller: Caller;
   /** The request that began it, and the same once it has begun. */
   begun = 0;
@@ -48,6 +52,13 @@ export class TxState {
     this.caller = caller;
     this.gone = new Promise<never>((_, reject) => { this.#goes = reject; });
     this.gone.catch(() => {});
+  }
+
+  /** Statements that were answered. */
+  done = 0;
+
+  get statements(): number {
+    return this.#pending.size;
   }
 
   get ended(): HeddleError | undefined {
@@ -83,9 +94,13 @@ export class TxState {
     const ended = this.#ended;
     if (ended) return Promise.reject(ended.clone());
     const statement = new Watched<T>((resolve) => resolve(make()));
+    statement.resume = (fn) => this.caller.nesting.resume(this, fn);
     const settled: Promise<void> = Promise.prototype.then.call(statement, () => {}, (error: unknown) => {
       this.#failed.push({ statement, error });
-    }).then(() => void this.#pending.delete(settled));
+    }).then(() => {
+      this.#pending.delete(settled);
+      this.done++;
+    });
     this.#pending.add(settled);
     return statement;
   }
@@ -184,9 +199,14 @@ export class Tx implements Transaction {
       if (state.ended) throw state.ended.clone();
       // A function that waits for something else must not keep the call from
       // ending when the transaction is over.
-      const work = (async () => fn(this))();
+      const { nesting } = state.caller;
+      const work = (async () => nesting.begin(state, () => fn(this)))();
       state.work = work;
-      value = await raceAbort(Promise.race([work, state.gone]), signal);
+      try {
+        value = await raceAbort(Promise.race([work, state.gone]), signal);
+      } finally {
+        nesting.end(state);
+      }
       await state.settle();
     } catch (error) {
       await this.#rollback(signal?.aborted === true);
