@@ -1,6 +1,6 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-firefox test-loaded soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
+.PHONY: help build run test test-firefox test-loaded soak sim fuzz mutate sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
 
 help:
 	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
@@ -12,6 +12,8 @@ help:
 	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
 	@echo "  make soak          tabs whose leaders die, and images of power losses: DURATION=30m, SEED=7, IMAGES=100000"
 	@echo "  make sim           simulate devices and server with faults: SEEDS=1000 seeds from SEED_BASE=1"
+	@echo "  make fuzz          run each fuzzer: EXECS=10000000 executions, FUZZ=a pattern of names"
+	@echo "  make mutate        send PUSHES=100000 mutated pushes to a server, SEED=1; devices follow it"
 	@echo "  make sync-soak     three browsers, two Go programs, a server and faults: DURATION=10m, SEED=1"
 	@echo "  make bench         measure this build in a real Chromium; prints a table (QUICK=1: fewer runs)"
 	@echo "  make bench-server  measure the sync server: pushes, and DEVICES=10000 held open in SPACES=100"
@@ -26,5 +28,5 @@ help:
 	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr if there are none, and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 
-build run test test-firefox test-loaded soak sim sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean:
+build run test test-firefox test-loaded soak sim fuzz mutate sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean:
 	@./build.sh $@

@@ -248,6 +248,27 @@ sim() {
   (cd sync/sim && GOGC=400 GOMEMLIMIT=2GiB "$CACHE/sim.test" -test.run '^TestSimulation$' -test.timeout 0 -sim.seeds "${SEEDS:-1000}" -sim.base "${SEED_BASE:-1}" "$@")
 }
 
+# fuzz runs each fuzzer for EXECS executions, one after the other; FUZZ is a
+# pattern of names. What one finds is kept as a test in its package's testdata.
+fuzz() {
+  tools
+  local file name
+  grep -rnoE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]*' . | sort |
+    while IFS=: read -r file _ name; do
+      name=${name#func }
+      [[ $name =~ ${FUZZ:-.} ]] || continue
+      step "$(dirname "$file") $name, ${EXECS:=10000000} executions"
+      go test "$(dirname "$file")" -run '^$' -fuzz "^$name\$" -fuzztime "${EXECS}x" -timeout 0 </dev/null
+    done
+}
+
+# mutate sends PUSHES mutated pushes, made of SEED, to a server, and has devices
+# follow what it decides.
+mutate() {
+  tools
+  go test ./sync/client -run '^TestMutatedPushes$' -v -timeout 0 -mutations "${PUSHES:-100000}" -mutations.seed "${SEED:-1}"
+}
+
 # sync_soak runs e2e/storm.spec.ts for DURATION (10m, 90s) with SEED.
 sync_soak() {
   build
@@ -323,12 +344,12 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|test|test-firefox|test-loaded|soak|sim|sync-soak|bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check|fmt|clean"
+  echo "usage: ./build.sh build|run|test|test-firefox|test-loaded|soak|sim|fuzz|mutate|sync-soak|bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check|fmt|clean"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
-  build | run | test | soak | sim | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
+  build | run | test | soak | sim | fuzz | mutate | bench | engine | fmt | clean | help) cmd=${1:-help}; shift || true; "$cmd" "$@" ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
   test-loaded) test_loaded ;;
   test-firefox) shift; test_firefox "$@" ;;

@@ -259,6 +259,82 @@ func FuzzKeyAndRow(f *testing.F) {
 	})
 }
 
+// A stored schema has no limits of number, and else is as a body has it.
+func FuzzSchema(f *testing.F) {
+	f.Add((&Body{Schema: sampleBody().Schema}).Marshal())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tables, err := UnmarshalSchema(data)
+		if err != nil {
+			return
+		}
+		if again := (&Body{Schema: tables}).Marshal(); !bytes.Equal(again, data) {
+			t.Fatalf("got %x, want %x", again, data)
+		}
+	})
+}
+
+// Values that are scanned as they lie are those that are decoded, and what is
+// refused by one is refused by the other.
+func FuzzScan(f *testing.F) {
+	row := EncodeRow(map[string]Value{"a": "x", "b": nil, "c": 2.5})
+	f.Add(EncodeKey([]Value{"a", int64(-5), 2.5, []byte{1}, nil}))
+	f.Add(row)
+	f.Add(AppendRow(AppendRow(nil, EncodeKey([]Value{"k"}), row), EncodeKey([]Value{"l"}), nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, err := DecodeKey(data)
+		scanned, err2 := ScanKey(nil, data)
+		if (err == nil) != (err2 == nil) || len(key) != len(scanned) && err == nil {
+			t.Fatalf("key: %v and %v", err, err2)
+		}
+		cells, err := DecodeRow(data)
+		scannedRow, err2 := ScanRow(nil, data)
+		if (err == nil) != (err2 == nil) || len(cells) != len(scannedRow) && err == nil {
+			t.Fatalf("row: %v and %v", err, err2)
+		}
+		for rest := data; len(rest) > 0; {
+			if _, _, rest, err = CutRow(rest); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// A stream is read frame by frame; it takes no more memory than what arrives.
+func FuzzFrames(f *testing.F) {
+	hello := &Frame{Hello: &Hello{Epoch: Epoch{1}, Head: 2}}
+	f.Add(AppendFrame(AppendFrame(nil, hello), &Frame{CaughtUp: &CaughtUp{Seq: 2}}))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := NewFrameReader(bytes.NewReader(data))
+		for n := 0; ; n++ {
+			frame, err := r.Next()
+			if err != nil {
+				return
+			}
+			if n > len(data) {
+				t.Fatal("there are more frames than bytes")
+			}
+			if _, err := UnmarshalFrame(frame.Marshal()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func FuzzResume(f *testing.F) {
+	f.Add((&Resume{Epoch: Epoch{1}, Seq: 2, Table: "notes", Key: []byte{3, 1, 'a'}, Rows: 1, Done: true}).Marshal())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := UnmarshalResume(data)
+		if err != nil {
+			return
+		}
+		again, err := UnmarshalResume(m.Marshal())
+		if err != nil || !bytes.Equal(again.Marshal(), m.Marshal()) {
+			t.Fatalf("%+v, then %+v, %v", m, again, err)
+		}
+	})
+}
+
 func FuzzOuter(f *testing.F) {
 	kinds := []string{"entry", "push", "pushResponse", "pull", "digestResponse", "error", "frame"}
 	for _, v := range samples() {
