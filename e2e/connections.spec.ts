@@ -59,7 +59,7 @@ test("behind a proxy that buffers whole answers news still come, and the status 
     const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
     await openIn(a, { sync: { url: server.url, space: "s" } });
     await openIn(b, { sync: { url: proxy.url, space: "s" } });
-    await expect.poll(() => b.evaluate(() => db.sync.status.polling), { timeout: 60_000 }).toBe("buffered");
+    await expect.poll(() => b.evaluate(() => db.sync.status.polling)).toBe("buffered");
     for (const id of ["one", "two"]) {
       await expect.poll(() => proxy.held()).toBe(1); // a poll is open
       await a.evaluate((id) => db.exec(`INSERT INTO notes(id) VALUES (?)`, [id]), id);

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"heddle/internal/await"
 	"heddle/sync/wire"
 )
 
@@ -116,15 +117,7 @@ func push(t *testing.T, url, token string) int {
 // becomes waits until f returns want.
 func becomes(t *testing.T, what string, want int, f func() int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		got := f()
-		if got == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: got %d, want %d", what, got, want)
-		}
-	}
+	await.Poll(t, fmt.Sprintf("%s: %d", what, want), func() bool { return f() == want })
 }
 
 // Keys come and go, and tokens are revoked, without a restart.

@@ -35,6 +35,9 @@ func (b bounds) defaults() bounds {
 // busy is how long a command waits for a file that a server has locked.
 const busy = 5 * time.Second
 
+// refreshEvery is how often files of keys and revocations are looked at.
+const refreshEvery = 250 * time.Millisecond
+
 // limits are those of the sync server's that are bounds as well.
 func (b *bounds) limits() server.Limits {
 	return server.Limits{Request: b.request, Refused: b.refused, Decision: b.decision}

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"heddle/internal/await"
 	"heddle/sync/server"
 )
 
@@ -87,7 +89,7 @@ func TestServe_unfinishedRequests(t *testing.T) {
 				slots <- true
 				wait.Go(func() {
 					defer func() { <-slots }()
-					if err := ends(host, request); err != nil {
+					if err := ends(t, host, request); err != nil {
 						t.Errorf("%q: %v", request, err)
 					}
 				})
@@ -98,16 +100,14 @@ func TestServe_unfinishedRequests(t *testing.T) {
 }
 
 // ends sends a request that is not finished, and waits for the connection's end.
-func ends(host, request string) error {
+func ends(t *testing.T, host, request string) error {
 	c, err := net.Dial("tcp", host)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, request); err != nil {
-		return err
-	}
-	c.SetReadDeadline(time.Now().Add(time.Minute))
+	_, _ = io.WriteString(c, request) // the connection may have ended already
+	c.SetReadDeadline(await.Deadline(t))
 	_, err = io.Copy(io.Discard, c)
 	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
 		return fmt.Errorf("the connection stays open")
@@ -117,21 +117,22 @@ func ends(host, request string) error {
 
 // A client that takes nothing of a large file does not keep its connection: with
 // one that may be open, another client gets in.
-func TestServe_fileThatNobodyTakes(t *testing.T) {
-	url, _ := servingWithin(t, short, func(string) {}, "--dev", "--data", t.TempDir(), "--static", webFiles(t), "--max-connections", "1")
-	host := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
-	c, err := net.Dial("tcp", host)
+func TestServe_fileThatNobodyTakes(t *testing.T) { synctest.Test(t, testFileThatNobodyTakes) }
+
+func testFileThatNobodyTakes(t *testing.T) {
+	l := servingInMemory(t, bounds{}, webFiles(t), 1)
+	c, err := l.dial(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "GET /large.bin HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	fmt.Fprintf(c, "GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n")
 	if b, err := bufio.NewReaderSize(c, 16).Peek(4); string(b) != "HTTP" {
 		t.Fatalf("got %q, %v", b, err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: l.dial}}
 	for deadline := time.Now().Add(time.Minute); ; {
-		res, err := client.Get(url + "healthz")
+		res, err := client.Get("http://heddle.test/")
 		if err == nil {
 			res.Body.Close()
 			break
@@ -144,10 +145,12 @@ func TestServe_fileThatNobodyTakes(t *testing.T) {
 }
 
 // A client that is slow, but takes each piece in time, gets the whole of a file.
-func TestServe_slowClientGetsTheFile(t *testing.T) {
-	url, _ := servingWithin(t, bounds{header: time.Minute, idle: time.Minute, request: 2 * time.Second, refused: time.Second, connections: 10}, func(string) {},
-		"--dev", "--data", t.TempDir(), "--static", webFiles(t))
-	res, err := http.Get(url + "large.bin")
+func TestServe_slowClientGetsTheFile(t *testing.T) { synctest.Test(t, testSlowClient) }
+
+func testSlowClient(t *testing.T) {
+	l := servingInMemory(t, bounds{}, webFiles(t), 10)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: l.dial}}
+	res, err := client.Get("http://heddle.test/large.bin")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +160,7 @@ func TestServe_slowClientGetsTheFile(t *testing.T) {
 		var m int64
 		m, err = io.CopyN(io.Discard, res.Body, 2<<20)
 		n += m
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(20 * time.Second) // 30 are the limit
 	}
 	if err != io.EOF || n != 64<<20 {
 		t.Errorf("got %d bytes in %v, then %v", n, time.Since(began), err)
@@ -198,13 +201,8 @@ func TestServe_connectionsAreLimited(t *testing.T) {
 	}
 	<-warned
 	first.Close()
-	for deadline := time.Now().Add(time.Minute); ; {
-		if _, err := open(); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no connection is let in after one has gone")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.Poll(t, "a connection that is let in after one has gone", func() bool {
+		_, err := open()
+		return err == nil
+	})
 }

@@ -194,9 +194,6 @@ func (f *serveFlags) open(ctx context.Context, b *bounds, log *slog.Logger) (*se
 	return server.New(o)
 }
 
-// refreshEvery is how often files of keys and revocations are looked at.
-const refreshEvery = 250 * time.Millisecond
-
 // refresh reads again what has changed, and at SIGHUP all. Failures are logged
 // where they occur.
 func refresh(ctx context.Context, read func(ctx context.Context, all bool) error) {

@@ -32,6 +32,16 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
+// Deadline is when a wait is to give up: for connections. It is zero where there
+// is no such time.
+func Deadline(t testing.TB) time.Time {
+	end, ok := deadline(t)
+	if !ok {
+		return time.Time{}
+	}
+	return end
+}
+
 // Event waits for a value from ch, or for ch to be closed.
 func Event[T any](t testing.TB, ch <-chan T, what string) T {
 	t.Helper()

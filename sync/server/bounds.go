@@ -14,4 +14,12 @@ const (
 	recheckEvery = 250 * time.Millisecond
 	// quietSubject is how long after its last request a subject's rate is forgotten.
 	quietSubject = time.Minute
+	// maxWait is the longest wait of a poll: what lies between may have less patience.
+	maxWait = time.Minute
+	// fetchEvery is how often a JWKS document is fetched unasked.
+	fetchEvery = 15 * time.Minute
+	// fetchAgain is the least time between two fetches, whatever asks for them.
+	fetchAgain = 30 * time.Second
+	// fetchTime is how long one may take.
+	fetchTime = 10 * time.Second
 )

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"heddle/internal/await"
 	"heddle/internal/errcode"
 	"heddle/sync/server"
 	"heddle/sync/wire"
@@ -41,7 +42,7 @@ func TestDeadlines_unreadBodies(t *testing.T) {
 					for _, kind := range []string{wire.MediaType, "text/plain"} {
 						request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nAuthorization: %s\r\n%s\r\n\r\n", method, path, kind, auth, length)
 						wait.Go(func() {
-							if err := ends(host, request); err != nil {
+							if err := ends(t, host, request); err != nil {
 								t.Errorf("%q: %v", request, err)
 							}
 						})
@@ -54,16 +55,14 @@ func TestDeadlines_unreadBodies(t *testing.T) {
 }
 
 // ends sends a request that is not finished, and waits for the connection's end.
-func ends(host, request string) error {
+func ends(t *testing.T, host, request string) error {
 	c, err := net.Dial("tcp", host)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, request); err != nil {
-		return err
-	}
-	c.SetReadDeadline(time.Now().Add(time.Minute))
+	_, _ = io.WriteString(c, request) // the connection may have ended already
+	c.SetReadDeadline(await.Deadline(t))
 	_, err = io.Copy(io.Discard, c)
 	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
 		return fmt.Errorf("the connection stays open")
@@ -73,7 +72,7 @@ func ends(host, request string) error {
 
 // A body that comes in small pieces, but comes, is read.
 func TestDeadlines_slowBody(t *testing.T) {
-	h := start(t, func(o *server.Options) { o.Limits.Request, o.Limits.Refused = 10*time.Second, time.Millisecond })
+	h := start(t, func(o *server.Options) { o.Limits.Request, o.Limits.Refused = await.Long, time.Millisecond })
 	push := (&wire.PushRequest{Client: wire.ClientID{1}, Parts: wire.SplitBody(1, body("x", "1"))}).Marshal()
 	c, err := net.Dial("tcp", strings.TrimPrefix(h.http.URL, "http://"))
 	if err != nil {
@@ -174,7 +173,7 @@ func TestDeadlines_compressedBodies(t *testing.T) {
 	w.Close()
 	for n := 0; n < z.Len(); n += 97 {
 		request := fmt.Sprintf("POST /v1/spaces/s/push HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", wire.MediaType, z.Len()+1, z.Bytes()[:n])
-		if err := ends(strings.TrimPrefix(h.http.URL, "http://"), request); err != nil {
+		if err := ends(t, strings.TrimPrefix(h.http.URL, "http://"), request); err != nil {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}

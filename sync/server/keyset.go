@@ -29,15 +29,6 @@ type KeyOptions struct {
 	Now func() time.Time
 }
 
-const (
-	// fetchEvery is how often a JWKS document is fetched unasked.
-	fetchEvery = 15 * time.Minute
-	// fetchAgain is the least time between two fetches, whatever asks for them.
-	fetchAgain = 30 * time.Second
-	// fetchTime is how long one may take.
-	fetchTime = 10 * time.Second
-)
-
 // KeySet is a Verifier with several keys, which change while it works: Refresh
 // reads them again.
 type KeySet struct {

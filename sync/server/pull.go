@@ -102,9 +102,6 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 // forever is the wait of a stream that stays open.
 const forever time.Duration = -1
 
-// maxWait is the longest wait of a poll: what lies between may have less patience.
-const maxWait = time.Minute
-
 // parseWait reads how long a pull stays open without news.
 func parseWait(query url.Values) (time.Duration, error) {
 	if !query.Has("wait") {
