@@ -162,9 +162,22 @@ engine_check() {
   engine/build.sh --check
 }
 
+# The compilers that the declarations are checked with have a package.json of
+# their own: two of them cannot both be the workspace's tsc.
+types_packages() {
+  local dir=web/test/types
+  if [ -d $dir/node_modules ] && fresh npm-types $dir/package.json $dir/package-lock.json; then return; fi
+  step "npm ci in $dir"
+  (cd $dir && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+  stamp npm-types $dir/package.json $dir/package-lock.json
+}
+
 test_ts() {
   step "tsc"
   npx --no-install tsc --noEmit -p tsconfig.json
+  step "the package's types, with each compiler"
+  types_packages
+  node web/test/types/check.mjs
   step "TypeScript unit tests"
   node --import tsx --test --test-reporter=dot web/test/*.test.ts
 }

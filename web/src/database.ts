@@ -20,8 +20,8 @@ import { SyncApi } from "./sync-api.js";
 import { Tx, TxState } from "./transaction.js";
 import type { Connection } from "./transport.js";
 import type {
-  BatchStatement, BulkOptions, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, ImportSource, IterateOptions, LiveDiff,
-  LiveOptions, Params, Recovery, Role, Row, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
+  BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, ImportSource, IterateOptions, LiveDiff,
+  LiveOptions, NamedParams, ParamsOf, Recovery, Role, Row, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "./types.js";
 
 const inTheWay = (name: string) =>
@@ -47,6 +47,7 @@ export class Database {
   /**
    * Connects, and resolves when a leader answered. Rejects when there will be
    * none, or when the signal ends the wait; the connection is closed then.
+   * @internal
    */
   static async connect(
     connection: Connection, config: OpenConfig, token?: SyncOptions["token"],
@@ -158,13 +159,13 @@ export class Database {
   }
 
   /** Runs a statement that returns no rows; without params it may be several. */
-  async exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
+  async exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<ExecResult> {
     const statement = this.#statement(sql, params);
     return this.#write(Method.exec, options, statement.sql, (r) => r.result(), (w) => w.statement(statement));
   }
 
   /** Runs a statement and resolves with its rows as objects. */
-  async query<T = Row>(sql: string, params?: Params, options: CallOptions = {}): Promise<T[]> {
+  async query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<T[]> {
     const statement = this.#statement(sql, params);
     const read = isRead(statement.sql);
     const write = read ? undefined : this.#caller.newWrite();
@@ -184,7 +185,7 @@ export class Database {
    * connection of its own: writes and other reads go on. Leaving the loop frees
    * it; it fails with HEDDLE_TIMEOUT when its snapshot is a minute old.
    */
-  iterate<T = Row>(sql: string, params?: Params, options: IterateOptions = {}): AsyncIterableIterator<T> {
+  iterate<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: IterateOptions = {}): AsyncIterableIterator<T> {
     return new RowIterator<T>(this.#caller, this.#statement(sql, params), options);
   }
 
@@ -240,8 +241,8 @@ export class Database {
    * or by sync, that changed them. Rows that stay the same are the same objects.
    * Returns what stops it.
    */
-  live<T = Row>(
-    sql: string, params: Params | undefined | null, fn: (rows: T[], diff: LiveDiff) => void, options: LiveOptions = {},
+  live<T = Row, P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined | null, fn: (rows: T[], diff: LiveDiff) => void, options: LiveOptions = {},
   ): () => void {
     const statement = this.#statement(sql, params ?? undefined);
     checkFunction(fn, "live's callback");
@@ -260,7 +261,7 @@ export class Database {
   }
 
   /** The database as the bytes of a valid SQLite file. */
-  async export(options: CallOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  async export(options: CallOptions = {}): Promise<Bytes> {
     this.#alive();
     return exportFile(this.#caller, options);
   }
@@ -269,7 +270,7 @@ export class Database {
    * The same bytes as a stream: they are read from a copy as they are asked for,
    * so a database of any size passes through.
    */
-  exportStream(options: CallOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+  exportStream(options: CallOptions = {}): ReadableStream<Bytes> {
     this.#alive();
     return exportStream(this.#caller, options);
   }
@@ -310,7 +311,7 @@ export class Database {
     if (this.#caller.ended) throw this.#caller.ended.clone();
   }
 
-  #statement(sql: string, params: Params | undefined): Statement {
+  #statement(sql: string, params: object | undefined): Statement {
     this.#alive();
     const checked = checkSql(sql);
     return { sql: checked, params: checkParams(params, checked) };
@@ -376,7 +377,10 @@ export class Database {
   }
 }
 
-/** Sends a query and gathers its rows. */
+/**
+ * Sends a query and gathers its rows.
+ * @internal
+ */
 export function collectRows<T>(
   caller: Caller, w: Writer, spec: Pick<CallSpec<T>, "lane" | "writer" | "retry" | "write" | "sql" | "signal" | "timeout">,
 ): Promise<T[]> {

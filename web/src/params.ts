@@ -74,7 +74,7 @@ export function describe(value: unknown): string {
 }
 
 /** Parameters, by position or by name. */
-export function checkParams(params: Params | undefined, sql: string): CheckedParams {
+export function checkParams(params: object | undefined, sql: string): CheckedParams {
   if (params === undefined) return { kind: "none" };
   if (Array.isArray(params)) {
     const values: CheckedValue[] = new Array(params.length);
@@ -99,7 +99,7 @@ export function checkBatch(statements: readonly BatchStatement[], what = "batch"
     if (typeof entry === "string") return { sql: checkSql(entry), params: { kind: "none" } };
     if (!Array.isArray(entry)) refuse(`${what}: entry ${i} must be [sql, params], it is ${describe(entry)}`);
     const sql = checkSql(entry[0]);
-    return { sql, params: checkParams(entry[1] as Params | undefined, sql) };
+    return { sql, params: checkParams(entry[1] as object | undefined, sql) };
   });
 }
 

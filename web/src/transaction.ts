@@ -6,7 +6,7 @@ import { collectRows } from "./database.js";
 import { abortError, HeddleError, timeoutError } from "./errors.js";
 import type { Running } from "./nesting.js";
 import { checkBatch, checkParams, checkSql, checkTimeout } from "./params.js";
-import type { BatchStatement, CallOptions, ExecResult, Params, Row, Transaction } from "./types.js";
+import type { BatchStatement, CallOptions, ExecResult, NamedParams, ParamsOf, Row, Transaction } from "./types.js";
 
 /** A statement's promise that knows whether anybody looked at it. */
 class Watched<T> extends Promise<T> {
@@ -125,7 +125,7 @@ export class Tx implements Transaction {
     this.#state = state;
   }
 
-  exec(sql: string, params?: Params, options: CallOptions = {}): Promise<ExecResult> {
+  exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<ExecResult> {
     return this.#state.track(async () => {
       const text = checkSql(sql);
       const statement = { sql: text, params: checkParams(params, text) };
@@ -133,7 +133,7 @@ export class Tx implements Transaction {
     });
   }
 
-  query<T = Row>(sql: string, params?: Params, options: CallOptions = {}): Promise<T[]> {
+  query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<T[]> {
     return this.#state.track(async () => {
       const text = checkSql(sql);
       const statement = { sql: text, params: checkParams(params, text) };

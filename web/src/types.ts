@@ -14,6 +14,27 @@ export type BindValue = SqlValue | boolean | ArrayBuffer | ArrayBufferView;
 /** Parameters: by position, or by name (with or without SQL's `:`, `@` or `$`). */
 export type Params = readonly BindValue[] | { readonly [name: string]: BindValue };
 
+/**
+ * Parameters by name in an object of any type: an interface, which TypeScript does not take for one with an index
+ * signature. Whether its values can be bound is checked when the call is made.
+ */
+export type NamedParams = object & {
+  readonly [Symbol.iterator]?: never; // no array or Map
+  readonly [Symbol.toPrimitive]?: never; // no Date
+  readonly [Symbol.toStringTag]?: never; // no Promise, no bytes
+  readonly [Symbol.hasInstance]?: never; // no function
+};
+
+/**
+ * What a call takes as its parameters. P is the type of an object with names and values: TypeScript tells it from the
+ * argument, and every member has to be one that can be bound. Where it cannot tell, as in `query<Note>(sql, filter)`, any
+ * object is taken; `query<Note, Filter>(sql, filter)` looks at its members.
+ */
+export type ParamsOf<P> = Params | (P & NamedParams & { readonly [K in Extract<keyof P, string>]: BindValue });
+
+/** Bytes of a buffer of their own. Which type that is depends on the version of TypeScript. */
+export type Bytes = ReturnType<Uint8Array["slice"]>;
+
 /** A row as an object: column name to value. */
 export type Row = Record<string, SqlValue>;
 
@@ -26,18 +47,18 @@ export interface ExecResult {
 }
 
 /** One statement of a batch. */
-export type BatchStatement = readonly [sql: string, params?: Params] | string;
+export type BatchStatement = readonly [sql: string, params?: Params | NamedParams | undefined] | string;
 
 /** Options of every call that can wait. */
 export interface CallOptions {
   /** Ends the wait. A write that was already committed resolves all the same. One that was under way when the leading
    * tab went away, and is given up before the next one leads, fails with HEDDLE_LEADER_LOST: it may have happened. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * Milliseconds from the call on, the wait for its turn included. When they are
    * over it fails with HEDDLE_TIMEOUT, also in the middle of a statement.
    */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /** What import takes: an SQLite file, or SQL text. Bytes that do not begin like a file are text, in UTF-8. */
@@ -46,25 +67,25 @@ export type ImportSource = string | Uint8Array | ArrayBuffer | Blob | ReadableSt
 /** Options of iterate. */
 export interface IterateOptions extends CallOptions {
   /** The most rows that come at a time, up to 4,096. */
-  batch?: number;
+  batch?: number | undefined;
 }
 
 /** Options of transaction. */
 export interface TransactionOptions extends CallOptions {
   /** Runs the function again if the leading tab went away in its middle: nothing of the first run was kept. */
-  retry?: boolean;
+  retry?: boolean | undefined;
 }
 
 /** Options of bulk. */
 export interface BulkOptions extends CallOptions {
   /** Called after each part that SQLite has taken; nothing is committed before the end. */
-  onProgress?: (progress: { done: number; total: number | undefined }) => void;
+  onProgress?: ((progress: { done: number; total: number | undefined }) => void) | undefined;
 }
 
 /** Options of live. */
 export interface LiveOptions {
   /** The query failed; it stays subscribed and is tried again after the next relevant commit. */
-  onError?: (error: HeddleError) => void;
+  onError?: ((error: HeddleError) => void) | undefined;
 }
 
 /** What changed between two results of a live query. Rows that stayed are the same objects. */
@@ -102,8 +123,8 @@ export interface Change {
 
 /** Inside db.transaction(): the same calls, in that transaction. */
 export interface Transaction {
-  exec(sql: string, params?: Params, options?: CallOptions): Promise<ExecResult>;
-  query<T = Row>(sql: string, params?: Params, options?: CallOptions): Promise<T[]>;
+  exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options?: CallOptions): Promise<ExecResult>;
+  query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options?: CallOptions): Promise<T[]>;
   batch(statements: readonly BatchStatement[], options?: CallOptions): Promise<ExecResult[]>;
 }
 
@@ -138,10 +159,10 @@ export interface SyncOptions {
   /** What is shared: all members of a space see the same rows. */
   space: string;
   /** A token for the server, asked for whenever one is needed. Without it none is sent. */
-  token?: () => string | Promise<string>;
+  token?: (() => string | Promise<string>) | undefined;
   tables: { [table: string]: true | { [column: string]: Merge } };
   /** Allows INTEGER PRIMARY KEY on synced tables; two devices may then choose one id. */
-  integerKey?: boolean;
+  integerKey?: boolean | undefined;
 }
 
 /** What open() takes. */
@@ -149,23 +170,23 @@ export interface OpenOptions extends CallOptions {
   /** Names the database in this origin: one SQLite file. */
   name: string;
   /** Schema steps, in order; each runs once, in a transaction. Append, never edit. */
-  migrations?: readonly string[];
+  migrations?: readonly string[] | undefined;
   /**
    * Statements with the rows that a new database begins with, in one transaction: once, when the file is made. With sync,
    * rows of synced tables come once a space: with the first contact with the server, if the space is empty by then.
    */
-  seed?: readonly BatchStatement[];
-  sync?: SyncOptions;
+  seed?: readonly BatchStatement[] | undefined;
+  sync?: SyncOptions | undefined;
   /** Called when open() waits for another tab that holds the database and does not answer, a frozen one perhaps. open()
    * then waits on, until its signal; without this function it fails with HEDDLE_BLOCKED after 20 seconds. */
-  onBlocked?: (message: string) => void;
+  onBlocked?: ((message: string) => void) | undefined;
   /** "memory": keep nothing. Never chosen without being asked for. */
-  storage?: "persistent" | "memory";
+  storage?: "persistent" | "memory" | undefined;
   /**
    * Allows to set a damaged file aside and to begin anew with what can be read
    * of it, also without sync. With sync that is done anyway.
    */
-  recover?: boolean;
+  recover?: boolean | undefined;
 }
 
 /** What became of a damaged database. */
@@ -187,8 +208,8 @@ export interface Recovery {
 /** Options of health. */
 export interface HealthOptions extends CallOptions {
   /** Ends with SQLite's integrity check, during which nobody else gets an answer. */
-  full?: boolean;
-  onProgress?: (progress: { done: number; total: number }) => void;
+  full?: boolean | undefined;
+  onProgress?: ((progress: { done: number; total: number }) => void) | undefined;
 }
 
 /** What db.health() found. */
@@ -342,13 +363,13 @@ export interface Sync {
   /** Drops what was refused. False if there is no such transaction any more. */
   discard(id: number, options?: CallOptions): Promise<boolean>;
   /** Rows whose foreign key names a row that is not there: it was deleted elsewhere. At most limit of them, 1000 without. */
-  dangling(options?: CallOptions & { limit?: number }): Promise<{ table: string; key: SqlValue[] }[]>;
+  dangling(options?: CallOptions & { limit?: number | undefined }): Promise<{ table: string; key: SqlValue[] }[]>;
   /**
    * Rows of the space that the tables here cannot hold: by NOT NULL, STRICT, an index on an expression or a trigger that
    * fails. Each is shown as soon as a change of it, or of the schema, makes it fit; an INSERT of its key replaces it. At
    * most limit of them, 1000 without.
    */
-  quarantined(options?: CallOptions & { limit?: number }): Promise<QuarantinedRow[]>;
+  quarantined(options?: CallOptions & { limit?: number | undefined }): Promise<QuarantinedRow[]>;
   /** All that is pending and all that was refused, as a JSON document. */
   export(options?: CallOptions): Promise<string>;
 }
