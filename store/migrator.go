@@ -46,6 +46,7 @@ type migrates struct {
 	touches []string // tables whose rows it may change
 	altered string   // the table of an ALTER TABLE, or one that gets an index
 	written string   // the table of an INSERT, UPDATE or DELETE
+	dropped string   // the table of a DROP TABLE
 	inserts bool
 }
 
@@ -56,7 +57,10 @@ func (m *migrates) note(action sqlite3.AuthorizerActionCode, a3, a4, schema stri
 			return
 		}
 		m.touches = append(m.touches, a3)
-		if m.written == "" && action != sqlite3.AUTH_DROP_TABLE {
+		switch {
+		case action == sqlite3.AUTH_DROP_TABLE:
+			m.dropped = a3
+		case m.written == "":
 			m.written, m.inserts = a3, action == sqlite3.AUTH_INSERT
 		}
 	case sqlite3.AUTH_ALTER_TABLE:
@@ -117,6 +121,13 @@ func (m *migrator) run(s *stmt) (err error) {
 			return err
 		}
 	}
+	if s.migrates.dropped != "" { // whatever was wrong with it
+		root, err := m.root(s.migrates.dropped)
+		if err != nil {
+			return err
+		}
+		defer delete(m.skipped, root)
+	}
 	if err = s.Exec(); err == nil || !refusedRows(err) || m.hook == nil || m.c.GetAutocommit() {
 		return err
 	}
@@ -173,17 +184,25 @@ func (m *migrator) readsKept(s *stmt) bool {
 // writeLess runs an INSERT that has failed without the rows that the table
 // refuses: without all if that is not possible.
 func (m *migrator) writeLess(s *stmt, why error) error {
-	root, err := m.scalar(`SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE`, s.migrates.written)
-	if err != nil || root == nil {
+	root, err := m.root(s.migrates.written)
+	if err != nil || root == 0 {
 		return why
 	}
-	m.skipped[root.(int64)] = m.blame(why)
+	m.skipped[root] = m.blame(why)
 	if sql, ok := orIgnore(s.sql); ok {
 		if err := m.execMigration(sql); err != nil && !refusedRows(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// root returns the root page of a table, 0 if there is none. It stays the same
+// when the table is renamed.
+func (m *migrator) root(table string) (int64, error) {
+	root, err := m.scalar(`SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE`, table)
+	n, _ := root.(int64)
+	return n, err
 }
 
 // execMigration runs a statement once more, on behalf of the app.
@@ -232,7 +251,7 @@ func (m *migrator) finish() error {
 		return err
 	}
 	for root, why := range m.skipped {
-		name, err := m.scalar(`SELECT lower(name) FROM sqlite_schema WHERE rootpage = ?`, root)
+		name, err := m.scalar(`SELECT lower(name) FROM sqlite_schema WHERE type = 'table' AND rootpage = ?`, root)
 		if err != nil {
 			return err
 		}

@@ -332,7 +332,7 @@ func (a *applier) learnDefaults(t *table, columns []wire.ColumnSchema, before *f
 			continue
 		}
 		again = true
-		if err := a.refit(t, column.Name, a.schema); err != nil {
+		if err := a.refit(t, column.Name, false, a.schema); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,7 @@ type Client struct {
 	state    *state
 	overflow map[string]contents
 	seeding  *store.Tx // the transaction of Seed
+	fresh    bool      // the migrations have made the file; see MigrationHook
 
 	imported atomic.Bool  // an import has come so far that it may replace the content
 	stale    atomic.Int64 // not 0: state is to be loaded again; see taint

@@ -157,12 +157,16 @@ func (r *rows) each(sql string, args []wire.Value, order string, f func(key []wi
 	}
 }
 
-// refit gives a column its default in all rows of a table: the log has no cell of
-// it, so that pending operations alone have.
-func (r *rows) refit(t *table, column string, s *fold.Schema) error {
+// refit gives a column what the log says of it, in all rows of a table: its
+// default where there is no cell. A column that was not told has no cells but
+// those of pending operations, which the caller lays on again.
+func (r *rows) refit(t *table, column string, told bool, s *fold.Schema) error {
 	v := t.defaultOf(column, s)
-	return r.each(t.every("("+unlike("n."+ident(column), "?")+")"), []wire.Value{v, v}, t.order(), func(key []wire.Value) error {
+	err := r.each(t.every("("+unlike("n."+ident(column), "?")+")"), []wire.Value{v, v}, t.order(), func(key []wire.Value) error {
 		k := rowKey{t.name, key, wire.EncodeKey(key)}
+		if more, _, err := r.overflowed(k); err != nil || more != nil && hasCell(more, column) {
+			return err // it moves in
+		}
 		before, err := r.visible(k)
 		if err != nil {
 			return err
@@ -172,6 +176,42 @@ func (r *rows) refit(t *table, column string, s *fold.Schema) error {
 		_, err = r.place(t, k, before, after, s)
 		return err
 	})
+	if err != nil || told {
+		return err
+	}
+	return r.dropCells(t, column)
+}
+
+func hasCell(row *fold.Row, column string) bool {
+	_, ok := row.Cells[column]
+	return ok
+}
+
+// dropCells takes the cells of a column out of quarantined rows and base images:
+// they had it from the table, where it had another default.
+func (r *rows) dropCells(t *table, column string) error {
+	for _, from := range []struct{ table, cells, where string }{
+		{"heddle_overflow", "cells", "whole"}, {"heddle_row", "base", "base IS NOT NULL"},
+	} {
+		read := "SELECT " + from.cells + " FROM " + from.table + " WHERE tbl = ? AND key = ?"
+		write := "UPDATE " + from.table + " SET " + from.cells + " = ? WHERE tbl = ? AND key = ?"
+		err := r.each("SELECT key FROM "+from.table+" WHERE tbl = ? AND "+from.where, []wire.Value{t.name}, "key", func(key []wire.Value) error {
+			var row fold.Row
+			err := r.query(read, []any{t.name, key[0]}, func(s *sqlite3.Stmt) (err error) {
+				row.Cells, err = wire.DecodeRow(s.ColumnBlob(0, nil))
+				return err
+			})
+			if err != nil || !hasCell(&row, column) {
+				return err
+			}
+			delete(row.Cells, column)
+			return r.exec(write, wire.EncodeRow(row.Cells), t.name, key[0])
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putBackRow makes the row of a key what was kept, or quarantines that.

@@ -48,7 +48,11 @@ func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table
 	for _, t := range sortedTables(c.tables) {
 		schema, was := before[t.name]
 		if !was {
-			if err := c.takeUp(r, t); err != nil {
+			up := c.takeUp
+			if c.fresh {
+				up = c.empty
+			}
+			if err := up(r, t); err != nil {
 				return err
 			}
 		}
@@ -109,7 +113,7 @@ func (c *Client) restore(r *rows, t *table, before wire.TableSchema, kept *keptT
 			continue // ADD COLUMN has filled it
 		}
 		again = true
-		if err := r.refit(t, column.Name, c.state.schema); err != nil {
+		if err := r.refit(t, column.Name, ok, c.state.schema); err != nil {
 			return err
 		}
 	}
@@ -261,6 +265,12 @@ func (c *Client) moveRow(r *rows, t *table, o *overflowRow) (err error) {
 		return err
 	}
 	return r.keepUnknown(o.rowKey, t.unknown(after))
+}
+
+// empty takes out what migrations have put into a table of a file that they have
+// made: each device would have rows of its own mind.
+func (c *Client) empty(r *rows, t *table) error {
+	return r.each(t.every("true"), nil, t.order(), func(key []wire.Value) error { return r.remove(t, key) })
 }
 
 // takeUp records the rows of a table that was not synced before, where the log

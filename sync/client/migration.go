@@ -39,8 +39,10 @@ type migration struct {
 func (m *migration) begin() error {
 	defer m.conn.close()
 	synced := false
-	err := m.conn.query(`SELECT 1 FROM sqlite_schema WHERE name = 'heddle_meta'`, nil, func(*sqlite3.Stmt) error {
-		synced = true
+	m.fresh = true
+	err := m.conn.query(`SELECT name = 'heddle_meta', name LIKE 'heddle\_%' ESCAPE '\' FROM sqlite_schema WHERE type = 'table'`, nil, func(s *sqlite3.Stmt) error {
+		synced = synced || s.ColumnBool(0)
+		m.fresh = m.fresh && s.ColumnBool(1)
 		return nil
 	})
 	if err != nil || !synced {

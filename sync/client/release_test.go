@@ -192,3 +192,36 @@ func TestRelease_defaults(t *testing.T) {
 		})
 	}
 }
+
+// TestRelease_madeUp has migrations that fill a new synced table under another
+// name: on a new device it is empty all the same, and nothing is sent. An app that
+// has local rows already, and syncs them from now on, keeps them.
+func TestRelease_madeUp(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	const filled = `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT); INSERT INTO next VALUES('seed', 'x'); ALTER TABLE next RENAME TO notes`
+	a := newDevice(t, hs.URL, `CREATE TABLE local(x); INSERT INTO local VALUES(1)`, filled)
+	a.want(`SELECT count(*) FROM notes`, "0")
+	a.want(`SELECT count(*) FROM local`, "1")
+	if s := a.c.Status(); s.Pending != 0 {
+		t.Errorf("got %+v", s)
+	}
+
+	b := newDevice(t, hs.URL)
+	b.close()
+	own := store.Options{Filename: b.opts.Filename + "-own", Migrations: []string{`CREATE TABLE papers(id TEXT PRIMARY KEY, title TEXT)`}}
+	db, err := store.Open(t.Context(), own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), `INSERT INTO papers VALUES('mine', 'x')`, store.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	b.opts.Filename, b.opts.Migrations = own.Filename, append(own.Migrations, `ALTER TABLE papers RENAME TO notes`)
+	b.open()
+	b.now()
+	b.want(`SELECT id FROM notes`, "mine")
+	a.now()
+	a.want(`SELECT id FROM notes`, "mine")
+	same(t, hs.URL, a, b)
+}
