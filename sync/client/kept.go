@@ -94,7 +94,8 @@ func (r *rows) putBack(k *keptTable, t *table, s *fold.Schema) error {
 			differ = append(differ, unlike("n."+ident(c.Name), "+k.c"+itoa(i)))
 		}
 	}
-	changed := k.all() + " LEFT JOIN main." + ident(t.name) + " AS n ON " + k.match(t, "n") + " WHERE (" + strings.Join(differ, " OR ") + ")"
+	changed := k.all() + " LEFT JOIN main." + ident(t.name) + " AS n ON " + k.match(t, "n") +
+		" WHERE (" + strings.Join(differ, " OR ") + ")"
 	return r.each(changed, nil, k.order(), func(key []wire.Value) error { return r.putBackRow(k, t, key, s) })
 }
 
@@ -162,7 +163,8 @@ func (r *rows) each(sql string, args []wire.Value, order string, f func(key []wi
 // those of pending operations, which the caller lays on again.
 func (r *rows) refit(t *table, column string, told bool, s *fold.Schema) error {
 	v := t.defaultOf(column, s)
-	err := r.each(t.every("("+unlike("n."+ident(column), "?")+")"), []wire.Value{v, v}, t.order(), func(key []wire.Value) error {
+	other := t.every("(" + unlike("n."+ident(column), "?") + ")")
+	err := r.each(other, []wire.Value{v, v}, t.order(), func(key []wire.Value) error {
 		k := rowKey{t.name, key, wire.EncodeKey(key)}
 		if more, _, err := r.overflowed(k); err != nil || more != nil && hasCell(more, column) {
 			return err // it moves in
@@ -195,7 +197,8 @@ func (r *rows) dropCells(t *table, column string) error {
 	} {
 		read := "SELECT " + from.cells + " FROM " + from.table + " WHERE tbl = ? AND key = ?"
 		write := "UPDATE " + from.table + " SET " + from.cells + " = ? WHERE tbl = ? AND key = ?"
-		err := r.each("SELECT key FROM "+from.table+" WHERE tbl = ? AND "+from.where, []wire.Value{t.name}, "key", func(key []wire.Value) error {
+		keys := "SELECT key FROM " + from.table + " WHERE tbl = ? AND " + from.where
+		err := r.each(keys, []wire.Value{t.name}, "key", func(key []wire.Value) error {
 			var row fold.Row
 			err := r.query(read, []any{t.name, key[0]}, func(s *sqlite3.Stmt) (err error) {
 				row.Cells, err = wire.DecodeRow(s.ColumnBlob(0, nil))
@@ -286,7 +289,8 @@ func (r *rows) without(name string, run func() error) (err error) {
 	if err := run(); err != nil {
 		return err
 	}
-	back := "INSERT OR ABORT INTO main." + ident(name) + "(" + idents(all, "", ", ") + ") SELECT " + strings.Join(aside, ", ") + " FROM heddle_aside"
+	back := "INSERT OR ABORT INTO main." + ident(name) + "(" + idents(all, "", ", ") + ") SELECT " +
+		strings.Join(aside, ", ") + " FROM heddle_aside"
 	if err := r.sqlite.Exec(back); err != nil {
 		if refused(sqlError(err, back)) == nil {
 			return sqlError(err, back)
@@ -319,7 +323,8 @@ func (r *rows) giveBack(sql string) error {
 func (r *rows) stored(name string) (columns []string, rowid string, err error) {
 	taken := map[string]bool{}
 	integerKey, keys := false, 0
-	err = r.query(`SELECT name, hidden, type, pk FROM pragma_table_xinfo(?, 'main')`, []any{name}, func(s *sqlite3.Stmt) error {
+	const columnsSQL = `SELECT name, hidden, type, pk FROM pragma_table_xinfo(?, 'main')`
+	err = r.query(columnsSQL, []any{name}, func(s *sqlite3.Stmt) error {
 		taken[strings.ToLower(s.ColumnText(0))] = true
 		if s.ColumnInt(1) == 0 {
 			columns = append(columns, s.ColumnText(0))
@@ -333,7 +338,8 @@ func (r *rows) stored(name string) (columns []string, rowid string, err error) {
 	if err != nil || keys == 1 && integerKey {
 		return columns, "", err
 	}
-	err = r.query(`SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE AND NOT wr`, []any{name}, func(*sqlite3.Stmt) error {
+	const rowidSQL = `SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE AND NOT wr`
+	err = r.query(rowidSQL, []any{name}, func(*sqlite3.Stmt) error {
 		for _, alias := range []string{"rowid", "_rowid_", "oid"} {
 			if rowid == "" && !taken[alias] {
 				rowid = alias

@@ -40,7 +40,8 @@ func (m *migration) begin() error {
 	defer m.conn.close()
 	synced := false
 	m.fresh = true
-	err := m.conn.query(`SELECT name = 'heddle_meta', name LIKE 'heddle\_%' ESCAPE '\' FROM sqlite_schema WHERE type = 'table'`, nil, func(s *sqlite3.Stmt) error {
+	const tables = `SELECT name = 'heddle_meta', name LIKE 'heddle\_%' ESCAPE '\' FROM sqlite_schema WHERE type = 'table'`
+	err := m.conn.query(tables, nil, func(s *sqlite3.Stmt) error {
 		synced = synced || s.ColumnBool(0)
 		m.fresh = m.fresh && s.ColumnBool(1)
 		return nil
@@ -129,7 +130,9 @@ func (r *rows) migrations() (number int64, err error) {
 // agree checks the schema, makes Heddle's tables where there are none, loads
 // the state and brings what is kept to the schema. Tables in kept get their rows
 // back first.
-func (c *Client) agree(r *rows, local []*store.Table, kept map[string]*keptTable, random io.Reader) (meta map[string]wire.Value, err error) {
+func (c *Client) agree(
+	r *rows, local []*store.Table, kept map[string]*keptTable, random io.Reader,
+) (meta map[string]wire.Value, err error) {
 	if err := checkSchema(r.conn, c.tables, c.cfg.IntegerKey); err != nil {
 		return nil, err
 	}
