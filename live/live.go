@@ -148,12 +148,14 @@ func (e *Engine) Subscribe(ctx context.Context, sql string, params store.Params,
 // check finds out what a query reads.
 func (e *Engine) check(ctx context.Context, sql string) (store.Deps, error) {
 	deps, err := e.db.Deps(ctx, sql)
-	if err == nil && !deps.ReadOnly {
-		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql, Msg: "a live query reads, it does not write"}
-	}
-	if err == nil && deps.Temp {
+	switch {
+	case err != nil:
+	case deps.Temp:
 		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql,
 			Msg: "a live query does not see temporary tables, whose changes are not announced: use a table, or query"}
+	case !deps.ReadOnly:
+		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql,
+			Msg: "a live query reads, it does not write"}
 	}
 	return deps, err
 }
