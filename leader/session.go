@@ -245,7 +245,7 @@ func (s *Session) route(c *call) error {
 		}
 		return put(d.parts)
 	case rpc.MethodPing, rpc.MethodClose, rpc.MethodSyncStatus, rpc.MethodSyncNow,
-		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncDigest,
+		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncAccept, rpc.MethodSyncDigest,
 		rpc.MethodSyncPending, rpc.MethodSyncRejected, rpc.MethodSyncRetry, rpc.MethodSyncDiscard,
 		rpc.MethodSyncDangling, rpc.MethodSyncQuarantined, rpc.MethodSyncExport, rpc.MethodHealth, rpc.MethodExportPart, rpc.MethodExportEnd:
 		s.l.spawn(func() { s.run(c, s.side) })

@@ -96,9 +96,17 @@ func (s *Session) syncCall(c *call) error {
 			return err
 		}
 	case rpc.MethodSyncPause:
-		l.sync.Pause()
+		if err := l.sync.Pause(c.ctx, c.Full); err != nil {
+			return err
+		}
 	case rpc.MethodSyncResume:
-		l.sync.Resume()
+		if err := l.sync.Resume(c.ctx); err != nil {
+			return err
+		}
+	case rpc.MethodSyncAccept:
+		if err := l.sync.Accept(c.ctx, c.Full); err != nil {
+			return err
+		}
 	case rpc.MethodSyncDigest:
 		seq, digest, err := l.sync.Digest(c.ctx)
 		if err != nil {

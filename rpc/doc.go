@@ -66,7 +66,7 @@
 //	46 exportEnd   u32 id
 //	50 syncStatus  -                       status
 //	51 syncNow     -
-//	52 syncPause   -
+//	52 syncPause   bool persist
 //	53 syncResume  -
 //	54 syncDigest  -                       u64 seq, 32 bytes
 //	55 token       u32 ask, string token, error (code empty: there is a token)
@@ -80,6 +80,7 @@
 //	                                       string code, string constraint,
 //	                                       list<string> columns, list<value> cells>,
 //	                                       in chunks
+//	63 syncAccept   bool upload
 //	70 health      bool full               chunks of u64 done, u64 total; then a
 //	                                       health report
 //

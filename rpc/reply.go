@@ -29,7 +29,7 @@ const (
 
 // Status is where sync stands.
 type Status struct {
-	State   string // off, connecting, live, offline, paused or error
+	State   string // see client.State
 	Seq     uint64
 	Pending uint64
 	Err     error  // the last error, nil if there is none

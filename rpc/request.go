@@ -65,6 +65,7 @@ const (
 	MethodSyncExport   Method = 61
 
 	MethodSyncQuarantined Method = 62
+	MethodSyncAccept      Method = 63
 
 	MethodHealth Method = 70
 )
@@ -87,7 +88,7 @@ type Request struct {
 	Size   uint64  // importBegin: bytes in all, or UnknownSize; exportPart: from where on
 	Tx     uint64  // syncRetry, syncDiscard: the transaction
 	Limit  uint32  // syncDangling, syncQuarantined
-	Full   bool    // health
+	Full   bool    // health; syncPause: persist; syncAccept: upload
 	Event  Event   // ack
 	Block  int     // iterate: the most rows a chunk may have; 0 if it does not matter
 	Credit uint32  // iterate, credit: how many more chunks may be sent
@@ -219,9 +220,9 @@ func DecodeRequest(message []byte) (Request, error) {
 	}
 	switch q.Method {
 	case MethodPing, MethodClose, MethodExport,
-		MethodSyncStatus, MethodSyncNow, MethodSyncPause, MethodSyncResume, MethodSyncDigest,
+		MethodSyncStatus, MethodSyncNow, MethodSyncResume, MethodSyncDigest,
 		MethodSyncPending, MethodSyncRejected, MethodSyncExport, MethodExportFile:
-	case MethodHealth:
+	case MethodHealth, MethodSyncPause, MethodSyncAccept:
 		q.Full = r.flag()
 	case MethodExportPart:
 		q.Target, q.Size = r.u32(), r.u64()
@@ -332,7 +333,7 @@ func EncodeRequest(q Request) []byte {
 		w.u64(q.Tx)
 	case MethodSyncDangling, MethodSyncQuarantined:
 		w.u32(q.Limit)
-	case MethodHealth:
+	case MethodHealth, MethodSyncPause, MethodSyncAccept:
 		w.flag(q.Full)
 	case MethodExportPart:
 		w.u32(q.Target)

@@ -29,15 +29,17 @@ type applier struct {
 	tx *store.Tx
 	rows
 	*state
-	bodies  bodyCache
-	taint   int64        // see Client.taint
-	saved   *fold.Schema // the schema that the database holds
-	merged  *fold.Schema // schema with this app's own tables, for pending operations
-	pending bool         // some transaction is pending
-	count   uint64       // operations applied
-	events  []any        // Rejected and Conflict, to be sent after the commit
-	foreign []*foreignKey
-	touched map[*foreignKey]*touchedKeys
+	bodies   bodyCache
+	taint    int64        // see Client.taint
+	saved    *fold.Schema // the schema that the database holds
+	merged   *fold.Schema // schema with this app's own tables, for pending operations
+	pending  bool         // some transaction is pending
+	count    uint64       // operations applied
+	events   []any        // Rejected and Conflict, to be sent after the commit
+	uploads  []rowKey     // rows that an accepted log does not have
+	replaced []Key        // rows that it has otherwise
+	foreign  []*foreignKey
+	touched  map[*foreignKey]*touchedKeys
 }
 
 // inside runs f for each operation of an entry.

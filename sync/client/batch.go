@@ -35,6 +35,9 @@ func (c *Client) apply(ctx context.Context, client wire.ClientID, epoch wire.Epo
 		if err := tx.Inside(func(*sqlite3.Conn) error { return a.begin(c) }); err != nil {
 			return err
 		}
+		if a.boot != nil {
+			return errBooted // what the tables hold is no prefix
+		}
 		if a.pos.Epoch != epoch && (a.pos.Epoch != wire.Epoch{} || a.pos.Seq != 0) {
 			return errEpoch
 		}

@@ -33,7 +33,18 @@ type boot struct {
 	// Where it mends a digest: the buckets that it has the rows of. It is not
 	// resumed. The others stay as they are, but for what entries have changed.
 	only map[bucket]bool
+	// Of a log that was accepted in place of another, see Client.Accept: the schema
+	// of that one, if rows that the new one does not have are uploaded; else nil.
+	upload *fold.Schema
 }
+
+// Values of metaBootFresh.
+const (
+	bootAgain  = 0
+	bootFresh  = 1
+	bootOnly   = 2
+	bootUpload = 3
+)
 
 // bucket names the parts of the digest that a key's row is counted in.
 type bucket struct {
@@ -49,12 +60,14 @@ func (b *boot) save(c *conn) error {
 	if err := setMeta(c, metaBoot, b.at.Marshal()); err != nil {
 		return err
 	}
-	kind := int64(0)
+	kind := int64(bootAgain)
 	switch {
 	case b.fresh:
-		kind = 1
+		kind = bootFresh
 	case b.only != nil:
-		kind = 2
+		kind = bootOnly
+	case b.upload != nil:
+		kind = bootUpload
 	}
 	return setMeta(c, metaBootFresh, kind)
 }
@@ -104,6 +117,9 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 				return err
 			}
 		}
+		if len(a.replaced) > 0 {
+			a.events = append(a.events, Conflict{Seq: f.Seq, Reason: ConflictReplaced, Keys: a.replaced})
+		}
 		at := &a.boot.at
 		at.Seq, at.Chain, at.Done = f.Seq, f.Chain, at.Done || f.Last
 		if f.End != nil {
@@ -152,7 +168,11 @@ var errBooted = errcode.New(errcode.Network, "sync: pull", "another request fetc
 // startBoot begins anew with a snapshot. What the tables hold of the prefix
 // stays until the end, unless there was none.
 func (a *applier) startBoot(epoch wire.Epoch, req *wire.PullRequest, only bool) error {
-	a.boot = &boot{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.boot == nil && !only}
+	began := boot{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.boot == nil && !only}
+	if a.boot != nil {
+		began.upload = a.boot.upload
+	}
+	a.boot = &began
 	if only {
 		a.boot.only = map[bucket]bool{}
 		for _, b := range req.Only {
@@ -267,6 +287,8 @@ func (a *applier) bootRow(table string, key, cells []byte, again bool) (err erro
 	}
 	if counted {
 		a.digest.Remove(k.table, k.key, before, a.schema)
+	} else {
+		a.differs(k, before, row)
 	}
 	if b != nil {
 		b.base = row
@@ -340,18 +362,22 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 }
 
 // startOver has the next pull ask for a snapshot, because of err. What does not
-// become right by that, some times in a row, somebody has to look at.
+// become right by that, some times in a row, somebody has to look at: from then on
+// it is tried once in each of the attempts that follow at long intervals.
 func (c *Client) startOver(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.starts++; c.starts > maxStarts {
-		return &errcode.Error{Code: errcode.Diverged, Op: "sync", Msg: coded(err).Message() + "; starting over did not help"}
+		c.starts = maxStarts - 1
+		c.anew = c.boot != nil // what has come of that snapshot is wrong
+		return &errcode.Error{Code: errcode.Diverged, Op: "sync",
+			Msg: coded(err).Message() + "; starting over did not help, and is tried again every minute"}
 	}
 	c.anew = true
 	return errAnew
 }
 
-// maxStarts is how often in a row a replica starts over before it gives up.
+// maxStarts is how often in a row a replica starts over at once.
 const maxStarts = 3
 
 // errAnew says that the next attempt begins with a snapshot.

@@ -15,7 +15,13 @@ func (a *applier) endBoot(c *Client, req *wire.PullRequest, f *wire.Snapshot) er
 		return errSnapshot
 	}
 	if !a.boot.fresh {
-		if err := a.sweep(); err != nil {
+		gone, err := a.unseen()
+		if err != nil {
+			return err
+		}
+		if a.boot.upload != nil {
+			a.uploads = gone
+		} else if err := a.sweep(gone); err != nil {
 			return err
 		}
 	}
@@ -39,14 +45,13 @@ func (a *applier) endBoot(c *Client, req *wire.PullRequest, f *wire.Snapshot) er
 		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
 			return err
 		}
-		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?)`, metaBoot, metaBootFresh)
+		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?, ?)`, metaBoot, metaBootFresh, metaUpload)
 	})
 }
 
-// sweep takes the rows of the former prefix away that the snapshot has not.
-func (a *applier) sweep() error {
-	var gone []rowKey
-	err := a.tx.Inside(func(*sqlite3.Conn) error {
+// unseen returns the rows of the former prefix that the snapshot does not have.
+func (a *applier) unseen() (gone []rowKey, err error) {
+	err = a.tx.Inside(func(*sqlite3.Conn) error {
 		unseen := func(table string, key []byte) error {
 			seen := false
 			err := a.query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
@@ -82,9 +87,11 @@ func (a *applier) sweep() error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
+	return gone, err
+}
+
+// sweep takes rows of the former prefix away.
+func (a *applier) sweep(gone []rowKey) error {
 	return a.stretches(len(gone), func(i int) error {
 		k := gone[i]
 		b, err := a.based(k)
@@ -183,8 +190,8 @@ func (a *applier) settleDecided(c *Client, req *wire.PullRequest, end *wire.Snap
 			return err
 		}
 	}
-	again := a.former == nil && through < a.last
-	if a.former == nil && through == a.last {
+	again := a.former == nil && through < a.last || len(a.uploads) > 0
+	if a.former == nil && through == a.last && !again {
 		if again, err = a.unexplained(); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ type Bounds struct {
 	Token        time.Duration // how long Config.Token may take; 40 s
 	BackoffFirst time.Duration // the pause after the first error is at most so long, and doubles; 500 ms
 	BackoffLast  time.Duration // the longest pause; 30 s
+	LookAgain    time.Duration // the pause after HEDDLE_DIVERGED: somebody may have mended the server; 1 min
 	BackoffLeast time.Duration // added to each pause; 50 ms
 }
 
@@ -32,6 +33,7 @@ func (b *Bounds) defaults() {
 	b.Token = cmp.Or(b.Token, 40*time.Second)
 	b.BackoffFirst = cmp.Or(b.BackoffFirst, 500*time.Millisecond)
 	b.BackoffLast = cmp.Or(b.BackoffLast, 30*time.Second)
+	b.LookAgain = cmp.Or(b.LookAgain, time.Minute)
 	b.BackoffLeast = cmp.Or(b.BackoffLeast, 50*time.Millisecond)
 }
 

@@ -175,7 +175,11 @@ func (c *Client) load(tx *store.Tx, local []*store.Table) (unseen bool, err erro
 	c.mu.Lock()
 	c.seed = seed
 	c.mu.Unlock()
-	c.update(func(cond *condition) { cond.met, cond.repairs = met, int(repairs) })
+	kept := meta[metaPaused] == int64(1)
+	c.update(func(cond *condition) {
+		cond.met, cond.repairs = met, int(repairs)
+		cond.kept, cond.paused = kept, cond.paused || kept
+	})
 	return unseen, nil
 }
 
@@ -269,12 +273,15 @@ func (c *Client) nudge() {
 // reload begins anew with the database's content: an import has replaced it.
 func (c *Client) reload() {
 	err := c.db.Apply(context.Background(), c.prepare)
+	var stopped *errcode.Error
 	if err != nil && errcode.Of(err) != errcode.Closed {
 		c.taint()
-		e := coded(err)
-		c.update(func(cond *condition) { cond.fatal = e })
+		stopped = coded(err)
 	}
-	c.update(func(cond *condition) { cond.life++ })
+	c.update(func(cond *condition) {
+		cond.fatal = stopped
+		cond.life++
+	})
 	c.again()
 }
 
@@ -324,6 +331,9 @@ func (c *Client) adopt(raw *sqlite3.Conn) error {
 	}
 	if v, ok := meta[metaSpace]; ok && v != c.cfg.Space {
 		return errcode.New(errcode.BadParam, "sync: import", "the file belongs to another space")
+	}
+	if err := setMeta(copied, metaPaused, c.pausedValue()); err != nil {
+		return err
 	}
 	s := &state{}
 	s.last, _ = meta[metaLast].(int64)

@@ -88,7 +88,7 @@ func (c *Client) pollInTurn(ctx context.Context, fine, live func()) error {
 		return err
 	}
 	pace := c.cfg.Bounds.Pace
-	c.pause(ctx, pace/2+c.jitter(pace))
+	c.sleep(ctx, pace/2+c.jitter(pace))
 	return nil
 }
 

@@ -24,10 +24,13 @@ const batch = 1 << 20
 // prefix has reached the head.
 func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp func()) error {
 	anew, err := c.pullOnce(ctx, wait, opened, caughtUp)
-	if errcode.Of(err) == errcode.Diverged && !anew && !errors.Is(err, errEpoch) {
-		return c.startOver(err)
+	switch {
+	case errcode.Of(err) != errcode.Diverged || errors.Is(err, errEpoch):
+		return err
+	case anew: // which a server refuses for its epoch alone
+		return errEpoch
 	}
-	return err
+	return c.startOver(err)
 }
 
 // pullOnce also says whether the server was asked to have this replica start
@@ -50,7 +53,9 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 	}
 	if c.boot != nil && !c.anew {
 		at := *c.boot
-		req.Resume = &at
+		if req.Anew = at.Table == "" && !at.Done; !req.Anew { // else nothing has come of it
+			req.Resume = &at
+		}
 	}
 	replaced := c.replaced
 	c.mu.Unlock()

@@ -200,6 +200,8 @@ func (c *Client) unsay(gone func() bool) {
 }
 
 // errEpoch says that the server's log is not the one that the prefix is of.
-var errEpoch = diverged("the server's log is another one than this replica has followed: the server was reset or restored, or the URL leads to another; nothing is synced until it is back, or the app opens a database of another name")
+var errEpoch = diverged("the server's log is another one than this replica has followed: " +
+	"the server was reset or restored, or the URL leads to another; it is looked at again every minute, " +
+	"and nothing is synced until it is back, or Client.Accept (db.sync.accept()) goes on with the log that is there")
 
 func diverged(msg string) error { return errcode.New(errcode.Diverged, "sync", msg) }

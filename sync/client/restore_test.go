@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -307,4 +308,22 @@ func TestRestore_unknownTable(t *testing.T) {
 		d.want(`SELECT count(*) FROM parts`, "2")
 	}
 	same(t, r.http.URL, a, b)
+}
+
+// newEpoch gives the server's log another epoch, as who makes a new one of it does.
+func (r *restorable) newEpoch() {
+	r.t.Helper()
+	r.down()
+	files, err := filepath.Glob(filepath.Join(r.dir, "*.space.db"))
+	if err != nil || len(files) != 1 {
+		r.t.Fatal(files, err)
+	}
+	c, err := sqlite3.Open("file:" + files[0])
+	if err == nil {
+		err = errors.Join(c.Exec(`UPDATE space SET epoch = randomblob(16)`), c.Close())
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.up(r.dir)
 }

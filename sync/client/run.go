@@ -28,9 +28,9 @@ func (c *Client) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.loop(ctx, c.pushLoop, false, func(cond *condition, err *errcode.Error) { cond.push = err })
+		c.loop(ctx, c.pushLoop, func(cond *condition, err *errcode.Error) { cond.push = err })
 	}()
-	c.loop(ctx, c.pullLoop, true, func(cond *condition, err *errcode.Error) {
+	c.loop(ctx, c.pullLoop, func(cond *condition, err *errcode.Error) {
 		cond.pull = err
 		cond.live = false
 	})
@@ -40,7 +40,7 @@ func (c *Client) Run(ctx context.Context) error {
 
 // loop runs f again and again while sync is wanted, with a growing pause after
 // each error. f calls its argument when the server has done what it was asked.
-func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error, follows bool, note func(*condition, *errcode.Error)) {
+func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error, note func(*condition, *errcode.Error)) {
 	tries := 0
 	for ctx.Err() == nil {
 		fctx, stop, ok := c.wanted(ctx)
@@ -62,20 +62,17 @@ func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func
 			continue
 		}
 		e := coded(err)
-		c.update(func(cond *condition) {
-			note(cond, e)
-			// Of the log that the pushes go to, the pull knows more.
-			if follows && e.Code == errcode.Diverged {
-				cond.fatal = e
-			}
-		})
+		c.update(func(cond *condition) { note(cond, e) })
 		wait := c.backoff(tries, e.Code)
 		var after *retryAfter
-		if errors.As(err, &after) {
+		switch {
+		case errors.As(err, &after):
 			wait = after.wait + c.jitter(after.wait/10)
+		case e.Code == errcode.Diverged:
+			wait = c.cfg.Bounds.LookAgain + c.jitter(c.cfg.Bounds.LookAgain/10)
 		}
 		tries++
-		c.pause(ctx, wait)
+		c.sleep(ctx, wait)
 	}
 }
 
@@ -151,8 +148,8 @@ func (c *Client) jitter(d time.Duration) time.Duration {
 	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(d))
 }
 
-// pause waits for d, for ctx, or until something makes it worth trying again.
-func (c *Client) pause(ctx context.Context, d time.Duration) {
+// sleep waits for d, for ctx, or until something makes it worth trying again.
+func (c *Client) sleep(ctx context.Context, d time.Duration) {
 	c.mu.Lock()
 	retry := c.retry
 	c.mu.Unlock()
@@ -212,14 +209,59 @@ func (c *Client) pullLoop(ctx context.Context, fine func()) error {
 	}
 }
 
-// Pause stops syncing until Resume. Transactions are recorded as ever.
-func (c *Client) Pause() { c.update(func(cond *condition) { cond.paused = true }) }
+// Pause stops syncing until Resume. Transactions are recorded as ever. With persist
+// a database that is opened again is still paused; a later Pause without does not
+// undo that.
+func (c *Client) Pause(ctx context.Context, persist bool) error {
+	c.update(func(cond *condition) { cond.paused = true })
+	if !persist {
+		return nil
+	}
+	return c.keepPause(ctx, true)
+}
 
 // Resume undoes Pause, and tries again at once what waits or has stopped after
 // an error.
-func (c *Client) Resume() {
-	c.update(func(cond *condition) { cond.paused, cond.fatal = false, nil })
-	c.again()
+func (c *Client) Resume(ctx context.Context) error {
+	stopped := false
+	c.update(func(cond *condition) {
+		stopped = cond.fatal != nil
+		cond.paused = false
+	})
+	err := c.keepPause(ctx, false)
+	if stopped {
+		c.reload()
+	} else {
+		c.again()
+	}
+	return err
+}
+
+// keepPause notes whether a pause outlasts Close.
+func (c *Client) keepPause(ctx context.Context, keep bool) error {
+	c.mu.Lock()
+	kept := c.cond.kept
+	c.mu.Unlock()
+	if kept == keep {
+		return nil
+	}
+	c.update(func(cond *condition) { cond.kept = keep })
+	err := c.remember(ctx, metaPaused, c.pausedValue())
+	if err != nil {
+		c.update(func(cond *condition) { cond.kept = kept })
+	}
+	return err
+}
+
+// pausedValue is what heddle_meta has of a pause: it belongs to the database's
+// place, not to its bytes.
+func (c *Client) pausedValue() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cond.kept {
+		return 1
+	}
+	return 0
 }
 
 // SetOnline says whether there is a network, as far as the platform knows.
@@ -238,7 +280,7 @@ func (c *Client) SetOnline(online bool) {
 func (c *Client) Now(ctx context.Context) error {
 	const op = "sync: now"
 	c.mu.Lock()
-	fatal, online, last := c.cond.fatal, c.cond.online, c.cond.last
+	fatal, online, last, replaced := c.cond.fatal, c.cond.online, c.cond.last, c.replaced
 	c.mu.Unlock()
 	switch {
 	case fatal != nil:
@@ -277,12 +319,12 @@ func (c *Client) Now(ctx context.Context) error {
 		case err != nil && ctx.Err() != nil:
 			return errcode.Wrap(ctx.Err(), errcode.Aborted, op)
 		case err != nil:
-			if errcode.Of(err) == errcode.Diverged {
-				c.update(func(cond *condition) { cond.fatal = coded(err) })
-			}
 			return errcode.Wrap(err, errcode.Network, op)
 		}
 		c.mu.Lock()
+		if c.replaced != replaced { // what is pending may have new numbers
+			last = math.MaxInt64
+		}
 		decided := c.cond.first >= min(last, c.cond.last)
 		c.mu.Unlock()
 		if decided {

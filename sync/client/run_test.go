@@ -224,7 +224,7 @@ func TestClient_refusals(t *testing.T) {
 		"bare 429":       {status(429, ""), client.Connecting, errcode.RateLimited, "status 429"},
 		"unavailable":    {status(503, "busy"), client.Connecting, errcode.Server, "status 503"},
 		"shutting down":  {refused(503, wire.Error{Code: errcode.Closed, Message: "bye"}), client.Connecting, errcode.Server, "bye"},
-		"diverged":       {refused(409, wire.Error{Code: errcode.Diverged, Message: "another log"}), client.Error, errcode.Diverged, "another log"},
+		"diverged":       {refused(409, wire.Error{Code: errcode.Diverged, Message: "another log"}), client.Error, errcode.Diverged, "log is another one"},
 		"own 501":        {refused(501, wire.Error{Code: errcode.Internal, Message: "no"}), client.Connecting, errcode.Server, "no"},
 		"garbage frames": {status(200, "\x03abc", "Content-Type", wire.MediaType), client.Error, errcode.Protocol, ""},
 	} {
@@ -249,9 +249,6 @@ func TestClient_refusals(t *testing.T) {
 				}
 				// It mends by itself, or when somebody says that it has.
 				s.will(empty(caughtUp()))
-				if c.code == errcode.Diverged {
-					d.c.Resume()
-				}
 				time.Sleep(2 * time.Minute)
 				synctest.Wait()
 				if st := d.c.Status(); st.State != client.Live || st.LastError != nil {
@@ -374,14 +371,14 @@ func TestClient_switches(t *testing.T) {
 		if log := s.take(); len(log) != 2 {
 			t.Errorf("got %q, want a push and a pull", log)
 		}
-		d.c.Pause()
+		d.c.Pause(context.Background(), false)
 		synctest.Wait()
 		time.Sleep(time.Hour)
 		equal(t, "paused", statuses(), "paused")
 		if log := s.take(); len(log) != 0 {
 			t.Errorf("requests while paused: %q", log)
 		}
-		d.c.Resume()
+		d.c.Resume(context.Background())
 		synctest.Wait()
 		equal(t, "resumed", statuses(), "connecting", "live")
 		d.halt()
@@ -438,11 +435,23 @@ func TestClient_diverged(t *testing.T) {
 				}
 				d.want(`SELECT count(*) FROM notes`, c.rows)
 				s.take()
-				if c.state == client.Error {
-					time.Sleep(time.Hour)
-					if log := s.take(); len(log) > 0 {
-						t.Errorf("still asks: %q", log)
+				if c.state != client.Error {
+					return
+				}
+				// It looks again, about once a minute, and goes on where that has helped.
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				pulls := 0
+				for _, line := range s.take() {
+					if strings.HasSuffix(line, " pull") {
+						pulls++
 					}
+				}
+				if pulls < 50 || pulls > 130 {
+					t.Errorf("it has asked %d times within an hour", pulls)
+				}
+				if st := d.c.Status(); st.State != client.Error || st.LastError == nil || st.LastError.Code != errcode.Diverged {
+					t.Errorf("after an hour: got %s, %v", st.State, st.LastError)
 				}
 			})
 		})

@@ -124,7 +124,11 @@ func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
 		if err != nil {
 			return err
 		}
-		if seen < a.last {
+		switch {
+		case a.boot.upload != nil && decided == 0: // the rows have their effects
+			all = nil
+		case a.boot.upload != nil:
+		case seen < a.last:
 			a.events = append(a.events, Conflict{Seq: a.pos.Seq, Counter: uint64(seen + 1 - a.offset), Reason: ConflictLost})
 		}
 		return a.query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
@@ -135,8 +139,12 @@ func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
 	if err != nil {
 		return err
 	}
-	for i, from := range all {
-		id := top + 1 + int64(i)
+	u, err := a.upload(a.uploads, top+1, c.cfg.Now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	for _, from := range all {
+		id := u.next
 		var body *wire.Body
 		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
 			var created int64
@@ -155,11 +163,18 @@ func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
 			if body, err = wire.UnmarshalBody(data); err != nil {
 				return damaged("heddle_sent")
 			}
+			if from.sent {
+				u.without(body)
+			}
+			if len(body.Ops) == 0 {
+				return nil
+			}
+			u.next++
 			// The prefix may not have what it had when this was recorded.
 			a.describe(body)
 			return a.addPending(id, created, body.Marshal())
 		})
-		if err == nil {
+		if err == nil && len(body.Ops) > 0 {
 			err = a.lay(id, body)
 		}
 		if err != nil {

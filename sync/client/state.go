@@ -73,7 +73,9 @@ const (
 	metaBoot         = "boot"      // how far a snapshot has got that is being applied
 	metaBootFresh    = "bootFresh" // see boot
 	metaComplete     = "complete"  // 1 once all rows of the space have been here
+	metaUpload       = "upload"    // the schema of the log that was left, see Client.Accept
 	metaRepairs      = "repairs"   // how often the digest was not the server's
+	metaPaused       = "paused"    // 1 while a pause outlasts Close
 	metaSeed         = "seed"      // the body that an empty space is to begin with
 	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
 	metaMigrated     = "migrated"  // how many migrations sync has seen
@@ -142,8 +144,13 @@ func loadState(c *conn, random io.Reader) (*state, error) {
 		if err != nil {
 			return nil, damaged("heddle_meta")
 		}
-		s.boot = &boot{at: *at, fresh: number(metaBootFresh) == 1}
-		if number(metaBootFresh) == 2 { // nobody knows which any more
+		s.boot = &boot{at: *at, fresh: number(metaBootFresh) == bootFresh}
+		if number(metaBootFresh) == bootUpload {
+			if s.boot.upload, err = fold.UnmarshalSchema(blob(metaUpload)); err != nil {
+				return nil, err
+			}
+		}
+		if number(metaBootFresh) == bootOnly { // nobody knows which any more
 			s.boot.only = map[bucket]bool{}
 		}
 	}

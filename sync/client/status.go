@@ -18,7 +18,8 @@ const (
 	Live          State = "live"          // the pull stream is open and the prefix was its head
 	Offline       State = "offline"       // no network, or the server does not answer; tried again
 	Paused        State = "paused"        // Pause was called
-	Error         State = "error"         // something that waiting alone may not mend; see LastError
+	Error         State = "error"         // something that waiting alone may not mend, tried again within a minute; see LastError
+	Stopped       State = "stopped"       // the database's content cannot be synced: nothing is tried before Resume; see LastError
 )
 
 // Status is what sync is doing, for people to see.
@@ -66,6 +67,7 @@ type Rejected struct {
 const (
 	ConflictMissing  = "missing"  // an accepted transaction of this replica's updated rows that were gone
 	ConflictLost     = "lost"     // the server has lost transactions of this replica's, from Counter on, that are kept no longer
+	ConflictReplaced = "replaced" // rows that the log which Accept went on with has otherwise than this replica had them
 	ConflictDangling = "dangling" // rows whose foreign key names a row that is gone
 	// Rows that their table here cannot hold; see [Client.Quarantined].
 	ConflictConstraint = "constraint"
@@ -212,11 +214,12 @@ func (c *Client) update(f func(*condition)) {
 // condition is what the status is made of.
 type condition struct {
 	running, paused, online bool
+	kept                    bool           // paused outlasts Close
 	boot                    bool           // a snapshot is being applied
 	complete                bool           // see state.complete
 	live                    bool           // the pull stream has caught up
 	met                     bool           // the server has answered as one, now or in an earlier session
-	fatal                   *errcode.Error // sync has stopped for good
+	fatal                   *errcode.Error // why sync has stopped
 	push, pull              *errcode.Error // of the last attempt
 	life                    int            // counts replacements of the database's content
 	polling                 Polling        // how the log was asked for last
@@ -240,7 +243,7 @@ func (c *condition) status() Status {
 	case !c.running:
 		s.State = Off
 	case c.fatal != nil:
-		s.State = Error
+		s.State = Stopped
 	case c.paused:
 		s.State = Paused
 	case !c.online:

@@ -251,7 +251,7 @@ func (d *device) live() {
 		return
 	}
 	d.c.SetOnline(true)
-	d.c.Resume()
+	d.c.Resume(context.Background())
 }
 
 func (d *device) end() {
@@ -297,9 +297,9 @@ func (d *device) act() {
 		d.s.event("device %d: out %v, in %v", d.id, out, in)
 	case n < 91:
 		if d.rng.IntN(2) == 0 {
-			d.c.Pause()
+			d.c.Pause(context.Background(), false)
 		} else {
-			d.c.Resume()
+			d.c.Resume(context.Background())
 		}
 	case n < 94:
 		d.settleRejected()

@@ -17,6 +17,7 @@ export const Method = {
   export: 40, importBegin: 41, importPart: 42, importEnd: 43, exportFile: 44, exportPart: 45, exportEnd: 46,
   syncStatus: 50, syncNow: 51, syncPause: 52, syncResume: 53, syncDigest: 54, token: 55,
   syncPending: 56, syncRejected: 57, syncRetry: 58, syncDiscard: 59, syncDangling: 60, syncExport: 61, syncQuarantined: 62,
+  syncAccept: 63,
   health: 70,
 } as const;
 

@@ -60,14 +60,18 @@ export class SyncApi implements Sync {
     return this.#call(Method.syncNow, () => undefined, options, () => {}, { writer: true });
   }
 
-  async pause(): Promise<void> {
-    await this.#call(Method.syncPause, () => undefined);
+  async pause(options: CallOptions & { persist?: boolean } = {}): Promise<void> {
+    await this.#call(Method.syncPause, () => undefined, options, (w) => w.bool(options.persist === true));
     this.#paused = true;
   }
 
   async resume(): Promise<void> {
     this.#paused = false;
     await this.#call(Method.syncResume, () => undefined);
+  }
+
+  accept(options: CallOptions & { upload?: boolean } = {}): Promise<void> {
+    return this.#call(Method.syncAccept, () => undefined, options, (w) => w.bool(options.upload !== false));
   }
 
   digest(options: CallOptions = {}): Promise<{ seq: number; digest: string }> {
@@ -130,7 +134,9 @@ export class SyncApi implements Sync {
   /** A leader answered: a new one does not know that sync was paused here. */
   welcome(status: SyncStatus): void {
     if (this.#paused && status.state !== "paused") {
-      this.#caller.call({ message: request(0, Method.syncPause, 5).finish(), lane: "side", retry: true, result: () => undefined }).catch(() => {});
+      const w = request(0, Method.syncPause, 6);
+      w.bool(false);
+      this.#caller.call({ message: w.finish(), lane: "side", retry: true, result: () => undefined }).catch(() => {});
     }
     this.#setStatus(status);
   }

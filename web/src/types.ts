@@ -238,8 +238,13 @@ export interface Health {
   sync: SyncStatus;
 }
 
-/** "bootstrapping": the space's state is being fetched: its rows come as they are then. Writes go on. */
-export type SyncState = "off" | "bootstrapping" | "connecting" | "live" | "offline" | "paused" | "error";
+/**
+ * "bootstrapping": the space's state is being fetched: its rows come as they are then, and writes go on. "offline": no
+ * network, or the server does not answer; tried again. "error": waiting alone may not mend it (`lastError` says what);
+ * tried again all the same, at least once a minute. "stopped": the database's contents cannot be synced; nothing is tried
+ * before `resume()`. Local work goes on in every state.
+ */
+export type SyncState = "off" | "bootstrapping" | "connecting" | "live" | "offline" | "paused" | "error" | "stopped";
 
 /** Where sync stands. */
 export interface SyncStatus {
@@ -302,6 +307,7 @@ export interface Rejection {
 export interface Conflict {
   counter: number;
   /**
+   * "replaced": the log that `accept()` went on with has the row otherwise than this device had it;
    * "missing": an accepted update of this device's met a row that was gone; "dangling": a row's parent is gone;
    * "constraint": the table here cannot hold a row, see Sync.quarantined();
    * "lost": the server has lost transactions of this device's, from counter on, that the device keeps no longer.
@@ -350,8 +356,17 @@ export interface Sync {
   on<E extends keyof SyncEvents>(event: E, fn: (detail: SyncEvents[E]) => void): () => void;
   /** Resolves when everything local is in the log and everything in the log is here. */
   now(options?: CallOptions): Promise<void>;
-  pause(): Promise<void>;
+  /** Until `resume()`, or until the last tab closes the database; with `persist` until `resume()` alone. */
+  pause(options?: CallOptions & { persist?: boolean }): Promise<void>;
+  /** Ends a pause, and tries again at once what waits after an error or has stopped. */
   resume(): Promise<void>;
+  /**
+   * Goes on with the log that the server has now, where it is another one than this database has followed: its disk was
+   * lost, or it was reset (`lastError.code` is `HEDDLE_DIVERGED`). Its rows come, and what is pending stays on top. Rows
+   * that it does not have are sent to it as this device has them, unless `upload` is false: then they go. Where it has a
+   * row already, its row counts; `conflict` tells of those that differed (`kind: "replaced"`).
+   */
+  accept(options?: CallOptions & { upload?: boolean }): Promise<void>;
   /** Of the synced tables at seq; the server and every device answer the same for the same seq. */
   digest(options?: CallOptions): Promise<{ seq: number; digest: string }>;
   /** What the log does not hold yet, oldest first. */

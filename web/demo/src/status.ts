@@ -8,7 +8,7 @@ import { showError, toast } from "./toast.js";
 
 const states: { [state in SyncStatus["state"]]: string } = {
   off: "Sync is off", bootstrapping: "Fetching…", connecting: "Connecting…", live: "In sync", offline: "No network",
-  paused: "Offline, by your switch", error: "Sync has a problem",
+  paused: "Offline, by your switch", error: "Sync has a problem", stopped: "Sync has stopped",
 };
 const roles = {
   leader: "Leader: this tab's worker holds the file",
@@ -109,7 +109,7 @@ export function startStatus(db: Database): void {
   db.sync.on("status", (now) => {
     show();
     quiet();
-    const code = now.state === "error" ? now.lastError?.code ?? "" : "";
+    const code = now.state === "error" || now.state === "stopped" ? now.lastError?.code ?? "" : "";
     if (code && code !== lastError) showError(now.lastError, "Sync");
     lastError = code;
   });
