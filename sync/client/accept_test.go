@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -243,4 +244,46 @@ func TestPause_persist(t *testing.T) {
 	d.until("live", func(s client.Status) bool { return s.State == client.Live })
 	d.reopen()
 	state(client.Live)
+}
+
+// What a copy of this database has sent under the numbers of what is pending here
+// decides nothing of it, also where the server does not know any more what that was.
+func TestBoot_unknownOutcome(t *testing.T) {
+	hs := newServer(t, server.Options{Limits: server.Limits{Log: 8 << 10}})
+	a, b := newBootDevice(t, hs.URL, nil), newBootDevice(t, hs.URL, nil)
+	a.exec(`INSERT INTO notes(id) VALUES('before')`)
+	a.now()
+	a.close()
+	data, err := os.ReadFile(strings.TrimPrefix(a.opts.Filename, "file:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.close()
+	if err := os.WriteFile(strings.TrimPrefix(b.opts.Filename, "file:"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	b.open()
+	a.exec(`INSERT INTO notes(id, n) VALUES('of a', 1)`)
+	a.exec(`UPDATE notes SET n = n + 1 WHERE id = 'of a'`)
+	for i := range 60 {
+		b.exec(`INSERT INTO notes(id, body) VALUES('of b', ?1) ON CONFLICT DO UPDATE SET body = ?1`, fmt.Sprintf("%d%s", i, strings.Repeat("x", 1000)))
+		b.now() // so its outcomes are kept no longer
+	}
+	phases := a.phases()
+	a.now()
+	if phases("snapshot") == 0 {
+		t.Error("the log still reached back: nothing was tested")
+	}
+	b.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT id, n FROM notes ORDER BY id`, "before|0", "of a|2", "of b|0")
+		if s := d.c.Status(); s.Pending != 0 {
+			t.Errorf("got %+v", s)
+		}
+	}
+	if a.c.ClientID() == b.c.ClientID() {
+		t.Error("two still have one id")
+	}
+	same(t, hs.URL, a, b)
 }

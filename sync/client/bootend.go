@@ -124,13 +124,18 @@ func (a *applier) settleDecided(c *Client, req *wire.PullRequest, end *wire.Snap
 			earlier = d.Counter
 		}
 	}
-	outcomes := map[uint64]wire.Outcome{}
+	outcomes, formers := map[uint64]wire.Outcome{}, map[uint64]wire.Outcome{}
 	for _, o := range end.Own {
-		outcomes[o.Counter] = o
+		switch {
+		case o.Client == wire.ClientID{}:
+			outcomes[o.Counter] = o
+		case a.former != nil && o.Client == a.former.client:
+			formers[o.Counter] = o
+		}
 	}
 	through, offset := a.offset+int64(own), a.offset
 	if a.former != nil && earlier > 0 {
-		through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, nil
+		through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, formers
 	}
 	forked, err := a.notOurs(&through, offset, outcomes)
 	if err != nil {
@@ -147,8 +152,11 @@ func (a *applier) settleDecided(c *Client, req *wire.PullRequest, end *wire.Snap
 				return err
 			}
 			outcome = outcomes[uint64(id-offset)]
-			if outcome.BodyHash != (wire.Hash{}) && outcome.BodyHash != hash {
-				id, forked = 0, true // another copy of this database has numbered one alike
+			if outcome.BodyHash != hash {
+				// Another copy of this database has numbered one alike; or the server
+				// does not know any more what it has under that number. What nobody
+				// shows to be decided is not dropped.
+				id, forked = 0, a.former == nil
 				return nil
 			}
 			body, err = a.body(id)

@@ -80,8 +80,13 @@ func (sp *space) push(asker, ctx context.Context, o *Options, g *Grant, req *wir
 				return err
 			}
 		}
+		if sp.st.horizon > 0 && decided > max(before, maxOutcomes) { // of one that only sends
+			if err := sp.w.run(`DELETE FROM outcome WHERE client = ? AND counter <= ?`, nil, req.Client[:], decided-maxOutcomes); err != nil {
+				return err
+			}
+		}
 		if sp.st.horizon > 0 && req.Position.Seq > 0 { // it has seen them
-			if err := sp.w.run(`DELETE FROM refused WHERE client = ? AND seq <= ?`, nil, req.Client[:], req.Position.Seq); err != nil {
+			if err := sp.w.run(`DELETE FROM outcome WHERE client = ? AND seq <= ?`, nil, req.Client[:], req.Position.Seq); err != nil {
 				return err
 			}
 		}

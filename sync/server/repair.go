@@ -375,8 +375,9 @@ func (r *repair) takeRows(schema []byte) (err error) {
 	for i := range r.log[:cut] {
 		e := &r.log[i]
 		r.st.horizon, r.st.seq, r.st.chain = e.Seq, e.Seq, e.Chain
-		if e.Outcome != "" && !e.lost {
-			if err := r.w.run(`INSERT OR IGNORE INTO refused VALUES (?, ?, ?, ?)`, nil, e.Client[:], e.Counter, e.Seq, e.Outcome); err != nil {
+		if !e.lost {
+			if err := r.w.run(`INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?)`, nil,
+				e.Client[:], e.Counter, e.Seq, e.Outcome, e.BodyHash[:]); err != nil {
 				return err
 			}
 		}
@@ -403,7 +404,7 @@ func (r *repair) takeRows(schema []byte) (err error) {
 func (r *repair) takeClients() error {
 	for _, sql := range []string{
 		`INSERT OR IGNORE INTO client SELECT * FROM old.client`,
-		`INSERT OR IGNORE INTO refused SELECT * FROM old.refused`,
+		`INSERT OR IGNORE INTO outcome SELECT * FROM old.outcome`,
 		`INSERT OR IGNORE INTO owner SELECT * FROM old.owner`,
 	} {
 		if err := r.w.run(sql, nil); isDamage(err) {

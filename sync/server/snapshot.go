@@ -72,6 +72,7 @@ type sender struct {
 	size   int // about how many bytes of the state go into a frame
 	client wire.ClientID
 	others []wire.ClientID // that the asker wants to know of
+	told   []wire.ClientID // those of them whose outcomes are the asker's to know
 	began  bool
 	from   wire.Position // with only: what has changed after it is sent too
 	seq    uint64        // all rows sent so far are at least as of this
@@ -90,6 +91,11 @@ type sender struct {
 // snapshot sends the state, and leaves the feed at the entry that it is as of.
 func (f *feed) snapshot(req *wire.PullRequest) error {
 	s := &sender{sp: f.sp, size: f.s.o.Limits.Frame, client: req.Client, others: req.Clients, noted: map[rowID]bool{}}
+	for _, id := range req.Clients {
+		if f.sp.mayRead(&f.s.o, &f.asker.Grant, id) == nil {
+			s.told = append(s.told, id)
+		}
+	}
 	if req.Anew && req.Resume == nil && len(req.Only) > 0 {
 		s.only, s.from = map[part]bool{}, req.Position
 		for _, b := range req.Only {
@@ -321,7 +327,7 @@ func (sp *space) compact(o *Options) error {
 		return err
 	}
 	for _, sql := range []string{
-		`INSERT INTO refused SELECT client, counter, seq, outcome FROM log WHERE seq <= ? AND outcome <> ''`,
+		`INSERT INTO outcome SELECT client, counter, seq, outcome, body_hash FROM log WHERE seq <= ?`,
 		`DELETE FROM log WHERE seq <= ?`,
 		`DELETE FROM digest WHERE seq <= ?`,
 	} {

@@ -15,7 +15,7 @@ import (
 const maxOutcomes = 100_000
 
 // outcomeBytes is what an outcome takes in a frame beside its code.
-const outcomeBytes = 64
+const outcomeBytes = 80
 
 // end adds to the last frame with rows what belongs to the state beside them: the
 // clients that the asker wants to know of, the outcomes of its own transactions,
@@ -34,19 +34,24 @@ func (s *sender) end(last *wire.Snapshot) ([]*wire.Snapshot, error) {
 			return nil, err
 		}
 	}
-	err := s.sp.r.run(`SELECT counter, seq, outcome, body_hash FROM log WHERE client = ?1
-		UNION ALL SELECT counter, seq, code, NULL FROM refused WHERE client = ?1 ORDER BY 1 DESC LIMIT ?2`, func(q *sqlite3.Stmt) error {
-		o := wire.Outcome{Counter: uint64(q.ColumnInt64(0)), Seq: uint64(q.ColumnInt64(1)), Code: q.ColumnText(2)}
-		copy(o.BodyHash[:], q.ColumnRawBlob(3))
-		if size += len(o.Code) + outcomeBytes; size > s.size {
-			last = &wire.Snapshot{Again: true, Last: true, Seq: last.Seq, Chain: last.Chain}
-			frames, size = append(frames, last), 0
+	for i, id := range append([]wire.ClientID{s.client}, s.told...) {
+		err := s.sp.r.run(`SELECT counter, seq, outcome, body_hash FROM log WHERE client = ?1
+			UNION ALL SELECT counter, seq, code, body_hash FROM outcome WHERE client = ?1 ORDER BY 1 DESC LIMIT ?2`, func(q *sqlite3.Stmt) error {
+			o := wire.Outcome{Counter: uint64(q.ColumnInt64(0)), Seq: uint64(q.ColumnInt64(1)), Code: q.ColumnText(2)}
+			copy(o.BodyHash[:], q.ColumnRawBlob(3))
+			if i > 0 {
+				o.Client = id
+			}
+			if size += len(o.Code) + outcomeBytes; size > s.size {
+				last = &wire.Snapshot{Again: true, Last: true, Seq: last.Seq, Chain: last.Chain}
+				frames, size = append(frames, last), 0
+			}
+			last.Own = append(last.Own, o)
+			return nil
+		}, id[:], maxOutcomes)
+		if err != nil {
+			return nil, err
 		}
-		last.Own = append(last.Own, o)
-		return nil
-	}, s.client[:], maxOutcomes)
-	if err != nil {
-		return nil, err
 	}
 	digest, err := s.digest(last.Seq)
 	last.End = &wire.SnapshotEnd{Digest: digest}

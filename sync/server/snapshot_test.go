@@ -230,9 +230,13 @@ func TestSnapshot_outcomes(t *testing.T) {
 	if want := []wire.Decided{{Client: a.id, Counter: n}, {Client: b.id, Counter: 1}}; !slices.Equal(clients, want) {
 		t.Errorf("got clients %+v, want %+v", clients, want)
 	}
-	if len(own) != n || frames < 4 {
-		t.Fatalf("got %d outcomes of %d in %d frames", len(own), n, frames)
+	if len(own) != n+1 || frames < 4 {
+		t.Fatalf("got %d outcomes of %d in %d frames", len(own), n+1, frames)
 	}
+	if other := own[n]; other.Client != b.id || other.Counter != 1 {
+		t.Errorf("of another that was asked for: got %+v", other)
+	}
+	own = own[:n]
 	for i, o := range own {
 		e := a.log[n-i]
 		if o.Counter != e.Counter || o.Seq != e.Seq || o.Code != e.Outcome || o.BodyHash != e.BodyHash {
@@ -316,9 +320,15 @@ func TestCompaction(t *testing.T) {
 	s := &state{}
 	a.takeSnapshot(s, wire.PullRequest{Position: old}, 1000, nil)
 	a.check(s)
-	void := wire.Outcome{Counter: 2, Seq: 2, Code: "APP_NO"}
-	if own := s.own; len(own) < 2 || own[len(own)-1] != void || own[0].Counter != 402 || own[0].BodyHash == (wire.Hash{}) {
-		t.Errorf("the author's own outcomes: got %+v", own)
+	// What the log has no more is told with its hash: only what is shown to be decided
+	// is pending no longer.
+	if len(s.own) != 402 {
+		t.Errorf("the author's own outcomes: got %d, want 402", len(s.own))
+	}
+	for i, o := range s.own {
+		if o.Counter != uint64(402-i) || o.BodyHash == (wire.Hash{}) || (o.Code == "APP_NO") != (o.Counter == 2) {
+			t.Errorf("outcome %d: got %+v", i, o)
+		}
 	}
 	// The position at the horizon itself is one to go on from.
 	b.at = wire.Position{Epoch: s.at.Epoch, Seq: s.end.Seq, Chain: s.end.Chain}
@@ -330,7 +340,7 @@ func TestCompaction(t *testing.T) {
 	if n, _ := logged(); n > most+2000 {
 		t.Errorf("the log has %d bytes", n)
 	}
-	// A void that its author has seen is kept no longer.
+	// An outcome that its author has seen is kept no longer.
 	a.at = b.at
 	a.at.Seq = 0
 	s = &state{}
@@ -340,8 +350,8 @@ func TestCompaction(t *testing.T) {
 	s = &state{}
 	a.takeSnapshot(s, wire.PullRequest{Anew: true}, 1000, nil)
 	for _, o := range s.own {
-		if o == void {
-			t.Error("a void that its author has seen is still told")
+		if o.Counter == 2 {
+			t.Error("an outcome that its author has seen is still told")
 		}
 	}
 }

@@ -164,7 +164,7 @@ CREATE TABLE digest(
 	digest BLOB NOT NULL,
 	rows INTEGER NOT NULL
 ) STRICT;
-` + logSQL + refusedSQL + ownerSQL
+` + logSQL + outcomeSQL + ownerSQL
 
 // logSQL has what is large in the last column: SQLite reads all pages of a value
 // to come to what stands after it.
@@ -201,8 +201,20 @@ CREATE TABLE refused(
 ) STRICT, WITHOUT ROWID;
 `
 
+// outcomeSQL keeps what cut entries have decided, for authors that have not seen it.
+const outcomeSQL = `
+CREATE TABLE outcome(
+	client BLOB NOT NULL,
+	counter INTEGER NOT NULL,       -- of an entry that the log no longer has
+	seq INTEGER NOT NULL,
+	code TEXT NOT NULL,             -- '' for ok
+	body_hash BLOB NOT NULL,        -- empty where a format before 7 did not keep it
+	PRIMARY KEY (client, counter)
+) STRICT, WITHOUT ROWID;
+`
+
 // format is the layout of schemaSQL.
-const format = 6
+const format = 7
 
 // upgrades make a format of the one before it: the one of its number.
 var upgrades = map[int]string{
@@ -232,5 +244,9 @@ INSERT INTO log SELECT seq, client, counter, outcome, body_hash, chain, body FRO
 INSERT INTO part SELECT client, counter, idx, total, body_hash, at, bytes FROM old_part;
 DROP TABLE old_log;
 DROP TABLE old_part;
+`,
+	6: outcomeSQL + `
+INSERT INTO outcome SELECT client, counter, seq, code, x'' FROM refused;
+DROP TABLE refused;
 `,
 }

@@ -30,7 +30,7 @@ type Snapshot struct {
 	Schema  []byte          // a Body with the descriptors of the state; absent if they are as in the frame before
 	Tables  []SnapshotTable // rows
 	Clients []Decided       // before the end or with it: those of the clients asked for that have a decided transaction
-	Own     []Outcome       // before the end or with it: the asker's decided transactions, as far as the server still knows them
+	Own     []Outcome       // before the end or with it: decided transactions of the clients asked for, as far as the server still knows them
 	End     *SnapshotEnd    // the snapshot is whole, and as of Seq
 	Only    bool            // first frame alone: it has the rows that PullRequest.Only names, and those changed after the position
 }
@@ -57,8 +57,9 @@ type Decided struct {
 type Outcome struct {
 	Counter  uint64
 	Seq      uint64
-	Code     string // "" for ok
-	BodyHash Hash   // zero if it is no longer known
+	Code     string   // "" for ok
+	BodyHash Hash     // zero if it is no longer known
+	Client   ClientID // zero for the asker
 }
 
 // AppendRow appends a row as SnapshotTable.Rows has it: its encoded key and its
@@ -167,7 +168,8 @@ func (m *Snapshot) marshal() []byte {
 		b = putMessage(b, 11, putUint(putID(nil, 1, c.Client), 2, c.Counter))
 	}
 	for _, v := range m.Own {
-		b = putMessage(b, 12, putHash(putString(putUint(putUint(nil, 1, v.Counter), 2, v.Seq), 3, v.Code), 4, v.BodyHash))
+		one := putHash(putString(putUint(putUint(nil, 1, v.Counter), 2, v.Seq), 3, v.Code), 4, v.BodyHash)
+		b = putMessage(b, 12, putID(one, 5, v.Client))
 	}
 	return b
 }
@@ -249,6 +251,8 @@ func (o *Outcome) read(r *loose) {
 		o.Code = r.text(MaxText)
 	case 4:
 		o.BodyHash = r.hash()
+	case 5:
+		o.Client = r.id()
 	default:
 		r.skip()
 	}

@@ -352,8 +352,8 @@ func samples() []vector {
 		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3, Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
 		"snapshotOnly":  {Snapshot: &Snapshot{Seq: 2, Only: true, Tables: []SnapshotTable{{"notes", rows}}}},
 		"snapshotEnd": {Snapshot: &Snapshot{Resumed: true, Again: true, Last: true, Seq: 300, Chain: Hash{9}, Tables: []SnapshotTable{{"notes", rows}},
-			Clients: []Decided{{client, 7}}, Own: []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}}, {7, 300, "", Hash{3}}}, End: &SnapshotEnd{Digest: Hash{5}}}},
-		"snapshotOwn": {Snapshot: &Snapshot{Again: true, Last: true, Seq: 300, Chain: Hash{9}, Clients: []Decided{{client, 7}}, Own: []Outcome{{7, 300, "", Hash{3}}}}},
+			Clients: []Decided{{client, 7}}, Own: []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}, ClientID{}}, {7, 300, "", Hash{3}, client}}, End: &SnapshotEnd{Digest: Hash{5}}}},
+		"snapshotOwn": {Snapshot: &Snapshot{Again: true, Last: true, Seq: 300, Chain: Hash{9}, Clients: []Decided{{client, 7}}, Own: []Outcome{{7, 300, "", Hash{3}, ClientID{}}}}},
 	} {
 		add("frame", name, f, f.Marshal())
 	}
