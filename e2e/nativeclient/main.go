@@ -45,7 +45,7 @@ func main() {
 	space := flag.String("space", "", "the space's name")
 	file := flag.String("db", "", "the database file")
 	driven := flag.Bool("drive", false, "do what standard input says")
-	limit := flag.Duration("limit", 2*time.Minute, "how long all of it may take")
+	limit := flag.Duration("limit", time.Hour, "how long all of it may take")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
