@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -110,6 +111,9 @@ func parseDER(der []byte) (key any, err error) {
 // newKey makes a Key of what crypto's packages call one, or of a secret.
 func newKey(id string, from any) (*Key, error) {
 	refuse := func(why string) (*Key, error) { return nil, errcode.New(errcode.BadParam, opKey, why) }
+	if !utf8.ValidString(id) {
+		return refuse("a key's kid is not UTF-8: no token can name it")
+	}
 	k := &Key{id: id, verify: from}
 	if private, ok := from.(crypto.Signer); ok {
 		k.sign, k.verify = from, private.Public()

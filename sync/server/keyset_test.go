@@ -170,6 +170,7 @@ func TestParseKeys(t *testing.T) {
 		{"an RSA key with exponent 1", jwks(map[string]string{"kty": "RSA", "n": b64(bytes.Repeat([]byte{0xff}, 256)), "e": "AQ"}), "!"},
 		{"text after PEM", append(bytes.Clone(ed.public), "more"...), "!"},
 		{"PEM cut short", ed.public[:len(ed.public)-30], "!"},
+		{"a name that no token can have", ed.named("k\xff"), "!"},
 		{"nothing", nil, "!"},
 	} {
 		keys, err := server.ParseKeys(test.file)
