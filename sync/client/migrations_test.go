@@ -366,7 +366,9 @@ func randomMigrations(t *testing.T, seed uint64, count map[string]int) {
 			t.Fatal(err)
 		}
 		count["rows quarantined"] += len(rows)
-		untold(t, r)
+		if r.c.Status().Pending == 0 { // a last release may have taken rows up
+			untold(t, r)
+		}
 	}
 }
 
