@@ -310,10 +310,7 @@ func (a *applier) learn(descriptors []wire.TableSchema) error {
 	before := a.schema
 	a.schema = a.schema.Clone()
 	a.schema.Apply(descriptors)
-	a.merged = mergedSchema(a.schema, a.tables)
-	if err := checkKeys(a.tables, a.schema); err != nil {
-		return err
-	}
+	a.dispute()
 	for _, d := range descriptors {
 		if t := a.tables[d.Table]; t != nil {
 			if err := a.learnDefaults(t, d.Columns, before); err != nil {

@@ -107,10 +107,7 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 			if a.schema, err = fold.UnmarshalSchema(f.Schema); err != nil {
 				return err
 			}
-			a.merged = mergedSchema(a.schema, a.tables)
-			if err := checkKeys(a.tables, a.schema); err != nil {
-				return err
-			}
+			a.dispute()
 		}
 		for _, t := range f.Tables {
 			if err := a.bootTable(t.Table, t.Rows, f.Again); err != nil {

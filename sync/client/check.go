@@ -57,21 +57,6 @@ func checkSize(tables map[string]*table) error {
 	return errcode.New(errcode.SyncSchema, "sync: open", coded(err).Message()+": sync fewer, tables: { … } says which")
 }
 
-// checkKeys refuses a table whose key is not the one that the log knows.
-func checkKeys(tables map[string]*table, s *fold.Schema) error {
-	for name, t := range tables {
-		if key := s.Key(name); key != nil && !slices.Equal(key, t.key) {
-			return keyError(t, key)
-		}
-	}
-	return nil
-}
-
-func keyError(t *table, known []string) error {
-	return schemaError(t.name, "its primary key is ("+strings.Join(t.key, ", ")+"), and the space knows it with ("+strings.Join(known, ", ")+
-		"): a synced table keeps its key; make a new table")
-}
-
 func checkKey(t *table, integerKey bool) error {
 	info := t.info
 	switch {

@@ -203,6 +203,7 @@ func (c *Client) current(r *rows) (*state, error) {
 		}
 		c.state = s
 	}
+	r.tables = undisputed(c.tables, c.state.schema)
 	return c.state, nil
 }
 

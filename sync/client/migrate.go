@@ -21,13 +21,16 @@ import (
 //     the log has a row of that key: then the log's is taken.
 //
 // A table or column of the log that was dropped cannot be brought back.
-func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table, kept map[string]*keptTable) error {
-	before, err := readKnown(meta[metaTables])
-	if err != nil {
-		return err
-	}
+//
+// A table that is disputed is left as it is.
+func (c *Client) adapt(
+	r *rows, meta map[string]wire.Value, before map[string]wire.TableSchema, local []*store.Table, kept map[string]*keptTable,
+) error {
 	for _, name := range slices.Sorted(maps.Keys(before)) {
-		t := c.tables[name]
+		t := r.tables[name]
+		if t == nil && c.tables[name] != nil {
+			continue
+		}
 		if t == nil {
 			if err := c.forget(r, before[name], local, kept[name]); err != nil {
 				return err
@@ -45,7 +48,7 @@ func (c *Client) adapt(r *rows, meta map[string]wire.Value, local []*store.Table
 	if err != nil {
 		return err
 	}
-	for _, t := range sortedTables(c.tables) {
+	for _, t := range sortedTables(r.tables) {
 		schema, was := before[t.name]
 		if !was {
 			up := c.takeUp
@@ -125,7 +128,7 @@ func (c *Client) restore(r *rows, t *table, before wire.TableSchema, kept *keptT
 
 // layAgain lays the pending operations on a table's rows once more.
 func (c *Client) layAgain(r *rows, table string) error {
-	a := &applier{rows: *r, state: c.state, merged: mergedSchema(c.state.schema, c.tables)}
+	a := &applier{rows: *r, state: c.state, merged: mergedSchema(c.state.schema, r.tables)}
 	return a.layAgain(table)
 }
 

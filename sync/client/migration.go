@@ -164,8 +164,13 @@ func (c *Client) agree(
 		return nil, err
 	}
 	c.overflow = r.overflow
-	if err := checkKeys(c.tables, c.state.schema); err != nil {
+	before, err := readKnown(meta[metaTables])
+	if err != nil {
 		return nil, err
 	}
-	return meta, c.adapt(r, meta, local, kept)
+	if err := checkKeys(c.tables, before, c.state.schema); err != nil {
+		return nil, err
+	}
+	r.tables = undisputed(c.tables, c.state.schema)
+	return meta, c.adapt(r, meta, before, local, kept)
 }

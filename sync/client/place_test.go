@@ -348,22 +348,56 @@ func TestClient_importPlain(t *testing.T) {
 	same(t, hs.URL, a, b)
 }
 
-// TestClient_otherKey meets a space that knows the table with another key.
+// TestClient_otherKey meets a space that knows one of an app's tables with another
+// key: whoever described it first, the other tables sync on.
 func TestClient_otherKey(t *testing.T) {
 	hs := newServer(t, server.Options{})
-	a := newDevice(t, hs.URL)
-	b := newDevice(t, hs.URL, `CREATE TABLE notes(a TEXT, b TEXT, body TEXT, PRIMARY KEY(a, b))`)
-	a.exec(`INSERT INTO notes(id) VALUES('1')`)
-	a.now()
-	b.exec(`INSERT INTO notes VALUES('x', 'y', 'z')`)
-	b.run()
-	s := b.until("refused", func(s client.Status) bool { return s.State == client.Error })
-	if s.LastError.Code != errcode.SyncSchema || !strings.Contains(s.LastError.Message(), "(a, b)") {
-		t.Errorf("got %v", s.LastError)
+	both := func(key string) *device {
+		d := newDevice(t, hs.URL, `CREATE TABLE notes(a TEXT, b TEXT, body TEXT, PRIMARY KEY(`+key+`)); CREATE TABLE tags(id TEXT PRIMARY KEY)`)
+		d.close()
+		d.opts.Synced, d.cfg.Tables = []string{"notes", "tags"}, map[string]client.Merge{"notes": nil, "tags": nil}
+		d.opts.Filename += "2"
+		d.open()
+		return d
 	}
-	b.want(`SELECT * FROM notes`, "x|y|z")
+	a, b := both("a"), both("a, b")
+	var conflicts []client.Conflict
+	var rejected []client.Rejected
+	b.c.OnConflict(func(c client.Conflict) { conflicts = append(conflicts, c) })
+	b.c.OnRejected(func(r client.Rejected) { rejected = append(rejected, r) })
+	a.exec(`INSERT INTO notes(a, b) VALUES('1', 'of a')`)
 	a.now()
-	a.want(`SELECT id FROM notes`, "1")
+	b.exec(`INSERT INTO notes VALUES('x', 'y', 'local')`)
+	b.exec(`INSERT INTO tags VALUES('of b')`)
+	b.now()
+	if len(conflicts) != 1 || conflicts[0].Reason != client.ConflictKey || conflicts[0].Keys[0].Table != "notes" ||
+		!strings.Contains(conflicts[0].Constraint, "(a, b) here") {
+		t.Errorf("got conflicts %+v", conflicts)
+	}
+	if len(rejected) != 1 || rejected[0].Code != errcode.BadBody {
+		t.Errorf("got rejected %+v", rejected)
+	}
+	a.exec(`UPDATE notes SET body = 'more' WHERE a = '1'`)
+	a.exec(`INSERT INTO tags VALUES('of a')`)
+	a.now()
+	b.now()
+	for range 2 { // as it is, and opened again
+		b.want(`SELECT * FROM notes`, "x|y|local")
+		b.exec(`UPDATE notes SET body = 'local'`)
+		b.now()
+		b.want(`SELECT id FROM tags ORDER BY id`, "of a", "of b")
+		a.now()
+		a.want(`SELECT a, b, body FROM notes`, "1|of a|more")
+		same(t, hs.URL, a, b)
+		if s := b.c.Status(); s.Repairs != 0 || s.Pending != 0 {
+			t.Errorf("got %+v", s)
+		}
+		b.reopen()
+	}
+	fresh := both("a, b")
+	fresh.now()
+	fresh.want(`SELECT id FROM tags ORDER BY id`, "of a", "of b")
+	same(t, hs.URL, a, fresh)
 }
 
 // TestClient_longOffline sends thousands of small transactions.

@@ -71,6 +71,9 @@ const (
 	ConflictDangling = "dangling" // rows whose foreign key names a row that is gone
 	// Rows that their table here cannot hold; see [Client.Quarantined].
 	ConflictConstraint = "constraint"
+	// ConflictKey: a table that the space knows with another primary key than this
+	// app, so that it is not synced here. Constraint says which; Keys name the table.
+	ConflictKey = "key"
 )
 
 // Conflict says that replicas wrote what does not go together. The log has

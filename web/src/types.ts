@@ -310,6 +310,7 @@ export interface Conflict {
    * "replaced": the log that `accept()` went on with has the row otherwise than this device had it;
    * "missing": an accepted update of this device's met a row that was gone; "dangling": a row's parent is gone;
    * "constraint": the table here cannot hold a row, see Sync.quarantined();
+   * "key": the space knows the table with another primary key, so that it is not synced here;
    * "lost": the server has lost transactions of this device's, from counter on, that the device keeps no longer.
    */
   kind: string;
@@ -318,7 +319,7 @@ export interface Conflict {
   key: SqlValue[];
   /** If `kind` is "constraint": SQLite's result code, such as SQLITE_CONSTRAINT_NOTNULL. */
   code?: string;
-  /** If `kind` is "constraint": SQLite's message, which names the constraint. */
+  /** If `kind` is "constraint": SQLite's message, which names the constraint. If it is "key": both keys. */
   constraint?: string;
 }
 
