@@ -93,7 +93,7 @@ func (c *Config) check() error {
 		return errcode.New(errcode.BadParam, op, "sync.url must be an absolute http or https URL, got "+quoted(c.URL))
 	}
 	if !wire.ValidSpace(c.Space) {
-		return errcode.New(errcode.BadParam, op, "sync.space must be 1 to 128 letters, digits, '.', '_', '~' or '-', beginning with a letter or digit, got "+quoted(c.Space))
+		return errcode.New(errcode.BadParam, op, "sync.space has "+wire.SpaceRule+"; it is "+quoted(c.Space))
 	}
 	if c.HTTP == nil {
 		return errcode.New(errcode.BadParam, op, "no Doer was given")

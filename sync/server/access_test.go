@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -406,5 +408,46 @@ func TestHealth(t *testing.T) {
 	defer res.Body.Close()
 	if data, _ := io.ReadAll(res.Body); res.StatusCode != 200 || string(data) != "ok\n" {
 		t.Errorf("got %d %q", res.StatusCode, data)
+	}
+}
+
+// Marks in a name mean the same percent-encoded and as they are, and each name
+// has a file of its own, also where a and A are the same to the file system.
+func TestRoutes_spaceNames(t *testing.T) {
+	h := start(t, nil)
+	names := []string{"user@example.com", "user=40example.com", "a+b", "aB", "a=b", "ab", "a:b", "@", "!$&'()+=:@"}
+	for i, name := range names {
+		a := newAuthor(h, url.PathEscape(name), byte(i+1))
+		a.push(a.write(body("k", "text"))...)
+	}
+	encoded := func(name string) string {
+		var b strings.Builder
+		for i := range len(name) {
+			fmt.Fprintf(&b, "%%%02X", name[i])
+		}
+		return b.String()
+	}
+	files := map[string]bool{}
+	for _, name := range names {
+		for _, path := range []string{name, url.PathEscape(name), encoded(name)} {
+			if d := h.digest(path, ""); d.Seq != 1 {
+				t.Errorf("%s as %s: seq %d, want 1", name, path, d.Seq)
+			}
+		}
+	}
+	entries, err := os.ReadDir(h.o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".space.db") {
+			files[strings.ToLower(e.Name())] = true
+			if strings.ContainsAny(e.Name(), `:*?"<>|@&'()!$`) {
+				t.Errorf("a file is called %s", e.Name())
+			}
+		}
+	}
+	if len(files) != len(names) {
+		t.Errorf("%d names have %d files", len(names), len(files))
 	}
 }

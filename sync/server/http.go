@@ -114,7 +114,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
 		return errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
 	}
 	if len(baseName(name))+besides > maxFileName {
-		return errcode.New(errcode.BadParam, "server", "the space's name is too long for the name of a file, in which capital letters count twice")
+		return errcode.New(errcode.BadParam, "server", "the space's name is too long for the name of a file, in which capital letters count twice and marks three times")
 	}
 	who := &asker{space: name}
 	if who.Grant, who.token, err = s.authorize(r, name, act.need); err != nil {

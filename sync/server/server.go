@@ -206,15 +206,20 @@ const (
 func fileName(dir, name string) string { return filepath.Join(dir, baseName(name)) }
 
 // baseName returns the name of a space's file. Capitals are escaped, since some
-// file systems take a and A for the same.
+// file systems take a and A for the same, and so are marks that mean something
+// to some of them: "+" and a small letter, "=" and two hexadecimal digits.
 func baseName(name string) string {
+	const digits = "0123456789abcdef"
 	var b strings.Builder
 	for i := range len(name) {
-		if c := name[i]; 'A' <= c && c <= 'Z' {
+		switch c := name[i]; {
+		case 'A' <= c && c <= 'Z':
 			b.WriteByte('+')
 			b.WriteByte(c + 'a' - 'A')
-		} else {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '.', c == '_', c == '~', c == '-':
 			b.WriteByte(c)
+		default:
+			b.Write([]byte{'=', digits[c>>4], digits[c&15]})
 		}
 	}
 	return b.String() + ".space.db"

@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // Limits of the language. A message beyond one of them does not decode. All
 // sizes are in bytes, after decompression.
 const (
@@ -35,8 +37,16 @@ const (
 // MediaType is the Content-Type of every request and answer.
 const MediaType = "application/vnd.heddle.v1"
 
+// spaceMarks are what a space's name may have beside letters and digits: what a
+// segment of a URL's path carries as it is, but for "*", which stands for every
+// space in a token, and "," and ";", which divide lists.
+const spaceMarks = "-._~!$&'()+=:@"
+
+// SpaceRule says in words what ValidSpace takes.
+const SpaceRule = "1 to 128 ASCII letters, digits and " + spaceMarks + ", and does not begin with . or -"
+
 // ValidSpace reports whether s may name a space: 1 to MaxSpace bytes of ASCII
-// letters, digits, and . _ ~ - with a letter or digit first.
+// letters, digits and spaceMarks, with neither "." nor "-" first.
 func ValidSpace(s string) bool {
 	if s == "" || len(s) > MaxSpace {
 		return false
@@ -45,7 +55,7 @@ func ValidSpace(s string) bool {
 		c := s[i]
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case i > 0 && (c == '.' || c == '_' || c == '~' || c == '-'):
+		case strings.IndexByte(spaceMarks, c) >= 0 && (i > 0 || c != '.' && c != '-'):
 		default:
 			return false
 		}

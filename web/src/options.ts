@@ -8,6 +8,10 @@ import type { Merge, OpenOptions } from "./types.js";
 
 const MERGES: readonly Merge[] = ["last", "counter", "max", "min", "set"];
 
+/** The name of a space: wire.ValidSpace has the same rule. */
+const SPACE = /^[A-Za-z0-9_~!$&'()+=:@][A-Za-z0-9_~!$&'()+=:@.-]{0,127}$/;
+const SPACE_RULE = "1 to 128 ASCII letters, digits and -._~!$&'()+=:@, and does not begin with . or -";
+
 function refuse(what: string, code: "HEDDLE_BAD_PARAM" | "HEDDLE_UNSUPPORTED" = "HEDDLE_BAD_PARAM"): never {
   throw new HeddleError(code, `open: ${what}`);
 }
@@ -50,7 +54,8 @@ function checkSync(sync: unknown): NonNullable<OpenConfig["sync"]> {
     refuse(`sync.url is no URL: ${JSON.stringify(url)}`);
   }
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:") refuse(`sync.url must be http or https, it is ${parsed.protocol}`);
-  if (typeof space !== "string" || space === "") refuse("sync.space must be a string with something in it");
+  if (typeof space !== "string") refuse(`sync.space must be a string, it is ${describe(space)}`);
+  if (!SPACE.test(space)) refuse(`sync.space has ${SPACE_RULE}; it is ${JSON.stringify(space)}`);
   if (token !== undefined && typeof token !== "function") refuse(`sync.token must be a function, it is ${describe(token)}`);
   if (integerKey !== undefined && typeof integerKey !== "boolean") refuse("sync.integerKey must be true or false");
   if (!isObject(tables)) refuse(`sync.tables must be an object such as { notes: true }, it is ${describe(tables)}`);

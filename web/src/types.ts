@@ -156,7 +156,10 @@ export interface DatabaseEvents {
 export interface SyncOptions {
   /** The server: `https://host`, without the path of the API. */
   url: string;
-  /** What is shared: all members of a space see the same rows. */
+  /**
+   * What is shared: all members of a space see the same rows. Its name has 1 to 128 ASCII letters, digits and
+   * `-._~!$&'()+=:@`, such as `user@example.com`, and does not begin with `.` or `-`. Case counts.
+   */
   space: string;
   /** A token for the server, asked for whenever one is needed. Without it none is sent. */
   token?: (() => string | Promise<string>) | undefined;

@@ -107,12 +107,13 @@ test("other parts of the page write while a transaction runs, and wait for their
   const others: Promise<unknown>[] = [];
   let on = true;
   // Timers and promise jobs of others, in between every step of the transaction.
-  const timer = setInterval(() => others.push(db.exec("B"), db.transaction(async (tx) => { await tx.exec("D"); })), 0);
+  const timer = setInterval(() => {
+    if (others.length < 2_000) others.push(db.exec("B"), db.transaction(async (tx) => { await tx.exec("D"); }));
+  }, 0);
   const jobs = (async () => {
-    while (on) {
-      await Promise.resolve();
+    for (let i = 0; on; i++) {
+      await (i % 50 === 0 ? settle() : Promise.resolve());
       if (others.length < 2_000) others.push(db.exec("C"));
-      if (others.length % 50 === 0) await settle();
     }
   })();
   const done = db.transaction(async (tx) => {

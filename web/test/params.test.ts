@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { checkOptions } from "../src/options.js";
@@ -86,4 +87,13 @@ test("options: what no database can be opened with", () => {
   assert.throws(() => checkOptions({ name: "a", seed: "x" } as unknown as OpenOptions), bad(/open: seed takes an array/));
   assert.throws(() => checkOptions({ name: "a", seed: [1] } as unknown as OpenOptions), bad(/open: seed: entry 0/));
   assert.equal(checkOptions({ name: "a", sync: { ...sync, tables: { t: true }, url: "https://x.test/base/?q#f" } }).sync!.url, "https://x.test/base");
+});
+
+test("a space's name is looked at before anything starts, by the server's rule", () => {
+  const path = new URL("../../sync/wire/testdata/spaces.json", import.meta.url);
+  const names = JSON.parse(readFileSync(path, "utf8")) as { valid: string[]; invalid: string[] };
+  assert.ok(names.valid.length > 0 && names.invalid.length > 0);
+  const options = (space: unknown) => ({ name: "a", sync: { url: "https://x.test", space, tables: { t: true } } }) as OpenOptions;
+  for (const space of names.valid) assert.equal(checkOptions(options(space)).sync?.space, space);
+  for (const space of names.invalid) assert.throws(() => checkOptions(options(space)), bad(/sync\.space has 1 to 128 ASCII letters, digits and/), space);
 });
