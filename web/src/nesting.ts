@@ -59,6 +59,7 @@ export class Nesting {
   watch(): void {
     if (this.#timer !== undefined) return;
     this.#idle = 0;
+    this.#done = this.#progress().done;
     this.#timer = setInterval(() => this.#tick(), IDLE_TICK_MS);
   }
 
@@ -93,6 +94,15 @@ export class Nesting {
     }
   }
 
+  #progress(): { busy: number; done: number } {
+    let busy = 0, done = 0;
+    for (const running of this.#running) {
+      busy += running.statements;
+      done += running.done;
+    }
+    return { busy, done };
+  }
+
   #tick(): void {
     const sql = this.#events.waiting();
     if (sql === undefined || !this.active) {
@@ -100,11 +110,7 @@ export class Nesting {
       this.#timer = undefined;
       return;
     }
-    let busy = 0, done = 0;
-    for (const running of this.#running) {
-      busy += running.statements;
-      done += running.done;
-    }
+    const { busy, done } = this.#progress();
     this.#idle = busy > 0 || done !== this.#done ? 0 : this.#idle + 1;
     this.#done = done;
     if (this.#idle === WARN_TICKS) {
