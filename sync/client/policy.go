@@ -108,7 +108,7 @@ type brought struct {
 // bring writes cells as the fold has them.
 func bring(c *conn, cells []brought) error {
 	for _, b := range cells {
-		err := c.exec("UPDATE main."+ident(b.table.name)+" SET "+ident(b.column)+" = ?"+b.table.whereSQL, append([]any{b.value}, b.key...)...)
+		err := c.exec(b.table.updateSQL+ident(b.column)+" = ?"+b.table.whereSQL, append([]any{b.value}, b.key...)...)
 		if err != nil {
 			return err
 		}

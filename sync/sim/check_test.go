@@ -175,7 +175,9 @@ func (d *device) check(final bool) {
 		s.tally("reads while a snapshot comes", 1)
 		s.tally("transactions pending while a snapshot comes", len(snap.pending))
 		d.checkBases(snap)
-		d.checkMarks(snap)
+		if !m.restored || m.has(snap.seq, snap.chain) { // else what it has seen may be lost
+			d.checkMarks(snap)
+		}
 		return
 	}
 	if m.restored && !m.has(snap.seq, snap.chain) {

@@ -108,7 +108,7 @@ func (t *table) constrain(r *rand.Rand, writing bool) (sql, undo string) {
 		return fmt.Sprintf("CREATE TABLE %s(v);\n", name) +
 				fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s BEGIN INSERT INTO %s VALUES('seen'), (json_extract(new.%s, '$')); END;\n", name, t.name, name, c) +
 				fmt.Sprintf("CREATE TRIGGER %s_u AFTER UPDATE ON %s BEGIN INSERT INTO %s VALUES('seen'), (json_extract(new.%s, '$')); END;\n", name, t.name, name, c),
-			fmt.Sprintf("DROP TRIGGER %s_i; DROP TRIGGER %s_u;\n", name, name)
+			fmt.Sprintf("DROP TRIGGER IF EXISTS %s_i; DROP TRIGGER IF EXISTS %s_u;\n", name, name)
 	case 4, 5: // a guard, which binds the author
 		return fmt.Sprintf("CREATE TRIGGER %s_i BEFORE INSERT ON %s WHEN NOT heddle_applying() AND new.%s = 2 BEGIN SELECT RAISE(%s, 'guarded'); END;\n",
 				name, t.name, c, []string{"ABORT", "FAIL", "ROLLBACK"}[r.IntN(3)]) +
