@@ -110,7 +110,7 @@ func (d *device) snapshot() (*snapshot, error) {
 				queryErr = err
 			}
 			for i, c := range columns {
-				if c.merge != "" {
+				if d.roughly(c) {
 					values[i] = whole(values[i])
 				}
 			}
@@ -298,11 +298,18 @@ func (d *device) shown(t *table, id string, cells row, defaults func(table, colu
 	columns := append(slices.Clone(t.key), t.columnsAt(d.version)...)
 	stored, ok := d.holder.hold(t, columns, values)
 	for i := range stored {
-		if columns[i].merge != "" {
+		if d.roughly(columns[i]) {
 			stored[i] = whole(stored[i])
 		}
 	}
 	return line1(stored), ok
+}
+
+// roughly reports whether 2 passes for 2.0 in a column, as it does to the digest.
+// A dialect may have declared it as one that keeps 2.0 as 2: a release that
+// declares it otherwise has 2.
+func (d *device) roughly(c column) bool {
+	return c.merge != "" || c.kind == "" && d.dialect.clauses != nil
 }
 
 // checkBases: while a snapshot comes, a row that something is pending on is its
