@@ -40,6 +40,9 @@ func (h *harness) file(space string) string { return filepath.Join(h.o.Dir, spac
 func TestFile_formats(t *testing.T) {
 	// What makes a file of each format of one of the format after it.
 	before := map[int]string{
+		6: `CREATE TABLE refused(client BLOB NOT NULL, counter INTEGER NOT NULL, seq INTEGER NOT NULL, code TEXT NOT NULL,
+				PRIMARY KEY (client, counter)) STRICT, WITHOUT ROWID;
+			INSERT INTO refused SELECT client, counter, seq, code FROM outcome WHERE code <> ''; DROP TABLE outcome`,
 		5: `ALTER TABLE log RENAME TO l; ALTER TABLE part RENAME TO p;
 			CREATE TABLE log(seq INTEGER PRIMARY KEY, client BLOB NOT NULL, counter INTEGER NOT NULL, outcome TEXT NOT NULL,
 				body_hash BLOB NOT NULL, body BLOB, chain BLOB NOT NULL, UNIQUE (client, counter)) STRICT;
