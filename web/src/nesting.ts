@@ -57,7 +57,7 @@ export class Nesting {
 
   /** A write waits that was made while a function ran: watches that this does not go on for ever. */
   watch(): void {
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || !this.active) return;
     this.#idle = 0;
     this.#done = this.#progress().done;
     this.#timer = setInterval(() => this.#tick(), IDLE_TICK_MS);
@@ -72,6 +72,7 @@ export class Nesting {
   /** It has ended. */
   end(running: Running): void {
     this.#running.delete(running);
+    if (!this.active) this.#stop();
   }
 
   /** Calls what waits for a statement of the transaction: the function goes on, in fn or in a microtask that fn queues. */
@@ -103,13 +104,14 @@ export class Nesting {
     return { busy, done };
   }
 
+  #stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
   #tick(): void {
     const sql = this.#events.waiting();
-    if (sql === undefined || !this.active) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-      return;
-    }
+    if (sql === undefined) return this.#stop();
     const { busy, done } = this.#progress();
     this.#idle = busy > 0 || done !== this.#done ? 0 : this.#idle + 1;
     this.#done = done;
