@@ -287,3 +287,33 @@ func TestBoot_unknownOutcome(t *testing.T) {
 	}
 	same(t, hs.URL, a, b)
 }
+
+// A row that is pending takes the default that the snapshot tells of, also where this
+// version of the app has another one: that is what the log makes of it.
+func TestBoot_otherDefault(t *testing.T) {
+	hs := newServer(t, server.Options{})
+	with := func(value int) *device {
+		d := newBootDevice(t, hs.URL, nil)
+		d.close()
+		d.opts.Filename += "2"
+		d.opts.Migrations = []string{strings.Replace(bootSchema, "DEFAULT 0", fmt.Sprintf("DEFAULT %d", value), 1)}
+		d.open()
+		return d
+	}
+	a, b := with(5), with(7)
+	a.fill(3000)
+	a.now()
+	phases := b.phases()
+	b.exec(`INSERT INTO notes(id) VALUES('own')`)
+	b.want(`SELECT n FROM notes WHERE id = 'own'`, "7")
+	b.now()
+	if phases("snapshot") == 0 {
+		t.Error("it has read the log, and not the state")
+	}
+	a.now()
+	for _, d := range []*device{a, b} {
+		d.want(`SELECT n FROM notes WHERE id = 'own'`, "5")
+	}
+	equalRows(t, a, b)
+	same(t, hs.URL, a, b)
+}

@@ -72,6 +72,23 @@ func (b *boot) save(c *conn) error {
 	return setMeta(c, metaBootFresh, kind)
 }
 
+// bootSchema takes the schema of a snapshot. Columns that were not told of before
+// may have another default there than in the rows that are in the tables.
+func (a *applier) bootSchema(data []byte, told *fold.Schema) (err error) {
+	if a.schema, err = fold.UnmarshalSchema(data); err != nil {
+		return err
+	}
+	a.dispute()
+	for _, d := range a.schema.Tables() {
+		if t := a.tables[d.Table]; t != nil {
+			if err := a.learnDefaults(t, d.Columns, told); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // errSnapshot says that what came does not make the state that it should.
 var errSnapshot = diverged("the rows of a snapshot do not have the digest that the server names")
 
@@ -80,10 +97,12 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 	var a *applier
 	err = c.db.Apply(ctx, func(tx *store.Tx) error {
 		a = &applier{tx: tx, rows: c.rowsOn(tx)}
+		var told *fold.Schema // before this frame
 		err := tx.Inside(func(*sqlite3.Conn) error {
 			if err := a.begin(c); err != nil {
 				return err
 			}
+			told = a.told()
 			if a.client != req.Client {
 				return errFork // the stream was asked for under an id that is no more
 			}
@@ -104,10 +123,9 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 			return err
 		}
 		if f.Schema != nil {
-			if a.schema, err = fold.UnmarshalSchema(f.Schema); err != nil {
+			if err := tx.Inside(func(*sqlite3.Conn) error { return a.bootSchema(f.Schema, told) }); err != nil {
 				return err
 			}
-			a.dispute()
 		}
 		for _, t := range f.Tables {
 			if err := a.bootTable(t.Table, t.Rows, f.Again); err != nil {

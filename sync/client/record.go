@@ -32,7 +32,7 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 		return err
 	}
 	b := newBuilder(r.tables, s.schema)
-	b.prefix = s.told()
+	b.whole = s.boot != nil
 	for i := range changes {
 		ch := changes[i]
 		if err := r.replace(&ch, s.schema); err != nil {
@@ -87,7 +87,9 @@ func nextID(c *conn, last int64) (id int64, err error) {
 type builder struct {
 	tables map[string]*table
 	schema *fold.Schema // of the prefix
-	prefix *fold.Schema // of what base images have, see state.told
+	// Base images have the cells of all columns: while a snapshot comes, a row may be
+	// of a log that knew more than the snapshot has told of yet.
+	whole  bool
 	body   wire.Body
 	bases  []*fold.Row // for each operation, the row before it
 	shapes map[shapeKey]*wire.Shape
@@ -108,7 +110,7 @@ type shapeKey struct {
 }
 
 func newBuilder(tables map[string]*table, s *fold.Schema) *builder {
-	return &builder{tables: tables, schema: s, prefix: s, shapes: map[shapeKey]*wire.Shape{}, used: map[string]bool{}}
+	return &builder{tables: tables, schema: s, shapes: map[shapeKey]*wire.Shape{}, used: map[string]bool{}}
 }
 
 // add takes a change of a row in. Changes of tables that are not synced are
@@ -141,7 +143,7 @@ func (b *builder) add(ch *store.Change) error {
 	if kind != wire.Delete {
 		op.Cells, removed = b.cells(t, ch, kind)
 	}
-	base := t.image(ch.Before, b.prefix, true)
+	base := t.image(ch.Before, b.schema, !b.whole)
 	if kind != wire.Update || len(op.Cells) > 0 { // else only generated columns differ
 		op.Shape = b.shape(t, kind, b.mask, len(op.Cells))
 		b.body.Ops, b.bases = append(b.body.Ops, op), append(b.bases, base)
