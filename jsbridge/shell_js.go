@@ -147,7 +147,9 @@ func (s *Shell) TakeStream(ctx context.Context, server string) (release func(), 
 	if err != nil {
 		return nil, false
 	}
-	taken, err := Await(ctx, promise)
+	// The worker answers at once. A wait that ends before would lose the connection
+	// that the answer names.
+	taken, err := Await(context.WithoutCancel(ctx), promise)
 	if err != nil {
 		return nil, false
 	}

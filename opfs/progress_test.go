@@ -11,7 +11,7 @@ import (
 // read, and while it copies the log into the database, the hook is called.
 func TestProgress(t *testing.T) {
 	if !vfs.SupportsSharedMemory {
-		t.Skip("WAL needs shared memory")
+		t.Skip("WAL needs shared memory") // which go-sqlite3 does not have on every platform
 	}
 	disk := Memory()
 	open := func(name string, f func()) *sqlite3.Conn {
