@@ -102,7 +102,7 @@ export class Tab implements Connection {
         leading: (leader) => this.#lead(leader),
         crashed: (leader) => this.#crashed(leader),
         retired: (leader) => {
-          if (leader === this.#link?.leader) this.#dropOwn(false);
+          if (leader === this.#link?.leader) this.#dropOwn();
         },
         failed: (error) => this.#fail(error),
       },
@@ -298,7 +298,7 @@ export class Tab implements Connection {
     link.crashed ||= crashed;
     this.#census.ask(`bye ${link.leader}`, (holders) => {
       if (this.#link !== link) return;
-      if (!holders.has(leaderLock(this.#scope, link.leader))) this.#drop(link.crashed);
+      if (!holders.has(leaderLock(this.#scope, link.leader))) this.#drop();
       else if (look < BYE_LOOKS) setTimeout(() => this.#goes(link, crashed, look + 1), BYE_MS * 2 ** look);
     });
   }
@@ -331,7 +331,7 @@ export class Tab implements Connection {
       if (this.#link && this.#link !== link) return; // another leads already
       this.#host.nudge();
       setTimeout(() => {
-        if (this.#link === link) this.#drop(link.crashed);
+        if (this.#link === link) this.#drop();
       }, WORD_MS);
     }, () => {});
   }
@@ -366,8 +366,9 @@ export class Tab implements Connection {
     return link;
   }
 
-  // Ends the line in use and those tried.
-  #drop(crashed = false): void {
+  // Ends the line in use and those tried. Whether the leader's engine died is known from the link: the next
+  // leader may be here before the lock of a dead one is free.
+  #drop(): void {
     const link = this.#link;
     this.#link = undefined;
     this.#aborts = undefined;
@@ -376,7 +377,7 @@ export class Tab implements Connection {
     link?.end();
     if (!link?.welcome) return;
     this.#vigil.restart();
-    this.#handler?.lost(crashed);
+    this.#handler?.lost(link.crashed);
     if (this.#asleep || this.#closed) return;
     this.#vigil.begin();
     if (this.#failure) this.#waitForOthers(this.#failure);
@@ -386,12 +387,14 @@ export class Tab implements Connection {
     this.#starting = false;
     if (leader === undefined) return;
     this.#post({ t: "bye", leader, crashed: true });
-    if (this.#link?.leader === leader) this.#dropOwn(true);
+    if (this.#link?.leader !== leader) return;
+    this.#link.crashed = true;
+    this.#dropOwn();
   }
 
   // Our worker led until now; whoever leads after it was not listened to.
-  #dropOwn(crashed: boolean): void {
-    this.#drop(crashed);
+  #dropOwn(): void {
+    this.#drop();
     this.#post({ t: "who" });
   }
 
