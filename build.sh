@@ -117,7 +117,7 @@ test_go() {
   done
   if have cc; then
     step "go test -race of what is concurrent and quick"
-    CGO_ENABLED=1 go test -race -timeout "$GO_TIMEOUT" ./broadcast/... ./rpc/... ./live/...
+    CGO_ENABLED=1 go test -race -timeout "$GO_TIMEOUT" ./broadcast/... ./internal/rpc/... ./internal/live/...
   else
     echo "no C compiler: the race detector's run is left out"
   fi
@@ -129,9 +129,9 @@ test_js() {
   local goroot
   goroot=$(go env GOROOT)
   step "go vet and go test, js/wasm under Node"
-  GOOS=js GOARCH=wasm go vet ./jsbridge/... ./opfs/...
+  GOOS=js GOARCH=wasm go vet ./jsbridge/... ./internal/opfs/...
   (cd wasm && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go vet -tags=faults .)
-  GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="$goroot/lib/wasm/go_js_wasm_exec" -short ./jsbridge/... ./opfs ./rpc/...
+  GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="$goroot/lib/wasm/go_js_wasm_exec" -short ./jsbridge/... ./internal/opfs ./internal/rpc/...
   step "go test of the linked engine, js/wasm under Node"
   (cd engine/linktest && GOOS=js GOARCH=wasm go vet ./... && GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="node $PWD/run.mjs" ./...)
 }

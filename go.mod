@@ -1,4 +1,4 @@
-module heddle
+module heddle.dev/heddle
 
 go 1.26.0
 

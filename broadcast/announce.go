@@ -3,7 +3,7 @@ package broadcast
 import (
 	"sync"
 
-	"heddle/store"
+	"heddle.dev/heddle/internal/store"
 )
 
 // Announcer is the leader's side.

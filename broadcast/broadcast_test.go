@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/store"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
 )
 
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")

@@ -6,8 +6,8 @@ import (
 	"math"
 	"strings"
 
-	"heddle/internal/errcode"
-	"heddle/store"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
 )
 
 // Append encodes m after b. Text that is not valid UTF-8 is repaired.

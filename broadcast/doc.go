@@ -29,7 +29,7 @@
 // and TypeScript both read.
 package broadcast
 
-import "heddle/store"
+import "heddle.dev/heddle/internal/store"
 
 // Version is the first byte of each message.
 const Version = 1

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"sync"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Memory is a broadcast medium inside one process, for tests and for programs

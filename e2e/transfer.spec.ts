@@ -109,7 +109,7 @@ test("an import that breaks off leaves what was there", async ({ profile, site }
 });
 
 test("a dump of sqlite3 is imported, and its pages get checksums", async ({ profile, site }) => {
-  const dump = await readFile(new URL("../store/testdata/dump.sql", import.meta.url), "utf8");
+  const dump = await readFile(new URL("../internal/store/testdata/dump.sql", import.meta.url), "utf8");
   const device = await profile();
   const page = await device.context.newPage();
   await page.goto(site);
@@ -136,7 +136,7 @@ test("a dump of sqlite3 is imported, and its pages get checksums", async ({ prof
 });
 
 test("a file of sqlite3 with other pages, in WAL, gets checksums", async ({ profile, site }) => {
-  const file = await readFile(new URL("../store/testdata/foreign.db", import.meta.url));
+  const file = await readFile(new URL("../internal/store/testdata/foreign.db", import.meta.url));
   const device = await profile();
   const page = await device.context.newPage();
   await page.goto(site);

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/engine/internal/wasmfile"
+	"heddle.dev/heddle/engine/internal/wasmfile"
 )
 
 // TestArtifact_checksum checks that the checksum is the file's.

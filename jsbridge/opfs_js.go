@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unsafe"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // OPFS is a directory whose files the worker opened before Go needed them; the

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
+	"heddle.dev/heddle/internal/store"
 )
 
 // The build for tests of broken engines (web/build.mjs --faults) has an SQL

@@ -5,9 +5,9 @@ import (
 	"context"
 	"io"
 
-	"heddle/jsbridge"
-	"heddle/opfs"
-	"heddle/store"
+	"heddle.dev/heddle/internal/opfs"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/jsbridge"
 )
 
 // directory returns where the database's files are: those that the worker

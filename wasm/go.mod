@@ -1,19 +1,19 @@
 // The browser's binary. A module of its own, so that replacing the engine
 // touches no native build.
-module heddle/wasm
+module heddle.dev/heddle/wasm
 
 go 1.26.0
 
 toolchain go1.26.8
 
-replace heddle => ..
+replace heddle.dev/heddle => ..
 
 replace github.com/ncruces/go-sqlite3-wasm/v6 => ../engine/link
 
 require (
 	github.com/ncruces/go-sqlite3 v0.36.0
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.4.35401
-	heddle v0.0.0
+	heddle.dev/heddle v0.0.0
 )
 
 require (

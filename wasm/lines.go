@@ -4,7 +4,7 @@ import (
 	"time"
 	"unsafe"
 
-	"heddle/jsbridge"
+	"heddle.dev/heddle/jsbridge"
 )
 
 // Messages between the tabs and the leader cross by go:wasmexport and

@@ -12,11 +12,11 @@ import (
 	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
 	"github.com/ncruces/go-sqlite3/vfs"
 
-	"heddle/internal/errcode"
-	"heddle/jsbridge"
-	"heddle/leader"
-	"heddle/opfs"
-	"heddle/rpc"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/leader"
+	"heddle.dev/heddle/internal/opfs"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/jsbridge"
 )
 
 const (

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 
-	"heddle/internal/errcode"
-	"heddle/jsbridge"
-	"heddle/sync/client"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/jsbridge"
+	"heddle.dev/heddle/sync/client"
 )
 
 // network is the browser's fetch as the sync client wants it.

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"heddle/jsbridge"
+	"heddle.dev/heddle/jsbridge"
 )
 
 // The page wants to know whether its worker lives. The worker asks here, and Go

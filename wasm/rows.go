@@ -4,8 +4,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
 
-	"heddle/leader"
-	"heddle/store"
+	"heddle.dev/heddle/internal/leader"
+	"heddle.dev/heddle/internal/store"
 )
 
 // packRows has the rows of large results packed by C in the engine.

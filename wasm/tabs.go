@@ -4,8 +4,8 @@ import (
 	"context"
 	"unsafe"
 
-	"heddle/jsbridge"
-	"heddle/leader"
+	"heddle.dev/heddle/internal/leader"
+	"heddle.dev/heddle/jsbridge"
 )
 
 // tabs hands what the worker receives to the leader. The worker calls it from

@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"time"
 
-	"heddle/jsbridge"
+	"heddle.dev/heddle/jsbridge"
 )
 
 // While Go is at work the worker takes no message: no abort, no short call. So

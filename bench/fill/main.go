@@ -14,7 +14,7 @@ import (
 	"net/http"
 	"os"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var (

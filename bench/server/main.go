@@ -25,7 +25,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var (

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"heddle/internal/await"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Neither data nor keys may lie where everybody fetches files, whatever links

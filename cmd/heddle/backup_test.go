@@ -11,10 +11,10 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/await"
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
 )
 
 // The drill: a server is backed up while it takes pushes, goes on, loses its

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"heddle/sync/server"
+	"heddle.dev/heddle/sync/server"
 )
 
 // bounds are the waits of the commands, beside those that flags set, and how many

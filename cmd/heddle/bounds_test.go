@@ -15,8 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"heddle/internal/await"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/sync/server"
 )
 
 // short are bounds that a test can wait for.

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var digestCommand = command{

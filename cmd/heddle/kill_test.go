@@ -17,7 +17,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // asHeddle in the environment makes the test's binary be the command.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Exit codes.

@@ -15,11 +15,11 @@ import (
 	"sync"
 	"testing"
 
-	"heddle/internal/await"
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // unhurried are bounds that a test does not run into.

@@ -4,8 +4,8 @@ import (
 	"flag"
 	"fmt"
 
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var repairCommand = command{

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"heddle/sync/server"
+	"heddle.dev/heddle/sync/server"
 )
 
 var serveCommand = command{

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"heddle/internal/accept"
+	"heddle.dev/heddle/internal/accept"
 )
 
 // mediaTypes are those of web files. Go's own table depends on the machine, and

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var tokenCommand = command{

@@ -11,9 +11,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/client"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
 )
 
 // command is a line on standard input of a client that is driven. Each is

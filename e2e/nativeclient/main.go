@@ -20,9 +20,9 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/ext/fts5"
 
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
 )
 
 // config is what arrives on standard input.

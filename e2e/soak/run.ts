@@ -53,7 +53,7 @@ interface Tally { injected: number; hit: number; deaths: number; waits: number[]
 /** Runs the native crash test, not beside the browsers: it takes both cores. Resolves with what it printed. */
 function images(count: number, seed: number): Promise<{ code: number; output: string }> {
   if (count === 0) return Promise.resolve({ code: 0, output: "" });
-  const child = spawn("go", ["test", "./opfs/opfstest", "-run", "^TestSoak$", "-timeout", "0", "-v", `-soak.images=${count}`, `-soak.seed=${seed}`],
+  const child = spawn("go", ["test", "./internal/opfs/opfstest", "-run", "^TestSoak$", "-timeout", "0", "-v", `-soak.images=${count}`, `-soak.seed=${seed}`],
     { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => { output += bytes; });

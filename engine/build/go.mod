@@ -1,4 +1,4 @@
-module heddle/engine/build
+module heddle.dev/heddle/engine/build
 
 go 1.26.0
 

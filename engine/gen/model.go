@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"heddle/engine/internal/wasmfile"
+	"heddle.dev/heddle/engine/internal/wasmfile"
 )
 
 // model is all that the generated files say.

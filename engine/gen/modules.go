@@ -3,7 +3,7 @@ package main
 import (
 	"slices"
 
-	"heddle/engine/internal/wasmfile"
+	"heddle.dev/heddle/engine/internal/wasmfile"
 )
 
 // trampolines is the module that Go imports SQLite from. Each of its functions

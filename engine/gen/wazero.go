@@ -6,7 +6,7 @@ import (
 	"go/format"
 	"strings"
 
-	"heddle/engine/internal/wasmfile"
+	"heddle.dev/heddle/engine/internal/wasmfile"
 )
 
 // wazeroOverridden are the callbacks that engine/wazero/link answers itself.

@@ -11,7 +11,7 @@ const (
 	Done = 101 // SQLITE_DONE: there are no more
 )
 
-// Packer packs result rows into the blocks of heddle/rpc, in C: one call for a
+// Packer packs result rows into the blocks of internal/rpc, in C: one call for a
 // block instead of two for each value. It belongs to one connection and has
 // memory of SQLite's until it is closed. As all else here it is used inside the
 // lock over SQLite only.

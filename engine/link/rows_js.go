@@ -17,7 +17,7 @@ type Run struct {
 const Other = -1
 
 // RunRows runs stmt, a *sqlite3.Stmt of go-sqlite3 that was reset, for up to max
-// rows of parameters, in one call. rows holds them in the encoding of heddle/rpc,
+// rows of parameters, in one call. rows holds them in the encoding of internal/rpc,
 // as its decoder checked it: columns values a row. It is read where it lies.
 //
 // The code is 0 if that many rows ran, [Other], or the error code of

@@ -12,9 +12,9 @@ import (
 	link "github.com/ncruces/go-sqlite3-wasm/v6"
 	"github.com/ncruces/go-sqlite3/vfs"
 
-	"heddle/opfs"
-	"heddle/rpc"
-	"heddle/store"
+	"heddle.dev/heddle/internal/opfs"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/store"
 )
 
 // counted is the linked engine's store.Engine, as wasm/rows.go has it, with

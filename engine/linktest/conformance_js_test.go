@@ -5,7 +5,7 @@ import (
 	"syscall/js"
 	"testing"
 
-	"heddle/engine/conformance"
+	"heddle.dev/heddle/engine/conformance"
 )
 
 // TestConformance runs each case and compares it with native go-sqlite3, in the

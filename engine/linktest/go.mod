@@ -1,4 +1,4 @@
-module heddle/engine/linktest
+module heddle.dev/heddle/engine/linktest
 
 go 1.26.0
 
@@ -7,7 +7,7 @@ toolchain go1.26.8
 require (
 	github.com/ncruces/go-sqlite3 v0.36.0
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.4.35401
-	heddle v0.0.0
+	heddle.dev/heddle v0.0.0
 )
 
 require (
@@ -19,5 +19,5 @@ require (
 
 replace (
 	github.com/ncruces/go-sqlite3-wasm/v6 => ../link
-	heddle => ../..
+	heddle.dev/heddle => ../..
 )

@@ -10,7 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	link "github.com/ncruces/go-sqlite3-wasm/v6"
 
-	"heddle/rpc"
+	"heddle.dev/heddle/internal/rpc"
 )
 
 // randomValue makes a value, now and then an odd one.

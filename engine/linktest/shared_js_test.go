@@ -9,7 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 
-	"heddle/opfs"
+	"heddle.dev/heddle/internal/opfs"
 )
 
 func errorIs(err, target error) bool {

@@ -1,4 +1,4 @@
-module heddle/engine/wazero
+module heddle.dev/heddle/engine/wazero
 
 go 1.26.0
 
@@ -6,7 +6,7 @@ toolchain go1.26.8
 
 require (
 	github.com/ncruces/go-sqlite3 v0.36.0
-	heddle v0.0.0
+	heddle.dev/heddle v0.0.0
 )
 
 require (
@@ -18,5 +18,5 @@ require (
 
 replace (
 	github.com/ncruces/go-sqlite3-wasm/v6 => ./link
-	heddle => ../..
+	heddle.dev/heddle => ../..
 )

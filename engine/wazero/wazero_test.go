@@ -8,7 +8,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/engine/conformance"
+	"heddle.dev/heddle/engine/conformance"
 )
 
 func init() {

@@ -15,33 +15,33 @@ import (
 
 // allowed says which of our packages each of our packages may import. A package
 // that is not listed takes the rule of its nearest listed parent; the packages
-// below "opfs" are helpers of its tests and may import it.
+// below "internal/opfs" are helpers of its tests and may import it.
 var allowed = map[string][]string{
-	"internal/errcode":     {},
-	"internal/errcode/gen": {"internal/errcode", "internal/errcode/gen/ts"},
-	"internal/accept":      {},
-	"internal/deptest":     {},
-	"internal/await":       {},
-	"internal/growth":      {},
-	"opfs":                 {"internal/errcode"},
-	"opfs/opfstest":        {"opfs", "internal/errcode"},
-	"sync/wire":            {"internal/errcode"},
-	"sync/fold":            {"sync/wire", "internal/errcode"},
-	"store":                {"internal/errcode"},
-	"live":                 {"store", "internal/errcode"},
-	"broadcast":            {"store", "internal/errcode"},
-	"sync/client":          {"store", "sync/fold", "sync/wire", "internal/errcode"},
-	"sync/client/nethttp":  {"sync/client", "internal/errcode"},
-	"sync/server":          {"sync/fold", "sync/wire", "internal/accept", "internal/errcode"},
-	"sync/sim":             {"opfs", "store", "sync/fold", "sync/wire", "sync/client", "sync/server", "internal/errcode"},
-	"rpc":                  {"internal/errcode"},
-	"leader":               {"rpc", "store", "live", "broadcast", "sync/client", "opfs", "internal/errcode"},
-	"engine":               {},
-	"jsbridge":             {"internal/errcode"},
-	"cmd/heddle":           {"*"},
-	"e2e/nativeclient":     {"store", "sync/client", "sync/client/nethttp", "sync/wire", "internal/errcode"},
-	"bench":                {"*"},
-	"examples":             {"*"},
+	"internal/errcode":       {},
+	"internal/errcode/gen":   {"internal/errcode", "internal/errcode/gen/ts"},
+	"internal/accept":        {},
+	"internal/deptest":       {},
+	"internal/await":         {},
+	"internal/growth":        {},
+	"internal/opfs":          {"internal/errcode"},
+	"internal/opfs/opfstest": {"internal/opfs", "internal/errcode"},
+	"sync/wire":              {"internal/errcode"},
+	"sync/fold":              {"sync/wire", "internal/errcode"},
+	"internal/store":         {"internal/errcode"},
+	"internal/live":          {"internal/store", "internal/errcode"},
+	"broadcast":              {"internal/store", "internal/errcode"},
+	"sync/client":            {"internal/store", "sync/fold", "sync/wire", "internal/errcode"},
+	"sync/client/nethttp":    {"sync/client", "internal/errcode"},
+	"sync/server":            {"sync/fold", "sync/wire", "internal/accept", "internal/errcode"},
+	"sync/sim":               {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/server", "internal/errcode"},
+	"internal/rpc":           {"internal/errcode"},
+	"internal/leader":        {"internal/rpc", "internal/store", "internal/live", "broadcast", "sync/client", "internal/opfs", "internal/errcode"},
+	"engine":                 {},
+	"jsbridge":               {"internal/errcode"},
+	"cmd/heddle":             {"*"},
+	"e2e/nativeclient":       {"internal/store", "sync/client", "sync/client/nethttp", "sync/wire", "internal/errcode"},
+	"bench":                  {"*"},
+	"examples":               {"*"},
 }
 
 // onlyIn says which of our packages may import a package from outside.
@@ -54,17 +54,17 @@ var onlyIn = map[string][]string{
 
 // forbidden says what the browser's binary must not link, and why.
 var forbidden = map[string]string{
-	"net/http":           "1.2 MB of brotli; requests go through the browser's fetch",
-	"encoding/json":      "reflection; messages are encoded by hand",
-	"encoding/gob":       "reflection",
-	"database/sql":       "a second layer over the same SQLite",
-	"testing":            "test code in production",
-	"flag":               "test code in production",
-	"log/slog":           "pulls in encoding/json",
-	"html/template":      "the page makes its own HTML",
-	"regexp":             "size; SQL's REGEXP is not offered in the browser",
-	"os/exec":            "a browser runs no processes",
-	"heddle/sync/server": "the server",
+	"net/http":                      "1.2 MB of brotli; requests go through the browser's fetch",
+	"encoding/json":                 "reflection; messages are encoded by hand",
+	"encoding/gob":                  "reflection",
+	"database/sql":                  "a second layer over the same SQLite",
+	"testing":                       "test code in production",
+	"flag":                          "test code in production",
+	"log/slog":                      "pulls in encoding/json",
+	"html/template":                 "the page makes its own HTML",
+	"regexp":                        "size; SQL's REGEXP is not offered in the browser",
+	"os/exec":                       "a browser runs no processes",
+	"heddle.dev/heddle/sync/server": "the server",
 }
 
 // excused says which packages from outside may import a forbidden one all the
@@ -141,7 +141,7 @@ func check(name string, imports []string) (bad []string) {
 		return []string{"(the package has no entry in the import table)"}
 	}
 	for _, imp := range imports {
-		if ours, ok := strings.CutPrefix(imp, "heddle/"); ok {
+		if ours, ok := strings.CutPrefix(imp, "heddle.dev/heddle/"); ok {
 			if may := allowed[entry]; !slices.Contains(may, "*") && !slices.Contains(may, ours) &&
 				ours != entry && !strings.HasPrefix(ours, entry+"/internal/") {
 				bad = append(bad, imp)
@@ -158,7 +158,7 @@ func TestImports_runDownward(t *testing.T) {
 	seen := map[string]bool{}
 	for _, goos := range []string{"native", "js"} {
 		for _, p := range list(t, root(t), goos, "./...") {
-			name := strings.TrimPrefix(p.ImportPath, "heddle/")
+			name := strings.TrimPrefix(p.ImportPath, "heddle.dev/heddle/")
 			entry, _ := rule(name)
 			seen[entry] = true
 			for _, bad := range check(name, p.Imports) {
@@ -183,7 +183,7 @@ func TestImports_onlyJsbridgeKnowsJavaScript(t *testing.T) {
 					continue
 				}
 				users++
-				if !within(p.ImportPath, []string{"heddle/jsbridge"}) {
+				if !within(p.ImportPath, []string{"heddle.dev/heddle/jsbridge"}) {
 					t.Errorf("%s imports %s; only jsbridge may", p.ImportPath, imp)
 				}
 			}
@@ -215,13 +215,13 @@ func TestCheck_findsWhatItShould(t *testing.T) {
 		imports []string
 		bad     int
 	}{
-		{"store", []string{"heddle/internal/errcode", "fmt"}, 0},
-		{"store", []string{"heddle/live"}, 1},
-		{"sync/fold", []string{"heddle/sync/wire", "heddle/store"}, 1},
+		{"internal/store", []string{"heddle.dev/heddle/internal/errcode", "fmt"}, 0},
+		{"internal/store", []string{"heddle.dev/heddle/internal/live"}, 1},
+		{"sync/fold", []string{"heddle.dev/heddle/sync/wire", "heddle.dev/heddle/internal/store"}, 1},
 		{"sync/client", []string{"net/http"}, 1},
-		{"leader", []string{"syscall/js"}, 1},
+		{"internal/leader", []string{"syscall/js"}, 1},
 		{"jsbridge", []string{"syscall/js", "github.com/hack-pad/safejs"}, 0},
-		{"store/sub", []string{"heddle/store", "heddle/live"}, 1},
+		{"internal/store/sub", []string{"heddle.dev/heddle/internal/store", "heddle.dev/heddle/internal/live"}, 1},
 		{"unheardof", nil, 1},
 	} {
 		if got := check(test.name, test.imports); len(got) != test.bad {

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/server"
 )
 
 // lostServer is a space with two devices in step whose server has lost its disk since.

@@ -3,8 +3,8 @@ package client
 import (
 	"strings"
 
-	"heddle/store"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // affinity is what a column makes of the values that it is given.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"heddle/store"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // BenchmarkRecord is a small durable commit with what sync adds to it.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"heddle/sync/server"
+	"heddle.dev/heddle/sync/server"
 )
 
 // BenchmarkBlobs measures a transaction with rows that hold large blobs: its

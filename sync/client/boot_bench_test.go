@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"heddle/sync/client/nethttp"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var bootRows = flag.Int("rows", 100_000, "rows that BenchmarkBootstrap fetches")

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/sync/client"
-	"heddle/sync/server"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/server"
 )
 
 // Rows of a snapshot that a new device's table cannot hold are quarantined in

@@ -11,12 +11,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // bootSchema has what a snapshot may meet: a counter, a composite key, blobs.

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/server"
 )
 
 // places are synthetic rows of the shape of a gazetteer's.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/store"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Config says what a client syncs and with whom.

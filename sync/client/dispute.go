@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // A table is disputed if the log knows it with another primary key than this app.

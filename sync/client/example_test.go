@@ -10,10 +10,10 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/server"
 )
 
 // A native program is a device like any other: a laptop and a phone share a

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"heddle/internal/await"
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/server"
 )
 
 // faulty is a network that fails as its plan says, request by request.

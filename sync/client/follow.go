@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Polling says why the log is asked for again and again instead of followed by

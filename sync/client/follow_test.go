@@ -14,9 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/server"
 )
 
 // wire between clients and a server's handler, without sockets: in a bubble of

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"slices"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // errFork says that an entry under this client's id is not of its making.

@@ -3,7 +3,7 @@ package client
 import (
 	"testing"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Guards bind the author: what two devices wrote, each within the rule, and what

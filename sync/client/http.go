@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // answer is what the server said.

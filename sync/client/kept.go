@@ -8,8 +8,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // A migration changes schemas and never the rows of synced tables: each device

@@ -6,9 +6,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // MigrationHook makes what store.Options.MigrationHook takes: with it the

@@ -11,9 +11,9 @@ import (
 	"runtime"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var (

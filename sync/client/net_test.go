@@ -10,12 +10,12 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/await"
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 const notes = `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, done INTEGER NOT NULL DEFAULT 0)`

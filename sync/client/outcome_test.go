@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 func refuseAll() string { return errcode.Rejected }

@@ -3,7 +3,7 @@ package client
 import (
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // bodyCache keeps the decoded bodies of pending transactions while entries are

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/server"
 )
 
 // TestClient_copiedFile runs two devices on copies of one file, pending

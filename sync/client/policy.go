@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // policy says how what replicas write to a column joins. It is looked at when a

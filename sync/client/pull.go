@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/wire"
 
 	"github.com/ncruces/go-sqlite3"
 )

@@ -7,9 +7,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // sent is how far the server said it has got with this client's transactions.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // sound checks that a replica's digest is the log's, and that its rows, counted

@@ -6,9 +6,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Pending returns the transactions that the log does not hold yet, oldest first.

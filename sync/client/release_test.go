@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/server"
 )
 
 const looseNotes = `CREATE TABLE notes(id TEXT PRIMARY KEY, title TEXT)`

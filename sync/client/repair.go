@@ -10,9 +10,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // A replica whose digest is not the server's counts its rows anew, since what

@@ -10,9 +10,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/sync/client"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/server"
 )
 
 // wreckOf copies a device's file as it is, log and all.

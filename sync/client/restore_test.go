@@ -14,10 +14,10 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/server"
 )
 
 // restorable is a server whose directory can be put back.

@@ -5,8 +5,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // rows reads and writes rows whole: the part that the app's tables hold and

@@ -8,7 +8,7 @@ import (
 	"math"
 	"time"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Run syncs until ctx ends: it pushes what is recorded and follows the log,

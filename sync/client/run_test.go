@@ -13,11 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/client"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // script is a server that answers as a test says. It notes when it was asked

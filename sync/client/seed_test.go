@@ -6,9 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/store"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/server"
 )
 
 // newSeeded opens a device whose database begins with what sql inserts.

@@ -5,8 +5,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // A server that was restored from a backup has lost the end of its log, and

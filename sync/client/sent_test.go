@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"heddle/sync/client"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // What a server had decided before it was put back to an older log is sent again,

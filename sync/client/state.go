@@ -6,9 +6,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // schemaSQL makes the tables of the package comment. All are WITHOUT ROWID, so

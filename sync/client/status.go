@@ -3,8 +3,8 @@ package client
 import (
 	"sync"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // State is what sync is doing.

@@ -6,9 +6,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // table is a synced table as this app's version has it.

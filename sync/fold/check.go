@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Check reports what keeps b from being folded onto a log with schema s: a

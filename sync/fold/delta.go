@@ -3,7 +3,7 @@ package fold
 import (
 	"slices"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Delta returns what added to before gives after, or comes as near to it as

@@ -3,7 +3,7 @@ package fold
 import (
 	"testing"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // What Delta and SetDelta say, joined to what was before, gives what is after.

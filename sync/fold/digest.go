@@ -9,14 +9,14 @@ import (
 	"golang.org/x/crypto/blake2b"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 const (
-	domainRow    = "heddle/1/row\x00"
-	domainGroup  = "heddle/1/group\x00"
-	domainDigest = "heddle/1/digest\x00"
+	domainRow    = "heddle.dev/heddle/1/row\x00"
+	domainGroup  = "heddle.dev/heddle/1/group\x00"
+	domainDigest = "heddle.dev/heddle/1/digest\x00"
 )
 
 // BucketSize is the length of a marshalled Bucket in bytes.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"testing"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 func testSchema() *Schema {

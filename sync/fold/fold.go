@@ -10,7 +10,7 @@ package fold
 import (
 	"maps"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Row is a row's cells beside its key. A column without a cell has its declared

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Whatever body can be folded is folded, by each replica alike: rows counted out

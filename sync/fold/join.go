@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Join combines the value before with the value that an operation brings. It

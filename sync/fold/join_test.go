@@ -9,8 +9,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"heddle/internal/growth"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/growth"
+	"heddle.dev/heddle/sync/wire"
 )
 
 func TestJoin(t *testing.T) {

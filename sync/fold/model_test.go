@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 var histories = flag.Int("histories", 20_000, "random histories to try")

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Rows counted in as they lie encoded make the digest of the same rows decoded.

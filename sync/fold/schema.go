@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Schema is what a log has said about its tables: the union of all

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 func TestSchema(t *testing.T) {

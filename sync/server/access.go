@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // authorize says who asks, and refuses who may not. Every route of a space comes

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // One durable transaction over HTTP: what a replica waits for.

@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"heddle/internal/await"
-	"heddle/internal/errcode"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // The handler alone, in an http.Server that bounds nothing: no route keeps a

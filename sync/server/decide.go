@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"heddle/internal/errcode"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Decision is a transaction as Options.Decide sees it. Nothing in it may be kept

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // expiring is a context that ends when it has been asked so many times.

@@ -7,8 +7,8 @@ import (
 	"net/http/httptest"
 	"os"
 
-	"heddle/internal/errcode"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
 )
 
 // A Go program embeds the server, with a rule of its own about what it accepts.

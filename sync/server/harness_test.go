@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/await"
-	"heddle/sync/fold"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // harness is a server over HTTP and a directory that outlives it.

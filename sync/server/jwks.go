@@ -11,7 +11,7 @@ import (
 	"math/big"
 	"strings"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // jwk is one key of a JWKS document, see RFC 7517, RFC 7518 section 6 and RFC

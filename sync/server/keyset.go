@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // KeyOptions say where a KeySet has its keys from.

@@ -26,9 +26,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"heddle/internal/errcode"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // pair is a key of one kind, in the forms that files have.

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // defaults sets the limits that are not set. Without tokens a subject is an

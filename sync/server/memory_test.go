@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"heddle/sync/server"
+	"heddle.dev/heddle/sync/server"
 )
 
 // startInMemory starts a server without sockets, which runs in a bubble of

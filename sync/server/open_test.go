@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/sync/server"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
 )
 
 // A space whose file cannot be opened is refused each time it is asked for, and

@@ -3,8 +3,8 @@ package server
 import (
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // A client id belongs to the subject that first pushed under it: no member of a

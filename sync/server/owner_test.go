@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"heddle/internal/errcode"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // members is a server with tokens, and requests of its users.

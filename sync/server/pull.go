@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"time"
 
-	"heddle/internal/accept"
-	"heddle/internal/errcode"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/accept"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // gzipFrom is the backlog in bytes from which a stream is compressed. A

@@ -15,10 +15,10 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/await"
-	"heddle/internal/errcode"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 func TestPush_isIdempotent(t *testing.T) {

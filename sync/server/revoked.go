@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Revocations is a file of tokens that no longer count, one on a line:

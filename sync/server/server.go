@@ -24,7 +24,7 @@ import (
 	"sync"
 	"time"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Options say how a Server works.

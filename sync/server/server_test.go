@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/errcode"
-	"heddle/sync/fold"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 func TestServer_twoAuthorsConverge(t *testing.T) {

@@ -16,10 +16,10 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/await"
-	"heddle/internal/errcode"
-	"heddle/sync/server"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // next reads frames until one is of the kind that want says.

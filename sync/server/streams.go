@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 var (

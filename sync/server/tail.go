@@ -3,7 +3,7 @@ package server
 import (
 	"sync"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // tail holds the log's newest entries as they stand in a stream. A commit wakes

@@ -11,7 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Verifier says what a token grants. A *Key is one, a *KeySet is one, and a

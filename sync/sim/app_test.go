@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"heddle/sync/client"
+	"heddle.dev/heddle/sync/client"
 )
 
 // app is what runs on the devices: a schema in several versions, and the

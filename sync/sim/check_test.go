@@ -10,9 +10,9 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // markSet is what a device sees of the transactions of all: marks, and what

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3/vfs"
 
-	"heddle/opfs"
+	"heddle.dev/heddle/internal/opfs"
 )
 
 // disk is an opfs.Directory whose power can be cut, at once or in the middle of

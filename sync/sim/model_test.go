@@ -12,8 +12,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/sync/fold"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // A row of the model: cells by column, nil for a missing row. Rows and states

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
+	"heddle.dev/heddle/internal/store"
 )
 
 // mutants break what sync promises, each in one known way, from outside: by a

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"heddle/sync/client"
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // line is a device's way to the server. It implements client.Doer.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/store"
+	"heddle.dev/heddle/internal/store"
 )
 
 // rebuild makes up a migration that rebuilds a table with other rows than it had:

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"heddle/sync/wire"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // profile says what a seed's run is like.

@@ -5,7 +5,7 @@ import (
 	"math"
 	"unicode/utf8"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Marshal returns b's canonical encoding. It panics where an Op's Shape is not

@@ -3,7 +3,7 @@ package wire
 import (
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // The writers below leave out what equals its default, as proto3 does.

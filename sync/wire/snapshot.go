@@ -3,7 +3,7 @@ package wire
 import (
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Resume says how far a replica has got with a snapshot.

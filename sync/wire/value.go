@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 // Tags of values. A value is its tag, then: nothing (NULL), a zigzag varint

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"heddle/internal/errcode"
+	"heddle.dev/heddle/internal/errcode"
 )
 
 func TestUnmarshalBody_refuses(t *testing.T) {

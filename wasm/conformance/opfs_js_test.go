@@ -9,10 +9,10 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
-	"heddle/internal/errcode"
-	"heddle/jsbridge"
-	"heddle/opfs"
-	"heddle/opfs/opfstest"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/opfs"
+	"heddle.dev/heddle/internal/opfs/opfstest"
+	"heddle.dev/heddle/jsbridge"
 )
 
 // Names of the databases that the worker opened, by number (e2e/opfs/worker.ts).

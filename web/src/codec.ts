@@ -1,4 +1,4 @@
-// The page's half of package rpc (rpc/doc.go is the specification, rpc/testdata
+// The page's half of package rpc (internal/rpc/doc.go is the specification, internal/rpc/testdata
 // the vectors): primitives, requests and the small replies. Rows are in rows.ts.
 
 import { asHeddleError, HeddleError, type ErrorCode, type ErrorRecord } from "./errors.js";

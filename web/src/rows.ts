@@ -1,4 +1,4 @@
-// Rows blocks (rpc/doc.go, "Rows") into row objects. One TextDecoder call
+// Rows blocks (internal/rpc/doc.go, "Rows") into row objects. One TextDecoder call
 // decodes a block's text; blocks are small, so that a string kept alive keeps
 // little else alive.
 

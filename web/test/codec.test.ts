@@ -1,4 +1,4 @@
-// The codec against the vectors that Go writes and reads: rpc/testdata.
+// The codec against the vectors that Go writes and reads: internal/rpc/testdata.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -17,7 +17,7 @@ interface Vectors {
   configs: Record<string, string>;
 }
 
-const vectors = JSON.parse(readFileSync(new URL("../../rpc/testdata/vectors.json", import.meta.url), "utf8")) as Vectors;
+const vectors = JSON.parse(readFileSync(new URL("../../internal/rpc/testdata/vectors.json", import.meta.url), "utf8")) as Vectors;
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const unhex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
 

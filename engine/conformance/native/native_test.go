@@ -12,7 +12,7 @@ import (
 	"github.com/ncruces/go-sqlite3/ext/fts5"
 	"github.com/ncruces/go-sqlite3/ext/rtree"
 
-	"heddle/engine/conformance"
+	"heddle.dev/heddle/engine/conformance"
 )
 
 var update = flag.Bool("update", false, "write testdata/native.txt anew")

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"heddle/internal/errcode/gen/ts"
+	"heddle.dev/heddle/internal/errcode/gen/ts"
 )
 
 func main() {

@@ -6,7 +6,7 @@ import (
 	"context"
 	"net/http"
 
-	"heddle/sync/client"
+	"heddle.dev/heddle/sync/client"
 )
 
 // Doer sends a client's requests through HTTP, or http.DefaultClient if that

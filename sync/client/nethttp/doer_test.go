@@ -9,8 +9,8 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"heddle/sync/client"
-	"heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
 )
 
 // TestDoer_streams reads an answer whose end never comes, and ends it.

@@ -1,0 +1,316 @@
+package leader
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"heddle.dev/heddle/broadcast"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/live"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// MaxQueued is how many requests of one tab may wait in each of its lines.
+const MaxQueued = 1024
+
+// Peer is the way to one tab.
+type Peer interface {
+	// Send takes ownership of message. It never blocks, and it is called from
+	// any goroutine, also from inside SQLite.
+	Send(message []byte)
+}
+
+// StreamLimit asks whether one more connection to a server may stay open:
+// client.Config.Stream.
+type StreamLimit = func(ctx context.Context, server string) (release func(), ok bool)
+
+// Env is what a leader needs from where it runs.
+type Env struct {
+	Filename   string            // of the database, as go-sqlite3 takes it, with its VFS
+	SingleConn bool              // the VFS has no shared memory: no reading connection
+	Storage    string            // persistent, best-effort or memory: what pages are told
+	LeaderID   string            // names this leader: random
+	Channel    broadcast.Channel // to the other tabs; nil announces nothing
+	HTTP       client.Doer       // needed if the configuration syncs
+	Stream     StreamLimit       // nil: any number of connections may stay open
+	Rand       io.Reader         // crypto/rand if nil
+	Exit       string            // how the last leader ended: new, clean, unclean or damaged; "" if nobody knows
+	Bounds     Bounds            // for tests
+
+	// Yield, if not nil, is called in the middle of what lasts, outside SQLite,
+	// to let others run. It returns soon.
+	Yield func()
+
+	// NewBlockPacker makes a packer for the rows of a statement, if the engine
+	// has one. It may be nil, and may return nil: rows are packed in Go then.
+	NewBlockPacker func(stmt *sqlite3.Stmt, columns int) BlockPacker
+	// Engine is what else it does many rows at a time. It may be empty.
+	Engine store.Engine
+
+	// Side makes a file for a copy of the database to pass through; memory if nil.
+	Side store.SideFunc
+	// SetAside gives the files of the database, which nobody has open, another
+	// name, so that the next to open it makes a new one. Nil: it cannot be.
+	SetAside func(ctx context.Context, reason string) (Aside, error)
+	// OnDamage is called when the open database turns out to be damaged: the next
+	// leader is to be told so by Exit. It may be nil.
+	OnDamage func(error)
+}
+
+// Leader serves one database. Its methods may be called by several goroutines.
+type Leader struct {
+	env       Env
+	config    rpc.OpenConfig
+	db        *store.DB
+	live      *live.Engine
+	announcer *broadcast.Announcer
+	unlisten  func()
+	sync      *client.Client // nil without sync
+	ctx       context.Context
+	stop      context.CancelFunc
+	running   sync.WaitGroup
+	packers   sync.Pool
+	tokens    tokens
+
+	mu       sync.Mutex
+	closed   bool
+	storage  string
+	sessions map[*Session]struct{}
+	records  map[string]*record // of each tab that has written
+	met      map[string]int     // the number of each tab's last connection
+	connects int
+	blocks   []BlockPacker // to be closed
+	unsaid   []store.Commit
+	speaks   *time.Timer
+	open     int // interactive transactions and loads that hold the writer
+	serving  bool
+	damage   error // seen before it served
+
+	recovered *rpc.Recovered // set before it serves
+}
+
+// open is Open for a database that is sound. A new one takes what it can from
+// aside, if that is not nil.
+func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ *Leader, err error) {
+	const op = "leader: open"
+	env.Bounds.defaults()
+	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}, records: map[string]*record{}, met: map[string]int{}}
+	l.packers.New = func() any { return new(rpc.Packer) }
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			l.Close(context.Background())
+		}
+	}()
+	options := store.Options{
+		Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine,
+		OnDamage: l.damaged, Side: env.Side, Bounds: env.Bounds.Store, Seed: len(config.Seed) > 0 && aside == nil,
+	}
+	var synced client.Config
+	if config.Sync != nil {
+		for _, t := range config.Sync.Tables {
+			options.Synced = append(options.Synced, t.Name)
+		}
+		synced = l.syncConfig(config.Sync)
+		options.MigrationHook = client.MigrationHook(synced)
+	}
+	if l.db, err = store.Open(ctx, options); err != nil {
+		return nil, errcode.Wrap(err, errcode.Internal, op)
+	}
+	l.live = live.New(l.db)
+	if env.Channel != nil {
+		l.announcer = broadcast.NewAnnouncer(env.Channel, env.LeaderID)
+		l.unlisten = l.db.OnCommit(l.announce)
+		_ = l.announcer.Speak()
+	}
+	if config.Sync != nil {
+		if err := l.openSync(ctx, synced); err != nil {
+			return nil, err
+		}
+	}
+	if len(config.Seed) > 0 {
+		if err := l.seed(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if aside != nil {
+		if err := l.rescue(ctx, aside); err != nil {
+			return nil, err
+		}
+	}
+	if l.sync != nil {
+		l.spawn(func() {
+			// What it ends with shows in the status.
+			_ = l.sync.Run(l.ctx)
+		})
+	}
+	return l, nil
+}
+
+// announce tells the other tabs of a commit, soon: he who waits for the commit
+// is answered first.
+func (l *Leader) announce(c store.Commit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsaid = append(l.unsaid, c)
+	l.speakSoon(l.env.Bounds.SpeakFirst)
+	if len(l.unsaid) > 1 {
+		return
+	}
+	go func() {
+		for n := 0; ; {
+			l.mu.Lock()
+			list := l.unsaid[n:]
+			if n = len(l.unsaid); len(list) == 0 {
+				l.unsaid = nil
+			}
+			l.mu.Unlock()
+			if len(list) == 0 {
+				return
+			}
+			for _, c := range list {
+				// A message that is lost shows as a gap at the next one.
+				_ = l.announcer.Commit(c)
+			}
+		}
+	}()
+}
+
+// speakSoon says again how far the leader is, ever more rarely, after commits
+// have ceased: a listener that misses the last of several sees no gap. The mutex
+// is held.
+func (l *Leader) speakSoon(wait time.Duration) {
+	if l.speaks != nil {
+		l.speaks.Stop()
+	}
+	l.speaks = nil
+	if l.closed || wait > l.env.Bounds.SpeakLast {
+		return
+	}
+	l.speaks = time.AfterFunc(wait, func() {
+		_ = l.announcer.Speak()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.speakSoon(2 * wait)
+	})
+}
+
+// SetOnline says whether there is a network, as far as the platform knows.
+func (l *Leader) SetOnline(online bool) {
+	if l.sync != nil {
+		l.sync.SetOnline(online)
+	}
+}
+
+// SetStorage says how safe the database's files are, now that it is known.
+func (l *Leader) SetStorage(storage string) {
+	l.mu.Lock()
+	changed := l.storage != storage
+	l.storage = storage
+	l.mu.Unlock()
+	if changed {
+		l.each(func(s *Session) { s.tell(rpc.EncodeStorage(storage)) })
+	}
+}
+
+// DB is the database, for those who drive the leader: health checks, tests.
+func (l *Leader) DB() *store.DB { return l.db }
+
+// Pulse returns once everything that a request needs could be had: the leader's
+// and the sessions' own state, and the way into SQLite. It does not return from a
+// leader that is stuck. quiet says that no tab waits for an answer, and none has
+// a transaction or a load open.
+func (l *Leader) Pulse() (quiet bool) {
+	l.db.Pulse()
+	quiet = !l.held()
+	l.each(func(s *Session) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		quiet = quiet && len(s.calls)+len(s.txs)+len(s.loads)+len(s.exports) == 0
+	})
+	return quiet
+}
+
+// Close ends every session without a word (the tabs learn from their lines that
+// the leader is gone, and ask the next one), stops sync and closes the
+// database. ctx bounds the wait for what still runs.
+func (l *Leader) Close(ctx context.Context) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	if l.speaks != nil {
+		l.speaks.Stop()
+	}
+	l.mu.Unlock()
+	l.each(func(s *Session) { s.Close() })
+	l.stop()
+	done := make(chan struct{})
+	go func() { l.running.Wait(); close(done) }()
+	var waited error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		waited = errcode.Wrap(ctx.Err(), errcode.Timeout, "leader: close")
+	}
+	if l.sync != nil {
+		l.sync.Close()
+	}
+	if l.unlisten != nil {
+		l.unlisten()
+	}
+	if l.live != nil {
+		l.live.Close()
+	}
+	if l.db != nil {
+		if err := l.db.Close(); err != nil {
+			return err
+		}
+	}
+	return waited
+}
+
+// each calls f for every session, without holding a lock.
+func (l *Leader) each(f func(*Session)) {
+	l.mu.Lock()
+	list := make([]*Session, 0, len(l.sessions))
+	for s := range l.sessions {
+		list = append(list, s)
+	}
+	l.mu.Unlock()
+	for _, s := range list {
+		f(s)
+	}
+}
+
+// hold counts, by +1 and -1, the transactions and loads that may keep the
+// writer for long. Reads that wait for writes behind them look again.
+func (l *Leader) hold(by int) {
+	l.mu.Lock()
+	l.open += by
+	l.mu.Unlock()
+	l.each(func(s *Session) { s.order.kick() })
+}
+
+func (l *Leader) held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open > 0
+}
+
+// spawn runs f in a goroutine that Close waits for.
+func (l *Leader) spawn(f func()) {
+	l.running.Add(1)
+	go func() {
+		defer l.running.Done()
+		f()
+	}()
+}

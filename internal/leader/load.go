@@ -1,0 +1,243 @@
+package leader
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/store"
+)
+
+// maxParts is how many parts of a load may wait. A page keeps two unanswered.
+const maxParts = 8
+
+// load is a bulk load or an import while its parts arrive.
+type load struct{ parts chan *call }
+
+func newLoad() *load { return &load{parts: make(chan *call, maxParts)} }
+
+// hears waits for the load's next part. end says that there are no more.
+func (s *Session) hears(c *call, d *load, end rpc.Method) (part *call, err error) {
+	idle := time.NewTimer(s.l.env.Bounds.TxIdle)
+	defer idle.Stop()
+	select {
+	case part = <-d.parts:
+		if part.Method != end {
+			return part, nil
+		}
+		part.finish() // bulkEnd and importEnd are answered by the load's own reply
+		return nil, nil
+	case <-idle.C:
+		return nil, errcode.New(errcode.Timeout, "leader: load", "the page stopped sending in the middle")
+	case <-c.ctx.Done():
+		return nil, errcode.Wrap(c.ctx.Err(), errcode.Aborted, "leader: load")
+	}
+}
+
+// holds marks the load as something that reads do not wait for, until done.
+func (s *Session) holds() (done func()) {
+	s.l.hold(+1)
+	s.order.setWaits(true)
+	return func() {
+		s.order.setWaits(false)
+		s.l.hold(-1)
+	}
+}
+
+// drain refuses the parts that came after the load's end.
+func (d *load) drain() {
+	for {
+		select {
+		case part := <-d.parts:
+			part.fail(errcode.New(errcode.TxClosed, "leader: load", "the load that this belongs to has ended"))
+			part.finish()
+		default:
+			return
+		}
+	}
+}
+
+func (s *Session) loadOf(c *call) *load {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loads[c.ID]
+}
+
+// bulk runs one statement for each row of the parts, in one transaction.
+func (s *Session) bulk(c *call) error {
+	d := s.loadOf(c)
+	tx, err := s.begin(c.ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	defer s.holds()()
+	return s.inside(tx, c, func(tx *store.Tx, c *call) ([]byte, error) { return s.bulkRows(tx, c, d) })
+}
+
+func (s *Session) bulkRows(tx *store.Tx, c *call, d *load) (answer []byte, err error) {
+	var heard error
+	res, err := tx.BulkParts(c.Stmt.SQL, func(yield func(store.Part) bool) {
+		for {
+			part, err := s.hears(c, d, rpc.MethodBulkEnd)
+			if part == nil {
+				heard = err
+				return
+			}
+			ok := yield(part.Rows.Reader())
+			if ok {
+				part.done()
+			} else {
+				part.fail(errcode.New(errcode.TxClosed, "leader: bulk", "a row was refused: the load's own reply says why"))
+			}
+			part.finish()
+			if !ok {
+				return
+			}
+		}
+	})
+	if heard != nil {
+		return nil, heard
+	}
+	return rpc.ReplyResult(c.ID, rpc.Result(res)), err
+}
+
+// importFile replaces the database by the file that the parts make up.
+func (s *Session) importFile(c *call) error {
+	d := s.loadOf(c)
+	// The import has the writer's turn to itself: it is looked up before.
+	tx, err := s.begin(c.ctx)
+	if err != nil {
+		return err
+	}
+	known, err := s.record.replay(tx, c)
+	tx.Rollback()
+	if known || err != nil {
+		return err
+	}
+	defer s.holds()()
+	done := rpc.Reply(c.ID, rpc.KindResult)
+	outcome := c.success(done)
+	var kept []store.Outcomes
+	if len(outcome) > 0 {
+		kept = append(kept, s.record.with(outcome...))
+	}
+	if err := s.l.db.Import(c.ctx, &partReader{s: s, c: c, d: d, left: c.Size}, kept...); err != nil {
+		s.record.put(c.failure(err)...)
+		return err
+	}
+	s.record.put(outcome...)
+	c.reply(done)
+	return nil
+}
+
+// partReader reads a file from its parts as they come.
+type partReader struct {
+	s    *Session
+	c    *call
+	d    *load
+	left uint64 // bytes that are still to come
+	part []byte
+	end  bool // the page has sent all
+}
+
+func (r *partReader) Read(p []byte) (int, error) {
+	for len(r.part) == 0 {
+		if r.end {
+			return 0, io.EOF
+		}
+		part, err := r.s.hears(r.c, r.d, rpc.MethodImportEnd)
+		switch {
+		case err != nil:
+			return 0, err
+		case part == nil && r.left != 0 && r.c.Size != rpc.UnknownSize:
+			return 0, errcode.New(errcode.Protocol, "leader: import", "the file is shorter than announced")
+		case part == nil:
+			r.end = true
+			return 0, io.EOF
+		case uint64(len(part.Bytes)) > r.left:
+			err := errcode.New(errcode.Protocol, "leader: import", "the file is longer than announced")
+			part.fail(err)
+			part.finish()
+			return 0, err
+		}
+		r.part = part.Bytes
+		r.left -= uint64(len(part.Bytes))
+		part.done()
+		part.finish()
+	}
+	n := copy(p, r.part)
+	r.part = r.part[n:]
+	return n, nil
+}
+
+// export sends the database as a file, in chunks.
+func (s *Session) export(c *call) error {
+	if err := s.l.db.Export(c.ctx, fileWriter{c}); err != nil {
+		return err
+	}
+	c.done()
+	return nil
+}
+
+type fileWriter struct{ c *call }
+
+func (w fileWriter) Write(p []byte) (int, error) {
+	if err := w.c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	w.c.s.send(append(rpc.Reply(w.c.ID, rpc.KindChunk), p...))
+	return len(p), nil
+}
+
+// exportParts are what a page reads of an export at a time.
+const exportParts = 4 * store.CopyPart
+
+// exportFile makes a copy that the page reads in parts, as fast as it can use them.
+func (s *Session) exportFile(c *call) error {
+	k, err := s.l.db.Snapshot(c.ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	open := s.exports != nil && c.ctx.Err() == nil
+	if open {
+		s.exports[c.ID] = k
+	}
+	s.mu.Unlock()
+	if !open {
+		k.Close()
+		return errcode.Wrap(context.Canceled, errcode.Aborted, "leader: export")
+	}
+	c.reply(rpc.ReplyExported(c.ID, uint64(k.Size)))
+	return nil
+}
+
+func (s *Session) exportPart(c *call) error {
+	s.mu.Lock()
+	k := s.exports[c.Target]
+	s.mu.Unlock()
+	if k == nil || c.Size%store.CopyPart != 0 || c.Size > 1<<52 {
+		return errcode.New(errcode.TxClosed, "leader: export", "the export that this belongs to has ended")
+	}
+	part := rpc.Reply(c.ID, rpc.KindResult)
+	head := len(part)
+	part = append(part, make([]byte, min(exportParts, max(0, k.Size-int64(c.Size))))...)
+	if _, err := k.Part(part[head:], int64(c.Size)); err != nil {
+		return err
+	}
+	c.reply(part)
+	return nil
+}
+
+func (s *Session) endExport(id uint32) {
+	s.mu.Lock()
+	k := s.exports[id]
+	delete(s.exports, id)
+	s.mu.Unlock()
+	if k != nil {
+		k.Close()
+	}
+}

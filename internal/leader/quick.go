@@ -1,0 +1,62 @@
+package leader
+
+import (
+	"context"
+
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/store"
+)
+
+// quick answers a query on the spot, without a line and its goroutine, if none
+// of the tab's calls is before it and the store need not wait. It reports
+// whether it took the call over. A long result goes on in a goroutine.
+func (s *Session) quick(q rpc.Request) bool {
+	if q.Method != rpc.MethodQuery || q.Write.Counter != 0 || !s.order.idle() {
+		return false
+	}
+	s.mu.Lock()
+	_, twice := s.calls[q.ID]
+	closed := s.closed
+	s.mu.Unlock()
+	if twice || closed {
+		return false
+	}
+	// It has its snapshot before the next call comes: order need not know of it.
+	c := &call{Request: q, s: s, ctx: s.moment(q), begun: true, started: true}
+	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer), most: rpc.MaxRows}
+	var rest func(context.Context) error
+	did := false
+	err := guarded(c, func(c *call) (err error) {
+		rest, did, err = s.l.db.Glance(c.ctx, q.Stmt.SQL, store.Params(q.Stmt.Params), r.columns, r.row)
+		return err
+	})
+	switch {
+	case !did && err == nil:
+		s.l.packers.Put(r.p)
+		return false
+	case rest == nil:
+		s.answer(r, err)
+		return true
+	}
+	c.ctx, c.cancel = s.cancelable(c.ctx)
+	s.mu.Lock()
+	s.calls[q.ID] = c
+	s.mu.Unlock()
+	s.l.spawn(func() {
+		// Also if it was cancelled by now: the statement is open.
+		s.answer(r, whole(c, func(c *call) error { return rest(c.ctx) }))
+		c.finish()
+	})
+	return true
+}
+
+// answer ends a result: its last block, or err.
+func (s *Session) answer(r *rows, err error) {
+	answer, err := r.end(err)
+	s.l.packers.Put(r.p)
+	if err != nil {
+		r.c.fail(err)
+		return
+	}
+	r.c.reply(answer)
+}

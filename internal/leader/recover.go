@@ -1,0 +1,178 @@
+package leader
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/store"
+)
+
+// How a leader ended, as Env.Exit says it.
+const (
+	ExitNew     = "new"     // there was none: the files are new
+	ExitClean   = "clean"   // it closed the database
+	ExitUnclean = "unclean" // it was killed, or crashed
+	ExitDamaged = "damaged" // it found the file damaged
+)
+
+// Aside is a damaged database that was set aside.
+type Aside struct {
+	File string // its name among the files
+	URI  string // as go-sqlite3 opens it
+}
+
+// Open opens the database that config names, runs its migrations, and starts
+// live queries, announcements and sync. The error has a code. ctx bounds the
+// opening alone.
+//
+// A damaged file is set aside if its rows can be had again from a server, or if
+// config allows it: a new database takes over what can be read of the old one's
+// own. Otherwise Open fails with HEDDLE_DAMAGED, and leaves the file alone.
+func Open(ctx context.Context, config rpc.OpenConfig, env Env) (*Leader, error) {
+	const op = "leader: open"
+	l, err := open(ctx, config, env, nil)
+	if err == nil && env.Exit == ExitDamaged {
+		err = l.verify(ctx)
+		if err != nil {
+			l.Close(ctx)
+		}
+	}
+	switch {
+	case err == nil:
+		l.serve()
+		return l, nil
+	case !store.Damaged(err):
+		return nil, err
+	case env.SetAside == nil || config.Sync == nil && !config.Recover:
+		return nil, &errcode.Error{Code: errcode.Damaged, Op: op, Err: err, Msg: fmt.Sprintf(
+			"the database file is damaged (%v). It was left as it is: setAside(name) hands it out; open with {recover: true} to put it aside and begin anew with what can be read of it", message(err))}
+	}
+	reason := message(err)
+	aside, err := env.SetAside(ctx, reason)
+	if err != nil {
+		return nil, errcode.Wrap(err, errcode.StorageUnavail, op)
+	}
+	env.Exit = ExitNew
+	if l, err = open(ctx, config, env, &aside); err != nil {
+		return nil, err
+	}
+	l.recovered.File, l.recovered.Reason = aside.File, reason
+	l.serve()
+	return l, nil
+}
+
+func message(err error) string {
+	if e, ok := errcode.Wrap(err, errcode.Internal, "").(*errcode.Error); ok {
+		return e.Message()
+	}
+	return ""
+}
+
+// verify looks closely at a file that the last leader found damaged. What it saw
+// may have been an accident of reading.
+func (l *Leader) verify(ctx context.Context) error {
+	found, err := l.db.Check(ctx, true, nil)
+	if err == nil && len(found.Problems) > 0 {
+		err = errcode.New(errcode.Damaged, "leader: open", found.Problems[0])
+	}
+	return err
+}
+
+// serve tells of damage from now on, and looks for it after an unclean end.
+func (l *Leader) serve() {
+	l.mu.Lock()
+	l.serving = true
+	early := l.damage
+	l.mu.Unlock()
+	if early != nil {
+		l.damaged(early)
+	}
+	if l.env.Exit == ExitUnclean {
+		l.spawn(func() {
+			select {
+			case <-time.After(l.env.Bounds.Check):
+				// What it finds, the store tells.
+				_, _ = l.db.Check(l.ctx, false, nil)
+			case <-l.ctx.Done():
+			}
+		})
+	}
+}
+
+// damaged is told by the store, once.
+func (l *Leader) damaged(err error) {
+	l.mu.Lock()
+	serving := l.serving && !l.closed
+	l.damage = err
+	l.mu.Unlock()
+	if serving && l.env.OnDamage != nil {
+		l.env.OnDamage(err)
+	}
+}
+
+// rescue takes over what can be read of a damaged database: transactions that
+// the server may not have, and the rows of tables that it does not know. What
+// cannot be read stays in the file.
+func (l *Leader) rescue(ctx context.Context, aside *Aside) error {
+	l.recovered = &rpc.Recovered{Lost: l.sync != nil}
+	var from *sqlite3.Conn
+	// Other connections are idle: nothing else is inside SQLite yet.
+	from, err := sqlite3.OpenContext(ctx, aside.URI)
+	if err != nil {
+		return nil // SQLite makes nothing of it
+	}
+	defer from.Close()
+	if _, err := from.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
+		return errcode.Wrap(err, errcode.Internal, "leader: rescue")
+	}
+	if err := from.Exec(`PRAGMA locking_mode = exclusive; PRAGMA trusted_schema = off`); err != nil {
+		return nil
+	}
+	if l.sync != nil {
+		got, err := l.sync.Rescue(ctx, from)
+		if err != nil {
+			return err
+		}
+		l.recovered.Pending, l.recovered.Rejected, l.recovered.Lost = uint64(got.Pending), uint64(got.Rejected), got.Lost
+	}
+	rows, err := l.db.Salvage(ctx, from)
+	l.recovered.Rows, l.recovered.Tables = uint64(rows.Rows), rows.Lost
+	return err
+}
+
+// tellRecovered says to a tab that has just come what became of the database.
+func (s *Session) tellRecovered() {
+	if r := s.l.recovered; r != nil {
+		s.send(rpc.EncodeRecovered(*r))
+	}
+}
+
+// health checks the database, and answers with what it found.
+func (s *Session) health(c *call) error {
+	l := s.l
+	total := int64(0)
+	last := time.Now()
+	found, err := l.db.Check(c.ctx, c.Full, func(k store.Checked) {
+		if total = k.Total; time.Since(last) > 100*time.Millisecond {
+			last = time.Now()
+			c.s.send(rpc.ReplyChecking(c.ID, uint64(k.Done), uint64(k.Total)))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	about, err := l.db.About(c.ctx)
+	if err != nil && !store.Damaged(err) {
+		return err
+	}
+	c.reply(rpc.ReplyHealth(c.ID, rpc.Health{
+		Pages: uint64(total), Trees: uint64(found.Trees), Problems: found.Problems, Checksums: about.Checksums, PageSize: uint32(about.PageSize),
+		Bytes: uint64(about.Bytes), LogBytes: uint64(about.LogBytes), Exit: l.env.Exit,
+	}))
+	return nil
+}

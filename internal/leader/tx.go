@@ -1,0 +1,131 @@
+package leader
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/store"
+)
+
+// transaction is an interactive transaction: a page sends its statements one by
+// one, while other writers wait.
+type transaction struct {
+	id   uint32
+	open *call // what began it: its name stands for the whole
+	tx   *store.Tx
+	line chan *call
+}
+
+// over is the error of a request for a transaction that is not open.
+func (*transaction) over(l *Leader) error {
+	return errcode.New(errcode.TxClosed, "leader: transaction", fmt.Sprintf(
+		"the transaction has ended: it was committed or rolled back, or nothing was heard of it for %v", l.env.Bounds.TxIdle))
+}
+
+// txBegin waits for the tab's turn; the transaction then has a line of its own.
+func (s *Session) txBegin(c *call) error {
+	if err := s.current(); err != nil {
+		return err
+	}
+	tx, err := s.begin(c.ctx)
+	if err != nil {
+		return err
+	}
+	t := &transaction{id: c.ID, open: c, tx: tx, line: make(chan *call, MaxQueued)}
+	s.mu.Lock()
+	if s.closed || c.answered { // gone, or cancelled, just as its turn came
+		s.mu.Unlock()
+		tx.Rollback()
+		return errcode.Wrap(context.Canceled, errcode.Aborted, "leader: transaction")
+	}
+	s.txs[t.id] = t
+	s.mu.Unlock()
+	s.l.hold(+1)
+	s.l.spawn(func() { s.serve(t) })
+	c.done()
+	return nil
+}
+
+// serve runs the transaction's statements in order until it ends: by the page,
+// by silence, or with the session.
+func (s *Session) serve(t *transaction) {
+	defer s.endTx(t)
+	idle := time.NewTimer(s.l.env.Bounds.TxIdle)
+	defer idle.Stop()
+	for {
+		select {
+		case c := <-t.line:
+			ended := false
+			s.run(c, func(c *call) (err error) {
+				ended, err = s.txCall(t, c)
+				return err
+			})
+			if ended {
+				return
+			}
+			idle.Reset(s.l.env.Bounds.TxIdle)
+		case <-idle.C:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// endTx rolls back what was not committed and refuses what still waits.
+func (s *Session) endTx(t *transaction) {
+	t.tx.Rollback()
+	s.l.hold(-1)
+	s.mu.Lock()
+	delete(s.txs, t.id)
+	s.mu.Unlock()
+	// No request can come into the line any more.
+	for {
+		select {
+		case c := <-t.line:
+			c.fail(t.over(s.l))
+			c.finish()
+		default:
+			return
+		}
+	}
+}
+
+func (s *Session) txCall(t *transaction, c *call) (ended bool, err error) {
+	t.tx.SetContext(c.ctx)
+	switch c.Method {
+	case rpc.MethodTxExec:
+		res, err := t.tx.Exec(c.Stmt.SQL, store.Params(c.Stmt.Params))
+		if err == nil {
+			c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
+		}
+		return false, err
+	case rpc.MethodTxQuery:
+		c.begun = true
+		return false, s.stream(c, func(r *rows) error {
+			return t.tx.Query(c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row)
+		})
+	case rpc.MethodTxBatch:
+		list, err := batch(t.tx, c.Stmts)
+		if err == nil {
+			c.reply(rpc.ReplyResults(c.ID, list))
+		}
+		return false, err
+	case rpc.MethodTxCommit:
+		done := rpc.Reply(c.ID, rpc.KindResult)
+		if err := s.record.commit(t.tx, t.open.success(done)...); err != nil {
+			return true, err
+		}
+		c.reply(done)
+		return true, nil
+	default: // MethodTxRollback
+		if err := t.tx.Rollback(); err != nil {
+			return true, err
+		}
+		c.done()
+		return true, nil
+	}
+}

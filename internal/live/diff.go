@@ -1,0 +1,175 @@
+package live
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"math"
+	"sort"
+
+	"heddle.dev/heddle/internal/store"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// rowHash stands for the content of a row. 128 bits with seeds of this process
+// make an accidental match of two rows impossible in practice.
+type rowHash [2]uint64
+
+var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+// differ takes the rows of a new result, one by one, and says them as runs of
+// the former one. A row that is there costs a hash and no allocation.
+type differ struct {
+	old    []rowHash
+	index  map[rowHash]int // first place of each row in old; made when needed
+	next   int             // the place in old that is likely to come next
+	hashes []rowHash
+	runs   []Run
+	whole  bool // collect all rows besides
+	all    [][]store.Value
+	raw    []any
+}
+
+func newDiffer(old []rowHash, whole bool) *differ {
+	return &differ{old: old, whole: whole, hashes: make([]rowHash, 0, len(old))}
+}
+
+// row takes the row that s stands on. It returns scratch, perhaps grown.
+func (d *differ) row(s *sqlite3.Stmt, scratch []byte) ([]byte, error) {
+	if d.raw == nil {
+		d.raw = make([]any, s.ColumnCount())
+	}
+	if err := s.ColumnsRaw(d.raw...); err != nil {
+		return scratch, err
+	}
+	scratch = scratch[:0]
+	for i, v := range d.raw {
+		text := false
+		if _, ok := v.([]byte); ok {
+			text = s.ColumnType(i) == sqlite3.TEXT
+		}
+		scratch = appendValue(scratch, v, text)
+	}
+	h := rowHash{maphash.Bytes(seeds[0], scratch), maphash.Bytes(seeds[1], scratch)}
+	d.hashes = append(d.hashes, h)
+	at := d.find(h)
+	if at >= 0 {
+		d.copy(at)
+		if !d.whole {
+			return scratch, nil
+		}
+	}
+	row := make([]store.Value, len(d.raw))
+	if err := store.Scan(s, row); err != nil {
+		return scratch, err
+	}
+	if d.whole {
+		d.all = append(d.all, row)
+	}
+	if at < 0 {
+		d.add(row)
+	}
+	return scratch, nil
+}
+
+// find returns the place of a row in old, or -1: the one after the last if it
+// is there, one a little further on, or else the first of all.
+func (d *differ) find(h rowHash) int {
+	const near = 8
+	for i := d.next; i < len(d.old) && i < d.next+near; i++ {
+		if d.old[i] == h {
+			return i
+		}
+	}
+	if d.index == nil {
+		d.index = make(map[rowHash]int, len(d.old))
+		for i := len(d.old) - 1; i >= 0; i-- {
+			d.index[d.old[i]] = i
+		}
+	}
+	if at, ok := d.index[h]; ok {
+		return at
+	}
+	return -1
+}
+
+func (d *differ) copy(at int) {
+	d.next = at + 1
+	if n := len(d.runs); n > 0 {
+		if r := &d.runs[n-1]; r.Copy && r.From+r.N == at {
+			r.N++
+			return
+		}
+	}
+	d.runs = append(d.runs, Run{Copy: true, From: at, N: 1})
+}
+
+func (d *differ) add(row []store.Value) {
+	if n := len(d.runs); n > 0 {
+		if r := &d.runs[n-1]; !r.Copy {
+			r.Rows = append(r.Rows, row)
+			r.N++
+			return
+		}
+	}
+	d.runs = append(d.runs, Run{N: 1, Rows: [][]store.Value{row}})
+}
+
+// same reports whether the new result is the former one.
+func (d *differ) same() bool {
+	if len(d.hashes) != len(d.old) {
+		return false
+	}
+	return len(d.runs) == 0 || len(d.runs) == 1 && d.runs[0].Copy && d.runs[0].From == 0
+}
+
+// appendValue encodes a value so that different ones differ.
+func appendValue(b []byte, v any, text bool) []byte {
+	switch v := v.(type) {
+	case int64:
+		return binary.LittleEndian.AppendUint64(append(b, 1), uint64(v))
+	case float64:
+		return binary.LittleEndian.AppendUint64(append(b, 2), math.Float64bits(v))
+	case []byte:
+		tag := byte(4)
+		if text {
+			tag = 3
+		}
+		return append(binary.LittleEndian.AppendUint32(append(b, tag), uint32(len(v))), v...)
+	case string:
+		return append(binary.LittleEndian.AppendUint32(append(b, 3), uint32(len(v))), v...)
+	case bool:
+		if v {
+			return binary.LittleEndian.AppendUint64(append(b, 1), 1)
+		}
+		return binary.LittleEndian.AppendUint64(append(b, 1), 0)
+	case int:
+		return binary.LittleEndian.AppendUint64(append(b, 1), uint64(v))
+	default:
+		return append(b, 0)
+	}
+}
+
+// keyOf names a query by its SQL and parameters.
+func keyOf(sql string, p store.Params) string {
+	b := append([]byte(sql), 0)
+	for _, v := range p.Positional {
+		b = appendParam(b, v)
+	}
+	names := make([]string, 0, len(p.Named))
+	for name := range p.Named {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		b = appendParam(appendValue(append(b, 'n'), name, true), p.Named[name])
+	}
+	return string(b)
+}
+
+func appendParam(b []byte, v any) []byte {
+	if v, ok := v.([]byte); ok {
+		return appendValue(b, v, false)
+	}
+	return appendValue(b, v, true)
+}

@@ -1,0 +1,356 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"heddle.dev/heddle/internal/errcode"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// backupPages is how many pages an export copies before it lets others in.
+const backupPages = 512
+
+// Export writes a valid SQLite file with the content as of now: one snapshot,
+// taken beside writers. w is called outside SQLite.
+func (db *DB) Export(ctx context.Context, w io.Writer) error {
+	const op = "store: export"
+	k, err := db.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	part := make([]byte, CopyPart)
+	for at := int64(0); at < k.Size; {
+		if err := ctx.Err(); err != nil {
+			return errcode.Wrap(err, errcode.Aborted, op)
+		}
+		n, err := k.Part(part, at)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(part[:n]); err != nil {
+			return errcode.Wrap(err, errcode.Internal, op)
+		}
+		at += int64(n)
+	}
+	return nil
+}
+
+// CopyPart is a size of parts that whole pages fill, whatever their size.
+const CopyPart = 256 << 10
+
+// A Copy is the database as it was at one moment: a file of its own.
+type Copy struct {
+	Size int64
+	side Side
+	page int // its size, 0 without checksums
+}
+
+// Snapshot copies the database to a side file, beside all other work.
+//
+// https://sqlite.org/backup.html
+func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
+	const op = "store: export"
+	side, err := db.side(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := &Copy{side: side}
+	defer func() {
+		if err != nil {
+			k.Close()
+		}
+	}()
+	e, err := db.aside(ctx, op)
+	if err != nil {
+		return nil, wrapErr(ctx, err, op, "")
+	}
+	defer e.end()
+	c := e.c
+	var b *sqlite3.Backup
+	err = db.inside(ctx, c, func() (err error) {
+		// The read transaction holds one snapshot over all steps: without it
+		// each commit would start the copy anew.
+		if err := c.exec(`BEGIN; SELECT count(*) FROM sqlite_schema`); err != nil {
+			return err
+		}
+		size, err := c.scalar(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`)
+		if err != nil {
+			return err
+		}
+		k.Size, _ = size.(int64)
+		b, err = c.c.BackupInit("main", side.URI()+"&_pragma=journal_mode(off)&_pragma=synchronous(off)")
+		return err
+	})
+	for done := false; err == nil && !done; {
+		err = db.inside(ctx, c, func() (err error) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			done, err = b.Step(backupPages)
+			return err
+		})
+		db.breathe()
+	}
+	e2 := db.inside(context.Background(), c, func() error {
+		err := b.Close()
+		if !c.c.GetAutocommit() {
+			err = errors.Join(err, c.exec(`ROLLBACK`))
+		}
+		return err
+	})
+	if err = errors.Join(err, e2); err != nil {
+		return nil, wrapErr(ctx, err, op, "")
+	}
+	var head [headerSize]byte
+	if _, err := side.ReadAt(head[:], 0); err != nil && err != io.EOF {
+		return nil, wrapErr(ctx, err, op, "")
+	}
+	if checksummed(head[:]) {
+		k.page = pageSize(head[:])
+	}
+	return k, nil
+}
+
+// Part reads into p from at on and returns how much: all of p but at the end. The
+// size of p and at are whole multiples of CopyPart.
+func (k *Copy) Part(p []byte, at int64) (int, error) {
+	n := int(min(int64(len(p)), k.Size-at))
+	if n <= 0 {
+		return 0, nil
+	}
+	if m, err := k.side.ReadAt(p[:n], at); m != n {
+		return 0, wrapErr(nil, errors.Join(io.ErrUnexpectedEOF, err), "store: export", "")
+	}
+	if k.page > 0 {
+		seal(p[:n], k.page)
+	}
+	if at > 0 {
+		return n, nil
+	}
+	return n, rollbackMode(p[:n])
+}
+
+// Close removes the copy.
+func (k *Copy) Close() error { return k.side.Close() }
+
+// OnImport lets f adapt the content of an import before it replaces the
+// database's: the replica's identity belongs to the file's place, not to its
+// bytes. f has the copy's connection alone, in a transaction; an error ends
+// the import. It is called before the first Import.
+func (db *DB) OnImport(f func(*sqlite3.Conn) error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.onImport = append(db.onImport, f)
+}
+
+// Import replaces the content of the database by that of an SQLite file, or of
+// the database that a text describes, as sqlite3's .dump writes it. The file must
+// pass SQLite's quick check, and have had a beginning of this
+// database's migrations (HEDDLE_MIGRATION otherwise); the missing ones run on
+// a copy first. If Import fails, the database is as it was. Subscribers get a
+// commit with Schema set. What is kept of tabs' writes stays, and outcomes are
+// kept with the new content.
+func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) error {
+	const op = "store: import"
+	side, err := db.side(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { side.Close() }()
+	header, err := db.take(ctx, side, r)
+	if err != nil {
+		return wrapErr(ctx, err, op, "")
+	}
+	c, err := db.turn(ctx, db.writer, op)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		c.foreign = false
+		db.writer <- c
+		db.notices.deliver()
+	}()
+	// The reading connection must not stand in a snapshot meanwhile.
+	if db.reader != db.writer {
+		rc, err := db.turn(ctx, db.reader, op)
+		if err != nil {
+			return err
+		}
+		defer func() { db.reader <- rc }()
+	}
+	size, err := db.pageSize(ctx, c)
+	if err != nil {
+		return err
+	}
+	// A backup into WAL keeps the destination's page size, and takes over whether
+	// pages have checksums: a file that is not like ours is written anew.
+	var like Side
+	if !checksummed(header) || int64(pageSize(header)) != size {
+		if like, err = db.side(ctx); err != nil {
+			return err
+		}
+		defer func() { like.Close() }()
+	}
+	return wrapErr(ctx, db.inside(ctx, c, func() error {
+		c.foreign = true
+		if err := db.prepareImport(ctx, c, side.URI(), like, size, outcomes); err != nil {
+			return err
+		}
+		c.foreign = false
+		db.dropCaches()
+		if like != nil {
+			side, like = like, side // and the former is not needed any more
+			like.Close()
+			if err := sealFile(side); err != nil {
+				return err
+			}
+		}
+		if err := c.c.Restore("main", side.URI()); err != nil {
+			return err
+		}
+		if err := db.loadSchema(c); err != nil {
+			return err
+		}
+		db.notices.add(&Commit{Origin: Origin{Kind: Local}, Schema: true})
+		return nil
+	}), op, "")
+}
+
+// pageSize is the size of our pages.
+func (db *DB) pageSize(ctx context.Context, c *conn) (size Value, err error) {
+	err = db.inside(ctx, c, func() (err error) {
+		size, err = c.scalar(`PRAGMA page_size`)
+		return err
+	})
+	return size, wrapErr(ctx, err, "store: page size", "")
+}
+
+// take reads a file into a side file, or runs a text there, and returns the file's
+// header.
+func (db *DB) take(ctx context.Context, side Side, r io.Reader) (header []byte, err error) {
+	part := make([]byte, CopyPart)
+	n, err := io.ReadFull(r, part)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, errcode.Wrap(err, errcode.Internal, "store: import")
+	}
+	if !isText(part[:n]) {
+		return takeFile(side, part, n, r)
+	}
+	c, err := db.turn(ctx, db.writer, "store: import")
+	if err != nil {
+		return nil, err
+	}
+	size, err := db.pageSize(ctx, c)
+	if db.writer <- c; err != nil {
+		return nil, err
+	}
+	if err := db.runScript(ctx, side, size, io.MultiReader(bytes.NewReader(part[:n]), r)); err != nil {
+		return nil, err
+	}
+	if err := sealFile(side); err != nil {
+		return nil, err
+	}
+	_, err = side.ReadAt(part[:headerSize], 0)
+	return part[:headerSize], err
+}
+
+// takeFile reads a file into a side file: n bytes are in part already.
+func takeFile(side Side, part []byte, n int, r io.Reader) (header []byte, err error) {
+	if err := rollbackMode(part[:n]); err != nil {
+		return nil, err
+	}
+	if room := part[20]; room > checksumSize {
+		return nil, errcode.New(errcode.Unsupported, "store: import", fmt.Sprintf(
+			"the file's pages leave %d bytes free, for a cipher perhaps: VACUUM INTO a file without them", room))
+	}
+	header = append(header, part[:headerSize]...)
+	for at := int64(0); n > 0; {
+		if m, err := side.WriteAt(part[:n], at); err != nil || m != n {
+			return nil, errors.Join(sqlite3.FULL, err)
+		}
+		at += int64(n)
+		if n, err = io.ReadFull(r, part); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return nil, errcode.Wrap(err, errcode.Internal, "store: import")
+		}
+	}
+	return header, nil
+}
+
+// prepareImport checks the copy and brings it to this database's migrations. It is
+// written to like, if that is not nil, with pages like ours.
+func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, like Side, size Value, outcomes []Outcomes) (err error) {
+	const op = "store: import"
+	c := &conn{db: db}
+	if c.c, err = sqlite3.OpenContext(ctx, uri); err != nil {
+		return err
+	}
+	defer func() {
+		c.cache.clear()
+		err = errors.Join(err, c.c.Close())
+	}()
+	c.limit()
+	if err := c.functions(); err != nil {
+		return err
+	}
+	if err := c.exec(`PRAGMA journal_mode = memory; PRAGMA synchronous = off; PRAGMA trusted_schema = off`); err != nil {
+		return err
+	}
+	if v, err := c.scalar(`PRAGMA quick_check(1)`); err != nil || v != "ok" {
+		if err == nil {
+			err = errcode.New("SQLITE_CORRUPT", op, fmt.Sprint("the file is damaged: ", v))
+		}
+		return err
+	}
+	if v, err := c.scalar(`PRAGMA encoding`); err != nil || v != "UTF-8" {
+		if err == nil {
+			err = errcode.New(errcode.Unsupported, op, fmt.Sprint("the file's text is in ", v, ", it must be UTF-8"))
+		}
+		return err
+	}
+	if err := c.c.SetAuthorizer(c.authorize); err != nil {
+		return err
+	}
+	if err := db.migrate(ctx, c, db.opts.Migrations); err != nil {
+		return err
+	}
+	c.c.SetInterrupt(ctx)
+	if err := w.carryOutcomes(c, outcomes); err != nil {
+		return err
+	}
+	for _, f := range db.onImport {
+		if err := c.exec(`BEGIN`); err != nil {
+			return err
+		}
+		if err := f(c.c); err != nil {
+			return err
+		}
+		if err := c.exec(`COMMIT`); err != nil {
+			return err
+		}
+	}
+	if like == nil {
+		return nil
+	}
+	return c.writeAnew(like.URI(), size)
+}
+
+// writeAnew writes the database to an empty file, with pages of that size which
+// have room for checksums.
+func (c *conn) writeAnew(uri string, size Value) error {
+	// The size for VACUUM is the connection's, whatever schema it is said for, and
+	// the checksums of a file forbid to say it for main. Said for main, it would
+	// undo the room for checksums as well.
+	if err := c.exec(fmt.Sprintf(`PRAGMA temp.page_size = %d`, size)); err != nil {
+		return err
+	}
+	if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, checksumSize); err != nil {
+		return err
+	}
+	return c.exec(`VACUUM INTO ` + sqlite3.Quote(uri))
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"iter"
+
+	"heddle.dev/heddle/internal/errcode"
+)
+
+// Bulk runs one statement for each row of parameters. rows is asked outside
+// SQLite, so it may wait; a row is not used after the next one is asked for.
+// Result.Changes is the sum.
+func (tx *Tx) Bulk(sql string, rows iter.Seq[[]Value]) (res Result, err error) {
+	return tx.bulk(sql, func(b *bulk) error {
+		n := 0
+		for row := range rows {
+			if err := tx.run(bulkOp, sql, func() error { return b.one(row) }); err != nil {
+				return err
+			}
+			if n++; n%4096 == 0 {
+				tx.db.breathe()
+			}
+		}
+		return nil
+	})
+}
+
+// Part is a number of rows that are all there already.
+type Part interface {
+	// Next returns the next row, which is good until the next call.
+	Next() (row []Value, ok bool)
+}
+
+// BulkParts is Bulk for rows that come in parts: parts is asked outside SQLite,
+// so it may wait; the rows of a part are asked for inside, many in a stretch.
+func (tx *Tx) BulkParts(sql string, parts iter.Seq[Part]) (Result, error) {
+	return tx.bulk(sql, func(b *bulk) error {
+		for part := range parts {
+			for more := true; more; {
+				err := tx.run(bulkOp, sql, func() (err error) {
+					if ran, err := b.many(part); ran || err != nil {
+						return err
+					}
+					for range batch {
+						var row []Value
+						if row, more = part.Next(); !more {
+							return nil
+						}
+						if err := b.one(row); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+			}
+			tx.db.breathe()
+		}
+		return nil
+	})
+}
+
+const bulkOp = "store: bulk"
+
+// bulk is a statement that runs for many rows.
+type bulk struct {
+	tx      *Tx
+	s       *stmt
+	changed int64
+	last    int64
+}
+
+// bulk prepares sql and lets feed run it, inside SQLite.
+func (tx *Tx) bulk(sql string, feed func(*bulk) error) (res Result, err error) {
+	b := &bulk{tx: tx}
+	err = tx.run(bulkOp, sql, func() (err error) {
+		b.s, err = tx.c.prepareOne(tx.ctx, sql, tx.mode())
+		if err == nil && b.s == nil {
+			return errcode.New(errcode.BadParam, bulkOp, "there is no statement")
+		}
+		if err == nil && b.s.schema {
+			b.s.Close()
+			return errcode.New(errcode.Unsupported, bulkOp, "bulk is for rows, not for the schema")
+		}
+		return err
+	})
+	if err != nil {
+		return res, err
+	}
+	defer tx.db.inside(context.Background(), tx.c, func() error {
+		tx.c.current = nil
+		return tx.c.release(b.s, tx.mode())
+	})
+	if err := feed(b); err != nil {
+		return Result{}, err
+	}
+	if b.s.readOnly {
+		b.changed = 0
+	}
+	return Result{Changes: b.changed, LastInsertRowID: b.last}, nil
+}
+
+// one runs the statement for a row.
+func (b *bulk) one(row []Value) error {
+	if err := b.s.bind(Params{Positional: row}); err != nil {
+		return err
+	}
+	c := b.tx.c
+	c.start(b.s)
+	err := b.s.Exec()
+	c.current = nil
+	if err == nil {
+		b.changed += c.c.Changes()
+		b.last = c.c.LastInsertRowID()
+	}
+	return err
+}
+
+// many runs the statement for many rows of a part at once, if the engine can,
+// and reports whether there may be more. Where it reports false, rows of the part
+// are for one to run, which is slower and the same.
+func (b *bulk) many(part Part) (ran bool, err error) {
+	encoded, ok := part.(EncodedPart)
+	run := b.tx.db.opts.Engine.RunRows
+	if !ok || run == nil || b.tx.ctx.Err() != nil {
+		return false, nil
+	}
+	rows, columns, n := encoded.Encoded()
+	if n == 0 || columns != len(b.s.names) {
+		return false, nil
+	}
+	c := b.tx.c
+	c.start(b.s)
+	did, code, ok := run(b.s.Stmt, rows, columns, min(n, batch))
+	c.current = nil
+	if !ok {
+		return false, nil
+	}
+	encoded.Skip(did.Rows, did.Bytes)
+	b.changed += did.Changes
+	if did.Rows > 0 {
+		b.last = did.LastInsertRowID
+	}
+	if code <= 0 {
+		return code == 0, nil
+	}
+	if err := b.s.Reset(); err != nil {
+		return false, err
+	}
+	return false, errcode.New(errcode.Internal, bulkOp, "the engine reports an error that it does not know")
+}

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"heddle.dev/heddle/internal/errcode"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// placed is a change with the order of its row's first touch.
+type placed struct {
+	seq int
+	Change
+}
+
+// changes reads every touched row again and returns the net difference, in
+// order of first touch.
+func (cp *capture) changes() ([]Change, error) {
+	var all []placed
+	for _, tt := range cp.order {
+		if len(tt.list) == 0 {
+			continue
+		}
+		if err := cp.reread(tt); err != nil {
+			return nil, err
+		}
+		var err error
+		if all, err = tt.diff(all); err != nil {
+			return nil, err
+		}
+	}
+	order := func(a, b placed) int { return cmp.Compare(a.seq, b.seq) }
+	if !slices.IsSortedFunc(all, order) {
+		slices.SortStableFunc(all, order)
+	}
+	changes := make([]Change, len(all))
+	for i := range all {
+		changes[i] = all[i].Change
+	}
+	return changes, nil
+}
+
+// diff appends the differences between the images of the rows, paired by key.
+func (tt *touched) diff(out []placed) ([]placed, error) {
+	t := tt.t
+	byRowID := len(t.Key) == 0 || t.RowIDKey
+	// A key may have gone from one rowid and be back at another. Rows that
+	// went from where they were are few or none in the common case.
+	var gone map[string]int
+	for i := range tt.list {
+		e := &tt.list[i]
+		if e.before == nil || e.after != nil && (byRowID || t.sameKey(e.before, e.after)) {
+			continue
+		}
+		if gone == nil {
+			gone = map[string]int{}
+		}
+		gone[string(appendValues(nil, t.keyOf(e.before, e.rowid)))] = i
+	}
+	var buf []byte
+	for i := range tt.list {
+		e := &tt.list[i]
+		if e.after == nil {
+			continue
+		}
+		if t.hasNullKey(e.after) {
+			return nil, errcode.New(errcode.NullKey, "store: commit", "a row of the synced table "+t.Name+" has NULL in its primary key")
+		}
+		ch := Change{Table: t, Key: t.keyOf(e.after, e.rowid), After: e.after}
+		seq := e.seq
+		if e.before != nil && (byRowID || t.sameKey(e.before, e.after)) {
+			ch.Before, ch.Reinserted = e.before, e.deleted
+		} else if gone != nil {
+			buf = appendValues(buf[:0], ch.Key)
+			if j, ok := gone[string(buf)]; ok {
+				delete(gone, string(buf))
+				g := &tt.list[j]
+				ch.Before, ch.Reinserted = g.before, g.deleted
+				seq = min(seq, g.seq)
+			}
+		}
+		if ch.Before == nil || !equalRow(ch.Before, ch.After) {
+			out = append(out, placed{seq, ch})
+		}
+	}
+	// A delete comes before an insert that began at the same touch.
+	var dels []placed
+	for _, i := range gone {
+		e := &tt.list[i]
+		dels = append(dels, placed{e.seq, Change{Table: t, Key: t.keyOf(e.before, e.rowid), Before: e.before}})
+	}
+	if len(dels) == 0 {
+		return out, nil
+	}
+	slices.SortFunc(dels, func(a, b placed) int { return cmp.Compare(a.seq, b.seq) })
+	return append(dels, out...), nil
+}
+
+func (t *Table) sameKey(a, b []Value) bool {
+	for _, k := range t.Key {
+		if !equalValue(a[k], b[k]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Table) hasNullKey(row []Value) bool {
+	for _, k := range t.Key {
+		if row[k] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// keyOf returns the key of a row's image.
+func (t *Table) keyOf(row []Value, rowid int64) []Value {
+	if len(t.Key) == 0 {
+		return []Value{rowid}
+	}
+	key := make([]Value, len(t.Key))
+	for i, k := range t.Key {
+		key[i] = row[k]
+	}
+	return key
+}
+
+// reread fills touch.after for all rows of tt.
+func (cp *capture) reread(tt *touched) error {
+	t := tt.t
+	var cols strings.Builder
+	for i := range t.Columns {
+		cols.WriteString(", ")
+		cols.WriteString(sqlite3.QuoteIdentifier(t.Columns[i].Name))
+	}
+	from := " FROM main." + sqlite3.QuoteIdentifier(t.Name) + " WHERE "
+	if t.WithoutRowID {
+		return cp.rereadKeys(tt, "SELECT "+cols.String()[2:]+from+t.whereKey())
+	}
+	if t.rowid == "" {
+		return errcode.New(errcode.SyncSchema, "store: commit",
+			"the synced table "+t.Name+" has columns named rowid, _rowid_ and oid, so that its rows cannot be named")
+	}
+	return cp.rereadRows(tt, "SELECT "+t.rowid+cols.String()+from+t.rowid+" BETWEEN ? AND ?")
+}
+
+// whereKey is the condition that names a row by its key; "" if there is no way.
+func (t *Table) whereKey() string {
+	if len(t.Key) == 0 || t.RowIDKey {
+		if t.rowid == "" {
+			return ""
+		}
+		return t.rowid + " = ?"
+	}
+	var b strings.Builder
+	for i, k := range t.Key {
+		if i > 0 {
+			b.WriteString(" AND ")
+		}
+		b.WriteString(sqlite3.QuoteIdentifier(t.Columns[k].Name) + " IS ?")
+	}
+	return b.String()
+}
+
+func (cp *capture) rereadKeys(tt *touched, sql string) error {
+	return cp.with(sql, func(s *stmt) error {
+		for i := range tt.list {
+			e := &tt.list[i]
+			if err := s.bind(Params{Positional: e.key}); err != nil {
+				return err
+			}
+			if s.Step() {
+				e.after = make([]Value, len(tt.t.Columns))
+				if err := Scan(s.Stmt, e.after); err != nil {
+					return err
+				}
+			}
+			if err := s.Reset(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// rereadRows reads by rowid. Rowids that lie close together, as those of a
+// bulk insert, are read in one scan.
+func (cp *capture) rereadRows(tt *touched, sql string) error {
+	ids := make([]int64, 0, len(tt.list))
+	for i := range tt.list {
+		ids = append(ids, tt.list[i].rowid)
+	}
+	slices.Sort(ids)
+	return cp.with(sql, func(s *stmt) error {
+		width := len(tt.t.Columns)
+		row := make([]Value, width+1)
+		var slab []Value // one allocation for many rows
+		for len(ids) > 0 {
+			n := 1
+			for n < len(ids) && uint64(ids[n])-uint64(ids[n-1]) <= 4 {
+				n++
+			}
+			if err := s.bind(Params{Positional: []Value{ids[0], ids[n-1]}}); err != nil {
+				return err
+			}
+			for s.Step() {
+				if err := Scan(s.Stmt, row); err != nil {
+					return err
+				}
+				i, ok := tt.rows[row[0].(int64)]
+				if !ok {
+					continue
+				}
+				if len(slab) < width {
+					slab = make([]Value, width*min(1024, n))
+				}
+				tt.list[i].after = slab[:width:width]
+				slab = slab[width:]
+				copy(tt.list[i].after, row[1:])
+			}
+			if err := s.Reset(); err != nil {
+				return err
+			}
+			ids = ids[n:]
+		}
+		return nil
+	})
+}
+
+// with prepares a statement of the capture's own and releases it.
+func (cp *capture) with(sql string, f func(*stmt) error) error {
+	s, _, err := cp.c.prepare(sql, trusted)
+	if err != nil {
+		return err
+	}
+	defer cp.c.release(s, trusted)
+	return f(s)
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"heddle.dev/heddle/internal/errcode"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// A file whose pages leave eight bytes free carries a checksum in them: the
+// scheme of SQLite's checksum VFS, which go-sqlite3 implements for the files
+// that it reads and writes. What is here serves files that are handled as bytes.
+//
+// https://sqlite.org/cksumvfs.html, https://sqlite.org/fileformat2.html section 1.3
+
+const (
+	headerSize   = 100
+	checksumSize = 8 // what a page leaves free for one
+	magic        = "SQLite format 3\x00"
+)
+
+// pageSize returns the page size that a header states, 0 for a wrong one.
+func pageSize(header []byte) int {
+	n := int(binary.BigEndian.Uint16(header[16:]))
+	if n == 1 {
+		n = 1 << 16
+	}
+	if n < 512 || n&(n-1) != 0 {
+		return 0
+	}
+	return n
+}
+
+// checksummed reports whether the file of that header has checksums.
+func checksummed(header []byte) bool { return header[20] == 8 }
+
+func checksum(page []byte) (sum [8]byte) {
+	var s1, s2 uint32
+	for p := page[:len(page)-8]; len(p) >= 8; p = p[8:] {
+		s1 += binary.LittleEndian.Uint32(p) + s2
+		s2 += binary.LittleEndian.Uint32(p[4:]) + s1
+	}
+	binary.LittleEndian.PutUint32(sum[:], s1)
+	binary.LittleEndian.PutUint32(sum[4:], s2)
+	return sum
+}
+
+// intact reports whether a page is as its checksum says.
+func intact(page []byte) bool { return checksum(page) == [8]byte(page[len(page)-8:]) }
+
+// seal gives the pages of a copied file their checksums: those that came out of
+// the log have none, and those of the file may not fit the copy.
+func seal(pages []byte, size int) {
+	for ; len(pages) >= size; pages = pages[size:] {
+		sum := checksum(pages[:size])
+		copy(pages[size-8:], sum[:])
+	}
+}
+
+// sealFile gives every page of a file its checksum: SQLite writes those first
+// that its cache has no room for, when the header does not yet say that there
+// are any.
+func sealFile(f Side) error {
+	part := make([]byte, CopyPart)
+	page := 0
+	for at := int64(0); ; {
+		n, err := f.ReadAt(part, at)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if page == 0 {
+			if page = pageSize(part[:max(n, headerSize)]); page == 0 {
+				return sqlite3.CORRUPT
+			}
+		}
+		if n == 0 {
+			return nil
+		}
+		seal(part[:n], page)
+		if m, err := f.WriteAt(part[:n], at); err != nil || m != n {
+			return errors.Join(sqlite3.FULL, err)
+		}
+		at += int64(n)
+	}
+}
+
+// rollbackMode makes a file's first page say that it is not in WAL mode, so that
+// any SQLite opens it without making files beside it. The page must be whole.
+//
+// https://sqlite.org/fileformat2.html section 1.3.3
+func rollbackMode(first []byte) error {
+	if len(first) < headerSize || string(first[:len(magic)]) != magic {
+		return errcode.New("SQLITE_NOTADB", "store: file", "the bytes are not an SQLite database")
+	}
+	n := pageSize(first)
+	if n == 0 || len(first) < n {
+		return errcode.New("SQLITE_NOTADB", "store: file", "the bytes are not a whole SQLite database")
+	}
+	page := first[:n]
+	if checksummed(page) && !intact(page) {
+		return errcode.New("SQLITE_CORRUPT", "store: file", "the file's first page is damaged: its checksum is of other bytes")
+	}
+	if page[18] == 2 && page[19] == 2 {
+		page[18], page[19] = 1, 1
+		if checksummed(page) {
+			sum := checksum(page)
+			copy(page[n-8:], sum[:])
+		}
+	}
+	return nil
+}
+
+// addChecksums gives an older file its checksums, if that takes little memory:
+// VACUUM holds a copy of it. One that is larger gets them from a VACUUM of the
+// app's, and health says so until then.
+func (c *conn) addChecksums() error {
+	const most = 64 << 20
+	size, err := c.scalar(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`)
+	if n, _ := size.(int64); err != nil || n == 0 || n > most {
+		return err
+	}
+	if err := c.exec(`VACUUM; PRAGMA wal_checkpoint(truncate)`); errcode.Of(wrapErr(nil, err, "", "")) != "SQLITE_FULL" {
+		return err
+	}
+	return nil // there is no space for it now
+}

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"heddle.dev/heddle/internal/errcode"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// maxIterations is how many iterations may be open at a time: each has a
+// connection of its own, which is an instance of the engine.
+const maxIterations = 8
+
+// Iterate is Query for a consumer that takes its time: the statement, which
+// only reads, has a connection and a snapshot of its own, so that neither
+// writes nor other reads wait for it. Between two stretches of rows, where
+// Query merely lets others in, wait is called, outside SQLite: it returns when
+// more rows are wanted, or an error, which ends the iteration.
+//
+// The snapshot keeps the log from being emptied: after [Bounds.ReadAge] the
+// iteration fails with HEDDLE_TIMEOUT. The context that wait gets ends then.
+func (db *DB) Iterate(
+	ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error, wait func(context.Context) error,
+) error {
+	const op = "store: iterate"
+	if db.opts.SingleConn {
+		return errcode.New(errcode.Unsupported, op, "this database has one connection, which cannot stand in the middle of rows: query them whole")
+	}
+	c, err := db.iterator(ctx)
+	if err != nil {
+		return wrapErr(ctx, err, op, sql)
+	}
+	defer db.iterated(c)
+	outer, age := ctx, db.opts.Bounds.ReadAge
+	if age > 0 {
+		end := time.Now().Add(age)
+		timed, cancel := context.WithDeadline(ctx, end)
+		defer cancel()
+		ctx = resting{aging{outer, end}, timed}
+	}
+	var s *stmt
+	err = db.inside(ctx, c, func() (err error) {
+		s, err = c.prepareOne(ctx, sql, userRead)
+		return err
+	})
+	switch {
+	case err != nil:
+	case s == nil:
+		if cols != nil {
+			cols(nil)
+		}
+		return nil
+	case !s.readOnly || s.writer:
+		db.inside(ctx, c, func() error { return c.release(s, userRead) })
+		err = errcode.New(errcode.Unsupported, op, "only a statement that reads can be iterated over; query runs this one")
+	default:
+		err = db.rows(ctx, c, s, userRead, p, cols, row, func() error { return wait(ctx) })
+	}
+	if err != nil && ctx.Err() != nil && outer.Err() == nil {
+		return &errcode.Error{Code: errcode.Timeout, Op: op, SQL: sql, Err: err,
+			Msg: fmt.Sprintf("the iteration kept its snapshot for longer than %v: read in parts, each where the last one ended", age)}
+	}
+	return wrapErr(outer, err, op, sql)
+}
+
+// resting is aging for those that wait, too.
+type resting struct {
+	aging
+	timed context.Context
+}
+
+func (r resting) Done() <-chan struct{} { return r.timed.Done() }
+
+// iterator returns a connection for one iteration: one that is left over, or a
+// new one.
+func (db *DB) iterator(ctx context.Context) (c *conn, err error) {
+	const op = "store: iterate"
+	if err := db.slot(ctx, op); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			<-db.slots
+		}
+	}()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil, closedErr(op)
+	}
+	if n := len(db.spare); n > 0 {
+		c = db.spare[n-1]
+		db.spare = db.spare[:n-1]
+		return c, nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = recovered(r)
+		}
+	}()
+	if c, err = db.connect(ctx, false); err != nil {
+		return nil, err
+	}
+	db.iterators[c] = true
+	// Rows that go by once are not worth much memory.
+	return c, c.exec(`PRAGMA cache_size = -2048`)
+}
+
+// slot waits for a place among the iterations.
+func (db *DB) slot(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return errcode.Wrap(err, errcode.Aborted, op)
+	}
+	select {
+	case db.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(db.opts.Bounds.Slot)
+	defer timer.Stop()
+	select {
+	case db.slots <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return errcode.New(errcode.Busy, op, fmt.Sprintf("%d iterations are open already: end one first", maxIterations))
+	case <-ctx.Done():
+		return errcode.Wrap(ctx.Err(), errcode.Aborted, op)
+	case <-db.gone:
+		return closedErr(op)
+	}
+}
+
+// iterated takes a connection back. One is kept for the next iteration.
+func (db *DB) iterated(c *conn) {
+	defer func() { <-db.slots }()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed { // Close has closed it
+		return
+	}
+	c.cache.clear() // what was noted of statements may be wrong after DDL
+	if len(db.spare) == 0 {
+		db.spare = append(db.spare, c)
+		return
+	}
+	delete(db.iterators, c)
+	c.c.Close()
+}
