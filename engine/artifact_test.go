@@ -80,7 +80,7 @@ func TestArtifact_imports(t *testing.T) {
 
 // TestGenerated_isFresh checks that the generated files are those of the module.
 func TestGenerated_isFresh(t *testing.T) {
-	dependsOn(t, "gen", "internal", "link", "wazero/link", "sqlite3.wasm", "../web/src/engine_modules.ts")
+	dependsOn(t, "gen", "internal", "link", "wazero/link", "sqlite3.wasm", "../web/src/worker/engine-modules.gen.ts")
 	if out, err := exec.Command("go", "run", "./gen", "-root", "..", "-check").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -12,7 +12,7 @@ import (
 
 // OPFS is a directory whose files the worker opened before Go needed them; the
 // calls cross by go:wasmimport, with addresses and no copies. It never waits.
-// web/src/opfs.ts has the other half.
+// web/src/worker/opfs.ts has the other half.
 //
 // It is an opfs.Directory, but for the type that Open returns: opfs.From.
 type OPFS struct{ number int32 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Shell is the worker that Go runs in: it holds the lock, the storage handles
-// and the tabs' ports (web/src/shell.ts has the other half). The tabs' messages
+// and the tabs' ports (web/src/worker/go-host.ts has the other half). The tabs' messages
 // themselves do not pass here: wasm/lines.go.
 type Shell struct{ shell safejs.Value }
 
@@ -36,7 +36,7 @@ type ShellHandler interface {
 	Alive(tabs []string, since int)
 }
 
-// Events of the shell, as numbers: web/src/shell.ts has the same list.
+// Events of the shell, as numbers: web/src/worker/go-host.ts has the same list.
 const (
 	shellConnect = iota
 	shellDisconnect

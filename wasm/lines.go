@@ -9,7 +9,7 @@ import (
 
 // Messages between the tabs and the leader cross by go:wasmexport and
 // go:wasmimport: a call through syscall/js costs more than most answers.
-// web/src/shell.ts has the other half. What is rare goes through jsbridge.Shell.
+// web/src/worker/go-host.ts has the other half. What is rare goes through jsbridge.Shell.
 
 // lines takes the tabs' messages once there is a shell.
 var lines *tabs

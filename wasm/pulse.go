@@ -6,7 +6,7 @@ import (
 
 // The page wants to know whether its worker lives. The worker asks here, and Go
 // answers once everything that a request needs could be had; while a statement
-// runs, the worker cannot be asked, and Go speaks up by itself. web/src/pulse.ts
+// runs, the worker cannot be asked, and Go speaks up by itself. web/src/worker/heartbeat.ts
 // has the other half.
 
 // pulse asks for an answer, and returns at once: the worker lets Go's goroutines

@@ -55,7 +55,7 @@ function wasmExec() {
 const swap = (name, path) => ({
   name: `swap ${name}`,
   setup(b) {
-    b.onResolve({ filter: new RegExp(`^\\./${name}\\.js$`) }, () => ({ path: join(root, path) }));
+    b.onResolve({ filter: new RegExp(`/${name}\\.js$`) }, () => ({ path: join(root, path) }));
   },
 });
 
@@ -72,7 +72,7 @@ async function goBuild() {
 
 const scripts = () =>
   build({
-    entryPoints: ["index", "worker", "broker"].map((name) => join(web, "src", `${name}.ts`)),
+    entryPoints: { index: join(web, "src/index.ts"), worker: join(web, "src/worker/index.ts"), broker: join(web, "src/broker/index.ts") },
     outdir: dist,
     bundle: true,
     format: "esm",
@@ -119,7 +119,9 @@ async function sizes() {
 async function main() {
   await mkdir(dist, { recursive: true });
   // Types of modules that are no more.
-  for (const name of await readdir(dist)) if (name.endsWith(".d.ts")) await rm(join(dist, name));
+  for (const entry of await readdir(dist, { withFileTypes: true })) {
+    if (entry.isDirectory() || entry.name.endsWith(".d.ts")) await rm(join(dist, entry.name), { recursive: true });
+  }
   await copyFile(join(root, "engine/sqlite3.wasm"), join(dist, "sqlite3.wasm"));
   for (const name of ["LICENSE", "NOTICE"]) await copyFile(join(root, name), join(dist, name));
   await Promise.all([goBuild(), scripts()]);

@@ -1,4 +1,4 @@
-// web/src/tuning.ts for the tests: the same, sooner.
+// web/src/shared/tuning.ts for the tests: the same, sooner.
 export const PING_MS = 200;
 export const SILENT_MS = 4_000;
 export const SILENT_PINGS = 3;

@@ -1,8 +1,8 @@
-// Runs a test binary of Go in a worker, as web/src/lead.ts runs the product:
+// Runs a test binary of Go in a worker, as web/src/worker/leader.ts runs the product:
 // SQLite linked to it, the files of some databases opened before.
 import "heddle:wasm_exec";
-import { linkEngine } from "../../web/src/engine.js";
-import { OpfsDirectory, OpfsImports } from "../../web/src/opfs.js";
+import { linkEngine } from "../../web/src/worker/engine.js";
+import { OpfsDirectory, OpfsImports } from "../../web/src/worker/opfs.js";
 
 /** As many as wasm/conformance has. */
 const DIRECTORIES = 6;

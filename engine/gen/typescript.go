@@ -26,10 +26,10 @@ func Generate(wasm string) (map[string][]byte, error) {
 		return nil, err
 	}
 	return map[string][]byte{
-		"engine/wazero/link/zlink.go":  native,
-		"engine/link/zapi_js.go":       api,
-		"engine/link/zcallbacks_js.go": callbacks,
-		"web/src/engine_modules.ts":    typescript(m),
+		"engine/wazero/link/zlink.go":          native,
+		"engine/link/zapi_js.go":               api,
+		"engine/link/zcallbacks_js.go":         callbacks,
+		"web/src/worker/engine-modules.gen.ts": typescript(m),
 	}, nil
 }
 
@@ -41,7 +41,7 @@ func names(list []fn) []string {
 	return out
 }
 
-// typescript writes what web/src/engine.ts links with.
+// typescript writes what web/src/worker/engine.ts links with.
 func typescript(m *model) []byte {
 	var w bytes.Buffer
 	w.WriteString(header)

@@ -1,2 +1,2 @@
-// Package linktest tests engine/link and web/src/engine.ts together, under Node.
+// Package linktest tests engine/link and web/src/worker/engine.ts together, under Node.
 package linktest

@@ -6,7 +6,7 @@
 // https://sqlite.org/rescode.html) or one of the HEDDLE_ names below.
 package errcode
 
-//go:generate go run ./gen ../../web/src/codes.gen.ts
+//go:generate go run ./gen ../../web/src/shared/codes.gen.ts
 
 import (
 	"context"

@@ -147,7 +147,7 @@ func checkOnce(t *testing.T, l *Leader, pages []*page) {
 	}
 }
 
-// page is a tab as web/src/caller.ts is one: it sends what was not answered
+// page is a tab as web/src/rpc/client.ts is one: it sends what was not answered
 // again, in order, to whoever leads. It knows by a model what each write that
 // is done once, in its place, must be answered.
 type page struct {

@@ -1,6 +1,6 @@
 // Package rpc is the language between a page and the worker that leads its
 // database: requests, replies, events and rows, as bytes. It knows neither
-// JavaScript nor the database; web/src/codec.ts is its other half, and
+// JavaScript nor the database; web/src/rpc/codec.ts is its other half, and
 // testdata holds vectors that both read.
 //
 // # Primitives

@@ -4,11 +4,12 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { Admission } from "../src/admission.js";
-import { Builds, type BuildMessage } from "../src/builds.js";
-import { Census, leads } from "../src/census.js";
-import { leaderLock, lockName } from "../src/names.js";
-import { Paced } from "../src/paced.js";
+import { Admission } from "../src/worker/admission.js";
+import { Builds } from "../src/tabs/version-handshake.js";
+import type { BuildMessage } from "../src/shared/messages.js";
+import { Census, leads } from "../src/shared/lock-holders.js";
+import { leaderLock, lockName } from "../src/shared/names.js";
+import { Paced } from "../src/shared/pacing.js";
 import { settle } from "./fake.js";
 
 /** Locks that are held, by name, and how often somebody looked. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Method } from "../src/codec.js";
+import { Method } from "../src/rpc/codec.js";
 import { type FakeConnection, opened, rejection, settle } from "./fake.js";
 
 /** Takes parts until bulkEnd, answers each, and gives all rows. */

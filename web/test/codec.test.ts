@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { encodeOpenConfig, EventType, Kind, Method, Reader, readWelcome, request, setAck, within, type Writer } from "../src/codec.js";
-import { HeddleError } from "../src/errors.js";
-import { checkParams } from "../src/params.js";
-import { readRows } from "../src/rows.js";
-import type { Params, Row } from "../src/types.js";
-import { checkOptions } from "../src/options.js";
+import { encodeOpenConfig, EventType, Kind, Method, Reader, readWelcome, request, setAck, within, type Writer } from "../src/rpc/codec.js";
+import { HeddleError } from "../src/shared/errors.js";
+import { checkParams } from "../src/rpc/params.js";
+import { readRows } from "../src/rpc/rows.js";
+import type { Params, Row } from "../src/shared/types.js";
+import { checkOptions } from "../src/api/options.js";
 
 interface Vectors {
   requests: Record<string, string>;

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventType, Kind, Method } from "../src/codec.js";
-import { Database } from "../src/database.js";
-import { HeddleError } from "../src/errors.js";
-import { checkOptions } from "../src/options.js";
+import { EventType, Kind, Method } from "../src/rpc/codec.js";
+import { Database } from "../src/api/database.js";
+import { HeddleError } from "../src/shared/errors.js";
+import { checkOptions } from "../src/api/options.js";
 import { FakeConnection, opened, rejection, settle, writeResult } from "./fake.js";
 
 test("exec sends its write's name, its SQL and its parameters", async () => {

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
-import { linkEngine } from "../src/engine.js";
-import * as generated from "../src/engine_modules.js";
+import { linkEngine } from "../src/worker/engine.js";
+import * as generated from "../src/worker/engine-modules.gen.js";
 
 const bytes = fs.readFileSync(new URL("../../engine/sqlite3.wasm", import.meta.url));
 const sqlite = new WebAssembly.Module(bytes);

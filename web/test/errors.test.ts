@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventType } from "../src/codec.js";
-import { HeddleError } from "../src/errors.js";
+import { EventType } from "../src/rpc/codec.js";
+import { HeddleError } from "../src/shared/errors.js";
 import { opened, rejection, writeStatus } from "./fake.js";
 
 test("an error written as JSON keeps code, operation, SQL and causes", () => {

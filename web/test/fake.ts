@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 
-import { type CheckedValue, Kind, Method, Reader, VERSION, Writer } from "../src/codec.js";
-import { Database } from "../src/database.js";
-import type { HeddleError } from "../src/errors.js";
-import { checkOptions } from "../src/options.js";
-import type { Connection, ConnectionHandler } from "../src/transport.js";
-import type { OpenOptions, Role, SyncStatus } from "../src/types.js";
+import { type CheckedValue, Kind, Method, Reader, VERSION, Writer } from "../src/rpc/codec.js";
+import { Database } from "../src/api/database.js";
+import type { HeddleError } from "../src/shared/errors.js";
+import { checkOptions } from "../src/api/options.js";
+import type { Connection, ConnectionHandler } from "../src/rpc/connection.js";
+import type { OpenOptions, Role, SyncStatus } from "../src/shared/types.js";
 
 /** A request that the page sent: r stands after its head. */
 export interface Sent {

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isAborted, noteAbort } from "../src/aborts.js";
-import { Kind, Method } from "../src/codec.js";
-import type { HeddleError } from "../src/errors.js";
+import { isAborted, noteAbort } from "../src/shared/abort-flags.js";
+import { Kind, Method } from "../src/rpc/codec.js";
+import type { HeddleError } from "../src/shared/errors.js";
 import { type FakeConnection, opened, rejection, settle, type Sent } from "./fake.js";
 
 /** Takes the request that begins an iteration. */

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type CheckedValue, EventType, Kind, Method, type Writer } from "../src/codec.js";
-import { applyRuns, type Run } from "../src/live.js";
-import type { LiveDiff, Row } from "../src/types.js";
+import { type CheckedValue, EventType, Kind, Method, type Writer } from "../src/rpc/codec.js";
+import { applyRuns, type Run } from "../src/api/live.js";
+import type { LiveDiff, Row } from "../src/shared/types.js";
 import { type FakeConnection, opened, settle, writeRows } from "./fake.js";
 
 interface Update {

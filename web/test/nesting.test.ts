@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { Kind, Method } from "../src/codec.js";
-import type { Database } from "../src/database.js";
-import type { Transaction } from "../src/types.js";
+import { Kind, Method } from "../src/rpc/codec.js";
+import type { Database } from "../src/api/database.js";
+import type { Transaction } from "../src/shared/types.js";
 import { type FakeConnection, opened, rejection, settle } from "./fake.js";
 
 let warned: string[] = [];

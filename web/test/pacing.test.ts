@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventType, Kind, Method } from "../src/codec.js";
+import { EventType, Kind, Method } from "../src/rpc/codec.js";
 import { type FakeConnection, opened, rejection, settle, writeRows } from "./fake.js";
 
 const MANY = 1_600;

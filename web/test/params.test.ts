@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { checkOptions } from "../src/options.js";
-import { checkBatch, checkParams, checkSql, checkValue, isRead } from "../src/params.js";
-import type { OpenOptions, Params } from "../src/types.js";
+import { checkOptions } from "../src/api/options.js";
+import { checkBatch, checkParams, checkSql, checkValue, isRead } from "../src/rpc/params.js";
+import type { OpenOptions, Params } from "../src/shared/types.js";
 
 const bad = (says: RegExp) => ({ name: "HeddleError", code: "HEDDLE_BAD_PARAM", message: says });
 

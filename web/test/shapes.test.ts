@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isMessage, isParts, MAX_MESSAGE, take } from "../src/shapes.js";
-import type { BuildMessage } from "../src/builds.js";
-import type { FromBroker, FromRegistry, LineMessage, TabsMessage, ToBroker } from "../src/protocol.js";
+import { isMessage, isParts, MAX_MESSAGE, take } from "../src/shared/message-shapes.js";
+import type { BuildMessage, FromBroker, FromRegistry, LineMessage, TabsMessage, ToBroker } from "../src/shared/messages.js";
 
 const id = "0123456789abcdef0123456789abcdef", other = "f".repeat(32);
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { readAnnouncement } from "../src/announcement.js";
-import { EventType, Kind, Method, Writer } from "../src/codec.js";
-import { HeddleError } from "../src/errors.js";
-import type { Change, SyncOptions, SyncStatus } from "../src/types.js";
+import { readAnnouncement } from "../src/rpc/commits.js";
+import { EventType, Kind, Method, Writer } from "../src/rpc/codec.js";
+import { HeddleError } from "../src/shared/errors.js";
+import type { Change, SyncOptions, SyncStatus } from "../src/shared/types.js";
 import { type FakeConnection, opened, rejection, settle, writeStatus } from "./fake.js";
 
 const sync: SyncOptions = { url: "https://x.test", space: "s", tables: { notes: true } };

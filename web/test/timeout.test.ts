@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Method } from "../src/codec.js";
-import type { Database } from "../src/database.js";
+import { Method } from "../src/rpc/codec.js";
+import type { Database } from "../src/api/database.js";
 import { type FakeConnection, opened, rejection, type Sent, settle } from "./fake.js";
 
 /** Takes a request with a limit, and says what it is. */

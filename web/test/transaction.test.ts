@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind, Method } from "../src/codec.js";
-import type { Transaction } from "../src/types.js";
+import { Kind, Method } from "../src/rpc/codec.js";
+import type { Transaction } from "../src/shared/types.js";
 import { type FakeConnection, opened, rejection, settle } from "./fake.js";
 
 /** Answers a begin; returns the transaction's id. */

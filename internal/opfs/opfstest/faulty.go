@@ -34,7 +34,7 @@ const (
 	Zero   How = "returns 0"
 	Huge   How = "returns 4294967288" // -8 as an unsigned number: seen in Chrome 150
 	Minus  How = "returns -1"
-	// What web/src/opfs.ts makes of a result that is no number.
+	// What web/src/worker/opfs.ts makes of a result that is no number.
 	NotANumber How = "returns no number"
 	Ignored    How = "does nothing"
 )

@@ -13,12 +13,12 @@ func TestGenerate_checkedInFileIsFresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile("../../../../web/src/codes.gen.ts")
+	got, err := os.ReadFile("../../../../web/src/shared/codes.gen.ts")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("web/src/codes.gen.ts is stale: run go generate ./internal/errcode")
+		t.Errorf("web/src/shared/codes.gen.ts is stale: run go generate ./internal/errcode")
 	}
 }
 

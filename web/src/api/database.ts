@@ -1,0 +1,378 @@
+// The database as an app sees it: every call of the JavaScript API, made of
+// requests on a Connection.
+
+import { PATIENCE_MS } from "../shared/bounds.js";
+import { Bulk } from "./bulk.js";
+import { readAnnouncement } from "../rpc/commits.js";
+import { MAX_DEATHS } from "../rpc/call.js";
+import { Caller, type CallerEvents } from "../rpc/client.js";
+import { EventType, Method, Reader, request, type OpenConfig, type Statement, type Welcome, type Writer } from "../rpc/codec.js";
+import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
+import { RowIterator } from "./iterate.js";
+import { checkHealth, readRecovery } from "./health.js";
+import { exportFile, exportStream, importFile } from "./export-import.js";
+import { Emitter } from "./emitter.js";
+import { Listeners } from "./listen.js";
+import { LiveQuery } from "./live.js";
+import { checkBatch, checkFunction, checkParams, checkSql, checkTimeout, isRead } from "../rpc/params.js";
+import { collectRows } from "../rpc/collect-rows.js";
+import { SyncApi } from "./sync.js";
+import { Tx, TxState } from "./transaction.js";
+import type { Connection } from "../rpc/connection.js";
+import type {
+  BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, ImportSource, IterateOptions, LiveDiff,
+  LiveOptions, NamedParams, ParamsOf, Recovery, Role, Row, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
+} from "../shared/types.js";
+
+const inTheWay = (name: string) =>
+  `another tab holds the database "${name}" and does not answer; close that tab, or bring it to the front`;
+
+/** An open database. Made by open(). */
+export class Database {
+  readonly #connection: Connection;
+  readonly #caller: Caller;
+  readonly #lives = new Set<LiveQuery>();
+  readonly #transactions = new Set<TxState>();
+  readonly #listeners: Listeners;
+  readonly #sync: SyncApi;
+  readonly #events = new Emitter<DatabaseEvents>("on", ["blocked", "unblocked", "outdated", "recovered"]);
+  readonly #migrations: number;
+  #outdated: string | undefined;
+  #storage: Storage;
+  #recovered: Recovery | undefined;
+  #closing: Promise<void> | undefined;
+  /** The name that open() was given. */
+  readonly name: string;
+
+  /**
+   * Connects, and resolves when a leader answered. Rejects when there will be
+   * none, or when the signal ends the wait; the connection is closed then.
+   * @internal
+   */
+  static async connect(
+    connection: Connection, config: OpenConfig, token?: SyncOptions["token"],
+    options: CallOptions & { onBlocked?: ((message: string) => void) | undefined } = {},
+  ): Promise<Database> {
+    const { signal, onBlocked } = options;
+    let database = undefined as Database | undefined;
+    let onAbort: (() => void) | undefined;
+    let patience: ReturnType<typeof setTimeout> | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        if (signal?.aborted) return reject(abortError(signal));
+        onAbort = () => reject(abortError(signal!));
+        signal?.addEventListener("abort", onAbort, { once: true });
+        database = new Database(connection, config, token, resolve, reject, (now) => {
+          clearTimeout(patience);
+          if (!now) return;
+          if (onBlocked) onBlocked(inTheWay(config.name));
+          else patience = setTimeout(() => reject(new HeddleError("HEDDLE_BLOCKED", inTheWay(config.name))), PATIENCE_MS);
+        });
+      });
+      return database!;
+    } catch (error) {
+      if (database) database.#caller.end(asHeddleError(error));
+      await connection.close().catch(() => {});
+      throw error;
+    } finally {
+      clearTimeout(patience);
+      if (onAbort) signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  private constructor(
+    connection: Connection, config: OpenConfig, token: SyncOptions["token"], opened: () => void, failed: (e: HeddleError) => void,
+    blocked: (now: boolean) => void,
+  ) {
+    this.name = config.name;
+    this.#migrations = config.migrations.length;
+    this.#connection = connection;
+    this.#storage = config.storage === "memory" ? "memory" : "best-effort";
+    this.#listeners = new Listeners(connection.session);
+    const events: CallerEvents = {
+      hello: () => ({ migrations: config.migrations.length, token: token !== undefined }),
+      ready: (welcome, again) => {
+        this.#ready(welcome, again);
+        opened();
+      },
+      lost: (crashed) => this.#lost(crashed),
+      event: (type, r) => this.#event(type, r),
+      broadcast: (message) => {
+        const announcement = readAnnouncement(message);
+        if (announcement) this.#listeners.announce(announcement);
+      },
+      blocked: (now) => {
+        blocked(now);
+        if (now) this.#events.emit("blocked", { message: inTheWay(this.name) });
+        else this.#events.emit("unblocked", {});
+      },
+      outdated: (error) => this.#outdate(error.message),
+      failed: (error) => {
+        failed(error);
+        this.#fail(error);
+      },
+    };
+    this.#caller = new Caller(connection, events);
+    this.#sync = new SyncApi(this.#caller, config.sync !== undefined, token);
+    this.#caller.start();
+  }
+
+  /** Whether this tab's worker holds the database. It changes as tabs come and go. */
+  get role(): Role {
+    return this.#connection.role;
+  }
+
+  /** How safe the file is from the browser's own cleaning up. */
+  get storage(): Storage {
+    return this.#storage;
+  }
+
+  /** Calls fn for each event; returns what stops it. */
+  on<E extends keyof DatabaseEvents>(event: E, fn: (detail: DatabaseEvents[E]) => void): () => void {
+    this.#alive();
+    let stopped = false;
+    const off = this.#events.on(event, fn);
+    const detail = this.#past()[event];
+    if (detail) {
+      queueMicrotask(() => {
+        if (!stopped) fn(detail);
+      });
+    }
+    return () => {
+      stopped = true;
+      off();
+    };
+  }
+
+  // What has begun already, and is told at once.
+  #past(): Partial<DatabaseEvents> {
+    return {
+      ...(this.#connection.blocked ? { blocked: { message: inTheWay(this.name) } } : {}),
+      ...(this.#outdated !== undefined ? { outdated: { message: this.#outdated } } : {}),
+      ...(this.#recovered ? { recovered: this.#recovered } : {}),
+    };
+  }
+
+  /** Sync with the server: status, events and control. */
+  get sync(): Sync {
+    return this.#sync;
+  }
+
+  /** Runs a statement that returns no rows; without params it may be several. */
+  async exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<ExecResult> {
+    const statement = this.#statement(sql, params);
+    return this.#write(Method.exec, options, statement.sql, (r) => r.result(), (w) => w.statement(statement));
+  }
+
+  /** Runs a statement and resolves with its rows as objects. */
+  async query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<T[]> {
+    const statement = this.#statement(sql, params);
+    const read = isRead(statement.sql);
+    const write = read ? undefined : this.#caller.newWrite();
+    // A PRAGMA rarely writes, and then it does not wait for a transaction either.
+    const writer = !read && !/^\s*PRAGMA\b/i.test(statement.sql);
+    const w = request(0, Method.query);
+    w.write(write ?? 0);
+    w.statement(statement);
+    return collectRows<T>(this.#caller, w, {
+      lane: read ? "read" : "write", writer, retry: true, write, sql: statement.sql, signal: options.signal, timeout: options.timeout,
+    });
+  }
+
+  /**
+   * Runs a statement that reads and hands out its rows as they are taken, a batch
+   * ahead: `for await (const row of db.iterate(…))`. It reads one snapshot, on a
+   * connection of its own: writes and other reads go on. Leaving the loop frees
+   * it; it fails with HEDDLE_TIMEOUT when its snapshot is a minute old.
+   */
+  iterate<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: IterateOptions = {}): AsyncIterableIterator<T> {
+    return new RowIterator<T>(this.#caller, this.#statement(sql, params), options);
+  }
+
+  /** Runs statements in one transaction and one round trip. */
+  async batch(statements: readonly BatchStatement[], options: CallOptions = {}): Promise<ExecResult[]> {
+    this.#alive();
+    const checked = checkBatch(statements);
+    return this.#write(Method.batch, options, undefined, (r) => r.results(), (w) => w.statements(checked));
+  }
+
+  /**
+   * Runs one statement for each row of parameters, all in one transaction. Rows
+   * may come from an array, a generator or a stream; they are sent in parts.
+   */
+  async bulk(
+    sql: string, rows: Iterable<readonly unknown[]> | AsyncIterable<readonly unknown[]>, options: BulkOptions = {},
+  ): Promise<ExecResult> {
+    this.#alive();
+    return new Bulk(this.#caller, checkSql(sql), rows, options).run();
+  }
+
+  /**
+   * Runs fn in a transaction of its own: committed when fn's promise resolves,
+   * rolled back when it rejects. Other tabs' writes wait meanwhile, and so do
+   * this database's own that are not made on tx: inside fn they would wait for
+   * themselves, and fail with HEDDLE_TX_NESTED. If the leading tab goes
+   * away in the middle, nothing of it was kept and it fails with HEDDLE_TX_LOST;
+   * with { retry: true } fn is run again instead.
+   */
+  async transaction<T>(fn: (tx: Transaction) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    this.#alive();
+    checkFunction(fn, "transaction's argument");
+    let left = checkTimeout(options.timeout);
+    const start = performance.now();
+    for (let deaths = 0; ;) {
+      const state = new TxState(this.#caller);
+      this.#transactions.add(state);
+      try {
+        return await new Tx(state).run(fn, left === undefined ? options : { ...options, timeout: left });
+      } catch (error) {
+        if (state.crashed && ++deaths >= MAX_DEATHS) throw new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${deaths} times during the transaction: nothing of it was kept`);
+        if (!options.retry || !state.wasLost) throw error;
+        await state.over(options.signal);
+        if (left !== undefined) left = Math.max(1, options.timeout! - (performance.now() - start));
+      } finally {
+        this.#transactions.delete(state);
+      }
+    }
+  }
+
+  /**
+   * Calls fn with the query's rows now, and again after each commit, by any tab
+   * or by sync, that changed them. Rows that stay the same are the same objects.
+   * Returns what stops it.
+   */
+  live<T = Row, P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined | null, fn: (rows: T[], diff: LiveDiff) => void, options: LiveOptions = {},
+  ): () => void {
+    const statement = this.#statement(sql, params ?? undefined);
+    checkFunction(fn, "live's callback");
+    if (options.onError !== undefined) checkFunction(options.onError, "onError");
+    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn as (rows: Row[], diff: LiveDiff) => void, options, () => this.#lives.delete(live));
+    this.#lives.add(live);
+    if (this.#caller.ready) live.start();
+    return () => live.stop();
+  }
+
+  /** Calls fn for each commit, of any tab or of sync, that touches one of the tables (null: any). */
+  listen(tables: readonly string[] | null, fn: (change: Change) => void): () => void {
+    this.#alive();
+    checkFunction(fn, "listen's callback");
+    return this.#listeners.add(tables, fn);
+  }
+
+  /** The database as the bytes of a valid SQLite file. */
+  async export(options: CallOptions = {}): Promise<Bytes> {
+    this.#alive();
+    return exportFile(this.#caller, options);
+  }
+
+  /**
+   * The same bytes as a stream: they are read from a copy as they are asked for,
+   * so a database of any size passes through.
+   */
+  exportStream(options: CallOptions = {}): ReadableStream<Bytes> {
+    this.#alive();
+    return exportStream(this.#caller, options);
+  }
+
+  /**
+   * Replaces the database's contents with those of an SQLite file, or of the
+   * database that SQL text describes, as `sqlite3 FILE .dump` writes it. It is read
+   * as it is sent.
+   */
+  async import(file: ImportSource, options: CallOptions = {}): Promise<void> {
+    this.#alive();
+    return importFile(this.#caller, file, options);
+  }
+
+  /**
+   * Walks every table and index, beside all other work, and reports what it
+   * found, with what is known of the storage.
+   */
+  async health(options: HealthOptions = {}): Promise<Health> {
+    this.#alive();
+    return checkHealth(this.#caller, () => ({ name: this.name, storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), options);
+  }
+
+  /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#shut(new HeddleError("HEDDLE_CLOSED", "the database is closed"));
+    await this.#connection.close();
+  }
+
+  // ---- requests
+
+  #alive(): void {
+    if (this.#caller.ended) throw this.#caller.ended.clone();
+  }
+
+  #statement(sql: string, params: object | undefined): Statement {
+    this.#alive();
+    const checked = checkSql(sql);
+    return { sql: checked, params: checkParams(params, checked) };
+  }
+
+  #write<T>(method: number, options: CallOptions, sql: string | undefined, result: (r: Reader) => T, fill: (w: Writer) => void): Promise<T> {
+    const write = this.#caller.newWrite();
+    const w = request(0, method);
+    w.write(write);
+    fill(w);
+    return this.#caller.call({ message: w.finish(), lane: "write", retry: true, write, sql, signal: options.signal, timeout: options.timeout, result });
+  }
+
+  // ---- the leader's comings and goings
+
+  #ready(welcome: Welcome, again: boolean): void {
+    this.#storage = welcome.storage;
+    if (welcome.migrations > this.#migrations) this.#outdate("a newer build of this app has migrated the database: reload this page");
+    this.#sync.welcome(welcome.status);
+    this.#listeners.leader(welcome.leader, welcome.commit, again);
+    for (const live of [...this.#lives]) live.start();
+  }
+
+  #lost(crashed: boolean): void {
+    for (const live of [...this.#lives]) live.lost(crashed);
+    for (const tx of this.#transactions) tx.lost(crashed);
+    this.#sync.lost();
+  }
+
+  #outdate(message: string): void {
+    if (this.#outdated !== undefined) return;
+    this.#outdated = message;
+    this.#events.emit("outdated", { message });
+  }
+
+  #event(type: number, r: Reader): void {
+    if (type === EventType.storage) this.#storage = r.string() as Storage;
+    else if (type === EventType.recovered) this.#tellRecovered(readRecovery(r));
+    else this.#sync.event(type, r);
+  }
+
+  // A leader says it to whoever comes to it, so again to a page that lost its line.
+  #tellRecovered(recovery: Recovery): void {
+    if (recovery.file === this.#recovered?.file) return;
+    this.#recovered = recovery;
+    this.#events.emit("recovered", recovery);
+  }
+
+  #shut(error: HeddleError): void {
+    this.#caller.end(error);
+    this.#lives.clear();
+    for (const tx of this.#transactions) tx.lost(false, error);
+    this.#listeners.clear();
+    this.#events.clear();
+    this.#sync.end();
+  }
+
+  #fail(error: HeddleError): void {
+    const lives = [...this.#lives];
+    this.#shut(error);
+    for (const live of lives) live.fail(error.clone());
+    this.#closing ??= this.#connection.close().catch(() => {});
+  }
+}

@@ -1,0 +1,40 @@
+import { HeddleError } from "../shared/errors.js";
+import { checkFunction } from "../rpc/params.js";
+import { report } from "./report-error.js";
+
+/** Named events and who listens to them. */
+export class Emitter<E extends object> {
+  readonly #what: string;
+  readonly #listeners: Map<keyof E, Set<(detail: never) => void>>;
+
+  constructor(what: string, events: readonly (keyof E)[]) {
+    this.#what = what;
+    this.#listeners = new Map(events.map((event) => [event, new Set()]));
+  }
+
+  on<K extends keyof E>(event: K, fn: (detail: E[K]) => void): () => void {
+    const set = this.#listeners.get(event);
+    if (!set) {
+      throw new HeddleError("HEDDLE_BAD_PARAM", `${this.#what}: no event is called ${JSON.stringify(event)}; there are ${[...this.#listeners.keys()].join(", ")}`);
+    }
+    checkFunction(fn, `${this.#what}'s callback`);
+    // A function registered twice is called twice, and stopped one at a time.
+    const entry = (detail: E[K]) => fn(detail);
+    set.add(entry);
+    return () => void set.delete(entry);
+  }
+
+  emit<K extends keyof E>(event: K, detail: E[K]): void {
+    for (const fn of [...this.#listeners.get(event)!] as ((detail: E[K]) => void)[]) {
+      try {
+        fn(detail);
+      } catch (thrown) {
+        report(thrown);
+      }
+    }
+  }
+
+  clear(): void {
+    for (const set of this.#listeners.values()) set.clear();
+  }
+}

@@ -1,0 +1,77 @@
+// Checks open()'s options and makes them what a leading worker is told.
+
+import type { OpenConfig } from "../rpc/codec.js";
+import { HeddleError } from "../shared/errors.js";
+import { checkName } from "../shared/names.js";
+import { checkBatch, describe } from "../rpc/params.js";
+import type { Merge, OpenOptions } from "../shared/types.js";
+
+const MERGES: readonly Merge[] = ["last", "counter", "max", "min", "set"];
+
+/** The name of a space: wire.ValidSpace has the same rule. */
+const SPACE = /^[A-Za-z0-9_~!$&'()+=:@][A-Za-z0-9_~!$&'()+=:@.-]{0,127}$/;
+const SPACE_RULE = "1 to 128 ASCII letters, digits and -._~!$&'()+=:@, and does not begin with . or -";
+
+function refuse(what: string, code: "HEDDLE_BAD_PARAM" | "HEDDLE_UNSUPPORTED" = "HEDDLE_BAD_PARAM"): never {
+  throw new HeddleError(code, `open: ${what}`);
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Throws HEDDLE_BAD_PARAM on what no database can be opened with. */
+export function checkOptions(options: OpenOptions): OpenConfig {
+  if (!isObject(options)) refuse(`takes an object with a name, not ${describe(options)}`);
+  checkName(options.name);
+  const migrations: unknown = options.migrations ?? [];
+  if (!Array.isArray(migrations)) refuse(`migrations must be an array of SQL strings, it is ${describe(migrations)}`);
+  for (let i = 0; i < migrations.length; i++) {
+    if (typeof migrations[i] !== "string") refuse(`migrations[${i}] must be a string, it is ${describe(migrations[i])}`);
+  }
+  const storage = options.storage ?? "persistent";
+  if (storage !== "persistent" && storage !== "memory") {
+    refuse(`storage must be "persistent" or "memory", it is ${JSON.stringify(storage)}`);
+  }
+  const config: OpenConfig = { name: options.name, storage, migrations: [...migrations] as string[] };
+  const recover: unknown = options.recover ?? false;
+  if (typeof recover !== "boolean") refuse(`recover must be true or false, it is ${describe(recover)}`);
+  if (recover) config.recover = true;
+  if (options.seed !== undefined) config.seed = checkBatch(options.seed, "open: seed");
+  if (options.sync !== undefined) config.sync = checkSync(options.sync);
+  return config;
+}
+
+function checkSync(sync: unknown): NonNullable<OpenConfig["sync"]> {
+  if (!isObject(sync)) refuse(`sync must be an object, it is ${describe(sync)}`);
+  const { url, space, token, tables, integerKey } = sync;
+  // Never open unencrypted what was asked to be encrypted.
+  if (sync["key"] !== undefined) refuse("sync.key: end-to-end encryption is not in this version", "HEDDLE_UNSUPPORTED");
+  if (typeof url !== "string") refuse(`sync.url must be a string, it is ${describe(url)}`);
+  let parsed: URL;
+  try {
+    parsed = new URL(url, typeof location === "undefined" ? undefined : location.href);
+  } catch {
+    refuse(`sync.url is no URL: ${JSON.stringify(url)}`);
+  }
+  if (parsed.protocol !== "https:" && parsed.protocol !== "http:") refuse(`sync.url must be http or https, it is ${parsed.protocol}`);
+  if (typeof space !== "string") refuse(`sync.space must be a string, it is ${describe(space)}`);
+  if (!SPACE.test(space)) refuse(`sync.space has ${SPACE_RULE}; it is ${JSON.stringify(space)}`);
+  if (token !== undefined && typeof token !== "function") refuse(`sync.token must be a function, it is ${describe(token)}`);
+  if (integerKey !== undefined && typeof integerKey !== "boolean") refuse("sync.integerKey must be true or false");
+  if (!isObject(tables)) refuse(`sync.tables must be an object such as { notes: true }, it is ${describe(tables)}`);
+  const list = Object.entries(tables).map(([name, columns]): [string, [string, Merge][]] => {
+    if (columns === true) return [name, []];
+    if (!isObject(columns)) refuse(`sync.tables.${name} must be true or an object of columns, it is ${describe(columns)}`);
+    return [name, Object.entries(columns).map(([column, merge]) => {
+      if (!MERGES.includes(merge as Merge)) {
+        refuse(`sync.tables.${name}.${column} must be one of ${MERGES.join(", ")}, it is ${JSON.stringify(merge)}`);
+      }
+      return [column, merge as Merge];
+    })];
+  });
+  if (list.length === 0) refuse("sync.tables names no table");
+  return {
+    url: parsed.href.replace(/[?#].*$/, "").replace(/\/+$/, ""), space,
+    integerKey: integerKey === true, token: token !== undefined, tables: list,
+  };
+}

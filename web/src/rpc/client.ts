@@ -1,0 +1,417 @@
+// Requests and their answers over a Connection: ids, order, cancellation, how
+// many may be on their way, and what becomes of them when the leader changes.
+
+import { ENDING_MS } from "../shared/bounds.js";
+import {
+  badTimeout, each, engineCrash, givenUp, gone, isRead, MAX_DEATHS, newCall, QUEUES, tooBig, withSql, type Call, type CallSpec,
+} from "./call.js";
+import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, within, type Welcome } from "./codec.js";
+import { abortError, asHeddleError, HeddleError, timeoutError } from "../shared/errors.js";
+import { Nesting } from "./nested-writes.js";
+import { checkTimeout } from "./params.js";
+import type { Connection, ConnectionHandler } from "./connection.js";
+
+/** How many calls of each queue are at the leader at a time: far fewer than it takes of one tab (leader.MaxQueued). */
+const WINDOW = 128;
+
+/** What the caller reports to the database. */
+export interface CallerEvents {
+  hello(): { migrations: number; token: boolean };
+  /** A leader is ready; again is false for the first one. */
+  ready(welcome: Welcome, again: boolean): void;
+  lost(crashed: boolean): void;
+  /** An event that belongs to no call, such as status. */
+  event(type: number, r: Reader): void;
+  broadcast(message: Uint8Array): void;
+  blocked(now: boolean): void;
+  outdated(error: HeddleError): void;
+  failed(error: HeddleError): void;
+}
+
+export class Caller implements ConnectionHandler {
+  readonly #connection: Connection;
+  readonly #events: CallerEvents;
+  #waiting = each<Call[]>(() => []);
+  #flying = each(() => 0);
+  readonly #calls = new Map<number, Call>();
+  /** How many calls are at the leader that an engine died over. */
+  #suspects = 0;
+  /** Knows calls that are made inside the functions of transactions. */
+  readonly nesting = new Nesting({
+    waiting: () => this.#nested()[0]?.spec.sql ?? (this.#nested().length > 0 ? "" : undefined),
+    fail: (error) => {
+      for (const call of this.#nested()) this.#abort(call, error);
+    },
+  });
+  readonly #subscribers = new Map<number, (type: number, r: Reader) => void>();
+  /** Counters of the writes whose callers do not know their outcomes, in order. */
+  readonly #open = new Set<number>();
+  #nextId = 1;
+  #counter = 0;
+  #ready = false;
+  #met = false;
+  /** The leader does not answer, or there is none. */
+  #blocked = false;
+  #end: HeddleError | undefined;
+  /** Why no more calls are taken, while those under way are still answered. */
+  #ending: HeddleError | undefined;
+
+  constructor(connection: Connection, events: CallerEvents) {
+    this.#connection = connection;
+    this.#events = events;
+  }
+
+  /** Starts the connection, which may report at once. */
+  start(): void {
+    this.#connection.start(this);
+  }
+
+  /** Whether a leader answers now. */
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  get busy(): boolean {
+    return this.#calls.size > 0 || QUEUES.some((queue) => this.#waiting[queue].length > 0);
+  }
+
+  get unsettled(): boolean {
+    return this.#open.size > 0;
+  }
+
+  /** Why no call is taken any more. */
+  get ended(): HeddleError | undefined {
+    return this.#end;
+  }
+
+  /** The next counter: it names a write. call() settles the one in its spec. */
+  newWrite(): number {
+    this.#open.add(++this.#counter);
+    return this.#counter;
+  }
+
+  /** The outcome of that write is known here: leaders need not keep it. */
+  settled(write: number): void {
+    this.#open.delete(write);
+  }
+
+  call<T>(spec: CallSpec<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
+      call.nested = this.nesting.active && (spec.writer ?? spec.lane === "write");
+      const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout) ?? tooBig(spec)
+        ?? (call.nested ? this.nesting.refusal(spec.sql) : undefined)
+        ?? (spec.signal?.aborted ? abortError(spec.signal, spec.sql) : undefined)
+        ?? ((spec.lane === "direct" || spec.lane === "tx") && !this.#ready ? gone(spec.sql) : undefined);
+      if (refused) return this.#settle(call, () => reject(refused));
+      if (spec.signal || spec.timeout !== undefined) this.#listen(call);
+      if (call.nested) this.nesting.watch();
+      if (spec.lane === "direct") {
+        this.#send(call);
+      } else {
+        this.#waiting[spec.lane].push(call);
+        this.#flush();
+      }
+    });
+  }
+
+  /** Sends a message that has no answer: a cancel, an ack. */
+  tell(message: Uint8Array<ArrayBuffer>): void {
+    if (!this.#ready || this.#end) return;
+    this.#stamp(message);
+    this.#connection.send(message);
+  }
+
+  /** Ends whatever the leader does for request id. */
+  cancel(id: number): void {
+    const w = request(0, Method.cancel, 9);
+    w.u32(id);
+    this.tell(w.finish());
+  }
+
+  /** Takes the events of id, until unsubscribe. */
+  subscribe(id: number, handler: (type: number, r: Reader) => void): void {
+    this.#subscribers.set(id, handler);
+  }
+
+  unsubscribe(id: number): void {
+    this.#subscribers.delete(id);
+  }
+
+  /** Tells the leader that a repeating event was dealt with. */
+  ack(id: number, type: number): void {
+    const w = request(0, Method.ack, 10);
+    w.u32(id);
+    w.u8(type);
+    this.tell(w.finish());
+  }
+
+  /** Ends every call, now and to come, with error. */
+  end(error: HeddleError): void {
+    if (this.#end) return;
+    this.#end = error;
+    this.#ready = false;
+    this.#subscribers.clear();
+    for (const call of [...this.#calls.values(), ...Object.values(this.#waiting).flat()]) this.#fail(call, error);
+    this.#calls.clear();
+    this.#waiting = each(() => []);
+  }
+
+  connected(): void {
+    if (this.#end) return;
+    if (this.#ready || this.#calls.size > 0) this.lost(false);
+    const { migrations, token } = this.#events.hello();
+    const w = request(0, Method.hello);
+    w.u16(VERSION);
+    w.string(this.#connection.session);
+    w.u32(migrations);
+    w.bool(token);
+    this.#send(newCall(
+      { message: w.finish(), lane: "direct", retry: false, result: readWelcome },
+      (value) => this.#welcome(value as Welcome),
+      // A leader that goes away in the middle is followed by another.
+      // One of an older build makes room for this one.
+      (error) => {
+        if (error.code === "HEDDLE_OUTDATED") this.#connection.refused?.();
+        else if (error.code !== "HEDDLE_TX_LOST") this.failed(error);
+      },
+    ));
+  }
+
+  #welcome(welcome: Welcome): void {
+    if (welcome.version !== VERSION) {
+      this.failed(new HeddleError("HEDDLE_PROTOCOL",
+        `the leading tab speaks version ${welcome.version}, this one ${VERSION}: reload the older tab`));
+      return;
+    }
+    const again = this.#met;
+    this.#met = true;
+    this.#ready = true;
+    this.#events.ready(welcome, again);
+    this.#flush();
+  }
+
+  lost(crashed: boolean): void {
+    if (this.#end) return;
+    const wasReady = this.#ready;
+    this.#ready = false;
+    this.#subscribers.clear();
+    this.#flying = each(() => 0);
+    this.#suspects = 0;
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    const again = each<Call[]>(() => []);
+    for (const call of calls) {
+      const { spec } = call;
+      if (crashed) call.deaths++;
+      if (!spec.retry) this.#fail(call, gone());
+      else if (spec.signal?.aborted) this.#fail(call, spec.write === undefined ? abortError(spec.signal) : givenUp());
+      else if (call.end <= performance.now()) this.#fail(call, spec.write === undefined ? timeoutError(spec.timeout!) : givenUp());
+      else if (call.deaths >= MAX_DEATHS && spec.write === undefined && !spec.instead) this.#fail(call, engineCrash());
+      else {
+        if (call.lane === "direct") call.lane = "write";
+        again[call.lane].push(call);
+      }
+    }
+    for (const call of this.#waiting.tx) this.#fail(call, gone());
+    this.#waiting.tx = [];
+    for (const queue of QUEUES) this.#waiting[queue] = [...again[queue], ...this.#waiting[queue]];
+    if (wasReady) this.#events.lost(crashed);
+  }
+
+  blocked(now: boolean): void {
+    if (this.#end) return;
+    this.#blocked = now;
+    if (now) for (const call of [...this.#calls.values()]) if (call.spec.signal?.aborted || call.end <= performance.now()) this.#giveUp(call);
+    this.#events.blocked(now);
+  }
+
+  // Its caller does not wait any more, and nobody says what became of it.
+  #giveUp(call: Call): void {
+    this.#done(call);
+    this.#fail(call, givenUp());
+  }
+
+  outdated(error: HeddleError): void {
+    if (this.#end || this.#ending) return;
+    this.#ending = error;
+    this.#events.outdated(error);
+    for (const queue of QUEUES) {
+      for (const call of this.#waiting[queue]) if (call.times === 0) this.#fail(call, error);
+      this.#waiting[queue] = this.#waiting[queue].filter((call) => call.times > 0);
+    }
+    if (this.busy) setTimeout(() => this.failed(error), ENDING_MS);
+    else this.failed(error);
+  }
+
+  failed(error: HeddleError): void {
+    if (this.#end) return;
+    this.end(error);
+    this.#events.failed(error);
+  }
+
+  broadcast(message: Uint8Array): void {
+    if (!this.#end) this.#events.broadcast(message);
+  }
+
+  message(message: Uint8Array): void {
+    if (this.#end) return;
+    try {
+      this.#receive(new Reader(message));
+    } catch (thrown) {
+      // Bytes that do not decode: nothing after them can be trusted.
+      this.failed(asHeddleError(thrown, "HEDDLE_PROTOCOL"));
+    }
+  }
+
+  #receive(r: Reader): void {
+    const id = r.u32();
+    const kind = r.u8();
+    if (kind === Kind.event) {
+      const type = r.u8();
+      if (id === 0) this.#events.event(type, r);
+      else this.#subscribers.get(id)?.(type, r);
+      return;
+    }
+    if (id === 0 && kind === Kind.error) {
+      this.failed(r.error() ?? new HeddleError("HEDDLE_PROTOCOL", "an error without a code"));
+      return;
+    }
+    const call = this.#calls.get(id);
+    if (!call) return; // answered, aborted, or of a leader before
+    if (kind === Kind.chunk) {
+      call.spec.chunk?.(r);
+      return;
+    }
+    this.#done(call);
+    if (kind === Kind.error) {
+      const error = r.error() ?? new HeddleError("HEDDLE_PROTOCOL", "an error without a code");
+      // It was only asked about, and has not been done.
+      const deadly = error.code === "HEDDLE_TX_LOST" && call.deaths >= MAX_DEATHS;
+      // This leader did not get to it; one before may have.
+      const unknown = (error.code === "HEDDLE_TIMEOUT" || error.code === "HEDDLE_ABORTED") && call.spec.write !== undefined && call.times > 1;
+      const ended = error.code === "HEDDLE_ABORTED" ? call.reason : undefined;
+      this.#fail(call, deadly ? engineCrash() : unknown ? givenUp() : ended ?? error);
+    } else {
+      let value: unknown;
+      try {
+        value = call.spec.result(r);
+      } catch (thrown) {
+        this.#fail(call, asHeddleError(thrown, "HEDDLE_PROTOCOL"));
+        throw thrown;
+      }
+      this.#settle(call, () => call.resolve(value));
+    }
+    this.#flush();
+    if (this.#ending && !this.busy) this.failed(this.#ending);
+  }
+
+  #done(call: Call): void {
+    if (!this.#calls.delete(call.id) || call.lane === "direct") return;
+    this.#flying[call.lane]--;
+    if (call.deaths > 0) this.#suspects--;
+  }
+
+  #settle(call: Call, tell: () => void): void {
+    call.unlisten();
+    if (call.spec.write !== undefined) this.settled(call.spec.write);
+    tell();
+  }
+
+  #fail(call: Call, error: HeddleError): void {
+    this.#settle(call, () => call.reject(withSql(error, call.spec.sql)));
+  }
+
+  #stamp(message: Uint8Array<ArrayBuffer>): number {
+    const id = this.#nextId;
+    this.#nextId = id === 0xffffffff ? 1 : id + 1;
+    new DataView(message.buffer).setUint32(message.byteOffset, id, true);
+    const [open] = this.#open;
+    setAck(message, (open ?? this.#counter + 1) - 1);
+    return id;
+  }
+
+  // Its signal and its timeout end a call from outside.
+  #listen(call: Call): void {
+    const { signal } = call.spec;
+    const timeout = checkTimeout(call.spec.timeout);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (timeout !== undefined) {
+      call.end = performance.now() + timeout;
+      timer = setTimeout(() => this.#timeUp(call, timeoutError(timeout)), timeout);
+    }
+    const aborted = () => this.#abort(call, abortError(signal!));
+    signal?.addEventListener("abort", aborted, { once: true });
+    call.unlisten = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", aborted);
+    };
+  }
+
+  #send(call: Call): void {
+    const { spec, end } = call;
+    let message = this.#messageOf(call);
+    call.id = this.#stamp(message);
+    if (end < Infinity) message = within(message, Math.max(1, Math.ceil(end - performance.now())));
+    call.times++;
+    this.#calls.set(call.id, call);
+    if (call.lane !== "direct") {
+      this.#flying[call.lane]++;
+      if (call.deaths > 0) this.#suspects++;
+    }
+    this.#connection.send(message);
+    spec.sent?.(call.id);
+  }
+
+  // A write that was deadly is asked about, and not tried a third time.
+  #messageOf({ spec, times, deaths }: Call): Uint8Array<ArrayBuffer> {
+    if (!spec.retry) return spec.message;
+    if (times > 0 && spec.instead) return spec.instead.slice();
+    return deaths >= MAX_DEATHS && spec.write !== undefined ? askOutcome(spec.write) : spec.message.slice();
+  }
+
+  // Calls go out in order, those of each queue as its window allows; the order
+  // between reads and writes is kept where neither waits. After an engine's
+  // death those that it had go one by one: the deadly one alone shall be there
+  // when the next one dies.
+  #flush(): void {
+    for (const queue of QUEUES) {
+      while (this.#ready && this.#flying[queue] < WINDOW) {
+        const [call] = this.#waiting[queue];
+        const busy = QUEUES.some((other) => this.#flying[other] > 0);
+        if (!call || this.#suspects > 0 || busy && call.deaths > 0) break;
+        this.#waiting[queue].shift();
+        this.#send(call);
+      }
+    }
+  }
+
+  #nested(): Call[] {
+    return [...this.#calls.values(), ...this.#waiting.write, ...this.#waiting.side].filter((call) => call.nested && !call.reason);
+  }
+
+  #abort(call: Call, error: HeddleError): void {
+    const { lane, spec } = call;
+    call.reason = error;
+    if (this.#calls.get(call.id) !== call) {
+      if (lane !== "direct") this.#waiting[lane] = this.#waiting[lane].filter((c) => c !== call);
+      this.#fail(call, call.times > 0 && spec.write !== undefined ? givenUp() : error);
+      return;
+    }
+    this.#connection.interrupt?.(call.id);
+    this.cancel(call.id);
+    // A write may have happened by now: its answer says. A read need not wait.
+    if (isRead(lane)) {
+      this.#done(call);
+      this.#fail(call, error);
+      this.#flush();
+    } else if (this.#blocked) {
+      this.#giveUp(call);
+    }
+  }
+
+  // The leader keeps the time too: of a write, its answer says what became of it.
+  #timeUp(call: Call, error: HeddleError): void {
+    if (isRead(call.lane) || this.#blocked || this.#calls.get(call.id) !== call) this.#abort(call, error);
+  }
+}

@@ -1,0 +1,130 @@
+// A line between one tab and the leader's worker: bytes both ways, in order, and
+// a few words about the line itself. Over a MessagePort large messages are
+// transferred; over a BroadcastChannel of its own, which carries no ports and
+// transfers nothing, they are copied. Small messages of one turn go together: to
+// wake the other side costs more than to carry them.
+
+import type { LineMessage, Parts } from "./messages.js";
+import { isMessage, isParts, take } from "./message-shapes.js";
+
+export interface LineHandler {
+  /** more: how many messages came with it and follow. */
+  bytes(message: Uint8Array<ArrayBuffer>, more: number): void;
+  says(message: LineMessage): void;
+}
+
+export interface Line {
+  /** Starts delivery. What came before is kept until then (a port) or lost (a channel). */
+  open(handler: LineHandler): void;
+  /** Takes ownership of a buffer that the message fills wholly. It may go out with others, at the end of the turn. */
+  send(message: Uint8Array<ArrayBuffer>): void;
+  /** Sends now what waits for the end of the turn. */
+  flush(): void;
+  say(message: LineMessage): void;
+  close(): void;
+}
+
+/** A message so large goes by itself, at once. */
+const LARGE = 4096;
+
+type Post = ArrayBuffer | LineMessage | Parts;
+
+/** Collects what is sent in one turn. */
+class Outbox {
+  readonly #post: (data: Post, transfer: ArrayBuffer[]) => void;
+  #waiting: Uint8Array<ArrayBuffer>[] = [];
+
+  constructor(post: (data: Post, transfer: ArrayBuffer[]) => void) {
+    this.#post = post;
+  }
+
+  send(message: Uint8Array<ArrayBuffer>): void {
+    if (message.length >= LARGE) {
+      this.flush();
+      this.#post(message.buffer, [message.buffer]);
+    } else if (this.#waiting.push(message) === 1) {
+      queueMicrotask(() => this.flush());
+    }
+  }
+
+  say(message: LineMessage): void {
+    this.flush();
+    this.#post(message, []);
+  }
+
+  flush(): void {
+    const list = this.#waiting;
+    const [first] = list;
+    if (!first) return;
+    this.#waiting = [];
+    if (list.length === 1) {
+      this.#post(first.buffer, []); // to copy a small one costs less than to transfer it
+      return;
+    }
+    const places: number[] = [];
+    let end = 0;
+    for (const { length } of list) {
+      places.push(end, length);
+      end += (length + 7) & ~7; // readers need messages at multiples of 8
+    }
+    const all = new Uint8Array(end);
+    list.forEach((message, i) => all.set(message, places[2 * i]!));
+    this.#post({ t: "parts", buffer: all.buffer, places }, [all.buffer]);
+  }
+}
+
+function deliver(handler: LineHandler, data: unknown): void {
+  if (isMessage(data)) {
+    handler.bytes(new Uint8Array(data), 0);
+  } else if (isParts(data)) {
+    const { buffer, places } = data;
+    for (let i = 0; i < places.length; i += 2) {
+      handler.bytes(new Uint8Array(buffer, places[i], places[i + 1]), (places.length - i) / 2 - 1);
+    }
+  } else {
+    const message = take.line(data);
+    if (message) handler.says(message);
+  }
+}
+
+export function portLine(port: MessagePort): Line {
+  const out = new Outbox((data, transfer) => port.postMessage(data, transfer));
+  return {
+    open(handler) {
+      port.onmessage = ({ data }) => deliver(handler, data);
+    },
+    send: (message) => out.send(message),
+    flush: () => out.flush(),
+    say: (message) => out.say(message),
+    close() {
+      out.flush();
+      port.close();
+    },
+  };
+}
+
+/** What goes over a channel, where others can post too: what does not name the line is none of its. */
+interface Named {
+  line: string;
+  data: Post;
+}
+
+export function channelLine(name: string): Line {
+  const channel = new BroadcastChannel(name);
+  const out = new Outbox((data) => channel.postMessage({ line: name, data } satisfies Named));
+  return {
+    open(handler) {
+      channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+        const named = (data ?? {}) as Partial<Named>;
+        if (named.line === name) deliver(handler, named.data);
+      };
+    },
+    send: (message) => out.send(message),
+    flush: () => out.flush(),
+    say: (message) => out.say(message),
+    close() {
+      out.flush();
+      channel.close();
+    },
+  };
+}

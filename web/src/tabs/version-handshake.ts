@@ -1,0 +1,63 @@
+// Where tabs of every build of an app meet, whatever protocol they speak
+// otherwise: the newer one leads, the older one steps aside and is told. What is
+// said here, and the name of the channel, is meant never to change.
+
+import { OLDER_ANSWER_MS } from "../shared/bounds.js";
+import type { Census } from "../shared/lock-holders.js";
+import { Paced } from "../shared/pacing.js";
+import { take } from "../shared/message-shapes.js";
+import type { BuildMessage } from "../shared/messages.js";
+import { PROTOCOL } from "../shared/version.js";
+
+const buildsChannel = (scope: string) => `heddle:${scope}:builds`;
+
+export class Builds {
+  readonly #mine: Omit<BuildMessage, "answer">;
+  readonly #newer: (build: BuildMessage) => void;
+  readonly #census: Census;
+  readonly #answer = new Paced(OLDER_ANSWER_MS, () => this.#post(false));
+  #channel: BroadcastChannel | undefined;
+
+  /** @param newer a tab of a newer build lives */
+  constructor(migrations: number, lock: string, census: Census, newer: (build: BuildMessage) => void) {
+    this.#mine = { t: "build", protocol: PROTOCOL, migrations, lock };
+    this.#census = census;
+    this.#newer = newer;
+  }
+
+  /** Tells the others, once the lock is held. */
+  open(scope: string): void {
+    const channel = this.#channel = new BroadcastChannel(buildsChannel(scope));
+    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+      const build = take.builds(data);
+      if (!build) return;
+      const order = build.protocol - this.#mine.protocol || build.migrations - this.#mine.migrations;
+      if (order > 0) this.#claimed(scope, build);
+      if (order < 0 && build.answer) this.#answer.ask();
+    };
+    this.tell();
+  }
+
+  /** Tells the others that this build is here. */
+  tell(): void {
+    this.#post(true);
+  }
+
+  close(): void {
+    this.#answer.end();
+    this.#channel?.close();
+    this.#channel = undefined;
+  }
+
+  // A newer build is believed if it lives: it holds a tab's lock of this database, whose name tells its protocol too.
+  #claimed(scope: string, build: BuildMessage): void {
+    if (!build.lock.startsWith(`heddle:${build.protocol}:${scope}:`)) return;
+    this.#census.ask(`build ${build.lock}`, (holders) => {
+      if (this.#channel && holders.has(build.lock)) this.#newer(build);
+    });
+  }
+
+  #post(answer: boolean): void {
+    this.#channel?.postMessage({ ...this.#mine, answer } satisfies BuildMessage);
+  }
+}

@@ -1,0 +1,53 @@
+// Starts heddle.wasm in this worker, with SQLite and the files linked to it, and
+// says how it ended.
+
+import "heddle:wasm_exec";
+import { linkEngine } from "./engine.js";
+import type { OpfsImports } from "./opfs.js";
+import type { Modules } from "../shared/messages.js";
+import type { Pulse } from "./heartbeat.js";
+import type { Shell } from "./go-host.js";
+
+/** How much of what the program writes is kept, and how much of that a report gets. */
+const KEPT = 200_000;
+const REPORT = 2_000;
+
+/** What the program wrote last: its panic, if it had one, and every goroutine's stack. */
+let tail = "";
+
+const decoder = new TextDecoder();
+
+// wasm_exec.js keeps what fs it finds, so this replaces only the writing.
+const { fs } = globalThis as unknown as { fs: { writeSync(fd: number, bytes: Uint8Array): number } };
+fs.writeSync = (_fd, bytes) => {
+  tail = (tail + decoder.decode(bytes, { stream: true })).slice(-KEPT);
+  return bytes.length;
+};
+
+/** Runs Go with `shell` for the program to find. Settles when the program ended; rejects if it crashed. */
+export async function runGo(modules: Modules, files: OpfsImports, shell: Shell, pulse: Pulse): Promise<void> {
+  const go = new Go();
+  const key = `heddle:${crypto.randomUUID()}`;
+  Object.defineProperty(globalThis, key, { value: shell.forGo, configurable: true });
+  go.argv = ["heddle", key];
+  let code = 0;
+  go.exit = (exit) => {
+    code = exit;
+  };
+  const engine = linkEngine(modules.sqlite);
+  const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...shell.imports, ...pulse.imports };
+  const instance = await WebAssembly.instantiate(modules.go, imports);
+  engine.attach(instance.exports);
+  files.attach(instance.exports);
+  const program = { exports: instance.exports, resume: () => go._resume() };
+  shell.attach(program);
+  pulse.attach(program);
+  await go.run(instance);
+  if (code !== 0) throw new Error(lastWords() || `the engine ended with code ${code}`);
+}
+
+/** What the program died of, if it said so; else what it wrote last. */
+export function lastWords(): string {
+  const cause = Math.max(tail.lastIndexOf("panic: "), tail.lastIndexOf("fatal error: "));
+  return (cause < 0 ? tail.slice(-REPORT) : tail.slice(cause, cause + REPORT)).trim();
+}

@@ -1,0 +1,71 @@
+// The worker's half of the watch that its page keeps over it: what of the engine
+// still answers. Go's half is wasm/pulse.go.
+
+import type { Program } from "./go-host.js";
+import { PING_MS, STUCK_PINGS } from "../shared/tuning.js";
+
+/** Statements report far more often than anybody wants to know. */
+const EVERY = 64;
+
+export class Pulse {
+  readonly #alive: (quiet: boolean) => void;
+  readonly #dead: (error: unknown) => void;
+  #program: Program | undefined;
+  /** Questions that came since Go answered. */
+  #open = 0;
+  #beats = 0;
+  #last = 0;
+  /** What Go imports. */
+  readonly imports = {
+    pulse: {
+      alive: (quiet: number) => {
+        this.#open = 0;
+        this.#alive(quiet !== 0);
+      },
+      // From inside a long statement, or the recovery of a large log: whatever was asked meanwhile still waits at the worker's door.
+      beat: () => {
+        if (++this.#beats % EVERY !== 0) return;
+        const now = performance.now();
+        if (now - this.#last < PING_MS) return;
+        this.#last = now;
+        this.#alive(false);
+      },
+    },
+  };
+
+  constructor(alive: (quiet: boolean) => void, dead: (error: unknown) => void) {
+    this.#alive = alive;
+    this.#dead = dead;
+  }
+
+  attach(program: Program): void {
+    this.#program = program;
+  }
+
+  /** How large the engine's memory has grown. */
+  get memory(): number {
+    return (this.#program?.exports["mem"] as WebAssembly.Memory | undefined)?.buffer.byteLength ?? 0;
+  }
+
+  /**
+   * The page asks. Whoever reads this is not in Go, so Go has nothing to run: if
+   * it has not answered what was asked before, it waits for something that holds
+   * up every request.
+   */
+  ask(): void {
+    if (!this.#program) {
+      this.#alive(false); // still loading
+      return;
+    }
+    if (++this.#open > STUCK_PINGS) {
+      this.#dead(new Error("the engine waits for something that never comes"));
+      return;
+    }
+    try {
+      if (this.#open === 1) (this.#program.exports["heddle_pulse"] as () => void)();
+      this.#program.resume();
+    } catch (error) {
+      this.#dead(error);
+    }
+  }
+}

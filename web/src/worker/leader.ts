@@ -1,0 +1,205 @@
+// Leading: from the moment the lock is ours until it may be freed.
+
+import { Admission } from "./admission.js";
+import { ANSWER_MS, CHECK_MS, FORGET_MS } from "../shared/bounds.js";
+import { Census } from "../shared/lock-holders.js";
+import { asHeddleError } from "../shared/errors.js";
+import { lastWords, runGo } from "./go-program.js";
+import { channelLine, portLine } from "../shared/port.js";
+import { Held } from "../shared/locks.js";
+import { commitsChannel, lineChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix } from "../shared/names.js";
+import { Paced } from "../shared/pacing.js";
+import { Pulse } from "./heartbeat.js";
+import { take } from "../shared/message-shapes.js";
+import { Shell } from "./go-host.js";
+import { MEMORY_LIMIT, RENEW_MS } from "../shared/tuning.js";
+import { OpfsDirectory, OpfsImports } from "./opfs.js";
+import type { FromWorker, Modules, TabsMessage, ToWorker } from "../shared/messages.js";
+
+type Start = Extract<ToWorker, { t: "start" }>;
+
+export class Lead {
+  readonly #start: Start;
+  readonly #modules: Promise<Modules>;
+  readonly #tabs: BroadcastChannel;
+  readonly #tell: (message: FromWorker) => void;
+  readonly #retire: () => void;
+  readonly #leader = randomId();
+  readonly #pulse = new Pulse((quiet) => this.#alive(quiet), (error) => this.#crash(error));
+  #shell: Shell | undefined;
+  #registry: MessagePort | undefined;
+  readonly #census = new Census();
+  readonly #answer = new Paced(ANSWER_MS, () => this.#announce());
+  readonly #admission: Admission;
+  /** Sessions of the tabs that came by a BroadcastChannel. */
+  readonly #byChannel = new Map<string, number>();
+  /** Resolved when the leader's own lock is held, by which others learn of its end. */
+  #holds: Promise<void> | undefined;
+  #announced = false;
+  #readyAt = 0;
+  #memoryAtFirst = 0;
+  #stopping = false;
+  /** Go has closed the database. */
+  #closed = false;
+  #crashed = false;
+  #stopped: () => void = () => {};
+
+  /** @param retire the worker should end in order, for another to begin in its place */
+  constructor(start: Start, modules: Promise<Modules>, tabs: BroadcastChannel, tell: (message: FromWorker) => void, retire: () => void) {
+    this.#start = start;
+    this.#modules = modules;
+    this.#tabs = tabs;
+    this.#tell = tell;
+    this.#retire = retire;
+    this.#admission = new Admission(this.#census, (tab) => tabLockPrefix(start.scope) + tab, () => (this.#stopping ? undefined : this.#shell?.lines));
+    modules.catch(() => {}); // told by run()
+  }
+
+  /** Settles when every file is closed and the lock may go. After a crash it never does: the page ends this worker. */
+  async run(): Promise<void> {
+    const { name, memory } = this.#start;
+    const held = new Held(leaderLock(this.#start.scope, this.#leader));
+    this.#holds = held.take();
+    const opening = memory ? undefined : OpfsDirectory.open(name);
+    let watch: ReturnType<typeof setInterval> | undefined;
+    try {
+      const [modules, directory] = await Promise.all([this.#modules, opening]);
+      if (directory) watch = setInterval(() => void directory.check(), CHECK_MS);
+      if (!this.#stopping) await this.#serve(modules, directory);
+    } catch (error) {
+      const { code, message, sql } = asHeddleError(error);
+      this.#tell({ t: "failed", failure: { code, message, sql } });
+    }
+    if (this.#crashed) await new Promise(() => {});
+    clearInterval(watch);
+    this.#answer.end();
+    this.#census.end();
+    this.#shell?.close();
+    this.#registry?.close();
+    // Also where the modules failed before.
+    await opening?.then((directory) => (this.#closed ? directory.closeClean() : directory.close()), () => {});
+    if (this.#announced) this.#post({ t: "bye", leader: this.#leader, crashed: false });
+    held.free();
+  }
+
+  // Settles when Go has closed the database, or could not open it.
+  async #serve(modules: Modules, directory: OpfsDirectory | undefined): Promise<void> {
+    const { name, scope, storage, open } = this.#start;
+    const files = new OpfsImports();
+    if (directory) files.add(directory);
+    await new Promise<void>((resolve) => {
+      this.#stopped = resolve;
+      this.#shell = new Shell(
+        { name, leader: this.#leader, channel: commitsChannel(scope), storage, open, exit: directory?.exit ?? "new" },
+        { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
+        {
+          ready: () => void this.#ready(),
+          failed: (failure) => {
+            this.#tell({ t: "failed", failure });
+            resolve();
+          },
+          stopped: (inOrder) => {
+            this.#closed = inOrder;
+            resolve();
+          },
+          crashed: (error) => this.#crash(error),
+          setAside: async (reason) => {
+            console.error(`heddle: the file of the database "${name}" is damaged, and set aside: ${reason}`);
+            return directory!.setAside();
+          },
+          openSide: async () => directory!.openSide(),
+          closeSide: (name) => void directory!.closeSide(name).catch(() => {}), // swept later
+          // The page starts another worker, which looks closely before it serves.
+          damaged: (reason) => void directory?.noteDamage().finally(() => this.#crash(`the database file is damaged: ${reason}`)),
+        },
+      );
+      addEventListener("error", (event) => this.#crash(event.error ?? event.message));
+      addEventListener("unhandledrejection", (event) => this.#crash(event.reason));
+      runGo(modules, files, this.#shell, this.#pulse).then(resolve, (error) => this.#crash(error));
+    });
+  }
+
+  async #ready(): Promise<void> {
+    await this.#holds;
+    if (this.#stopping) return;
+    setTimeout(() => void this.#shell?.tellAlive(), FORGET_MS);
+    this.#announced = true;
+    this.#readyAt = performance.now();
+    this.#memoryAtFirst = this.#pulse.memory;
+    this.#tell({ t: "leading", leader: this.#leader });
+    this.#announce();
+  }
+
+  #announce(): void {
+    this.#post({ t: "leader", leader: this.#leader, tab: this.#start.tab });
+  }
+
+  #post(message: TabsMessage): void {
+    this.#tabs.postMessage(message);
+  }
+
+  // The page ends the worker; whatever else is reported follows from the crash.
+  #crash(error: unknown): void {
+    if (this.#crashed) return;
+    this.#crashed = true;
+    // A program that has ended throws at whoever calls it next: its own words say more.
+    const message = error instanceof Error ? error.message : String(error);
+    const words = lastWords();
+    this.#tell({ t: "crashed", message: /^(panic|fatal error): /.test(words) ? words : [message, words].filter(Boolean).join(": ") });
+  }
+
+  tabsMessage(message: TabsMessage): void {
+    if (!this.#announced) return;
+    if (message.t === "who") this.#answer.ask();
+    if (message.t === "connect" && message.leader === this.#leader) this.#connectByChannel(message.tab);
+  }
+
+  // A tab asks again until it hears the welcome.
+  #connectByChannel(tab: string): void {
+    const shell = this.#shell;
+    if (!shell || shell.welcome(this.#byChannel.get(tab))) return;
+    this.#admission.ask(tab, "channel", () => {
+      const line = channelLine(lineChannel(this.#start.scope, this.#leader, tab));
+      this.#byChannel.set(tab, shell.connect(line, tab, false));
+    });
+  }
+
+  connectOwn(port: MessagePort, tab: string): void {
+    this.#shell?.connect(portLine(port), tab, true);
+  }
+
+  setRegistry(port: MessagePort): void {
+    this.#registry = port;
+    port.onmessage = ({ data, ports }: MessageEvent<unknown>) => {
+      const message = take.fromRegistry(data);
+      const [way] = ports;
+      // One that is not admitted is left to the collector: its tab asks by the channel as well.
+      if (message && way) this.#admission.ask(message.tab, "port", () => this.#shell?.connect(portLine(way), message.tab, false));
+    };
+  }
+
+  /** The page asks whether the engine lives. */
+  ask(): void {
+    if (!this.#crashed && !this.#stopping) this.#pulse.ask();
+  }
+
+  // Go's memory never shrinks: once it is large, the page gets a new worker. What
+  // it takes only to open this database is no reason.
+  #alive(quiet: boolean): void {
+    this.#tell({ t: "alive" });
+    if (!quiet || !this.#announced || this.#stopping || performance.now() - this.#readyAt < RENEW_MS) return;
+    if (this.#pulse.memory <= Math.max(MEMORY_LIMIT, 2 * this.#memoryAtFirst)) return;
+    queueMicrotask(() => this.#retire()); // Go is on the stack: nothing may call it now
+  }
+
+  setStorage(storage: string): void {
+    this.#shell?.setStorage(storage);
+  }
+
+  /** Asks for an orderly end: run() settles after it. */
+  stop(): void {
+    this.#stopping = true;
+    if (this.#shell) this.#shell.stop();
+    else this.#stopped();
+  }
+}
