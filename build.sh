@@ -111,7 +111,7 @@ test_go() {
   go vet ./...
   go test -timeout "$GO_TIMEOUT" ./...
   local m
-  for m in engine/build engine/wazero; do
+  for m in engine/build engine/wazero examples/go-server examples/go-client; do
     step "go vet and go test in $m"
     (cd "$m" && go vet ./... && go test -timeout "$GO_TIMEOUT" ./...)
   done

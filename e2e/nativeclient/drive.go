@@ -9,11 +9,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
-	"heddle.dev/heddle/internal/errcode"
-	"heddle.dev/heddle/internal/store"
-	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle"
 )
 
 // command is a line on standard input of a client that is driven. Each is
@@ -39,7 +35,7 @@ type reply struct {
 }
 
 // drive does what it is told until its input ends, while sync runs.
-func drive(ctx context.Context, db *store.DB, c *client.Client, in *bufio.Reader, out io.Writer) error {
+func drive(ctx context.Context, db *heddle.DB, in *bufio.Reader, out io.Writer) error {
 	answers := json.NewEncoder(out)
 	if err := answers.Encode(reply{State: "ready"}); err != nil {
 		return err
@@ -56,9 +52,9 @@ func drive(ctx context.Context, db *store.DB, c *client.Client, in *bufio.Reader
 		if err := json.Unmarshal(line, &cmd); err != nil {
 			return fmt.Errorf("read a command: %w", err)
 		}
-		r, err := perform(ctx, db, c, &cmd)
+		r, err := perform(ctx, db, &cmd)
 		if err != nil {
-			r = reply{Error: errcode.Of(err), Message: err.Error()}
+			r = reply{Error: heddle.Code(err), Message: err.Error()}
 		}
 		if err := answers.Encode(r); err != nil {
 			return err
@@ -66,12 +62,12 @@ func drive(ctx context.Context, db *store.DB, c *client.Client, in *bufio.Reader
 	}
 }
 
-func perform(ctx context.Context, db *store.DB, c *client.Client, cmd *command) (r reply, err error) {
+func perform(ctx context.Context, db *heddle.DB, cmd *command) (r reply, err error) {
 	switch cmd.Do {
 	case "batch":
-		err = db.Update(ctx, store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+		err = db.Transaction(ctx, func(tx *heddle.Tx) error {
 			for _, s := range cmd.Statements {
-				if _, err := tx.Exec(s.SQL, store.Args(integers(s.Params)...)); err != nil {
+				if _, err := tx.Exec(s.SQL, integers(s.Params)...); err != nil {
 					return err
 				}
 			}
@@ -79,21 +75,16 @@ func perform(ctx context.Context, db *store.DB, c *client.Client, cmd *command) 
 		})
 	case "query":
 		s := cmd.Statements[0]
-		err = db.Query(ctx, s.SQL, store.Args(integers(s.Params)...), nil, func(stmt *sqlite3.Stmt) error {
-			row := make([]any, stmt.ColumnCount())
-			if err := store.Scan(stmt, row); err != nil {
-				return err
-			}
-			r.Rows = append(r.Rows, row)
-			return nil
-		})
+		var rows *heddle.Rows
+		rows, err = db.Query(ctx, s.SQL, integers(s.Params)...)
+		r.Rows = rows.Values
 	case "now":
 		limited, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
-		err = c.Now(limited)
+		err = db.Sync().Now(limited)
 	case "status":
-		st := c.Status()
-		seq, digest, e := c.Digest(ctx)
+		st := db.Sync().Status()
+		seq, digest, e := db.Sync().Digest(ctx)
 		r, err = reply{State: string(st.State), Seq: seq, Pending: st.Pending, Digest: hex.EncodeToString(digest[:])}, e
 	default:
 		err = fmt.Errorf("there is no command %q", cmd.Do)

@@ -18,18 +18,15 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/ext/fts5"
 
-	"heddle.dev/heddle/internal/store"
-	"heddle.dev/heddle/sync/client"
-	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle"
 )
 
 // config is what arrives on standard input.
 type config struct {
-	Migrations []string                `json:"migrations"`
-	Tables     []string                `json:"tables"`
-	Merge      map[string]client.Merge `json:"merge"` // by table
+	Migrations []string      `json:"migrations"`
+	Tables     []string      `json:"tables"`
+	Merge      heddle.Tables `json:"merge"` // by table
 }
 
 // report is what goes to standard output.
@@ -68,51 +65,35 @@ func run(ctx context.Context, server, space, file string, driven bool, in io.Rea
 	if err := json.Unmarshal(line, &cfg); err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	// The browser's SQLite has FTS5 compiled in; a native one is given it.
-	sqlite3.AutoExtension(fts5.Register)
-	tables := make(map[string]client.Merge, len(cfg.Tables))
+	tables := heddle.Tables{}
 	for _, name := range cfg.Tables {
 		tables[name] = cfg.Merge[name]
 	}
-	synced := client.Config{URL: server, Space: space, Tables: tables, HTTP: nethttp.Doer{}}
-	db, err := store.Open(ctx, store.Options{
-		Filename: "file:" + file, Migrations: cfg.Migrations, Synced: cfg.Tables, MigrationHook: client.MigrationHook(synced),
+	db, err := heddle.Open(ctx, heddle.Options{
+		File: file, Migrations: cfg.Migrations, Sync: &heddle.SyncOptions{URL: server, Space: space, Tables: tables},
 	})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-
-	c, err := client.Open(ctx, db, synced)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	running, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(running) }()
 	if driven {
-		err = drive(ctx, db, c, lines, out)
-	} else {
-		err = c.Now(ctx)
+		return drive(ctx, db, lines, out)
 	}
-	stop()
-	<-ended
-	if err != nil || driven {
+	if err := db.Sync().Now(ctx); err != nil {
 		return err
 	}
-
-	rep := report{Pending: uint64(c.Status().Pending), Rows: map[string]int64{}}
-	seq, digest, err := c.Digest(ctx)
+	rep := report{Pending: uint64(db.Sync().Status().Pending), Rows: map[string]int64{}}
+	seq, digest, err := db.Sync().Digest(ctx)
 	if err != nil {
 		return err
 	}
 	rep.Seq, rep.Digest = seq, hex.EncodeToString(digest[:])
 	for _, name := range cfg.Tables {
-		count := func(s *sqlite3.Stmt) error { rep.Rows[name] = s.ColumnInt64(0); return nil }
-		if err := db.Query(ctx, `SELECT count(*) FROM `+sqlite3.QuoteIdentifier(name), store.Params{}, nil, count); err != nil {
+		rows, err := db.Query(ctx, `SELECT count(*) FROM `+sqlite3.QuoteIdentifier(name))
+		if err != nil {
 			return err
 		}
+		rep.Rows[name] = rows.Values[0][0].(int64)
 	}
 	return json.NewEncoder(out).Encode(rep)
 }

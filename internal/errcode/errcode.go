@@ -7,6 +7,7 @@
 package errcode
 
 //go:generate go run ./gen ../../web/src/shared/codes.gen.ts
+//go:generate go run ./gen ../../codes.gen.go
 
 import (
 	"context"

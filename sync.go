@@ -1,0 +1,150 @@
+package heddle
+
+import (
+	"context"
+	"net/http"
+
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/client/nethttp"
+)
+
+// SyncOptions say what a database syncs, and with whom.
+type SyncOptions struct {
+	URL    string // the server's root: http or https, absolute
+	Space  string // the space's name
+	Tables Tables // the synced tables
+
+	// IntegerKey allows INTEGER PRIMARY KEY on synced tables. Two devices that
+	// are offline make the same integers: allow it only where the app gives out
+	// keys in another way.
+	IntegerKey bool
+
+	// Token returns a bearer token for the space. It is called before the first
+	// request and again when the server refuses the token it gave, and has 40
+	// seconds. Nil sends none.
+	Token func(ctx context.Context) (string, error)
+
+	// HTTP sends the requests, http.DefaultClient if nil. It must have no
+	// Timeout: a pull stays open.
+	HTTP *http.Client
+}
+
+// Tables names synced tables, each with the merge policies of its columns.
+type Tables = map[string]Merge
+
+// Merge gives columns their merge policy by name: "last" (the default),
+// "counter", "max", "min" or "set". docs/API.md says what each does.
+type Merge = client.Merge
+
+// What sync reports. Status.LastError is an *Error.
+type (
+	Status   = client.Status
+	State    = client.State
+	Rejected = client.Rejected // a transaction that the server has refused, with the code of the reason
+	Conflict = client.Conflict // writes of two devices that do not go together, settled alike everywhere
+)
+
+// The states of a Status.
+const (
+	StateOff           = client.Off           // sync has not begun
+	StateBootstrapping = client.Bootstrapping // the rows of the space are being fetched
+	StateConnecting    = client.Connecting    // a request is on its way, or waits to be tried again
+	StateLive          = client.Live          // the log is followed
+	StateOffline       = client.Offline       // the server does not answer; tried again
+	StatePaused        = client.Paused        // Pause was called
+	StateError         = client.Error         // waiting may not mend it; tried again within a minute; see LastError
+	StateStopped       = client.Stopped       // the database cannot be synced; Resume tries again; see LastError
+)
+
+// Sync is the sync of an open database. It runs by itself from Open to Close.
+type Sync struct {
+	client *client.Client
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+func (o *SyncOptions) config() client.Config {
+	return client.Config{
+		URL: o.URL, Space: o.Space, Tables: o.Tables, IntegerKey: o.IntegerKey,
+		Token: o.Token, HTTP: nethttp.Doer{HTTP: o.HTTP},
+	}
+}
+
+// prepare adds what the store needs to know of sync. o may be nil.
+func (o *SyncOptions) prepare(options *store.Options) {
+	if o == nil {
+		return
+	}
+	for name := range o.Tables {
+		options.Synced = append(options.Synced, name)
+	}
+	options.MigrationHook = client.MigrationHook(o.config())
+}
+
+func openSync(ctx context.Context, db *store.DB, o *SyncOptions) (*Sync, error) {
+	c, err := client.Open(ctx, db, o.config())
+	if err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(context.Background())
+	s := &Sync{client: c, stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		_ = c.Run(running) // it ends with close alone, and says so
+	}()
+	return s, nil
+}
+
+func (s *Sync) close() error {
+	s.stop()
+	<-s.done
+	return s.client.Close()
+}
+
+// Status returns what sync is doing.
+func (s *Sync) Status() Status { return s.client.Status() }
+
+// OnStatus calls f after each change of the status. Functions given to this and
+// to the other On methods return soon and do not wait for sync.
+func (s *Sync) OnStatus(f func(Status)) (remove func()) { return s.client.OnStatus(f) }
+
+// OnRejected calls f after the server has rejected a transaction of this
+// database and its effects were undone.
+func (s *Sync) OnRejected(f func(Rejected)) (remove func()) { return s.client.OnRejected(f) }
+
+// OnConflict calls f after a conflict.
+func (s *Sync) OnConflict(f func(Conflict)) (remove func()) { return s.client.OnConflict(f) }
+
+// Now sends what is pending and follows the log to its head. When it returns
+// nil, each transaction committed before the call is decided and its outcome
+// shows. It works while sync is paused, and does not try again after an error.
+func (s *Sync) Now(ctx context.Context) error { return s.client.Now(ctx) }
+
+// Pause stops syncing until Resume or Close; with persist also after the next
+// Open. Transactions are recorded meanwhile.
+func (s *Sync) Pause(ctx context.Context, persist bool) error { return s.client.Pause(ctx, persist) }
+
+// Resume undoes Pause, and tries at once what waits after an error.
+func (s *Sync) Resume(ctx context.Context) error { return s.client.Resume(ctx) }
+
+// Rejected returns the rejected transactions that are kept, oldest first.
+func (s *Sync) Rejected(ctx context.Context) ([]Rejected, error) { return s.client.Rejected(ctx) }
+
+// Retry commits a rejected transaction's operations again, on the rows as they
+// are now. It is false if there is none of that ID.
+func (s *Sync) Retry(ctx context.Context, id int64) (found bool, err error) {
+	return s.client.Retry(ctx, id)
+}
+
+// Discard drops a rejected transaction. It is false if there is none of that ID.
+func (s *Sync) Discard(ctx context.Context, id int64) (found bool, err error) {
+	return s.client.Discard(ctx, id)
+}
+
+// Digest returns the number of the last log entry that the database holds, and
+// the digest of the synced tables there: every device and the server give the
+// same digest for the same entry. Pending transactions are not in it.
+func (s *Sync) Digest(ctx context.Context) (seq uint64, digest [32]byte, err error) {
+	return s.client.Digest(ctx)
+}
