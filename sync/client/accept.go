@@ -40,7 +40,7 @@ func (c *Client) Accept(ctx context.Context, upload bool) error {
 		return errcode.Wrap(err, errcode.Network, op)
 	}
 	var accepted *state
-	var taint int64
+	var invalidation int64
 	err = c.db.Apply(ctx, func(tx *store.Tx) error {
 		return tx.Inside(func(*sqlite3.Conn) error {
 			r := c.rowsOn(tx)
@@ -51,7 +51,7 @@ func (c *Client) Accept(ctx context.Context, upload bool) error {
 			if err := c.recount(&r, s); err != nil {
 				return err
 			}
-			taint = c.taint()
+			invalidation = c.invalidate()
 			copied := *s
 			accepted = &copied
 			c.state = accepted
@@ -64,15 +64,15 @@ func (c *Client) Accept(ctx context.Context, upload bool) error {
 	if accepted == nil {
 		return nil
 	}
-	c.clean(taint)
+	c.validate(invalidation)
 	c.share(accepted)
 	c.mu.Lock()
-	c.anew, c.only, c.starts = false, nil, 0
-	c.replaced++
-	c.sent = c.sent.forgotten()
+	c.restart, c.onlyBuckets, c.restarts = false, nil, 0
+	c.generation++
+	c.progress = c.progress.forgotten()
 	c.mu.Unlock()
 	c.update(func(cond *condition) { cond.life++ })
-	c.again()
+	c.retryNow()
 	return nil
 }
 
@@ -105,14 +105,14 @@ func (s *state) accept(c *conn, epoch wire.Epoch, upload bool) error {
 		}
 	}
 	s.pos = wire.Position{}
-	s.boot = &boot{at: wire.Resume{Epoch: epoch}}
+	s.bootstrap = &bootstrap{at: wire.Resume{Epoch: epoch}}
 	if upload {
-		s.boot.upload = s.schema
+		s.bootstrap.upload = s.schema
 		if err := setMeta(c, metaUpload, s.schema.Marshal()); err != nil {
 			return err
 		}
 	}
-	if err := s.boot.save(c); err != nil {
+	if err := s.bootstrap.save(c); err != nil {
 		return err
 	}
 	return s.savePosition(c)
@@ -121,17 +121,17 @@ func (s *state) accept(c *conn, epoch wire.Epoch, upload bool) error {
 // told is the schema of the rows that the tables have: while those of a log that was
 // left wait to be uploaded, they have its columns.
 func (s *state) told() *fold.Schema {
-	if s.boot == nil || s.boot.upload == nil {
+	if s.bootstrap == nil || s.bootstrap.upload == nil {
 		return s.schema
 	}
 	both := s.schema.Clone()
-	both.Apply(s.boot.upload.Tables())
+	both.Apply(s.bootstrap.upload.Tables())
 	return both
 }
 
 // differs notes a row that an accepted log has otherwise than this replica had it.
 func (a *applier) differs(k rowKey, had, has *fold.Row) {
-	if a.boot.upload == nil || had == nil || len(a.replaced) >= maxConflictKeys {
+	if a.bootstrap.upload == nil || had == nil || len(a.replaced) >= maxConflictKeys {
 		return
 	}
 	value := func(row *fold.Row, name string) wire.Value {
@@ -161,7 +161,7 @@ func rowCells(row *fold.Row) map[string]wire.Value {
 // defaultOf is what a row has, or will have, in the accepted log without a cell of
 // a column: what that log tells, else what the log of before has, else this app.
 func (a *applier) defaultOf(table, column string) wire.Value {
-	for _, s := range []*fold.Schema{a.schema, a.boot.upload, a.merged} {
+	for _, s := range []*fold.Schema{a.schema, a.bootstrap.upload, a.merged} {
 		if c, ok := s.Column(table, column); ok {
 			return c.Default
 		}
@@ -193,7 +193,7 @@ type uploader struct {
 func (a *applier) upload(rows []rowKey, id, created int64) (*uploader, error) {
 	u := &uploader{a: a, next: id, all: map[string]bool{}}
 	u.begin()
-	err := a.stretches(len(rows), func(i int) error {
+	err := a.inBatches(len(rows), func(i int) error {
 		k := rows[i]
 		if u.all[k.table+"\x00"+string(k.bytes)] { // pending operations touch it as well
 			return nil
@@ -248,7 +248,7 @@ func (u *uploader) flush(created int64) error {
 	if len(u.keys) == 0 {
 		return nil
 	}
-	for _, t := range u.a.boot.upload.Tables() {
+	for _, t := range u.a.bootstrap.upload.Tables() {
 		if slices.ContainsFunc(u.body.Shapes, func(s *wire.Shape) bool { return s.Table == t.Table }) {
 			u.body.Schema = append(u.body.Schema, t)
 		}

@@ -99,7 +99,7 @@ func TestAccept_together(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l := &line{Doer: nethttp.Doer{}}
+	l := &route{Doer: nethttp.Doer{}}
 	l.set(func(resource string) error { // a takes the state and does not send
 		if resource == "push" {
 			return fmt.Errorf("the line is cut")

@@ -29,33 +29,33 @@ type applier struct {
 	tx *store.Tx
 	rows
 	*state
-	bodies   bodyCache
-	taint    int64        // see Client.taint
-	saved    *fold.Schema // the schema that the database holds
-	merged   *fold.Schema // schema with this app's own tables, for pending operations
-	pending  bool         // some transaction is pending
-	count    uint64       // operations applied
-	events   []any        // Rejected and Conflict, to be sent after the commit
-	uploads  []rowKey     // rows that an accepted log does not have
-	replaced []Key        // rows that it has otherwise
-	foreign  []*foreignKey
-	touched  map[*foreignKey]*touchedKeys
+	bodies       bodyCache
+	invalidation int64        // see Client.invalidate
+	saved        *fold.Schema // the schema that the database holds
+	merged       *fold.Schema // schema with this app's own tables, for pending operations
+	pending      bool         // some transaction is pending
+	count        uint64       // operations applied
+	events       []any        // Rejected and Conflict, to be sent after the commit
+	uploads      []rowKey     // rows that an accepted log does not have
+	replaced     []Key        // rows that it has otherwise
+	foreign      []*foreignKey
+	touched      map[*foreignKey]*touchedKeys
 }
 
-// inside runs f for each operation of an entry.
-func (a *applier) inside(n int, f func(i int) error) error {
-	err := a.stretches(n, f)
+// eachOp runs f for each operation of an entry.
+func (a *applier) eachOp(n int, f func(i int) error) error {
+	err := a.inBatches(n, f)
 	if err == nil {
 		a.count += uint64(n)
 	}
 	return err
 }
 
-// stretches runs f n times inside SQLite, and lets others in between.
-func (a *applier) stretches(n int, f func(i int) error) error {
+// inBatches runs f n times inside SQLite, and lets others in between.
+func (a *applier) inBatches(n int, f func(i int) error) error {
 	for from := 0; from < n; from += chunk {
 		if from > 0 {
-			breathe()
+			yield()
 		}
 		err := a.tx.Inside(func(*sqlite3.Conn) error {
 			for i := from; i < min(n, from+chunk); i++ {
@@ -117,7 +117,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 			return err
 		}
 		if e.Outcome == "" {
-			if err := a.learn(body.Schema); err != nil {
+			if err := a.learnSchema(body.Schema); err != nil {
 				return err
 			}
 		}
@@ -137,7 +137,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 		if e.Outcome != "" {
 			return a.recompute(k, b)
 		}
-		if op.Shape.Kind == wire.Update && b.base == nil && len(missed) < maxConflictKeys && !again(missed, k) {
+		if op.Shape.Kind == wire.Update && b.base == nil && len(missed) < maxConflictKeys && !alreadyMissed(missed, k) {
 			missed = append(missed, Key{op.Shape.Table, op.Key})
 		}
 		b.base = a.advance(op, k, b.base)
@@ -146,7 +146,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 	if last && len(body.Ops) > chunk {
 		err = a.ownAll(id, body, step)
 	} else {
-		err = a.inside(len(body.Ops), func(i int) error {
+		err = a.eachOp(len(body.Ops), func(i int) error {
 			k := keyOf(&body.Ops[i])
 			b, err := a.based(k)
 			if err == nil && b == nil {
@@ -183,8 +183,8 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 	})
 }
 
-// again reports whether k was missed just before: a row may have two operations.
-func again(missed []Key, k rowKey) bool {
+// alreadyMissed reports whether k was missed just before: a row may have two operations.
+func alreadyMissed(missed []Key, k rowKey) bool {
 	n := len(missed)
 	return n > 0 && missed[n-1].Table == k.table && bytes.Equal(wire.EncodeKey(missed[n-1].Key), k.bytes)
 }
@@ -193,7 +193,7 @@ func again(missed []Key, k rowKey) bool {
 // row of heddle_row is of it, and is read in the order of the index.
 func (a *applier) ownAll(id int64, body *wire.Body, step func(int, rowKey, *based) error) error {
 	seen := 0
-	for after := (basedRow{}); ; breathe() {
+	for after := (basedRow{}); ; yield() {
 		var some []basedRow
 		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
 			if some, err = a.scanBased(after, chunk); err != nil {
@@ -244,11 +244,11 @@ func (a *applier) other(e *wire.Entry) error {
 		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("entry %d cannot be: %v", e.Seq, err))
 	}
 	if len(body.Schema) > 0 {
-		if err := a.tx.Inside(func(*sqlite3.Conn) error { return a.learn(body.Schema) }); err != nil {
+		if err := a.tx.Inside(func(*sqlite3.Conn) error { return a.learnSchema(body.Schema) }); err != nil {
 			return err
 		}
 	}
-	return a.inside(len(body.Ops), func(i int) error {
+	return a.eachOp(len(body.Ops), func(i int) error {
 		op := &body.Ops[i]
 		k := keyOf(op)
 		if a.pending {
@@ -268,7 +268,7 @@ func (a *applier) other(e *wire.Entry) error {
 		if err != nil {
 			return err
 		}
-		return a.show(k, before, a.advance(op, k, before), a.schema)
+		return a.write(k, before, a.advance(op, k, before), a.schema)
 	})
 }
 
@@ -299,11 +299,11 @@ func (a *applier) recompute(k rowKey, b *based) error {
 	if err != nil {
 		return err
 	}
-	return a.show(k, before, after, a.merged)
+	return a.write(k, before, after, a.merged)
 }
 
-// learn adds an accepted entry's descriptors.
-func (a *applier) learn(descriptors []wire.TableSchema) error {
+// learnSchema adds an accepted entry's descriptors.
+func (a *applier) learnSchema(descriptors []wire.TableSchema) error {
 	if len(descriptors) == 0 {
 		return nil
 	}
@@ -338,7 +338,7 @@ func (a *applier) learnDefaults(t *table, columns []wire.ColumnSchema, before *f
 	if !again {
 		return nil
 	}
-	return a.layAgain(t.name)
+	return a.rebaseTable(t.name)
 }
 
 // oldest returns the pending transaction whose entry comes next, id 0 if there

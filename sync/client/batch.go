@@ -16,8 +16,8 @@ import (
 // between two of them reads of others get their turn.
 const chunk = 1000
 
-// breathe lets others run, also where there is one thread and an event loop.
-func breathe() { time.Sleep(time.Nanosecond) }
+// yield lets others run, also where there is one thread and an event loop.
+func yield() { time.Sleep(time.Nanosecond) }
 
 // apply folds entries that follow the prefix, in one transaction with the
 // cursor. Entries that the prefix has already are passed over.
@@ -35,8 +35,8 @@ func (c *Client) apply(ctx context.Context, client wire.ClientID, epoch wire.Epo
 		if err := tx.Inside(func(*sqlite3.Conn) error { return a.begin(c) }); err != nil {
 			return err
 		}
-		if a.boot != nil {
-			return errBooted // what the tables hold is no prefix
+		if a.bootstrap != nil {
+			return errBootstrapping // what the tables hold is no prefix
 		}
 		if a.pos.Epoch != epoch && (a.pos.Epoch != wire.Epoch{} || a.pos.Seq != 0) {
 			return errEpoch
@@ -70,7 +70,7 @@ func (c *Client) apply(ctx context.Context, client wire.ClientID, epoch wire.Epo
 	if err != nil {
 		return 0, err
 	}
-	c.clean(a.taint)
+	c.validate(a.invalidation)
 	c.share(a.state)
 	for _, e := range a.events {
 		c.events.put(e)
@@ -92,7 +92,7 @@ func (a *applier) begin(c *Client) error {
 	if err := c.recount(&a.rows, s); err != nil {
 		return err
 	}
-	a.taint = c.taint()
+	a.invalidation = c.invalidate()
 	copied := *s
 	a.state = &copied
 	a.merged = mergedSchema(s.schema, a.tables)

@@ -28,35 +28,35 @@ type Client struct {
 	seeding  *store.Tx // the transaction of Seed
 	fresh    bool      // the migrations have made the file; see MigrationHook
 
-	imported atomic.Bool  // an import has come so far that it may replace the content
-	stale    atomic.Int64 // not 0: state is to be loaded again; see taint
-	taints   atomic.Int64
-	recorded atomic.Int64 // id of the transaction recorded last
+	imported      atomic.Bool  // an import has come so far that it may replace the content
+	stale         atomic.Int64 // not 0: state is to be loaded again; see invalidate
+	invalidations atomic.Int64
+	recorded      atomic.Int64 // id of the transaction recorded last
 
-	events   listeners
-	stop     func() // removes the commit listener
-	pushMu   chan struct{}
-	bootTurn chan struct{} // holds the pull that applies a snapshot
-	pullMu   chan struct{} // for Now: one at a time
-	line     line          // the pull loop's
+	events        listeners
+	stop          func() // removes the commit listener
+	pushMu        chan struct{}
+	bootstrapTurn chan struct{} // holds the pull that applies a snapshot
+	pullMu        chan struct{} // for Now: one at a time
+	route         route         // the pull loop's
 
-	mu       sync.Mutex
-	cond     condition
-	ident    identity
-	pos      wire.Position
-	changed  chan struct{} // closed and replaced when cond.wants or cond.life change
-	wake     chan struct{} // something was recorded
-	retry    chan struct{} // closed and replaced: try again at once
-	token    string
-	sent     sent
-	boot     *wire.Resume    // how far a snapshot has got that is being applied
-	only     []wire.Bucket   // with anew: what differs, so that the rest need not come
-	anew     bool            // the next pull asks for a snapshot
-	starts   int             // how often in a row that was so
-	replaced int             // how often a snapshot began: what older streams still bring may be of another log
-	seed     []byte          // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
-	asks     []wire.ClientID // what a snapshot is to tell of, see forkAt
-	closed   bool
+	mu           sync.Mutex
+	cond         condition
+	ident        identity
+	pos          wire.Position
+	changed      chan struct{} // closed and replaced when cond.wants or cond.life change
+	wake         chan struct{} // something was recorded
+	retry        chan struct{} // closed and replaced: try again at once
+	token        string
+	progress     pushProgress
+	bootstrap    *wire.Resume    // how far a snapshot has got that is being applied
+	onlyBuckets  []wire.Bucket   // with restart: what differs, so that the rest need not come
+	restart      bool            // the next pull asks for a snapshot
+	restarts     int             // how often in a row that was so
+	generation   int             // how often a snapshot began: what older streams still bring may be of another log
+	seed         []byte          // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
+	askedClients []wire.ClientID // what a snapshot is to tell of, see forkAt
+	closed       bool
 }
 
 // identity is what a push says of who sends it.
@@ -88,7 +88,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		db: db, cfg: cfg, tables: tables,
-		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootTurn: make(chan struct{}, 1),
+		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootstrapTurn: make(chan struct{}, 1),
 		changed: make(chan struct{}), wake: make(chan struct{}, 1), retry: make(chan struct{}),
 	}
 	c.cond.online = true
@@ -130,7 +130,7 @@ func (c *Client) prepare(tx *store.Tx) error {
 		unseen, err = c.load(tx, local)
 		return err
 	})
-	if err == nil && unseen && c.state.boot == nil {
+	if err == nil && unseen && c.state.bootstrap == nil {
 		_, err = c.countAgain(tx)
 	}
 	if err == nil {
@@ -169,7 +169,7 @@ func (c *Client) load(tx *store.Tx, local []*store.Table) (unseen bool, err erro
 	if err := c.recount(&r, c.state); err != nil {
 		return false, err
 	}
-	met := meta[metaMet] == c.cfg.URL
+	met := meta[metaServer] == c.cfg.URL
 	repairs, _ := meta[metaRepairs].(int64)
 	seed, _ := meta[metaSeed].([]byte)
 	c.mu.Lock()
@@ -177,7 +177,7 @@ func (c *Client) load(tx *store.Tx, local []*store.Table) (unseen bool, err erro
 	c.mu.Unlock()
 	kept := meta[metaPaused] == int64(1)
 	c.update(func(cond *condition) {
-		cond.met, cond.repairs = met, int(repairs)
+		cond.serverKnown, cond.repairs = met, int(repairs)
 		cond.kept, cond.paused = kept, cond.paused || kept
 	})
 	return unseen, nil
@@ -198,7 +198,7 @@ func (c *Client) current(r *rows) (*state, error) {
 	if c.stale.Swap(0) != 0 || c.state == nil {
 		s, err := loadState(r.conn, c.cfg.Rand)
 		if err != nil {
-			c.taint()
+			c.invalidate()
 			return nil, err
 		}
 		c.state = s
@@ -207,17 +207,17 @@ func (c *Client) current(r *rows) (*state, error) {
 	return c.state, nil
 }
 
-// taint says that the state may not be what the database holds in the end:
+// invalidate says that the state may not be what the database holds in the end:
 // whoever is next in the transactions loads it again. Once the commit is known,
 // clean with the same number takes that back, unless somebody else has tainted
 // it since.
-func (c *Client) taint() int64 {
-	n := c.taints.Add(1)
+func (c *Client) invalidate() int64 {
+	n := c.invalidations.Add(1)
 	c.stale.Store(n)
 	return n
 }
 
-func (c *Client) clean(taint int64) { c.stale.CompareAndSwap(taint, 0) }
+func (c *Client) validate(invalidation int64) { c.stale.CompareAndSwap(invalidation, 0) }
 
 // recount sees which transaction was recorded last: the COMMIT of the one that
 // said so may have failed.
@@ -231,19 +231,19 @@ func (c *Client) recount(r *rows, s *state) error {
 func (c *Client) share(s *state) {
 	c.update(func(cond *condition) {
 		if c.ident.client != s.client || c.ident.offset != s.offset {
-			c.sent = c.sent.forgotten()
+			c.progress = c.progress.forgotten()
 		}
 		c.ident = identity{client: s.client, offset: s.offset, last: s.last}
 		if s.former != nil {
 			c.ident.held, c.ident.former = true, s.former.client
 		}
 		c.pos = s.pos
-		if c.boot = nil; s.boot != nil {
-			at := s.boot.at
-			c.boot = &at
-			c.anew = c.anew || s.boot.only != nil // if it breaks, all of it
+		if c.bootstrap = nil; s.bootstrap != nil {
+			at := s.bootstrap.at
+			c.bootstrap = &at
+			c.restart = c.restart || s.bootstrap.only != nil // if it breaks, all of it
 		}
-		cond.boot, cond.complete = s.boot != nil, s.complete
+		cond.bootstrapping, cond.complete = s.bootstrap != nil, s.complete
 		cond.seq = s.pos.Seq
 		cond.first = s.last
 		cond.last = max(c.recorded.Load(), s.last)
@@ -259,12 +259,12 @@ func (c *Client) committed() {
 		pending = cond.last > cond.first
 	})
 	if pending {
-		c.nudge()
+		c.wakePush()
 	}
 }
 
-// nudge wakes the push loop.
-func (c *Client) nudge() {
+// wakePush wakes the push loop.
+func (c *Client) wakePush() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -276,14 +276,14 @@ func (c *Client) reload() {
 	err := c.db.Apply(context.Background(), c.prepare)
 	var stopped *errcode.Error
 	if err != nil && errcode.Of(err) != errcode.Closed {
-		c.taint()
+		c.invalidate()
 		stopped = coded(err)
 	}
 	c.update(func(cond *condition) {
 		cond.fatal = stopped
 		cond.life++
 	})
-	c.again()
+	c.retryNow()
 }
 
 // ClientID returns the replica's id.
@@ -320,7 +320,7 @@ func (c *Client) Close() error {
 // id belongs to the database's place, not to its bytes.
 func (c *Client) adopt(raw *sqlite3.Conn) error {
 	c.imported.Store(true)
-	c.taint()
+	c.invalidate()
 	copied := &conn{sqlite: raw}
 	defer copied.close()
 	if err := raw.Exec(schemaSQL); err != nil {

@@ -103,7 +103,7 @@ func (c *Config) check() error {
 			return errcode.New(errcode.BadParam, op, "table "+quoted(table)+" is not the app's: it cannot be synced")
 		}
 		for column, policy := range c.Tables[table] {
-			if _, ok := policies[policy]; !ok {
+			if _, ok := merges[policy]; !ok {
 				return errcode.New(errcode.BadParam, op, "table "+quoted(table)+": column "+quoted(column)+" cannot join by "+quoted(policy)+": there are last, counter, max, min and set")
 			}
 		}
@@ -144,7 +144,7 @@ func (c *Config) resolve(find func(name string) (*store.Table, bool)) (map[strin
 			return nil, errcode.New(errcode.BadParam, "sync: open", "the database was opened without table "+quoted(name)+" in store.Options.Synced")
 		}
 		t := newTable(info)
-		if err := t.setPolicies(c.Tables[name]); err != nil {
+		if err := t.setMerges(c.Tables[name]); err != nil {
 			return nil, err
 		}
 		tables[info.Name] = t

@@ -40,8 +40,8 @@ func pullResource(wait time.Duration) string {
 	return "pull?wait=" + strconv.Itoa(int(wait/time.Second))
 }
 
-// line is what is known of the way to the server. It is the pull loop's own.
-type line struct {
+// route is what is known of the way to the server. It is the pull loop's own.
+type route struct {
 	suspect bool          // the last stream brought nothing, or fell silent with the greeting
 	held    time.Time     // before then answers that stay open are held back on the way
 	period  time.Duration // how long that is believed next time
@@ -51,7 +51,7 @@ type line struct {
 // poll where streams do not work. The error is nil after a poll.
 func (c *Client) follow(ctx context.Context, fine func()) error {
 	live := func() { c.update(func(cond *condition) { cond.live = true }) }
-	if c.line.suspect || time.Now().Before(c.line.held) {
+	if c.route.suspect || time.Now().Before(c.route.held) {
 		return c.pollHeld(ctx, fine, live)
 	}
 	if c.cfg.Stream != nil {
@@ -63,7 +63,7 @@ func (c *Client) follow(ctx context.Context, fine func()) error {
 	}
 	c.update(func(cond *condition) { cond.polling = "" })
 	err := c.pull(ctx, forever, fine, live)
-	c.line.suspect = errors.Is(err, errHeld)
+	c.route.suspect = errors.Is(err, errHeld)
 	return err
 }
 
@@ -72,12 +72,12 @@ func (c *Client) follow(ctx context.Context, fine func()) error {
 func (c *Client) pollHeld(ctx context.Context, fine, live func()) error {
 	b := &c.cfg.Bounds
 	err := c.pull(ctx, b.Poll, fine, live)
-	if err == nil && c.line.suspect {
-		c.line.period = min(max(2*c.line.period, b.StreamFirst), b.StreamLast)
-		c.line.held = time.Now().Add(c.line.period)
+	if err == nil && c.route.suspect {
+		c.route.period = min(max(2*c.route.period, b.StreamFirst), b.StreamLast)
+		c.route.held = time.Now().Add(c.route.period)
 		c.update(func(cond *condition) { cond.polling = PollingBuffered })
 	}
-	c.line.suspect = false
+	c.route.suspect = false
 	return err
 }
 
@@ -98,16 +98,16 @@ func (c *Client) polled() {
 	polling := c.cond.polling
 	c.mu.Unlock()
 	if polling == PollingConnections {
-		c.again()
+		c.retryNow()
 	}
 }
 
 // errHeld is the cause of the error of a stream that a proxy may have held back.
 var errHeld = errors.New("an answer that stays open did not arrive: is there a proxy that buffers?")
 
-// hears watches a stream for a proxy that holds it back: the greeting has to come
+// streamWatch watches a stream for a proxy that holds it back: the greeting has to come
 // soon, and something has to come after the log's end, heartbeats at least.
-type hears struct {
+type streamWatch struct {
 	stop    context.CancelCauseFunc
 	watch   *time.Timer
 	current bool // the log's end was reached
@@ -115,8 +115,8 @@ type hears struct {
 }
 
 // watchStream returns a context that ends if no frame comes in time.
-func (c *Client) watchStream(ctx context.Context, wait time.Duration) (context.Context, *hears) {
-	h := &hears{}
+func (c *Client) watchStream(ctx context.Context, wait time.Duration) (context.Context, *streamWatch) {
+	h := &streamWatch{}
 	ctx, h.stop = context.WithCancelCause(ctx)
 	if wait == forever {
 		bound := c.cfg.Bounds.Greeting
@@ -129,14 +129,14 @@ func (c *Client) watchStream(ctx context.Context, wait time.Duration) (context.C
 }
 
 // frame notes that a frame has come.
-func (h *hears) frame() {
+func (h *streamWatch) frame() {
 	if h.watch != nil {
 		h.watch.Stop()
 	}
 	h.proved = h.proved || h.current
 }
 
-func (h *hears) close() {
+func (h *streamWatch) close() {
 	if h.watch != nil {
 		h.watch.Stop()
 	}
@@ -145,7 +145,7 @@ func (h *hears) close() {
 
 // judge gives the error of a stream that was silent from the log's end on the
 // cause that it may have.
-func (h *hears) judge(err error) error {
+func (h *streamWatch) judge(err error) error {
 	if h.watch != nil && h.current && !h.proved && errors.Is(err, errSilence) {
 		return &errcode.Error{Code: errcode.Network, Op: "sync: pull", Msg: err.Error(), Err: errHeld}
 	}

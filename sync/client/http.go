@@ -51,7 +51,7 @@ func (c *Client) ask(ctx context.Context, method, resource string, body []byte) 
 			continue
 		}
 		if err == nil {
-			c.met(ctx)
+			c.rememberServer(ctx)
 		}
 		return a, err
 	}

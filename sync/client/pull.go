@@ -37,27 +37,27 @@ func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp 
 // over, and refused that.
 func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caughtUp func()) (refused bool, err error) {
 	select { // another pull applies a snapshot: after it, there may be little left
-	case c.bootTurn <- struct{}{}:
-		<-c.bootTurn
+	case c.bootstrapTurn <- struct{}{}:
+		<-c.bootstrapTurn
 	case <-ctx.Done():
 		return false, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: pull")
 	}
 	c.mu.Lock()
-	req := wire.PullRequest{Position: c.pos, Client: c.ident.client, Snapshots: true, Anew: c.anew}
-	if c.anew {
-		req.Only, c.only = c.only, nil // tried once
+	req := wire.PullRequest{Position: c.pos, Client: c.ident.client, Snapshots: true, Anew: c.restart}
+	if c.restart {
+		req.Only, c.onlyBuckets = c.onlyBuckets, nil // tried once
 	}
-	req.Clients = slices.Clone(c.asks)
+	req.Clients = slices.Clone(c.askedClients)
 	if c.ident.held {
 		req.Clients = append(req.Clients, c.ident.former)
 	}
-	if c.boot != nil && !c.anew {
-		at := *c.boot
+	if c.bootstrap != nil && !c.restart {
+		at := *c.bootstrap
 		if req.Anew = at.Table == "" && !at.Done; !req.Anew { // else nothing has come of it
 			req.Resume = &at
 		}
 	}
-	replaced := c.replaced
+	replaced := c.generation
 	c.mu.Unlock()
 	rctx, heard := c.watchStream(ctx, wait)
 	defer heard.close()
@@ -66,10 +66,10 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 		return req.Anew, err
 	}
 	defer a.close()
-	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq, replaced: replaced}
+	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq, generation: replaced}
 	defer func() {
-		if p.booting {
-			<-c.bootTurn
+		if p.bootstrapping {
+			<-c.bootstrapTurn
 		}
 	}()
 	frames := wire.NewFrameReader(a.Body)
@@ -103,7 +103,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 			}
 		case f.Heartbeat != nil:
 			// An answer to a push that was long on its way told of more than there is.
-			c.unsay(func() bool { return f.Heartbeat.Head < c.sent.head })
+			c.forgetProgress(func() bool { return f.Heartbeat.Head < c.progress.head })
 		case f.CaughtUp != nil:
 			p.done = true
 			if err := p.current(); err != nil {
@@ -112,10 +112,10 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 			if err := c.compare(ctx, f.CaughtUp); err != nil {
 				return false, err
 			}
-			c.unsay(func() bool { // decided before here, and not in the log
-				return c.sent.head > 0 && f.CaughtUp.Seq >= c.sent.head && c.ident.last < c.ident.offset+int64(c.sent.decided)
+			c.forgetProgress(func() bool { // decided before here, and not in the log
+				return c.progress.head > 0 && f.CaughtUp.Seq >= c.progress.head && c.ident.last < c.ident.offset+int64(c.progress.decided)
 			})
-			if err := c.plant(ctx, f.CaughtUp.Seq); err != nil {
+			if err := c.sendSeed(ctx, f.CaughtUp.Seq); err != nil {
 				return false, err
 			}
 			heard.current = true
@@ -156,14 +156,14 @@ type puller struct {
 	from   uint64 // the prefix when the transfer began
 	rows   uint64
 	// The client's at the time of the request, or of the snapshot that this stream brought.
-	replaced int
+	generation int
 
 	clients []wire.Decided // what a snapshot has told before its end
 	own     []wire.Outcome
 
-	req     *wire.PullRequest
-	booting bool // a snapshot has begun to come, and this pull has the turn to apply it
-	total   uint64
+	req           *wire.PullRequest
+	bootstrapping bool // a snapshot has begun to come, and this pull has the turn to apply it
+	total         uint64
 }
 
 func (p *puller) hello(h *wire.Hello) error {
@@ -175,7 +175,7 @@ func (p *puller) hello(h *wire.Hello) error {
 	if p.head < p.from && !p.req.Anew && p.req.Resume == nil {
 		return diverged(fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
 	}
-	p.c.unsay(func() bool { return h.Head < p.c.sent.head })
+	p.c.forgetProgress(func() bool { return h.Head < p.c.progress.head })
 	return nil
 }
 
@@ -184,7 +184,7 @@ func (p *puller) hello(h *wire.Hello) error {
 func (p *puller) current() error {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
-	if p.replaced != p.c.replaced {
+	if p.generation != p.c.generation {
 		return errcode.New(errcode.Network, "sync: pull", "the stream is of a log that was replaced meanwhile")
 	}
 	return nil
@@ -224,7 +224,7 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 	bad := false
 	repairs := c.Status().Repairs
 	var settled *state
-	var taint int64
+	var invalidation int64
 	err := c.db.Apply(ctx, func(tx *store.Tx) error {
 		return tx.Inside(func(*sqlite3.Conn) error {
 			r := c.rowsOn(tx)
@@ -243,7 +243,7 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 			if s.former == nil && s.complete || s.pos.Seq < up.Seq {
 				return nil
 			}
-			taint = c.taint()
+			invalidation = c.invalidate()
 			copied := *s
 			settled = &copied
 			c.state = settled
@@ -254,9 +254,9 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 		})
 	})
 	if err == nil && settled != nil {
-		c.clean(taint)
+		c.validate(invalidation)
 		c.share(settled)
-		c.nudge()
+		c.wakePush()
 	}
 	if err == nil {
 		c.update(func(cond *condition) {
@@ -266,7 +266,7 @@ func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
 	}
 	if err == nil && !bad {
 		c.mu.Lock()
-		c.starts = 0
+		c.restarts = 0
 		c.mu.Unlock()
 	}
 	if err == nil && bad && !c.locate(ctx, up) {

@@ -12,8 +12,8 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// sent is how far the server said it has got with this client's transactions.
-type sent struct {
+// pushProgress is how far the server said it has got with this client's transactions.
+type pushProgress struct {
 	decided uint64 // the last decided counter
 	staged  uint32 // parts that it holds of the next
 	head    uint64 // of its log then
@@ -22,12 +22,12 @@ type sent struct {
 
 // forgotten is where pushing starts anew. An answer to a request of before says
 // nothing of the life that begins.
-func (s sent) forgotten() sent { return sent{life: s.life + 1} }
+func (s pushProgress) forgotten() pushProgress { return pushProgress{life: s.life + 1} }
 
 // pushing is a request and what it was made from.
 type pushing struct {
 	wire.PushRequest
-	at   sent
+	from pushProgress
 	more bool // one request is not enough
 }
 
@@ -64,8 +64,8 @@ func (c *Client) push(ctx context.Context) error {
 		if err := c.pushRequest(ctx, req); err != nil {
 			return err
 		}
-		now := c.sentSoFar()
-		if now.head = req.at.head; now == req.at {
+		now := c.pushed()
+		if now.head = req.from.head; now == req.from {
 			return errcode.New(errcode.Server, "sync: push", "the server takes no more parts of a transaction")
 		}
 		if total > 0 {
@@ -78,17 +78,17 @@ func (c *Client) push(ctx context.Context) error {
 	}
 }
 
-func (c *Client) sentSoFar() sent {
+func (c *Client) pushed() pushProgress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sent
+	return c.progress
 }
 
 // nextPush makes the next request, nil if the server has everything.
 func (c *Client) nextPush(ctx context.Context) (req *pushing, err error) {
 	c.mu.Lock()
-	id, at, pos := c.ident, c.sent, c.pos
-	booting := c.boot != nil || c.anew || c.seed != nil // the position is not one to push from
+	id, at, pos := c.ident, c.progress, c.pos
+	booting := c.bootstrap != nil || c.restart || c.seed != nil // the position is not one to push from
 	c.mu.Unlock()
 	if id.held || booting {
 		return nil, nil
@@ -98,7 +98,7 @@ func (c *Client) nextPush(ctx context.Context) (req *pushing, err error) {
 	if after != id.offset+int64(at.decided) {
 		staged = 0
 	}
-	req = &pushing{PushRequest: wire.PushRequest{Position: pos, Client: id.client}, at: at}
+	req = &pushing{PushRequest: wire.PushRequest{Position: pos, Client: id.client}, from: at}
 	size, highest := 0, after
 	err = c.db.Query(ctx, `SELECT id, part, total, hash, bytes FROM heddle_pending
 		WHERE id > ?1 + 1 OR id = ?1 + 1 AND part >= ?2 ORDER BY id, part`,
@@ -167,7 +167,7 @@ func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
 	if zero := (wire.Epoch{}); req.Position.Epoch != zero && resp.Epoch != req.Position.Epoch {
 		return errEpoch
 	}
-	now := sent{resp.Decided, resp.Staged, resp.Head, req.at.life}
+	now := pushProgress{resp.Decided, resp.Staged, resp.Head, req.from.life}
 	// Where two copies of a database share an id, what this request said nothing
 	// of may be the other's: the server compares what it is sent.
 	if n := len(req.Parts); n > 0 && resp.Decided > req.Parts[n-1].Counter {
@@ -177,25 +177,25 @@ func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sent.life == now.life {
-		c.sent = now
+	if c.progress.life == now.life {
+		c.progress = now
 	}
 	return nil
 }
 
-// unsay forgets how far the server said it had got, if gone says, under c.mu,
+// forgetProgress forgets how far the server said it had got, if gone says, under c.mu,
 // that its log is not the one that it said that of: it was put back to an older
 // one. What is pending is sent again; a server that has it after all passes it
 // over.
-func (c *Client) unsay(gone func() bool) {
+func (c *Client) forgetProgress(gone func() bool) {
 	c.mu.Lock()
 	lost := gone()
 	if lost {
-		c.sent = c.sent.forgotten()
+		c.progress = c.progress.forgotten()
 	}
 	c.mu.Unlock()
 	if lost {
-		c.nudge()
+		c.wakePush()
 	}
 }
 

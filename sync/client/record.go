@@ -32,7 +32,7 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 		return err
 	}
 	b := newBuilder(r.tables, s.schema)
-	b.whole = s.boot != nil
+	b.whole = s.bootstrap != nil
 	for i := range changes {
 		ch := changes[i]
 		if err := r.replace(&ch, s.schema); err != nil {
@@ -51,10 +51,10 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 		}
 		c.recorded.Store(id)
 	}
-	if len(b.brought) == 0 {
+	if len(b.adjustments) == 0 {
 		return nil
 	}
-	return tx.Applying(func() error { return bring(r.conn, b.brought) })
+	return tx.Applying(func() error { return adjustCells(r.conn, b.adjustments) })
 }
 
 // replace makes the insert of a key whose row is quarantined what it is to the
@@ -98,7 +98,7 @@ type builder struct {
 	mask   []byte
 	cut    []byte // as mask, of an operation that removes elements of sets
 
-	brought []brought // cells that are not what was written
+	adjustments []adjustment // cells that are not what was written
 }
 
 // shapeKey tells shapes apart. mask has a byte for each column: 0 if it has no
@@ -172,22 +172,22 @@ func (b *builder) cells(t *table, ch *store.Change, kind wire.Kind) (cells, remo
 		mask, cut := byte(0), byte(0)
 		switch after := ch.After[at]; {
 		case kind == wire.Update && identical(ch.Before[at], after):
-		case t.merge == nil || t.merge[i] == mergeLast:
+		case t.merges == nil || t.merges[i] == mergeLast:
 			mask, cells = 1+byte(wire.JoinLast), append(cells, after)
 		default:
 			before := t.defaultOf(t.columns[i], b.schema)
 			if ch.Before != nil {
 				before = ch.Before[at]
 			}
-			w := t.merge[i].write(before, after, kind)
+			w := t.merges[i].write(before, after, kind)
 			if w.set {
 				mask, cells = 1+byte(w.join), append(cells, w.cell)
 			}
 			if w.remove != "" {
 				cut, removed = 1+byte(wire.JoinSetRemove), append(removed, w.remove)
 			}
-			if !identical(w.gives, after) {
-				b.brought = append(b.brought, brought{t, ch.Key, t.columns[i], w.gives})
+			if !identical(w.result, after) {
+				b.adjustments = append(b.adjustments, adjustment{t, ch.Key, t.columns[i], w.result})
 			}
 		}
 		b.mask, b.cut = append(b.mask, mask), append(b.cut, cut)

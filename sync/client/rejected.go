@@ -106,7 +106,7 @@ func (c *Client) Retry(ctx context.Context, id int64) (found bool, err error) {
 			return errNothing
 		}
 		if err == nil {
-			err = a.lay(again, body)
+			err = a.rebase(again, body)
 		}
 		if err == nil {
 			err = a.dangling()
@@ -122,7 +122,7 @@ func (c *Client) Retry(ctx context.Context, id int64) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	c.clean(a.taint)
+	c.validate(a.invalidation)
 	c.recorded.Store(again)
 	for _, e := range a.events {
 		c.events.put(e)
@@ -151,15 +151,15 @@ func (a *applier) describe(body *wire.Body) {
 	}
 }
 
-// lay puts a pending transaction on top of the rows as they are.
-func (a *applier) lay(id int64, body *wire.Body) error {
+// rebase puts a pending transaction on top of the rows as they are.
+func (a *applier) rebase(id int64, body *wire.Body) error {
 	merged := a.merged
 	if len(body.Schema) > 0 {
 		merged = merged.Clone()
 		merged.Apply(body.Schema)
 	}
 	a.pending = true
-	return a.stretches(len(body.Ops), func(i int) error {
+	return a.inBatches(len(body.Ops), func(i int) error {
 		op := &body.Ops[i]
 		k := keyOf(op)
 		before, err := a.visible(k)
@@ -169,6 +169,6 @@ func (a *applier) lay(id int64, body *wire.Body) error {
 		if err := a.addBased(k, before, ref{id, i}); err != nil {
 			return err
 		}
-		return a.show(k, before, fold.Apply(*op, before, merged), merged)
+		return a.write(k, before, fold.Apply(*op, before, merged), merged)
 	})
 }

@@ -26,13 +26,13 @@ const maxBuckets = 2000
 // It is true if there is nothing: the rows have the digest up.
 func (c *Client) locate(ctx context.Context, up *wire.CaughtUp) (sound bool) {
 	var ours map[fold.BucketID]fold.Bucket
-	var taint int64
+	var invalidation int64
 	err := c.db.Apply(ctx, func(tx *store.Tx) error {
 		a, err := c.countAgain(tx)
 		if err != nil {
 			return err
 		}
-		taint = a.taint
+		invalidation = a.invalidation
 		ours = a.digest.Buckets()
 		sound = a.pos.Seq == up.Seq && a.digest.Sum() == up.Digest
 		return nil
@@ -40,7 +40,7 @@ func (c *Client) locate(ctx context.Context, up *wire.CaughtUp) (sound bool) {
 	if err != nil {
 		return false
 	}
-	c.clean(taint)
+	c.validate(invalidation)
 	if sound {
 		return true
 	}
@@ -70,7 +70,7 @@ func (c *Client) locate(ctx context.Context, up *wire.CaughtUp) (sound bool) {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Number, b.Number))
 	})
 	c.mu.Lock()
-	c.only = only
+	c.onlyBuckets = only
 	c.mu.Unlock()
 	return false
 }
@@ -129,7 +129,7 @@ func (a *applier) countRows() error {
 			return err
 		}
 	}
-	for after := (basedRow{}); ; breathe() {
+	for after := (basedRow{}); ; yield() {
 		var some []basedRow
 		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
 			if some, err = a.scanBased(after, chunk); err != nil {
@@ -173,7 +173,7 @@ func (a *applier) countTable(t *table, count func(rowKey, *fold.Row) error) erro
 	order := " ORDER BY " + idents(t.key, "", ", ") + " LIMIT " + itoa(chunk)
 	next := " WHERE (" + idents(t.key, "", ", ") + ") > (" + strings.Repeat("?, ", len(t.key)-1) + "?)"
 	var after []wire.Value
-	for ; ; breathe() {
+	for ; ; yield() {
 		n := 0
 		err := a.tx.Inside(func(*sqlite3.Conn) error {
 			sql := all + order

@@ -208,7 +208,7 @@ func (r *replica) push(l *memoryLog, n int, outcome func() string) {
 	id := r.c.ClientID()
 	bodies := map[uint64][]byte{}
 	r.c.mu.Lock()
-	r.c.sent = sent{}
+	r.c.progress = pushProgress{}
 	r.c.mu.Unlock()
 	for {
 		req, err := r.c.nextPush(context.Background())
@@ -223,9 +223,9 @@ func (r *replica) push(l *memoryLog, n int, outcome func() string) {
 		}
 		last := req.Parts[len(req.Parts)-1]
 		r.c.mu.Lock()
-		r.c.sent = sent{decided: last.Counter - 1, staged: last.Index + 1}
+		r.c.progress = pushProgress{decided: last.Counter - 1, staged: last.Index + 1}
 		if last.Index+1 == last.Total {
-			r.c.sent = sent{decided: last.Counter}
+			r.c.progress = pushProgress{decided: last.Counter}
 		}
 		r.c.mu.Unlock()
 	}

@@ -59,7 +59,7 @@ func (c *Client) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescued, 
 			id := a.last + 1 + int64(i)
 			err := tx.Inside(func(*sqlite3.Conn) error { return a.keepPending(id, p) })
 			if err == nil {
-				err = a.lay(id, p.body)
+				err = a.rebase(id, p.body)
 			}
 			if err != nil {
 				return err

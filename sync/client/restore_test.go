@@ -224,7 +224,7 @@ func TestRepair(t *testing.T) {
 func TestRepair_fetchesWhatDiffers(t *testing.T) {
 	hs := newServer(t, server.Options{})
 	a := newBootDevice(t, hs.URL, nil)
-	l := &line{Doer: nethttp.Doer{}}
+	l := &route{Doer: nethttp.Doer{}}
 	b := newBootDevice(t, hs.URL, l)
 	a.fill(3000)
 	a.now()

@@ -68,8 +68,8 @@ func (r *rows) quarantined(k rowKey) (whole bool, err error) {
 	return whole, err
 }
 
-// show makes the row that was before into after.
-func (r *rows) show(k rowKey, before, after *fold.Row, s *fold.Schema) error {
+// writeRow makes the row that was before into after.
+func (r *rows) writeRow(k rowKey, before, after *fold.Row, s *fold.Schema) error {
 	t := r.tables[k.table]
 	if t == nil {
 		if after == nil {

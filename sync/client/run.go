@@ -43,7 +43,7 @@ func (c *Client) Run(ctx context.Context) error {
 func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error, note func(*condition, *errcode.Error)) {
 	tries := 0
 	for ctx.Err() == nil {
-		fctx, stop, ok := c.wanted(ctx)
+		fctx, stop, ok := c.waitActive(ctx)
 		if !ok {
 			return
 		}
@@ -85,14 +85,14 @@ func coded(err error) *errcode.Error {
 	return &errcode.Error{Code: errcode.Of(err), Op: "sync", Err: err}
 }
 
-// wanted waits until sync is neither paused nor offline nor stopped for good,
+// waitActive waits until sync is neither paused nor offline nor stopped for good,
 // and returns a context that ends when it is, or when the database's content is
 // another.
-func (c *Client) wanted(ctx context.Context) (context.Context, context.CancelFunc, bool) {
+func (c *Client) waitActive(ctx context.Context) (context.Context, context.CancelFunc, bool) {
 	var life int
 	for {
 		c.mu.Lock()
-		want, changed := c.cond.wants(), c.changed
+		want, changed := c.cond.active(), c.changed
 		life = c.cond.life
 		c.mu.Unlock()
 		if want {
@@ -110,7 +110,7 @@ func (c *Client) wanted(ctx context.Context) (context.Context, context.CancelFun
 		defer close(stopped)
 		for {
 			c.mu.Lock()
-			want, changed := c.cond.wants() && c.cond.life == life, c.changed
+			want, changed := c.cond.active() && c.cond.life == life, c.changed
 			c.mu.Unlock()
 			if !want {
 				cancel()
@@ -126,14 +126,14 @@ func (c *Client) wanted(ctx context.Context) (context.Context, context.CancelFun
 	return fctx, func() { cancel(); <-stopped }, true
 }
 
-func (c *condition) wants() bool { return !c.paused && c.online && c.fatal == nil }
+func (c *condition) active() bool { return !c.paused && c.online && c.fatal == nil }
 
 // backoff is the pause after an error: full jitter under a bound that doubles.
 // What somebody has to mend is tried seldom.
 func (c *Client) backoff(tries int, code string) time.Duration {
 	b := &c.cfg.Bounds
 	bound := b.BackoffLast
-	if tries < 6 && !stands(&errcode.Error{Code: code}, true) {
+	if tries < 6 && !needsAttention(&errcode.Error{Code: code}, true) {
 		bound = min(bound, b.BackoffFirst<<tries)
 	}
 	return b.BackoffLeast + c.jitter(bound)
@@ -162,8 +162,8 @@ func (c *Client) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// again ends pauses after errors.
-func (c *Client) again() {
+// retryNow ends pauses after errors.
+func (c *Client) retryNow() {
 	c.mu.Lock()
 	close(c.retry)
 	c.retry = make(chan struct{})
@@ -174,7 +174,7 @@ func (c *Client) again() {
 func (c *Client) pushLoop(ctx context.Context, fine func()) error {
 	// What an earlier server said may not be true of this one.
 	c.mu.Lock()
-	c.sent = c.sent.forgotten()
+	c.progress = c.progress.forgotten()
 	c.mu.Unlock()
 	for {
 		if err := c.push(ctx); errcode.Of(err) == errcode.Diverged {
@@ -200,8 +200,8 @@ func (c *Client) pullLoop(ctx context.Context, fine func()) error {
 		switch {
 		case err == nil: // a poll
 		case errors.Is(err, errFork):
-			c.again() // there is a new id; what is pending is to be sent under it
-		case errors.Is(err, errAnew), errors.Is(err, errBooted), errors.Is(err, errPlanted), asksMore(err):
+			c.retryNow() // there is a new id; what is pending is to be sent under it
+		case errors.Is(err, errRestart), errors.Is(err, errBootstrapping), errors.Is(err, errSeeded), asksMore(err):
 		case errors.Is(err, errExpired) && c.cfg.Token != nil:
 		default:
 			return err
@@ -232,7 +232,7 @@ func (c *Client) Resume(ctx context.Context) error {
 	if stopped {
 		c.reload()
 	} else {
-		c.again()
+		c.retryNow()
 	}
 	return err
 }
@@ -269,7 +269,7 @@ func (c *Client) pausedValue() int64 {
 func (c *Client) SetOnline(online bool) {
 	c.update(func(cond *condition) { cond.online = online })
 	if online {
-		c.again()
+		c.retryNow()
 	}
 }
 
@@ -280,7 +280,7 @@ func (c *Client) SetOnline(online bool) {
 func (c *Client) Now(ctx context.Context) error {
 	const op = "sync: now"
 	c.mu.Lock()
-	fatal, online, last, replaced := c.cond.fatal, c.cond.online, c.cond.last, c.replaced
+	fatal, online, last, replaced := c.cond.fatal, c.cond.online, c.cond.last, c.generation
 	c.mu.Unlock()
 	switch {
 	case fatal != nil:
@@ -308,10 +308,10 @@ func (c *Client) Now(ctx context.Context) error {
 			}
 		}
 		switch {
-		case errors.Is(err, errAnew):
+		case errors.Is(err, errRestart):
 			last = math.MaxInt64 // what the server has lost is pending again, under new numbers
 			continue
-		case errors.Is(err, errBooted), errors.Is(err, errPlanted), asksMore(err):
+		case errors.Is(err, errBootstrapping), errors.Is(err, errSeeded), asksMore(err):
 			continue
 		case errors.Is(err, errFork) && forks < 3:
 			forks++
@@ -322,13 +322,13 @@ func (c *Client) Now(ctx context.Context) error {
 			return errcode.Wrap(err, errcode.Network, op)
 		}
 		c.mu.Lock()
-		if c.replaced != replaced { // what is pending may have new numbers
+		if c.generation != replaced { // what is pending may have new numbers
 			last = math.MaxInt64
 		}
 		decided := c.cond.first >= min(last, c.cond.last)
 		c.mu.Unlock()
 		if decided {
-			c.again()
+			c.retryNow()
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -340,15 +340,15 @@ func (c *Client) Now(ctx context.Context) error {
 	}
 }
 
-// met notes that the URL has answered as a server of this space.
-func (c *Client) met(ctx context.Context) {
+// rememberServer notes that the URL has answered as a server of this space.
+func (c *Client) rememberServer(ctx context.Context) {
 	c.mu.Lock()
-	met := c.cond.met
+	met := c.cond.serverKnown
 	c.mu.Unlock()
 	if met {
 		return
 	}
-	c.update(func(cond *condition) { cond.met = true })
+	c.update(func(cond *condition) { cond.serverKnown = true })
 	// Only a hint for the status of the next session: a failure costs nothing.
-	_ = c.remember(ctx, metaMet, c.cfg.URL)
+	_ = c.remember(ctx, metaServer, c.cfg.URL)
 }

@@ -75,13 +75,13 @@ func (c *Client) keepSeed(r *rows, b *builder, changes []store.Change) error {
 	})
 }
 
-// errPlanted says that the log may have a seed now, which is to be pulled.
-var errPlanted = errcode.New(errcode.Network, "sync: seed", "the space begins with its seed now")
+// errSeeded says that the log may have a seed now, which is to be pulled.
+var errSeeded = errcode.New(errcode.Network, "sync: seed", "the space begins with its seed now")
 
-// plant sends what an empty space begins with, now that the prefix has reached
+// sendSeed sends what an empty space begins with, now that the prefix has reached
 // the log's end. Only then others' transactions, and this replica's, have their
 // turn.
-func (c *Client) plant(ctx context.Context, end uint64) error {
+func (c *Client) sendSeed(ctx context.Context, end uint64) error {
 	c.mu.Lock()
 	seed := c.seed
 	c.mu.Unlock()
@@ -105,9 +105,9 @@ func (c *Client) plant(ctx context.Context, end uint64) error {
 	c.mu.Lock()
 	c.seed = nil
 	c.mu.Unlock()
-	c.nudge() // what waited
+	c.wakePush() // what waited
 	if end == 0 {
-		return errPlanted
+		return errSeeded
 	}
 	return nil
 }

@@ -57,29 +57,29 @@ const formatVersion = 1
 
 // Names in heddle_meta.
 const (
-	metaFormat       = "format" // formatVersion
-	metaSpace        = "space"  // the space this database belongs to
-	metaClient       = "client" // the client's id
-	metaOffset       = "offset" // a pending transaction's counter is its id minus this
-	metaLast         = "last"   // the id of the last transaction that left heddle_pending
-	metaEpoch        = "epoch"
-	metaSeq          = "seq"   // the cursor: the prefix's last entry
-	metaChain        = "chain" // and its chain hash
-	metaSchema       = "schema"
-	metaMet          = "met"    // the URL that has answered as a server of this space
-	metaFormer       = "former" // the id that an imported file had, while formerOffset and formerLast mean something
-	metaFormerOffset = "formerOffset"
-	metaFormerLast   = "formerLast"
-	metaBoot         = "boot"      // how far a snapshot has got that is being applied
-	metaBootFresh    = "bootFresh" // see boot
-	metaComplete     = "complete"  // 1 once all rows of the space have been here
-	metaUpload       = "upload"    // the schema of the log that was left, see Client.Accept
-	metaRepairs      = "repairs"   // how often the digest was not the server's
-	metaPaused       = "paused"    // 1 while a pause outlasts Close
-	metaSeed         = "seed"      // the body that an empty space is to begin with
-	metaTables       = "tables"    // what was synced when the database was last open, see Client.adapt
-	metaMigrated     = "migrated"  // how many migrations sync has seen
-	metaTried        = "tried"     // the schema that quarantined rows were last tried with
+	metaFormat        = "format" // formatVersion
+	metaSpace         = "space"  // the space this database belongs to
+	metaClient        = "client" // the client's id
+	metaOffset        = "offset" // a pending transaction's counter is its id minus this
+	metaLast          = "last"   // the id of the last transaction that left heddle_pending
+	metaEpoch         = "epoch"
+	metaSeq           = "seq"   // the cursor: the prefix's last entry
+	metaChain         = "chain" // and its chain hash
+	metaSchema        = "schema"
+	metaServer        = "met"    // the URL that has answered as a server of this space
+	metaFormer        = "former" // the id that an imported file had, while formerOffset and formerLast mean something
+	metaFormerOffset  = "formerOffset"
+	metaFormerLast    = "formerLast"
+	metaBootstrap     = "boot"      // how far a snapshot has got that is being applied
+	metaBootstrapKind = "bootFresh" // see bootstrap
+	metaComplete      = "complete"  // 1 once all rows of the space have been here
+	metaUpload        = "upload"    // the schema of the log that was left, see Client.Accept
+	metaRepairs       = "repairs"   // how often the digest was not the server's
+	metaPaused        = "paused"    // 1 while a pause outlasts Close
+	metaSeed          = "seed"      // the body that an empty space is to begin with
+	metaTables        = "tables"    // what was synced when the database was last open, see Client.adapt
+	metaMigrated      = "migrated"  // how many migrations sync has seen
+	metaTried         = "tried"     // the schema that quarantined rows were last tried with
 )
 
 // state is what a client keeps of its database in memory. It is changed inside
@@ -93,8 +93,8 @@ type state struct {
 	digest *fold.Digest // of the prefix
 	// The replica has had the whole of the space once: a snapshot has ended, or
 	// the log has been followed to its head.
-	complete bool
-	boot     *boot // a snapshot that is being applied, nil for none; schema and digest are its, pos is that of before
+	complete  bool
+	bootstrap *bootstrap // a snapshot that is being applied, nil for none; schema and digest are its, pos is that of before
 
 	// Of an imported file that had pending transactions: the device that they
 	// are from may have sent them already. Until the prefix has reached the
@@ -139,19 +139,19 @@ func loadState(c *conn, random io.Reader) (*state, error) {
 		s.former = &former{offset: number(metaFormerOffset), last: number(metaFormerLast)}
 		copy(s.former.client[:], id)
 	}
-	if data := blob(metaBoot); data != nil {
+	if data := blob(metaBootstrap); data != nil {
 		at, err := wire.UnmarshalResume(data)
 		if err != nil {
 			return nil, damaged("heddle_meta")
 		}
-		s.boot = &boot{at: *at, fresh: number(metaBootFresh) == bootFresh}
-		if number(metaBootFresh) == bootUpload {
-			if s.boot.upload, err = fold.UnmarshalSchema(blob(metaUpload)); err != nil {
+		s.bootstrap = &bootstrap{at: *at, fresh: number(metaBootstrapKind) == bootstrapFresh}
+		if number(metaBootstrapKind) == bootstrapUpload {
+			if s.bootstrap.upload, err = fold.UnmarshalSchema(blob(metaUpload)); err != nil {
 				return nil, err
 			}
 		}
-		if number(metaBootFresh) == bootOnly { // nobody knows which any more
-			s.boot.only = map[bucket]bool{}
+		if number(metaBootstrapKind) == bootstrapOnly { // nobody knows which any more
+			s.bootstrap.only = map[bucket]bool{}
 		}
 	}
 	s.digest = &fold.Digest{}

@@ -200,10 +200,10 @@ func (c *Client) Status() Status {
 func (c *Client) update(f func(*condition)) {
 	c.mu.Lock()
 	before := c.cond.status()
-	wanted, life := c.cond.wants(), c.cond.life
+	wanted, life := c.cond.active(), c.cond.life
 	f(&c.cond)
 	after := c.cond.status()
-	if wanted != c.cond.wants() || life != c.cond.life {
+	if wanted != c.cond.active() || life != c.cond.life {
 		close(c.changed)
 		c.changed = make(chan struct{})
 	}
@@ -218,10 +218,10 @@ func (c *Client) update(f func(*condition)) {
 type condition struct {
 	running, paused, online bool
 	kept                    bool           // paused outlasts Close
-	boot                    bool           // a snapshot is being applied
+	bootstrapping           bool           // a snapshot is being applied
 	complete                bool           // see state.complete
 	live                    bool           // the pull stream has caught up
-	met                     bool           // the server has answered as one, now or in an earlier session
+	serverKnown             bool           // the server has answered as one, now or in an earlier session
 	fatal                   *errcode.Error // why sync has stopped
 	push, pull              *errcode.Error // of the last attempt
 	life                    int            // counts replacements of the database's content
@@ -251,9 +251,9 @@ func (c *condition) status() Status {
 		s.State = Paused
 	case !c.online:
 		s.State = Offline
-	case stands(c.pull, c.met) || stands(c.push, c.met):
+	case needsAttention(c.pull, c.serverKnown) || needsAttention(c.push, c.serverKnown):
 		s.State = Error
-	case c.boot && c.pull == nil:
+	case c.bootstrapping && c.pull == nil:
 		s.State = Bootstrapping
 	case c.live:
 		s.State = Live
@@ -263,10 +263,10 @@ func (c *condition) status() Status {
 	return s
 }
 
-// stands reports whether an error is more than a server or a network that will
+// needsAttention reports whether an error is more than a server or a network that will
 // be back: somebody has to look. A server that has never answered may well be a
 // wrong URL.
-func stands(err *errcode.Error, met bool) bool {
+func needsAttention(err *errcode.Error, met bool) bool {
 	if err == nil {
 		return false
 	}

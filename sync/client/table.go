@@ -20,7 +20,7 @@ type table struct {
 	columns []string // the other stored columns, without generated ones
 	at      []int    // and where they stand in info.Columns
 	known   map[string]int
-	merge   []policy // how columns join; nil if all do by "last"
+	merges  []merge // how columns join; nil if all do by "last"
 	schema  wire.TableSchema
 
 	keyAffinity []affinity // of key

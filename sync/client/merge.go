@@ -8,20 +8,20 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// policy says how what replicas write to a column joins. It is looked at when a
+// merge says how what replicas write to a column joins. It is looked at when a
 // transaction is recorded and never after: the joins travel with the cells.
-type policy byte
+type merge byte
 
 const (
-	mergeLast policy = iota
+	mergeLast merge = iota
 	mergeCounter
 	mergeMax
 	mergeMin
 	mergeSet
 )
 
-// policies are the names that a Merge may give.
-var policies = map[string]policy{"": mergeLast, "last": mergeLast, "counter": mergeCounter, "max": mergeMax, "min": mergeMin, "set": mergeSet}
+// merges are the names that a Merge may give.
+var merges = map[string]merge{"": mergeLast, "last": mergeLast, "counter": mergeCounter, "max": mergeMax, "min": mergeMin, "set": mergeSet}
 
 // written is what becomes of a cell that the app has written.
 type written struct {
@@ -29,24 +29,24 @@ type written struct {
 	join   wire.Join
 	cell   wire.Value
 	remove string     // elements that travel in an operation of their own
-	gives  wire.Value // what the fold has then
+	result wire.Value // what the fold has then
 }
 
 // write turns the difference of a cell into what travels. before is what the
 // fold joins to: the cell, or the column's default where the row is new. An
 // insert may meet a row that another replica has inserted.
-func (p policy) write(before, after wire.Value, kind wire.Kind) written {
+func (p merge) write(before, after wire.Value, kind wire.Kind) written {
 	if p == mergeSet {
-		w := written{gives: before}
+		w := written{result: before}
 		remove, add := fold.SetDelta(before, after)
 		if kind == wire.Insert { // all that is meant to be there, whatever is
 			_, add = fold.SetDelta(nil, after)
 		}
 		if add != "" {
-			w.set, w.join, w.cell, w.gives = true, wire.JoinSetAdd, add, fold.Join(wire.JoinSetAdd, before, add)
+			w.set, w.join, w.cell, w.result = true, wire.JoinSetAdd, add, fold.Join(wire.JoinSetAdd, before, add)
 		}
 		if remove != "" {
-			w.remove, w.gives = remove, fold.Join(wire.JoinSetRemove, w.gives, remove)
+			w.remove, w.result = remove, fold.Join(wire.JoinSetRemove, w.result, remove)
 		}
 		return w
 	}
@@ -65,16 +65,16 @@ func (p policy) write(before, after wire.Value, kind wire.Kind) written {
 		}
 		w.set = after != nil // NULL loses to everything
 	}
-	if w.gives = before; w.set {
-		w.gives = fold.Join(w.join, before, w.cell)
+	if w.result = before; w.set {
+		w.result = fold.Join(w.join, before, w.cell)
 	}
 	return w
 }
 
-// setPolicies takes the policies of a table's columns.
-func (t *table) setPolicies(merge Merge) error {
-	for name, how := range merge {
-		p := policies[how]
+// setMerges takes the merges of a table's columns.
+func (t *table) setMerges(columns Merge) error {
+	for name, how := range columns {
+		p := merges[how]
 		i := slices.IndexFunc(t.columns, func(c string) bool { return strings.EqualFold(c, name) })
 		if i < 0 {
 			if p == mergeLast {
@@ -89,24 +89,24 @@ func (t *table) setPolicies(merge Merge) error {
 		case p == mergeSet && a > affinityText:
 			return schemaError(t.name, "column "+quoted(name)+" is "+decl+", and a set is the text of a JSON array: declare it TEXT")
 		}
-		if t.merge == nil {
-			t.merge = make([]policy, len(t.columns))
+		if t.merges == nil {
+			t.merges = make([]merge, len(t.columns))
 		}
-		t.merge[i] = p
+		t.merges[i] = p
 	}
 	return nil
 }
 
-// brought is a cell that a transaction wrote otherwise than its policy gives.
-type brought struct {
+// adjustment is a cell that a transaction wrote otherwise than its merge gives.
+type adjustment struct {
 	table  *table
 	key    []wire.Value
 	column string
 	value  wire.Value
 }
 
-// bring writes cells as the fold has them.
-func bring(c *conn, cells []brought) error {
+// adjustCells writes cells as the fold has them.
+func adjustCells(c *conn, cells []adjustment) error {
 	for _, b := range cells {
 		err := c.exec(b.table.updateSQL+ident(b.column)+" = ?"+b.table.whereSQL, append([]any{b.value}, b.key...)...)
 		if err != nil {

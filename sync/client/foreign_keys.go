@@ -100,11 +100,11 @@ type touchedKeys struct {
 // is looked at: it may have no index, so that each takes as long.
 const manyParents = 32
 
-// show writes a row and notes it for the foreign keys. One that its table
+// write writes a row and notes it for the foreign keys. One that its table
 // refuses is not there for those that name it.
-func (a *applier) show(k rowKey, before, after *fold.Row, s *fold.Schema) error {
+func (a *applier) write(k rowKey, before, after *fold.Row, s *fold.Schema) error {
 	n := len(a.refused)
-	if err := a.rows.show(k, before, after, s); err != nil {
+	if err := a.rows.writeRow(k, before, after, s); err != nil {
 		return err
 	}
 	if len(a.refused) > n {
@@ -171,10 +171,10 @@ func (a *applier) dangling() error {
 		if t.all {
 			t.parents = [][]wire.Value{nil}
 		}
-		if err := a.stretches(len(t.children), func(i int) error { return look(f.childSQL, t.children[i]) }); err != nil {
+		if err := a.inBatches(len(t.children), func(i int) error { return look(f.childSQL, t.children[i]) }); err != nil {
 			return err
 		}
-		err := a.stretches(len(t.parents), func(i int) error {
+		err := a.inBatches(len(t.parents), func(i int) error {
 			if t.all {
 				return look(f.allSQL, nil)
 			}

@@ -92,10 +92,10 @@ func (a *applier) unexplained() (found bool, err error) {
 	return found, err
 }
 
-// sendAgain makes what was decided after the transaction through pending again,
+// resend makes what was decided after the transaction through pending again,
 // before what is pending: the server has lost it, and numbers it anew. decided
 // is the last counter that the server has; the prefix is the server's.
-func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
+func (a *applier) resend(c *Client, through int64, decided uint64) error {
 	type source struct {
 		id   int64
 		sent bool
@@ -103,7 +103,7 @@ func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
 	var all []source
 	var top int64 // of all numbers that were ever given out
 	err := a.tx.Inside(func(*sqlite3.Conn) error {
-		if err := a.unlay(); err != nil {
+		if err := a.unrebase(); err != nil {
 			return err
 		}
 		next, err := nextID(a.conn, a.last)
@@ -125,9 +125,9 @@ func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
 			return err
 		}
 		switch {
-		case a.boot.upload != nil && decided == 0: // the rows have their effects
+		case a.bootstrap.upload != nil && decided == 0: // the rows have their effects
 			all = nil
-		case a.boot.upload != nil:
+		case a.bootstrap.upload != nil:
 		case seen < a.last:
 			a.events = append(a.events, Conflict{Seq: a.pos.Seq, Counter: uint64(seen + 1 - a.offset), Reason: ConflictLost})
 		}
@@ -175,7 +175,7 @@ func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
 			return a.addPending(id, created, body.Marshal())
 		})
 		if err == nil && len(body.Ops) > 0 {
-			err = a.lay(id, body)
+			err = a.rebase(id, body)
 		}
 		if err != nil {
 			return err
@@ -197,8 +197,8 @@ func (a *applier) sendAgain(c *Client, through int64, decided uint64) error {
 	})
 }
 
-// unlay takes all pending operations off the rows: what shows is the prefix.
-func (a *applier) unlay() error {
+// unrebase takes all pending operations off the rows: what shows is the prefix.
+func (a *applier) unrebase() error {
 	for after := (basedRow{}); ; {
 		some, err := a.scanBased(after, chunk)
 		if err != nil {
@@ -213,7 +213,7 @@ func (a *applier) unlay() error {
 			if err != nil {
 				return err
 			}
-			if err := a.show(k, before, b.base, a.schema); err != nil {
+			if err := a.write(k, before, b.base, a.schema); err != nil {
 				return err
 			}
 		}

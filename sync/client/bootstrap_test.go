@@ -19,7 +19,7 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// bootSchema has what a snapshot may meet: a counter, a composite key, blobs.
+// bootstrapSchema has what a snapshot may meet: a counter, a composite key, blobs.
 const bootSchema = `
 CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, n INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE parts(a INTEGER, b TEXT, data BLOB, PRIMARY KEY(a, b)) WITHOUT ROWID;`
@@ -120,7 +120,7 @@ func TestBoot_newDevice(t *testing.T) {
 func TestBoot_behindTheHorizon(t *testing.T) {
 	hs := newServer(t, server.Options{Limits: server.Limits{Log: 32 << 10}, Decide: refuseBad})
 	a := newBootDevice(t, hs.URL, nil)
-	l := &line{Doer: nethttp.Doer{}}
+	l := &route{Doer: nethttp.Doer{}}
 	b := newBootDevice(t, hs.URL, l)
 	a.exec(`INSERT INTO notes(id, body, n) VALUES('kept', 'old', 10), ('gone', 'old', 1), ('edited', 'old', 1)`)
 	a.exec(`INSERT INTO parts VALUES(1, 'a', x'01'), (2, 'b', x'02')`)
@@ -194,21 +194,21 @@ func refuseBad(_ context.Context, d *server.Decision) error {
 	return nil
 }
 
-// line is a network that fails as it is told.
-type line struct {
+// route is a network that fails as it is told.
+type route struct {
 	client.Doer
 	mu   sync.Mutex
 	fail func(resource string) error
 	body func(io.ReadCloser) io.ReadCloser
 }
 
-func (l *line) set(fail func(string) error) {
+func (l *route) set(fail func(string) error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fail = fail
 }
 
-func (l *line) Do(ctx context.Context, r *client.Request) (*client.Response, error) {
+func (l *route) Do(ctx context.Context, r *client.Request) (*client.Response, error) {
 	l.mu.Lock()
 	fail, body := l.fail, l.body
 	l.mu.Unlock()
@@ -247,7 +247,7 @@ func TestBoot_resumes(t *testing.T) {
 	a := newBootDevice(t, hs.URL, nil)
 	a.fill(30_000)
 	a.now()
-	l := &line{Doer: nethttp.Doer{}}
+	l := &route{Doer: nethttp.Doer{}}
 	l.body = func(r io.ReadCloser) io.ReadCloser { return &cutOff{r, 3 << 20} }
 	b := newBootDevice(t, hs.URL, l)
 	breaks, most := 0, uint64(0)
@@ -303,7 +303,7 @@ func TestBoot_writesGoOn(t *testing.T) {
 		a.exec(`INSERT INTO notes(id, body, n) VALUES('k1', 'old', 0), ('k6998', 'old', 0), ('gone', 'old', 0)`)
 		a.exec(`INSERT INTO parts VALUES(0, 'x', x'01')`)
 		a.now()
-		l := &line{Doer: nethttp.Doer{}}
+		l := &route{Doer: nethttp.Doer{}}
 		b := newBootDevice(t, hs.URL, l)
 		if !fresh { // it had data before, and the log does not reach back to it
 			b.now()
@@ -368,7 +368,7 @@ func TestBoot_order(t *testing.T) {
 	a := newBootDevice(t, hs.URL, nil)
 	a.fill(3000)
 	a.now()
-	l := &line{Doer: nethttp.Doer{}}
+	l := &route{Doer: nethttp.Doer{}}
 	l.body = func(r io.ReadCloser) io.ReadCloser {
 		defer r.Close()
 		var out []byte

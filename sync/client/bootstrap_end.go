@@ -8,18 +8,18 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// endBoot ends a snapshot: the prefix is its state, and what it says is decided
+// endBootstrap ends a snapshot: the prefix is its state, and what it says is decided
 // is pending no longer.
-func (a *applier) endBoot(c *Client, req *wire.PullRequest, f *wire.Snapshot) error {
+func (a *applier) endBootstrap(c *Client, req *wire.PullRequest, f *wire.Snapshot) error {
 	if a.digest.Sum() != f.End.Digest {
 		return errSnapshot
 	}
-	if !a.boot.fresh {
+	if !a.bootstrap.fresh {
 		gone, err := a.unseen()
 		if err != nil {
 			return err
 		}
-		if a.boot.upload != nil {
+		if a.bootstrap.upload != nil {
 			a.uploads = gone
 		} else if err := a.sweep(gone); err != nil {
 			return err
@@ -28,9 +28,9 @@ func (a *applier) endBoot(c *Client, req *wire.PullRequest, f *wire.Snapshot) er
 	if err := a.settleDecided(c, req, f); err != nil {
 		return err
 	}
-	a.count = a.boot.at.Rows
-	a.pos = wire.Position{Epoch: a.boot.at.Epoch, Seq: f.Seq, Chain: f.Chain}
-	a.boot = nil
+	a.count = a.bootstrap.at.Rows
+	a.pos = wire.Position{Epoch: a.bootstrap.at.Epoch, Seq: f.Seq, Chain: f.Chain}
+	a.bootstrap = nil
 	return a.tx.Inside(func(*sqlite3.Conn) error {
 		id, _, err := a.oldest()
 		if a.pending = id != 0; err != nil {
@@ -45,7 +45,7 @@ func (a *applier) endBoot(c *Client, req *wire.PullRequest, f *wire.Snapshot) er
 		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
 			return err
 		}
-		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?, ?)`, metaBoot, metaBootFresh, metaUpload)
+		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?, ?)`, metaBootstrap, metaBootstrapKind, metaUpload)
 	})
 }
 
@@ -62,7 +62,7 @@ func (a *applier) unseen() (gone []rowKey, err error) {
 				return err
 			}
 			k := rowKey{table: table, bytes: key}
-			if k.key, err = wire.DecodeKey(key); err == nil && a.boot.has(table, k.key) {
+			if k.key, err = wire.DecodeKey(key); err == nil && a.bootstrap.has(table, k.key) {
 				gone = append(gone, k)
 			}
 			return err
@@ -92,7 +92,7 @@ func (a *applier) unseen() (gone []rowKey, err error) {
 
 // sweep takes rows of the former prefix away.
 func (a *applier) sweep(gone []rowKey) error {
-	return a.stretches(len(gone), func(i int) error {
+	return a.inBatches(len(gone), func(i int) error {
 		k := gone[i]
 		b, err := a.based(k)
 		if err != nil {
@@ -109,7 +109,7 @@ func (a *applier) sweep(gone []rowKey) error {
 		if err != nil || before == nil {
 			return err
 		}
-		return a.show(k, before, nil, a.schema)
+		return a.write(k, before, nil, a.schema)
 	})
 }
 
@@ -168,7 +168,7 @@ func (a *applier) settleDecided(c *Client, req *wire.PullRequest, end *wire.Snap
 		if id == 0 {
 			break
 		}
-		err = a.stretches(len(body.Ops), func(i int) error {
+		err = a.inBatches(len(body.Ops), func(i int) error {
 			k := keyOf(&body.Ops[i])
 			b, err := a.based(k)
 			if err != nil {
@@ -205,7 +205,7 @@ func (a *applier) settleDecided(c *Client, req *wire.PullRequest, end *wire.Snap
 		}
 	}
 	if again {
-		if err := a.sendAgain(c, through, own); err != nil {
+		if err := a.resend(c, through, own); err != nil {
 			return err
 		}
 	}

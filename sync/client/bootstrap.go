@@ -23,8 +23,8 @@ import (
 // top of the rows as they come, under the rule of apply.go. It is sent when the
 // snapshot has ended.
 
-// boot is a snapshot that is being applied.
-type boot struct {
+// bootstrap is a snapshot that is being applied.
+type bootstrap struct {
 	at wire.Resume
 	// There was no prefix before. Otherwise the rows of the old one stay until
 	// the end, heddle_seen has the keys that the snapshot has named, and the
@@ -40,10 +40,10 @@ type boot struct {
 
 // Values of metaBootFresh.
 const (
-	bootAgain  = 0
-	bootFresh  = 1
-	bootOnly   = 2
-	bootUpload = 3
+	bootstrapAgain  = 0
+	bootstrapFresh  = 1
+	bootstrapOnly   = 2
+	bootstrapUpload = 3
 )
 
 // bucket names the parts of the digest that a key's row is counted in.
@@ -52,29 +52,29 @@ type bucket struct {
 	number uint8
 }
 
-func (b *boot) has(table string, key []wire.Value) bool {
+func (b *bootstrap) has(table string, key []wire.Value) bool {
 	return b.only == nil || b.only[bucket{table, fold.BucketOf(key)}]
 }
 
-func (b *boot) save(c *conn) error {
-	if err := setMeta(c, metaBoot, b.at.Marshal()); err != nil {
+func (b *bootstrap) save(c *conn) error {
+	if err := setMeta(c, metaBootstrap, b.at.Marshal()); err != nil {
 		return err
 	}
-	kind := int64(bootAgain)
+	kind := int64(bootstrapAgain)
 	switch {
 	case b.fresh:
-		kind = bootFresh
+		kind = bootstrapFresh
 	case b.only != nil:
-		kind = bootOnly
+		kind = bootstrapOnly
 	case b.upload != nil:
-		kind = bootUpload
+		kind = bootstrapUpload
 	}
-	return setMeta(c, metaBootFresh, kind)
+	return setMeta(c, metaBootstrapKind, kind)
 }
 
-// bootSchema takes the schema of a snapshot. Columns that were not told of before
+// bootstrapSchema takes the schema of a snapshot. Columns that were not told of before
 // may have another default there than in the rows that are in the tables.
-func (a *applier) bootSchema(data []byte, told *fold.Schema) (err error) {
+func (a *applier) bootstrapSchema(data []byte, told *fold.Schema) (err error) {
 	if a.schema, err = fold.UnmarshalSchema(data); err != nil {
 		return err
 	}
@@ -107,44 +107,44 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 				return errFork // the stream was asked for under an id that is no more
 			}
 			if first && !a.asked(req) {
-				return errBooted
+				return errBootstrapping
 			}
 			if first && !f.Resumed {
-				return a.startBoot(epoch, req, f.Only)
+				return a.startBootstrap(epoch, req, f.Only)
 			}
-			if a.boot == nil || a.boot.at.Epoch != epoch {
+			if a.bootstrap == nil || a.bootstrap.at.Epoch != epoch {
 				return errcode.New(errcode.Protocol, "sync: snapshot", "a piece of a snapshot came that was not asked for")
 			}
-			at := *a.boot
-			a.boot = &at
+			at := *a.bootstrap
+			a.bootstrap = &at
 			return nil
 		})
 		if err != nil {
 			return err
 		}
 		if f.Schema != nil {
-			if err := tx.Inside(func(*sqlite3.Conn) error { return a.bootSchema(f.Schema, told) }); err != nil {
+			if err := tx.Inside(func(*sqlite3.Conn) error { return a.bootstrapSchema(f.Schema, told) }); err != nil {
 				return err
 			}
 		}
 		for _, t := range f.Tables {
-			if err := a.bootTable(t.Table, t.Rows, f.Again); err != nil {
+			if err := a.bootstrapTable(t.Table, t.Rows, f.Again); err != nil {
 				return err
 			}
 		}
 		if len(a.replaced) > 0 {
 			a.events = append(a.events, Conflict{Seq: f.Seq, Reason: ConflictReplaced, Keys: a.replaced})
 		}
-		at := &a.boot.at
+		at := &a.bootstrap.at
 		at.Seq, at.Chain, at.Done = f.Seq, f.Chain, at.Done || f.Last
 		if f.End != nil {
-			if err := a.endBoot(c, req, f); err != nil {
+			if err := a.endBootstrap(c, req, f); err != nil {
 				return err
 			}
 		}
 		return tx.Inside(func(*sqlite3.Conn) error {
-			if a.boot != nil {
-				if err := a.boot.save(a.conn); err != nil {
+			if a.bootstrap != nil {
+				if err := a.bootstrap.save(a.conn); err != nil {
 					return err
 				}
 			}
@@ -154,14 +154,14 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 	if err != nil {
 		return 0, err
 	}
-	c.clean(a.taint)
+	c.validate(a.invalidation)
 	c.share(a.state)
 	for _, e := range a.events {
 		c.events.put(e)
 	}
 	c.events.deliver()
-	if a.boot != nil {
-		return a.boot.at.Rows, nil
+	if a.bootstrap != nil {
+		return a.bootstrap.at.Rows, nil
 	}
 	if a.client != req.Client {
 		return a.count, errFork
@@ -172,26 +172,26 @@ func (c *Client) snapshot(ctx context.Context, req *wire.PullRequest, epoch wire
 // asked reports whether the replica still is where it was when it asked.
 func (a *applier) asked(req *wire.PullRequest) bool {
 	if req.Resume == nil {
-		return a.pos == req.Position && (a.boot == nil || req.Anew)
+		return a.pos == req.Position && (a.bootstrap == nil || req.Anew)
 	}
-	return a.boot != nil && bytes.Equal(a.boot.at.Marshal(), req.Resume.Marshal())
+	return a.bootstrap != nil && bytes.Equal(a.bootstrap.at.Marshal(), req.Resume.Marshal())
 }
 
-// errBooted says that another pull has gone on with the snapshot meanwhile.
-var errBooted = errcode.New(errcode.Network, "sync: pull", "another request fetches the state already")
+// errBootstrapping says that another pull has gone on with the snapshot meanwhile.
+var errBootstrapping = errcode.New(errcode.Network, "sync: pull", "another request fetches the state already")
 
-// startBoot begins anew with a snapshot. What the tables hold of the prefix
+// startBootstrap begins again with a snapshot. What the tables hold of the prefix
 // stays until the end, unless there was none.
-func (a *applier) startBoot(epoch wire.Epoch, req *wire.PullRequest, only bool) error {
-	began := boot{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.boot == nil && !only}
-	if a.boot != nil {
-		began.upload = a.boot.upload
+func (a *applier) startBootstrap(epoch wire.Epoch, req *wire.PullRequest, only bool) error {
+	began := bootstrap{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.bootstrap == nil && !only}
+	if a.bootstrap != nil {
+		began.upload = a.bootstrap.upload
 	}
-	a.boot = &began
+	a.bootstrap = &began
 	if only {
-		a.boot.only = map[bucket]bool{}
+		a.bootstrap.only = map[bucket]bool{}
 		for _, b := range req.Only {
-			a.boot.only[bucket{b.Table, uint8(b.Number)}] = true
+			a.bootstrap.only[bucket{b.Table, uint8(b.Number)}] = true
 			a.digest.Empty(b.Table, uint8(b.Number))
 		}
 		return a.exec(`DELETE FROM heddle_seen`)
@@ -209,10 +209,10 @@ func (a *applier) startBoot(epoch wire.Epoch, req *wire.PullRequest, only bool) 
 // counts on that, and so does who resumes.
 var errOrder = errcode.New(errcode.Protocol, "sync: snapshot", "the rows of a snapshot are not in the order of their keys")
 
-// bootTable applies rows of one table: those of a table that had none by a
+// bootstrapTable applies rows of one table: those of a table that had none by a
 // filler, others one by one.
-func (a *applier) bootTable(table string, rows []byte, again bool) error {
-	at := &a.boot.at
+func (a *applier) bootstrapTable(table string, rows []byte, again bool) error {
+	at := &a.bootstrap.at
 	if !again && table < at.Table {
 		return errOrder
 	}
@@ -221,7 +221,7 @@ func (a *applier) bootTable(table string, rows []byte, again bool) error {
 		return err
 	}
 	for len(rows) > 0 {
-		err := a.stretches(1, func(int) error {
+		err := a.inBatches(1, func(int) error {
 			for n := 0; n < chunk && len(rows) > 0; n++ {
 				key, cells, rest, err := wire.CutRow(rows)
 				if err != nil {
@@ -238,7 +238,7 @@ func (a *applier) bootTable(table string, rows []byte, again bool) error {
 					}
 				}
 				if !filled {
-					if err := a.bootRow(table, key, cells, again); err != nil {
+					if err := a.bootstrapRow(table, key, cells, again); err != nil {
 						return err
 					}
 				}
@@ -255,13 +255,13 @@ func (a *applier) bootTable(table string, rows []byte, again bool) error {
 		if err != nil {
 			return err
 		}
-		breathe()
+		yield()
 	}
 	return nil
 }
 
-// bootRow makes a row of the prefix what the snapshot says.
-func (a *applier) bootRow(table string, key, cells []byte, again bool) (err error) {
+// bootstrapRow makes a row of the prefix what the snapshot says.
+func (a *applier) bootstrapRow(table string, key, cells []byte, again bool) (err error) {
 	k := rowKey{table: table, bytes: key}
 	if k.key, err = wire.DecodeKey(key); err != nil {
 		return err
@@ -285,7 +285,7 @@ func (a *applier) bootRow(table string, key, cells []byte, again bool) (err erro
 	}
 	var before *fold.Row
 	switch {
-	case a.boot.fresh && !again: // the first time that the key is named
+	case a.bootstrap.fresh && !again: // the first time that the key is named
 	case b != nil:
 		before = b.base
 	default:
@@ -293,10 +293,10 @@ func (a *applier) bootRow(table string, key, cells []byte, again bool) (err erro
 			return err
 		}
 	}
-	inside := a.boot.has(table, k.key)
-	counted := a.boot.fresh || !inside
-	if !a.boot.fresh && inside {
-		if counted, err = a.see(k, row != nil); err != nil {
+	inside := a.bootstrap.has(table, k.key)
+	counted := a.bootstrap.fresh || !inside
+	if !a.bootstrap.fresh && inside {
+		if counted, err = a.markSeen(k, row != nil); err != nil {
 			return err
 		}
 	}
@@ -312,11 +312,11 @@ func (a *applier) bootRow(table string, key, cells []byte, again bool) (err erro
 		}
 		return a.putBased(k, b)
 	}
-	return a.show(k, before, row, a.schema)
+	return a.write(k, before, row, a.schema)
 }
 
-// see notes whether the snapshot has a row, and says whether it had it before.
-func (a *applier) see(k rowKey, there bool) (had bool, err error) {
+// markSeen notes whether the snapshot has a row, and says whether it had it before.
+func (a *applier) markSeen(k rowKey, there bool) (had bool, err error) {
 	sql := `INSERT OR IGNORE INTO heddle_seen(tbl, key) VALUES(?, ?)`
 	if !there {
 		sql = `DELETE FROM heddle_seen WHERE tbl = ? AND key = ?`
@@ -330,14 +330,14 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 	if !p.greets {
 		return errcode.New(errcode.Protocol, "sync: pull", "a snapshot came before the greeting")
 	}
-	first := !p.booting
+	first := !p.bootstrapping
 	if first {
 		select {
-		case p.c.bootTurn <- struct{}{}:
+		case p.c.bootstrapTurn <- struct{}{}:
 		default:
-			return errBooted
+			return errBootstrapping
 		}
-		p.booting, p.total = true, f.Total
+		p.bootstrapping, p.total = true, f.Total
 	}
 	p.clients, p.own = append(p.clients, f.Clients...), append(p.own, f.Own...)
 	if f.End != nil {
@@ -347,7 +347,7 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 	var ask *errAsk
 	if errors.As(err, &ask) {
 		p.c.mu.Lock()
-		p.c.asks = append(p.c.asks, ask.id)
+		p.c.askedClients = append(p.c.askedClients, ask.id)
 		p.c.mu.Unlock()
 	}
 	if err != nil && !errors.Is(err, errFork) {
@@ -355,23 +355,23 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 	}
 	if first {
 		p.c.mu.Lock()
-		p.c.anew = false
-		p.c.replaced++
-		p.replaced = p.c.replaced
+		p.c.restart = false
+		p.c.generation++
+		p.generation = p.c.generation
 		p.c.mu.Unlock()
 	}
 	p.c.events.put(Progress{Phase: "snapshot", Done: rows, Total: max(p.total, rows), Rows: rows})
 	p.c.events.deliver()
 	if f.End != nil {
-		p.booting = false
-		<-p.c.bootTurn
+		p.bootstrapping = false
+		<-p.c.bootstrapTurn
 		p.from = f.Seq
 		p.c.mu.Lock()
-		p.c.anew, p.c.asks = false, nil
-		p.c.sent = p.c.sent.forgotten() // what the server said before may not be so any more
+		p.c.restart, p.c.askedClients = false, nil
+		p.c.progress = p.c.progress.forgotten() // what the server said before may not be so any more
 		p.c.mu.Unlock()
-		p.c.nudge() // what waited for the end
-		p.c.again()
+		p.c.wakePush() // what waited for the end
+		p.c.retryNow()
 	}
 	return err
 }
@@ -382,18 +382,18 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 func (c *Client) startOver(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.starts++; c.starts > maxStarts {
-		c.starts = maxStarts - 1
-		c.anew = c.boot != nil // what has come of that snapshot is wrong
+	if c.restarts++; c.restarts > maxStarts {
+		c.restarts = maxStarts - 1
+		c.restart = c.bootstrap != nil // what has come of that snapshot is wrong
 		return &errcode.Error{Code: errcode.Diverged, Op: "sync",
 			Msg: coded(err).Message() + "; starting over did not help, and is tried again every minute"}
 	}
-	c.anew = true
-	return errAnew
+	c.restart = true
+	return errRestart
 }
 
 // maxStarts is how often in a row a replica starts over at once.
 const maxStarts = 3
 
-// errAnew says that the next attempt begins with a snapshot.
-var errAnew = errcode.New(errcode.Diverged, "sync: pull", "this replica starts over with a snapshot")
+// errRestart says that the next attempt begins with a snapshot.
+var errRestart = errcode.New(errcode.Diverged, "sync: pull", "this replica starts over with a snapshot")

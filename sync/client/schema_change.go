@@ -123,16 +123,16 @@ func (c *Client) restore(r *rows, t *table, before wire.TableSchema, kept *keptT
 	if !again {
 		return nil
 	}
-	return c.layAgain(r, t.name)
+	return c.rebaseTable(r, t.name)
 }
 
-// layAgain lays the pending operations on a table's rows once more.
-func (c *Client) layAgain(r *rows, table string) error {
+// rebaseTable puts the pending operations on a table's rows again.
+func (c *Client) rebaseTable(r *rows, table string) error {
 	a := &applier{rows: *r, state: c.state, merged: mergedSchema(c.state.schema, r.tables)}
-	return a.layAgain(table)
+	return a.rebaseTable(table)
 }
 
-func (a *applier) layAgain(table string) error {
+func (a *applier) rebaseTable(table string) error {
 	for after := (basedRow{table: table}); ; {
 		some, err := a.scanBased(after, chunk)
 		if err != nil {
@@ -280,9 +280,9 @@ func (c *Client) empty(r *rows, t *table) error {
 // does not have them.
 func (c *Client) takeUp(r *rows, t *table) error {
 	b := newBuilder(r.tables, c.state.schema)
-	var all []brought
+	var all []adjustment
 	flush := func() error {
-		all = append(all, b.brought...)
+		all = append(all, b.adjustments...)
 		if len(b.body.Ops) == 0 {
 			return nil
 		}
@@ -320,15 +320,15 @@ func (c *Client) takeUp(r *rows, t *table) error {
 		return err
 	}
 	for _, b := range all { // not before: the table was being read
-		if err := r.bring(&b, c.state.schema); err != nil {
+		if err := r.adjust(&b, c.state.schema); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bring writes a cell as the fold has it, where the table can hold that.
-func (r *rows) bring(b *brought, s *fold.Schema) error {
+// adjust writes a cell as the fold has it, where the table can hold that.
+func (r *rows) adjust(b *adjustment, s *fold.Schema) error {
 	k := rowKey{b.table.name, b.key, wire.EncodeKey(b.key)}
 	before, err := r.visible(k)
 	if err != nil {
@@ -336,7 +336,7 @@ func (r *rows) bring(b *brought, s *fold.Schema) error {
 	}
 	after := &fold.Row{Cells: maps.Clone(before.Cells)}
 	after.Cells[b.column] = b.value
-	return r.show(k, before, after, s)
+	return r.writeRow(k, before, after, s)
 }
 
 // forget keeps what the log says of a table that is synced no longer, and will
@@ -346,7 +346,7 @@ func (c *Client) forget(r *rows, before wire.TableSchema, local []*store.Table, 
 	name := before.Table
 	key := c.state.schema.Key(name)
 	if key == nil {
-		return c.layAgain(r, name) // there is nothing but what is pending
+		return c.rebaseTable(r, name) // there is nothing but what is pending
 	}
 	at := slices.IndexFunc(local, func(info *store.Table) bool { return info.Name == name })
 	if at < 0 || !slices.Equal(newTable(local[at]).key, key) {
@@ -389,7 +389,7 @@ func (c *Client) forget(r *rows, before wire.TableSchema, local []*store.Table, 
 	if err != nil {
 		return err
 	}
-	return c.layAgain(r, name)
+	return c.rebaseTable(r, name)
 }
 
 // scan calls f with each row of the table, in the order of info.Columns.

@@ -13,7 +13,7 @@ import (
 
 // filler writes the rows of a table that had none: those of a new replica. They go
 // from the snapshot into the digest and into SQLite as they lie, many in a call of
-// the engine. Those that something is pending on, and all else, take bootRow.
+// the engine. Those that something is pending on, and all else, take bootstrapRow.
 type filler struct {
 	a *applier
 	// The first key at or after the last row's that something is pending on; nil
@@ -33,10 +33,10 @@ type filler struct {
 	rows   [][2][]byte // key and cells of the rows that are to be written, encoded
 }
 
-// filler returns what fills a table, nil if its rows go by bootRow.
+// filler returns what fills a table, nil if its rows go by bootstrapRow.
 func (a *applier) filler(table string, again bool) (*filler, error) {
 	t := a.tables[table]
-	if t == nil || !a.boot.fresh || again {
+	if t == nil || !a.bootstrap.fresh || again {
 		return nil, nil
 	}
 	f := &filler{a: a, t: t, key: len(a.schema.Key(table)), digest: a.digest.Rows(table, a.schema),
@@ -53,8 +53,8 @@ func (a *applier) filler(table string, again bool) (*filler, error) {
 			return err
 		}
 		after := []byte{}
-		if a.boot.at.Table == table {
-			after = append(after, a.boot.at.Key...)
+		if a.bootstrap.at.Table == table {
+			after = append(after, a.bootstrap.at.Key...)
 		}
 		return f.seek(after)
 	})
@@ -80,7 +80,7 @@ func (f *filler) pending(key []byte) (bool, error) {
 	return f.based != nil && bytes.Equal(f.based, key), nil
 }
 
-// row takes a row. It reports false for one that it leaves to bootRow.
+// row takes a row. It reports false for one that it leaves to bootstrapRow.
 func (f *filler) row(key, cells []byte) (ok bool, err error) {
 	if len(cells) == 0 {
 		return false, nil
