@@ -92,13 +92,13 @@ test("with sync a damaged database comes back whole, and nothing wrong is answer
 
   const kept = await page.evaluate(async () => {
     const health = await db.health({ full: true });
-    const files = await heddle.setAside("test");
+    const files = await heddle.quarantinedFiles("test");
     const bytes = new Uint8Array(await files[0]!.file.arrayBuffer());
-    return { ok: health.ok, aside: health.aside, checksums: health.checksums, recovered: health.recovered?.file, names: files.map((f) => f.name), head: new TextDecoder().decode(bytes.subarray(0, 15)) };
+    return { ok: health.ok, quarantined: health.quarantined, checksums: health.checksums, recovered: health.recovered?.file, names: files.map((f) => f.name), head: new TextDecoder().decode(bytes.subarray(0, 15)) };
   });
   expect(kept).toMatchObject({ ok: true, checksums: true, recovered: report["file"], head: "SQLite format 3" });
   expect(kept.names).toContain(report["file"]);
-  expect(kept.aside.map((f) => f.name)).toEqual(kept.names.filter((name) => name.includes("-aside-")));
+  expect(kept.quarantined.map((f) => f.name)).toEqual(kept.names.filter((name) => name.includes("-quarantined-")));
 
   // It is told once; the file stays until the app drops it.
   await page.reload();
@@ -106,8 +106,8 @@ test("with sync a damaged database comes back whole, and nothing wrong is answer
   await openIn(page, options);
   const after = await page.evaluate(async () => {
     const before = (await db.health()).recovered;
-    for (const file of await heddle.setAside("test")) if (file.name.includes("-aside-")) await file.remove();
-    return { before, left: (await db.health()).aside };
+    for (const file of await heddle.quarantinedFiles("test")) if (file.name.includes("-quarantined-")) await file.remove();
+    return { before, left: (await db.health()).quarantined };
   });
   expect(after).toEqual({ before: undefined, left: [] });
 });
@@ -121,13 +121,13 @@ test("without sync open fails and leaves the file alone, until it is allowed to 
   page = await rot(device, page, site, "CREATE TABLE drafts");
   const open = `globalThis.db = await heddle.open({ name: "test", migrations: ${JSON.stringify(migrations)}`;
   for (let i = 0; i < 2; i++) expect(await failure(page, `${open} })`)).toMatchObject({ code: "HEDDLE_DAMAGED", message: expect.stringContaining("recover: true") });
-  const own = await page.evaluate(async () => (await heddle.setAside("test")).map((f) => ({ name: f.name, big: f.size > 100_000 })));
+  const own = await page.evaluate(async () => (await heddle.quarantinedFiles("test")).map((f) => ({ name: f.name, big: f.size > 100_000 })));
   expect(own).toEqual([{ name: "test.db", big: true }]);
 
   await page.evaluate(`(async () => { ${open}, recover: true }) })()`);
   expect(await recovered(page)).toMatchObject({ pending: 0 });
   await page.evaluate(() => db.exec(`INSERT INTO notes(id) VALUES ('new')`));
-  expect(await page.evaluate(async () => (await heddle.setAside("test")).some((f) => f.name.startsWith("test.db-aside-") && f.size > 100_000))).toBe(true);
+  expect(await page.evaluate(async () => (await heddle.quarantinedFiles("test")).some((f) => f.name.startsWith("test.db-quarantined-") && f.size > 100_000))).toBe(true);
 });
 
 test("a damaged row without sync: its table is taken over around it", async ({ profile, site }) => {

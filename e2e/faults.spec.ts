@@ -121,8 +121,8 @@ test("without storage open says so; memory is had only by asking for it", async 
     expect(await page.evaluate(async (migrations) => {
       const db = await heddle.open({ name: "none", migrations, storage: "memory" });
       await db.exec(`INSERT INTO notes(id) VALUES ('a')`);
-      const { ok, quota, aside } = await db.health();
-      const seen = [db.storage, (await db.query(`SELECT id FROM notes`)).length, ok, quota, aside.length];
+      const { ok, quota, quarantined } = await db.health();
+      const seen = [db.storage, (await db.query(`SELECT id FROM notes`)).length, ok, quota, quarantined.length];
       await db.close();
       return seen;
     }, notes), name).toEqual(["memory", 1, true, undefined, 0]);

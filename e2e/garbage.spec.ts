@@ -34,11 +34,11 @@ async function garbage(page: Page, channels: string[]): Promise<void> {
   await page.evaluate((names) => {
     const id = "0".repeat(32);
     const values: unknown[] = [
-      null, undefined, 0, -1, NaN, true, "", "who", "x".repeat(1 << 20), [], {}, new Date(), /x/, new Map([["t", "who"]]), 1n, new Error("x"),
+      null, undefined, 0, -1, NaN, true, "", "whoLeads", "x".repeat(1 << 20), [], {}, new Date(), /x/, new Map([["t", "whoLeads"]]), 1n, new Error("x"),
       new ArrayBuffer(0), new ArrayBuffer(16), new ArrayBuffer(16 << 20), new Uint8Array(16 << 20), new Uint8Array([1, 2]), new Uint8Array(100).fill(255), new Float64Array(3),
-      { t: null }, { t: 5 }, { t: {} }, { t: "__proto__" }, { t: "constructor" }, { t: "toString" }, { t: "nothing of ours" }, [{ t: "who" }],
+      { t: null }, { t: 5 }, { t: {} }, { t: "__proto__" }, { t: "constructor" }, { t: "toString" }, { t: "nothing of ours" }, [{ t: "whoLeads" }],
     ];
-    for (const t of ["leader", "bye", "connect", "there", "here", "hidden", "wish", "build", "register", "none", "welcome", "leave", "aborts", "parts", "start", "stop", "retire"]) {
+    for (const t of ["leader", "leaderGone", "connect", "probe", "probeReply", "offerLead", "canLead", "build", "register", "none", "welcome", "leave", "aborts", "parts", "start", "stop", "retire"]) {
       values.push({ t });
       for (const v of [null, 5, "", "x", {}, [], id, "y".repeat(100_000)]) {
         values.push({ t, leader: v, tab: v, name: v, lock: v, protocol: v, migrations: v, answer: v, crashed: v, shared: v, buffer: v, places: v });
@@ -114,14 +114,14 @@ test("nobody follows a leader that does not lead, nor leaves one that others say
   const leader = await stranger.evaluate((name) => new Promise<string>((resolve) => {
     const tabs = new BroadcastChannel(`heddle:1:${name}:tabs`);
     tabs.onmessage = ({ data }) => { if (data?.t === "leader") resolve(data.leader); };
-    tabs.postMessage({ t: "who" });
+    tabs.postMessage({ t: "whoLeads" });
   }), NAME);
   await stranger.evaluate(([name, leader]) => {
     const tabs = new BroadcastChannel(`heddle:1:${name}:tabs`), builds = new BroadcastChannel(`heddle:${name}:builds`), commits = new BroadcastChannel(`heddle:1:${name}:commits`);
     const nobody = (n: number) => n.toString(16).padStart(32, "0");
     for (let n = 1; n <= 1_000; n++) {
       tabs.postMessage({ t: "leader", leader: nobody(n), tab: nobody(n + 1) });
-      tabs.postMessage({ t: "bye", leader, crashed: true });
+      tabs.postMessage({ t: "leaderGone", leader, crashed: true });
       builds.postMessage({ t: "build", protocol: 99, migrations: 99, lock: `heddle:99:${name}:tab:${nobody(n)}`, answer: true });
       builds.postMessage({ t: "build", protocol: 1, migrations: 99, lock: `heddle:1:${name}:tab:${nobody(n)}`, answer: true });
     }
@@ -161,13 +161,13 @@ test("10,000 tabs that do not live get no line", async ({ profile, site }) => {
     const tabs = new BroadcastChannel(`heddle:1:${name}:tabs`);
     const leader = await new Promise<string>((resolve) => {
       tabs.onmessage = ({ data }) => { if (data?.t === "leader") resolve(data.leader); };
-      tabs.postMessage({ t: "who" });
+      tabs.postMessage({ t: "whoLeads" });
     });
     const nobody = (n: number) => n.toString(16).padStart(32, "0");
     let welcomes = 0;
     const { port } = new SharedWorker(new URL("./heddle/broker.js", location.href), { type: "module", name: "heddle" });
     for (let n = 0; n < 10_000; n++) {
-      if (n < 50) new BroadcastChannel(`heddle:1:${name}:line:${leader}:${nobody(n)}`).onmessage = () => { welcomes++; };
+      if (n < 50) new BroadcastChannel(`heddle:1:${name}:port:${leader}:${nobody(n)}`).onmessage = () => { welcomes++; };
       tabs.postMessage({ t: "connect", leader, tab: nobody(n) });
       const { port1, port2 } = new MessageChannel();
       if (n < 50) port1.onmessage = () => { welcomes++; };
@@ -176,7 +176,7 @@ test("10,000 tabs that do not live get no line", async ({ profile, site }) => {
     // Who comes after them is served.
     return new Promise<number>((resolve) => {
       tabs.onmessage = ({ data }) => { if (data?.t === "leader") resolve(welcomes); };
-      tabs.postMessage({ t: "who" });
+      tabs.postMessage({ t: "whoLeads" });
     });
   }, NAME);
   await goesOn(a);

@@ -258,7 +258,7 @@ func TestFetch_close(t *testing.T) {
 	}
 }
 
-// recorder is a ShellHandler that writes down what it is told.
+// recorder is a HostHandler that writes down what it is told.
 type recorder struct{ log []string }
 
 func (r *recorder) Connect(s int, tab string) { r.add("connect", s, tab) }
@@ -272,23 +272,23 @@ func (r *recorder) add(what string, s int, d string) {
 	r.log = append(r.log, what+" "+string(rune('0'+s))+" "+d)
 }
 
-func TestShell(t *testing.T) {
-	eval(t, `globalThis["shell under test"] = {
-		name: "notes", leader: "L", channel: "C", storage: "memory", open: new Uint8Array([1, 2]), said: [],
+func TestHost(t *testing.T) {
+	eval(t, `globalThis["host under test"] = {
+		leader: "L", channel: "C", storage: "memory", open: new Uint8Array([1, 2]), said: [],
 		serve(f) { this.deliver = f },
 		ready() { this.said.push("ready") },
 		failed(...a) { this.said.push(a.join("/")) },
 		stopped() { this.said.push("stopped") },
 	}`)
-	s, err := AttachShell("shell under test")
+	s, err := AttachHost("host under test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := AttachShell("shell under test"); err == nil {
-		t.Error("the shell is still in the global object")
+	if _, err := AttachHost("host under test"); err == nil {
+		t.Error("the host is still in the global object")
 	}
 	c, err := s.Config()
-	if err != nil || c.Name != "notes" || c.Leader != "L" || c.Channel != "C" || c.Storage != "memory" || !bytes.Equal(c.Open, []byte{1, 2}) {
+	if err != nil || c.Leader != "L" || c.Channel != "C" || c.Storage != "memory" || !bytes.Equal(c.Open, []byte{1, 2}) {
 		t.Errorf("config %+v, %v", c, err)
 	}
 	r := &recorder{}
@@ -298,16 +298,16 @@ func TestShell(t *testing.T) {
 	}
 	defer release()
 	deliver := func(kind, session int, detail any) {
-		if _, err := s.shell.Call("deliver", kind, session, detail); err != nil {
+		if _, err := s.value.Call("deliver", kind, session, detail); err != nil {
 			t.Fatal(err)
 		}
 	}
-	deliver(shellConnect, 1, "tab")
-	deliver(shellStorage, 0, "persistent")
-	deliver(shellDisconnect, 1, "")
-	deliver(shellAlive, 2, "tab other")
-	deliver(shellAlive, 3, "")
-	deliver(shellStop, 0, "")
+	deliver(eventConnect, 1, "tab")
+	deliver(eventStorage, 0, "persistent")
+	deliver(eventDisconnect, 1, "")
+	deliver(eventAlive, 2, "tab other")
+	deliver(eventAlive, 3, "")
+	deliver(eventStop, 0, "")
 	deliver(99, 0, "")
 	want := "connect 1 tab|storage 0 persistent|disconnect 1 |alive 2 tab+other|alive 3 |stop 0 "
 	if got := strings.Join(r.log, "|"); got != want {
@@ -316,7 +316,7 @@ func TestShell(t *testing.T) {
 	s.Ready()
 	s.Failed("CODE", "message", "SQL")
 	s.Stopped(true)
-	said, _ := s.shell.Get("said")
+	said, _ := s.value.Get("said")
 	joined, _ := said.Call("join", " ")
 	if text(joined) != "ready CODE/message/SQL stopped" {
 		t.Errorf("said %q", text(joined))

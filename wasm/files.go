@@ -21,12 +21,12 @@ func directory(storage string) opfs.Directory {
 
 // sides makes the files that copies pass through: beside the database, or in
 // memory, as that.
-func sides(shell *jsbridge.Shell, dir opfs.Directory, files *opfs.VFS, storage, vfsName string) store.SideFunc {
+func sides(host *jsbridge.Host, dir opfs.Directory, files *opfs.VFS, storage, vfsName string) store.SideFunc {
 	if storage == "memory" {
 		return nil
 	}
 	return func(ctx context.Context) (store.Side, error) {
-		name, err := shell.OpenSide(ctx)
+		name, err := host.OpenScratch(ctx)
 		if err != nil {
 			if c, ok := dir.(opfs.Checker); ok {
 				err = cmp.Or(c.Check(ctx), err)
@@ -35,20 +35,20 @@ func sides(shell *jsbridge.Shell, dir opfs.Directory, files *opfs.VFS, storage, 
 		}
 		h, err := dir.Open(name)
 		if err != nil {
-			shell.CloseSide(name)
+			host.CloseScratch(name)
 			return nil, err
 		}
-		return &side{shell: shell, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h, end: files.Draft(name)}, nil
+		return &side{host: host, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h, end: files.Draft(name)}, nil
 	}
 }
 
 // side is a file whose bytes SQLite and Go see in turn.
 type side struct {
-	shell *jsbridge.Shell
-	name  string
-	uri   string
-	h     opfs.Handle
-	end   func()
+	host *jsbridge.Host
+	name string
+	uri  string
+	h    opfs.Handle
+	end  func()
 }
 
 func (s *side) URI() string { return s.uri }
@@ -66,6 +66,6 @@ func (s *side) WriteAt(p []byte, off int64) (int, error) { return s.h.WriteAt(p,
 
 func (s *side) Close() error {
 	s.end()
-	s.shell.CloseSide(s.name)
+	s.host.CloseScratch(s.name)
 	return nil
 }

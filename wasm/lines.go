@@ -9,9 +9,9 @@ import (
 
 // Messages between the tabs and the leader cross by go:wasmexport and
 // go:wasmimport: a call through syscall/js costs more than most answers.
-// web/src/worker/go-host.ts has the other half. What is rare goes through jsbridge.Shell.
+// web/src/worker/go-host.ts has the other half. What is rare goes through jsbridge.Host.
 
-// lines takes the tabs' messages once there is a shell.
+// lines takes the tabs' messages once there is a host.
 var lines *tabs
 
 // message takes one message of a tab, and returns at once: the worker lets Go's

@@ -31,24 +31,24 @@ const (
 func main() {
 	debug.SetGCPercent(gcPercent)
 	sqlite3_wasm.SetMemoryLimit(sqliteMemory)
-	sqlite3_wasm.OnProgress = beat
-	shell, err := jsbridge.AttachShell(os.Args[1])
+	sqlite3_wasm.OnProgress = progress
+	host, err := jsbridge.AttachHost(os.Args[1])
 	if err != nil {
 		panic(err) // the worker reports it as a crash
 	}
-	closed, err := run(shell)
+	closed, err := run(host)
 	if err != nil {
 		code, message, sql := parts(err)
-		shell.Failed(code, message, sql)
+		host.Failed(code, message, sql)
 		return
 	}
-	shell.Stopped(closed)
+	host.Stopped(closed)
 }
 
 // run serves until the worker says stop, and reports whether the database was
 // closed in order. An error says why it could not be opened.
-func run(shell *jsbridge.Shell) (closed bool, err error) {
-	config, err := shell.Config()
+func run(host *jsbridge.Host) (closed bool, err error) {
+	config, err := host.Config()
 	if err != nil {
 		return false, err
 	}
@@ -59,7 +59,7 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	t := &tabs{stop: stop, isolated: config.Isolated, sessions: map[int]*leader.Session{}}
-	release, err := shell.Serve(t)
+	release, err := host.Serve(t)
 	if err != nil {
 		return false, err
 	}
@@ -67,7 +67,7 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 
 	dir := directory(open.Storage)
 	files := opfs.New(dir)
-	files.SetProgress(beat)
+	files.SetProgress(progress)
 	vfs.Register(sqlite3_wasm.SharedMemoryVFS, files)
 	filename, err := opfs.URI(open.Name, sqlite3_wasm.SharedMemoryVFS)
 	if err != nil {
@@ -79,15 +79,15 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 	}
 	defer channel.Close()
 	l, err := leader.Open(ctx, open, leader.Env{
-		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, Stream: shell.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
+		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, Stream: host.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
 		Exit: config.Exit,
-		Side: sides(shell, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),
-		SetAside: func(ctx context.Context, reason string) (leader.Aside, error) {
-			name, err := shell.SetAside(ctx, reason)
+		Side: sides(host, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),
+		Quarantine: func(ctx context.Context, reason string) (leader.Quarantined, error) {
+			name, err := host.Quarantine(ctx, reason)
 			files.Freeze(name)
-			return leader.Aside{File: name, URI: "file:" + name + "?vfs=" + sqlite3_wasm.SharedMemoryVFS}, err
+			return leader.Quarantined{File: name, URI: "file:" + name + "?vfs=" + sqlite3_wasm.SharedMemoryVFS}, err
 		},
-		OnDamage: func(err error) { shell.Damaged(err.Error()) },
+		OnDamage: func(err error) { host.Damaged(err.Error()) },
 	})
 	if ctx.Err() != nil {
 		return false, nil // told to stop while opening
@@ -103,7 +103,7 @@ func run(shell *jsbridge.Shell) (closed bool, err error) {
 	l.SetOnline(jsbridge.Online())
 	t.serve(l)
 	lines = t
-	shell.Ready()
+	host.Ready()
 
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)

@@ -17,7 +17,7 @@ type tabs struct {
 	sessions map[int]*leader.Session
 }
 
-var _ jsbridge.ShellHandler = &tabs{}
+var _ jsbridge.HostHandler = &tabs{}
 
 // peer is one tab's way back.
 type peer int32
@@ -36,7 +36,7 @@ func (p watchedPeer) Aborted(id uint32) bool { return aborted(int32(p.peer), int
 
 func (t *tabs) serve(l *leader.Leader) { t.leader = l }
 
-// Connect implements jsbridge.ShellHandler.
+// Connect implements jsbridge.HostHandler.
 func (t *tabs) Connect(session int, tab string) {
 	if t.leader == nil {
 		return
@@ -55,7 +55,7 @@ func (t *tabs) Message(session int, message []byte) {
 	}
 }
 
-// Disconnect implements jsbridge.ShellHandler.
+// Disconnect implements jsbridge.HostHandler.
 func (t *tabs) Disconnect(session int) {
 	if s := t.sessions[session]; s != nil {
 		delete(t.sessions, session)
@@ -63,19 +63,19 @@ func (t *tabs) Disconnect(session int) {
 	}
 }
 
-// Alive implements jsbridge.ShellHandler. Sessions are numbered as connections are.
+// Alive implements jsbridge.HostHandler. Sessions are numbered as connections are.
 func (t *tabs) Alive(names []string, since int) {
 	if l := t.leader; l != nil {
 		go l.ForgetTabs(context.Background(), names, since) // what cannot be forgotten now is so by the next leader
 	}
 }
 
-// Storage implements jsbridge.ShellHandler.
+// Storage implements jsbridge.HostHandler.
 func (t *tabs) Storage(class string) {
 	if t.leader != nil {
 		t.leader.SetStorage(class)
 	}
 }
 
-// Stop implements jsbridge.ShellHandler.
+// Stop implements jsbridge.HostHandler.
 func (t *tabs) Stop() { t.stop() }

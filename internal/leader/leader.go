@@ -55,9 +55,9 @@ type Env struct {
 
 	// Side makes a file for a copy of the database to pass through; memory if nil.
 	Side store.SideFunc
-	// SetAside gives the files of the database, which nobody has open, another
+	// Quarantine gives the files of the database, which nobody has open, another
 	// name, so that the next to open it makes a new one. Nil: it cannot be.
-	SetAside func(ctx context.Context, reason string) (Aside, error)
+	Quarantine func(ctx context.Context, reason string) (Quarantined, error)
 	// OnDamage is called when the open database turns out to be damaged: the next
 	// leader is to be told so by Exit. It may be nil.
 	OnDamage func(error)
@@ -96,8 +96,8 @@ type Leader struct {
 }
 
 // open is Open for a database that is sound. A new one takes what it can from
-// aside, if that is not nil.
-func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ *Leader, err error) {
+// quarantined, if that is not nil.
+func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quarantined) (_ *Leader, err error) {
 	const op = "leader: open"
 	env.Bounds.defaults()
 	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}, records: map[string]*record{}, met: map[string]int{}}
@@ -110,7 +110,7 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 	}()
 	options := store.Options{
 		Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine,
-		OnDamage: l.damaged, Side: env.Side, Bounds: env.Bounds.Store, Seed: len(config.Seed) > 0 && aside == nil,
+		OnDamage: l.damaged, Side: env.Side, Bounds: env.Bounds.Store, Seed: len(config.Seed) > 0 && quarantined == nil,
 	}
 	var synced client.Config
 	if config.Sync != nil {
@@ -139,8 +139,8 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, aside *Aside) (_ 
 			return nil, err
 		}
 	}
-	if aside != nil {
-		if err := l.rescue(ctx, aside); err != nil {
+	if quarantined != nil {
+		if err := l.rescue(ctx, quarantined); err != nil {
 			return nil, err
 		}
 	}
@@ -222,12 +222,12 @@ func (l *Leader) SetStorage(storage string) {
 // DB is the database, for those who drive the leader: health checks, tests.
 func (l *Leader) DB() *store.DB { return l.db }
 
-// Pulse returns once everything that a request needs could be had: the leader's
+// Probe returns once everything that a request needs could be had: the leader's
 // and the sessions' own state, and the way into SQLite. It does not return from a
 // leader that is stuck. quiet says that no tab waits for an answer, and none has
 // a transaction or a load open.
-func (l *Leader) Pulse() (quiet bool) {
-	l.db.Pulse()
+func (l *Leader) Probe() (quiet bool) {
+	l.db.Probe()
 	quiet = !l.held()
 	l.each(func(s *Session) {
 		s.mu.Lock()

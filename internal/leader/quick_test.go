@@ -75,7 +75,7 @@ func TestSession_quickGoesOn(t *testing.T) {
 			continue
 		}
 		p.take("chunk", func(m rpc.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
-		if l.Pulse() {
+		if l.Probe() {
 			t.Error("the leader says that nobody waits")
 		}
 		p.send(rpc.Request{Method: rpc.MethodCancel, Target: id})

@@ -20,8 +20,8 @@ const (
 	ExitDamaged = "damaged" // it found the file damaged
 )
 
-// Aside is a damaged database that was set aside.
-type Aside struct {
+// Quarantined is a damaged database that was quarantined.
+type Quarantined struct {
 	File string // its name among the files
 	URI  string // as go-sqlite3 opens it
 }
@@ -30,7 +30,7 @@ type Aside struct {
 // live queries, announcements and sync. The error has a code. ctx bounds the
 // opening alone.
 //
-// A damaged file is set aside if its rows can be had again from a server, or if
+// A damaged file is quarantined if its rows can be had again from a server, or if
 // config allows it: a new database takes over what can be read of the old one's
 // own. Otherwise Open fails with HEDDLE_DAMAGED, and leaves the file alone.
 func Open(ctx context.Context, config rpc.OpenConfig, env Env) (*Leader, error) {
@@ -48,20 +48,21 @@ func Open(ctx context.Context, config rpc.OpenConfig, env Env) (*Leader, error) 
 		return l, nil
 	case !store.Damaged(err):
 		return nil, err
-	case env.SetAside == nil || config.Sync == nil && !config.Recover:
+	case env.Quarantine == nil || config.Sync == nil && !config.Recover:
 		return nil, &errcode.Error{Code: errcode.Damaged, Op: op, Err: err, Msg: fmt.Sprintf(
-			"the database file is damaged (%v). It was left as it is: setAside(name) hands it out; open with {recover: true} to put it aside and begin anew with what can be read of it", message(err))}
+			"the database file is damaged (%v). It was left as it is: quarantinedFiles(name) hands it out; "+
+				"open with {recover: true} to quarantine it and to start over with what can be read of it", message(err))}
 	}
 	reason := message(err)
-	aside, err := env.SetAside(ctx, reason)
+	quarantined, err := env.Quarantine(ctx, reason)
 	if err != nil {
 		return nil, errcode.Wrap(err, errcode.StorageUnavail, op)
 	}
 	env.Exit = ExitNew
-	if l, err = open(ctx, config, env, &aside); err != nil {
+	if l, err = open(ctx, config, env, &quarantined); err != nil {
 		return nil, err
 	}
-	l.recovered.File, l.recovered.Reason = aside.File, reason
+	l.recovered.File, l.recovered.Reason = quarantined.File, reason
 	l.serve()
 	return l, nil
 }
@@ -118,11 +119,11 @@ func (l *Leader) damaged(err error) {
 // rescue takes over what can be read of a damaged database: transactions that
 // the server may not have, and the rows of tables that it does not know. What
 // cannot be read stays in the file.
-func (l *Leader) rescue(ctx context.Context, aside *Aside) error {
+func (l *Leader) rescue(ctx context.Context, quarantined *Quarantined) error {
 	l.recovered = &rpc.Recovered{Lost: l.sync != nil}
 	var from *sqlite3.Conn
 	// Other connections are idle: nothing else is inside SQLite yet.
-	from, err := sqlite3.OpenContext(ctx, aside.URI)
+	from, err := sqlite3.OpenContext(ctx, quarantined.URI)
 	if err != nil {
 		return nil // SQLite makes nothing of it
 	}

@@ -19,12 +19,12 @@ import (
 
 // place is a database's folder in memory, as a worker has it.
 type place struct {
-	t     *testing.T
-	dir   *opfs.MemoryDirectory
-	v     *opfs.VFS
-	name  string
-	aside int
-	signs chan error
+	t           *testing.T
+	dir         *opfs.MemoryDirectory
+	v           *opfs.VFS
+	name        string
+	quarantined int
+	signs       chan error
 }
 
 func newPlace(t *testing.T) *place {
@@ -47,16 +47,16 @@ func (p *place) open(config rpc.OpenConfig, exit string) (*Leader, error) {
 	bounds.Check = time.Nanosecond
 	l, err := Open(context.Background(), config, Env{
 		Filename: "file:test.db?vfs=" + p.name, SingleConn: !vfs.SupportsSharedMemory, Exit: exit, HTTP: nobody{},
-		SetAside: func(context.Context, string) (Aside, error) {
-			p.aside++
-			file := fmt.Sprint("test.db-aside-", p.aside)
+		Quarantine: func(context.Context, string) (Quarantined, error) {
+			p.quarantined++
+			file := fmt.Sprint("test.db-quarantined-", p.quarantined)
 			p.dir.Rename("test.db-wal", file+"-wal")
 			p.dir.Rename("test.db", file)
 			if p.dir.Bytes(file+"-wal") == nil {
 				p.dir.Set(file+"-wal", nil)
 			}
 			p.v.Freeze(file)
-			return Aside{File: file, URI: "file:" + file + "?vfs=" + p.name}, nil
+			return Quarantined{File: file, URI: "file:" + file + "?vfs=" + p.name}, nil
 		},
 		OnDamage: func(err error) { p.signs <- err }, Bounds: bounds,
 	})
@@ -104,7 +104,7 @@ func (p *place) fill(config rpc.OpenConfig) {
 }
 
 // TestOpen_damaged opens files with one flipped bit. Without leave the file is
-// left alone; with it, it is set aside unchanged, and what can be read of it is
+// left alone; with it, it is quarantined unchanged, and what can be read of it is
 // taken over.
 func TestOpen_damaged(t *testing.T) {
 	for _, c := range []struct {
@@ -140,7 +140,7 @@ func TestOpen_damaged(t *testing.T) {
 				if errcode.Of(err) != errcode.Damaged {
 					t.Fatalf("without leave: %v", err)
 				}
-				if p.aside > 0 || !bytes.Equal(before, p.dir.Bytes("test.db")) {
+				if p.quarantined > 0 || !bytes.Equal(before, p.dir.Bytes("test.db")) {
 					t.Fatal("without leave: the file was not left alone")
 				}
 				c.config.Recover = true
@@ -150,11 +150,11 @@ func TestOpen_damaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := l.recovered
-			if p.aside != 1 || r == nil || r.File != "test.db-aside-1" || r.Reason == "" {
-				t.Fatalf("set aside %d times, report %+v", p.aside, r)
+			if p.quarantined != 1 || r == nil || r.File != "test.db-quarantined-1" || r.Reason == "" {
+				t.Fatalf("quarantined %d times, report %+v", p.quarantined, r)
 			}
 			if !bytes.Equal(before, p.dir.Bytes(r.File)) {
-				t.Error("the file that was set aside has changed")
+				t.Error("the file that was quarantined has changed")
 			}
 			tab := connect(t, l, "a")
 			drafts := column(tab, `SELECT b FROM drafts`)

@@ -2,7 +2,7 @@ package rpc
 
 // Recovered says that the database was damaged, and what became of it.
 type Recovered struct {
-	File              string // where it was set aside
+	File              string // where it was quarantined
 	Reason            string
 	Pending, Rejected uint64 // transactions that were rescued
 	Rows              uint64 // rows of local tables that were rescued

@@ -288,8 +288,8 @@ func (c *conn) close() error {
 	return c.c.Close()
 }
 
-// Pulse returns once the way into SQLite is free.
-func (db *DB) Pulse() {
+// Probe returns once the way into SQLite is free.
+func (db *DB) Probe() {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 }

@@ -3,8 +3,8 @@
 
 export { destroy, open } from "./api/open.js";
 export type { DestroyOptions } from "./api/open.js";
-export { setAside } from "./api/quarantine.js";
-export type { AsideFile } from "./api/quarantine.js";
+export { quarantinedFiles } from "./api/quarantine.js";
+export type { QuarantinedFile } from "./api/quarantine.js";
 export { HeddleError } from "./shared/errors.js";
 export type { ErrorCode, ErrorRecord, SqliteCode } from "./shared/errors.js";
 export type { HeddleCode } from "./shared/codes.gen.js";

@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { Admission } from "../src/worker/admission.js";
-import { Builds } from "../src/tabs/version-handshake.js";
+import { VersionHandshake } from "../src/tabs/version-handshake.js";
 import type { BuildMessage } from "../src/shared/messages.js";
-import { Census, leads } from "../src/shared/lock-holders.js";
+import { LockHolders, leads } from "../src/shared/lock-holders.js";
 import { leaderLock, lockName } from "../src/shared/names.js";
-import { Paced } from "../src/shared/pacing.js";
+import { Throttle } from "../src/shared/throttle.js";
 import { settle } from "./fake.js";
 
 /** Locks that are held, by name, and how often somebody looked. */
@@ -40,37 +40,37 @@ const later = async (turns = 6) => {
 };
 
 test("claims that come together share a look, and one look sees what came before it alone", async () => {
-  const census = new Census();
+  const lockHolders = new LockHolders();
   const told: string[] = [];
-  census.ask("a", () => told.push("a"));
+  lockHolders.check("a", () => told.push("a"));
   locks.held.set("late", "x"); // the first look may be under way already
-  census.ask("b", (holders) => told.push(`b ${holders.has("late")}`));
-  census.ask("b", () => told.push("b again"));
-  census.ask("c", () => told.push("c"));
+  lockHolders.check("b", (holders) => told.push(`b ${holders.has("late")}`));
+  lockHolders.check("b", () => told.push("b again"));
+  lockHolders.check("c", () => told.push("c"));
   await later();
   assert.deepEqual(told, ["a", "b again", "c"]);
   assert.equal(locks.looks, 2);
 });
 
 test("10,000 claims cost two looks, and who claims after them is heard", async () => {
-  const census = new Census();
+  const lockHolders = new LockHolders();
   let told = 0;
-  for (let i = 0; i < 10_000; i++) census.ask(String(i), () => told++);
+  for (let i = 0; i < 10_000; i++) lockHolders.check(String(i), () => told++);
   await later();
   assert.equal(locks.looks, 2);
   assert.ok(told > 0 && told <= 257, String(told));
-  census.ask("one who lives", () => { told = -1; });
+  lockHolders.check("one who lives", () => { told = -1; });
   await later();
   assert.equal(told, -1);
 });
 
 test("a browser that will not say holds nobody up", async (t) => {
-  const census = new Census();
+  const lockHolders = new LockHolders();
   t.mock.method(locks, "query", () => Promise.reject(new Error("no")));
   const told: number[] = [];
-  census.ask("a", (holders) => told.push(holders.size));
+  lockHolders.check("a", (holders) => told.push(holders.size));
   await later();
-  census.ask("b", (holders) => told.push(holders.size));
+  lockHolders.check("b", (holders) => told.push(holders.size));
   await later();
   assert.deepEqual(told, [0, 0]);
 });
@@ -92,7 +92,7 @@ test("a tab gets a line if its lock is held, four at most, and all together 1,02
   const lines: string[] = [];
   let serving = true;
   const of = (tab: string) => lines.filter((line) => line === tab).length;
-  const admission = new Admission(new Census(), (tab) => `lock of ${tab}`, () => (serving ? { size: lines.length, of } : undefined));
+  const admission = new Admission(new LockHolders(), (tab) => `lock of ${tab}`, () => (serving ? { size: lines.length, of } : undefined));
   const asks = async (tab: string, way: "port" | "channel" = "port") => {
     const before = lines.length;
     admission.ask(tab, way, () => lines.push(tab));
@@ -118,8 +118,8 @@ test("a tab gets a line if its lock is held, four at most, and all together 1,02
 
 test("a newer build is believed if the tab's lock that it names is held", async () => {
   const newer: string[] = [];
-  const builds = new Builds(3, "heddle:1:between:tab:me", new Census(), ({ lock }) => newer.push(lock));
-  builds.open("between");
+  const handshake = new VersionHandshake(3, "heddle:1:between:tab:me", new LockHolders(), ({ lock }) => newer.push(lock));
+  handshake.open("between");
   const channel = new BroadcastChannel("heddle:between:builds");
   const heard: BuildMessage[] = [];
   channel.onmessage = (event) => { heard.push((event as MessageEvent<BuildMessage>).data); };
@@ -144,24 +144,24 @@ test("a newer build is believed if the tab's lock that it names is held", async 
   for (let i = 0; i < 500; i++) channel.postMessage({ ...build, migrations: 1 });
   await say({ ...build, migrations: 1 });
   assert.ok(heard.length >= 1 && heard.length <= 20, String(heard.length));
-  builds.close();
+  handshake.close();
   channel.close();
 });
 
 test("what is asked too often is done at once, and then once more", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let done = 0;
-  const paced = new Paced(50, () => done++);
-  for (let i = 0; i < 1_000; i++) paced.ask();
+  const throttle = new Throttle(50, () => done++);
+  for (let i = 0; i < 1_000; i++) throttle.run();
   assert.equal(done, 1);
   t.mock.timers.tick(50);
   assert.equal(done, 2);
   t.mock.timers.tick(500);
   assert.equal(done, 2);
-  paced.ask();
+  throttle.run();
   assert.equal(done, 3);
-  paced.ask();
-  paced.end();
+  throttle.run();
+  throttle.end();
   t.mock.timers.tick(500);
   assert.equal(done, 3);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { Candidate } from "../src/worker/election.js";
+import { Election } from "../src/worker/election.js";
 
 /** Web Locks for one lock: first come, first served. */
 class Locks {
@@ -62,11 +62,11 @@ afterEach(() => {
   else Reflect.deleteProperty(globalThis, "navigator");
 });
 
-/** A candidate whose hold lasts until `end`. */
-function candidate(visible: boolean) {
+/** A election whose hold lasts until `end`. */
+function election(visible: boolean) {
   let holds = 0;
   let end = () => {};
-  const c = new Candidate("lock", visible, () => {
+  const c = new Election("lock", visible, () => {
     holds++;
     return new Promise<void>((resolve) => { end = resolve; });
   });
@@ -76,7 +76,7 @@ function candidate(visible: boolean) {
 }
 
 test("a visible tab takes a free lock, and leads once", async () => {
-  const t = candidate(true);
+  const t = election(true);
   await settle();
   assert.equal(t.holds(), 1);
   t.end();
@@ -87,7 +87,7 @@ test("a visible tab takes a free lock, and leads once", async () => {
 
 test("a visible tab queues; hidden, it leaves the queue; visible again, it queues again", async () => {
   locks.held = true;
-  const t = candidate(true);
+  const t = election(true);
   await settle();
   assert.equal(locks.queue.length, 1);
   t.c.setVisible(false);
@@ -103,17 +103,17 @@ test("a visible tab queues; hidden, it leaves the queue; visible again, it queue
 
 test("a hidden tab looks when a leader leaves, and now and then, but never queues", async () => {
   locks.held = true;
-  const t = candidate(false);
-  t.c.led();
+  const t = election(false);
+  t.c.leaderKnown();
   await settle();
-  t.c.nudge();
+  t.c.retryLock();
   await settle();
   mock.timers.tick(3_000);
   await settle();
   assert.deepEqual(locks.asked, ["look", "look", "look"]);
   assert.equal(locks.queue.length, 0);
   locks.held = false;
-  t.c.nudge();
+  t.c.retryLock();
   await settle();
   assert.equal(t.holds(), 1);
   t.end();
@@ -123,10 +123,10 @@ test("a hidden tab looks when a leader leaves, and now and then, but never queue
 
 test("a hidden tab that hears of a leader's end before the lock is free has it soon after", async () => {
   locks.held = true;
-  const t = candidate(false);
-  t.c.led();
+  const t = election(false);
+  t.c.leaderKnown();
   await settle();
-  t.c.nudge();
+  t.c.retryLock();
   await settle();
   locks.free();
   mock.timers.tick(100);
@@ -136,14 +136,14 @@ test("a hidden tab that hears of a leader's end before the lock is free has it s
 
 test("a free lock that the browser gives to nobody: the one that queues asks anew, unless somebody leads", async () => {
   locks.held = true;
-  const t = candidate(true);
-  t.c.led();
+  const t = election(true);
+  t.c.leaderKnown();
   await settle();
   mock.timers.tick(10_000);
   await settle();
   assert.deepEqual(locks.asked, ["queue"]);
   locks.held = false; // and nobody in the queue is told
-  t.c.nudge();
+  t.c.retryLock();
   mock.timers.tick(250);
   await settle();
   assert.equal(t.holds(), 1);
@@ -152,14 +152,14 @@ test("a free lock that the browser gives to nobody: the one that queues asks ane
 
 test("who asks anew stops when somebody leads", async () => {
   locks.held = true;
-  const t = candidate(true);
+  const t = election(true);
   await settle();
   for (const ms of [250, 500, 1_000, 1_000, 1_000, 1_000]) {
     mock.timers.tick(ms);
     await settle();
   }
   assert.equal(locks.asked.length, 7);
-  t.c.led();
+  t.c.leaderKnown();
   mock.timers.tick(10_000);
   await settle();
   assert.equal(locks.asked.length, 7);
@@ -171,7 +171,7 @@ test("who asks anew stops when somebody leads", async () => {
 test("who withdraws leaves the queue for good", async () => {
   locks.held = true;
   for (const visible of [true, false]) {
-    const t = candidate(visible);
+    const t = election(visible);
     await settle();
     t.c.withdraw();
     await t.run;
@@ -183,7 +183,7 @@ test("who withdraws leaves the queue for good", async () => {
 });
 
 test("withdrawing while leading waits for the end of the hold", async () => {
-  const t = candidate(true);
+  const t = election(true);
   await settle();
   t.c.withdraw();
   await settle();
@@ -196,5 +196,5 @@ test("withdrawing while leading waits for the end of the hold", async () => {
 
 test("a refusal of the lock itself is not swallowed", async () => {
   locks.request = () => Promise.reject(new DOMException("no", "SecurityError"));
-  await assert.rejects(new Candidate("lock", true, async () => {}).run(), { name: "SecurityError" });
+  await assert.rejects(new Election("lock", true, async () => {}).run(), { name: "SecurityError" });
 });

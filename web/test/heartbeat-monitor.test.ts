@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { Pulse } from "../src/worker/heartbeat.js";
+import { Heartbeat } from "../src/worker/heartbeat.js";
 import { PING_MS, SILENT_MS, SILENT_PINGS, STUCK_PINGS } from "../src/shared/tuning.js";
-import { Watch } from "../src/tabs/heartbeat-monitor.js";
+import { HeartbeatMonitor } from "../src/tabs/heartbeat-monitor.js";
 
 let now = 0;
 
@@ -26,25 +26,25 @@ function tick(late = 0): void {
 
 function watched() {
   const seen = { asked: 0, dead: 0 };
-  const watch = new Watch(() => { seen.asked++; }, () => { seen.dead++; });
-  return { watch, seen };
+  const monitor = new HeartbeatMonitor(() => { seen.asked++; }, () => { seen.dead++; });
+  return { monitor, seen };
 }
 
 test("a worker that answers is asked for ever", () => {
-  const { watch, seen } = watched();
+  const { monitor, seen } = watched();
   for (let i = 0; i < 100; i++) {
     tick();
-    watch.heard();
+    monitor.heard();
   }
-  watch.end();
+  monitor.end();
   tick();
   assert.deepEqual(seen, { asked: 100, dead: 0 });
 });
 
 test("one that falls silent is dead after its time, and reported once", () => {
-  const { watch, seen } = watched();
+  const { monitor, seen } = watched();
   tick();
-  watch.heard();
+  monitor.heard();
   while (now < PING_MS + SILENT_MS) {
     assert.equal(seen.dead, 0, `after ${now} ms`);
     tick();
@@ -55,29 +55,29 @@ test("one that falls silent is dead after its time, and reported once", () => {
 });
 
 test("timers that come late, as after a sleep, are no silence", () => {
-  const { watch, seen } = watched();
+  const { monitor, seen } = watched();
   for (let i = 0; i < SILENT_PINGS; i++) tick(10 * SILENT_MS);
   assert.deepEqual(seen, { asked: SILENT_PINGS, dead: 0 });
-  watch.heard();
+  monitor.heard();
   for (let i = 0; i < SILENT_PINGS; i++) tick(10 * SILENT_MS);
   assert.equal(seen.dead, 0);
   tick();
   assert.equal(seen.dead, 1);
-  watch.end();
+  monitor.end();
 });
 
-/** A pulse over a program whose goroutines answer, or do not. */
-function pulse(answers: () => boolean) {
+/** A heartbeat over a program whose goroutines answer, or do not. */
+function heartbeat(answers: () => boolean) {
   const seen = { alive: 0, dead: [] as string[], resumed: 0 };
-  const p = new Pulse(() => { seen.alive++; }, (error) => { seen.dead.push(String(error)); });
+  const p = new Heartbeat(() => { seen.alive++; }, (error) => { seen.dead.push(String(error)); });
   let asked = false;
   const program = {
-    exports: { heddle_pulse: () => { asked = true; } },
+    exports: { heddle_probe: () => { asked = true; } },
     resume: () => {
       seen.resumed++;
       if (asked && answers()) {
         asked = false;
-        p.imports.pulse.alive(0);
+        p.imports.heartbeat.alive(0);
       }
     },
   };
@@ -85,14 +85,14 @@ function pulse(answers: () => boolean) {
 }
 
 test("a worker that still loads its program answers by itself", () => {
-  const { p, seen } = pulse(() => true);
+  const { p, seen } = heartbeat(() => true);
   for (let i = 0; i < 10; i++) p.ask();
   assert.deepEqual(seen, { alive: 10, dead: [], resumed: 0 });
 });
 
 test("Go answers once it can, and one answer is for all that was asked", () => {
   let free = true;
-  const { p, seen, program } = pulse(() => free);
+  const { p, seen, program } = heartbeat(() => free);
   p.attach(program);
   p.ask();
   assert.equal(seen.alive, 1);
@@ -106,7 +106,7 @@ test("Go answers once it can, and one answer is for all that was asked", () => {
 });
 
 test("an idle worker whose program never answers is stuck", () => {
-  const { p, seen, program } = pulse(() => false);
+  const { p, seen, program } = heartbeat(() => false);
   p.attach(program);
   for (let i = 0; i < STUCK_PINGS; i++) p.ask();
   assert.deepEqual(seen.dead, []);
@@ -116,20 +116,20 @@ test("an idle worker whose program never answers is stuck", () => {
 });
 
 test("a program that has ended is dead, with what it throws", () => {
-  const { p, seen } = pulse(() => true);
-  p.attach({ exports: { heddle_pulse: () => { throw new Error("Go program has already exited"); } }, resume: () => {} });
+  const { p, seen } = heartbeat(() => true);
+  p.attach({ exports: { heddle_probe: () => { throw new Error("Go program has already exited"); } }, resume: () => {} });
   p.ask();
   assert.deepEqual(seen.dead, ["Error: Go program has already exited"]);
 });
 
 test("a long statement speaks up, and not too often", () => {
-  const { p, seen } = pulse(() => true);
+  const { p, seen } = heartbeat(() => true);
   now = 10 * PING_MS;
-  for (let i = 0; i < 100_000; i++) p.imports.pulse.beat();
+  for (let i = 0; i < 100_000; i++) p.imports.heartbeat.beat();
   assert.equal(seen.alive, 1);
   for (let i = 0; i < 10; i++) {
     now += PING_MS;
-    for (let j = 0; j < 1_000; j++) p.imports.pulse.beat();
+    for (let j = 0; j < 1_000; j++) p.imports.heartbeat.beat();
   }
   assert.equal(seen.alive, 11);
 });

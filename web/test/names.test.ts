@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { checkName, databaseFolder, lineChannel, lockName, randomId } from "../src/shared/names.js";
+import { checkName, databaseFolder, portChannel, lockName, randomId } from "../src/shared/names.js";
 
 test("a database's folder is what opfs.Encode makes of its name", () => {
   for (const [name, folder] of [
@@ -20,7 +20,7 @@ test("names that no file can have are refused", () => {
 
 test("names that tabs share tell databases, leaders and tabs apart", () => {
   assert.equal(lockName("notes"), "heddle:notes");
-  const lines = new Set([lineChannel("n", "l", "t"), lineChannel("m", "l", "t"), lineChannel("n", "k", "t"), lineChannel("n", "l", "s")]);
+  const lines = new Set([portChannel("n", "l", "t"), portChannel("m", "l", "t"), portChannel("n", "k", "t"), portChannel("n", "l", "s")]);
   assert.equal(lines.size, 4);
   assert.match(randomId(), /^[0-9a-f]{32}$/);
   assert.notEqual(randomId(), randomId());

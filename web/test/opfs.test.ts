@@ -249,7 +249,7 @@ test("the next to open learns how the last one ended", async () => {
   assert.equal((await OpfsDirectory.open("a")).exit, "clean");
 });
 
-test("files are set aside with their log, whatever happens in the middle", async (t) => {
+test("files are quarantined with their log, whatever happens in the middle", async (t) => {
   for (const [name, can, dies] of [["moved", true, Infinity], ["copied", false, Infinity], ["dead at once", true, 0], ["dead after the journal", true, 1], ["dead after the log", true, 2]] as const) {
     await t.test(name, async () => {
       root.entries.clear();
@@ -258,17 +258,17 @@ test("files are set aside with their log, whatever happens in the middle", async
       let directory = await OpfsDirectory.open("a");
       write(directory, "a.db", 1, 2, 3);
       write(directory, "a.db-wal", 4, 5);
-      await directory.setAside().catch((error: DOMException) => assert.equal(error.name, "AbortError"));
+      await directory.quarantine().catch((error: DOMException) => assert.equal(error.name, "AbortError"));
       stops = Infinity;
       if (dies < Infinity) {
         directory.close();
         directory = await OpfsDirectory.open("a");
         assert.equal(directory.exit, "new");
       }
-      const aside = [...folderA().entries.keys()].filter((file) => /^a\.db-aside-[^-]+-[^-]+$/.test(file));
-      assert.equal(aside.length, 1);
-      assert.deepEqual(bytesOf(aside[0]!), [1, 2, 3]);
-      assert.deepEqual(bytesOf(`${aside[0]}-wal`), [4, 5]);
+      const quarantined = [...folderA().entries.keys()].filter((file) => /^a\.db-quarantined-[^-]+-[^-]+$/.test(file));
+      assert.equal(quarantined.length, 1);
+      assert.deepEqual(bytesOf(quarantined[0]!), [1, 2, 3]);
+      assert.deepEqual(bytesOf(`${quarantined[0]}-wal`), [4, 5]);
       assert.deepEqual([bytesOf("a.db"), bytesOf("a.db-wal")], [[], []]);
       assert.equal(write(directory, "a.db", 9), 1);
       assert.equal(await directory.check(), true);
@@ -277,16 +277,16 @@ test("files are set aside with their log, whatever happens in the middle", async
   }
 });
 
-test("side files go with the worker that made them", async () => {
+test("scratch files go with the worker that made them", async () => {
   let directory = await OpfsDirectory.open("a");
-  const [one, two] = [await directory.openSide(), await directory.openSide()];
+  const [one, two] = [await directory.openScratch(), await directory.openScratch()];
   write(directory, one, 1);
   write(directory, two, 2);
-  await directory.closeSide(one);
+  await directory.closeScratch(one);
   assert.equal(directory.handle(one), undefined);
   directory.close();
   directory = await OpfsDirectory.open("a");
   await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual([...folderA().entries.keys()].filter((name) => name.includes("-side-")), []);
+  assert.deepEqual([...folderA().entries.keys()].filter((name) => name.includes("-scratch-")), []);
   directory.close();
 });

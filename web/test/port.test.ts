@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { portLine, type Line } from "../src/shared/port.js";
+import { portOver, type TabPort } from "../src/shared/port.js";
 
 interface Heard {
   log: string[];
@@ -8,9 +8,9 @@ interface Heard {
   places: number[];
 }
 
-function pair(): { near: Line; heard: Heard; ends: () => Promise<void> } {
+function pair(): { near: TabPort; heard: Heard; ends: () => Promise<void> } {
   const { port1, port2 } = new MessageChannel();
-  const near = portLine(port1), far = portLine(port2);
+  const near = portOver(port1), far = portOver(port2);
   const heard: Heard = { log: [], more: [], places: [] };
   let over = () => {};
   const ended = new Promise<void>((resolve) => { over = resolve; });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isMessage, isParts, MAX_MESSAGE, take } from "../src/shared/message-shapes.js";
-import type { BuildMessage, FromBroker, FromRegistry, LineMessage, TabsMessage, ToBroker } from "../src/shared/messages.js";
+import type { BuildMessage, FromBroker, FromRegistry, PortMessage, TabsMessage, ToBroker } from "../src/shared/messages.js";
 
 const id = "0123456789abcdef0123456789abcdef", other = "f".repeat(32);
 
@@ -13,23 +13,23 @@ const valid: {
   toBroker: { [T in ToBroker["t"]]: Extract<ToBroker, { t: T }> };
   fromBroker: { none: FromBroker };
   fromRegistry: { connect: FromRegistry };
-  line: { [T in LineMessage["t"]]: Extract<LineMessage, { t: T }> };
+  port: { [T in PortMessage["t"]]: Extract<PortMessage, { t: T }> };
 } = {
   tabs: {
-    who: { t: "who" }, leader: { t: "leader", leader: id, tab: other }, bye: { t: "bye", leader: id, crashed: false },
-    connect: { t: "connect", leader: id, tab: other }, there: { t: "there", leader: "" }, here: { t: "here", leader: id },
-    hidden: { t: "hidden", leader: id }, wish: { t: "wish", leader: id }, destroy: { t: "destroy" },
+    whoLeads: { t: "whoLeads" }, leader: { t: "leader", leader: id, tab: other }, leaderGone: { t: "leaderGone", leader: id, crashed: false },
+    connect: { t: "connect", leader: id, tab: other }, probe: { t: "probe", leader: "" }, probeReply: { t: "probeReply", leader: id },
+    offerLead: { t: "offerLead", leader: id }, canLead: { t: "canLead", leader: id }, destroy: { t: "destroy" },
   },
   builds: { build: { t: "build", protocol: 1, migrations: 0, lock: "heddle:1:notes:tab:x", answer: true } },
   toBroker: { register: { t: "register", name: "notes", leader: id }, connect: { t: "connect", name: "notes", leader: id, tab: other } },
   fromBroker: { none: { t: "none", name: "notes", leader: id } },
   fromRegistry: { connect: { t: "connect", tab: id } },
-  line: { welcome: { t: "welcome" }, leave: { t: "leave" }, aborts: { t: "aborts", shared: new SharedArrayBuffer(8) } },
+  port: { welcome: { t: "welcome" }, leave: { t: "leave" }, aborts: { t: "aborts", shared: new SharedArrayBuffer(8) } },
 };
 
 const nothings: unknown[] = [
-  null, undefined, 0, NaN, "", "who", true, 1n, Symbol("x"), [], {}, () => {}, new Map(), new Date(), new ArrayBuffer(8), new Uint8Array(8),
-  { t: null }, { t: 5 }, { t: "__proto__" }, { t: "constructor" }, { t: "nothing of ours" }, [{ t: "who" }],
+  null, undefined, 0, NaN, "", "whoLeads", true, 1n, Symbol("x"), [], {}, () => {}, new Map(), new Date(), new ArrayBuffer(8), new Uint8Array(8),
+  { t: null }, { t: 5 }, { t: "__proto__" }, { t: "constructor" }, { t: "nothing of ours" }, [{ t: "whoLeads" }],
 ];
 /** What no field of any message takes; and no id. */
 const wrong: unknown[] = [undefined, null, -1, 1.5, NaN, "x".repeat(2_000), {}, [], new ArrayBuffer(8)];

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { Vigil } from "../src/tabs/stall-detector.js";
+import { StallDetector } from "../src/tabs/stall-detector.js";
 
 let now = 0;
 let waits = true;
 let told: string[] = [];
-let vigil: Vigil;
+let detector: StallDetector;
 
 beforeEach(() => {
   now = 0;
@@ -14,48 +14,48 @@ beforeEach(() => {
   told = [];
   mock.timers.enable({ apis: ["setInterval"] });
   mock.method(performance, "now", () => now);
-  vigil = new Vigil({ waits: () => waits, ask: () => told.push("ask"), blocked: (blocked) => told.push(blocked ? "blocked" : "unblocked") });
+  detector = new StallDetector({ waits: () => waits, ask: () => told.push("ask"), blocked: (blocked) => told.push(blocked ? "blocked" : "unblocked") });
 });
 
 afterEach(() => {
-  vigil.end();
+  detector.end();
   mock.timers.reset();
   mock.restoreAll();
 });
 
-/** One tick of the vigil's timer, which comes so late. */
+/** One tick of the detector's timer, which comes so late. */
 function tick(ms: number): void {
   now += ms;
   mock.timers.tick(250);
 }
 
 test("silence is asked about, then said within two seconds; a sign ends it", () => {
-  vigil.begin();
+  detector.begin();
   for (let i = 0; i < 8; i++) tick(250);
   assert.equal(told[0], "ask");
-  assert.ok(vigil.blocked);
+  assert.ok(detector.blocked);
   assert.equal(told.filter((what) => what === "blocked").length, 1);
-  vigil.heard();
+  detector.heard();
   assert.equal(told.at(-1), "unblocked");
 });
 
 test("with a timer a second, as in the background, it is said at the second or third, and asked before", () => {
-  vigil.begin();
+  detector.begin();
   for (let i = 0; i < 2; i++) tick(1_000);
   assert.deepEqual(told, ["ask", "ask", "blocked"]);
 });
 
 test("a tab that was suspended has not waited", () => {
-  vigil.begin();
+  detector.begin();
   tick(60_000);
   assert.deepEqual(told, ["ask"]);
-  vigil.heard();
+  detector.heard();
   tick(60_000);
-  assert.ok(!vigil.blocked);
+  assert.ok(!detector.blocked);
 });
 
 test("nothing is said once nothing waits", () => {
-  vigil.begin();
+  detector.begin();
   tick(250);
   waits = false;
   for (let i = 0; i < 20; i++) tick(1_000);

@@ -1,6 +1,6 @@
 // db.health(): what the leader found, with what this page knows of the browser.
 
-import { setAside } from "./quarantine.js";
+import { quarantinedFiles } from "./quarantine.js";
 import type { Caller } from "../rpc/client.js";
 import { Method, request, type Reader } from "../rpc/codec.js";
 import { QUARANTINE_MARK } from "../shared/names.js";
@@ -34,11 +34,11 @@ export async function checkHealth(caller: Caller, known: () => Known, options: H
   const memory = storage === "memory";
   const [estimate, files] = await Promise.all([
     memory ? undefined : navigator.storage.estimate().catch(() => undefined),
-    memory ? [] : setAside(name),
+    memory ? [] : quarantinedFiles(name),
   ]);
   return {
     ok: found.problems.length === 0, ...found, storage, recovered, sync,
     quota: estimate?.quota === undefined ? undefined : { usage: estimate.usage ?? 0, quota: estimate.quota },
-    aside: files.filter((file) => file.name.includes(QUARANTINE_MARK)).map(({ name, size }) => ({ name, size })),
+    quarantined: files.filter((file) => file.name.includes(QUARANTINE_MARK)).map(({ name, size }) => ({ name, size })),
   };
 }

@@ -5,7 +5,7 @@
 import { MISSED_MS } from "../shared/bounds.js";
 import type { Announcement } from "../rpc/commits.js";
 import { HeddleError } from "../shared/errors.js";
-import { Paced } from "../shared/pacing.js";
+import { Throttle } from "../shared/throttle.js";
 import { describe } from "../rpc/params.js";
 import { report } from "./report-error.js";
 import type { Change } from "../shared/types.js";
@@ -24,7 +24,7 @@ export class Listeners {
   readonly #listeners = new Set<Listener>();
   /** The last commit that others announced: one may lead by now, and its answer to hello be under way. */
   readonly #others = new Map<string, number>();
-  readonly #unread = new Paced(MISSED_MS, () => this.#missed());
+  readonly #unread = new Throttle(MISSED_MS, () => this.#missed());
   #leader = "";
   #last = 0;
 
@@ -59,7 +59,7 @@ export class Listeners {
   }
 
   announce(a: Announcement): void {
-    if (a.kind === "unknown") return this.#unread.ask();
+    if (a.kind === "unknown") return this.#unread.run();
     if (a.leader !== this.#leader) return this.#note(a.leader, a.number);
     if (a.number <= this.#last) return;
     const gap = a.number !== this.#last + 1;

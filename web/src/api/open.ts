@@ -9,7 +9,7 @@ import { checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
 import type { TabsMessage } from "../shared/messages.js";
 import { checkBrowser, checkDirectory, watchStorage } from "../shared/browser-support.js";
-import { Tab } from "../tabs/leader-connection.js";
+import { LeaderConnection } from "../tabs/leader-connection.js";
 import type { CallOptions, OpenOptions } from "../shared/types.js";
 
 /**
@@ -30,19 +30,19 @@ export async function open(options: OpenOptions): Promise<Database> {
   await shown();
   let database: Database | undefined;
   const ended = new AbortController();
-  const tab = new Tab({ name: config.name, memory, storage: memory ? "memory" : "best-effort", open: encodeOpenConfig(config), migrations: config.migrations.length }, () => {
+  const connection = new LeaderConnection({ name: config.name, memory, storage: memory ? "memory" : "best-effort", open: encodeOpenConfig(config), migrations: config.migrations.length }, () => {
     ended.abort(new HeddleError("HEDDLE_CLOSED", `open: the database "${config.name}" was destroyed meanwhile`));
     void database?.close();
   });
   if (!memory) {
     // Beside the worker's start: neither is slow, but both take their turn in the browser.
     checkDirectory().catch((error: unknown) => ended.abort(error));
-    watchStorage((storage) => tab.setStorage(storage));
+    watchStorage((storage) => connection.setStorage(storage));
   }
   const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
   const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
-    database = await Database.connect(tab, config, options.sync?.token, { signal, onBlocked: options.onBlocked });
+    database = await Database.connect(connection, config, options.sync?.token, { signal, onBlocked: options.onBlocked });
     return database;
   } catch (error) {
     throw ended.signal.aborted ? ended.signal.reason : error;

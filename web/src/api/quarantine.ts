@@ -1,4 +1,4 @@
-// Files of damaged databases, which were set aside: the app hands them out, or
+// Files of damaged databases, which were quarantined: the app hands them out, or
 // drops them. Nothing else does.
 
 import { HeddleError } from "../shared/errors.js";
@@ -6,7 +6,7 @@ import { checkName, databaseFolder, FOLDER, QUARANTINE_MARK } from "../shared/na
 import { checkBrowser } from "../shared/browser-support.js";
 
 /** A database's file. */
-export interface AsideFile {
+export interface QuarantinedFile {
   name: string;
   size: number;
   /** Its bytes, read as they are asked for. The log that belongs to it is a file of its own, with the name and "-wal". */
@@ -29,18 +29,18 @@ async function folderOf(name: string): Promise<FileSystemDirectoryHandle | undef
 }
 
 /**
- * The files of the database that were set aside because they were damaged,
+ * The files of the database that were quarantined because they were damaged,
  * oldest first, and the logs that belong to them. Before them the database's own
  * file, for an app that cannot open it (HEDDLE_DAMAGED): while it is open, its
  * bytes change, and db.export() gives a copy that holds together.
  */
-export async function setAside(name: string): Promise<AsideFile[]> {
+export async function quarantinedFiles(name: string): Promise<QuarantinedFile[]> {
   checkName(name);
   checkBrowser(false);
   const folder = await folderOf(name);
   if (!folder) return [];
   const own = `${databaseFolder(name)}.db`;
-  const found: AsideFile[] = [];
+  const found: QuarantinedFile[] = [];
   for await (const [entry, handle] of folder as unknown as Entries) {
     if (handle.kind !== "file" || !(entry === own || entry === `${own}-wal` || entry.startsWith(own + QUARANTINE_MARK))) continue;
     const file = await (handle as FileSystemFileHandle).getFile();

@@ -16,13 +16,13 @@ export function leads(holders: Holders, scope: string, leader: string): boolean 
   return holder !== undefined && holder === holders.get(lockName(scope));
 }
 
-export class Census {
+export class LockHolders {
   /** What waits for the next look, by what it is about. */
   #waiting = new Map<string, (holders: Holders) => void>();
   #looking = false;
 
   /** Calls back once with who holds what, as of after this call; an earlier claim about the same is forgotten. */
-  ask(about: string, then: (holders: Holders) => void): void {
+  check(about: string, then: (holders: Holders) => void): void {
     if (this.#waiting.size >= MAX_CLAIMS && !this.#waiting.has(about)) return;
     this.#waiting.set(about, then);
     if (!this.#looking) void this.#look();

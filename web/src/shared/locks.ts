@@ -1,7 +1,7 @@
 // Web Locks that tell who lives.
 
 /** A lock that is held from take() to free(). */
-export class Held {
+export class HeldLock {
   readonly #name: string;
   #taken: Promise<void> | undefined;
   #end: (() => void) | undefined;

@@ -1,9 +1,9 @@
 // What messages look like that any script of the origin can send: on channels
-// that tabs share, through the broker, on a line. A receiver takes what has its
+// that tabs share, through the broker, on a port. A receiver takes what has its
 // shape here, and nothing else; it drops the rest without a word. Fields beyond
 // those named are a newer build's, and do no harm.
 
-import type { BuildMessage, FromBroker, FromRegistry, LineMessage, Parts, TabsMessage, ToBroker } from "./messages.js";
+import type { BuildMessage, FromBroker, FromRegistry, PortMessage, Parts, TabsMessage, ToBroker } from "./messages.js";
 
 type Test = (value: unknown) => boolean;
 
@@ -35,21 +35,21 @@ function places(list: unknown, buffer: ArrayBuffer): boolean {
 }
 
 const tabs: Shapes<TabsMessage> = {
-  who: {},
+  whoLeads: {},
   leader: { leader: isId, tab: isId },
-  bye: { leader: isId, crashed: flag },
+  leaderGone: { leader: isId, crashed: flag },
   connect: { leader: isId, tab: isId },
-  there: { leader: idOrNone },
-  here: { leader: idOrNone },
-  hidden: { leader: isId },
-  wish: { leader: isId },
+  probe: { leader: idOrNone },
+  probeReply: { leader: idOrNone },
+  offerLead: { leader: isId },
+  canLead: { leader: isId },
   destroy: {},
 };
 const builds: Shapes<BuildMessage> = { build: { protocol: count, migrations: count, lock: name, answer: flag } };
 const toBroker: Shapes<ToBroker> = { register: { name, leader: isId }, connect: { name, leader: isId, tab: isId } };
 const fromBroker: Shapes<FromBroker> = { none: { name, leader: isId } };
 const fromRegistry: Shapes<FromRegistry> = { connect: { tab: isId } };
-const line: Shapes<LineMessage> = { welcome: {}, leave: {}, aborts: { shared: sharedMemory } };
+const port: Shapes<PortMessage> = { welcome: {}, leave: {}, aborts: { shared: sharedMemory } };
 
 function taker<M extends { t: string }>(shapes: Shapes<M>): (data: unknown) => M | undefined {
   const known = new Map(Object.entries<Record<string, Test>>(shapes).map(([t, fields]) => [t, Object.entries(fields)]));
@@ -68,7 +68,7 @@ export const take = {
   toBroker: taker(toBroker),
   fromBroker: taker(fromBroker),
   fromRegistry: taker(fromRegistry),
-  line: taker(line),
+  port: taker(port),
 };
 
 /** Several messages that came in one. */

@@ -3,7 +3,7 @@
 // Those that other scripts of the origin can send too have their shapes in
 // message-shapes.ts, and are looked at before anything is made of them.
 // The requests and replies themselves are bytes (rpc) and pass through as
-// ArrayBuffers on a line: a MessagePort, or a BroadcastChannel of its own.
+// ArrayBuffers on a port: a MessagePort, or a BroadcastChannel of its own.
 
 import type { Storage } from "./types.js";
 
@@ -22,18 +22,18 @@ export interface Modules {
 
 /** Page to its own worker. */
 export type ToWorker =
-  | { t: "start"; name: string; scope: string; tab: string; memory: boolean; visible: boolean; storage: Storage; open: Uint8Array<ArrayBuffer>; aside: string[] }
+  | { t: "start"; name: string; scope: string; tab: string; memory: boolean; visible: boolean; storage: Storage; open: Uint8Array<ArrayBuffer>; yieldTo: string[] }
   | { t: "modules"; modules: Modules }
-  | { t: "noModules"; failure: Failure }
-  /** Answer "alive", if the engine is. */
-  | { t: "ask" }
+  | { t: "modulesFailed"; failure: Failure }
+  /** Answer "pong", if the engine is. */
+  | { t: "ping" }
   | { t: "visible"; visible: boolean }
   /** A leader has gone: look whether the lock is free. */
-  | { t: "nudge" }
+  | { t: "retryLock" }
   /** End in order and begin anew: another tab shall lead. */
   | { t: "retire" }
   | { t: "storage"; storage: Storage }
-  /** A line of the page's own. With a port. */
+  /** A port of the page's own. With a port. */
   | { t: "connect"; tab: string }
   /** Lines of other tabs come through this. With a port. */
   | { t: "registry" }
@@ -42,9 +42,9 @@ export type ToWorker =
 /** Worker to its page. */
 export type FromWorker =
   /** At first: the script was loaded, and listens. Later: the engine lives. */
-  | { t: "alive" }
+  | { t: "pong" }
   | { t: "granted" }
-  | { t: "next" }
+  | { t: "standby" }
   | { t: "leading"; leader: string }
   | { t: "failed"; failure: Failure }
   | { t: "crashed"; message: string }
@@ -54,30 +54,30 @@ export type FromWorker =
 /** Among tabs and leaders of one database, over tabsChannel. */
 export type TabsMessage =
   /** Who leads? */
-  | { t: "who" }
+  | { t: "whoLeads" }
   /** I lead. Sent at take-over and to answer `who`. */
   | { t: "leader"; leader: string; tab: string }
   /** That leader is gone. */
-  | { t: "bye"; leader: string; crashed: boolean }
-  /** Open lineChannel(name, leader, tab). */
+  | { t: "leaderGone"; leader: string; crashed: boolean }
+  /** Open portChannel(name, leader, tab). */
   | { t: "connect"; leader: string; tab: string }
   /** To the page of that leader, or ("") of one that is about to be: does anybody live there? */
-  | { t: "there"; leader: string }
-  | { t: "here"; leader: string }
+  | { t: "probe"; leader: string }
+  | { t: "probeReply"; leader: string }
   /** That leader's page has been in the background for a while: would a tab that can be seen lead? */
-  | { t: "hidden"; leader: string }
-  | { t: "wish"; leader: string }
+  | { t: "offerLead"; leader: string }
+  | { t: "canLead"; leader: string }
   /** The database is about to be destroyed: close it. */
   | { t: "destroy" };
 
-/** On a line beside the bytes. */
-export type LineMessage =
+/** On a port beside the bytes. */
+export type PortMessage =
   | { t: "welcome" }
   | { t: "leave" }
   /** Page to its own worker: what the page aborts stands here too (aborts.ts). */
   | { t: "aborts"; shared: SharedArrayBuffer };
 
-/** On a line: several messages of bytes in one buffer; where each begins and how long it is, in turn. */
+/** On a port: several messages of bytes in one buffer; where each begins and how long it is, in turn. */
 export interface Parts {
   t: "parts";
   buffer: ArrayBuffer;
@@ -88,7 +88,7 @@ export interface Parts {
 export type ToBroker =
   /** A leader's page offers a way to it. With a port. */
   | { t: "register"; name: string; leader: string }
-  /** A tab asks for a line. With a port. */
+  /** A tab asks for a port. With a port. */
   | { t: "connect"; name: string; leader: string; tab: string };
 
 /** Broker to page. */

@@ -33,7 +33,7 @@ export function databaseFolder(name: string): string {
 }
 
 /** What follows the database's name in the name of a file that was quarantined; a time comes after it. */
-export const QUARANTINE_MARK = "-aside-";
+export const QUARANTINE_MARK = "-quarantined-";
 
 /** The Web Lock whose holder owns the database's files. */
 export const lockName = (name: string) => `heddle:${name}`;
@@ -54,9 +54,9 @@ export const tabsChannel = (name: string) => `heddle:${PROTOCOL}:${name}:tabs`;
 /** Where the leader announces each commit (the broadcast package's bytes). */
 export const commitsChannel = (name: string) => `heddle:${PROTOCOL}:${name}:commits`;
 
-/** A line between one tab and one leader, where no MessagePort can be had. */
-export const lineChannel = (name: string, leader: string, tab: string) =>
-  `heddle:${PROTOCOL}:${name}:line:${leader}:${tab}`;
+/** A port between one tab and one leader, where no MessagePort can be had. */
+export const portChannel = (name: string, leader: string, tab: string) =>
+  `heddle:${PROTOCOL}:${name}:port:${leader}:${tab}`;
 
 /** A random name, 128 bits. */
 export function randomId(): string {

@@ -1,33 +1,33 @@
-// A line between one tab and the leader's worker: bytes both ways, in order, and
-// a few words about the line itself. Over a MessagePort large messages are
+// A port between one tab and the leader's worker: bytes both ways, in order, and
+// a few words about the port itself. Over a MessagePort large messages are
 // transferred; over a BroadcastChannel of its own, which carries no ports and
 // transfers nothing, they are copied. Small messages of one turn go together: to
 // wake the other side costs more than to carry them.
 
-import type { LineMessage, Parts } from "./messages.js";
+import type { PortMessage, Parts } from "./messages.js";
 import { isMessage, isParts, take } from "./message-shapes.js";
 
-export interface LineHandler {
+export interface TabPortHandler {
   /** more: how many messages came with it and follow. */
   bytes(message: Uint8Array<ArrayBuffer>, more: number): void;
-  says(message: LineMessage): void;
+  says(message: PortMessage): void;
 }
 
-export interface Line {
+export interface TabPort {
   /** Starts delivery. What came before is kept until then (a port) or lost (a channel). */
-  open(handler: LineHandler): void;
+  open(handler: TabPortHandler): void;
   /** Takes ownership of a buffer that the message fills wholly. It may go out with others, at the end of the turn. */
   send(message: Uint8Array<ArrayBuffer>): void;
   /** Sends now what waits for the end of the turn. */
   flush(): void;
-  say(message: LineMessage): void;
+  say(message: PortMessage): void;
   close(): void;
 }
 
 /** A message so large goes by itself, at once. */
 const LARGE = 4096;
 
-type Post = ArrayBuffer | LineMessage | Parts;
+type Post = ArrayBuffer | PortMessage | Parts;
 
 /** Collects what is sent in one turn. */
 class Outbox {
@@ -47,7 +47,7 @@ class Outbox {
     }
   }
 
-  say(message: LineMessage): void {
+  say(message: PortMessage): void {
     this.flush();
     this.#post(message, []);
   }
@@ -73,7 +73,7 @@ class Outbox {
   }
 }
 
-function deliver(handler: LineHandler, data: unknown): void {
+function deliver(handler: TabPortHandler, data: unknown): void {
   if (isMessage(data)) {
     handler.bytes(new Uint8Array(data), 0);
   } else if (isParts(data)) {
@@ -82,12 +82,12 @@ function deliver(handler: LineHandler, data: unknown): void {
       handler.bytes(new Uint8Array(buffer, places[i], places[i + 1]), (places.length - i) / 2 - 1);
     }
   } else {
-    const message = take.line(data);
+    const message = take.port(data);
     if (message) handler.says(message);
   }
 }
 
-export function portLine(port: MessagePort): Line {
+export function portOver(port: MessagePort): TabPort {
   const out = new Outbox((data, transfer) => port.postMessage(data, transfer));
   return {
     open(handler) {
@@ -103,20 +103,20 @@ export function portLine(port: MessagePort): Line {
   };
 }
 
-/** What goes over a channel, where others can post too: what does not name the line is none of its. */
+/** What goes over a channel, where others can post too: what does not name the port is none of its. */
 interface Named {
-  line: string;
+  port: string;
   data: Post;
 }
 
-export function channelLine(name: string): Line {
+export function portOverChannel(name: string): TabPort {
   const channel = new BroadcastChannel(name);
-  const out = new Outbox((data) => channel.postMessage({ line: name, data } satisfies Named));
+  const out = new Outbox((data) => channel.postMessage({ port: name, data } satisfies Named));
   return {
     open(handler) {
       channel.onmessage = ({ data }: MessageEvent<unknown>) => {
         const named = (data ?? {}) as Partial<Named>;
-        if (named.line === name) deliver(handler, named.data);
+        if (named.port === name) deliver(handler, named.data);
       };
     },
     send: (message) => out.send(message),

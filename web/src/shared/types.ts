@@ -186,7 +186,7 @@ export interface OpenOptions extends CallOptions {
   /** "memory": keep nothing. Never chosen without being asked for. */
   storage?: "persistent" | "memory" | undefined;
   /**
-   * Allows to set a damaged file aside and to begin anew with what can be read
+   * Allows to quarantine a damaged file and to start over with what can be read
    * of it, also without sync. With sync that is done anyway.
    */
   recover?: boolean | undefined;
@@ -194,7 +194,7 @@ export interface OpenOptions extends CallOptions {
 
 /** What became of a damaged database. */
 export interface Recovery {
-  /** Where the file was set aside: see setAside(). */
+  /** Where the file was quarantined: see quarantinedFiles(). */
   file: string;
   /** What was wrong. */
   reason: string;
@@ -236,8 +236,8 @@ export interface Health {
   lastExit: "new" | "clean" | "unclean" | "damaged" | "";
   /** The database was damaged, and this worker has put it right. */
   recovered: Recovery | undefined;
-  /** Files that were set aside, for good: see setAside(). */
-  aside: { name: string; size: number }[];
+  /** Files that were quarantined, for good: see quarantinedFiles(). */
+  quarantined: { name: string; size: number }[];
   sync: SyncStatus;
 }
 

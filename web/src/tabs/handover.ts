@@ -33,7 +33,7 @@ export class Handover {
   }
 
   /** A tab that can be seen would lead. */
-  wished(): void {
+  accepted(): void {
     if (!this.#due) return;
     this.end();
     this.#events.retire();

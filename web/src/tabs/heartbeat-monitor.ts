@@ -5,16 +5,16 @@
 
 import { PING_MS, SILENT_MS, SILENT_PINGS } from "../shared/tuning.js";
 
-export class Watch {
-  readonly #ask: () => void;
+export class HeartbeatMonitor {
+  readonly #ping: () => void;
   readonly #dead: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #heard = performance.now();
   /** Questions since then. */
   #open = 0;
 
-  constructor(ask: () => void, dead: () => void) {
-    this.#ask = ask;
+  constructor(ping: () => void, dead: () => void) {
+    this.#ping = ping;
     this.#dead = dead;
     this.#next();
   }
@@ -36,7 +36,7 @@ export class Watch {
         return;
       }
       this.#open++;
-      this.#ask();
+      this.#ping();
       this.#next();
     }, PING_MS);
   }

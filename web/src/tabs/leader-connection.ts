@@ -3,50 +3,50 @@
 
 import { noteAbort, shareAborts } from "../shared/abort-flags.js";
 import { ANSWER_MS, BYE_MS, OTHERS_MS, TELL_MS, WORD_MS } from "../shared/bounds.js";
-import { Builds } from "./version-handshake.js";
-import { Census, leads } from "../shared/lock-holders.js";
+import { VersionHandshake } from "./version-handshake.js";
+import { LockHolders, leads } from "../shared/lock-holders.js";
 import { HeddleError } from "../shared/errors.js";
 import { Handover } from "./handover.js";
-import { Host } from "./worker-supervisor.js";
-import type { HostOptions } from "./worker-supervisor.js";
-import { portLine } from "../shared/port.js";
+import { WorkerSupervisor } from "./worker-supervisor.js";
+import type { SupervisorOptions } from "./worker-supervisor.js";
+import { portOver } from "../shared/port.js";
 import { Link } from "./link.js";
-import { Held, whenFree } from "../shared/locks.js";
+import { HeldLock, whenFree } from "../shared/locks.js";
 import { commitsChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix, tabsChannel } from "../shared/names.js";
 import type { BuildMessage, FromBroker, TabsMessage, ToBroker } from "../shared/messages.js";
-import { Paced } from "../shared/pacing.js";
+import { Throttle } from "../shared/throttle.js";
 import { take } from "../shared/message-shapes.js";
 import { brokerPort } from "./scripts.js";
 import type { Connection, ConnectionHandler } from "../rpc/connection.js";
 import type { Role, Storage } from "../shared/types.js";
 import { PROTOCOL } from "../shared/version.js";
-import { Vigil } from "./stall-detector.js";
+import { StallDetector } from "./stall-detector.js";
 
 /** How often it is looked, at first and then in ever longer pauses, whether a leader that said goodbye has freed its lock. */
 const BYE_LOOKS = 8;
 /** The largest announcement of a commit (broadcast.MaxSize), with room for a newer build's. */
 const MAX_ANNOUNCEMENT = 1 << 20;
 
-export class Tab implements Connection {
+export class LeaderConnection implements Connection {
   readonly session: string;
   /** What the names of locks and channels are made of. */
   readonly #scope: string;
-  readonly #host: Host;
+  readonly #worker: WorkerSupervisor;
   readonly #destroyed: () => void;
-  readonly #vigil: Vigil;
-  readonly #builds: Builds;
+  readonly #stalls: StallDetector;
+  readonly #handshake: VersionHandshake;
   readonly #handover: Handover;
-  readonly #census = new Census();
-  readonly #sayLeader = new Paced(ANSWER_MS, () => {
+  readonly #lockHolders = new LockHolders();
+  readonly #announce = new Throttle(ANSWER_MS, () => {
     if (this.#link?.own) this.#post({ t: "leader", leader: this.#link.leader, tab: this.session });
   });
-  readonly #sayHere = new Paced(ANSWER_MS, () => {
-    this.#post({ t: "here", leader: this.#asked });
+  readonly #replyProbe = new Throttle(ANSWER_MS, () => {
+    this.#post({ t: "probeReply", leader: this.#asked });
   });
   /** Which leader's page was asked for. */
   #asked = "";
-  readonly #sayWish = new Paced(ANSWER_MS, () => {
-    if (this.#link) this.#post({ t: "wish", leader: this.#link.leader });
+  readonly #replyCanLead = new Throttle(ANSWER_MS, () => {
+    if (this.#link) this.#post({ t: "canLead", leader: this.#link.leader });
   });
   #handler: ConnectionHandler | undefined;
   #tabs: BroadcastChannel | undefined;
@@ -59,13 +59,13 @@ export class Tab implements Connection {
   /** Ends what #begin started. */
   #awake = new AbortController();
   /** Held while this tab listens: leaders take its absence for our end. */
-  readonly #listens: Held;
+  readonly #listens: HeldLock;
   /** Held while something may still be asked of the record of our writes. */
-  readonly #record: Held;
+  readonly #record: HeldLock;
   #others: ReturnType<typeof setTimeout> | undefined;
   /** Our own worker has the lock and opens the database. */
   #starting = false;
-  /** Our locks are held: leaders may be asked for a line. */
+  /** Our locks are held: leaders may be asked for a port. */
   #listening = false;
   /** Set while the browser keeps the page aside: everything is let go of. */
   #asleep = false;
@@ -73,30 +73,30 @@ export class Tab implements Connection {
   /** Why our own worker will not lead. It matters only when nobody else does. */
   #failure: HeddleError | undefined;
 
-  constructor(options: Omit<HostOptions, "tab" | "scope" | "aside"> & { migrations: number }, destroyed: () => void) {
+  constructor(options: Omit<SupervisorOptions, "tab" | "scope" | "yieldTo"> & { migrations: number }, destroyed: () => void) {
     this.session = randomId();
     // A database in memory is its page's own: nobody else is in its scope.
     this.#scope = options.memory ? `${options.name}:memory:${this.session}` : options.name;
     this.#destroyed = destroyed;
-    this.#listens = new Held(tabLockPrefix(this.#scope) + this.session);
-    this.#record = new Held(recordLockPrefix(this.#scope) + this.session);
-    this.#builds = new Builds(options.migrations, tabLockPrefix(this.#scope) + this.session, this.#census, (build) => this.#newer(build));
-    this.#vigil = new Vigil({
+    this.#listens = new HeldLock(tabLockPrefix(this.#scope) + this.session);
+    this.#record = new HeldLock(recordLockPrefix(this.#scope) + this.session);
+    this.#handshake = new VersionHandshake(options.migrations, tabLockPrefix(this.#scope) + this.session, this.#lockHolders, (build) => this.#newer(build));
+    this.#stalls = new StallDetector({
       waits: () => this.#waits(),
       ask: () => {
-        this.#post({ t: "there", leader: this.#link?.leader ?? "" });
-        if (!this.#link) this.#post({ t: "who" });
+        this.#post({ t: "probe", leader: this.#link?.leader ?? "" });
+        if (!this.#link) this.#post({ t: "whoLeads" });
       },
       blocked: (now) => this.#handler?.blocked(now),
     });
     this.#handover = new Handover({
       ask: () => {
-        if (this.#link?.own) this.#post({ t: "hidden", leader: this.#link.leader });
+        if (this.#link?.own) this.#post({ t: "offerLead", leader: this.#link.leader });
       },
-      retire: () => this.#host.retire(),
+      retire: () => this.#worker.retire(),
     });
-    this.#host = new Host(
-      { ...options, scope: this.#scope, tab: this.session, aside: [] },
+    this.#worker = new WorkerSupervisor(
+      { ...options, scope: this.#scope, tab: this.session, yieldTo: [] },
       {
         granted: () => { this.#starting = true; },
         leading: (leader) => this.#lead(leader),
@@ -114,7 +114,7 @@ export class Tab implements Connection {
   }
 
   get blocked(): boolean {
-    return this.#vigil.blocked;
+    return this.#stalls.blocked;
   }
 
   start(handler: ConnectionHandler): void {
@@ -128,13 +128,13 @@ export class Tab implements Connection {
   }
 
   setStorage(storage: Storage): void {
-    this.#host.setStorage(storage);
+    this.#worker.setStorage(storage);
   }
 
   send(message: Uint8Array<ArrayBuffer>): void {
     if (!this.#link?.welcome) return;
     this.#link.send(message);
-    this.#vigil.begin();
+    this.#stalls.begin();
   }
 
   interrupt(id: number): void {
@@ -145,7 +145,7 @@ export class Tab implements Connection {
     const link = this.#link;
     const tell = () => {
       if (this.#link !== link) return;
-      this.#builds.tell();
+      this.#handshake.tell();
       setTimeout(tell, TELL_MS);
     };
     tell();
@@ -162,7 +162,7 @@ export class Tab implements Connection {
     document.removeEventListener("resume", this.#wake);
     this.#leave();
     this.#record.free();
-    await this.#host.stop();
+    await this.#worker.stop();
   }
 
   // ---- waking and sleeping -------------------------------------------------
@@ -183,15 +183,15 @@ export class Tab implements Connection {
       if (data instanceof Uint8Array && data.length <= MAX_ANNOUNCEMENT) this.#handler?.broadcast(data);
     };
     this.#meetBroker();
-    this.#vigil.begin();
+    this.#stalls.begin();
     // The locks have to be ours before anybody is asked for anything.
     void Promise.all([this.#listens.take(), this.#record.take()]).then(() => {
       if (awake.signal.aborted) return;
       this.#listening = true;
-      this.#builds.open(this.#scope);
-      this.#post({ t: "who" });
+      this.#handshake.open(this.#scope);
+      this.#post({ t: "whoLeads" });
     });
-    this.#host.start();
+    this.#worker.start();
   }
 
   #leave(): void {
@@ -200,12 +200,12 @@ export class Tab implements Connection {
     this.#handover.end();
     this.#starting = false;
     this.#listening = false;
-    for (const answer of [this.#sayLeader, this.#sayHere, this.#sayWish]) answer.end();
-    this.#census.end();
+    for (const answer of [this.#announce, this.#replyProbe, this.#replyCanLead]) answer.end();
+    this.#lockHolders.end();
     this.#drop();
-    this.#vigil.end();
+    this.#stalls.end();
     this.#listens.free();
-    this.#builds.close();
+    this.#handshake.close();
     this.#tabs?.close();
     this.#tabs = undefined;
     this.#commits?.close();
@@ -216,9 +216,9 @@ export class Tab implements Connection {
 
   readonly #onVisibility = () => {
     const visible = document.visibilityState === "visible";
-    this.#host.setVisible(visible);
+    this.#worker.setVisible(visible);
     if (this.#link?.own) this.#handover.visible(visible);
-    else if (visible && this.#link) this.#post({ t: "wish", leader: this.#link.leader });
+    else if (visible && this.#link) this.#post({ t: "canLead", leader: this.#link.leader });
   };
 
   // The browser may stop this page and its worker at the end of this very
@@ -226,8 +226,8 @@ export class Tab implements Connection {
   readonly #sleep = () => {
     if (this.#asleep || this.#closed) return;
     this.#asleep = true;
-    const leader = this.#host.kill();
-    if (leader !== undefined) this.#post({ t: "bye", leader, crashed: false });
+    const leader = this.#worker.kill();
+    if (leader !== undefined) this.#post({ t: "leaderGone", leader, crashed: false });
     this.#leave();
     // A page that holds a lock gets no place in the back/forward cache. One that
     // waits for the outcome of a write is better off without.
@@ -241,7 +241,7 @@ export class Tab implements Connection {
   // Whether something waits for a leader, or for what it answers.
   #waits(): boolean {
     if (this.#closed || this.#asleep) return false;
-    if (this.#starting || this.#host.loading) this.#vigil.restart(); // nobody else is in the way
+    if (this.#starting || this.#worker.loading) this.#stalls.restart(); // nobody else is in the way
     const link = this.#link;
     return !link?.welcome || (!link.own && this.#handler?.busy === true);
   }
@@ -258,25 +258,25 @@ export class Tab implements Connection {
       case "leader":
         this.#claimed(message.leader);
         break;
-      case "bye":
+      case "leaderGone":
         if (link && message.leader === link.leader && !link.own) this.#goes(link, message.crashed);
         break;
-      case "who": // its worker answers too, unless it is busy
-        this.#sayLeader.ask();
+      case "whoLeads": // its worker answers too, unless it is busy
+        this.#announce.run();
         break;
-      case "there":
+      case "probe":
         if (!(link?.own ? message.leader === link.leader : this.#starting)) break;
         this.#asked = message.leader;
-        this.#sayHere.ask();
+        this.#replyProbe.run();
         break;
-      case "here":
-        if (message.leader === (link?.leader ?? "")) this.#vigil.heard();
+      case "probeReply":
+        if (message.leader === (link?.leader ?? "")) this.#stalls.heard();
         break;
-      case "hidden":
-        if (link?.leader === message.leader && document.visibilityState === "visible") this.#sayWish.ask();
+      case "offerLead":
+        if (link?.leader === message.leader && document.visibilityState === "visible") this.#replyCanLead.run();
         break;
-      case "wish":
-        if (link?.own && link.leader === message.leader) this.#handover.wished();
+      case "canLead":
+        if (link?.own && link.leader === message.leader) this.#handover.accepted();
         break;
       case "destroy":
         this.#destroyed();
@@ -287,7 +287,7 @@ export class Tab implements Connection {
   // Somebody says that this leader leads. While our own worker leads nobody else does; otherwise the locks tell.
   #claimed(leader: string): void {
     if (!this.#listening || this.#link?.own || leader === this.#link?.leader) return;
-    this.#census.ask(`leader ${leader}`, (holders) => {
+    this.#lockHolders.check(`leader ${leader}`, (holders) => {
       if (!leads(holders, this.#scope, leader)) return;
       if (this.#listening && !this.#link?.own && leader !== this.#link?.leader) this.#follow(leader);
     });
@@ -296,7 +296,7 @@ export class Tab implements Connection {
   // The leader has said goodbye, or somebody in its name: it has gone when its lock is free.
   #goes(link: Link, crashed: boolean, look = 0): void {
     link.crashed ||= crashed;
-    this.#census.ask(`bye ${link.leader}`, (holders) => {
+    this.#lockHolders.check(`bye ${link.leader}`, (holders) => {
       if (this.#link !== link) return;
       if (!holders.has(leaderLock(this.#scope, link.leader))) this.#drop();
       else if (look < BYE_LOOKS) setTimeout(() => this.#goes(link, crashed, look + 1), BYE_MS * 2 ** look);
@@ -309,15 +309,15 @@ export class Tab implements Connection {
     this.#meetBroker();
     const link = this.#replace(leader, true);
     const { port1, port2 } = new MessageChannel();
-    const line = portLine(port1);
-    link.byLine(line);
-    this.#host.connect(port2, "connect");
-    this.#aborts = shareAborts(line);
+    const port = portOver(port1);
+    link.byPort(port);
+    this.#worker.connect(port2, "connect");
+    this.#aborts = shareAborts(port);
     this.#handover.visible(document.visibilityState === "visible");
     if (!this.#broker) return;
     const way = new MessageChannel();
     this.#broker.postMessage({ t: "register", name: this.#scope, leader } satisfies ToBroker, [way.port1]);
-    this.#host.connect(way.port2, "registry");
+    this.#worker.connect(way.port2, "registry");
   }
 
   // Another tab's worker leads.
@@ -329,7 +329,7 @@ export class Tab implements Connection {
     else link.byChannel();
     whenFree(leaderLock(this.#scope, leader), this.#awake.signal).then(() => {
       if (this.#link && this.#link !== link) return; // another leads already
-      this.#host.nudge();
+      this.#worker.retryLock();
       setTimeout(() => {
         if (this.#link === link) this.#drop();
       }, WORD_MS);
@@ -352,13 +352,13 @@ export class Tab implements Connection {
     const link: Link = new Link({ scope: this.#scope, tab: this.session, leader, own }, {
       ask: () => this.#post({ t: "connect", leader, tab: this.session }),
       bytes: (message) => {
-        this.#vigil.heard();
+        this.#stalls.heard();
         this.#handler?.message(message);
       },
       welcomed: () => {
         this.#role = own ? "leader" : "follower";
         clearTimeout(this.#others);
-        this.#vigil.heard();
+        this.#stalls.heard();
         this.#handler?.connected();
       },
     });
@@ -366,7 +366,7 @@ export class Tab implements Connection {
     return link;
   }
 
-  // Ends the line in use and those tried. Whether the leader's engine died is known from the link: the next
+  // Ends the port in use and those tried. Whether the leader's engine died is known from the link: the next
   // leader may be here before the lock of a dead one is free.
   #drop(): void {
     const link = this.#link;
@@ -376,17 +376,17 @@ export class Tab implements Connection {
     this.#handover.end();
     link?.end();
     if (!link?.welcome) return;
-    this.#vigil.restart();
+    this.#stalls.restart();
     this.#handler?.lost(link.crashed);
     if (this.#asleep || this.#closed) return;
-    this.#vigil.begin();
+    this.#stalls.begin();
     if (this.#failure) this.#waitForOthers(this.#failure);
   }
 
   #crashed(leader: string | undefined): void {
     this.#starting = false;
     if (leader === undefined) return;
-    this.#post({ t: "bye", leader, crashed: true });
+    this.#post({ t: "leaderGone", leader, crashed: true });
     if (this.#link?.leader !== leader) return;
     this.#link.crashed = true;
     this.#dropOwn();
@@ -395,7 +395,7 @@ export class Tab implements Connection {
   // Our worker led until now; whoever leads after it was not listened to.
   #dropOwn(): void {
     this.#drop();
-    this.#post({ t: "who" });
+    this.#post({ t: "whoLeads" });
   }
 
   #fail(error: HeddleError): void {
@@ -412,7 +412,7 @@ export class Tab implements Connection {
   // A tab of a newer build lives: it shall lead. If it speaks another language,
   // there is nothing left for this one.
   #newer({ protocol, lock }: BuildMessage): void {
-    if (protocol === PROTOCOL) this.#host.stepAside(lock);
+    if (protocol === PROTOCOL) this.#worker.yieldLead(lock);
     else this.#handler?.outdated(new HeddleError("HEDDLE_OUTDATED", "a newer build of this app is open in another tab: reload this page"));
   }
 }

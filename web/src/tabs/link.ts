@@ -1,14 +1,14 @@
 // One tab's way to one leader: a port that the broker carries, or a
-// BroadcastChannel of their own. The first line that is welcomed is the one.
+// BroadcastChannel of their own. The first port that is welcomed is the one.
 
 import { BROKER_MS, CHANNEL_MS } from "../shared/bounds.js";
-import { channelLine, portLine } from "../shared/port.js";
-import type { Line } from "../shared/port.js";
-import { lineChannel } from "../shared/names.js";
+import { portOverChannel, portOver } from "../shared/port.js";
+import type { TabPort } from "../shared/port.js";
+import { portChannel } from "../shared/names.js";
 import type { ToBroker } from "../shared/messages.js";
 
 export interface LinkEvents {
-  /** Asks the leader, where all tabs hear it, to open lineChannel. */
+  /** Asks the leader, where all tabs hear it, to open portChannel. */
   ask(): void;
   welcomed(): void;
   bytes(message: Uint8Array<ArrayBuffer>): void;
@@ -24,8 +24,8 @@ export class Link {
   readonly #scope: string;
   readonly #tab: string;
   readonly #events: LinkEvents;
-  #line: Line | undefined;
-  #attempts: Line[] = [];
+  #port: TabPort | undefined;
+  #attempts: TabPort[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
@@ -38,27 +38,27 @@ export class Link {
   }
 
   send(message: Uint8Array<ArrayBuffer>): void {
-    this.#line?.send(message);
+    this.#port?.send(message);
   }
 
-  byLine(line: Line): void {
-    this.#attempt(line);
+  byPort(port: TabPort): void {
+    this.#attempt(port);
   }
 
   /** Through the broker; where it does not answer, by the channel as well. */
   byBroker(broker: MessagePort): void {
     const { port1, port2 } = new MessageChannel();
-    this.#attempt(portLine(port1));
+    this.#attempt(portOver(port1));
     const message: ToBroker = { t: "connect", name: this.#scope, leader: this.leader, tab: this.#tab };
     broker.postMessage(message, [port2]);
     this.#timer = setTimeout(() => this.byChannel(), BROKER_MS);
   }
 
-  /** Asks the leader for a line over a BroadcastChannel, until it answers. */
+  /** Asks the leader for a port over a BroadcastChannel, until it answers. */
   byChannel(): void {
     if (this.#ended || this.welcome) return;
     clearTimeout(this.#timer);
-    this.#attempt(channelLine(lineChannel(this.#scope, this.leader, this.#tab)));
+    this.#attempt(portOverChannel(portChannel(this.#scope, this.leader, this.#tab)));
     const ask = () => {
       if (this.#ended || this.welcome) return;
       this.#events.ask();
@@ -67,27 +67,27 @@ export class Link {
     ask();
   }
 
-  /** Leaves the line in use and those tried. */
+  /** Leaves the port in use and those tried. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);
-    for (const line of this.#attempts) leave(line);
-    if (this.#line) leave(this.#line);
+    for (const port of this.#attempts) leave(port);
+    if (this.#port) leave(this.#port);
     this.#attempts = [];
   }
 
-  #attempt(line: Line): void {
-    this.#attempts.push(line);
-    line.open({
+  #attempt(port: TabPort): void {
+    this.#attempts.push(port);
+    port.open({
       bytes: (message) => {
-        if (!this.#ended && this.#line === line) this.#events.bytes(message);
+        if (!this.#ended && this.#port === port) this.#events.bytes(message);
       },
       says: ({ t }) => {
         if (t !== "welcome" || this.#ended || this.welcome) return;
         this.welcome = true;
-        this.#line = line;
+        this.#port = port;
         clearTimeout(this.#timer);
-        for (const other of this.#attempts) if (other !== line) leave(other);
+        for (const other of this.#attempts) if (other !== port) leave(other);
         this.#attempts = [];
         this.#events.welcomed();
       },
@@ -95,7 +95,7 @@ export class Link {
   }
 }
 
-function leave(line: Line): void {
-  line.say({ t: "leave" });
-  line.close();
+function leave(port: TabPort): void {
+  port.say({ t: "leave" });
+  port.close();
 }

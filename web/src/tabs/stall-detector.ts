@@ -4,7 +4,7 @@
 
 import { ASK_MS, BLOCKED_MS, MAX_TICK_MS, TICK_MS } from "../shared/bounds.js";
 
-export interface VigilEvents {
+export interface StallDetectorEvents {
   /** Whether anything waits. */
   waits(): boolean;
   /** Asks the leader's page for a sign: an engine may be busy for long, its page is not. */
@@ -12,14 +12,14 @@ export interface VigilEvents {
   blocked(now: boolean): void;
 }
 
-export class Vigil {
-  readonly #events: VigilEvents;
+export class StallDetector {
+  readonly #events: StallDetectorEvents;
   #timer: ReturnType<typeof setInterval> | undefined;
   #silent = 0;
   #ticked = 0;
   #blocked = false;
 
-  constructor(events: VigilEvents) {
+  constructor(events: StallDetectorEvents) {
     this.#events = events;
   }
 

@@ -3,25 +3,25 @@
 // said here, and the name of the channel, is meant never to change.
 
 import { OLDER_ANSWER_MS } from "../shared/bounds.js";
-import type { Census } from "../shared/lock-holders.js";
-import { Paced } from "../shared/pacing.js";
+import type { LockHolders } from "../shared/lock-holders.js";
+import { Throttle } from "../shared/throttle.js";
 import { take } from "../shared/message-shapes.js";
 import type { BuildMessage } from "../shared/messages.js";
 import { PROTOCOL } from "../shared/version.js";
 
 const buildsChannel = (scope: string) => `heddle:${scope}:builds`;
 
-export class Builds {
+export class VersionHandshake {
   readonly #mine: Omit<BuildMessage, "answer">;
   readonly #newer: (build: BuildMessage) => void;
-  readonly #census: Census;
-  readonly #answer = new Paced(OLDER_ANSWER_MS, () => this.#post(false));
+  readonly #lockHolders: LockHolders;
+  readonly #answer = new Throttle(OLDER_ANSWER_MS, () => this.#post(false));
   #channel: BroadcastChannel | undefined;
 
   /** @param newer a tab of a newer build lives */
-  constructor(migrations: number, lock: string, census: Census, newer: (build: BuildMessage) => void) {
+  constructor(migrations: number, lock: string, lockHolders: LockHolders, newer: (build: BuildMessage) => void) {
     this.#mine = { t: "build", protocol: PROTOCOL, migrations, lock };
-    this.#census = census;
+    this.#lockHolders = lockHolders;
     this.#newer = newer;
   }
 
@@ -33,7 +33,7 @@ export class Builds {
       if (!build) return;
       const order = build.protocol - this.#mine.protocol || build.migrations - this.#mine.migrations;
       if (order > 0) this.#claimed(scope, build);
-      if (order < 0 && build.answer) this.#answer.ask();
+      if (order < 0 && build.answer) this.#answer.run();
     };
     this.tell();
   }
@@ -52,7 +52,7 @@ export class Builds {
   // A newer build is believed if it lives: it holds a tab's lock of this database, whose name tells its protocol too.
   #claimed(scope: string, build: BuildMessage): void {
     if (!build.lock.startsWith(`heddle:${build.protocol}:${scope}:`)) return;
-    this.#census.ask(`build ${build.lock}`, (holders) => {
+    this.#lockHolders.check(`build ${build.lock}`, (holders) => {
       if (this.#channel && holders.has(build.lock)) this.#newer(build);
     });
   }

@@ -5,7 +5,7 @@ import { HeddleError, asHeddleError } from "../shared/errors.js";
 import type { ErrorCode } from "../shared/errors.js";
 import { compileModules } from "./wasm-modules.js";
 import { startWorker } from "./scripts.js";
-import { Watch } from "./heartbeat-monitor.js";
+import { HeartbeatMonitor } from "./heartbeat-monitor.js";
 import { lockName } from "../shared/names.js";
 import type { FromWorker, ToWorker } from "../shared/messages.js";
 import type { Storage } from "../shared/types.js";
@@ -15,7 +15,7 @@ const MAX_CRASHES = 3;
 /** One that led is, always: at once, unless so many died within a minute; then after a pause that grows. */
 const FREE_CRASHES = 3;
 
-export interface HostOptions {
+export interface SupervisorOptions {
   name: string;
   /** What the names of locks and channels are made of. */
   scope: string;
@@ -24,10 +24,10 @@ export interface HostOptions {
   storage: Storage;
   open: Uint8Array<ArrayBuffer>;
   /** Locks of tabs of newer builds: while one of them is held, this worker does not want to lead. */
-  aside: string[];
+  yieldTo: string[];
 }
 
-export interface HostEvents {
+export interface SupervisorEvents {
   /** The worker has the lock and opens the database. */
   granted(): void;
   /** The worker leads under that id. */
@@ -49,12 +49,12 @@ interface Running {
   leader: string | undefined;
   /** Set once it was asked to stop. */
   stopped: (() => void) | undefined;
-  watch: Watch | undefined;
+  monitor: HeartbeatMonitor | undefined;
 }
 
-export class Host {
-  readonly #options: HostOptions;
-  readonly #events: HostEvents;
+export class WorkerSupervisor {
+  readonly #options: SupervisorOptions;
+  readonly #events: SupervisorEvents;
   #running: Running | undefined;
   /** When workers that led died. */
   #crashes: number[] = [];
@@ -62,7 +62,7 @@ export class Host {
   #stillborn = 0;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: HostOptions, events: HostEvents) {
+  constructor(options: SupervisorOptions, events: SupervisorEvents) {
     this.#options = options;
     this.#events = events;
   }
@@ -75,10 +75,10 @@ export class Host {
       this.#events.failed(asHeddleError(error, "HEDDLE_ASSETS"));
       return;
     }
-    const running: Running = { worker, alive: false, leader: undefined, stopped: undefined, watch: undefined };
+    const running: Running = { worker, alive: false, leader: undefined, stopped: undefined, monitor: undefined };
     this.#running = running;
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      running.watch?.heard();
+      running.monitor?.heard();
       this.#receive(running, data);
     };
     worker.onerror = (event) => {
@@ -110,8 +110,8 @@ export class Host {
   }
 
   /** A leader has gone: a worker that does not queue looks whether the lock is free. */
-  nudge(): void {
-    this.#post({ t: "nudge" });
+  retryLock(): void {
+    this.#post({ t: "retryLock" });
   }
 
   /** Makes room for another leader, in order. */
@@ -120,9 +120,9 @@ export class Host {
   }
 
   /** Leaves the lead to a tab of a newer build, for as long as that lives. */
-  stepAside(lock: string): void {
-    if (this.#options.aside.includes(lock)) return;
-    this.#options.aside.push(lock);
+  yieldLead(lock: string): void {
+    if (this.#options.yieldTo.includes(lock)) return;
+    this.#options.yieldTo.push(lock);
     this.retire();
   }
 
@@ -167,18 +167,18 @@ export class Host {
     }
     if (this.#running !== running) return; // its last words
     switch (message.t) {
-      case "alive":
+      case "pong":
         if (running.alive) break; // the answer to a question
         // Only now: what reaches a worker before its script listens may be lost.
         running.alive = true;
-        running.watch = new Watch(() => this.#post({ t: "ask" }), () => this.#died(running, "it does not answer"));
+        running.monitor = new HeartbeatMonitor(() => this.#post({ t: "ping" }), () => this.#died(running, "it does not answer"));
         this.#post({ t: "start", ...this.#options, visible: document.visibilityState === "visible" });
         break;
       case "granted":
         this.#events.granted();
         this.#sendModules(running);
         break;
-      case "next":
+      case "standby":
         // Next in line: a leader's end should not have to wait for a download.
         compileModules().catch(() => {});
         break;
@@ -211,7 +211,7 @@ export class Host {
       (modules) => send({ t: "modules", modules }),
       (error: unknown) => {
         const { code, message } = asHeddleError(error);
-        send({ t: "noModules", failure: { code, message } });
+        send({ t: "modulesFailed", failure: { code, message } });
       },
     );
   }
@@ -255,7 +255,7 @@ export class Host {
   }
 }
 
-function terminate({ worker, watch }: Running): void {
-  watch?.end();
+function terminate({ worker, monitor }: Running): void {
+  monitor?.end();
   worker.terminate();
 }

@@ -1,36 +1,36 @@
 // Which tabs a leader serves: those that prove to live, by their locks. A name
-// alone costs nothing and anybody can make them up; a line costs an engine two
+// alone costs nothing and anybody can make them up; a port costs an engine two
 // goroutines and their queues.
 
-import type { Census } from "../shared/lock-holders.js";
+import type { LockHolders } from "../shared/lock-holders.js";
 
-/** How many lines one tab may have, that still tries both ways or comes back, and all tabs together. */
-const TAB_LINES = 4;
-const MAX_LINES = 1_024;
+/** How many ports one tab may have, that still tries both ways or comes back, and all tabs together. */
+const MAX_TAB_PORTS = 4;
+const MAX_PORTS = 1_024;
 
-/** The lines there are. */
-export interface Lines {
+/** The ports there are. */
+export interface Ports {
   size: number;
   of(tab: string): number;
 }
 
 export class Admission {
-  readonly #census: Census;
+  readonly #lockHolders: LockHolders;
   readonly #lock: (tab: string) => string;
-  readonly #lines: () => Lines | undefined;
+  readonly #ports: () => Ports | undefined;
 
-  /** @param lock names the lock that a tab holds while it lives; lines are undefined while none is served */
-  constructor(census: Census, lock: (tab: string) => string, lines: () => Lines | undefined) {
-    this.#census = census;
+  /** @param lock names the lock that a tab holds while it lives; ports are undefined while none is served */
+  constructor(lockHolders: LockHolders, lock: (tab: string) => string, ports: () => Ports | undefined) {
+    this.#lockHolders = lockHolders;
     this.#lock = lock;
-    this.#lines = lines;
+    this.#ports = ports;
   }
 
-  /** Calls connect if the tab lives and has not too many lines. way: by which it comes; of requests alike that came meanwhile one counts. */
+  /** Calls connect if the tab lives and has not too many ports. way: by which it comes; of requests alike that came meanwhile one counts. */
   ask(tab: string, way: "port" | "channel", connect: () => void): void {
-    this.#census.ask(`${way} ${tab}`, (holders) => {
-      const lines = this.#lines();
-      if (!lines || !holders.has(this.#lock(tab)) || lines.size >= MAX_LINES || lines.of(tab) >= TAB_LINES) return;
+    this.#lockHolders.check(`${way} ${tab}`, (holders) => {
+      const ports = this.#ports();
+      if (!ports || !holders.has(this.#lock(tab)) || ports.size >= MAX_PORTS || ports.of(tab) >= MAX_TAB_PORTS) return;
       connect();
     });
   }

@@ -9,12 +9,12 @@
 
 import { HIDDEN_RETRY_MS, MAX_TRY_MS, REQUEUE_MS, TRY_MS } from "../shared/bounds.js";
 
-export class Candidate {
+export class Election {
   #withdraw: (() => void) | undefined;
   #wake: (() => void) | undefined;
   #ended = false;
   /** Somebody is known to lead: our turn may be far. */
-  #led = false;
+  #leaderKnown = false;
   /** How often it was asked since nobody leads. */
   #asked = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -47,16 +47,16 @@ export class Candidate {
   }
 
   /** A leader left: a hidden tab looks at once, one that queues asks anew if it is not given the lock soon. */
-  nudge(): void {
-    if (this.#led) this.#asked = 0;
-    this.#led = false;
+  retryLock(): void {
+    if (this.#leaderKnown) this.#asked = 0;
+    this.#leaderKnown = false;
     this.#wake?.();
-    if (this.#withdraw) this.#askAnew(this.#withdraw);
+    if (this.#withdraw) this.#requeueLater(this.#withdraw);
   }
 
   /** Somebody leads. */
-  led(): void {
-    this.#led = true;
+  leaderKnown(): void {
+    this.#leaderKnown = true;
     if (this.#withdraw) clearTimeout(this.#timer);
   }
 
@@ -70,7 +70,7 @@ export class Candidate {
   async #queue(): Promise<void> {
     const abort = new AbortController();
     const withdraw = this.#withdraw = () => abort.abort();
-    if (!this.#led) this.#askAnew(withdraw);
+    if (!this.#leaderKnown) this.#requeueLater(withdraw);
     try {
       await navigator.locks.request(this.lock, { signal: abort.signal }, () => this.#hold());
     } catch (error) {
@@ -82,7 +82,7 @@ export class Candidate {
   }
 
   // Leaves the queue in a while, for its end: those before us who live do the same.
-  #askAnew(withdraw: () => void): void {
+  #requeueLater(withdraw: () => void): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(withdraw, this.#patience(REQUEUE_MS));
   }
@@ -115,7 +115,7 @@ export class Candidate {
         resolve();
       };
       this.#wake = done;
-      this.#timer = setTimeout(done, this.#led ? HIDDEN_RETRY_MS : this.#patience(TRY_MS));
+      this.#timer = setTimeout(done, this.#leaderKnown ? HIDDEN_RETRY_MS : this.#patience(TRY_MS));
     });
   }
 }

@@ -1,16 +1,16 @@
-// The worker as Go sees it: the tabs' lines, whose messages cross by Go's exports
+// The worker as Go sees it: the tabs' ports, whose messages cross by Go's exports
 // and imports (wasm/lines.go), and a few words about state, for which Go gets an
-// object (jsbridge/shell_js.go).
+// object (jsbridge/host_js.go).
 
 import { isAborted } from "../shared/abort-flags.js";
-import type { Lines } from "./admission.js";
-import type { Line } from "../shared/port.js";
+import type { Ports } from "./admission.js";
+import type { TabPort } from "../shared/port.js";
 import type { Failure } from "../shared/messages.js";
 import { isId } from "../shared/message-shapes.js";
 import { Streams } from "./stream-slots.js";
 
-/** Events, as numbers: jsbridge/shell_js.go has the same list. */
-const enum Happening {
+/** Events, as numbers: jsbridge/host_js.go has the same list. */
+const enum HostEvent {
   connect,
   disconnect,
   storage,
@@ -18,7 +18,7 @@ const enum Happening {
   alive,
 }
 
-type Deliver = (event: Happening, session: number, detail: string) => void;
+type Deliver = (event: HostEvent, session: number, detail: string) => void;
 
 /** Go as it runs: its memory, its way in for messages, and what lets its goroutines run. */
 export interface Program {
@@ -30,7 +30,7 @@ export interface Program {
 const HELD = 64;
 
 interface Session {
-  line: Line;
+  port: TabPort;
   tab: string;
   /** Where its page writes what it aborts, if it shares memory with us: see aborts.ts. */
   aborts: Int32Array | undefined;
@@ -38,8 +38,7 @@ interface Session {
   unwatch: AbortController;
 }
 
-export interface ShellConfig {
-  name: string;
+export interface GoHostConfig {
   leader: string;
   channel: string;
   storage: string;
@@ -48,7 +47,7 @@ export interface ShellConfig {
   open: Uint8Array;
 }
 
-export interface ShellEvents {
+export interface GoHostEvents {
   ready(): void;
   failed(failure: Failure): void;
   /** Go has let go; in order: it has closed the database. */
@@ -56,16 +55,16 @@ export interface ShellEvents {
   /** Go threw: it will not recover. */
   crashed(error: unknown): void;
   /** Gives the database's files another name, and returns it. */
-  setAside(reason: string): Promise<string>;
+  quarantine(reason: string): Promise<string>;
   /** Opens a file for a copy, and returns its name; and removes it. */
-  openSide(): Promise<string>;
-  closeSide(name: string): void;
+  openScratch(): Promise<string>;
+  closeScratch(name: string): void;
   /** The open database file is damaged. */
   damaged(reason: string): void;
 }
 
-export class Shell {
-  readonly #events: ShellEvents;
+export class GoHost {
+  readonly #events: GoHostEvents;
   readonly #lockPrefix: string;
   readonly #recordPrefix: string;
   readonly #sessions = new Map<number, Session>();
@@ -90,16 +89,16 @@ export class Shell {
       aborted: (session: number, id: number) => (isAborted(this.#sessions.get(session)?.aborts, id) ? 1 : 0),
       take: (p: number) => this.#bytes(p, this.#coming.length).set(this.#coming),
       send: (session: number, p: number, size: number) => {
-        const line = this.#sessions.get(session)?.line;
-        if (!line) return;
-        line.send(this.#bytes(p, size).slice());
+        const port = this.#sessions.get(session)?.port;
+        if (!port) return;
+        port.send(this.#bytes(p, size).slice());
         if (this.#together > 0) this.#together--;
-        if (this.#together === 0) line.flush();
+        if (this.#together === 0) port.flush();
       },
     },
   };
 
-  constructor(config: ShellConfig, locks: { tab: string; record: string }, events: ShellEvents) {
+  constructor(config: GoHostConfig, locks: { tab: string; record: string }, events: GoHostEvents) {
     this.#events = events;
     this.#lockPrefix = locks.tab;
     this.#recordPrefix = locks.record;
@@ -112,9 +111,9 @@ export class Shell {
       ready: () => events.ready(),
       failed: (code: string, message: string, sql: string) => events.failed({ code, message, sql: sql || undefined }),
       stopped: (inOrder: boolean) => events.stopped(inOrder),
-      setAside: (reason: string) => events.setAside(reason),
-      openSide: () => events.openSide(),
-      closeSide: (name: string) => events.closeSide(name),
+      quarantine: (reason: string) => events.quarantine(reason),
+      openScratch: () => events.openScratch(),
+      closeScratch: (name: string) => events.closeScratch(name),
       damaged: (reason: string) => events.damaged(reason),
       takeStream: (server: string) => this.#streams.take(server),
       giveStream: (id: number) => this.#streams.give(id),
@@ -134,40 +133,40 @@ export class Shell {
     return new Uint8Array(this.#memory!.buffer as ArrayBuffer, p >>> 0, length >>> 0);
   }
 
-  /** Serves a tab's line, and numbers it. A tab other than the worker's own is watched by its lock. */
-  connect(line: Line, tab: string, own: boolean): number {
+  /** Serves a tab's port, and numbers it. A tab other than the worker's own is watched by its lock. */
+  connect(port: TabPort, tab: string, own: boolean): number {
     const id = this.#next++;
-    const session: Session = { line, tab, aborts: undefined, unwatch: new AbortController() };
+    const session: Session = { port, tab, aborts: undefined, unwatch: new AbortController() };
     this.#sessions.set(id, session);
-    this.#tell(Happening.connect, id, tab);
-    line.open({
+    this.#tell(HostEvent.connect, id, tab);
+    port.open({
       bytes: (message, more) => this.#hand(id, message, more),
       says: (message) => {
         if (message.t === "leave") this.#disconnect(id);
         if (message.t === "aborts" && own) session.aborts = new Int32Array(message.shared);
       },
     });
-    line.say({ t: "welcome" });
+    port.say({ t: "welcome" });
     if (!own) this.#watch(id, session);
     return id;
   }
 
-  /** The lines that are served. */
-  get lines(): Lines {
+  /** The ports that are served. */
+  get ports(): Ports {
     return {
       size: this.#sessions.size,
       of: (tab) => {
-        let lines = 0;
-        for (const session of this.#sessions.values()) if (session.tab === tab) lines++;
-        return lines;
+        let ports = 0;
+        for (const session of this.#sessions.values()) if (session.tab === tab) ports++;
+        return ports;
       },
     };
   }
 
-  /** Welcomes a tab again that has not heard it; false if its line is gone. */
+  /** Welcomes a tab again that has not heard it; false if its port is gone. */
   welcome(session: number | undefined): boolean {
     const known = session === undefined ? undefined : this.#sessions.get(session);
-    known?.line.say({ t: "welcome" });
+    known?.port.say({ t: "welcome" });
     return known !== undefined;
   }
 
@@ -176,26 +175,26 @@ export class Shell {
     const since = this.#next;
     const { held } = await navigator.locks.query();
     const tabs = held?.flatMap(({ name }) => (name?.startsWith(this.#recordPrefix) ? [name.slice(this.#recordPrefix.length)] : [])).filter(isId) ?? [];
-    this.#tell(Happening.alive, since, tabs.join(" "));
+    this.#tell(HostEvent.alive, since, tabs.join(" "));
   }
 
   setStorage(storage: string): void {
-    this.#tell(Happening.storage, 0, storage);
+    this.#tell(HostEvent.storage, 0, storage);
   }
 
   /** Asks Go to close the database; `stopped` follows. */
   stop(): void {
-    if (this.#deliver) this.#tell(Happening.stop, 0, "");
+    if (this.#deliver) this.#tell(HostEvent.stop, 0, "");
     else this.#events.stopped(false);
   }
 
-  /** Ends every line; nothing reaches Go any more. */
+  /** Ends every port; nothing reaches Go any more. */
   close(): void {
     this.#deliver = undefined;
     this.#turns.port1.close();
-    for (const { line, unwatch } of this.#sessions.values()) {
+    for (const { port, unwatch } of this.#sessions.values()) {
       unwatch.abort();
-      line.close();
+      port.close();
     }
     this.#sessions.clear();
   }
@@ -204,7 +203,7 @@ export class Shell {
   #watch(id: number, { tab, unwatch }: Session): void {
     navigator.locks
       .request(this.#lockPrefix + tab, { mode: "shared", signal: unwatch.signal }, () => this.#disconnect(id))
-      .catch(() => {}); // aborted: the line was closed before
+      .catch(() => {}); // aborted: the port was closed before
   }
 
   #disconnect(id: number): void {
@@ -212,8 +211,8 @@ export class Shell {
     if (!session) return;
     this.#sessions.delete(id);
     session.unwatch.abort();
-    session.line.close();
-    this.#tell(Happening.disconnect, id, "");
+    session.port.close();
+    this.#tell(HostEvent.disconnect, id, "");
     void this.tellAlive();
   }
 
@@ -243,7 +242,7 @@ export class Shell {
     this.#together = 0;
   }
 
-  #tell(event: Happening, session: number, detail: string): void {
+  #tell(event: HostEvent, session: number, detail: string): void {
     try {
       this.#deliver?.(event, session, detail);
     } catch (error) {

@@ -5,8 +5,8 @@ import "heddle:wasm_exec";
 import { linkEngine } from "./engine.js";
 import type { OpfsImports } from "./opfs.js";
 import type { Modules } from "../shared/messages.js";
-import type { Pulse } from "./heartbeat.js";
-import type { Shell } from "./go-host.js";
+import type { Heartbeat } from "./heartbeat.js";
+import type { GoHost } from "./go-host.js";
 
 /** How much of what the program writes is kept, and how much of that a report gets. */
 const KEPT = 200_000;
@@ -24,24 +24,24 @@ fs.writeSync = (_fd, bytes) => {
   return bytes.length;
 };
 
-/** Runs Go with `shell` for the program to find. Settles when the program ended; rejects if it crashed. */
-export async function runGo(modules: Modules, files: OpfsImports, shell: Shell, pulse: Pulse): Promise<void> {
+/** Runs Go with `host` for the program to find. Settles when the program ended; rejects if it crashed. */
+export async function runGo(modules: Modules, files: OpfsImports, host: GoHost, heartbeat: Heartbeat): Promise<void> {
   const go = new Go();
   const key = `heddle:${crypto.randomUUID()}`;
-  Object.defineProperty(globalThis, key, { value: shell.forGo, configurable: true });
+  Object.defineProperty(globalThis, key, { value: host.forGo, configurable: true });
   go.argv = ["heddle", key];
   let code = 0;
   go.exit = (exit) => {
     code = exit;
   };
   const engine = linkEngine(modules.sqlite);
-  const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...shell.imports, ...pulse.imports };
+  const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...host.imports, ...heartbeat.imports };
   const instance = await WebAssembly.instantiate(modules.go, imports);
   engine.attach(instance.exports);
   files.attach(instance.exports);
   const program = { exports: instance.exports, resume: () => go._resume() };
-  shell.attach(program);
-  pulse.attach(program);
+  host.attach(program);
+  heartbeat.attach(program);
   await go.run(instance);
   if (code !== 0) throw new Error(lastWords() || `the engine ended with code ${code}`);
 }

@@ -1,5 +1,5 @@
 // The worker's half of the watch that its page keeps over it: what of the engine
-// still answers. Go's half is wasm/pulse.go.
+// still answers. Go's half is wasm/heartbeat.go.
 
 import type { Program } from "./go-host.js";
 import { PING_MS, STUCK_PINGS } from "../shared/tuning.js";
@@ -7,7 +7,7 @@ import { PING_MS, STUCK_PINGS } from "../shared/tuning.js";
 /** Statements report far more often than anybody wants to know. */
 const EVERY = 64;
 
-export class Pulse {
+export class Heartbeat {
   readonly #alive: (quiet: boolean) => void;
   readonly #dead: (error: unknown) => void;
   #program: Program | undefined;
@@ -17,7 +17,7 @@ export class Pulse {
   #last = 0;
   /** What Go imports. */
   readonly imports = {
-    pulse: {
+    heartbeat: {
       alive: (quiet: number) => {
         this.#open = 0;
         this.#alive(quiet !== 0);
@@ -62,7 +62,7 @@ export class Pulse {
       return;
     }
     try {
-      if (this.#open === 1) (this.#program.exports["heddle_pulse"] as () => void)();
+      if (this.#open === 1) (this.#program.exports["heddle_probe"] as () => void)();
       this.#program.resume();
     } catch (error) {
       this.#dead(error);

@@ -3,9 +3,9 @@
 // and files live here, so that ending the worker frees both at once.
 
 import { NEXT_MS } from "../shared/bounds.js";
-import { Candidate } from "./election.js";
-import { Census } from "../shared/lock-holders.js";
-import { Lead } from "./leader.js";
+import { Election } from "./election.js";
+import { LockHolders } from "../shared/lock-holders.js";
+import { Leader } from "./leader.js";
 import { whenFree } from "../shared/locks.js";
 import { lockName, tabsChannel } from "../shared/names.js";
 import { HeddleError } from "../shared/errors.js";
@@ -20,18 +20,18 @@ const page = globalThis as unknown as {
 };
 
 /** How many do: the next leader may die soon as well. */
-const HEIRS = 2;
+const STANDBYS = 2;
 
 let start: Start | undefined;
-let candidate: Candidate | undefined;
-let lead: Lead | undefined;
+let election: Election | undefined;
+let leader: Leader | undefined;
 let stopping = false;
 const leaving = new AbortController();
-const census = new Census();
+const lockHolders = new LockHolders();
 /** A look at the queue is due. */
 let looks = false;
 let gotModules: (modules: Modules) => void;
-let noModules: (error: HeddleError) => void;
+let modulesFailed: (error: HeddleError) => void;
 
 function begin(message: Start): void {
   start = message;
@@ -39,29 +39,29 @@ function begin(message: Start): void {
   tabs.onmessage = ({ data: received }: MessageEvent<unknown>) => {
     const data = take.tabs(received);
     if (!data) return;
-    if (data.t === "bye") candidate?.nudge();
+    if (data.t === "leaderGone") election?.retryLock();
     if (data.t === "leader") {
-      census.ask("led", (holders) => {
-        if (holders.has(lockName(message.scope))) candidate?.led();
+      lockHolders.check("leader", (holders) => {
+        if (holders.has(lockName(message.scope))) election?.leaderKnown();
       });
       if (data.tab !== message.tab) lookSoon(message.scope);
     }
-    lead?.tabsMessage(data);
+    leader?.tabsMessage(data);
   };
-  candidate = new Candidate(lockName(message.scope), message.visible, async () => {
+  election = new Election(lockName(message.scope), message.visible, async () => {
     const modules = new Promise<Modules>((resolve, reject) => {
       gotModules = resolve;
-      noModules = reject;
+      modulesFailed = reject;
     });
     page.postMessage({ t: "granted" });
-    lead = new Lead(message, modules, tabs, (m) => page.postMessage(m), stop);
-    await lead.run();
-    lead = undefined;
+    leader = new Leader(message, modules, tabs, (m) => page.postMessage(m), stop);
+    await leader.run();
+    leader = undefined;
   });
   lookSoon(message.scope);
   const run = async () => {
-    for (const lock of message.aside) await whenFree(lock, leaving.signal).catch(() => {});
-    await candidate!.run();
+    for (const lock of message.yieldTo) await whenFree(lock, leaving.signal).catch(() => {});
+    await election!.run();
   };
   run().then(
     () => {
@@ -77,8 +77,8 @@ function begin(message: Start): void {
 function stop(): void {
   stopping = true;
   leaving.abort();
-  candidate?.withdraw();
-  lead?.stop();
+  election?.withdraw();
+  leader?.stop();
 }
 
 function lookSoon(scope: string): void {
@@ -86,19 +86,19 @@ function lookSoon(scope: string): void {
   looks = true;
   setTimeout(() => {
     looks = false;
-    void tellIfNext(scope);
+    void tellIfStandby(scope);
   }, NEXT_MS);
 }
 
 // A lock of this worker's own tells which waiter in the queue it is. A wrong
 // answer costs a download too early, or one that comes late.
-async function tellIfNext(scope: string): Promise<void> {
-  if (lead || stopping) return;
+async function tellIfStandby(scope: string): Promise<void> {
+  if (leader || stopping) return;
   const mark = `${lockName(scope)}:${crypto.randomUUID()}`;
   const { held, pending } = await navigator.locks.request(mark, () => navigator.locks.query());
   const own = held?.find((lock) => lock.name === mark)?.clientId;
-  const heirs = pending?.filter((lock) => lock.name === lockName(scope)).slice(0, HEIRS);
-  if (own !== undefined && heirs?.some((lock) => lock.clientId === own)) page.postMessage({ t: "next" });
+  const standbys = pending?.filter((lock) => lock.name === lockName(scope)).slice(0, STANDBYS);
+  if (own !== undefined && standbys?.some((lock) => lock.clientId === own)) page.postMessage({ t: "standby" });
 }
 
 addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
@@ -109,31 +109,31 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
     case "modules":
       gotModules(data.modules);
       break;
-    case "noModules":
-      noModules(new HeddleError(data.failure.code as HeddleError["code"], data.failure.message));
+    case "modulesFailed":
+      modulesFailed(new HeddleError(data.failure.code as HeddleError["code"], data.failure.message));
       break;
-    case "ask":
-      if (lead) lead.ask();
-      else page.postMessage({ t: "alive" });
+    case "ping":
+      if (leader) leader.ask();
+      else page.postMessage({ t: "pong" });
       break;
     case "visible":
-      candidate?.setVisible(data.visible);
+      election?.setVisible(data.visible);
       break;
-    case "nudge":
-      candidate?.nudge();
+    case "retryLock":
+      election?.retryLock();
       break;
     case "retire":
       stop();
       break;
     case "storage":
       if (start) start.storage = data.storage;
-      lead?.setStorage(data.storage);
+      leader?.setStorage(data.storage);
       break;
     case "connect":
-      lead?.connectOwn(ports[0]!, data.tab);
+      leader?.connectOwn(ports[0]!, data.tab);
       break;
     case "registry":
-      lead?.setRegistry(ports[0]!);
+      leader?.setRegistry(ports[0]!);
       break;
     case "stop":
       stop();
@@ -141,4 +141,4 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
   }
 });
 
-page.postMessage({ t: "alive" });
+page.postMessage({ t: "pong" });

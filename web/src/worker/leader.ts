@@ -2,34 +2,34 @@
 
 import { Admission } from "./admission.js";
 import { ANSWER_MS, CHECK_MS, FORGET_MS } from "../shared/bounds.js";
-import { Census } from "../shared/lock-holders.js";
+import { LockHolders } from "../shared/lock-holders.js";
 import { asHeddleError } from "../shared/errors.js";
 import { lastWords, runGo } from "./go-program.js";
-import { channelLine, portLine } from "../shared/port.js";
-import { Held } from "../shared/locks.js";
-import { commitsChannel, lineChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix } from "../shared/names.js";
-import { Paced } from "../shared/pacing.js";
-import { Pulse } from "./heartbeat.js";
+import { portOverChannel, portOver } from "../shared/port.js";
+import { HeldLock } from "../shared/locks.js";
+import { commitsChannel, portChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix } from "../shared/names.js";
+import { Throttle } from "../shared/throttle.js";
+import { Heartbeat } from "./heartbeat.js";
 import { take } from "../shared/message-shapes.js";
-import { Shell } from "./go-host.js";
+import { GoHost } from "./go-host.js";
 import { MEMORY_LIMIT, RENEW_MS } from "../shared/tuning.js";
 import { OpfsDirectory, OpfsImports } from "./opfs.js";
 import type { FromWorker, Modules, TabsMessage, ToWorker } from "../shared/messages.js";
 
 type Start = Extract<ToWorker, { t: "start" }>;
 
-export class Lead {
+export class Leader {
   readonly #start: Start;
   readonly #modules: Promise<Modules>;
   readonly #tabs: BroadcastChannel;
   readonly #tell: (message: FromWorker) => void;
   readonly #retire: () => void;
   readonly #leader = randomId();
-  readonly #pulse = new Pulse((quiet) => this.#alive(quiet), (error) => this.#crash(error));
-  #shell: Shell | undefined;
+  readonly #heartbeat = new Heartbeat((quiet) => this.#alive(quiet), (error) => this.#crash(error));
+  #host: GoHost | undefined;
   #registry: MessagePort | undefined;
-  readonly #census = new Census();
-  readonly #answer = new Paced(ANSWER_MS, () => this.#announce());
+  readonly #lockHolders = new LockHolders();
+  readonly #answer = new Throttle(ANSWER_MS, () => this.#announce());
   readonly #admission: Admission;
   /** Sessions of the tabs that came by a BroadcastChannel. */
   readonly #byChannel = new Map<string, number>();
@@ -51,14 +51,14 @@ export class Lead {
     this.#tabs = tabs;
     this.#tell = tell;
     this.#retire = retire;
-    this.#admission = new Admission(this.#census, (tab) => tabLockPrefix(start.scope) + tab, () => (this.#stopping ? undefined : this.#shell?.lines));
+    this.#admission = new Admission(this.#lockHolders, (tab) => tabLockPrefix(start.scope) + tab, () => (this.#stopping ? undefined : this.#host?.ports));
     modules.catch(() => {}); // told by run()
   }
 
   /** Settles when every file is closed and the lock may go. After a crash it never does: the page ends this worker. */
   async run(): Promise<void> {
     const { name, memory } = this.#start;
-    const held = new Held(leaderLock(this.#start.scope, this.#leader));
+    const held = new HeldLock(leaderLock(this.#start.scope, this.#leader));
     this.#holds = held.take();
     const opening = memory ? undefined : OpfsDirectory.open(name);
     let watch: ReturnType<typeof setInterval> | undefined;
@@ -73,12 +73,12 @@ export class Lead {
     if (this.#crashed) await new Promise(() => {});
     clearInterval(watch);
     this.#answer.end();
-    this.#census.end();
-    this.#shell?.close();
+    this.#lockHolders.end();
+    this.#host?.close();
     this.#registry?.close();
     // Also where the modules failed before.
     await opening?.then((directory) => (this.#closed ? directory.closeClean() : directory.close()), () => {});
-    if (this.#announced) this.#post({ t: "bye", leader: this.#leader, crashed: false });
+    if (this.#announced) this.#post({ t: "leaderGone", leader: this.#leader, crashed: false });
     held.free();
   }
 
@@ -89,8 +89,8 @@ export class Lead {
     if (directory) files.add(directory);
     await new Promise<void>((resolve) => {
       this.#stopped = resolve;
-      this.#shell = new Shell(
-        { name, leader: this.#leader, channel: commitsChannel(scope), storage, open, exit: directory?.exit ?? "new" },
+      this.#host = new GoHost(
+        { leader: this.#leader, channel: commitsChannel(scope), storage, open, exit: directory?.exit ?? "new" },
         { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
         {
           ready: () => void this.#ready(),
@@ -103,29 +103,29 @@ export class Lead {
             resolve();
           },
           crashed: (error) => this.#crash(error),
-          setAside: async (reason) => {
-            console.error(`heddle: the file of the database "${name}" is damaged, and set aside: ${reason}`);
-            return directory!.setAside();
+          quarantine: async (reason) => {
+            console.error(`heddle: the file of the database "${name}" is damaged, and was quarantined: ${reason}`);
+            return directory!.quarantine();
           },
-          openSide: async () => directory!.openSide(),
-          closeSide: (name) => void directory!.closeSide(name).catch(() => {}), // swept later
+          openScratch: async () => directory!.openScratch(),
+          closeScratch: (name) => void directory!.closeScratch(name).catch(() => {}), // swept later
           // The page starts another worker, which looks closely before it serves.
           damaged: (reason) => void directory?.noteDamage().finally(() => this.#crash(`the database file is damaged: ${reason}`)),
         },
       );
       addEventListener("error", (event) => this.#crash(event.error ?? event.message));
       addEventListener("unhandledrejection", (event) => this.#crash(event.reason));
-      runGo(modules, files, this.#shell, this.#pulse).then(resolve, (error) => this.#crash(error));
+      runGo(modules, files, this.#host, this.#heartbeat).then(resolve, (error) => this.#crash(error));
     });
   }
 
   async #ready(): Promise<void> {
     await this.#holds;
     if (this.#stopping) return;
-    setTimeout(() => void this.#shell?.tellAlive(), FORGET_MS);
+    setTimeout(() => void this.#host?.tellAlive(), FORGET_MS);
     this.#announced = true;
     this.#readyAt = performance.now();
-    this.#memoryAtFirst = this.#pulse.memory;
+    this.#memoryAtFirst = this.#heartbeat.memory;
     this.#tell({ t: "leading", leader: this.#leader });
     this.#announce();
   }
@@ -150,22 +150,22 @@ export class Lead {
 
   tabsMessage(message: TabsMessage): void {
     if (!this.#announced) return;
-    if (message.t === "who") this.#answer.ask();
+    if (message.t === "whoLeads") this.#answer.run();
     if (message.t === "connect" && message.leader === this.#leader) this.#connectByChannel(message.tab);
   }
 
   // A tab asks again until it hears the welcome.
   #connectByChannel(tab: string): void {
-    const shell = this.#shell;
-    if (!shell || shell.welcome(this.#byChannel.get(tab))) return;
+    const host = this.#host;
+    if (!host || host.welcome(this.#byChannel.get(tab))) return;
     this.#admission.ask(tab, "channel", () => {
-      const line = channelLine(lineChannel(this.#start.scope, this.#leader, tab));
-      this.#byChannel.set(tab, shell.connect(line, tab, false));
+      const port = portOverChannel(portChannel(this.#start.scope, this.#leader, tab));
+      this.#byChannel.set(tab, host.connect(port, tab, false));
     });
   }
 
   connectOwn(port: MessagePort, tab: string): void {
-    this.#shell?.connect(portLine(port), tab, true);
+    this.#host?.connect(portOver(port), tab, true);
   }
 
   setRegistry(port: MessagePort): void {
@@ -174,32 +174,32 @@ export class Lead {
       const message = take.fromRegistry(data);
       const [way] = ports;
       // One that is not admitted is left to the collector: its tab asks by the channel as well.
-      if (message && way) this.#admission.ask(message.tab, "port", () => this.#shell?.connect(portLine(way), message.tab, false));
+      if (message && way) this.#admission.ask(message.tab, "port", () => this.#host?.connect(portOver(way), message.tab, false));
     };
   }
 
   /** The page asks whether the engine lives. */
   ask(): void {
-    if (!this.#crashed && !this.#stopping) this.#pulse.ask();
+    if (!this.#crashed && !this.#stopping) this.#heartbeat.ask();
   }
 
   // Go's memory never shrinks: once it is large, the page gets a new worker. What
   // it takes only to open this database is no reason.
   #alive(quiet: boolean): void {
-    this.#tell({ t: "alive" });
+    this.#tell({ t: "pong" });
     if (!quiet || !this.#announced || this.#stopping || performance.now() - this.#readyAt < RENEW_MS) return;
-    if (this.#pulse.memory <= Math.max(MEMORY_LIMIT, 2 * this.#memoryAtFirst)) return;
+    if (this.#heartbeat.memory <= Math.max(MEMORY_LIMIT, 2 * this.#memoryAtFirst)) return;
     queueMicrotask(() => this.#retire()); // Go is on the stack: nothing may call it now
   }
 
   setStorage(storage: string): void {
-    this.#shell?.setStorage(storage);
+    this.#host?.setStorage(storage);
   }
 
   /** Asks for an orderly end: run() settles after it. */
   stop(): void {
     this.#stopping = true;
-    if (this.#shell) this.#shell.stop();
+    if (this.#host) this.#host.stop();
     else this.#stopped();
   }
 }

@@ -35,7 +35,7 @@ const SUFFIXES = ["", "-wal", "-journal"];
 const OWNER = "owner";
 
 /** What a file is called that a copy passes through: none outlives the worker that made it. */
-const SIDE = "-side-";
+const SCRATCH = "-scratch-";
 
 /** How whoever had the files open before ended. */
 export type Exit = "new" | "clean" | "unclean" | "damaged";
@@ -78,11 +78,11 @@ export class OpfsDirectory {
       await openAll(folder, file, opened);
       const state = await before;
       if (state.startsWith(MOVING)) {
-        // A crash in the middle of setAside: it is gone through with.
-        await moveAside(folder, file, state.slice(MOVING.length), opened);
+        // A crash in the middle of quarantine: it is gone through with.
+        await moveFiles(folder, file, state.slice(MOVING.length), opened);
       }
       const empty = opened.get(file)!.getSize() === 0 && opened.get(`${file}-wal`)!.getSize() === 0;
-      void sweep(folder, file + SIDE).catch(() => {}); // what is left takes space, and no more
+      void sweep(folder, file + SCRATCH).catch(() => {}); // what is left takes space, and no more
       return new OpfsDirectory(file, folder, opened, owner, empty ? "new" : state === "clean" || state === "damaged" ? state : "unclean");
     } catch (error) {
       for (const handle of opened.values()) handle.close();
@@ -122,24 +122,24 @@ export class OpfsDirectory {
    * is changed, and any sqlite3 opens them: the log goes along. Nobody may have
    * them open. Returns the name.
    */
-  async setAside(): Promise<string> {
+  async quarantine(): Promise<string> {
     const name = `${this.file}${QUARANTINE_MARK}${new Date().toISOString().replace(/[-:]|\.\d+/g, "")}-${randomId().slice(0, 4)}`;
     await this.#note(MOVING + name);
-    await moveAside(this.#folder, this.file, name, this.#handles);
+    await moveFiles(this.#folder, this.file, name, this.#handles);
     await this.#note("");
     for (const suffix of ["", "-wal"]) this.#handles.set(name + suffix, await openHandle(this.#folder, name + suffix));
     return name;
   }
 
   /** Opens one more file beside the database's, and returns its name: a copy passes through it. */
-  async openSide(): Promise<string> {
-    const name = `${this.file}${SIDE}${randomId().slice(0, 8)}`;
+  async openScratch(): Promise<string> {
+    const name = `${this.file}${SCRATCH}${randomId().slice(0, 8)}`;
     this.#handles.set(name, await openHandle(this.#folder, name));
     return name;
   }
 
   /** Removes it. */
-  async closeSide(name: string): Promise<void> {
+  async closeScratch(name: string): Promise<void> {
     this.#handles.get(name)?.close();
     this.#handles.delete(name);
     await this.#folder.removeEntry(name);
@@ -190,7 +190,7 @@ async function openAll(folder: FileSystemDirectoryHandle, file: string, opened: 
 }
 
 // The log goes first: a new database beside an old log would be given its pages.
-async function moveAside(folder: FileSystemDirectoryHandle, file: string, to: string, handles: Map<string, FileSystemSyncAccessHandle>): Promise<void> {
+async function moveFiles(folder: FileSystemDirectoryHandle, file: string, to: string, handles: Map<string, FileSystemSyncAccessHandle>): Promise<void> {
   for (const handle of handles.values()) handle.close();
   handles.clear();
   for (const suffix of ["-journal", "-wal", ""]) {
@@ -214,7 +214,7 @@ async function copyFile(folder: FileSystemDirectoryHandle, from: FileSystemFileH
     const part = new Uint8Array(1 << 20);
     target.truncate(0);
     for (let at = 0, n; (n = source.read(part, { at })) > 0; at += n) {
-      if (target.write(part.subarray(0, n), { at }) !== n) throw new DOMException("no space to set the file aside", "QuotaExceededError");
+      if (target.write(part.subarray(0, n), { at }) !== n) throw new DOMException("no space to quarantine the file", "QuotaExceededError");
     }
     target.flush();
     source.truncate(0);

@@ -5,14 +5,14 @@ import (
 	"testing/synctest"
 )
 
-// TestLeader_pulse asks a leader, between its tabs' calls, whether it is quiet.
-func TestLeader_pulse(t *testing.T) {
+// TestLeader_probe asks a leader, between its tabs' calls, whether it is quiet.
+func TestLeader_probe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openLeader(t, nil)
 		quiet := func(when string, want bool) {
 			t.Helper()
 			synctest.Wait()
-			if got := l.Pulse(); got != want {
+			if got := l.Probe(); got != want {
 				t.Errorf("%s: quiet is %v, want %v", when, got, want)
 			}
 		}

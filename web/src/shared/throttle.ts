@@ -3,33 +3,33 @@
  * asked meanwhile is done once, at its end. So an answer to a question that
  * anybody can ask costs little, however often it is asked.
  */
-export class Paced {
+export class Throttle {
   readonly #act: () => void;
   readonly #ms: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #asked = false;
+  #due = false;
 
   constructor(ms: number, act: () => void) {
     this.#ms = ms;
     this.#act = act;
   }
 
-  ask(): void {
+  run(): void {
     if (this.#timer !== undefined) {
-      this.#asked = true;
+      this.#due = true;
       return;
     }
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      if (this.#asked) this.ask();
+      if (this.#due) this.run();
     }, this.#ms);
-    this.#asked = false;
+    this.#due = false;
     this.#act();
   }
 
   end(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#asked = false;
+    this.#due = false;
   }
 }

@@ -7,14 +7,13 @@ import (
 	"github.com/hack-pad/safejs"
 )
 
-// Shell is the worker that Go runs in: it holds the lock, the storage handles
+// Host is the worker that Go runs in: it holds the lock, the storage handles
 // and the tabs' ports (web/src/worker/go-host.ts has the other half). The tabs' messages
 // themselves do not pass here: wasm/lines.go.
-type Shell struct{ shell safejs.Value }
+type Host struct{ value safejs.Value }
 
-// ShellConfig is what the worker knows before Go starts.
-type ShellConfig struct {
-	Name     string // of the database, as the app gave it
+// HostConfig is what the worker knows before Go starts.
+type HostConfig struct {
 	Leader   string // this leader's id: random
 	Channel  string // name of the BroadcastChannel for commits
 	Storage  string // "persistent", "best-effort" or "memory"
@@ -23,9 +22,9 @@ type ShellConfig struct {
 	Open     []byte // the page's open options, in the language of package rpc
 }
 
-// ShellHandler receives what happens in the worker. Its methods are called in
+// HostHandler receives what happens in the worker. Its methods are called in
 // order and must not block.
-type ShellHandler interface {
+type HostHandler interface {
 	Connect(session int, tab string) // a tab opened a line; session numbers it
 	Disconnect(session int)          // the tab closed its line, or died
 	Storage(class string)            // the browser's promise about storage changed
@@ -36,50 +35,50 @@ type ShellHandler interface {
 	Alive(tabs []string, since int)
 }
 
-// Events of the shell, as numbers: web/src/worker/go-host.ts has the same list.
+// Events of the host, as numbers: web/src/worker/go-host.ts has the same list.
 const (
-	shellConnect = iota
-	shellDisconnect
-	shellStorage
-	shellStop
-	shellAlive
+	eventConnect = iota
+	eventDisconnect
+	eventStorage
+	eventStop
+	eventAlive
 )
 
-// AttachShell takes the shell that the worker left under key in the global
+// AttachHost takes the host that the worker left under key in the global
 // object, and removes it from there.
-func AttachShell(key string) (*Shell, error) {
-	shell, err := safejs.Global().Get(key)
+func AttachHost(key string) (*Host, error) {
+	host, err := safejs.Global().Get(key)
 	if err != nil {
 		return nil, thrown(err)
 	}
-	if shell.Type() != safejs.TypeObject {
-		return nil, &Error{Name: "ReferenceError", Message: "the worker left no shell"}
+	if host.Type() != safejs.TypeObject {
+		return nil, &Error{Name: "ReferenceError", Message: "the worker left no host"}
 	}
 	if err := safejs.Global().Delete(key); err != nil {
 		return nil, thrown(err)
 	}
-	return &Shell{shell}, nil
+	return &Host{host}, nil
 }
 
 // Config reads what the worker knows.
-func (s *Shell) Config() (ShellConfig, error) {
-	c := ShellConfig{
-		Name: member(s.shell, "name"), Leader: member(s.shell, "leader"), Channel: member(s.shell, "channel"),
-		Storage: member(s.shell, "storage"), Exit: member(s.shell, "exit"),
+func (h *Host) Config() (HostConfig, error) {
+	c := HostConfig{
+		Leader: member(h.value, "leader"), Channel: member(h.value, "channel"),
+		Storage: member(h.value, "storage"), Exit: member(h.value, "exit"),
 	}
-	open, err := s.shell.Get("open")
+	open, err := h.value.Get("open")
 	if err != nil {
 		return c, thrown(err)
 	}
-	if isolated, err := s.shell.Get("isolated"); err == nil {
+	if isolated, err := h.value.Get("isolated"); err == nil {
 		c.Isolated, _ = isolated.Truthy()
 	}
 	c.Open, err = bytesOf(open)
 	return c, err
 }
 
-// Serve hands the worker's events to h, from now until release.
-func (s *Shell) Serve(h ShellHandler) (release func(), err error) {
+// Serve hands the worker's events to the handler, from now until release.
+func (h *Host) Serve(to HostHandler) (release func(), err error) {
 	f, err := callback(func(args []safejs.Value) {
 		if len(args) < 3 {
 			return
@@ -87,32 +86,32 @@ func (s *Shell) Serve(h ShellHandler) (release func(), err error) {
 		kind, _ := args[0].Int()
 		session, _ := args[1].Int()
 		switch kind {
-		case shellConnect:
-			h.Connect(session, text(args[2]))
-		case shellDisconnect:
-			h.Disconnect(session)
-		case shellStorage:
-			h.Storage(text(args[2]))
-		case shellStop:
-			h.Stop()
-		case shellAlive:
-			h.Alive(strings.Fields(text(args[2])), session)
+		case eventConnect:
+			to.Connect(session, text(args[2]))
+		case eventDisconnect:
+			to.Disconnect(session)
+		case eventStorage:
+			to.Storage(text(args[2]))
+		case eventStop:
+			to.Stop()
+		case eventAlive:
+			to.Alive(strings.Fields(text(args[2])), session)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.shell.Call("serve", f.Value()); err != nil {
+	if _, err := h.value.Call("serve", f.Value()); err != nil {
 		f.Release()
 		return nil, thrown(err)
 	}
 	return f.Release, nil
 }
 
-// SetAside has the worker give the files of the database, which nobody has open,
+// Quarantine has the worker give the files of the database, which nobody has open,
 // another name, and make new ones. It returns that name.
-func (s *Shell) SetAside(ctx context.Context, reason string) (string, error) {
-	promise, err := s.shell.Call("setAside", reason)
+func (h *Host) Quarantine(ctx context.Context, reason string) (string, error) {
+	promise, err := h.value.Call("quarantine", reason)
 	if err != nil {
 		return "", thrown(err)
 	}
@@ -123,10 +122,10 @@ func (s *Shell) SetAside(ctx context.Context, reason string) (string, error) {
 	return text(name), nil
 }
 
-// OpenSide has the worker open another file beside the database's, and returns
+// OpenScratch has the worker open another file beside the database's, and returns
 // its name.
-func (s *Shell) OpenSide(ctx context.Context) (string, error) {
-	promise, err := s.shell.Call("openSide")
+func (h *Host) OpenScratch(ctx context.Context) (string, error) {
+	promise, err := h.value.Call("openScratch")
 	if err != nil {
 		return "", thrown(err)
 	}
@@ -137,13 +136,13 @@ func (s *Shell) OpenSide(ctx context.Context) (string, error) {
 	return text(name), nil
 }
 
-// CloseSide has the worker close and remove it, at its leisure.
-func (s *Shell) CloseSide(name string) { _, _ = s.shell.Call("closeSide", name) }
+// CloseScratch has the worker close and remove it, at its leisure.
+func (h *Host) CloseScratch(name string) { _, _ = h.value.Call("closeScratch", name) }
 
 // TakeStream asks the worker whether one more connection to a server, named by
 // scheme and host, may stay open. If it may, release gives it back.
-func (s *Shell) TakeStream(ctx context.Context, server string) (release func(), ok bool) {
-	promise, err := s.shell.Call("takeStream", server)
+func (h *Host) TakeStream(ctx context.Context, server string) (release func(), ok bool) {
+	promise, err := h.value.Call("takeStream", server)
 	if err != nil {
 		return nil, false
 	}
@@ -157,19 +156,19 @@ func (s *Shell) TakeStream(ctx context.Context, server string) (release func(), 
 	if err != nil || id < 0 {
 		return nil, false
 	}
-	return func() { _, _ = s.shell.Call("giveStream", id) }, true
+	return func() { _, _ = h.value.Call("giveStream", id) }, true
 }
 
 // Damaged tells the worker that the database file is not what was written. The
-// worker ends, and the next one is told so by ShellConfig.Exit.
-func (s *Shell) Damaged(reason string) { _, _ = s.shell.Call("damaged", reason) }
+// worker ends, and the next one is told so by HostConfig.Exit.
+func (h *Host) Damaged(reason string) { _, _ = h.value.Call("damaged", reason) }
 
 // Ready tells the worker that the database is open.
-func (s *Shell) Ready() { _, _ = s.shell.Call("ready") }
+func (h *Host) Ready() { _, _ = h.value.Call("ready") }
 
 // Failed tells the worker that the database could not be opened; sql may be "".
-func (s *Shell) Failed(code, message, sql string) { _, _ = s.shell.Call("failed", code, message, sql) }
+func (h *Host) Failed(code, message, sql string) { _, _ = h.value.Call("failed", code, message, sql) }
 
 // Stopped tells the worker that every file is let go of; in order: the database
 // was closed. Nothing may be sent after it.
-func (s *Shell) Stopped(inOrder bool) { _, _ = s.shell.Call("stopped", inOrder) }
+func (h *Host) Stopped(inOrder bool) { _, _ = h.value.Call("stopped", inOrder) }
