@@ -89,7 +89,7 @@ func TestServe_unfinishedRequests(t *testing.T) {
 				slots <- true
 				wait.Go(func() {
 					defer func() { <-slots }()
-					if err := ends(t, host, request); err != nil {
+					if err := await.Disconnect(t, host, request); err != nil {
 						t.Errorf("%q: %v", request, err)
 					}
 				})
@@ -97,22 +97,6 @@ func TestServe_unfinishedRequests(t *testing.T) {
 			wait.Wait()
 		})
 	}
-}
-
-// ends sends a request that is not finished, and waits for the connection's end.
-func ends(t *testing.T, host, request string) error {
-	c, err := net.Dial("tcp", host)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_, _ = io.WriteString(c, request) // the connection may have ended already
-	c.SetReadDeadline(await.Deadline(t))
-	_, err = io.Copy(io.Discard, c)
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-		return fmt.Errorf("the connection stays open")
-	}
-	return nil // closed, or reset
 }
 
 // A client that takes nothing of a large file does not keep its connection: with

@@ -42,7 +42,7 @@ func TestDeadlines_unreadBodies(t *testing.T) {
 					for _, kind := range []string{wire.MediaType, "text/plain"} {
 						request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nAuthorization: %s\r\n%s\r\n\r\n", method, path, kind, auth, length)
 						wait.Go(func() {
-							if err := ends(t, host, request); err != nil {
+							if err := await.Disconnect(t, host, request); err != nil {
 								t.Errorf("%q: %v", request, err)
 							}
 						})
@@ -52,22 +52,6 @@ func TestDeadlines_unreadBodies(t *testing.T) {
 		}
 	}
 	wait.Wait()
-}
-
-// ends sends a request that is not finished, and waits for the connection's end.
-func ends(t *testing.T, host, request string) error {
-	c, err := net.Dial("tcp", host)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_, _ = io.WriteString(c, request) // the connection may have ended already
-	c.SetReadDeadline(await.Deadline(t))
-	_, err = io.Copy(io.Discard, c)
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-		return fmt.Errorf("the connection stays open")
-	}
-	return nil // closed, or reset
 }
 
 // A body that comes in small pieces, but comes, is read.
@@ -173,7 +157,7 @@ func TestDeadlines_compressedBodies(t *testing.T) {
 	w.Close()
 	for n := 0; n < z.Len(); n += 97 {
 		request := fmt.Sprintf("POST /v1/spaces/s/push HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", wire.MediaType, z.Len()+1, z.Bytes()[:n])
-		if err := ends(t, strings.TrimPrefix(h.http.URL, "http://"), request); err != nil {
+		if err := await.Disconnect(t, strings.TrimPrefix(h.http.URL, "http://"), request); err != nil {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}

@@ -29,9 +29,9 @@ type Change struct {
 	Before, After *fold.Row
 }
 
-// rule asks the app whether a transaction may be. The error is a *void where it
-// may not.
-func (sp *space) rule(ctx context.Context, o *Options, d *Decision, all *effects) error {
+// callDecide calls the app's Decide. The error is a *void if that rejects the
+// transaction.
+func (sp *space) callDecide(ctx context.Context, o *Options, d *Decision, all *effects) error {
 	if o.Decide == nil {
 		return nil
 	}

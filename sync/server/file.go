@@ -41,7 +41,8 @@ func (c *conn) prepareFile() error {
 	}
 	// WAL comes before VACUUM: a checkpoint writes the first page first, and the
 	// VFS learns from that page that the others have checksums.
-	if err := c.c.Exec(`PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA journal_size_limit = 67108864`); err != nil {
+	const sql = `PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA journal_size_limit = 67108864`
+	if err := c.c.Exec(sql); err != nil {
 		return err
 	}
 	return c.c.EnableChecksums("main")
@@ -75,7 +76,8 @@ func checkRow(table string, key, cells []byte, sum int64) error {
 }
 
 func damagedRow(table string, key []byte, why string) error {
-	return errcode.New(errcode.Damaged, "server: read row", fmt.Sprintf("the row of table %q with key %x is damaged: %s", table, key, why))
+	return errcode.New(errcode.Damaged, "server: read row",
+		fmt.Sprintf("the row of table %q with key %x is damaged: %s", table, key, why))
 }
 
 // isDamage reports whether SQLite has met damage in a file.
@@ -95,6 +97,7 @@ func (c *conn) row(table string, key []byte) (cells []byte, err error) {
 
 // putRow stores a row of the folded state.
 func (c *conn) putRow(table string, key, cells []byte) error {
-	return c.run(`INSERT INTO row VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET cells = excluded.cells, sum = excluded.sum`,
-		nil, table, key, cells, RowSum(table, key, cells))
+	return c.run(`INSERT INTO row VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET cells = excluded.cells, sum = excluded.sum`, nil,
+		table, key, cells, RowSum(table, key, cells))
 }

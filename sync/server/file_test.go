@@ -186,18 +186,11 @@ func (h *harness) rows(space string) (map[string]*fold.Row, error) {
 		if f.Snapshot == nil {
 			continue
 		}
-		for _, table := range f.Snapshot.Tables {
-			for data := table.Rows; len(data) > 0; {
-				var key, cells []byte
-				if key, cells, data, err = wire.CutRow(data); err != nil {
-					return nil, err
-				}
-				values, err := wire.DecodeRow(cells)
-				if err != nil {
-					return nil, err
-				}
-				rows[table.Table+"\x00"+string(key)] = &fold.Row{Cells: values}
-			}
+		err = eachRow(f.Snapshot, func(table string, key []byte, row *fold.Row) {
+			rows[table+"\x00"+string(key)] = row
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 }

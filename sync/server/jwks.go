@@ -36,7 +36,8 @@ func parseJWKS(data []byte, secrets bool) (keys []*Key, err error) {
 		j := &doc.Keys[i]
 		from, err := j.key()
 		if err != nil {
-			return nil, errcode.New(errcode.BadParam, opKey, fmt.Sprintf("key %d of the JWKS document (%q): %v", i+1, j.Kid, err))
+			return nil, errcode.New(errcode.BadParam, opKey,
+				fmt.Sprintf("key %d of the JWKS document (%q): %v", i+1, j.Kid, err))
 		}
 		if _, secret := from.([]byte); from == nil || secret && !secrets {
 			continue

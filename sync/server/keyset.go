@@ -72,7 +72,8 @@ func OpenKeys(ctx context.Context, o KeyOptions) (*KeySet, error) {
 	for _, address := range o.URLs {
 		u, err := url.Parse(address)
 		if err != nil || !safeURL(u) {
-			return nil, errcode.New(errcode.BadParam, op, fmt.Sprintf("%q is not the URL of a JWKS document: it begins with https://", address))
+			return nil, errcode.New(errcode.BadParam, op,
+				fmt.Sprintf("%q is not the URL of a JWKS document: it begins with https://", address))
 		}
 		s.sources = append(s.sources, &keySource{url: address})
 	}

@@ -8,47 +8,48 @@ import (
 )
 
 // defaults sets the limits that are not set. Without tokens a subject is an
-// address, behind which there may be anybody: it has no limits of its own.
+// address, which many devices may share: it has no limits of its own.
 func (l *Limits) defaults(dev bool) {
-	or(&l.Body, wire.MaxBody)
+	setDefault(&l.Body, wire.MaxBody)
 	l.Body = min(l.Body, wire.MaxBody)
-	or(&l.Ops, wire.MaxOps)
-	or(&l.Row, wire.MaxRow)
+	setDefault(&l.Ops, wire.MaxOps)
+	setDefault(&l.Row, wire.MaxRow)
 	l.Row = min(l.Row, wire.MaxRow) // or no frame of a snapshot could hold it
-	or(&l.Again, 256<<20)
-	or(&l.Staged, 256<<20)
-	or(&l.Uploads, 1000)
-	or(&l.Log, 16<<20)
-	or(&l.Digests, 10_000)
-	or(&l.Frame, 2<<20)
-	or(&l.Streams, 10_000)
-	or(&l.Spaces, 64)
-	or(&l.Request, 30*time.Second)
-	or(&l.Refused, 2*time.Second)
-	or(&l.Decision, time.Minute)
-	or(&l.Pushes, 256)
-	or(&l.Zips, 256)
-	each(&l.SubjectStaged, 64<<20, dev)
-	each(&l.SubjectUploads, 32, dev)
-	each(&l.SubjectStreams, 100, dev)
-	each(&l.SubjectPushes, 16, dev)
-	each(&l.SubjectZips, 16, dev)
-	each(&l.Rate, 50, dev)
+	setDefault(&l.Again, 256<<20)
+	setDefault(&l.Staged, 256<<20)
+	setDefault(&l.Uploads, 1000)
+	setDefault(&l.Log, 16<<20)
+	setDefault(&l.Digests, 10_000)
+	setDefault(&l.Frame, 2<<20)
+	setDefault(&l.Streams, 10_000)
+	setDefault(&l.Spaces, 64)
+	setDefault(&l.Request, 30*time.Second)
+	setDefault(&l.Refused, 2*time.Second)
+	setDefault(&l.Decision, time.Minute)
+	setDefault(&l.Pushes, 256)
+	setDefault(&l.Zips, 256)
+	setSubjectDefault(&l.SubjectStaged, 64<<20, dev)
+	setSubjectDefault(&l.SubjectUploads, 32, dev)
+	setSubjectDefault(&l.SubjectStreams, 100, dev)
+	setSubjectDefault(&l.SubjectPushes, 16, dev)
+	setSubjectDefault(&l.SubjectZips, 16, dev)
+	setSubjectDefault(&l.Rate, 50, dev)
 }
 
 type limit interface {
 	~int | ~int64 | ~float64
 }
 
-// or gives a limit that is not set its default.
-func or[T limit](p *T, v T) {
+// setDefault gives a limit that is not set its default.
+func setDefault[T limit](p *T, v T) {
 	if *p <= 0 {
 		*p = v
 	}
 }
 
-// each is or for a limit of one subject: a negative one is none.
-func each[T limit](p *T, v T, dev bool) {
+// setSubjectDefault is setDefault for a limit of one subject, where a negative
+// value means no limit.
+func setSubjectDefault[T limit](p *T, v T, dev bool) {
 	switch {
 	case *p == 0 && dev:
 		*p = -1
@@ -67,8 +68,8 @@ type slots struct {
 type slot struct{ kind, subject, space string }
 
 // take takes a place if fewer than most are in use; a negative most is no limit.
-// The place is given back by calling back, once.
-func (s *slots) take(of slot, most int) (back func(), ok bool) {
+// release gives it back, and is called once.
+func (s *slots) take(of slot, most int) (release func(), ok bool) {
 	if most < 0 {
 		return func() {}, true
 	}
@@ -91,7 +92,7 @@ func (s *slots) take(of slot, most int) (back func(), ok bool) {
 }
 
 // takeBoth takes a place of a subject in a space, and one of the space.
-func (s *slots) takeBoth(kind, subject, space string, each, all int) (back func(), ok bool) {
+func (s *slots) takeBoth(kind, subject, space string, each, all int) (release func(), ok bool) {
 	own, ok := s.take(slot{kind, subject, space}, each)
 	if !ok {
 		return nil, false

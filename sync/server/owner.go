@@ -9,8 +9,8 @@ import (
 
 // A client id belongs to the subject that first pushed under it: no member of a
 // space writes as another, or reads what is kept for another's replica. Ids of
-// data that is older than this rule belong to nobody until their next push. The
-// author of the seed is nobody by design: whoever comes first sends it.
+// data that is older than this rule have no owner until their next push. The id of
+// the seed never has one: any device may send the seed, and the first one counts.
 
 var errOwner = errcode.New(errcode.Forbidden, "server: check client",
 	"this client id belongs to another subject: a database syncs for one user, open another one for each")
@@ -21,11 +21,12 @@ func (o *Options) owns(g *Grant, id wire.ClientID, subject string, owned bool) b
 	return o.Dev || id == wire.SeedClient || !owned || subject == g.Subject
 }
 
-// standing returns a client's last decided counter, for the subject that the id
-// belongs to.
-func (sp *space) standing(o *Options, g *Grant, id wire.ClientID) (decided uint64, owned bool, err error) {
+// clientState returns a client's last decided counter and whether its id has an
+// owner. It fails if the owner is another subject than g's.
+func (sp *space) clientState(o *Options, g *Grant, id wire.ClientID) (decided uint64, owned bool, err error) {
 	subject := ""
-	err = sp.w.run(`SELECT (SELECT decided FROM client WHERE id = ?1), (SELECT subject FROM owner WHERE client = ?1)`, func(s *sqlite3.Stmt) error {
+	const sql = `SELECT (SELECT decided FROM client WHERE id = ?1), (SELECT subject FROM owner WHERE client = ?1)`
+	err = sp.w.run(sql, func(s *sqlite3.Stmt) error {
 		decided = uint64(s.ColumnInt64(0))
 		subject, owned = s.ColumnText(1), s.ColumnType(1) != sqlite3.NULL
 		return nil

@@ -19,15 +19,15 @@ import (
 // that only waits for news has none.
 const gzipFrom = 4 << 10
 
-// pull streams the log after the asker's position: hello, entries, caught-up
+// pull streams the log after the replica's position: hello, entries, caught-up
 // with the digest, then what comes, with heartbeats between. With ?wait=N it ends
 // when it has caught up and has brought something, and after N seconds at most.
-func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error {
+func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 	wait, err := parseWait(r.URL.Query())
 	if err != nil {
 		return err
 	}
-	data, err := s.body(w, r)
+	data, err := s.readBody(w, r)
 	if err != nil {
 		return err
 	}
@@ -35,15 +35,15 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 	if err != nil {
 		return err
 	}
-	sp, err := s.acquire(r.Context(), who.space, true)
+	sp, err := s.acquire(r.Context(), c.space, true)
 	if err != nil {
 		return err
 	}
 	defer s.release(sp)
-	if err := sp.mayRead(&s.o, &who.Grant, req.Client); err != nil {
+	if err := sp.mayRead(&s.o, &c.Grant, req.Client); err != nil {
 		return err
 	}
-	head := sp.now()
+	head := sp.currentHead()
 	snapshot, err := sp.wantsSnapshot(req)
 	switch {
 	case err != nil:
@@ -55,7 +55,9 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 	case req.Resume == nil && req.Position.Epoch != wire.Epoch{} && req.Position.Epoch != head.epoch:
 		return errEpoch
 	}
-	f := &feed{s: s, sp: sp, rc: http.NewResponseController(w), out: w, asker: who, seq: req.Position.Seq, wait: wait}
+	f := &feed{
+		s: s, sp: sp, rc: http.NewResponseController(w), out: w, caller: c, seq: req.Position.Seq, wait: wait,
+	}
 	if !req.OwnBodies {
 		f.author = req.Client
 	}
@@ -64,21 +66,21 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 		return err
 	}
 	defer closeStream()
-	back, err := f.compress(w, r, snapshot)
+	release, err := f.compress(w, r, snapshot)
 	if err != nil {
 		return err
 	}
-	defer back()
+	defer release()
 	h := w.Header()
 	h.Set("Content-Type", wire.MediaType)
 	h.Set("X-Accel-Buffering", "no") // proxies: pass each frame on at once
 	if origin := h.Get("Access-Control-Allow-Origin"); origin != "" {
-		h.Set("Timing-Allow-Origin", origin) // a page learns that it speaks HTTP/2, and needs not save connections
+		h.Set("Timing-Allow-Origin", origin) // a page learns whether it speaks HTTP/2, which spares connections
 	}
 	h.Add("Vary", "Accept-Encoding")
 	w.WriteHeader(http.StatusOK)
 	if err := f.send(&wire.Frame{Hello: &wire.Hello{Epoch: head.epoch, Head: head.seq}}); err != nil {
-		return nil // the asker is gone
+		return nil // the connection is gone
 	}
 	if snapshot {
 		f.sent = true
@@ -90,7 +92,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, who *asker) error 
 		}
 	}
 	if err != nil && !f.gone {
-		_, e := s.public(r, err)
+		_, e := s.publicError(r, err)
 		f.send(&wire.Frame{Error: e})
 	}
 	if f.zip != nil && !f.gone {
@@ -121,20 +123,20 @@ type feed struct {
 	rc     *http.ResponseController
 	out    io.Writer
 	zip    *gzip.Writer // nil if not compressed
-	asker  *asker
-	ctx    context.Context // ends with the asker, the token, or the server's streams
+	caller *caller
+	ctx    context.Context // ends with the request, the token, or the server's streams
 	end    context.CancelCauseFunc
 	ended  bool // guarded by Server.mu: end was called for the token
 	author wire.ClientID
 	seq    uint64        // sent so far
 	wait   time.Duration // how long to wait for the first news; forever without a bound
 	sent   bool          // entries or a snapshot
-	gone   bool          // the asker
+	gone   bool          // the connection
 }
 
-// compress compresses the stream where the asker takes that, there is much to
+// compress compresses the stream if the client accepts gzip, there is much to
 // send, and not too many streams are compressed already.
-func (f *feed) compress(w http.ResponseWriter, r *http.Request, snapshot bool) (back func(), err error) {
+func (f *feed) compress(w http.ResponseWriter, r *http.Request, snapshot bool) (release func(), err error) {
 	nothing := func() {}
 	if !accept.Encoding(r.Header.Get("Accept-Encoding"), "gzip") {
 		return nothing, nil
@@ -144,18 +146,18 @@ func (f *feed) compress(w http.ResponseWriter, r *http.Request, snapshot bool) (
 		return nothing, err
 	}
 	l := &f.s.o.Limits
-	back, ok := f.s.slots.takeBoth("zip", f.asker.by, f.asker.space, l.SubjectZips, l.Zips)
+	release, ok := f.s.slots.takeBoth("zip", f.caller.by, f.caller.space, l.SubjectZips, l.Zips)
 	if !ok {
 		return nothing, nil
 	}
 	w.Header().Set("Content-Encoding", "gzip")
 	f.zip, _ = gzip.NewWriterLevel(w, gzip.BestSpeed)
 	f.out = f.zip
-	return back, nil
+	return release, nil
 }
 
-// over returns why the stream is to end, nil as long as it is not.
-func (f *feed) over() error {
+// stopped returns why the stream is to end, nil while it goes on.
+func (f *feed) stopped() error {
 	select {
 	case <-f.s.drain:
 		return errDrained
@@ -173,7 +175,7 @@ func (f *feed) send(frame *wire.Frame) error { return f.write(wire.AppendFrame(n
 
 // write writes frames and flushes them through.
 func (f *feed) write(data []byte) error {
-	f.rc.SetWriteDeadline(time.Now().Add(f.s.o.Limits.Request + slowest(len(data)))) // not every writer can
+	f.rc.SetWriteDeadline(time.Now().Add(f.s.o.Limits.Request + transferTime(len(data)))) // not every writer has one
 	_, err := f.out.Write(data)
 	if err == nil && f.zip != nil {
 		err = f.zip.Flush()
@@ -185,19 +187,19 @@ func (f *feed) write(data []byte) error {
 	return err
 }
 
-// run sends until the asker goes, the server drains or the token no longer
-// counts.
+// run sends until the connection ends, the server drains or the token is no longer
+// valid.
 func (f *feed) run() error {
 	beat := time.NewTicker(f.s.o.Heartbeat)
 	defer beat.Stop()
-	var over <-chan time.Time
+	var timeUp <-chan time.Time
 	if f.wait != forever {
 		t := time.NewTimer(f.wait)
 		defer t.Stop()
-		over = t.C
+		timeUp = t.C
 	}
 	for caughtUp := false; ; {
-		head := f.sp.now()
+		head := f.sp.currentHead()
 		for f.seq < head.seq {
 			if data, seq := f.sp.news(f.seq, f.author); data != nil {
 				if err := f.write(data); err != nil {
@@ -217,13 +219,13 @@ func (f *feed) run() error {
 			f.seq = entries[len(entries)-1].Seq
 			caughtUp, f.sent = false, true
 			beat.Reset(f.s.o.Heartbeat)
-			if err := f.over(); err != nil {
+			if err := f.stopped(); err != nil {
 				return err
 			}
 		}
 		if !caughtUp {
 			d, err := f.sp.digestAt(f.seq)
-			if errcode.Of(err) == errcode.NotFound && f.sp.now().seq > f.seq {
+			if errcode.Of(err) == errcode.NotFound && f.sp.currentHead().seq > f.seq {
 				continue // already too old to be kept
 			}
 			if err != nil {
@@ -243,12 +245,12 @@ func (f *feed) run() error {
 			if err := f.send(&wire.Frame{Heartbeat: &wire.Heartbeat{Head: f.seq}}); err != nil {
 				return err
 			}
-		case <-over:
+		case <-timeUp:
 			return nil
 		case <-f.s.drain:
 			return errDrained
 		case <-f.ctx.Done():
-			return f.over()
+			return f.stopped()
 		}
 	}
 }

@@ -18,16 +18,17 @@ var ErrUndecided = errors.New("server: cannot decide now")
 
 // push takes a request's parts and decides every transaction that is whole, in
 // the order of its author's counters, all in one write transaction. It may be
-// repeated: what is decided is skipped. Who asked may leave before its turn
-// comes; a decision that has begun goes on, or a large transaction might be
-// begun again and again.
-func (sp *space) push(asker, ctx context.Context, o *Options, g *Grant, req *wire.PushRequest) (*wire.PushResponse, error) {
+// repeated: transactions that are decided are skipped. request bounds the wait for
+// its turn, ctx the decisions.
+func (sp *space) push(
+	request, ctx context.Context, o *Options, g *Grant, req *wire.PushRequest,
+) (*wire.PushResponse, error) {
 	if req.Client == (wire.ClientID{}) {
 		return nil, errcode.New(errcode.Protocol, "server: push", "the client has no id")
 	}
 	res := &wire.PushResponse{}
-	err := sp.write(asker, ctx, func() error {
-		decided, owned, err := sp.standing(o, g, req.Client)
+	err := sp.write(request, ctx, func() error {
+		decided, owned, err := sp.clientState(o, g, req.Client)
 		if err != nil {
 			return err
 		}
@@ -70,7 +71,8 @@ func (sp *space) push(asker, ctx context.Context, o *Options, g *Grant, req *wir
 			decided++
 		}
 		if decided > before {
-			if err := sp.w.run(`INSERT INTO client VALUES (?, ?) ON CONFLICT DO UPDATE SET decided = excluded.decided`, nil, req.Client[:], decided); err != nil {
+			if err := sp.w.run(`INSERT INTO client VALUES (?, ?)
+				ON CONFLICT DO UPDATE SET decided = excluded.decided`, nil, req.Client[:], decided); err != nil {
 				return err
 			}
 			if err := sp.compact(o); err != nil {
@@ -80,15 +82,8 @@ func (sp *space) push(asker, ctx context.Context, o *Options, g *Grant, req *wir
 				return err
 			}
 		}
-		if sp.st.horizon > 0 && decided > max(before, maxOutcomes) { // of one that only sends
-			if err := sp.w.run(`DELETE FROM outcome WHERE client = ? AND counter <= ?`, nil, req.Client[:], decided-maxOutcomes); err != nil {
-				return err
-			}
-		}
-		if sp.st.horizon > 0 && req.Position.Seq > 0 { // it has seen them
-			if err := sp.w.run(`DELETE FROM outcome WHERE client = ? AND seq <= ?`, nil, req.Client[:], req.Position.Seq); err != nil {
-				return err
-			}
+		if err := sp.pruneOutcomes(req, before, decided); err != nil {
+			return err
 		}
 		res.Epoch, res.Head, res.Decided = sp.st.epoch, sp.st.seq, decided
 		return sp.w.run(`SELECT count(*) FROM part WHERE client = ? AND counter = ?`, func(s *sqlite3.Stmt) error {
@@ -97,7 +92,7 @@ func (sp *space) push(asker, ctx context.Context, o *Options, g *Grant, req *wir
 		}, req.Client[:], decided+1)
 	})
 	if errors.Is(err, errPartsHash) { // else the same parts would be refused for ever
-		if err := sp.write(asker, ctx, func() error { return sp.unstage(req.Client) }); err != nil {
+		if err := sp.write(request, ctx, func() error { return sp.unstage(req.Client) }); err != nil {
 			return nil, err
 		}
 	}
@@ -107,8 +102,27 @@ func (sp *space) push(asker, ctx context.Context, o *Options, g *Grant, req *wir
 	return res, nil
 }
 
+// pruneOutcomes drops outcomes of transactions that the log no longer holds: those
+// that the client has seen, and those beyond the newest of a client that only sends.
+func (sp *space) pruneOutcomes(req *wire.PushRequest, before, decided uint64) error {
+	if sp.st.horizon == 0 {
+		return nil
+	}
+	if decided > max(before, maxOutcomes) {
+		if err := sp.w.run(`DELETE FROM outcome WHERE client = ? AND counter <= ?`, nil,
+			req.Client[:], decided-maxOutcomes); err != nil {
+			return err
+		}
+	}
+	if req.Position.Seq == 0 {
+		return nil
+	}
+	return sp.w.run(`DELETE FROM outcome WHERE client = ? AND seq <= ?`, nil, req.Client[:], req.Position.Seq)
+}
+
 func fork(counter uint64) error {
-	return errcode.New(errcode.ClientFork, "server: push", fmt.Sprintf("this client id has already numbered another transaction %d: the database was copied", counter))
+	return errcode.New(errcode.ClientFork, "server: push",
+		fmt.Sprintf("this client id has already numbered another transaction %d: the database was copied", counter))
 }
 
 // checkDecided refuses a second transaction of one number.
@@ -123,7 +137,9 @@ func (sp *space) checkDecided(client wire.ClientID, p *wire.Part) error {
 
 // decide gives a whole transaction its place and outcome in the log, and folds
 // it. A nil error means that it is decided, ok or void.
-func (sp *space) decide(ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, body []byte) error {
+func (sp *space) decide(
+	ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, body []byte,
+) error {
 	e := wire.Entry{Seq: sp.st.seq + 1, Client: client, Counter: p.Counter, BodyHash: p.BodyHash, Body: body}
 	effects, schema, err := sp.judge(ctx, o, g, client, p, body)
 	var refusal *void
@@ -135,7 +151,7 @@ func (sp *space) decide(ctx context.Context, o *Options, g *Grant, client wire.C
 	default:
 		if schema != nil {
 			sp.st.schema.Apply(schema)
-			sp.st.told = true
+			sp.st.schemaChanged = true
 		}
 		if err := sp.apply(effects); err != nil {
 			return err
@@ -162,20 +178,24 @@ func (v *void) Error() string { return v.err.Error() }
 func (v *void) Unwrap() error { return v.err }
 
 // judge returns what a body would do, or a *void. It changes nothing.
-func (sp *space) judge(ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, data []byte,
+func (sp *space) judge(
+	ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, data []byte,
 ) (*effects, []wire.TableSchema, error) {
 	refuse := func(err error) (*effects, []wire.TableSchema, error) {
 		return nil, nil, &void{errcode.Of(err), err}
 	}
+	tooBig := func(msg string) (*effects, []wire.TableSchema, error) {
+		return refuse(errcode.New(errcode.TooBig, "server: decide", msg))
+	}
 	if data == nil && p.Total > 1 || len(data) > o.Limits.Body {
-		return refuse(errcode.New(errcode.TooBig, "server: decide", "the transaction is larger than the server takes"))
+		return tooBig("the transaction is larger than the server takes")
 	}
 	body, err := wire.UnmarshalBody(data)
 	if err != nil {
 		return refuse(err)
 	}
 	if len(body.Ops) > o.Limits.Ops {
-		return refuse(errcode.New(errcode.TooBig, "server: decide", "the transaction touches more rows than the server takes"))
+		return tooBig("the transaction touches more rows than the server takes")
 	}
 	if err := fold.Check(body, sp.st.schema); err != nil {
 		return refuse(err)
@@ -201,12 +221,14 @@ func (sp *space) judge(ctx context.Context, o *Options, g *Grant, client wire.Cl
 		}
 		if f.after != nil {
 			if f.cells = wire.EncodeRow(f.after.Cells); len(f.cells) > o.Limits.Row {
-				return refuse(errcode.New(errcode.TooBig, "server: decide", "a row would be larger than the server takes"))
+				return tooBig("a row would be larger than the server takes")
 			}
 		}
 	}
-	d := &Decision{Client: client, Counter: p.Counter, Subject: g.Subject, Claims: g.Claims, Body: body, Schema: schema}
-	return effects, body.Schema, sp.rule(ctx, o, d, effects)
+	d := &Decision{
+		Client: client, Counter: p.Counter, Subject: g.Subject, Claims: g.Claims, Body: body, Schema: schema,
+	}
+	return effects, body.Schema, sp.callDecide(ctx, o, d, effects)
 }
 
 // effects are the rows that a transaction touches, each once, in order of first
@@ -254,7 +276,8 @@ func (sp *space) foldBody(ctx context.Context, body *wire.Body, schema *fold.Sch
 			byID[at] = f
 			all.list = append(all.list, f)
 		} else if again -= sizeOf(f.after); again < 0 {
-			return nil, errcode.New(errcode.TooBig, "server: decide", "the transaction touches large rows again and again")
+			return nil, errcode.New(errcode.TooBig, "server: decide",
+				"the transaction touches large rows again and again")
 		}
 		f.after = fold.Apply(op, f.after, schema)
 	}
@@ -314,19 +337,21 @@ func (sp *space) save(o *Options) error {
 		if b := sp.st.digest.Get(id); b == (fold.Bucket{}) {
 			err = sp.w.run(`DELETE FROM bucket WHERE tbl = ? AND grp = ? AND n = ?`, nil, id.Table, id.Group, int(id.Bucket))
 		} else {
-			err = sp.w.run(`INSERT INTO bucket VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET sum = excluded.sum`, nil, id.Table, id.Group, int(id.Bucket), b.Marshal())
+			err = sp.w.run(`INSERT INTO bucket VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET sum = excluded.sum`, nil,
+				id.Table, id.Group, int(id.Bucket), b.Marshal())
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if sp.st.told {
+	if sp.st.schemaChanged {
 		if err := sp.w.run(`UPDATE space SET schema = ?`, nil, sp.st.schema.Marshal()); err != nil {
 			return err
 		}
-		sp.st.told = false
+		sp.st.schemaChanged = false
 	}
-	if err := sp.w.run(`UPDATE space SET rows = ?, live = ?, logged = ?`, nil, sp.st.rows, sp.st.live, sp.st.logged); err != nil {
+	if err := sp.w.run(`UPDATE space SET rows = ?, live = ?, logged = ?`, nil,
+		sp.st.rows, sp.st.live, sp.st.logged); err != nil {
 		return err
 	}
 	if err := sp.w.run(`DELETE FROM digest WHERE seq <= ?`, nil, int64(sp.st.seq)-o.Limits.Digests); err != nil {

@@ -43,8 +43,9 @@ type Options struct {
 	Origins []string
 	// Decide, if there is one, is asked about each well-formed transaction in
 	// its turn, inside the space's write lock: it must be quick. An error
-	// rejects the transaction: with its code if it is an errcode.Error, else
-	// HEDDLE_REJECTED. ErrUndecided leaves it pending.
+	// rejects the transaction: with its code if it is a heddle.Error, else with
+	// HEDDLE_REJECTED. ErrUndecided leaves it pending. It may be called twice for one
+	// transaction, and must have no effect outside.
 	Decide    func(context.Context, *Decision) error
 	Limits    Limits
 	Heartbeat time.Duration // between frames of an idle stream; 15 s if 0
@@ -59,7 +60,7 @@ type Limits struct {
 	Again    int64         // bytes of rows that a transaction touches again, each time counted, more is void; 256 MiB
 	Staged   int64         // bytes of unfinished uploads of a space; 256 MiB
 	Uploads  int           // unfinished uploads of a space; 1,000
-	Log      int64         // bytes of a space's log that are kept in any case; of a larger log, twice what its rows take; 16 MiB
+	Log      int64         // bytes of a space's log that are kept, or twice those of its rows if that is more; 16 MiB
 	Digests  int64         // of how many entries back from the log's end digests are kept; 10,000
 	Frame    int           // about how many bytes of rows go into a frame of a snapshot; 2 MiB
 	Streams  int           // open pull streams in all; 10,000
@@ -90,7 +91,7 @@ type Server struct {
 
 	drain    chan struct{} // closed by Drain: streams end
 	draining sync.Once
-	closing  chan struct{} // closed by Close: decisions whose asker has left end
+	closing  chan struct{} // closed by Close: decisions whose request is gone end
 
 	mu      sync.Mutex
 	spaces  map[string]*space
@@ -99,8 +100,8 @@ type Server struct {
 	streams map[*feed]bool
 	active  sync.WaitGroup // requests
 
-	slots     slots
-	strangers strangers
+	slots   slots
+	refused refusedOrigins
 }
 
 // New opens the directory. The caller closes the Server.
@@ -127,7 +128,8 @@ func New(o Options) (*Server, error) {
 		}
 		o.Dir = dir
 		if most := maxPath - maxFileName - 1; len(dir) > most {
-			return nil, errcode.New(errcode.BadParam, op, fmt.Sprintf("the data directory's path has %d bytes, and may have %d", len(dir), most))
+			return nil, errcode.New(errcode.BadParam, op,
+				fmt.Sprintf("the data directory's path has %d bytes, and may have %d", len(dir), most))
 		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, errcode.Wrap(err, errcode.Server, op)
@@ -137,8 +139,11 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, log: o.Logger, rate: newRate(o.Limits.Rate), lock: lock, drain: make(chan struct{}), closing: make(chan struct{}),
-		spaces: map[string]*space{}, opening: map[string]chan struct{}{}, streams: map[*feed]bool{}}
+	s := &Server{
+		o: o, log: o.Logger, rate: newRate(o.Limits.Rate), lock: lock,
+		drain: make(chan struct{}), closing: make(chan struct{}),
+		spaces: map[string]*space{}, opening: map[string]chan struct{}{}, streams: map[*feed]bool{},
+	}
 	go s.watch()
 	return s, nil
 }
@@ -185,21 +190,10 @@ func (s *Server) Close() error {
 	return errcode.Wrap(errors.Join(errs...), errcode.Server, "server: close")
 }
 
-// enter counts a request in, so that Close waits for it.
-func (s *Server) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.active.Add(1)
-	return true
-}
-
 const (
-	maxPath     = 1023                         // the longest path, in bytes, that SQLite opens
-	maxFileName = 255                          // the longest name of a file, in bytes, that file systems take
-	besides     = len(".damaged-1000-journal") // the longest ending of a file beside a space's
+	maxPath       = 1023                         // the longest path, in bytes, that SQLite opens
+	maxFileName   = 255                          // the longest name of a file, in bytes, that file systems take
+	longestSuffix = len(".damaged-1000-journal") // the longest ending of a file beside a space's
 )
 
 // fileName returns a space's file.
@@ -285,7 +279,7 @@ func (s *Server) acquire(ctx context.Context, name string, create bool) (*space,
 }
 
 // evict takes the longest idle spaces beyond the limit out of the map. Until
-// they are closed they count as being opened, so that nobody opens them twice.
+// they are closed they count as being opened, so that they are not opened twice.
 func (s *Server) evict() (idle []*space) {
 	for len(s.spaces) > s.o.Limits.Spaces {
 		var oldest *space

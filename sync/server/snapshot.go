@@ -23,7 +23,8 @@ import (
 const snapshotFrom = 1 << 20
 
 // errBehind says that the log was cut after where it is asked for.
-var errBehind = errcode.New(errcode.Behind, "server: read log", "the log no longer reaches back to where this replica is: it starts over with a snapshot")
+var errBehind = errcode.New(errcode.Behind, "server: read log",
+	"the log no longer reaches back to where this replica is: it starts over with a snapshot")
 
 // reading runs f in one read transaction.
 func (sp *space) reading(f func() error) error {
@@ -71,8 +72,8 @@ type sender struct {
 	sp     *space
 	size   int // about how many bytes of the state go into a frame
 	client wire.ClientID
-	others []wire.ClientID // that the asker wants to know of
-	told   []wire.ClientID // those of them whose outcomes are the asker's to know
+	others []wire.ClientID // whose decided counters are asked for
+	owned  []wire.ClientID // those of them whose outcomes the caller may see
 	began  bool
 	from   wire.Position // with only: what has changed after it is sent too
 	seq    uint64        // all rows sent so far are at least as of this
@@ -90,10 +91,12 @@ type sender struct {
 
 // snapshot sends the state, and leaves the feed at the entry that it is as of.
 func (f *feed) snapshot(req *wire.PullRequest) error {
-	s := &sender{sp: f.sp, size: f.s.o.Limits.Frame, client: req.Client, others: req.Clients, noted: map[rowID]bool{}}
+	s := &sender{
+		sp: f.sp, size: f.s.o.Limits.Frame, client: req.Client, others: req.Clients, noted: map[rowID]bool{},
+	}
 	for _, id := range req.Clients {
-		if f.sp.mayRead(&f.s.o, &f.asker.Grant, id) == nil {
-			s.told = append(s.told, id)
+		if f.sp.mayRead(&f.s.o, &f.caller.Grant, id) == nil {
+			s.owned = append(s.owned, id)
 		}
 	}
 	if req.Anew && req.Resume == nil && len(req.Only) > 0 {
@@ -103,7 +106,7 @@ func (f *feed) snapshot(req *wire.PullRequest) error {
 		}
 	}
 	for {
-		if err := f.over(); err != nil {
+		if err := f.stopped(); err != nil {
 			return err
 		}
 		var frames []*wire.Snapshot
@@ -216,7 +219,8 @@ func add(frame *wire.Snapshot, table string, key, row []byte) {
 // rows adds the rows after the last one.
 func (s *sender) rows(frame *wire.Snapshot) error {
 	size, passed := 0, 0
-	err := s.sp.r.run(`SELECT tbl, key, cells, sum FROM row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key`, func(q *sqlite3.Stmt) error {
+	const sql = `SELECT tbl, key, cells, sum FROM row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key`
+	err := s.sp.r.run(sql, func(q *sqlite3.Stmt) error {
 		if size >= s.size || passed >= 8*s.size {
 			return errFull
 		}
@@ -313,7 +317,8 @@ func (sp *space) compact(o *Options) error {
 		return nil
 	}
 	cut, chain, freed := uint64(0), wire.Hash{}, int64(0)
-	err := sp.w.run(`SELECT seq, chain, coalesce(length(body), 0) FROM log ORDER BY seq LIMIT 1000`, func(s *sqlite3.Stmt) error {
+	const sql = `SELECT seq, chain, coalesce(length(body), 0) FROM log ORDER BY seq LIMIT 1000`
+	err := sp.w.run(sql, func(s *sqlite3.Stmt) error {
 		seq := uint64(s.ColumnInt64(0))
 		if seq == sp.st.seq || sp.st.logged-freed <= most-most/8 {
 			return errFull

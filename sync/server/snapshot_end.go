@@ -10,15 +10,15 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// maxOutcomes bounds what a snapshot tells of the asker's own transactions: no
-// replica waits for the outcomes of more.
+// maxOutcomes bounds the outcomes of the caller's own transactions in a snapshot: no
+// replica waits for more.
 const maxOutcomes = 100_000
 
 // outcomeBytes is what an outcome takes in a frame beside its code.
 const outcomeBytes = 80
 
 // end adds to the last frame with rows what belongs to the state beside them: the
-// clients that the asker wants to know of, the outcomes of its own transactions,
+// clients that the caller asks for, the outcomes of its own transactions,
 // and the digest. What does not fit goes into frames after it, so that none is too
 // large however much there is.
 func (s *sender) end(last *wire.Snapshot) ([]*wire.Snapshot, error) {
@@ -34,9 +34,10 @@ func (s *sender) end(last *wire.Snapshot) ([]*wire.Snapshot, error) {
 			return nil, err
 		}
 	}
-	for i, id := range append([]wire.ClientID{s.client}, s.told...) {
-		err := s.sp.r.run(`SELECT counter, seq, outcome, body_hash FROM log WHERE client = ?1
-			UNION ALL SELECT counter, seq, code, body_hash FROM outcome WHERE client = ?1 ORDER BY 1 DESC LIMIT ?2`, func(q *sqlite3.Stmt) error {
+	for i, id := range append([]wire.ClientID{s.client}, s.owned...) {
+		const sql = `SELECT counter, seq, outcome, body_hash FROM log WHERE client = ?1
+			UNION ALL SELECT counter, seq, code, body_hash FROM outcome WHERE client = ?1 ORDER BY 1 DESC LIMIT ?2`
+		err := s.sp.r.run(sql, func(q *sqlite3.Stmt) error {
 			o := wire.Outcome{Counter: uint64(q.ColumnInt64(0)), Seq: uint64(q.ColumnInt64(1)), Code: q.ColumnText(2)}
 			copy(o.BodyHash[:], q.ColumnRawBlob(3))
 			if i > 0 {
@@ -75,9 +76,9 @@ func (s *sender) digest(head uint64) (digest wire.Hash, err error) {
 	return digest, err
 }
 
-// located returns the digest at the log's end with its buckets, which tell where
+// digestBuckets returns the digest at the log's end with its buckets, which tell where
 // a replica differs. They may be more than an answer holds: HEDDLE_TOO_BIG.
-func (sp *space) located() (d *wire.DigestResponse, err error) {
+func (sp *space) digestBuckets() (d *wire.DigestResponse, err error) {
 	d = &wire.DigestResponse{}
 	err = sp.reading(func() error {
 		s := &sender{sp: sp}
@@ -96,9 +97,12 @@ func (sp *space) located() (d *wire.DigestResponse, err error) {
 		}
 		size := 0
 		return sp.r.run(`SELECT tbl, grp, n, sum FROM bucket ORDER BY tbl, grp, n`, func(q *sqlite3.Stmt) error {
-			b := wire.Bucket{Table: q.ColumnText(0), Group: uint32(q.ColumnInt64(1)), Number: uint32(q.ColumnInt64(2)), Sum: blob(q, 3)}
+			b := wire.Bucket{
+				Table: q.ColumnText(0), Group: uint32(q.ColumnInt64(1)), Number: uint32(q.ColumnInt64(2)), Sum: blob(q, 3),
+			}
 			if size += len(b.Table) + len(b.Sum) + bucketBytes; size > wire.MaxRequest {
-				return errcode.New(errcode.TooBig, "server: digest", "the digest has too many buckets to tell of each: start over with a snapshot")
+				return errcode.New(errcode.TooBig, "server: digest",
+					"the digest has too many buckets to tell of each: start over with a snapshot")
 			}
 			d.Buckets = append(d.Buckets, b)
 			return nil

@@ -32,6 +32,29 @@ type state struct {
 	end     *wire.Snapshot
 }
 
+// eachRow calls f for each row of a frame of a snapshot; row is nil if it is gone.
+func eachRow(frame *wire.Snapshot, f func(table string, key []byte, row *fold.Row)) error {
+	for _, table := range frame.Tables {
+		for rest := table.Rows; len(rest) > 0; {
+			key, cells, after, err := wire.CutRow(rest)
+			if err != nil {
+				return err
+			}
+			var row *fold.Row
+			if len(cells) > 0 {
+				values, err := wire.DecodeRow(cells)
+				if err != nil {
+					return err
+				}
+				row = &fold.Row{Cells: values}
+			}
+			f(table.Table, key, row)
+			rest = after
+		}
+	}
+	return nil
+}
+
 // takeSnapshot pulls with req until the snapshot is whole, or for frames frames.
 func (a *author) takeSnapshot(s *state, req wire.PullRequest, frames int, between func()) {
 	t := a.h.t
@@ -76,31 +99,22 @@ func (a *author) takeSnapshot(s *state, req wire.PullRequest, frames int, betwee
 				t.Fatal(err)
 			}
 		}
-		for _, table := range p.Tables {
-			for rows := table.Rows; len(rows) > 0; {
-				var key, cells []byte
-				if key, cells, rows, err = wire.CutRow(rows); err != nil {
-					t.Fatal(err)
+		err = eachRow(p, func(table string, key []byte, row *fold.Row) {
+			id := table + "\x00" + string(key)
+			if p.Again {
+				s.again++
+			} else {
+				if s.at.Table+"\x00"+string(s.at.Key) >= id {
+					t.Errorf("%q comes after %q", id, s.at.Key)
 				}
-				id := table.Table + "\x00" + string(key)
-				if p.Again {
-					s.again++
-				} else {
-					if s.at.Table+"\x00"+string(s.at.Key) >= id {
-						t.Errorf("%q comes after %q", id, s.at.Key)
-					}
-					s.at.Table, s.at.Key = table.Table, bytes.Clone(key)
-				}
-				if len(cells) == 0 {
-					delete(s.rows, id)
-					continue
-				}
-				row := &fold.Row{}
-				if row.Cells, err = wire.DecodeRow(cells); err != nil {
-					t.Fatal(err)
-				}
-				s.rows[id] = row
+				s.at.Table, s.at.Key = table, bytes.Clone(key)
 			}
+			if s.rows[id] = row; row == nil {
+				delete(s.rows, id)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 		s.at.Seq, s.at.Chain, s.at.Done = p.Seq, p.Chain, s.at.Done || p.Last
 		s.clients, s.own = append(s.clients, p.Clients...), append(s.own, p.Own...)

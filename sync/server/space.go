@@ -39,16 +39,16 @@ type space struct {
 // state is what the writer keeps in memory. It is the file's content as of the
 // last commit.
 type state struct {
-	epoch   wire.Epoch
-	seq     uint64
-	chain   wire.Hash
-	rows    uint64
-	live    int64  // bytes of the folded state
-	logged  int64  // bytes of the log
-	horizon uint64 // the log begins after this
-	schema  *fold.Schema
-	told    bool // schema has more than the file's
-	digest  *fold.Digest
+	epoch         wire.Epoch
+	seq           uint64
+	chain         wire.Hash
+	rows          uint64
+	live          int64  // bytes of the folded state
+	logged        int64  // bytes of the log
+	horizon       uint64 // the log begins after this
+	schema        *fold.Schema
+	schemaChanged bool // schema has more than the file's
+	digest        *fold.Digest
 }
 
 // head is the log's end as readers see it. next is closed when it moves.
@@ -175,7 +175,8 @@ func (c *conn) upgrade() (upgraded bool, err error) {
 }
 
 // headSQL finds the log's end, which is its horizon where all of it was cut.
-const headSQL = `SELECT seq, chain FROM log UNION ALL SELECT horizon, horizon_chain FROM space WHERE horizon > 0 ORDER BY 1 DESC LIMIT 1`
+const headSQL = `SELECT seq, chain FROM log
+	UNION ALL SELECT horizon, horizon_chain FROM space WHERE horizon > 0 ORDER BY 1 DESC LIMIT 1`
 
 // load reads the state from the file.
 func (sp *space) load() error {
@@ -199,7 +200,8 @@ func (sp *space) load() error {
 	}
 	if err := sp.w.run(`SELECT tbl, grp, n, sum FROM bucket`, func(s *sqlite3.Stmt) error {
 		b, err := fold.UnmarshalBucket(s.ColumnRawBlob(3))
-		st.digest.Set(fold.BucketID{Table: s.ColumnText(0), Group: uint32(s.ColumnInt64(1)), Bucket: uint8(s.ColumnInt(2))}, b)
+		id := fold.BucketID{Table: s.ColumnText(0), Group: uint32(s.ColumnInt64(1)), Bucket: uint8(s.ColumnInt(2))}
+		st.digest.Set(id, b)
 		return err
 	}); err != nil {
 		return err
@@ -208,8 +210,8 @@ func (sp *space) load() error {
 	return nil
 }
 
-// now returns the log's end and the channel that closes when it has moved.
-func (sp *space) now() head {
+// currentHead returns the log's end and the channel that closes when it has moved.
+func (sp *space) currentHead() head {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	return sp.head
@@ -225,15 +227,15 @@ func (sp *space) publish() {
 	sp.head = head{epoch: sp.st.epoch, seq: sp.st.seq, next: make(chan struct{})}
 }
 
-// write runs f in a write transaction while ctx lasts, waiting its turn while
-// asker does, and returns once the commit is on the disk. After an error
-// nothing has happened.
-func (sp *space) write(asker, ctx context.Context, f func() error) (err error) {
+// write runs f in a write transaction and returns once the commit is on the disk.
+// request bounds the wait for its turn, ctx also the work. After an error nothing
+// has happened.
+func (sp *space) write(request, ctx context.Context, f func() error) (err error) {
 	select {
 	case sp.lock <- struct{}{}:
 		defer func() { <-sp.lock }()
-	case <-asker.Done():
-		return asker.Err()
+	case <-request.Done():
+		return request.Err()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -285,7 +287,9 @@ func checkPosition(c *conn, epoch wire.Epoch, seq uint64, p wire.Position) error
 	var chain wire.Hash
 	if p.Seq > 0 {
 		known := false
-		if err := c.run(`SELECT chain FROM log WHERE seq = ?1 UNION ALL SELECT horizon_chain FROM space WHERE horizon = ?1`, func(s *sqlite3.Stmt) error {
+		const sql = `SELECT chain FROM log WHERE seq = ?1
+			UNION ALL SELECT horizon_chain FROM space WHERE horizon = ?1`
+		if err := c.run(sql, func(s *sqlite3.Stmt) error {
 			known = true
 			copy(chain[:], s.ColumnRawBlob(0))
 			return nil
@@ -306,7 +310,7 @@ func checkPosition(c *conn, epoch wire.Epoch, seq uint64, p wire.Position) error
 func (sp *space) check(p wire.Position) (head, error) {
 	sp.read.Lock()
 	defer sp.read.Unlock()
-	h := sp.now()
+	h := sp.currentHead()
 	return h, checkPosition(sp.r, h.epoch, h.seq, p)
 }
 
@@ -322,17 +326,17 @@ func (sp *space) entries(after, head uint64, author wire.ClientID, most int) ([]
 	defer sp.read.Unlock()
 	var all []wire.Entry
 	size := 0
-	err := sp.r.run(`SELECT seq, client, counter, outcome, body_hash, chain, CASE WHEN client <> ? AND length(body) <= ? THEN body END
-		FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1000`, func(s *sqlite3.Stmt) error {
+	const sql = `SELECT seq, client, counter, outcome, body_hash, chain,
+			CASE WHEN client <> ? AND length(body) <= ? THEN body END
+		FROM log WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1000`
+	err := sp.r.run(sql, func(s *sqlite3.Stmt) error {
 		body := s.ColumnRawBlob(6)
 		if size > 0 && size+len(body) > batchBytes {
 			return errBatch
 		}
 		size += len(body) + 128
-		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3), Body: append([]byte(nil), body...)}
-		copy(e.Client[:], s.ColumnRawBlob(1))
-		copy(e.BodyHash[:], s.ColumnRawBlob(4))
-		copy(e.Chain[:], s.ColumnRawBlob(5))
+		e := scanEntry(s)
+		e.Body = append([]byte(nil), body...)
 		all = append(all, e)
 		return nil
 	}, author[:], most, after, head)
@@ -345,13 +349,25 @@ func (sp *space) entries(after, head uint64, author wire.ClientID, most int) ([]
 	return all, err
 }
 
+// scanEntry reads an entry without its body from the first six columns: seq,
+// client, counter, outcome, body_hash, chain.
+func scanEntry(s *sqlite3.Stmt) wire.Entry {
+	e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3)}
+	copy(e.Client[:], s.ColumnRawBlob(1))
+	copy(e.BodyHash[:], s.ColumnRawBlob(4))
+	copy(e.Chain[:], s.ColumnRawBlob(5))
+	return e
+}
+
 var errBatch = fmt.Errorf("server: the batch is full")
 
 // backlog returns roughly how many bytes a pull after seq will send at once.
 func (sp *space) backlog(after uint64) (n int64, err error) {
 	sp.read.Lock()
 	defer sp.read.Unlock()
-	err = sp.r.run(`SELECT total(n + 128) FROM (SELECT coalesce(length(body), 0) AS n FROM log WHERE seq > ? ORDER BY seq LIMIT 200)`, func(s *sqlite3.Stmt) error {
+	const sql = `SELECT total(n + 128) FROM
+		(SELECT coalesce(length(body), 0) AS n FROM log WHERE seq > ? ORDER BY seq LIMIT 200)`
+	err = sp.r.run(sql, func(s *sqlite3.Stmt) error {
 		n = s.ColumnInt64(0)
 		return nil
 	}, after)
@@ -363,13 +379,15 @@ func (sp *space) backlog(after uint64) (n int64, err error) {
 func (sp *space) digestAt(seq uint64) (*wire.DigestResponse, error) {
 	sp.read.Lock()
 	defer sp.read.Unlock()
-	d := &wire.DigestResponse{Epoch: sp.now().epoch, Seq: seq}
+	d := &wire.DigestResponse{Epoch: sp.currentHead().epoch, Seq: seq}
 	if seq == 0 {
 		d.Digest = (&fold.Digest{}).Sum()
 		return d, nil
 	}
 	found := false
-	err := sp.r.run(`SELECT digest, rows, coalesce(chain, (SELECT horizon_chain FROM space)) FROM digest LEFT JOIN log USING (seq) WHERE seq = ?`, func(s *sqlite3.Stmt) error {
+	const sql = `SELECT digest, rows, coalesce(chain, (SELECT horizon_chain FROM space))
+		FROM digest LEFT JOIN log USING (seq) WHERE seq = ?`
+	err := sp.r.run(sql, func(s *sqlite3.Stmt) error {
 		found = true
 		copy(d.Digest[:], s.ColumnRawBlob(0))
 		d.Rows = uint64(s.ColumnInt64(1))
@@ -377,7 +395,8 @@ func (sp *space) digestAt(seq uint64) (*wire.DigestResponse, error) {
 		return nil
 	}, seq)
 	if err == nil && !found {
-		err = errcode.New(errcode.NotFound, "server: digest", fmt.Sprintf("there is no digest at %d: it is too old or yet to come, or was decided together with the entry after it", seq))
+		err = errcode.New(errcode.NotFound, "server: digest", fmt.Sprintf("there is no digest at %d: "+
+			"it is too old or yet to come, or was decided together with the entry after it", seq))
 	}
 	return d, err
 }

@@ -64,7 +64,8 @@ func exists(path, vfsName string) (bool, error) {
 		return true, nil
 	}
 	if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
-		return false, errcode.New(errcode.Damaged, "server: open space", path+" is empty, but its write-ahead log is not: restore a backup")
+		return false, errcode.New(errcode.Damaged, "server: open space",
+			path+" is empty, but its write-ahead log is not: restore a backup")
 	}
 	return false, nil
 }

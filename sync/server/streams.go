@@ -14,22 +14,22 @@ var (
 
 // openStream counts a stream in, if there is room, and ends it when its token
 // expires.
-func (s *Server) openStream(asker context.Context, f *feed) (closeStream func(), err error) {
-	back, ok := s.slots.take(slot{kind: "stream", subject: f.asker.by}, s.o.Limits.SubjectStreams)
+func (s *Server) openStream(request context.Context, f *feed) (closeStream func(), err error) {
+	release, ok := s.slots.take(slot{kind: "stream", subject: f.caller.by}, s.o.Limits.SubjectStreams)
 	if !ok {
 		return nil, errcode.New(errcode.RateLimited, "server: pull", "too many open streams of one subject: close some first")
 	}
-	f.ctx, f.end = context.WithCancelCause(asker)
+	f.ctx, f.end = context.WithCancelCause(request)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.streams) >= s.o.Limits.Streams {
 		f.end(nil)
-		back()
+		release()
 		return nil, errcode.New(errcode.Busy, "server: pull", "the server has too many open streams")
 	}
 	s.streams[f] = true
 	var expiry *time.Timer
-	if at := f.asker.Expires; !at.IsZero() {
+	if at := f.caller.Expires; !at.IsZero() {
 		expiry = time.AfterFunc(time.Until(at), func() { f.end(errExpired) })
 	}
 	return func() {
@@ -40,14 +40,14 @@ func (s *Server) openStream(asker context.Context, f *feed) (closeStream func(),
 		delete(s.streams, f)
 		s.mu.Unlock()
 		f.end(nil)
-		back()
+		release()
 	}, nil
 }
 
 // versioned is a Verifier whose keys change. Its version changes with them.
 type versioned interface{ Version() uint64 }
 
-// watch ends the open streams whose tokens no longer count.
+// watch ends the open streams whose tokens are no longer valid.
 func (s *Server) watch() {
 	keys, _ := s.o.Tokens.(versioned)
 	if s.o.Revoked == nil && keys == nil {
@@ -75,8 +75,8 @@ func (s *Server) watch() {
 }
 
 // recheck ends the streams whose tokens were revoked, and, with newKeys, those
-// whose tokens no key verifies any more. One that was told to end and is still
-// there does not read what it is sent: its connection ends.
+// whose tokens no key verifies any more. A stream that was ended before and is
+// still there has a client that does not read: its connection is cut.
 func (s *Server) recheck(newKeys bool) {
 	s.mu.Lock()
 	feeds := make([]*feed, 0, len(s.streams))
@@ -89,7 +89,7 @@ func (s *Server) recheck(newKeys bool) {
 	}
 	s.mu.Unlock()
 	for _, f := range feeds {
-		err := s.counts(f, newKeys)
+		err := s.checkToken(f, newKeys)
 		if err == nil {
 			continue
 		}
@@ -100,15 +100,15 @@ func (s *Server) recheck(newKeys bool) {
 	}
 }
 
-// counts returns why a stream's token no longer counts, nil if it does.
-func (s *Server) counts(f *feed, newKeys bool) error {
-	if s.o.Revoked != nil && s.o.Revoked(&f.asker.Grant) {
+// checkToken returns why a stream's token is no longer valid, nil if it is.
+func (s *Server) checkToken(f *feed, newKeys bool) error {
+	if s.o.Revoked != nil && s.o.Revoked(&f.caller.Grant) {
 		return errRevoked
 	}
 	if !newKeys {
 		return nil
 	}
-	if _, err := s.o.Tokens.Verify(f.ctx, f.asker.token); errcode.Of(err) == errcode.Unauthorized {
+	if _, err := s.o.Tokens.Verify(f.ctx, f.caller.token); errcode.Of(err) == errcode.Unauthorized {
 		return err
 	}
 	return nil

@@ -30,19 +30,20 @@ const (
 
 // news returns the frames that a stream which has sent the log up to after sends
 // next, to its end, and where that is. It returns nil for a stream that is to read
-// the log itself: it is far behind, or an entry is its asker's own, whose body it
+// the log itself: it is far behind, or an entry is its reader's own, whose body it
 // does not get.
-func (sp *space) news(after uint64, asker wire.ClientID) (data []byte, seq uint64) {
+func (sp *space) news(after uint64, reader wire.ClientID) (data []byte, seq uint64) {
 	t := &sp.tail
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	head := sp.now().seq
-	if head-after > tailEntries || head > t.seq && t.fill(sp, head) != nil || t.seq-after > uint64(len(t.frames)) || t.seq <= after {
+	head := sp.currentHead().seq
+	if head-after > tailEntries || head > t.seq && t.fill(sp, head) != nil ||
+		t.seq-after > uint64(len(t.frames)) || t.seq <= after {
 		return nil, 0
 	}
 	frames := t.frames[len(t.frames)-int(t.seq-after):]
 	for i := range frames {
-		if frames[i].data == nil || frames[i].author == asker {
+		if frames[i].data == nil || frames[i].author == reader {
 			return nil, 0
 		}
 	}

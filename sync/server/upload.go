@@ -32,7 +32,8 @@ func (sp *space) stage(o *Options, g *Grant, client wire.ClientID, p *wire.Part)
 		return p.Bytes, true, sp.unstage(client)
 	}
 	held, size, latest, other := uint32(0), len(p.Bytes), int64(0), false
-	if err := sp.w.run(`SELECT total, body_hash, length(bytes), at FROM part WHERE client = ? AND counter = ?`, func(s *sqlite3.Stmt) error {
+	const heldSQL = `SELECT total, body_hash, length(bytes), at FROM part WHERE client = ? AND counter = ?`
+	if err := sp.w.run(heldSQL, func(s *sqlite3.Stmt) error {
 		other = other || string(s.ColumnRawBlob(1)) != string(p.BodyHash[:]) || uint32(s.ColumnInt64(0)) != p.Total
 		held++
 		size += s.ColumnInt(2)
@@ -61,14 +62,15 @@ func (sp *space) stage(o *Options, g *Grant, client wire.ClientID, p *wire.Part)
 			return nil, false, err
 		}
 	}
-	if err := sp.keep(o, g, client, p, int64(size)+int64(held+1)*partBytes); err != nil {
+	if err := sp.keepPart(o, g, client, p, int64(size)+int64(held+1)*partBytes); err != nil {
 		return nil, false, err
 	}
 	if p.Index+1 < p.Total {
 		return nil, false, nil
 	}
 	body = make([]byte, 0, size)
-	if err := sp.w.run(`SELECT bytes FROM part WHERE client = ? AND counter = ? ORDER BY idx`, func(s *sqlite3.Stmt) error {
+	const bytesSQL = `SELECT bytes FROM part WHERE client = ? AND counter = ? ORDER BY idx`
+	if err := sp.w.run(bytesSQL, func(s *sqlite3.Stmt) error {
 		body = append(body, s.ColumnRawBlob(0)...)
 		return nil
 	}, client[:], p.Counter); err != nil {
@@ -80,10 +82,10 @@ func (sp *space) stage(o *Options, g *Grant, client wire.ClientID, p *wire.Part)
 	return body, true, sp.unstage(client)
 }
 
-// keep keeps a part, with which the client's upload has size bytes.
-func (sp *space) keep(o *Options, g *Grant, client wire.ClientID, p *wire.Part, size int64) error {
+// keepPart keeps a part, with which the client's upload has size bytes.
+func (sp *space) keepPart(o *Options, g *Grant, client wire.ClientID, p *wire.Part, size int64) error {
 	now := time.Now().Unix()
-	if err := sp.room(o, g.by, client, size, now); err != nil {
+	if err := sp.makeRoom(o, g.by, client, size, now); err != nil {
 		return err
 	}
 	if err := sp.w.run(`INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
@@ -95,9 +97,9 @@ func (sp *space) keep(o *Options, g *Grant, client wire.ClientID, p *wire.Part, 
 		client[:], g.by, size, now)
 }
 
-// room refuses an upload that is one too many, or too large beside the others.
-// Abandoned ones go first, the longest abandoned before the others.
-func (sp *space) room(o *Options, by string, client wire.ClientID, size, now int64) error {
+// makeRoom refuses an upload that is one too many, or too large beside the others.
+// Uploads that were abandoned are dropped for it, the oldest first.
+func (sp *space) makeRoom(o *Options, by string, client wire.ClientID, size, now int64) error {
 	if err := sp.dropForgotten(); err != nil {
 		return err
 	}
@@ -108,7 +110,8 @@ func (sp *space) room(o *Options, by string, client wire.ClientID, size, now int
 		at     int64
 	}
 	var others []upload
-	if err := sp.w.run(`SELECT client, subject, bytes, at FROM upload WHERE client <> ? ORDER BY at`, func(s *sqlite3.Stmt) error {
+	const sql = `SELECT client, subject, bytes, at FROM upload WHERE client <> ? ORDER BY at`
+	if err := sp.w.run(sql, func(s *sqlite3.Stmt) error {
 		u := upload{own: s.ColumnText(1) == by, bytes: s.ColumnInt64(2), at: s.ColumnInt64(3)}
 		copy(u.client[:], s.ColumnRawBlob(0))
 		others = append(others, u)
@@ -157,10 +160,11 @@ func (u *usage) over(n int, bytes int64) bool {
 	return n >= 0 && u.n > int64(n) || bytes >= 0 && u.bytes > bytes
 }
 
-// dropForgotten drops uploads that nobody came back for.
+// dropForgotten drops uploads that have had no part for long.
 func (sp *space) dropForgotten() error {
 	before := time.Now().Add(-forgotten).Unix()
-	if err := sp.w.run(`DELETE FROM part WHERE client IN (SELECT client FROM upload WHERE at < ?)`, nil, before); err != nil {
+	const sql = `DELETE FROM part WHERE client IN (SELECT client FROM upload WHERE at < ?)`
+	if err := sp.w.run(sql, nil, before); err != nil {
 		return err
 	}
 	return sp.w.run(`DELETE FROM upload WHERE at < ?`, nil, before)

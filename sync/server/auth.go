@@ -1,0 +1,49 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"strings"
+
+	"heddle.dev/heddle/internal/errcode"
+)
+
+// caller is who makes a request, and for which space.
+type caller struct {
+	Grant
+	token string // "" in development mode
+	space string
+}
+
+// authorize returns the caller of a request, or an error if the request needs
+// more than its token grants. Every request for a space passes through here.
+func (s *Server) authorize(r *http.Request, space string, need Access) (*caller, error) {
+	if s.o.Dev {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			host = r.RemoteAddr
+		}
+		return &caller{Grant{Spaces: Spaces(ReadWrite, "*"), by: host}, "", space}, nil
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "bearer") || token == "" {
+		return nil, errcode.New(errcode.Unauthorized, "server", "a token is needed: Authorization: Bearer …")
+	}
+	grant, err := s.o.Tokens.Verify(r.Context(), token)
+	if err != nil {
+		return nil, err
+	}
+	if s.o.Revoked != nil && s.o.Revoked(&grant) {
+		return nil, errRevoked
+	}
+	switch has := grant.access(space); {
+	case has == "":
+		return nil, errcode.New(errcode.Forbidden, "server", "the token does not grant this space")
+	case need == ReadWrite && has != ReadWrite:
+		return nil, errcode.New(errcode.Forbidden, "server", "the token grants this space for reading only")
+	}
+	if grant.by = grant.Subject; grant.by == "" { // a token without a subject has limits of its own
+		grant.by = token
+	}
+	return &caller{grant, token, space}, nil
+}
