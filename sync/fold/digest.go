@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	domainRow    = "heddle.dev/heddle/1/row\x00"
-	domainGroup  = "heddle.dev/heddle/1/group\x00"
-	domainDigest = "heddle.dev/heddle/1/digest\x00"
+	domainRow    = "heddle/1/row\x00"
+	domainGroup  = "heddle/1/group\x00"
+	domainDigest = "heddle/1/digest\x00"
 )
 
 // BucketSize is the length of a marshalled Bucket in bytes.

@@ -10,9 +10,9 @@ import (
 // Each use of the hash begins with a text of its own, so that no hash of one
 // kind can pass for one of another.
 const (
-	domainBody  = "heddle.dev/heddle/1/body\x00"
-	domainChain = "heddle.dev/heddle/1/chain\x00"
-	domainFork  = "heddle.dev/heddle/1/fork\x00"
+	domainBody  = "heddle/1/body\x00"
+	domainChain = "heddle/1/chain\x00"
+	domainFork  = "heddle/1/fork\x00"
 )
 
 // HashBody hashes a marshalled body.

@@ -17,7 +17,7 @@ type ClientID [16]byte
 
 // SeedClient is who the first transaction of a space is from that an app has
 // asked each new space to begin with: whichever device sends it.
-var SeedClient = ClientID([]byte("heddle.dev/heddle/1/seed\x00\x00\x00"))
+var SeedClient = ClientID([]byte("heddle/1/seed\x00\x00\x00"))
 
 // Epoch names one life of a space's log: 16 random bytes.
 type Epoch [16]byte
