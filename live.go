@@ -3,7 +3,7 @@ package heddle
 import (
 	"context"
 
-	"heddle.dev/heddle/internal/live"
+	"heddle.dev/heddle/internal/value"
 )
 
 // Live calls f with the result of a query: soon, and again after each commit
@@ -28,7 +28,7 @@ type sink struct {
 	last Rows
 }
 
-func (s *sink) Result(u live.Update) {
+func (s *sink) Result(u value.Update) {
 	next := Rows{Columns: u.Columns, Values: make([][]any, 0, u.Total)}
 	for _, r := range u.Runs {
 		from := r.Rows

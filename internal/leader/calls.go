@@ -84,9 +84,9 @@ func (s *Session) update(c *call, do func(*store.Tx, *call) (answer []byte, err 
 func (s *Session) exec(c *call) error {
 	if s.l.db.Class(c.Stmt.SQL) == store.Vacuum {
 		// SQLite does not allow it in a transaction. It may be done twice.
-		res, err := s.l.db.Exec(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params))
+		res, err := s.l.db.Exec(c.ctx, c.Stmt.SQL, c.Stmt.Params)
 		if err == nil {
-			c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
+			c.reply(rpc.ReplyResult(c.ID, res))
 		}
 		return err
 	}
@@ -96,18 +96,18 @@ func (s *Session) exec(c *call) error {
 func batch(tx *store.Tx, stmts []rpc.Stmt) ([]rpc.Result, error) {
 	list := make([]rpc.Result, 0, len(stmts))
 	for _, stmt := range stmts {
-		res, err := tx.Exec(stmt.SQL, store.Params(stmt.Params))
+		res, err := tx.Exec(stmt.SQL, stmt.Params)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, rpc.Result(res))
+		list = append(list, res)
 	}
 	return list, nil
 }
 
 func (s *Session) query(c *call) error {
 	return s.stream(c, func(r *rows) error {
-		return s.l.db.Query(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row)
+		return s.l.db.Query(c.ctx, c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
 	})
 }
 
@@ -119,7 +119,7 @@ func (s *Session) writeQuery(c *call) error {
 	}
 	return s.update(c, func(tx *store.Tx, c *call) ([]byte, error) {
 		return s.gather(c, func(r *rows) error {
-			return tx.Query(c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row)
+			return tx.Query(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
 		})
 	})
 }

@@ -70,8 +70,8 @@ func work(tx *store.Tx, c *call) (answer []byte, err error) {
 		list, err := batch(tx, c.Stmts)
 		return rpc.ReplyResults(c.ID, list), err
 	}
-	res, err := tx.Exec(c.Stmt.SQL, store.Params(c.Stmt.Params))
-	return rpc.ReplyResult(c.ID, rpc.Result(res)), err
+	res, err := tx.Exec(c.Stmt.SQL, c.Stmt.Params)
+	return rpc.ReplyResult(c.ID, res), err
 }
 
 // together runs the writes of a group in tx, each a part of it with an outcome

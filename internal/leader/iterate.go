@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"heddle.dev/heddle/internal/rpc"
-	"heddle.dev/heddle/internal/store"
 )
 
 // iteration is a query whose page takes the rows a chunk at a time: each needs
@@ -72,7 +71,7 @@ func (s *Session) iterate(c *call) {
 				if c.Block > 0 {
 					r.most = c.Block
 				}
-				return s.l.db.Iterate(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row, it.wait)
+				return s.l.db.Iterate(c.ctx, c.Stmt.SQL, c.Stmt.Params, r.columns, r.row, it.wait)
 			})
 		})
 		c.begin()

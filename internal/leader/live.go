@@ -7,7 +7,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/live"
 	"heddle.dev/heddle/internal/rpc"
-	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 )
 
 // liveQuery is a tab's live query. While the page has not said that it dealt
@@ -20,7 +20,7 @@ type liveQuery struct {
 	sub     *live.Subscription
 	stopped bool
 	waits   bool // the page has an update that it has not acknowledged
-	pending *live.Update
+	pending *value.Update
 	failed  bool // the page has an error that it has not acknowledged
 	failure error
 }
@@ -35,7 +35,7 @@ func (s *Session) startLive(c *call) error {
 	}
 	s.lives[c.ID] = q
 	s.mu.Unlock()
-	sub, err := s.l.live.Subscribe(c.ctx, c.Stmt.SQL, store.Params(c.Stmt.Params), q)
+	sub, err := s.l.live.Subscribe(c.ctx, c.Stmt.SQL, c.Stmt.Params, q)
 	if err != nil {
 		s.mu.Lock()
 		delete(s.lives, c.ID)
@@ -77,7 +77,7 @@ func (q *liveQuery) stop() {
 }
 
 // Result is called by the engine.
-func (q *liveQuery) Result(u live.Update) {
+func (q *liveQuery) Result(u value.Update) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.stopped {
@@ -127,21 +127,15 @@ func (q *liveQuery) ack(e rpc.Event) {
 	}
 }
 
-func (q *liveQuery) send(u *live.Update) {
-	out := rpc.Update{Reset: u.Reset, Columns: u.Columns, Total: u.Total, Runs: make([]rpc.Run, 0, len(u.Runs))}
-	var fresh [][]store.Value
-	for _, run := range u.Runs {
-		out.Runs = append(out.Runs, rpc.Run{Copy: run.Copy, From: run.From, N: run.N})
-		fresh = append(fresh, run.Rows...)
-	}
+func (q *liveQuery) send(u *value.Update) {
 	p := q.s.l.packers.Get().(*rpc.Packer)
 	defer q.s.l.packers.Put(p)
-	rpc.EncodeLive(p, q.id, out, fresh, q.s.send)
+	rpc.EncodeLive(p, q.id, u, q.s.send)
 }
 
 // compose makes one update of two: the first, which may be nil, turned A into
 // B, the second B into C.
-func compose(first *live.Update, second live.Update) live.Update {
+func compose(first *value.Update, second value.Update) value.Update {
 	if first == nil || second.Reset {
 		return second
 	}
@@ -149,9 +143,9 @@ func compose(first *live.Update, second live.Update) live.Update {
 	for i, run := range first.Runs {
 		starts[i+1] = starts[i] + run.N
 	}
-	out := live.Update{Reset: first.Reset, Columns: second.Columns, Total: second.Total}
+	out := value.Update{Reset: first.Reset, Columns: second.Columns, Total: second.Total}
 	owned := false // the last run's rows are out's own
-	add := func(run live.Run) {
+	add := func(run value.Run) {
 		if run.N == 0 {
 			return
 		}
@@ -188,9 +182,9 @@ func compose(first *live.Update, second live.Update) live.Update {
 			}
 			at := from - starts[i]
 			if made.Copy {
-				add(live.Run{Copy: true, From: made.From + at, N: to - from})
+				add(value.Run{Copy: true, From: made.From + at, N: to - from})
 			} else {
-				add(live.Run{N: to - from, Rows: made.Rows[at : at+to-from]})
+				add(value.Run{N: to - from, Rows: made.Rows[at : at+to-from]})
 			}
 		}
 	}

@@ -8,9 +8,9 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/growth"
-	"heddle.dev/heddle/internal/live"
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 )
 
 // liveOf takes a live query's next update, however many messages it has.
@@ -81,7 +81,7 @@ func TestLive_acrossTabs(t *testing.T) {
 	a.ack(id, rpc.EventLive)
 	b.ask(exec("UPDATE notes SET n = 5 WHERE id = 'l'")).ok()
 	u = liveOf(t, a, id)
-	if want := []rpc.Run{{Copy: true, N: 1}, {N: 1}}; !reflect.DeepEqual(u.Update.Runs, want) {
+	if want := []value.Run{{Copy: true, N: 1}, {N: 1}}; !reflect.DeepEqual(u.Update.Runs, want) {
 		t.Errorf("third: got runs %+v, want %+v", u.Update.Runs, want)
 	}
 	a.ack(id, rpc.EventLive)
@@ -169,18 +169,18 @@ func holds(rows [][]rpc.Value, n int64) bool {
 // A page that takes nothing for a while may have many small runs to compose.
 func TestCompose_manyRuns(t *testing.T) {
 	growth.Linear(t, 4_000, func(n int) func() {
-		var u live.Update
+		var u value.Update
 		for i := range n { // every other row is new
 			if i%2 == 0 {
-				u.Runs = append(u.Runs, live.Run{Copy: true, From: i, N: 1})
+				u.Runs = append(u.Runs, value.Run{Copy: true, From: i, N: 1})
 			} else {
-				u.Runs = append(u.Runs, live.Run{N: 1, Rows: [][]store.Value{{int64(i)}}})
+				u.Runs = append(u.Runs, value.Run{N: 1, Rows: [][]store.Value{{int64(i)}}})
 			}
 		}
 		u.Total = n
-		fresh := live.Update{Total: n / 2} // and then only the new rows are left
+		fresh := value.Update{Total: n / 2} // and then only the new rows are left
 		for i := 1; i < n; i += 2 {
-			fresh.Runs = append(fresh.Runs, live.Run{Copy: true, From: i, N: 1})
+			fresh.Runs = append(fresh.Runs, value.Run{Copy: true, From: i, N: 1})
 		}
 		return func() {
 			all, some := compose(&u, u), compose(&u, fresh)
@@ -194,15 +194,15 @@ func TestCompose_manyRuns(t *testing.T) {
 // compose against the plain thing: applying one update after the other.
 func TestCompose_isOneAfterTheOther(t *testing.T) {
 	next := 0
-	change := func(r *rand.Rand, n int) live.Update {
-		u := live.Update{Reset: r.IntN(20) == 0}
+	change := func(r *rand.Rand, n int) value.Update {
+		u := value.Update{Reset: r.IntN(20) == 0}
 		for range r.IntN(6) {
 			if n > 0 && !u.Reset && r.IntN(2) == 0 {
 				from := r.IntN(n)
-				u.Runs = append(u.Runs, live.Run{Copy: true, From: from, N: 1 + r.IntN(n-from)})
+				u.Runs = append(u.Runs, value.Run{Copy: true, From: from, N: 1 + r.IntN(n-from)})
 				continue
 			}
-			run := live.Run{N: 1 + r.IntN(3)}
+			run := value.Run{N: 1 + r.IntN(3)}
 			for range run.N {
 				next++
 				run.Rows = append(run.Rows, []store.Value{int64(next)})
@@ -214,7 +214,7 @@ func TestCompose_isOneAfterTheOther(t *testing.T) {
 		}
 		return u
 	}
-	play := func(former [][]store.Value, u live.Update) [][]store.Value {
+	play := func(former [][]store.Value, u value.Update) [][]store.Value {
 		rows := [][]store.Value{}
 		for _, run := range u.Runs {
 			if run.Copy {
@@ -231,7 +231,7 @@ func TestCompose_isOneAfterTheOther(t *testing.T) {
 		for i := range r.IntN(8) {
 			start = append(start, []store.Value{int64(-i)})
 		}
-		want, pending := start, (*live.Update)(nil)
+		want, pending := start, (*value.Update)(nil)
 		for range 1 + r.IntN(5) {
 			u := change(r, len(want))
 			want = play(want, u)

@@ -101,7 +101,7 @@ func (s *Session) bulkRows(tx *store.Tx, c *call, d *load) (answer []byte, err e
 	if heard != nil {
 		return nil, heard
 	}
-	return rpc.ReplyResult(c.ID, rpc.Result(res)), err
+	return rpc.ReplyResult(c.ID, res), err
 }
 
 // importFile replaces the database by the file that the parts make up.

@@ -6,6 +6,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/client"
 )
 
@@ -54,11 +55,7 @@ func (s *Session) outcomes(c *call) error {
 		if err != nil {
 			return err
 		}
-		list := make([]rpc.Key, 0, len(keys))
-		for _, k := range keys {
-			list = append(list, rpc.Key{Table: k.Table, Key: k.Key})
-		}
-		c.reply(rpc.ReplyKeys(c.ID, list))
+		c.reply(rpc.ReplyKeys(c.ID, keys))
 	case rpc.MethodSyncQuarantined:
 		rows, err := sync.Quarantined(c.ctx, int(c.Limit))
 		if err != nil {
@@ -83,7 +80,7 @@ func (s *Session) transactions(c *call, list []rpc.Transaction) {
 		n, size := 0, 0
 		for n < len(list) && (n == 0 || size < transactionsBytes) {
 			for _, op := range list[n].Ops {
-				size += 64 + sizeOf(op.Key) + sizeOf(op.Cells)
+				size += 64 + value.Size(op.Key...) + value.Size(op.Cells...)
 			}
 			n++
 		}
@@ -101,30 +98,17 @@ func (s *Session) quarantined(c *call, rows []client.Quarantined) {
 	var list []rpc.Quarantined
 	size := 0
 	for _, row := range rows {
-		q := rpc.Quarantined{Key: rpc.Key(row.Key), Code: row.Code, Constraint: row.Constraint}
+		q := rpc.Quarantined{Key: row.Key, Code: row.Code, Constraint: row.Constraint}
 		for _, name := range slices.Sorted(maps.Keys(row.Cells)) {
 			q.Columns, q.Cells = append(q.Columns, name), append(q.Cells, row.Cells[name])
 		}
-		if size += 64 + sizeOf(q.Key.Key) + sizeOf(q.Cells); size > transactionsBytes && len(list) > 0 {
+		if size += 64 + value.Size(q.Key.Key...) + value.Size(q.Cells...); size > transactionsBytes && len(list) > 0 {
 			s.send(rpc.ReplyQuarantined(c.ID, rpc.KindChunk, list))
 			list, size = nil, 0
 		}
 		list = append(list, q)
 	}
 	c.reply(rpc.ReplyQuarantined(c.ID, rpc.KindResult, list))
-}
-
-// sizeOf is about how much values take.
-func sizeOf(values []rpc.Value) (size int) {
-	for _, v := range values {
-		switch v := v.(type) {
-		case string:
-			size += len(v)
-		case []byte:
-			size += len(v)
-		}
-	}
-	return size
 }
 
 func refused(r client.Rejected) rpc.Transaction {

@@ -48,7 +48,7 @@ func (l *Leader) openSync(ctx context.Context, config client.Config) (err error)
 			c.Keys = make([]client.Key, 1)
 		}
 		for _, key := range c.Keys {
-			message := rpc.EncodeConflict(rpc.Conflict{Counter: c.Counter, Kind: c.Reason, Key: rpc.Key(key), Code: c.Code, Constraint: c.Constraint})
+			message := rpc.EncodeConflict(rpc.Conflict{Counter: c.Counter, Kind: c.Reason, Key: key, Code: c.Code, Constraint: c.Constraint})
 			l.each(func(s *Session) { s.tell(message) })
 		}
 	})

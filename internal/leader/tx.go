@@ -98,15 +98,15 @@ func (s *Session) txCall(t *transaction, c *call) (ended bool, err error) {
 	t.tx.SetContext(c.ctx)
 	switch c.Method {
 	case rpc.MethodTxExec:
-		res, err := t.tx.Exec(c.Stmt.SQL, store.Params(c.Stmt.Params))
+		res, err := t.tx.Exec(c.Stmt.SQL, c.Stmt.Params)
 		if err == nil {
-			c.reply(rpc.ReplyResult(c.ID, rpc.Result(res)))
+			c.reply(rpc.ReplyResult(c.ID, res))
 		}
 		return false, err
 	case rpc.MethodTxQuery:
 		c.begun = true
 		return false, s.stream(c, func(r *rows) error {
-			return t.tx.Query(c.Stmt.SQL, store.Params(c.Stmt.Params), r.columns, r.row)
+			return t.tx.Query(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
 		})
 	case rpc.MethodTxBatch:
 		list, err := batch(t.tx, c.Stmts)

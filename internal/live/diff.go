@@ -1,12 +1,12 @@
 package live
 
 import (
-	"encoding/binary"
 	"hash/maphash"
-	"math"
-	"sort"
+	"maps"
+	"slices"
 
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -24,9 +24,9 @@ type differ struct {
 	index  map[rowHash]int // first place of each row in old; made when needed
 	next   int             // the place in old that is likely to come next
 	hashes []rowHash
-	runs   []Run
+	runs   []value.Run
 	whole  bool // collect all rows besides
-	all    [][]store.Value
+	all    [][]value.Value
 	raw    []any
 }
 
@@ -44,11 +44,11 @@ func (d *differ) row(s *sqlite3.Stmt, scratch []byte) ([]byte, error) {
 	}
 	scratch = scratch[:0]
 	for i, v := range d.raw {
-		text := false
-		if _, ok := v.([]byte); ok {
-			text = s.ColumnType(i) == sqlite3.TEXT
+		if text, ok := v.([]byte); ok && s.ColumnType(i) == sqlite3.TEXT {
+			scratch = value.AppendText(scratch, text)
+		} else {
+			scratch = value.Append(scratch, v)
 		}
-		scratch = appendValue(scratch, v, text)
 	}
 	h := rowHash{maphash.Bytes(seeds[0], scratch), maphash.Bytes(seeds[1], scratch)}
 	d.hashes = append(d.hashes, h)
@@ -59,7 +59,7 @@ func (d *differ) row(s *sqlite3.Stmt, scratch []byte) ([]byte, error) {
 			return scratch, nil
 		}
 	}
-	row := make([]store.Value, len(d.raw))
+	row := make([]value.Value, len(d.raw))
 	if err := store.Scan(s, row); err != nil {
 		return scratch, err
 	}
@@ -101,10 +101,10 @@ func (d *differ) copy(at int) {
 			return
 		}
 	}
-	d.runs = append(d.runs, Run{Copy: true, From: at, N: 1})
+	d.runs = append(d.runs, value.Run{Copy: true, From: at, N: 1})
 }
 
-func (d *differ) add(row []store.Value) {
+func (d *differ) add(row []value.Value) {
 	if n := len(d.runs); n > 0 {
 		if r := &d.runs[n-1]; !r.Copy {
 			r.Rows = append(r.Rows, row)
@@ -112,7 +112,7 @@ func (d *differ) add(row []store.Value) {
 			return
 		}
 	}
-	d.runs = append(d.runs, Run{N: 1, Rows: [][]store.Value{row}})
+	d.runs = append(d.runs, value.Run{N: 1, Rows: [][]value.Value{row}})
 }
 
 // same reports whether the new result is the former one.
@@ -123,53 +123,21 @@ func (d *differ) same() bool {
 	return len(d.runs) == 0 || len(d.runs) == 1 && d.runs[0].Copy && d.runs[0].From == 0
 }
 
-// appendValue encodes a value so that different ones differ.
-func appendValue(b []byte, v any, text bool) []byte {
-	switch v := v.(type) {
-	case int64:
-		return binary.LittleEndian.AppendUint64(append(b, 1), uint64(v))
-	case float64:
-		return binary.LittleEndian.AppendUint64(append(b, 2), math.Float64bits(v))
-	case []byte:
-		tag := byte(4)
-		if text {
-			tag = 3
-		}
-		return append(binary.LittleEndian.AppendUint32(append(b, tag), uint32(len(v))), v...)
-	case string:
-		return append(binary.LittleEndian.AppendUint32(append(b, 3), uint32(len(v))), v...)
-	case bool:
-		if v {
-			return binary.LittleEndian.AppendUint64(append(b, 1), 1)
-		}
-		return binary.LittleEndian.AppendUint64(append(b, 1), 0)
-	case int:
-		return binary.LittleEndian.AppendUint64(append(b, 1), uint64(v))
-	default:
-		return append(b, 0)
-	}
-}
-
 // keyOf names a query by its SQL and parameters.
-func keyOf(sql string, p store.Params) string {
+func keyOf(sql string, p value.Params) string {
 	b := append([]byte(sql), 0)
 	for _, v := range p.Positional {
 		b = appendParam(b, v)
 	}
-	names := make([]string, 0, len(p.Named))
-	for name := range p.Named {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		b = appendParam(appendValue(append(b, 'n'), name, true), p.Named[name])
+	for _, name := range slices.Sorted(maps.Keys(p.Named)) {
+		b = appendParam(value.AppendText(append(b, 'n'), name), p.Named[name])
 	}
 	return string(b)
 }
 
+// appendParam encodes a parameter. One of a type that SQLite does not have makes
+// every run of the query fail, so its value does not matter.
 func appendParam(b []byte, v any) []byte {
-	if v, ok := v.([]byte); ok {
-		return appendValue(b, v, false)
-	}
-	return appendValue(b, v, true)
+	v, _ = value.Of(v)
+	return value.Append(b, v)
 }

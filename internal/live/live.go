@@ -15,33 +15,17 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
 )
-
-// Run is a stretch of a new result: rows of the former one, or new ones.
-type Run struct {
-	Copy bool
-	From int             // of a copy: the first row in the former result
-	N    int             // how many rows
-	Rows [][]store.Value // of new ones: N rows, the receiver's to keep
-}
-
-// Update turns the former result of a subscription into the new one: the new
-// result is the runs, one after the other.
-type Update struct {
-	Reset   bool     // there is no former result: every run is new
-	Columns []string // of the result
-	Total   int      // rows of the new result
-	Runs    []Run
-}
 
 // Sink receives what becomes of a subscription. Its methods are called one at
 // a time and in order, outside SQLite; they return soon and may call the
 // database, but not the Engine's Close.
 type Sink interface {
 	// Result gets the first result, then each one that differs from the last.
-	Result(Update)
+	Result(value.Update)
 	// Error says that the query failed just now. It stays subscribed, and
 	// runs again after the next relevant commit.
 	Error(error)
@@ -68,7 +52,7 @@ type Engine struct {
 type query struct {
 	key    string
 	sql    string
-	params store.Params
+	params value.Params
 
 	// Guarded by Engine.mu.
 	dirty   bool
@@ -120,7 +104,7 @@ func (e *Engine) Close() {
 // Subscribe starts a live query. The first result comes to the sink soon
 // after. A statement that writes or does not compile is an error here and now.
 // ctx bounds this call alone; Stop ends the subscription.
-func (e *Engine) Subscribe(ctx context.Context, sql string, params store.Params, sink Sink) (*Subscription, error) {
+func (e *Engine) Subscribe(ctx context.Context, sql string, params value.Params, sink Sink) (*Subscription, error) {
 	const op = "live: subscribe"
 	deps, err := e.check(ctx, sql)
 	if err != nil {
@@ -323,10 +307,10 @@ func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 		return
 	}
 	changed := !d.same()
-	diff := Update{Columns: columns, Total: len(d.hashes), Runs: d.runs}
-	full := Update{Reset: true, Columns: columns, Total: len(d.hashes)}
+	diff := value.Update{Columns: columns, Total: len(d.hashes), Runs: d.runs}
+	full := value.Update{Reset: true, Columns: columns, Total: len(d.hashes)}
 	if len(d.all) > 0 {
-		full.Runs = []Run{{N: len(d.all), Rows: d.all}}
+		full.Runs = []value.Run{{N: len(d.all), Rows: d.all}}
 	}
 	failed := q.failed
 	q.rows, q.columns, q.failed = d.hashes, columns, false
@@ -379,7 +363,7 @@ func (q *query) fail(e *Engine, subs []*Subscription, err error) {
 	}
 }
 
-func (s *Subscription) result(u Update) {
+func (s *Subscription) result(u value.Update) {
 	if !s.stopped.Load() {
 		s.sink.Result(u)
 	}

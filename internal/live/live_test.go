@@ -11,6 +11,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -51,7 +52,7 @@ type sink struct {
 	t       testing.TB
 	rows    [][]store.Value
 	cols    []string
-	updates []Update
+	updates []value.Update
 	errs    []error
 	sent    int // new rows received
 	notify  chan struct{}
@@ -59,7 +60,7 @@ type sink struct {
 
 func newSink(t testing.TB) *sink { return &sink{t: t, notify: make(chan struct{}, 10000)} }
 
-func (s *sink) Result(u Update) {
+func (s *sink) Result(u value.Update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rows = apply(s.t, s.rows, u)
@@ -84,7 +85,7 @@ func (s *sink) wait(t testing.TB) {
 }
 
 // apply turns a former result into the new one.
-func apply(t testing.TB, old [][]store.Value, u Update) (rows [][]store.Value) {
+func apply(t testing.TB, old [][]store.Value, u value.Update) (rows [][]store.Value) {
 	t.Helper()
 	for _, r := range u.Runs {
 		switch {

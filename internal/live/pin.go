@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 )
 
 // pin is the one value of a key column that a query's rows have: WHERE id = ?.
@@ -12,7 +13,7 @@ import (
 type pin struct {
 	table string
 	part  int // which column of the key
-	value store.Value
+	value value.Value
 }
 
 // excludes reports whether no row of t can be one of the query's.
@@ -21,7 +22,7 @@ func (p *pin) excludes(t *store.TableCommit) bool {
 		return false
 	}
 	n := 0
-	for _, keys := range [][][]store.Value{t.Inserted, t.Updated, t.Deleted} {
+	for _, keys := range [][][]value.Value{t.Inserted, t.Updated, t.Deleted} {
 		for _, key := range keys {
 			if p.part >= len(key) || !unequal(key[p.part], p.value) {
 				return false
@@ -34,7 +35,7 @@ func (p *pin) excludes(t *store.TableCommit) bool {
 
 // unequal reports whether SQLite can never find a and b equal. Values of two
 // types may become equal by a column's affinity.
-func unequal(a, b store.Value) bool {
+func unequal(a, b value.Value) bool {
 	switch a := a.(type) {
 	case string:
 		b, ok := b.(string)
@@ -49,7 +50,7 @@ func unequal(a, b store.Value) bool {
 // findPin looks for a key condition. It understands
 // SELECT … FROM table [alias] WHERE … AND key = value AND …
 // without OR, and gives up on everything else.
-func findPin(db *store.DB, sql string, params store.Params, deps store.Deps) *pin {
+func findPin(db *store.DB, sql string, params value.Params, deps store.Deps) *pin {
 	toks, ok := scanSQL(sql)
 	if !ok || len(deps.Reads) != 1 {
 		return nil
@@ -117,7 +118,7 @@ func conjuncts(toks []token) (parts [][]token) {
 }
 
 // pinOf reads "column = value" or "value = column".
-func pinOf(table *store.Table, part []token, params store.Params) *pin {
+func pinOf(table *store.Table, part []token, params value.Params) *pin {
 	if len(part) == 5 && part[1].is(".") {
 		part = part[2:]
 	}
@@ -145,7 +146,7 @@ func pinOf(table *store.Table, part []token, params store.Params) *pin {
 }
 
 // value returns what a token stands for: a parameter, a string or an integer.
-func (t token) value(p store.Params) (store.Value, bool) {
+func (t token) value(p value.Params) (value.Value, bool) {
 	switch t.kind {
 	case 's':
 		return t.text, true

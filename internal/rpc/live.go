@@ -1,21 +1,5 @@
 package rpc
 
-// Run is a stretch of a live query's new result: rows copied from the former
-// one, or new ones, which follow.
-type Run struct {
-	Copy bool
-	From int // of a copy: the first row in the former result
-	N    int
-}
-
-// Update is what changed in a live query's result.
-type Update struct {
-	Reset   bool // there is no former result
-	Columns []string
-	Total   int // rows of the new result
-	Runs    []Run
-}
-
 // Live is one message of an update.
 type Live struct {
 	First, Last bool
@@ -25,7 +9,11 @@ type Live struct {
 
 // EncodeLive sends an update of live query id, with the rows of its new runs in
 // order, as one or more messages. The packer is any that is free.
-func EncodeLive(p *Packer, id uint32, u Update, rows [][]Value, send func([]byte)) {
+func EncodeLive(p *Packer, id uint32, u *Update, send func([]byte)) {
+	var rows [][]Value
+	for _, run := range u.Runs {
+		rows = append(rows, run.Rows...)
+	}
 	p.BeginBare(len(u.Columns))
 	first := true
 	for {

@@ -69,12 +69,6 @@ type Transaction struct {
 	Ops         []Op
 }
 
-// Key names a row.
-type Key struct {
-	Table string
-	Key   []Value
-}
-
 // Conflict is what the log has settled otherwise than somebody meant.
 type Conflict struct {
 	Counter          uint64

@@ -1,32 +1,30 @@
 package rpc
 
 import (
-	"fmt"
-	"math"
 	"unsafe"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 )
 
-// Value is an SQLite value: nil, int64, float64, string or []byte. A decoded
-// []byte aliases its message.
-type Value = any
+// The types of package value that messages are made of. A decoded []byte
+// aliases its message.
+type (
+	Value  = value.Value
+	Params = value.Params
+	Result = value.Result
+	Key    = value.Key
+	Update = value.Update
+	Run    = value.Run
+)
 
-// The tags of values: SQLite's own type numbers but for NULL.
 const (
-	tagNull  = 0
-	tagInt   = 1
-	tagFloat = 2
-	tagText  = 3
-	tagBlob  = 4
+	tagNull  = value.Null
+	tagInt   = value.Int
+	tagFloat = value.Float
+	tagText  = value.Text
+	tagBlob  = value.Blob
 )
-
-// Params are a statement's parameters: none, positional or named. Names stand
-// as the app wrote them, with or without SQL's prefix.
-type Params struct {
-	Positional []Value
-	Named      map[string]Value
-}
 
 // Stmt is a statement with its parameters.
 type Stmt struct {
@@ -34,32 +32,17 @@ type Stmt struct {
 	Params Params
 }
 
-// Result is what a writing statement did.
-type Result struct{ Changes, LastInsertRowID int64 }
-
 // WriteID names one write of the tab that said hello. Counter is 0 for a mere
 // read. Ack says that the tab knows the outcome of every write up to that one.
 type WriteID struct{ Counter, Ack uint64 }
 
 func (w *writer) value(v Value) {
-	switch v := v.(type) {
-	case nil:
-		w.u8(tagNull)
-	case int64:
-		w.u8(tagInt)
-		w.i64(v)
-	case float64:
-		w.u8(tagFloat)
-		w.u64(math.Float64bits(v))
-	case string:
-		w.u8(tagText)
-		w.str(v)
-	case []byte:
-		w.u8(tagBlob)
-		w.bytes(v)
-	default:
-		panic(fmt.Sprintf("rpc: %T is no SQLite value", v))
+	if text, ok := v.(string); ok {
+		w.u8(value.Text)
+		w.str(text)
+		return
 	}
+	w.b = value.Append(w.b, v)
 }
 
 func (w *writer) values(list []Value) {

@@ -98,7 +98,12 @@ func packed(id uint32, kind Kind, columns []string, rows ...[]Value) []byte {
 
 func liveVector(u Update, rows ...[]Value) []byte {
 	var out []byte
-	EncodeLive(new(Packer), 19, u, rows, func(b []byte) { out = b })
+	for i, run := range u.Runs {
+		if !run.Copy {
+			u.Runs[i].Rows, rows = rows[:run.N], rows[run.N:]
+		}
+	}
+	EncodeLive(new(Packer), 19, &u, func(b []byte) { out = b })
 	return out
 }
 
@@ -108,7 +113,7 @@ func replyVectors() map[string][]byte {
 	return map[string][]byte{
 		"error":           ReplyError(5, failure),
 		"result":          ReplyResult(5, Result{Changes: 2, LastInsertRowID: 1 << 60}),
-		"results":         ReplyResults(9, []Result{{1, 2}, {3, 4}}),
+		"results":         ReplyResults(9, []Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}),
 		"empty":           Reply(2, KindResult),
 		"welcome":         ReplyWelcome(1, Welcome{Version: 1, Leader: "L", Storage: "persistent", Migrations: 2, Commit: 9, Sync: true, Status: Status{State: "offline"}}),
 		"status":          ReplyStatus(26, status),
@@ -143,12 +148,12 @@ func replyVectors() map[string][]byte {
 		"transactions": ReplyTransactions(34, KindResult, []Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []Op{
 			{Kind: "delete", Table: "t", Key: []Value{"k"}}}}}),
 		"flag":     ReplyFlag(35, true),
-		"keys":     ReplyKeys(37, []Key{{"t", []Value{"k", int64(2)}}, {"u", []Value{[]byte{1}}}}),
+		"keys":     ReplyKeys(37, []Key{{Table: "t", Key: []Value{"k", int64(2)}}, {Table: "u", Key: []Value{[]byte{1}}}}),
 		"text":     ReplyText(38, `{"a":"ü"}`),
-		"conflict": EncodeConflict(Conflict{Counter: 4, Kind: "missing", Key: Key{"t", []Value{int64(1), []byte{2}}}}),
-		"conflict-constraint": EncodeConflict(Conflict{Kind: "constraint", Key: Key{"t", []Value{"k"}},
+		"conflict": EncodeConflict(Conflict{Counter: 4, Kind: "missing", Key: Key{Table: "t", Key: []Value{int64(1), []byte{2}}}}),
+		"conflict-constraint": EncodeConflict(Conflict{Kind: "constraint", Key: Key{Table: "t", Key: []Value{"k"}},
 			Code: "SQLITE_CONSTRAINT_NOTNULL", Constraint: "NOT NULL constraint failed: t.n"}),
-		"quarantined": ReplyQuarantined(44, KindResult, []Quarantined{{Key: Key{"t", []Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
+		"quarantined": ReplyQuarantined(44, KindResult, []Quarantined{{Key: Key{Table: "t", Key: []Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
 			Constraint: "NOT NULL constraint failed: t.n", Columns: []string{"b", "n"}, Cells: []Value{int64(5), nil}}}),
 		"ask":       EncodeAsk(77),
 		"storage":   EncodeStorage("best-effort"),
@@ -296,7 +301,7 @@ func TestMessage_decodes(t *testing.T) {
 	if err := open("error").Err(); errcode.Of(err) != "SQLITE_CONSTRAINT_UNIQUE" || err.(*errcode.Error).SQL != "INSERT …" {
 		t.Errorf("error: got %v", err)
 	}
-	if v, err := open("results").Results(); err != nil || !reflect.DeepEqual(v, []Result{{1, 2}, {3, 4}}) {
+	if v, err := open("results").Results(); err != nil || !reflect.DeepEqual(v, []Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}) {
 		t.Errorf("results: got %v, %v", v, err)
 	}
 	if v, err := open("welcome").Welcome(); err != nil || v.Commit != 9 || !v.Sync || v.Status.State != "offline" {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 )
 
 const bindOp = "store: bind"
@@ -53,10 +54,12 @@ func (s *stmt) hasName(key string) bool {
 	return false
 }
 
-func (s *stmt) bindValue(i int, v Value) error {
+func (s *stmt) bindValue(i int, given any) error {
+	v, ok := value.Of(given)
+	if !ok {
+		return errcode.New(errcode.BadParam, bindOp, fmt.Sprintf("parameter %d is a %T, which SQLite has not", i, given))
+	}
 	switch v := v.(type) {
-	case nil:
-		return s.BindNull(i)
 	case int64:
 		return s.BindInt64(i, v)
 	case float64:
@@ -72,15 +75,6 @@ func (s *stmt) bindValue(i int, v Value) error {
 			return s.BindZeroBlob(i, 0)
 		}
 		return s.BindBlob(i, v)
-	case bool:
-		return s.BindBool(i, v)
-	case int:
-		return s.BindInt64(i, int64(v))
-	case int32:
-		return s.BindInt64(i, int64(v))
-	case uint32:
-		return s.BindInt64(i, int64(v))
-	default:
-		return errcode.New(errcode.BadParam, bindOp, fmt.Sprintf("parameter %d is a %T, which SQLite has not", i, v))
 	}
+	return s.BindNull(i)
 }

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"encoding/binary"
-	"math"
-
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -154,7 +152,7 @@ func (cp *capture) noteKey(tt *touched, d *sqlite3.PreUpdateData) {
 	var buf [64]byte
 	if d.Op != sqlite3.AUTH_INSERT {
 		key := cp.key(tt.t, d.Old)
-		enc := appendValues(buf[:0], key)
+		enc := value.AppendAll(buf[:0], key)
 		i, seen := tt.keys[string(enc)]
 		if !seen {
 			i = cp.first(tt, touch{key: key, before: cp.row(tt.t, d.Old)})
@@ -166,7 +164,7 @@ func (cp *capture) noteKey(tt *touched, d *sqlite3.PreUpdateData) {
 	}
 	if d.Op != sqlite3.AUTH_DELETE {
 		key := cp.key(tt.t, d.New)
-		enc := appendValues(buf[:0], key)
+		enc := value.AppendAll(buf[:0], key)
 		if _, seen := tt.keys[string(enc)]; !seen {
 			tt.keys[string(enc)] = cp.first(tt, touch{key: key})
 		}
@@ -263,56 +261,4 @@ func (cp *capture) finish(tx *Tx) (*Commit, error) {
 		return nil, nil
 	}
 	return commit, nil
-}
-
-// appendValues encodes values so that equal encodings mean equal values and
-// the other way round. It serves maps inside one process alone.
-func appendValues(b []byte, values []Value) []byte {
-	for _, v := range values {
-		switch v := v.(type) {
-		case nil:
-			b = append(b, 0)
-		case int64:
-			b = binary.LittleEndian.AppendUint64(append(b, 1), uint64(v))
-		case float64:
-			b = binary.LittleEndian.AppendUint64(append(b, 2), math.Float64bits(v))
-		case string:
-			b = binary.LittleEndian.AppendUint32(append(b, 3), uint32(len(v)))
-			b = append(b, v...)
-		case []byte:
-			b = binary.LittleEndian.AppendUint32(append(b, 4), uint32(len(v)))
-			b = append(b, v...)
-		}
-	}
-	return b
-}
-
-// equalValue reports whether a and b are the same value of the same type.
-func equalValue(a, b Value) bool {
-	switch a := a.(type) {
-	case nil:
-		return b == nil
-	case int64:
-		b, ok := b.(int64)
-		return ok && a == b
-	case float64:
-		b, ok := b.(float64)
-		return ok && math.Float64bits(a) == math.Float64bits(b)
-	case string:
-		b, ok := b.(string)
-		return ok && a == b
-	case []byte:
-		b, ok := b.([]byte)
-		return ok && string(a) == string(b)
-	}
-	return false
-}
-
-func equalRow(a, b []Value) bool {
-	for i := range a {
-		if !equalValue(a[i], b[i]) {
-			return false
-		}
-	}
-	return len(a) == len(b)
 }

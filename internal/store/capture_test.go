@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -140,7 +141,7 @@ func image(t testing.TB, db *DB, name string) map[string][]Value {
 	}
 	rows := map[string][]Value{}
 	for _, row := range query(t, db, `SELECT `+strings.Join(cols, ", ")+` FROM `+name) {
-		rows[string(appendValues(nil, tab.keyOf(row, 0)))] = row
+		rows[string(value.AppendAll(nil, tab.keyOf(row, 0)))] = row
 	}
 	return rows
 }
@@ -218,7 +219,7 @@ func captureMatchesCopies(t *testing.T, engine Engine) {
 			if got[ch.Table.Name] == nil {
 				got[ch.Table.Name] = map[string]Change{}
 			}
-			k := string(appendValues(nil, ch.Key))
+			k := string(value.AppendAll(nil, ch.Key))
 			if _, twice := got[ch.Table.Name][k]; twice {
 				t.Errorf("%s: key %v named twice", ch.Table.Name, ch.Key)
 			}
@@ -283,7 +284,7 @@ func TestOnCommit_matchesCopies(t *testing.T) {
 			keys := func(list [][]Value) map[string]bool {
 				m := map[string]bool{}
 				for _, k := range list {
-					m[string(appendValues(nil, k))] = true
+					m[string(value.AppendAll(nil, k))] = true
 				}
 				return m
 			}
@@ -291,7 +292,7 @@ func TestOnCommit_matchesCopies(t *testing.T) {
 			named += len(inserted) + len(deleted)
 			for k, row := range now {
 				old, was := before[name][k]
-				if inserted[k] == was || was && !equalRow(old, row) && !updated[k] {
+				if inserted[k] == was || was && !value.EqualAll(old, row) && !updated[k] {
 					t.Errorf("%s: %v → %v is announced as %+v", name, old, row, tc)
 				}
 				delete(inserted, k)
@@ -346,13 +347,13 @@ func compareCapture(t *testing.T, name string, before, now map[string][]Value, g
 		n, ok := now[k]
 		ch, changed := got[k]
 		switch {
-		case ok && equalRow(b, n):
+		case ok && value.EqualAll(b, n):
 			if changed {
 				t.Errorf("%s: %v is the same and was reported", name, b)
 			}
 		case !changed:
 			t.Errorf("%s: %v became %v and was not reported", name, b, n)
-		case !equalRow(ch.Before, b) || !equalRow(ch.After, n) || (ch.After == nil) != (n == nil):
+		case !value.EqualAll(ch.Before, b) || !value.EqualAll(ch.After, n) || (ch.After == nil) != (n == nil):
 			t.Errorf("%s: got %v → %v, want %v → %v", name, ch.Before, ch.After, b, n)
 		}
 	}
@@ -360,7 +361,7 @@ func compareCapture(t *testing.T, name string, before, now map[string][]Value, g
 		if _, ok := before[k]; ok {
 			continue
 		}
-		if ch, ok := got[k]; !ok || ch.Before != nil || !equalRow(ch.After, n) {
+		if ch, ok := got[k]; !ok || ch.Before != nil || !value.EqualAll(ch.After, n) {
 			t.Errorf("%s: new row %v: got %v (reported: %v)", name, n, ch, ok)
 		}
 	}
@@ -392,7 +393,7 @@ func checkEvent(t *testing.T, commit *Commit, changes []Change) {
 				keys = tc.Deleted
 			}
 			for _, k := range keys {
-				found = found || equalRow(k, ch.Key)
+				found = found || value.EqualAll(k, ch.Key)
 			}
 		}
 		if !found {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -58,7 +59,7 @@ func (tt *touched) diff(out []placed) ([]placed, error) {
 		if gone == nil {
 			gone = map[string]int{}
 		}
-		gone[string(appendValues(nil, t.keyOf(e.before, e.rowid)))] = i
+		gone[string(value.AppendAll(nil, t.keyOf(e.before, e.rowid)))] = i
 	}
 	var buf []byte
 	for i := range tt.list {
@@ -74,7 +75,7 @@ func (tt *touched) diff(out []placed) ([]placed, error) {
 		if e.before != nil && (byRowID || t.sameKey(e.before, e.after)) {
 			ch.Before, ch.Reinserted = e.before, e.deleted
 		} else if gone != nil {
-			buf = appendValues(buf[:0], ch.Key)
+			buf = value.AppendAll(buf[:0], ch.Key)
 			if j, ok := gone[string(buf)]; ok {
 				delete(gone, string(buf))
 				g := &tt.list[j]
@@ -82,7 +83,7 @@ func (tt *touched) diff(out []placed) ([]placed, error) {
 				seq = min(seq, g.seq)
 			}
 		}
-		if ch.Before == nil || !equalRow(ch.Before, ch.After) {
+		if ch.Before == nil || !value.EqualAll(ch.Before, ch.After) {
 			out = append(out, placed{seq, ch})
 		}
 	}
@@ -101,7 +102,7 @@ func (tt *touched) diff(out []placed) ([]placed, error) {
 
 func (t *Table) sameKey(a, b []Value) bool {
 	for _, k := range t.Key {
-		if !equalValue(a[k], b[k]) {
+		if !value.Equal(a[k], b[k]) {
 			return false
 		}
 	}

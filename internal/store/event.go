@@ -2,6 +2,8 @@ package store
 
 import (
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/value"
 )
 
 // cheap is what is noted of a table that is not captured whole: keys of the
@@ -50,7 +52,7 @@ func (cp *capture) noteCheap(tt *touched, d *sqlite3.PreUpdateData) {
 		k.state(old, true)
 	case new == nil:
 		k.state(old, true).present = false
-	case equalRow(old, new):
+	case value.EqualAll(old, new):
 		k.state(old, true)
 	default: // the key changed
 		k.insertOrDelete = true
@@ -67,7 +69,7 @@ func (cp *capture) hookKey(t *Table, get func(int) (sqlite3.Value, error), rowid
 }
 
 func (k *cheap) state(key []Value, existed bool) *rowState {
-	enc := appendValues(nil, key)
+	enc := value.AppendAll(nil, key)
 	i, ok := k.rows[string(enc)]
 	if !ok {
 		if k.rows == nil {
@@ -104,7 +106,7 @@ func (cp *capture) noteColumns(tt *touched, d *sqlite3.PreUpdateData) {
 	}
 	for i, cid := range tt.t.cids {
 		name := tt.t.Columns[i].Name
-		if !k.columns[name] && !equalValue(cp.value(cid, d.Old), cp.value(cid, d.New)) {
+		if !k.columns[name] && !value.Equal(cp.value(cid, d.Old), cp.value(cid, d.New)) {
 			k.columns[name] = true
 		}
 	}
@@ -160,11 +162,11 @@ func (tt *touched) event(changes []Change) (tc TableCommit, ok bool) {
 		default:
 			add(&tc.Updated, ch.Key)
 			for j := range cols {
-				cols[j] = cols[j] || !equalValue(ch.Before[j], ch.After[j])
+				cols[j] = cols[j] || !value.Equal(ch.Before[j], ch.After[j])
 			}
 		}
 		if k.rows != nil { // the recorder wrote: a key is named once
-			if j, seen := k.rows[string(appendValues(nil, ch.Key))]; seen {
+			if j, seen := k.rows[string(value.AppendAll(nil, ch.Key))]; seen {
 				k.list[j].existed, k.list[j].present = false, false
 			}
 		}

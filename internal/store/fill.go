@@ -7,43 +7,23 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 )
 
-// Fill holds rows of parameters for a statement of Heddle's own, in the encoding
-// of package rpc, which the engine reads.
+// Fill holds rows of parameters for a statement of Heddle's own, in the page
+// encoding of package value, which the engine reads.
 type Fill struct {
 	buf []byte
 	at  int // where the first row that has not run begins
 	n   int // rows that have not run
 }
 
-// The tags of values, as package rpc has them.
-const (
-	fillNull  = 0
-	fillInt   = 1
-	fillFloat = 2
-	fillText  = 3
-	fillBlob  = 4
-)
-
 // Null, Int, Float, Text and Blob append the next value of a row.
-func (f *Fill) Null() { f.buf = append(f.buf, fillNull) }
-
-func (f *Fill) Int(v int64) {
-	f.buf = binary.LittleEndian.AppendUint64(append(f.buf, fillInt), uint64(v))
-}
-
-func (f *Fill) Float(v float64) {
-	f.buf = binary.LittleEndian.AppendUint64(append(f.buf, fillFloat), math.Float64bits(v))
-}
-
-func (f *Fill) Text(v []byte) { f.bytes(fillText, v) }
-func (f *Fill) Blob(v []byte) { f.bytes(fillBlob, v) }
-
-func (f *Fill) bytes(tag byte, v []byte) {
-	f.buf = binary.LittleEndian.AppendUint32(append(f.buf, tag), uint32(len(v)))
-	f.buf = append(f.buf, v...)
-}
+func (f *Fill) Null()           { f.buf = append(f.buf, value.Null) }
+func (f *Fill) Int(v int64)     { f.buf = value.AppendInt(f.buf, v) }
+func (f *Fill) Float(v float64) { f.buf = value.AppendFloat(f.buf, v) }
+func (f *Fill) Text(v []byte)   { f.buf = value.AppendText(f.buf, v) }
+func (f *Fill) Blob(v []byte)   { f.buf = value.AppendBlob(f.buf, v) }
 
 // End ends a row.
 func (f *Fill) End() { f.n++ }
@@ -71,7 +51,7 @@ func (f *Fill) Run(tx *Tx, stmt *sqlite3.Stmt) (done int, err error) {
 		}
 		row := f.skip(columns)
 		for i := 1; i <= columns; i++ {
-			if row, err = bindFilled(stmt, i, row); err != nil {
+			if row, err = bindEncoded(stmt, i, row); err != nil {
 				return done, err
 			}
 		}
@@ -87,41 +67,32 @@ func (f *Fill) Run(tx *Tx, stmt *sqlite3.Stmt) (done int, err error) {
 // skip takes the first row out.
 func (f *Fill) skip(columns int) (row []byte) {
 	row = f.buf[f.at:]
+	rest := row
 	for range columns {
-		f.at += filledSize(f.buf[f.at:])
+		_, _, rest, _ = value.Cut(rest)
 	}
+	f.at = len(f.buf) - len(rest)
 	f.n--
 	return row
 }
 
-func filledSize(b []byte) int {
-	switch b[0] {
-	case fillNull:
-		return 1
-	case fillInt, fillFloat:
-		return 9
-	}
-	return 5 + int(binary.LittleEndian.Uint32(b[1:]))
-}
-
-func bindFilled(stmt *sqlite3.Stmt, i int, b []byte) (rest []byte, err error) {
-	switch tag := b[0]; tag {
-	case fillNull:
-		return b[1:], stmt.BindNull(i)
-	case fillInt:
-		return b[9:], stmt.BindInt64(i, int64(binary.LittleEndian.Uint64(b[1:])))
-	case fillFloat:
-		return b[9:], stmt.BindFloat(i, math.Float64frombits(binary.LittleEndian.Uint64(b[1:])))
+// bindEncoded binds the first value of b, which this package has encoded.
+func bindEncoded(stmt *sqlite3.Stmt, i int, b []byte) (rest []byte, err error) {
+	tag, v, rest, _ := value.Cut(b)
+	switch tag {
+	case value.Null:
+		err = stmt.BindNull(i)
+	case value.Int:
+		err = stmt.BindInt64(i, int64(binary.LittleEndian.Uint64(v)))
+	case value.Float:
+		err = stmt.BindFloat(i, math.Float64frombits(binary.LittleEndian.Uint64(v)))
+	case value.Text:
+		err = stmt.BindRawText(i, v)
 	default:
-		end := 5 + int(binary.LittleEndian.Uint32(b[1:]))
-		switch v := b[5:end]; {
-		case tag == fillText:
-			err = stmt.BindRawText(i, v)
-		case len(v) == 0:
-			err = stmt.BindZeroBlob(i, 0)
-		default:
-			err = stmt.BindBlob(i, v)
+		if len(v) == 0 {
+			return rest, stmt.BindZeroBlob(i, 0)
 		}
-		return b[end:], err
+		err = stmt.BindBlob(i, v)
 	}
+	return rest, err
 }

@@ -21,7 +21,7 @@ func TestFill_run(t *testing.T) {
 				for ; run.Rows < min(n, most); run.Rows++ {
 					for i := 1; i <= columns; i++ {
 						var err error
-						if rest, err = bindFilled(stmt, i, rest); err != nil {
+						if rest, err = bindEncoded(stmt, i, rest); err != nil {
 							t.Error(err)
 						}
 					}
@@ -92,7 +92,7 @@ func TestFill_fails(t *testing.T) {
 				for ; run.Rows < min(n, most); run.Rows++ {
 					run.Bytes = len(rows) - len(rest)
 					for i := 1; i <= columns; i++ {
-						rest, _ = bindFilled(stmt, i, rest)
+						rest, _ = bindEncoded(stmt, i, rest)
 					}
 					if stmt.Step(); stmt.Err() != nil {
 						return run, 19, true

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/value"
 )
 
 // hookTally is a Tally in Go, of little room, so that the room runs out.
@@ -168,7 +170,7 @@ func describe(changes []Change) []byte {
 	for _, ch := range changes {
 		b = append(b, ch.Table.Name...)
 		for _, row := range [][]Value{ch.Key, ch.Before, ch.After} {
-			b = appendValues(append(b, byte(len(row))), row)
+			b = value.AppendAll(append(b, byte(len(row))), row)
 		}
 	}
 	if len(b) > 4000 {

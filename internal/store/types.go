@@ -1,21 +1,20 @@
 package store
 
-import "github.com/ncruces/go-sqlite3"
+import (
+	"heddle.dev/heddle/internal/value"
 
-// Value is an SQLite value: nil, int64, float64, string or []byte. As a
-// parameter, int, int32, uint32 and bool are taken too; a nil []byte is an
-// empty BLOB.
-type Value = any
+	"github.com/ncruces/go-sqlite3"
+)
 
-// Params are a statement's parameters: by position or by name. A name may be
-// given with or without its prefix (:a, @a, $a). Setting both is an error.
-type Params struct {
-	Positional []Value
-	Named      map[string]Value
-}
+// The values, parameters and results of statements: see package value.
+type (
+	Value  = value.Value
+	Params = value.Params
+	Result = value.Result
+)
 
 // Args makes positional parameters.
-func Args(values ...Value) Params { return Params{Positional: values} }
+func Args(values ...Value) Params { return value.Args(values...) }
 
 // MaxKeys bounds the keys that a TableCommit carries.
 const MaxKeys = 1000
@@ -37,12 +36,6 @@ type Options struct {
 	// or a file that is imported. It is called in their transaction, before the
 	// first one that is due. It may be nil.
 	MigrationHook func(*sqlite3.Conn) (MigrationHook, error)
-}
-
-// Result says what a statement did.
-type Result struct {
-	Changes         int64 // rows inserted, updated or deleted by the statement itself, as sqlite3_changes64
-	LastInsertRowID int64
 }
 
 // OriginKind says where a transaction came from.

@@ -9,6 +9,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -147,7 +148,7 @@ func (a *applier) differs(k rowKey, had, has *fold.Row) {
 		}
 	}
 	if !same {
-		a.replaced = append(a.replaced, Key{k.table, k.key})
+		a.replaced = append(a.replaced, Key{Table: k.table, Key: k.key})
 	}
 }
 
@@ -240,7 +241,7 @@ func (u *uploader) add(k rowKey, row *fold.Row) {
 	u.body.Ops = append(u.body.Ops, op)
 	u.keys = append(u.keys, k)
 	u.all[k.table+"\x00"+string(k.bytes)] = true
-	u.size += sizeOf(op.Key) + sizeOf(op.Cells)
+	u.size += value.Size(op.Key...) + value.Size(op.Cells...)
 }
 
 // flush keeps what was added as one pending transaction.

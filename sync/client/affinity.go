@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -74,11 +75,11 @@ func isWhole(f float64) bool { return f >= -1<<63 && f < 1<<63 && f == float64(i
 // keepsScanned is keeps, or keepsKey, for a value where it lies.
 func (a affinity) keepsScanned(v *wire.Scanned, key bool) bool {
 	switch v.Kind {
-	case wire.KindInt:
+	case value.Int:
 		return a.keepsInt(v.Int)
-	case wire.KindFloat:
+	case value.Float:
 		return a != affinityText && !(key && isWhole(v.Float))
-	case wire.KindText:
+	case value.Text:
 		return a <= affinityText || !numeric(string(v.Bytes))
 	}
 	return true

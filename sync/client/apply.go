@@ -138,7 +138,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 			return a.recompute(k, b)
 		}
 		if op.Shape.Kind == wire.Update && b.base == nil && len(missed) < maxConflictKeys && !alreadyMissed(missed, k) {
-			missed = append(missed, Key{op.Shape.Table, op.Key})
+			missed = append(missed, Key{Table: op.Shape.Table, Key: op.Key})
 		}
 		b.base = a.advance(op, k, b.base)
 		return nil

@@ -7,6 +7,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -153,13 +154,13 @@ func (f *filler) column(i int, name []byte) int {
 
 func (f *filler) put(v *wire.Scanned) {
 	switch v.Kind {
-	case wire.KindInt:
+	case value.Int:
 		f.fill.Int(v.Int)
-	case wire.KindFloat:
+	case value.Float:
 		f.fill.Float(v.Float)
-	case wire.KindText:
+	case value.Text:
 		f.fill.Text(v.Bytes)
-	case wire.KindBlob:
+	case value.Blob:
 		f.fill.Blob(v.Bytes)
 	default:
 		f.fill.Null()

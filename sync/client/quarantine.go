@@ -119,7 +119,7 @@ func (a *applier) report() {
 			order = append(order, e)
 		}
 		if len(e.Keys) < maxConflictKeys {
-			e.Keys = append(e.Keys, Key{row.table, row.key})
+			e.Keys = append(e.Keys, Key{Table: row.table, Key: row.key})
 		}
 	}
 	for _, e := range order {

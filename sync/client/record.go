@@ -11,6 +11,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -152,13 +153,13 @@ func (b *builder) add(ch *store.Change) error {
 		b.body.Ops = append(b.body.Ops, wire.Op{Key: ch.Key, Shape: b.shape(t, wire.Update, b.cut, len(removed)), Cells: removed})
 		b.bases = append(b.bases, base)
 	}
-	b.size += sizeOf(op.Key) + sizeOf(op.Cells) + sizeOf(removed)
+	b.size += value.Size(op.Key...) + value.Size(op.Cells...) + value.Size(removed...)
 	switch {
 	case b.size > wire.MaxBody || len(b.body.Ops) > wire.MaxOps || len(b.body.Shapes) > wire.MaxShapes:
 		return tooBig(fmt.Sprintf("the transaction has more than %d rows or %d MiB: write it in several", wire.MaxOps, wire.MaxBody>>20))
 	case ch.After != nil && t.sizeOf(ch.After) > wire.MaxRow:
 		return tooBig(fmt.Sprintf("a row of table %q has more than %d MiB: keep its content in several rows", t.name, wire.MaxRow>>20))
-	case sizeOf(op.Key) > wire.MaxKey/2 && len(wire.EncodeKey(op.Key)) > wire.MaxKey:
+	case value.Size(op.Key...) > wire.MaxKey/2 && len(wire.EncodeKey(op.Key)) > wire.MaxKey:
 		return tooBig(fmt.Sprintf("a key of table %q has more than %d KiB", t.name, wire.MaxKey>>10))
 	}
 	return nil
@@ -199,7 +200,7 @@ func (b *builder) cells(t *table, ch *store.Change, kind wire.Kind) (cells, remo
 func (t *table) sizeOf(row []wire.Value) int {
 	n := 0
 	for i, at := range t.at {
-		n += len(t.columns[i]) + 1 + sizeOf(row[at:at+1])
+		n += len(t.columns[i]) + 1 + value.Size(row[at])
 	}
 	return n
 }
@@ -221,22 +222,6 @@ func (b *builder) shape(t *table, kind wire.Kind, mask []byte, n int) *wire.Shap
 	b.shapes[shapeKey{t, kind, string(mask)}] = s
 	b.body.Shapes = append(b.body.Shapes, s)
 	return s
-}
-
-// sizeOf is a lower bound of the encoded size of values.
-func sizeOf(vs []wire.Value) int {
-	n := len(vs)
-	for _, v := range vs {
-		switch v := v.(type) {
-		case string:
-			n += len(v)
-		case []byte:
-			n += len(v)
-		case float64:
-			n += 8
-		}
-	}
-	return n
 }
 
 // store writes the transaction down under id.

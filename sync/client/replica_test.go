@@ -51,7 +51,7 @@ func (l *memoryLog) decide(client wire.ClientID, counter uint64, body []byte, ou
 		l.schema.Apply(b.Schema)
 		for _, op := range b.Ops {
 			id := op.Shape.Table + "\x00" + string(wire.EncodeKey(op.Key))
-			l.keys[id] = Key{op.Shape.Table, op.Key}
+			l.keys[id] = Key{Table: op.Shape.Table, Key: op.Key}
 			if row := fold.Apply(op, l.rows[id], l.schema); row == nil {
 				delete(l.rows, id)
 			} else {

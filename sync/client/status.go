@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -36,10 +37,7 @@ type Status struct {
 }
 
 // Key names a row.
-type Key struct {
-	Table string
-	Key   []wire.Value
-}
+type Key = value.Key
 
 // Op is an operation of a transaction: of one row.
 type Op = wire.Op

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -136,7 +137,7 @@ func (d *Digest) count(table string, key []wire.Value, row *Row, s *Schema, in b
 		d.buf = protowire.AppendVarint(d.buf, uint64(len(key)))
 		head = len(d.buf)
 		for _, v := range key {
-			d.buf = wire.AppendValue(d.buf, canonical(v))
+			d.buf = value.AppendCanonical(d.buf, canonical(v))
 		}
 		bucket = bucketOf(d.buf[head:])
 	}
@@ -150,7 +151,7 @@ func (d *Digest) count(table string, key []wire.Value, row *Row, s *Schema, in b
 		start(group)
 		for ; i < len(d.cells) && d.cells[i].group == group; i++ {
 			d.buf = protowire.AppendString(d.buf, d.cells[i].name)
-			d.buf = wire.AppendValue(d.buf, canonical(d.cells[i].value))
+			d.buf = value.AppendCanonical(d.buf, canonical(d.cells[i].value))
 		}
 		d.sum(BucketID{table, group, bucket}, in)
 	}
@@ -254,7 +255,7 @@ func BucketOf(key []wire.Value) uint8 {
 	var buf [64]byte
 	b := buf[:0]
 	for _, v := range key {
-		b = wire.AppendValue(b, canonical(v))
+		b = value.AppendCanonical(b, canonical(v))
 	}
 	return bucketOf(b)
 }
@@ -349,11 +350,11 @@ func RowHash(table string, group uint32, key []wire.Value, cells map[string]wire
 	b = protowire.AppendVarint(b, uint64(group))
 	b = protowire.AppendVarint(b, uint64(len(key)))
 	for _, v := range key {
-		b = wire.AppendValue(b, canonical(v))
+		b = value.AppendCanonical(b, canonical(v))
 	}
 	for _, name := range slices.Sorted(maps.Keys(cells)) {
 		b = protowire.AppendString(b, name)
-		b = wire.AppendValue(b, canonical(cells[name]))
+		b = value.AppendCanonical(b, canonical(cells[name]))
 	}
 	return blake2b.Sum256(b)
 }

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -93,7 +94,7 @@ func (r *Rows) column(i int, name []byte) *digestColumn {
 	r.columns = r.columns[:min(i, len(r.columns))]
 	c := &digestColumn{name: string(name)}
 	if known, ok := r.s.Column(r.table, c.name); ok {
-		c.there, c.group, c.initial = true, known.Group, wire.AppendValue(nil, canonical(known.Default))
+		c.there, c.group, c.initial = true, known.Group, value.AppendCanonical(nil, canonical(known.Default))
 	}
 	r.columns = append(r.columns, c)
 	return c
@@ -101,8 +102,8 @@ func (r *Rows) column(i int, name []byte) *digestColumn {
 
 // canonicalRaw is canonical for an encoded value.
 func canonicalRaw(v *wire.Scanned) []byte {
-	if v.Kind != wire.KindFloat {
+	if v.Kind != value.Float {
 		return v.Raw
 	}
-	return wire.AppendValue(nil, canonical(v.Float))
+	return value.AppendCanonical(nil, canonical(v.Float))
 }

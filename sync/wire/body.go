@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 )
 
 // Marshal returns b's canonical encoding. It panics where an Op's Shape is not
@@ -22,7 +23,7 @@ func (b *Body) Marshal() []byte {
 		for _, c := range t.Columns {
 			col = putString(col[:0], 1, c.Name)
 			col = putUint(col, 2, uint64(c.Group))
-			if d := AppendValue(nil, c.Default); d[0] != tagNull {
+			if d := value.AppendCanonical(nil, c.Default); d[0] != value.Null {
 				col = putBytes(col, 3, d)
 			}
 			tmp = putMessage(tmp, 3, col)
@@ -210,7 +211,7 @@ func (t *TableSchema) read(data []byte, columns int) string {
 			col.Default = v.value()
 			v.end()
 			c.note(v.bad)
-			if d[0] == tagNull {
+			if d[0] == value.Null {
 				c.fail("a default is written out")
 			}
 		}

@@ -7,23 +7,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"heddle.dev/heddle/internal/errcode"
-)
-
-// ValueKind is the type of a value.
-type ValueKind byte
-
-// The kinds, which are the tags of values.
-const (
-	KindNull  ValueKind = tagNull
-	KindInt   ValueKind = tagInt
-	KindFloat ValueKind = tagFloat
-	KindText  ValueKind = tagText
-	KindBlob  ValueKind = tagBlob
+	"heddle.dev/heddle/internal/value"
 )
 
 // Scanned is a value read where it lies: nothing of it is copied.
 type Scanned struct {
-	Kind  ValueKind
+	Kind  byte // its tag: value.Null, value.Int, …
 	Int   int64
 	Float float64
 	Bytes []byte // of a text or blob
@@ -43,12 +32,12 @@ func (r *strict) scan() (v Scanned) {
 		r.fail("a value is missing")
 		return v
 	}
-	v.Kind = ValueKind(from[0])
+	v.Kind = from[0]
 	switch r.b = from[1:]; v.Kind {
-	case KindNull:
-	case KindInt:
+	case value.Null:
+	case value.Int:
 		v.Int = protowire.DecodeZigZag(r.varint())
-	case KindFloat:
+	case value.Float:
 		if len(r.b) < 8 {
 			r.fail("a value is cut short")
 			return v
@@ -58,7 +47,7 @@ func (r *strict) scan() (v Scanned) {
 		if v.Float = math.Float64frombits(bits); v.Float != v.Float || bits == 1<<63 {
 			r.fail("a real is NaN or -0")
 		}
-	case KindText, KindBlob:
+	case value.Text, value.Blob:
 		v.Bytes = r.raw()
 	default:
 		r.fail("a value has an unknown tag")

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+
+	"heddle.dev/heddle/internal/value"
 )
 
 // What is scanned is what decodes, and what does not decode is refused alike.
@@ -12,13 +14,13 @@ func TestScan_agreesWithDecode(t *testing.T) {
 	some := []Value{nil, int64(0), int64(-1), int64(1 << 40), 1.5, -2.0, "", "text", []byte{}, []byte{1, 2}}
 	value := func(v Scanned) Value {
 		switch v.Kind {
-		case KindInt:
+		case value.Int:
 			return v.Int
-		case KindFloat:
+		case value.Float:
 			return v.Float
-		case KindText:
+		case value.Text:
 			return string(v.Bytes)
-		case KindBlob:
+		case value.Blob:
 			return append([]byte{}, v.Bytes...)
 		}
 		return nil

@@ -6,8 +6,10 @@
 // that is hashed. docs/PROTOCOL.md is the specification.
 package wire
 
+import "heddle.dev/heddle/internal/value"
+
 // Value is an SQLite value: nil, int64, float64, string or []byte.
-type Value = any
+type Value = value.Value
 
 // Hash is a BLAKE2b-256 hash.
 type Hash [32]byte

@@ -1,61 +1,23 @@
 package wire
 
 import (
-	"encoding/binary"
-	"fmt"
-	"math"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 )
-
-// Tags of values. A value is its tag, then: nothing (NULL), a zigzag varint
-// (integer), 8 bytes IEEE 754 little-endian (real), or a varint length and
-// that many bytes (text, blob).
-const (
-	tagNull  = 0
-	tagInt   = 1
-	tagFloat = 2
-	tagText  = 3
-	tagBlob  = 4
-)
-
-// AppendValue appends v's encoding to b. NaN becomes NULL and -0 becomes 0, as
-// SQLite stores them. It panics where v is of none of Value's types.
-func AppendValue(b []byte, v Value) []byte {
-	switch v := v.(type) {
-	case nil:
-		return append(b, tagNull)
-	case int64:
-		return protowire.AppendVarint(append(b, tagInt), protowire.EncodeZigZag(v))
-	case float64:
-		if v != v {
-			return append(b, tagNull)
-		}
-		if v == 0 {
-			v = 0 // loses the sign of -0
-		}
-		return binary.LittleEndian.AppendUint64(append(b, tagFloat), math.Float64bits(v))
-	case string:
-		return protowire.AppendString(append(b, tagText), v)
-	case []byte:
-		return protowire.AppendBytes(append(b, tagBlob), v)
-	default:
-		panic(fmt.Sprintf("wire: a value of type %T", v))
-	}
-}
 
 func (r *strict) value() Value {
 	switch v := r.scan(); v.Kind {
-	case KindInt:
+	case value.Int:
 		return v.Int
-	case KindFloat:
+	case value.Float:
 		return v.Float
-	case KindText:
+	case value.Text:
 		return string(v.Bytes)
-	case KindBlob:
+	case value.Blob:
 		if v.Bytes == nil {
 			return []byte{}
 		}
@@ -72,7 +34,7 @@ func EncodeKey(key []Value) []byte { return AppendValues(nil, key) }
 // AppendValues appends the encodings of vs to b.
 func AppendValues(b []byte, vs []Value) []byte {
 	for _, v := range vs {
-		b = AppendValue(b, v)
+		b = value.AppendCanonical(b, v)
 	}
 	return b
 }
@@ -103,7 +65,7 @@ func EncodeRow(cells map[string]Value) []byte {
 	slices.Sort(names)
 	b := []byte{rowVersion}
 	for _, name := range names {
-		b = AppendValue(protowire.AppendString(b, name), cells[name])
+		b = value.AppendCanonical(protowire.AppendString(b, name), cells[name])
 	}
 	return b
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/value"
 )
 
 func TestUnmarshalBody_refuses(t *testing.T) {
@@ -81,12 +82,12 @@ func TestValue_storedForm(t *testing.T) {
 		}
 	}
 	for name, data := range map[string][]byte{
-		"NaN":         {tagFloat, 1, 0, 0, 0, 0, 0, 0xf8, 0x7f},
-		"-0":          {tagFloat, 0, 0, 0, 0, 0, 0, 0, 0x80},
-		"long varint": {tagInt, 0x80, 0},
+		"NaN":         {value.Float, 1, 0, 0, 0, 0, 0, 0xf8, 0x7f},
+		"-0":          {value.Float, 0, 0, 0, 0, 0, 0, 0, 0x80},
+		"long varint": {value.Int, 0x80, 0},
 		"unknown tag": {5},
-		"cut text":    {tagText, 2, 'a'},
-		"cut real":    {tagFloat, 0, 0},
+		"cut text":    {value.Text, 2, 'a'},
+		"cut real":    {value.Float, 0, 0},
 	} {
 		if v, err := DecodeKey(data); errcode.Of(err) != errcode.Protocol {
 			t.Errorf("%s: got %v, %v, want code %s", name, v, err, errcode.Protocol)
