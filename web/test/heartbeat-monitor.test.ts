@@ -77,7 +77,7 @@ function heartbeat(answers: () => boolean) {
       seen.resumed++;
       if (asked && answers()) {
         asked = false;
-        p.imports.heartbeat.alive(0);
+        p.imports.heartbeat.pong(0);
       }
     },
   };
@@ -125,11 +125,11 @@ test("a program that has ended is dead, with what it throws", () => {
 test("a long statement speaks up, and not too often", () => {
   const { p, seen } = heartbeat(() => true);
   now = 10 * PING_MS;
-  for (let i = 0; i < 100_000; i++) p.imports.heartbeat.beat();
+  for (let i = 0; i < 100_000; i++) p.imports.heartbeat.progress();
   assert.equal(seen.alive, 1);
   for (let i = 0; i < 10; i++) {
     now += PING_MS;
-    for (let j = 0; j < 1_000; j++) p.imports.heartbeat.beat();
+    for (let j = 0; j < 1_000; j++) p.imports.heartbeat.progress();
   }
   assert.equal(seen.alive, 11);
 });

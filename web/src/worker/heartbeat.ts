@@ -18,12 +18,12 @@ export class Heartbeat {
   /** What Go imports. */
   readonly imports = {
     heartbeat: {
-      alive: (quiet: number) => {
+      pong: (quiet: number) => {
         this.#open = 0;
         this.#alive(quiet !== 0);
       },
       // From inside a long statement, or the recovery of a large log: whatever was asked meanwhile still waits at the worker's door.
-      beat: () => {
+      progress: () => {
         if (++this.#beats % EVERY !== 0) return;
         const now = performance.now();
         if (now - this.#last < PING_MS) return;
