@@ -118,6 +118,15 @@ func Wrap(err error, code, op string) error {
 	return &Error{Code: code, Op: op, Err: err}
 }
 
+// From returns the Error in err's chain, or makes one of err's code and op.
+func From(err error, op string) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: Of(err), Op: op, Err: err}
+}
+
 // Of returns the code of err: "" for nil, Internal where it carries none.
 func Of(err error) string {
 	var e *Error

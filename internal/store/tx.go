@@ -131,6 +131,10 @@ func (tx *Tx) Inside(f func(*sqlite3.Conn) error) error {
 	})
 }
 
+// Yield lets others run in the middle of what lasts: see Options.Yield. It is
+// called outside SQLite.
+func (tx *Tx) Yield() { tx.db.breathe() }
+
 // Undone says that a statement inside has failed and its error was settled: what
 // was noted of it is looked at again before it is announced.
 func (tx *Tx) Undone() {

@@ -10,6 +10,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -78,7 +79,7 @@ func TestAccept(t *testing.T) {
 	}
 	same(t, r.http.URL, a, b)
 	// k differs as well: a has put 'meanwhile' and 101 on it.
-	if len(conflicts) != 1 || conflicts[0].Reason != client.ConflictReplaced || fmt.Sprint(conflicts[0].Keys) != "[{notes [k]} {notes [late]}]" {
+	if len(conflicts) != 1 || conflicts[0].Reason != replica.ConflictReplaced || fmt.Sprint(conflicts[0].Keys) != "[{notes [k]} {notes [late]}]" {
 		t.Errorf("got %+v", conflicts)
 	}
 	// There is nothing more to accept.

@@ -15,6 +15,7 @@ import (
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -174,7 +175,7 @@ func TestBoot_behindTheHorizon(t *testing.T) {
 	if len(rejected) != 1 || rejected[0].Code != "APP_NO" || rejected[0].Ops[0].Cells[0] != "bad" {
 		t.Errorf("got %+v", rejected)
 	}
-	if len(conflicts) != 1 || conflicts[0].Reason != client.ConflictMissing || conflicts[0].Keys[0].Key[0] != "gone" {
+	if len(conflicts) != 1 || conflicts[0].Reason != replica.ConflictMissing || conflicts[0].Keys[0].Key[0] != "gone" {
 		t.Errorf("got %+v", conflicts)
 	}
 	for _, table := range []string{"heddle_row", "heddle_seen", "heddle_overflow"} {

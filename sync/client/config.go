@@ -5,13 +5,12 @@ import (
 	"crypto/rand"
 	"io"
 	"net/url"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
-	"heddle.dev/heddle/internal/store"
-	"heddle.dev/heddle/sync/wire"
+	"heddle.dev/heddle/sync/replica"
 )
 
 // Config says what a client syncs and with whom.
@@ -50,18 +49,6 @@ type Config struct {
 	Bounds Bounds // for tests
 }
 
-// Merge gives columns their merge policy, by name: how what two replicas wrote
-// joins. A write of a column with a policy other than "last" becomes what the
-// policy makes of it when it is committed: after writing 3 to a "max" column
-// that holds 10 it holds 10.
-//
-//   - "last": the later write in the log wins.
-//   - "counter": differences add up. What is no number is written as by "last".
-//   - "max", "min": the greatest, the smallest stays, in SQLite's order; NULL
-//     loses to everything.
-//   - "set": a JSON array as a set: elements are added and removed one by one.
-type Merge map[string]string
-
 // Doer sends a request and returns the answer as soon as its head is there:
 // the body streams. It follows redirects as the platform does. An error means
 // that no answer came; ctx ends the request at any time, the body's reading
@@ -90,35 +77,17 @@ func (c *Config) check() error {
 	const op = "sync: open"
 	u, err := url.Parse(c.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return errcode.New(errcode.BadParam, op, "sync.url must be an absolute http or https URL, got "+quoted(c.URL))
-	}
-	if !wire.ValidSpace(c.Space) {
-		return errcode.New(errcode.BadParam, op, "sync.space has "+wire.SpaceRule+"; it is "+quoted(c.Space))
+		return errcode.New(errcode.BadParam, op, "sync.url must be an absolute http or https URL, got "+strconv.Quote(c.URL))
 	}
 	if c.HTTP == nil {
 		return errcode.New(errcode.BadParam, op, "no Doer was given")
 	}
-	for _, table := range c.tables() {
-		if strings.HasPrefix(strings.ToLower(table), "heddle_") || strings.HasPrefix(strings.ToLower(table), "sqlite_") {
-			return errcode.New(errcode.BadParam, op, "table "+quoted(table)+" is not the app's: it cannot be synced")
-		}
-		for column, policy := range c.Tables[table] {
-			if _, ok := merges[policy]; !ok {
-				return errcode.New(errcode.BadParam, op, "table "+quoted(table)+": column "+quoted(column)+" cannot join by "+quoted(policy)+": there are last, counter, max, min and set")
-			}
-		}
-	}
-	return nil
+	return c.local().Check()
 }
 
-// tables returns the synced tables' names, sorted.
-func (c *Config) tables() []string {
-	names := make([]string, 0, len(c.Tables))
-	for name := range c.Tables {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+// local is the part of c that concerns the database.
+func (c *Config) local() *replica.Config {
+	return &replica.Config{Space: c.Space, Tables: c.Tables, IntegerKey: c.IntegerKey, Rand: c.Rand, Now: c.Now}
 }
 
 // complete fills in what was left out.
@@ -132,35 +101,7 @@ func (c *Config) complete() {
 	c.Bounds.defaults()
 }
 
-// resolve finds the synced tables among those of the database.
-func (c *Config) resolve(find func(name string) (*store.Table, bool)) (map[string]*table, error) {
-	tables := map[string]*table{}
-	for _, name := range c.tables() {
-		info, ok := find(name)
-		if !ok {
-			return nil, schemaError(name, "it does not exist: create it in a migration")
-		}
-		if !info.Synced {
-			return nil, errcode.New(errcode.BadParam, "sync: open", "the database was opened without table "+quoted(name)+" in store.Options.Synced")
-		}
-		t := newTable(info)
-		if err := t.setMerges(c.Tables[name]); err != nil {
-			return nil, err
-		}
-		tables[info.Name] = t
-	}
-	return tables, nil
-}
-
 // endpoint returns the URL of one of the space's resources.
 func (c *Config) endpoint(resource string) string {
 	return strings.TrimRight(c.URL, "/") + "/v1/spaces/" + url.PathEscape(c.Space) + "/" + resource
-}
-
-// quoted puts s in quotes for people, shortened where it is long.
-func quoted(s string) string {
-	if len(s) > 200 {
-		s = s[:200] + "…"
-	}
-	return `"` + s + `"`
 }

@@ -26,10 +26,13 @@ func (c *Client) Export(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := c.ClientID()
+	return exported(c.cfg.Space, c.ClientID(), pending, rejected), nil
+}
+
+func exported(space string, id wire.ClientID, pending []Pending, rejected []Rejected) []byte {
 	var w jsonWriter
 	w.raw(`{"format":"heddle work 1","space":`)
-	w.text(c.cfg.Space)
+	w.text(space)
 	w.raw(`,"client":"` + hex.EncodeToString(id[:]) + `",` + "\n" + `"pending":[`)
 	for i, p := range pending {
 		w.comma(i)
@@ -45,7 +48,7 @@ func (c *Client) Export(ctx context.Context) ([]byte, error) {
 		w.operations(r.Ops)
 	}
 	w.raw("]}\n")
-	return w.b, nil
+	return w.b
 }
 
 // jsonWriter writes JSON by hand: the browser's binary has no encoding/json.

@@ -16,6 +16,7 @@ import (
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -238,7 +239,7 @@ func TestClient_conflictMissing(t *testing.T) {
 	b.want(`SELECT id, body FROM notes`, "2|late")
 	a.now()
 	same(t, hs.URL, a, b)
-	if len(got) != 1 || got[0].Reason != client.ConflictMissing || fmt.Sprint(got[0].Keys) != "[{notes [1]}]" {
+	if len(got) != 1 || got[0].Reason != replica.ConflictMissing || fmt.Sprint(got[0].Keys) != "[{notes [1]}]" {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -370,7 +371,7 @@ func TestClient_otherKey(t *testing.T) {
 	b.exec(`INSERT INTO notes VALUES('x', 'y', 'local')`)
 	b.exec(`INSERT INTO tags VALUES('of b')`)
 	b.now()
-	if len(conflicts) != 1 || conflicts[0].Reason != client.ConflictKey || conflicts[0].Keys[0].Table != "notes" ||
+	if len(conflicts) != 1 || conflicts[0].Reason != replica.ConflictKey || conflicts[0].Keys[0].Table != "notes" ||
 		!strings.Contains(conflicts[0].Constraint, "(a, b) here") {
 		t.Errorf("got conflicts %+v", conflicts)
 	}

@@ -9,10 +9,8 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
-	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/wire"
-
-	"github.com/ncruces/go-sqlite3"
 )
 
 // batch bounds what is applied in one transaction, in bytes of bodies; an
@@ -25,10 +23,10 @@ const batch = 1 << 20
 func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp func()) error {
 	anew, err := c.pullOnce(ctx, wait, opened, caughtUp)
 	switch {
-	case errcode.Of(err) != errcode.Diverged || errors.Is(err, errEpoch):
+	case errcode.Of(err) != errcode.Diverged || errors.Is(err, replica.ErrEpoch):
 		return err
 	case anew: // which a server refuses for its epoch alone
-		return errEpoch
+		return replica.ErrEpoch
 	}
 	return c.startOver(err)
 }
@@ -43,16 +41,16 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 		return false, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: pull")
 	}
 	c.mu.Lock()
-	req := wire.PullRequest{Position: c.pos, Client: c.ident.client, Snapshots: true, Anew: c.restart}
+	req := wire.PullRequest{Position: c.view.Position, Client: c.view.Client, Snapshots: true, Anew: c.restart}
 	if c.restart {
 		req.Only, c.onlyBuckets = c.onlyBuckets, nil // tried once
 	}
 	req.Clients = slices.Clone(c.askedClients)
-	if c.ident.held {
-		req.Clients = append(req.Clients, c.ident.former)
+	if c.view.Former != nil {
+		req.Clients = append(req.Clients, *c.view.Former)
 	}
-	if c.bootstrap != nil && !c.restart {
-		at := *c.bootstrap
+	if c.view.Bootstrap != nil && !c.restart {
+		at := *c.view.Bootstrap
 		if req.Anew = at.Table == "" && !at.Done; !req.Anew { // else nothing has come of it
 			req.Resume = &at
 		}
@@ -113,7 +111,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 				return false, err
 			}
 			c.forgetProgress(func() bool { // decided before here, and not in the log
-				return c.progress.head > 0 && f.CaughtUp.Seq >= c.progress.head && c.ident.last < c.ident.offset+int64(c.progress.decided)
+				return c.progress.head > 0 && f.CaughtUp.Seq >= c.progress.head && c.view.Last < c.view.Offset+int64(c.progress.decided)
 			})
 			if err := c.sendSeed(ctx, f.CaughtUp.Seq); err != nil {
 				return false, err
@@ -169,11 +167,11 @@ type puller struct {
 func (p *puller) hello(h *wire.Hello) error {
 	zero := wire.Epoch{}
 	if p.epoch != zero && h.Epoch != p.epoch || h.Epoch == zero {
-		return errEpoch
+		return replica.ErrEpoch
 	}
 	p.epoch, p.head, p.greets = h.Epoch, h.Head, true
 	if p.head < p.from && !p.req.Anew && p.req.Resume == nil {
-		return diverged(fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
+		return errcode.New(errcode.Diverged, "sync", fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
 	}
 	p.c.forgetProgress(func() bool { return h.Head < p.c.progress.head })
 	return nil
@@ -218,59 +216,144 @@ func (p *puller) entries(entries []wire.Entry) error {
 	return nil
 }
 
-// compare holds the prefix's digest against the server's, where they speak of
-// the same entry.
-func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
-	bad := false
-	repairs := c.Status().Repairs
-	var settled *state
-	var invalidation int64
-	err := c.db.Apply(ctx, func(tx *store.Tx) error {
-		return tx.Inside(func(*sqlite3.Conn) error {
-			r := c.rowsOn(tx)
-			s, err := c.current(&r)
-			if err != nil {
-				return err
-			}
-			if err := c.recount(&r, s); err != nil {
-				return err
-			}
-			bad = s.pos.Seq == up.Seq && s.digest.Sum() != up.Digest
-			if bad {
-				repairs++
-				return setMeta(r.conn, metaRepairs, int64(repairs))
-			}
-			if s.former == nil && s.complete || s.pos.Seq < up.Seq {
-				return nil
-			}
-			invalidation = c.invalidate()
-			copied := *s
-			settled = &copied
-			c.state = settled
-			if err := settled.completed(r.conn); err != nil || s.former == nil {
-				return err
-			}
-			return settled.settle(r.conn)
-		})
-	})
-	if err == nil && settled != nil {
-		c.validate(invalidation)
-		c.share(settled)
-		c.wakePush()
+// snapshot applies a frame of a snapshot as it comes from the stream.
+func (p *puller) snapshot(f *wire.Snapshot) error {
+	if !p.greets {
+		return errcode.New(errcode.Protocol, "sync: pull", "a snapshot came before the greeting")
 	}
-	if err == nil {
-		c.update(func(cond *condition) {
-			cond.last = max(c.recorded.Load(), cond.first)
-			cond.repairs = repairs
-		})
+	first := !p.bootstrapping
+	if first {
+		select {
+		case p.c.bootstrapTurn <- struct{}{}:
+		default:
+			return replica.ErrBootstrapping
+		}
+		p.bootstrapping, p.total = true, f.Total
 	}
-	if err == nil && !bad {
-		c.mu.Lock()
-		c.restarts = 0
-		c.mu.Unlock()
+	p.clients, p.own = append(p.clients, f.Clients...), append(p.own, f.Own...)
+	if f.End != nil {
+		f.Clients, f.Own = p.clients, p.own
 	}
-	if err == nil && bad && !c.locate(ctx, up) {
-		err = diverged(fmt.Sprintf("the digest at entry %d is not the server's: this replica's tables differ", up.Seq))
+	rows, err := p.c.replica.Snapshot(p.ctx, p.req, p.epoch, f, first)
+	var ask *replica.AskError
+	if errors.As(err, &ask) {
+		p.c.mu.Lock()
+		p.c.askedClients = append(p.c.askedClients, ask.Client)
+		p.c.mu.Unlock()
+	}
+	if err != nil && !errors.Is(err, replica.ErrFork) {
+		return err
+	}
+	if first {
+		p.c.mu.Lock()
+		p.c.restart = false
+		p.c.generation++
+		p.generation = p.c.generation
+		p.c.mu.Unlock()
+	}
+	p.c.events.put(Progress{Phase: "snapshot", Done: rows, Total: max(p.total, rows), Rows: rows})
+	p.c.events.deliver()
+	if f.End != nil {
+		p.bootstrapping = false
+		<-p.c.bootstrapTurn
+		p.from = f.Seq
+		p.c.mu.Lock()
+		p.c.restart, p.c.askedClients = false, nil
+		p.c.progress = p.c.progress.forgotten() // what the server said before may not be so any more
+		p.c.mu.Unlock()
+		p.c.wakePush() // what waited for the end
+		p.c.retryNow()
 	}
 	return err
 }
+
+// apply folds entries of one stream, unless the prefix has them all.
+func (c *Client) apply(ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []wire.Entry) (rows uint64, err error) {
+	c.mu.Lock()
+	have := c.view.Position.Seq
+	c.mu.Unlock()
+	if entries[len(entries)-1].Seq <= have {
+		return 0, nil
+	}
+	return c.replica.Apply(ctx, client, epoch, entries)
+}
+
+// compare holds the prefix's digest against the server's, where they are of the
+// same entry.
+func (c *Client) compare(ctx context.Context, up *wire.CaughtUp) error {
+	v, err := c.replica.Verify(ctx, up)
+	if err != nil {
+		return err
+	}
+	if v.Settled {
+		c.wakePush()
+	}
+	c.update(func(cond *condition) {
+		cond.last = max(c.replica.Recorded(), cond.first)
+		if v.Differs {
+			cond.repairs = v.Repairs
+		}
+	})
+	if !v.Differs {
+		c.mu.Lock()
+		c.restarts = 0
+		c.mu.Unlock()
+		return nil
+	}
+	differ, sound := c.replica.Locate(ctx, up, c.serverBuckets)
+	if sound {
+		return nil
+	}
+	if differ != nil {
+		c.mu.Lock()
+		c.onlyBuckets = differ
+		c.mu.Unlock()
+	}
+	return errcode.New(errcode.Diverged, "sync", fmt.Sprintf(
+		"the digest at entry %d is not the server's: this replica's tables differ", up.Seq))
+}
+
+func (c *Client) serverBuckets(ctx context.Context) ([]wire.Bucket, error) {
+	a, err := c.ask(ctx, "GET", "digest?buckets=1", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	data, err := io.ReadAll(io.LimitReader(a.Body, wire.MaxRequest))
+	if err != nil {
+		return nil, err
+	}
+	d, err := wire.UnmarshalDigestResponse(data)
+	if err != nil {
+		return nil, err
+	}
+	return d.Buckets, nil
+}
+
+// asksMore reports whether a snapshot's end is to be asked for again.
+func asksMore(err error) bool {
+	var ask *replica.AskError
+	return errors.As(err, &ask)
+}
+
+// startOver has the next pull ask for a snapshot, because of err. What does not
+// become right by that, some times in a row, somebody has to look at: from then on
+// it is tried once in each of the attempts that follow at long intervals.
+func (c *Client) startOver(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.restarts++; c.restarts > maxStarts {
+		c.restarts = maxStarts - 1
+		c.restart = c.view.Bootstrap != nil // what has come of that snapshot is wrong
+		return &errcode.Error{Code: errcode.Diverged, Op: "sync",
+			Msg: errcode.From(err, "sync").Message() + "; starting over did not help, and is tried again every minute"}
+	}
+	c.restart = true
+	return errRestart
+}
+
+// maxStarts is how often in a row a replica starts over at once.
+const maxStarts = 3
+
+// errRestart says that the next attempt begins with a snapshot.
+var errRestart = errcode.New(errcode.Diverged, "sync: pull", "this replica starts over with a snapshot")

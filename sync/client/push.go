@@ -2,13 +2,10 @@ package client
 
 import (
 	"context"
-	"errors"
 	"slices"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"heddle.dev/heddle/internal/errcode"
-	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -27,8 +24,9 @@ func (s pushProgress) forgotten() pushProgress { return pushProgress{life: s.lif
 // pushing is a request and what it was made from.
 type pushing struct {
 	wire.PushRequest
-	from pushProgress
-	more bool // one request is not enough
+	from  pushProgress
+	first int64 // the id of its first transaction
+	more  bool  // one request is not enough
 }
 
 // pushSize is how many bytes of parts go into one request, if there is more
@@ -37,9 +35,6 @@ const pushSize = wire.PartSize
 
 // pushMax bounds the number of parts of one request.
 const pushMax = 2000
-
-// errEnough ends a query early.
-var errEnough = errors.New("enough")
 
 // push sends pending transactions until the server has them all. One push
 // runs at a time.
@@ -57,7 +52,7 @@ func (c *Client) push(ctx context.Context) error {
 			return err
 		}
 		if req.more && total == 0 {
-			if total, err = c.pendingBytes(ctx, req.Parts[0].Counter); err != nil {
+			if total, err = c.replica.PendingBytes(ctx, req.first); err != nil {
 				return err
 			}
 		}
@@ -87,58 +82,36 @@ func (c *Client) pushed() pushProgress {
 // nextPush makes the next request, nil if the server has everything.
 func (c *Client) nextPush(ctx context.Context) (req *pushing, err error) {
 	c.mu.Lock()
-	id, at, pos := c.ident, c.progress, c.pos
-	booting := c.bootstrap != nil || c.restart || c.seed != nil // the position is not one to push from
+	view, at := c.view, c.progress
+	wait := view.Former != nil || view.Bootstrap != nil || c.restart || c.seed != nil // the position is not one to push from
 	c.mu.Unlock()
-	if id.held || booting {
+	if wait {
 		return nil, nil
 	}
-	after := max(id.last, id.offset+int64(at.decided))
+	after := max(view.Last, view.Offset+int64(at.decided))
 	staged := int64(at.staged)
-	if after != id.offset+int64(at.decided) {
+	if after != view.Offset+int64(at.decided) {
 		staged = 0
 	}
-	req = &pushing{PushRequest: wire.PushRequest{Position: pos, Client: id.client}, from: at}
-	size, highest := 0, after
-	err = c.db.Query(ctx, `SELECT id, part, total, hash, bytes FROM heddle_pending
-		WHERE id > ?1 + 1 OR id = ?1 + 1 AND part >= ?2 ORDER BY id, part`,
-		store.Args(after, staged), nil, func(stmt *sqlite3.Stmt) error {
-			bytes := stmt.ColumnBlob(4, nil)
-			if n := len(req.Parts); n > 0 && (size+len(bytes) > pushSize || n >= pushMax) {
-				req.more = true
-				return errEnough
-			}
-			highest = stmt.ColumnInt64(0)
-			part := wire.Part{
-				Counter: uint64(highest - id.offset),
-				Index:   uint32(stmt.ColumnInt64(1)),
-				Total:   uint32(stmt.ColumnInt64(2)),
-				Bytes:   bytes,
-			}
-			copy(part.BodyHash[:], stmt.ColumnRawBlob(3))
-			req.Parts = append(req.Parts, part)
-			size += len(bytes) + 64
-			return nil
-		})
-	if err != nil && !errors.Is(err, errEnough) {
+	req = &pushing{PushRequest: wire.PushRequest{Position: view.Position, Client: view.Client}, from: at}
+	size := 0
+	err = c.replica.Parts(ctx, after, staged, func(id int64, part wire.Part) bool {
+		if n := len(req.Parts); n > 0 && (size+len(part.Bytes) > pushSize || n >= pushMax) {
+			req.more = true
+			return false
+		}
+		if len(req.Parts) == 0 {
+			req.first = id
+		}
+		part.Counter = uint64(id - view.Offset)
+		req.Parts = append(req.Parts, part)
+		size += len(part.Bytes) + 64
+		return true
+	})
+	if err != nil || len(req.Parts) == 0 {
 		return nil, err
 	}
-	if len(req.Parts) == 0 {
-		return nil, nil
-	}
 	return req, nil
-}
-
-// pendingBytes is the size of what is to be sent from a transaction on.
-func (c *Client) pendingBytes(ctx context.Context, counter uint64) (n uint64, err error) {
-	c.mu.Lock()
-	id := c.ident.offset + int64(counter)
-	c.mu.Unlock()
-	err = c.db.Query(ctx, `SELECT coalesce(sum(length(bytes)), 0) FROM heddle_pending WHERE id >= ?`, store.Args(id), nil, func(stmt *sqlite3.Stmt) error {
-		n = uint64(stmt.ColumnInt64(0))
-		return nil
-	})
-	return n, err
 }
 
 // sendPush sends one request and returns its answer, which is whole.
@@ -165,7 +138,7 @@ func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
 		return err
 	}
 	if zero := (wire.Epoch{}); req.Position.Epoch != zero && resp.Epoch != req.Position.Epoch {
-		return errEpoch
+		return replica.ErrEpoch
 	}
 	now := pushProgress{resp.Decided, resp.Staged, resp.Head, req.from.life}
 	// Where two copies of a database share an id, what this request said nothing
@@ -198,10 +171,3 @@ func (c *Client) forgetProgress(gone func() bool) {
 		c.wakePush()
 	}
 }
-
-// errEpoch says that the server's log is not the one that the prefix is of.
-var errEpoch = diverged("the server's log is another one than this replica has followed: " +
-	"the server was reset or restored, or the URL leads to another; it is looked at again every minute, " +
-	"and nothing is synced until it is back, or Client.Accept (db.sync.accept()) goes on with the log that is there")
-
-func diverged(msg string) error { return errcode.New(errcode.Diverged, "sync", msg) }

@@ -17,6 +17,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -138,7 +139,7 @@ func TestRestore(t *testing.T) {
 				t.Errorf("got %+v, %v", rejected, err)
 			}
 			for _, c := range conflicts {
-				if c.Reason == client.ConflictLost {
+				if c.Reason == replica.ConflictLost {
 					t.Errorf("got %+v", c)
 				}
 			}
@@ -168,7 +169,7 @@ func TestRestore_lost(t *testing.T) {
 	a.now()
 	a.want(`SELECT n FROM notes`, "3")
 	same(t, r.http.URL, a)
-	if len(conflicts) != 1 || conflicts[0].Reason != client.ConflictLost || conflicts[0].Counter != 2 {
+	if len(conflicts) != 1 || conflicts[0].Reason != replica.ConflictLost || conflicts[0].Counter != 2 {
 		t.Errorf("got %+v", conflicts)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
 )
 
 // Run syncs until ctx ends: it pushes what is recorded and follows the log,
@@ -61,7 +62,7 @@ func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func
 			c.update(func(cond *condition) { note(cond, nil) })
 			continue
 		}
-		e := coded(err)
+		e := errcode.From(err, "sync")
 		c.update(func(cond *condition) { note(cond, e) })
 		wait := c.backoff(tries, e.Code)
 		var after *retryAfter
@@ -74,15 +75,6 @@ func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func
 		tries++
 		c.sleep(ctx, wait)
 	}
-}
-
-// coded returns err as an Error of ours.
-func coded(err error) *errcode.Error {
-	var e *errcode.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &errcode.Error{Code: errcode.Of(err), Op: "sync", Err: err}
 }
 
 // waitActive waits until sync is neither paused nor offline nor stopped for good,
@@ -165,8 +157,7 @@ func (c *Client) sleep(ctx context.Context, d time.Duration) {
 // retryNow ends pauses after errors.
 func (c *Client) retryNow() {
 	c.mu.Lock()
-	close(c.retry)
-	c.retry = make(chan struct{})
+	c.retry.send()
 	c.mu.Unlock()
 }
 
@@ -199,9 +190,9 @@ func (c *Client) pullLoop(ctx context.Context, fine func()) error {
 		err := c.follow(ctx, fine)
 		switch {
 		case err == nil: // a poll
-		case errors.Is(err, errFork):
+		case errors.Is(err, replica.ErrFork):
 			c.retryNow() // there is a new id; what is pending is to be sent under it
-		case errors.Is(err, errRestart), errors.Is(err, errBootstrapping), errors.Is(err, errSeeded), asksMore(err):
+		case errors.Is(err, errRestart), errors.Is(err, replica.ErrBootstrapping), errors.Is(err, errSeeded), asksMore(err):
 		case errors.Is(err, errExpired) && c.cfg.Token != nil:
 		default:
 			return err
@@ -217,7 +208,7 @@ func (c *Client) Pause(ctx context.Context, persist bool) error {
 	if !persist {
 		return nil
 	}
-	return c.keepPause(ctx, true)
+	return c.replica.KeepPause(ctx, true)
 }
 
 // Resume undoes Pause, and tries again at once what waits or has stopped after
@@ -228,40 +219,13 @@ func (c *Client) Resume(ctx context.Context) error {
 		stopped = cond.fatal != nil
 		cond.paused = false
 	})
-	err := c.keepPause(ctx, false)
+	err := c.replica.KeepPause(ctx, false)
 	if stopped {
-		c.reload()
+		c.replica.Reload()
 	} else {
 		c.retryNow()
 	}
 	return err
-}
-
-// keepPause notes whether a pause outlasts Close.
-func (c *Client) keepPause(ctx context.Context, keep bool) error {
-	c.mu.Lock()
-	kept := c.cond.kept
-	c.mu.Unlock()
-	if kept == keep {
-		return nil
-	}
-	c.update(func(cond *condition) { cond.kept = keep })
-	err := c.remember(ctx, metaPaused, c.pausedValue())
-	if err != nil {
-		c.update(func(cond *condition) { cond.kept = kept })
-	}
-	return err
-}
-
-// pausedValue is what heddle_meta has of a pause: it belongs to the database's
-// place, not to its bytes.
-func (c *Client) pausedValue() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cond.kept {
-		return 1
-	}
-	return 0
 }
 
 // SetOnline says whether there is a network, as far as the platform knows.
@@ -311,9 +275,9 @@ func (c *Client) Now(ctx context.Context) error {
 		case errors.Is(err, errRestart):
 			last = math.MaxInt64 // what the server has lost is pending again, under new numbers
 			continue
-		case errors.Is(err, errBootstrapping), errors.Is(err, errSeeded), asksMore(err):
+		case errors.Is(err, replica.ErrBootstrapping), errors.Is(err, errSeeded), asksMore(err):
 			continue
-		case errors.Is(err, errFork) && forks < 3:
+		case errors.Is(err, replica.ErrFork) && forks < 3:
 			forks++
 			continue // with a new id
 		case err != nil && ctx.Err() != nil:
@@ -350,5 +314,5 @@ func (c *Client) rememberServer(ctx context.Context) {
 	}
 	c.update(func(cond *condition) { cond.serverKnown = true })
 	// Only a hint for the status of the next session: a failure costs nothing.
-	_ = c.remember(ctx, metaServer, c.cfg.URL)
+	_ = c.replica.KeepServer(ctx, c.cfg.URL)
 }

@@ -2,10 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
-	"slices"
-
-	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
@@ -23,56 +19,14 @@ import (
 // writes to other tables stays. Seed is called before Run and Now; it fails, and
 // nothing has happened, if run does.
 func (c *Client) Seed(ctx context.Context, run func(*store.Tx) error) error {
-	var kept []byte
-	err := c.db.Update(ctx, store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
-		owed, err := tx.TakeSeed()
-		if err != nil || !owed {
-			return err
-		}
-		c.seeding = tx
-		return run(tx)
-	})
+	kept, err := c.replica.Seed(ctx, run)
 	if err != nil {
-		return errcode.Wrap(err, errcode.Internal, "sync: seed")
+		return err
 	}
-	err = c.db.Apply(ctx, func(tx *store.Tx) error {
-		return tx.Inside(func(*sqlite3.Conn) error {
-			r := c.rowsOn(tx)
-			meta, err := loadMeta(r.conn)
-			kept, _ = meta[metaSeed].([]byte)
-			return err
-		})
-	})
 	c.mu.Lock()
 	c.seed = kept
 	c.mu.Unlock()
-	return err
-}
-
-// keepSeed is what Record does in Seed's transaction.
-func (c *Client) keepSeed(r *rows, b *builder, changes []store.Change) error {
-	if len(b.body.Ops) == 0 {
-		return nil
-	}
-	data := b.body.Marshal()
-	if len(data) > wire.MaxBody {
-		return tooBig(fmt.Sprintf("the seed has %d MiB, at most %d are taken", len(data)>>20, wire.MaxBody>>20))
-	}
-	if err := setMeta(r.conn, metaSeed, data); err != nil {
-		return err
-	}
-	return c.seeding.Applying(func() error {
-		for _, ch := range slices.Backward(changes) { // children before their parents
-			t := r.tables[ch.Table.Name]
-			if t == nil {
-				continue
-			}
-			if err := t.write(r.conn, ch.Key, t.image(ch.After, b.schema, false), t.image(ch.Before, b.schema, false), b.schema); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return nil
 }
 
 // errSeeded says that the log may have a seed now, which is to be pulled.
@@ -93,13 +47,7 @@ func (c *Client) sendSeed(ctx context.Context, end uint64) error {
 			return err
 		}
 	}
-	err := c.db.Apply(ctx, func(tx *store.Tx) error {
-		return tx.Inside(func(*sqlite3.Conn) error {
-			r := c.rowsOn(tx)
-			return r.exec(`DELETE FROM heddle_meta WHERE name = ?`, metaSeed)
-		})
-	})
-	if err != nil {
+	if err := c.replica.DropSeed(ctx); err != nil {
 		return err
 	}
 	c.mu.Lock()

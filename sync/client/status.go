@@ -4,8 +4,6 @@ import (
 	"sync"
 
 	"heddle.dev/heddle/internal/errcode"
-	"heddle.dev/heddle/internal/value"
-	"heddle.dev/heddle/sync/wire"
 )
 
 // State is what sync is doing.
@@ -35,60 +33,6 @@ type Status struct {
 	Polling    Polling // why the log is polled; "" where it is followed by a stream
 	Repairs    int     // how often the digest was not the server's, so that the state was fetched anew
 }
-
-// Key names a row.
-type Key = value.Key
-
-// Op is an operation of a transaction: of one row.
-type Op = wire.Op
-
-// Pending is a transaction of this replica's that the log does not hold yet.
-type Pending struct {
-	ID      int64
-	Created int64 // when it was committed, Unix milliseconds
-	Ops     []Op
-}
-
-// Rejected is a transaction of this replica's that the server has decided void.
-// Its effects are gone from the tables; its operations are kept until Retry or
-// Discard.
-type Rejected struct {
-	ID      int64 // names it to Retry and Discard
-	Seq     uint64
-	Counter uint64
-	Code    string // why
-	Created int64  // when it was committed, Unix milliseconds
-	Ops     []Op
-}
-
-// Reasons of a Conflict.
-const (
-	ConflictMissing  = "missing"  // an accepted transaction of this replica's updated rows that were gone
-	ConflictLost     = "lost"     // the server has lost transactions of this replica's, from Counter on, that are kept no longer
-	ConflictReplaced = "replaced" // rows that the log which Accept went on with has otherwise than this replica had them
-	ConflictDangling = "dangling" // rows whose foreign key names a row that is gone
-	// Rows that their table here cannot hold; see [Client.Quarantined].
-	ConflictConstraint = "constraint"
-	// ConflictKey: a table that the space knows with another primary key than this
-	// app, so that it is not synced here. Constraint says which; Keys name the table.
-	ConflictKey = "key"
-)
-
-// Conflict says that replicas wrote what does not go together. The log has
-// settled it alike everywhere; the app may want to look.
-type Conflict struct {
-	Seq     uint64
-	Counter uint64 // of the own transaction, where Reason is ConflictMissing
-	Reason  string
-	Keys    []Key // at most maxConflictKeys
-
-	// Where Reason is ConflictConstraint: SQLite's result code, which says which
-	// kind of constraint it was (SQLITE_CONSTRAINT_NOTNULL, …), and its message.
-	Code, Constraint string
-}
-
-// maxConflictKeys bounds what one event carries.
-const maxConflictKeys = 1000
 
 // Progress says how far a transfer has got that takes a while.
 type Progress struct {
@@ -202,8 +146,7 @@ func (c *Client) update(f func(*condition)) {
 	f(&c.cond)
 	after := c.cond.status()
 	if wanted != c.cond.active() || life != c.cond.life {
-		close(c.changed)
-		c.changed = make(chan struct{})
+		c.changed.send()
 	}
 	if after != before {
 		c.events.put(after)
@@ -215,7 +158,6 @@ func (c *Client) update(f func(*condition)) {
 // condition is what the status is made of.
 type condition struct {
 	running, paused, online bool
-	kept                    bool           // paused outlasts Close
 	bootstrapping           bool           // a snapshot is being applied
 	complete                bool           // see state.complete
 	live                    bool           // the pull stream has caught up

@@ -1,0 +1,378 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// applier folds entries of the log into the database, inside one transaction.
+// The rule, for each entry in the order of seq:
+//
+//  1. An own entry is the oldest pending transaction: it stops being pending.
+//  2. If its outcome is ok, each operation is applied to the row in the
+//     prefix: the base image of a key that pending transactions touch, the
+//     table's row otherwise.
+//  3. The row of each key of the entry becomes its base with the pending
+//     operations on it; a key that has none left is the prefix itself.
+//
+// For an own entry that is ok, step 3 changes nothing: the operation has moved
+// from the pending ones to the base. So the rows are not written.
+type applier struct {
+	rep *Replica
+	tx  *store.Tx
+	rows
+	*state
+	bodies       bodyCache
+	invalidation int64        // see Replica.invalidate
+	saved        *fold.Schema // the schema that the database holds
+	merged       *fold.Schema // schema with this app's own tables, for pending operations
+	pending      bool         // some transaction is pending
+	count        uint64       // operations applied
+	events       []any        // Rejected and Conflict, to be sent after the commit
+	uploads      []rowKey     // rows that an accepted log does not have
+	replaced     []Key        // rows that it has otherwise
+	foreign      []*foreignKey
+	touched      map[*foreignKey]*touchedKeys
+}
+
+// eachOp runs f for each operation of an entry.
+func (a *applier) eachOp(n int, f func(i int) error) error {
+	err := a.inBatches(n, f)
+	if err == nil {
+		a.count += uint64(n)
+	}
+	return err
+}
+
+// inBatches runs f n times inside SQLite, and lets others in between.
+func (a *applier) inBatches(n int, f func(i int) error) error {
+	for from := 0; from < n; from += chunk {
+		if from > 0 {
+			a.tx.Yield()
+		}
+		err := a.tx.Inside(func(*sqlite3.Conn) error {
+			for i := from; i < min(n, from+chunk); i++ {
+				if err := f(i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry applies one entry: the one after the cursor.
+func (a *applier) entry(e *wire.Entry) error {
+	if e.Seq != a.pos.Seq+1 {
+		return errcode.New(errcode.Protocol, "sync: apply", fmt.Sprintf("entry %d came after %d", e.Seq, a.pos.Seq))
+	}
+	if e.ChainAfter(a.pos.Chain) != e.Chain {
+		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("the chain of hashes breaks at entry %d", e.Seq))
+	}
+	var err error
+	switch {
+	case e.Client == a.client:
+		err = a.own(e, a.offset)
+	case a.former != nil && e.Client == a.former.client && a.last < a.former.last:
+		if err = a.own(e, a.former.offset); errors.Is(err, ErrFork) {
+			err = a.other(e)
+		}
+	default:
+		err = a.other(e)
+	}
+	if err != nil {
+		return err
+	}
+	a.pos.Seq, a.pos.Chain = e.Seq, e.Chain
+	return nil
+}
+
+// own applies the entry of this replica's oldest pending transaction, whose
+// counter is its id minus offset. It is ErrFork if that is another one; then
+// nothing was done.
+func (a *applier) own(e *wire.Entry, offset int64) error {
+	var id int64
+	var body *wire.Body
+	last := false
+	err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+		var hash wire.Hash
+		if id, hash, err = a.oldest(); err != nil {
+			return err
+		}
+		if id == 0 || uint64(id-offset) != e.Counter || hash != e.BodyHash {
+			return ErrFork
+		}
+		if body, err = a.body(id); err != nil {
+			return err
+		}
+		if e.Outcome == "" {
+			if err := a.learnSchema(body.Schema); err != nil {
+				return err
+			}
+		}
+		last, err = a.isLast(id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var missed []Key
+	step := func(i int, k rowKey, b *based) error {
+		op := &body.Ops[i]
+		if len(b.ops) == 0 || b.ops[0] != (ref{id, i}) {
+			return damaged("heddle_row")
+		}
+		b.ops = b.ops[1:]
+		if e.Outcome != "" {
+			return a.recompute(k, b)
+		}
+		if op.Shape.Kind == wire.Update && b.base == nil && len(missed) < maxConflictKeys && !alreadyMissed(missed, k) {
+			missed = append(missed, Key{Table: op.Shape.Table, Key: op.Key})
+		}
+		b.base = a.advance(op, k, b.base)
+		return nil
+	}
+	if last && len(body.Ops) > chunk {
+		err = a.ownAll(id, body, step)
+	} else {
+		err = a.eachOp(len(body.Ops), func(i int) error {
+			k := keyOf(&body.Ops[i])
+			b, err := a.based(k)
+			if err == nil && b == nil {
+				err = damaged("heddle_row")
+			}
+			if err == nil {
+				err = step(i, k, b)
+			}
+			if err != nil || last && len(b.ops) == 0 {
+				return err // heddle_row is emptied as a whole below
+			}
+			return a.putBased(k, b)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if len(missed) > 0 {
+		a.events = append(a.events, Conflict{Seq: e.Seq, Counter: e.Counter, Reason: ConflictMissing, Keys: missed})
+	}
+	return a.tx.Inside(func(*sqlite3.Conn) error {
+		if last {
+			a.pending = false
+			if err := a.exec(`DELETE FROM heddle_row`); err != nil {
+				return err
+			}
+		}
+		if e.Outcome != "" {
+			if err := a.reject(id, e, body); err != nil {
+				return err
+			}
+		}
+		return a.done(id, e.Outcome == "")
+	})
+}
+
+// alreadyMissed reports whether k was missed just before: a row may have two operations.
+func alreadyMissed(missed []Key, k rowKey) bool {
+	n := len(missed)
+	return n > 0 && missed[n-1].Table == k.table && bytes.Equal(wire.EncodeKey(missed[n-1].Key), k.bytes)
+}
+
+// ownAll is own for the only transaction that is left, if it is large: every
+// row of heddle_row is of it, and is read in the order of the index.
+func (a *applier) ownAll(id int64, body *wire.Body, step func(int, rowKey, *based) error) error {
+	seen := 0
+	for after := (basedRow{}); ; a.tx.Yield() {
+		var some []basedRow
+		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+			if some, err = a.scanBased(after, chunk); err != nil {
+				return err
+			}
+			for _, b := range some {
+				for len(b.ops) > 0 {
+					i := b.ops[0].op
+					if i >= len(body.Ops) {
+						return damaged("heddle_row.ops")
+					}
+					if err := step(i, rowKey{b.table, body.Ops[i].Key, b.bytes}, b.based); err != nil {
+						return err
+					}
+					seen++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(some) < chunk {
+			break
+		}
+		after = some[len(some)-1]
+	}
+	if seen != len(body.Ops) {
+		return damaged("heddle_row")
+	}
+	a.count += uint64(seen)
+	return nil
+}
+
+// other applies an entry of another replica.
+func (a *applier) other(e *wire.Entry) error {
+	if e.Outcome != "" {
+		return nil
+	}
+	if wire.HashBody(e.Body) != e.BodyHash {
+		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("the body of entry %d does not match its hash", e.Seq))
+	}
+	body, err := wire.UnmarshalBody(e.Body)
+	if err != nil {
+		return err
+	}
+	if err := fold.Check(body, a.schema); err != nil {
+		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("entry %d cannot be: %v", e.Seq, err))
+	}
+	if len(body.Schema) > 0 {
+		if err := a.tx.Inside(func(*sqlite3.Conn) error { return a.learnSchema(body.Schema) }); err != nil {
+			return err
+		}
+	}
+	return a.eachOp(len(body.Ops), func(i int) error {
+		op := &body.Ops[i]
+		k := keyOf(op)
+		if a.pending {
+			b, err := a.based(k)
+			if err != nil {
+				return err
+			}
+			if b != nil {
+				b.base = a.advance(op, k, b.base)
+				if err := a.recompute(k, b); err != nil {
+					return err
+				}
+				return a.putBased(k, b)
+			}
+		}
+		before, err := a.visible(k)
+		if err != nil {
+			return err
+		}
+		return a.write(k, before, a.advance(op, k, before), a.schema)
+	})
+}
+
+// advance applies an operation to a row of the prefix, and to the digest.
+func (a *applier) advance(op *wire.Op, k rowKey, before *fold.Row) *fold.Row {
+	after := fold.Apply(*op, before, a.schema)
+	if before != after {
+		a.digest.Remove(k.table, k.key, before, a.schema)
+		a.digest.Add(k.table, k.key, after, a.schema)
+	}
+	return after
+}
+
+// recompute writes the row of a key: its base with the pending operations.
+func (a *applier) recompute(k rowKey, b *based) error {
+	after := b.base
+	for _, r := range b.ops {
+		body, err := a.body(r.id)
+		if err != nil {
+			return err
+		}
+		if r.op >= len(body.Ops) {
+			return damaged("heddle_row.ops")
+		}
+		after = fold.Apply(body.Ops[r.op], after, a.merged)
+	}
+	before, err := a.visible(k)
+	if err != nil {
+		return err
+	}
+	return a.write(k, before, after, a.merged)
+}
+
+// learnSchema adds an accepted entry's descriptors.
+func (a *applier) learnSchema(descriptors []wire.TableSchema) error {
+	if len(descriptors) == 0 {
+		return nil
+	}
+	before := a.schema
+	a.schema = a.schema.Clone()
+	a.schema.Apply(descriptors)
+	a.dispute()
+	for _, d := range descriptors {
+		if t := a.tables[d.Table]; t != nil {
+			if err := a.learnDefaults(t, d.Columns, before); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// learnDefaults takes over the defaults of new columns where this app's version
+// declares others.
+func (a *applier) learnDefaults(t *table, columns []wire.ColumnSchema, before *fold.Schema) error {
+	again := false
+	for _, column := range columns {
+		at, known := t.known[column.Name]
+		if _, told := before.Column(t.name, column.Name); told || !known || identical(a.schema.Default(t.name, column.Name), t.schema.Columns[at].Default) {
+			continue
+		}
+		again = true
+		if err := a.refit(t, column.Name, false, a.schema); err != nil {
+			return err
+		}
+	}
+	if !again {
+		return nil
+	}
+	return a.rebaseTable(t.name)
+}
+
+// oldest returns the pending transaction whose entry comes next, id 0 if there
+// is none.
+func (a *applier) oldest() (id int64, hash wire.Hash, err error) {
+	err = a.query(`SELECT id, hash FROM heddle_pending ORDER BY id, part LIMIT 1`, nil, func(stmt *sqlite3.Stmt) error {
+		id = stmt.ColumnInt64(0)
+		copy(hash[:], stmt.ColumnRawBlob(1))
+		return nil
+	})
+	return id, hash, err
+}
+
+func (a *applier) isLast(id int64) (last bool, err error) {
+	last = true
+	err = a.query(`SELECT 1 FROM heddle_pending WHERE id > ? LIMIT 1`, []any{id}, func(*sqlite3.Stmt) error {
+		last = false
+		return nil
+	})
+	return last, err
+}
+
+// reject keeps what the server has refused.
+func (a *applier) reject(id int64, e *wire.Entry, body *wire.Body) error {
+	data, created, err := a.marshalled(id)
+	if err != nil {
+		return err
+	}
+	err = a.exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`,
+		id, int64(e.Seq), int64(e.Counter), e.Outcome, data, created)
+	if err != nil {
+		return err
+	}
+	a.events = append(a.events, Rejected{ID: id, Seq: e.Seq, Counter: e.Counter, Code: e.Outcome, Created: created, Ops: body.Ops})
+	return nil
+}

@@ -1,0 +1,326 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// A replica that is new, or for which the log does not reach back far enough,
+// takes the space's state in place of the log: a snapshot, frame by frame, each
+// in a transaction with how far it has got, so that it goes on where it was
+// after a break. Meanwhile reads see what is there, and local writes are recorded
+// as ever: the base image of a key is its row in what the tables hold of the
+// prefix and of the snapshot, and becomes the snapshot's when that has the row, or
+// has ended without it. So what is pending, from before or from meanwhile, stays on
+// top of the rows as they come, under the rule of apply.go. It is sent when the
+// snapshot has ended.
+
+// bootstrap is a snapshot that is being applied.
+type bootstrap struct {
+	at wire.Resume
+	// There was no prefix before. Otherwise the rows of the old one stay until
+	// the end, heddle_seen has the keys that the snapshot has named, and the
+	// others go then.
+	fresh bool
+	// Where it mends a digest: the buckets that it has the rows of. It is not
+	// resumed. The others stay as they are, but for what entries have changed.
+	only map[bucket]bool
+	// Of a log that was accepted in place of another, see Client.Accept: the schema
+	// of that one, if rows that the new one does not have are uploaded; else nil.
+	upload *fold.Schema
+}
+
+// Values of metaBootFresh.
+const (
+	bootstrapAgain  = 0
+	bootstrapFresh  = 1
+	bootstrapOnly   = 2
+	bootstrapUpload = 3
+)
+
+// bucket names the parts of the digest that a key's row is counted in.
+type bucket struct {
+	table  string
+	number uint8
+}
+
+func (b *bootstrap) has(table string, key []wire.Value) bool {
+	return b.only == nil || b.only[bucket{table, fold.BucketOf(key)}]
+}
+
+func (b *bootstrap) save(c *conn) error {
+	if err := setMeta(c, metaBootstrap, b.at.Marshal()); err != nil {
+		return err
+	}
+	kind := int64(bootstrapAgain)
+	switch {
+	case b.fresh:
+		kind = bootstrapFresh
+	case b.only != nil:
+		kind = bootstrapOnly
+	case b.upload != nil:
+		kind = bootstrapUpload
+	}
+	return setMeta(c, metaBootstrapKind, kind)
+}
+
+// bootstrapSchema takes the schema of a snapshot. Columns that were not told of before
+// may have another default there than in the rows that are in the tables.
+func (a *applier) bootstrapSchema(data []byte, told *fold.Schema) (err error) {
+	if a.schema, err = fold.UnmarshalSchema(data); err != nil {
+		return err
+	}
+	a.dispute()
+	for _, d := range a.schema.Tables() {
+		if t := a.tables[d.Table]; t != nil {
+			if err := a.learnDefaults(t, d.Columns, told); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// errSnapshot says that what came does not make the state that it should.
+var errSnapshot = diverged("the rows of a snapshot do not have the digest that the server names")
+
+// Snapshot applies a frame of a snapshot of the log of epoch that req has asked
+// for; first is the first frame of its stream. Rows is how many rows of the
+// snapshot are there now. The error is ErrFork also where the end of the snapshot
+// was applied and shows a fork.
+func (rep *Replica) Snapshot(
+	ctx context.Context, req *wire.PullRequest, epoch wire.Epoch, f *wire.Snapshot, first bool,
+) (rows uint64, err error) {
+	var a *applier
+	err = rep.db.Apply(ctx, func(tx *store.Tx) (err error) {
+		if a, err = rep.begin(tx); err != nil {
+			return err
+		}
+		told := a.told() // before this frame
+		err = tx.Inside(func(*sqlite3.Conn) error { return a.beginFrame(req, epoch, f, first) })
+		if err != nil {
+			return err
+		}
+		if f.Schema != nil {
+			if err := tx.Inside(func(*sqlite3.Conn) error { return a.bootstrapSchema(f.Schema, told) }); err != nil {
+				return err
+			}
+		}
+		for _, t := range f.Tables {
+			if err := a.bootstrapTable(t.Table, t.Rows, f.Again); err != nil {
+				return err
+			}
+		}
+		if len(a.replaced) > 0 {
+			a.events = append(a.events, Conflict{Seq: f.Seq, Reason: ConflictReplaced, Keys: a.replaced})
+		}
+		at := &a.bootstrap.at
+		at.Seq, at.Chain, at.Done = f.Seq, f.Chain, at.Done || f.Last
+		if f.End != nil {
+			if err := a.endBootstrap(req, f); err != nil {
+				return err
+			}
+		}
+		return tx.Inside(func(*sqlite3.Conn) error {
+			if a.bootstrap != nil {
+				if err := a.bootstrap.save(a.conn); err != nil {
+					return err
+				}
+			}
+			return a.finish()
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	rep.committed(a.invalidation, a.state, a.events)
+	if a.bootstrap != nil {
+		return a.bootstrap.at.Rows, nil
+	}
+	if a.client != req.Client {
+		return a.count, ErrFork
+	}
+	return a.count, nil
+}
+
+// beginFrame checks that a frame continues what this replica has, or begins.
+func (a *applier) beginFrame(req *wire.PullRequest, epoch wire.Epoch, f *wire.Snapshot, first bool) error {
+	if a.client != req.Client {
+		return ErrFork // the snapshot was asked for under an id of before
+	}
+	if first && !a.asked(req) {
+		return ErrBootstrapping
+	}
+	if first && !f.Resumed {
+		return a.startBootstrap(epoch, req, f.Only)
+	}
+	if a.bootstrap == nil || a.bootstrap.at.Epoch != epoch {
+		return errcode.New(errcode.Protocol, "sync: snapshot", "a piece of a snapshot came that was not asked for")
+	}
+	at := *a.bootstrap
+	a.bootstrap = &at
+	return nil
+}
+
+// asked reports whether the replica still is where it was when it asked.
+func (a *applier) asked(req *wire.PullRequest) bool {
+	if req.Resume == nil {
+		return a.pos == req.Position && (a.bootstrap == nil || req.Anew)
+	}
+	return a.bootstrap != nil && bytes.Equal(a.bootstrap.at.Marshal(), req.Resume.Marshal())
+}
+
+// ErrBootstrapping says that another pull has gone on with the snapshot meanwhile.
+var ErrBootstrapping = errcode.New(errcode.Network, "sync: pull", "another request fetches the state already")
+
+// startBootstrap begins again with a snapshot. What the tables hold of the prefix
+// stays until the end, unless there was none.
+func (a *applier) startBootstrap(epoch wire.Epoch, req *wire.PullRequest, only bool) error {
+	began := bootstrap{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.bootstrap == nil && !only}
+	if a.bootstrap != nil {
+		began.upload = a.bootstrap.upload
+	}
+	a.bootstrap = &began
+	if only {
+		a.bootstrap.only = map[bucket]bool{}
+		for _, b := range req.Only {
+			a.bootstrap.only[bucket{b.Table, uint8(b.Number)}] = true
+			a.digest.Empty(b.Table, uint8(b.Number))
+		}
+		return a.exec(`DELETE FROM heddle_seen`)
+	}
+	a.digest = &fold.Digest{}
+	a.schema = &fold.Schema{}
+	a.merged = mergedSchema(a.schema, a.tables)
+	if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
+		return err
+	}
+	return a.exec(`DELETE FROM heddle_digest`)
+}
+
+// errOrder says that rows do not come in the order of their keys: the filler
+// counts on that, and so does who resumes.
+var errOrder = errcode.New(errcode.Protocol, "sync: snapshot", "the rows of a snapshot are not in the order of their keys")
+
+// bootstrapTable applies rows of one table: those of a table that had none by a
+// filler, others one by one.
+func (a *applier) bootstrapTable(table string, rows []byte, again bool) error {
+	at := &a.bootstrap.at
+	if !again && table < at.Table {
+		return errOrder
+	}
+	fill, err := a.filler(table, again)
+	if err != nil {
+		return err
+	}
+	for len(rows) > 0 {
+		err := a.inBatches(1, func(int) error {
+			for n := 0; n < chunk && len(rows) > 0; n++ {
+				key, cells, rest, err := wire.CutRow(rows)
+				if err != nil {
+					return err
+				}
+				rows = rest
+				if !again && table == at.Table && bytes.Compare(key, at.Key) <= 0 {
+					return errOrder
+				}
+				filled := false
+				if fill != nil {
+					if filled, err = fill.row(key, cells); err != nil {
+						return err
+					}
+				}
+				if !filled {
+					if err := a.bootstrapRow(table, key, cells, again); err != nil {
+						return err
+					}
+				}
+				if !again {
+					at.Table, at.Key = table, append(at.Key[:0:0], key...)
+					at.Rows++
+				}
+			}
+			if fill != nil {
+				return fill.write()
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		a.tx.Yield()
+	}
+	return nil
+}
+
+// bootstrapRow makes a row of the prefix what the snapshot says.
+func (a *applier) bootstrapRow(table string, key, cells []byte, again bool) (err error) {
+	k := rowKey{table: table, bytes: key}
+	if k.key, err = wire.DecodeKey(key); err != nil {
+		return err
+	}
+	if want := a.schema.Key(table); len(want) != len(k.key) {
+		return errcode.New(errcode.Protocol, "sync: snapshot", "a row of a snapshot has another key than its table")
+	}
+	var row *fold.Row
+	if len(cells) > 0 {
+		row = &fold.Row{}
+		if row.Cells, err = wire.DecodeRow(cells); err != nil {
+			return err
+		}
+	}
+	a.digest.Add(k.table, k.key, row, a.schema)
+	var b *based
+	if a.pending {
+		if b, err = a.based(k); err != nil {
+			return err
+		}
+	}
+	var before *fold.Row
+	switch {
+	case a.bootstrap.fresh && !again: // the first time that the key is named
+	case b != nil:
+		before = b.base
+	default:
+		if before, err = a.visible(k); err != nil {
+			return err
+		}
+	}
+	inside := a.bootstrap.has(table, k.key)
+	counted := a.bootstrap.fresh || !inside
+	if !a.bootstrap.fresh && inside {
+		if counted, err = a.markSeen(k, row != nil); err != nil {
+			return err
+		}
+	}
+	if counted {
+		a.digest.Remove(k.table, k.key, before, a.schema)
+	} else {
+		a.differs(k, before, row)
+	}
+	if b != nil {
+		b.base = row
+		if err := a.recompute(k, b); err != nil {
+			return err
+		}
+		return a.putBased(k, b)
+	}
+	return a.write(k, before, row, a.schema)
+}
+
+// markSeen notes whether the snapshot has a row, and says whether it had it before.
+func (a *applier) markSeen(k rowKey, there bool) (had bool, err error) {
+	sql := `INSERT OR IGNORE INTO heddle_seen(tbl, key) VALUES(?, ?)`
+	if !there {
+		sql = `DELETE FROM heddle_seen WHERE tbl = ? AND key = ?`
+	}
+	err = a.exec(sql, k.table, k.bytes)
+	return (a.sqlite.Changes() == 0) == there, err
+}

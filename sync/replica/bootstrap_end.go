@@ -1,0 +1,238 @@
+package replica
+
+import (
+	"errors"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/sync/wire"
+)
+
+// endBootstrap ends a snapshot: the prefix is its state, and what it says is decided
+// is pending no longer.
+func (a *applier) endBootstrap(req *wire.PullRequest, f *wire.Snapshot) error {
+	if a.digest.Sum() != f.End.Digest {
+		return errSnapshot
+	}
+	if !a.bootstrap.fresh {
+		gone, err := a.unseen()
+		if err != nil {
+			return err
+		}
+		if a.bootstrap.upload != nil {
+			a.uploads = gone
+		} else if err := a.sweep(gone); err != nil {
+			return err
+		}
+	}
+	if err := a.settleDecided(req, f); err != nil {
+		return err
+	}
+	a.count = a.bootstrap.at.Rows
+	a.pos = wire.Position{Epoch: a.bootstrap.at.Epoch, Seq: f.Seq, Chain: f.Chain}
+	a.bootstrap = nil
+	return a.tx.Inside(func(*sqlite3.Conn) error {
+		id, _, err := a.oldest()
+		if a.pending = id != 0; err != nil {
+			return err
+		}
+		if err := a.rep.recount(&a.rows, a.state); err != nil {
+			return err
+		}
+		if err := a.completed(a.conn); err != nil {
+			return err
+		}
+		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
+			return err
+		}
+		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?, ?)`, metaBootstrap, metaBootstrapKind, metaUpload)
+	})
+}
+
+// unseen returns the rows of the former prefix that the snapshot does not have.
+func (a *applier) unseen() (gone []rowKey, err error) {
+	err = a.tx.Inside(func(*sqlite3.Conn) error {
+		unseen := func(table string, key []byte) error {
+			seen := false
+			err := a.query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
+				seen = true
+				return nil
+			})
+			if err != nil || seen {
+				return err
+			}
+			k := rowKey{table: table, bytes: key}
+			if k.key, err = wire.DecodeKey(key); err == nil && a.bootstrap.has(table, k.key) {
+				gone = append(gone, k)
+			}
+			return err
+		}
+		for _, t := range sortedTables(a.tables) {
+			err := a.query("SELECT "+idents(t.key, "", ", ")+" FROM main."+ident(t.name), nil, func(s *sqlite3.Stmt) error {
+				key := make([]wire.Value, len(t.key))
+				for i := range key {
+					key[i] = column(s, i)
+				}
+				return unseen(t.name, wire.EncodeKey(key))
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for _, sql := range []string{`SELECT tbl, key FROM heddle_overflow WHERE whole`, `SELECT tbl, key FROM heddle_row`} {
+			err := a.query(sql, nil, func(s *sqlite3.Stmt) error { return unseen(s.ColumnText(0), s.ColumnBlob(1, nil)) })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return gone, err
+}
+
+// sweep takes rows of the former prefix away.
+func (a *applier) sweep(gone []rowKey) error {
+	return a.inBatches(len(gone), func(i int) error {
+		k := gone[i]
+		b, err := a.based(k)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			b.base = nil
+			if err := a.recompute(k, b); err != nil {
+				return err
+			}
+			return a.putBased(k, b)
+		}
+		before, err := a.visible(k)
+		if err != nil || before == nil {
+			return err
+		}
+		return a.write(k, before, nil, a.schema)
+	})
+}
+
+// settleDecided takes what the snapshot has decided out of what is pending.
+func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error {
+	var own, earlier uint64
+	for _, d := range end.Clients {
+		switch {
+		case d.Client == a.client:
+			own = d.Counter
+		case a.former != nil && d.Client == a.former.client:
+			earlier = d.Counter
+		}
+	}
+	outcomes, formers := map[uint64]wire.Outcome{}, map[uint64]wire.Outcome{}
+	for _, o := range end.Own {
+		switch {
+		case o.Client == wire.ClientID{}:
+			outcomes[o.Counter] = o
+		case a.former != nil && o.Client == a.former.client:
+			formers[o.Counter] = o
+		}
+	}
+	through, offset := a.offset+int64(own), a.offset
+	if a.former != nil && earlier > 0 {
+		through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, formers
+	}
+	forked, err := a.notOurs(&through, offset, outcomes)
+	if err != nil {
+		return err
+	}
+	for {
+		var id int64
+		var outcome wire.Outcome
+		var body *wire.Body
+		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+			var hash wire.Hash
+			if id, hash, err = a.oldest(); err != nil || id == 0 || id > through {
+				id = 0
+				return err
+			}
+			outcome = outcomes[uint64(id-offset)]
+			if outcome.BodyHash != hash {
+				// Another copy of this database has numbered one alike; or the server
+				// does not know any more what it has under that number. What nobody
+				// shows to be decided is not dropped.
+				id, forked = 0, a.former == nil
+				return nil
+			}
+			body, err = a.body(id)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if id == 0 {
+			break
+		}
+		err = a.inBatches(len(body.Ops), func(i int) error {
+			k := keyOf(&body.Ops[i])
+			b, err := a.based(k)
+			if err != nil {
+				return err
+			}
+			if b == nil || len(b.ops) == 0 || b.ops[0] != (ref{id, i}) {
+				return damaged("heddle_row")
+			}
+			b.ops = b.ops[1:]
+			if err := a.recompute(k, b); err != nil {
+				return err
+			}
+			return a.putBased(k, b)
+		})
+		if err != nil {
+			return err
+		}
+		err = a.tx.Inside(func(*sqlite3.Conn) error {
+			if outcome.Code != "" {
+				if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code}, body); err != nil {
+					return err
+				}
+			}
+			return a.done(id, outcome.Code == "")
+		})
+		if err != nil {
+			return err
+		}
+	}
+	again := a.former == nil && through < a.last || len(a.uploads) > 0
+	if a.former == nil && through == a.last && !again {
+		if again, err = a.unexplained(); err != nil {
+			return err
+		}
+	}
+	if again {
+		if err := a.resend(through, own); err != nil {
+			return err
+		}
+	}
+	if forked || a.former == nil && through > a.last {
+		// The server has seen more of this id than this replica has written: its
+		// file is a copy, or an older one that was put back.
+		return a.tx.Inside(func(*sqlite3.Conn) error { return a.forkAt(req, end.Clients) })
+	}
+	return nil
+}
+
+// notOurs looks whether another copy of this database has numbered transactions
+// as this one has those that it keeps: the first such ends what of this one is
+// in the log.
+func (a *applier) notOurs(through *int64, offset int64, outcomes map[uint64]wire.Outcome) (forked bool, err error) {
+	err = a.tx.Inside(func(*sqlite3.Conn) error {
+		return a.query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`, []any{*through}, func(s *sqlite3.Stmt) error {
+			o := outcomes[uint64(s.ColumnInt64(0)-offset)]
+			if o.BodyHash == (wire.Hash{}) || string(s.ColumnRawBlob(1)) == string(o.BodyHash[:]) {
+				return nil
+			}
+			*through, forked = s.ColumnInt64(0)-1, true
+			return errEnough
+		})
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return forked, err
+}

@@ -1,0 +1,109 @@
+package replica
+
+import (
+	"slices"
+
+	"github.com/ncruces/go-sqlite3"
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// ErrFork says that an entry under this client's id is not of its making.
+var ErrFork = errcode.New(errcode.ClientFork, "sync: apply", "another copy of this database uses the same client id")
+
+// fork gives this replica another id, since another copy of its file writes
+// under the one that it has. What is pending may be pending in a third copy as
+// well, which is to take another id for the same reason. So the new id is made of
+// the first that is pending: both come to the same, the log takes what they have
+// in common once, and where they part they fork again.
+func (a *applier) fork() error {
+	next, err := a.forked()
+	if err != nil {
+		return err
+	}
+	if next == (wire.ClientID{}) {
+		return a.mint(a.conn, a.rep.cfg.Rand)
+	}
+	return a.become(a.conn, next)
+}
+
+// forked returns the id that a fork leads to, zero with nothing pending.
+func (a *applier) forked() (next wire.ClientID, err error) {
+	id, hash, err := a.oldest()
+	if err != nil || id == 0 {
+		return next, err
+	}
+	return a.client.Fork(uint64(id-a.offset), hash), nil
+}
+
+// forkAt is fork where a snapshot shows it. That the copies come to one id takes
+// that its entries are still to come. What is in a snapshot is not, and nobody
+// knows what it was: where the id is among the snapshot's clients, the new one is
+// random. A snapshot tells of those that it was asked for: req has to name the id.
+func (a *applier) forkAt(req *wire.PullRequest, known []wire.Decided) error {
+	next, err := a.forked()
+	if err != nil {
+		return err
+	}
+	switch {
+	case next == (wire.ClientID{}) || slices.ContainsFunc(known, func(d wire.Decided) bool { return d.Client == next }):
+	case slices.Contains(req.Clients, next):
+		return a.become(a.conn, next)
+	case len(req.Clients) < maxAsks:
+		return &AskError{next}
+	}
+	return a.mint(a.conn, a.rep.cfg.Rand)
+}
+
+// maxAsks bounds how often a snapshot's end is asked for again: what the id is
+// made of may change each time, while the other copy goes on writing.
+const maxAsks = 4
+
+// AskError says that the end of a snapshot is to be asked for again, with Client
+// among PullRequest.Clients.
+type AskError struct{ Client wire.ClientID }
+
+func (*AskError) Error() string { return "sync: apply: the snapshot does not tell of a client" }
+
+// adopt makes the content of an import this replica's own, under a new id: the
+// id belongs to the database's place, not to its bytes.
+func (rep *Replica) adopt(raw *sqlite3.Conn) error {
+	rep.imported.Store(true)
+	rep.invalidate()
+	copied := &conn{sqlite: raw}
+	defer copied.close()
+	if err := raw.Exec(schemaSQL); err != nil {
+		return sqlError(err, schemaSQL)
+	}
+	meta, err := loadMeta(copied)
+	if err != nil {
+		return err
+	}
+	if v, ok := meta[metaSpace]; ok && v != rep.cfg.Space {
+		return errcode.New(errcode.BadParam, "sync: import", "the file belongs to another space")
+	}
+	if err := setMeta(copied, metaPaused, bit(rep.paused.Load())); err != nil {
+		return err
+	}
+	s := &state{}
+	s.last, _ = meta[metaLast].(int64)
+	old, known := meta[metaClient].([]byte)
+	offset := meta[metaOffset]
+	if err := s.mint(copied, rep.cfg.Rand); err != nil || !known {
+		return err
+	}
+	next, err := nextID(copied, s.last)
+	if err != nil || next == s.last+1 {
+		return err // nothing is pending
+	}
+	if _, twice := meta[metaFormer]; twice {
+		return nil // it was imported and not synced since: whose they were is still known
+	}
+	if err := setMeta(copied, metaFormerOffset, offset); err != nil {
+		return err
+	}
+	if err := setMeta(copied, metaFormerLast, next-1); err != nil {
+		return err
+	}
+	return setMeta(copied, metaFormer, old)
+}

@@ -1,0 +1,215 @@
+package replica
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// Rescued says what of a damaged database's own work was brought over.
+type Rescued struct {
+	Pending  int  // transactions that go to the server, those that it has already found out first
+	Rejected int  // those that were refused, and those that cannot be sent: see Rescue
+	Lost     bool // some could not be read
+}
+
+// Rescue takes the transactions that the server may not have, and those that it
+// refused, out of a damaged database into this one, which is new and has not run
+// yet. They lie on top of the rows that the server will send, under a new client
+// id: as after an import, what had been sent before is looked for first.
+//
+// A transaction counts as read if its bytes are those of its hash. One that
+// cannot be sent, since one before it is lost or since it is not known any more
+// whose it is, is kept as a rejected one with the code HEDDLE_DAMAGED, for
+// Retry, Discard or export.
+//
+// from is used inside SQLite alone, and not written.
+func (rep *Replica) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescued, err error) {
+	const op = "sync: rescue"
+	err = rep.db.Apply(ctx, func(tx *store.Tx) error {
+		done = Rescued{}
+		a, err := rep.begin(tx)
+		if err != nil {
+			return err
+		}
+		a.foreign = rep.foreign
+		var w *wreck
+		err = tx.Inside(func(*sqlite3.Conn) error {
+			if a.pos.Seq != 0 || a.pending {
+				return errcode.New(errcode.Internal, op, "the database is not new")
+			}
+			w = readWreck(from)
+			if space, ok := w.meta[metaSpace]; ok && space != rep.cfg.Space {
+				return errcode.New(errcode.BadParam, op, "the damaged file belongs to another space")
+			}
+			return a.inherit(w)
+		})
+		if err != nil {
+			return err
+		}
+		done.Lost = w.lost
+		for i, p := range w.sendable {
+			id := a.last + 1 + int64(i)
+			err := tx.Inside(func(*sqlite3.Conn) error { return a.addPending(id, p.created, p.bytes) })
+			if err == nil {
+				err = a.rebase(id, p.body)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		done.Pending = len(w.sendable)
+		return tx.Inside(func(*sqlite3.Conn) error {
+			for _, r := range w.rejected {
+				if err := a.exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`, r...); err != nil {
+					return err
+				}
+			}
+			done.Rejected = len(w.rejected)
+			return a.finish()
+		})
+	})
+	if err != nil {
+		return Rescued{}, errcode.Wrap(err, errcode.Internal, op)
+	}
+	rep.Reload() // what was written is what the state is made of
+	return done, nil
+}
+
+// inherit numbers on from where the damaged database was, and says whose the
+// rescued transactions were: see state.former. Ids name transactions to the app,
+// so no later one gets that of one which is kept as rejected.
+func (a *applier) inherit(w *wreck) error {
+	number := func(name string) int64 { n, _ := w.meta[name].(int64); return n }
+	id, _ := w.meta[metaClient].([]byte)
+	last := number(metaLast)
+	next := last
+	for _, at := range slices.Sorted(maps.Keys(w.pending)) {
+		p := w.pending[at]
+		if len(id) == len(a.client) && at == last+1+int64(len(w.sendable)) {
+			w.sendable = append(w.sendable, p)
+			continue
+		}
+		w.rejected = append(w.rejected, []any{at, int64(0), int64(0), errcode.Damaged, p.bytes, p.created})
+	}
+	for _, r := range w.rejected {
+		next = max(next, r[0].(int64))
+	}
+	shift := next - last
+	a.last, a.offset = next, next
+	if err := setMeta(a.conn, metaLast, next); err != nil {
+		return err
+	}
+	if err := setMeta(a.conn, metaOffset, next); err != nil || len(w.sendable) == 0 {
+		return err
+	}
+	former, offset, until := any(id), number(metaOffset), last+int64(len(w.sendable))
+	if w.meta[metaFormer] != nil { // an import that had not synced yet
+		former, offset, until = w.meta[metaFormer], number(metaFormerOffset), number(metaFormerLast)
+	}
+	if err := setMeta(a.conn, metaFormerOffset, offset+shift); err != nil {
+		return err
+	}
+	if err := setMeta(a.conn, metaFormerLast, until+shift); err != nil {
+		return err
+	}
+	return setMeta(a.conn, metaFormer, former)
+}
+
+// wreck is what can be read of a damaged database.
+type wreck struct {
+	meta     map[string]wire.Value
+	pending  map[int64]*wreckedTx
+	sendable []*wreckedTx // those of pending that go to the server, in order
+	rejected [][]any      // rows of heddle_rejected
+	lost     bool
+}
+
+type wreckedTx struct {
+	parts   [][]byte
+	have    int
+	hash    wire.Hash
+	bytes   []byte
+	body    *wire.Body
+	created int64
+}
+
+func readWreck(from *sqlite3.Conn) *wreck {
+	w := &wreck{meta: map[string]wire.Value{}, pending: map[int64]*wreckedTx{}}
+	c := &conn{sqlite: from}
+	defer c.close()
+	// Who the transactions are from counts only as it was written.
+	if meta, err := loadMeta(c); err == nil {
+		w.meta = meta
+	} else {
+		w.lost = true
+	}
+	// These prove themselves by their hashes, so that pages with a wrong checksum
+	// may be read as well: the flipped bit may lie elsewhere on the page.
+	const verify = `PRAGMA checksum_verification = `
+	w.both(c, `SELECT id, part, total, hash, bytes, created FROM heddle_pending ORDER BY id, part`, w.part)
+	if w.lost && from.Exec(verify+`off`) == nil {
+		w.both(c, `SELECT id, part, total, hash, bytes, created FROM heddle_pending ORDER BY id, part`, w.part)
+	}
+	for id, p := range w.pending {
+		p.bytes = slices.Concat(p.parts...)
+		var err error
+		if p.have != len(p.parts) || wire.HashBody(p.bytes) != p.hash {
+			err = damaged("heddle_pending")
+		} else {
+			p.body, err = wire.UnmarshalBody(p.bytes)
+		}
+		if err != nil {
+			delete(w.pending, id)
+			w.lost = true
+		}
+	}
+	_ = from.Exec(verify + `on`)
+	seen := map[int64]bool{}
+	w.both(c, `SELECT id, seq, counter, code, body, created FROM heddle_rejected ORDER BY id`, func(s *sqlite3.Stmt) {
+		if id := s.ColumnInt64(0); !seen[id] {
+			seen[id] = true
+			body := s.ColumnBlob(4, nil)
+			if _, err := wire.UnmarshalBody(body); err != nil {
+				w.lost = true
+				return
+			}
+			w.rejected = append(w.rejected, []any{id, s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnText(3), body, s.ColumnInt64(5)})
+		}
+	})
+	return w
+}
+
+// both reads a table to where it breaks off, and then from its other end.
+func (w *wreck) both(c *conn, sql string, row func(*sqlite3.Stmt)) {
+	each := func(s *sqlite3.Stmt) error { row(s); return nil }
+	if err := c.query(sql, nil, each); err != nil {
+		w.lost = true
+		up, keys, _ := strings.Cut(sql, "ORDER BY ")
+		_ = c.query(up+"ORDER BY "+strings.ReplaceAll(keys, ",", " DESC,")+" DESC", nil, each)
+	}
+}
+
+func (w *wreck) part(s *sqlite3.Stmt) {
+	id, at, total := s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2)
+	if at < 0 || at >= total || total > wire.MaxParts {
+		return
+	}
+	p := w.pending[id]
+	if p == nil {
+		p = &wreckedTx{parts: make([][]byte, total), created: s.ColumnInt64(5)}
+		copy(p.hash[:], s.ColumnRawBlob(3))
+		w.pending[id] = p
+	}
+	if at < int64(len(p.parts)) && p.parts[at] == nil {
+		p.parts[at] = s.ColumnBlob(4, []byte{})
+		p.have++
+	}
+}

@@ -1,0 +1,225 @@
+package replica
+
+import (
+	"errors"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// A server that was restored from a backup has lost the end of its log, and
+// with it transactions that it had decided. Their authors keep the last ones
+// for that and send them again.
+
+// What is kept in heddle_sent.
+const (
+	sentCount = 1000
+	sentBytes = 64 << 20
+)
+
+// done ends that a transaction is pending. One that stands in the log is kept
+// for a while.
+func (a *applier) done(id int64, ok bool) error {
+	large := false
+	if !ok { // its number counts
+		if err := a.exec(`INSERT OR REPLACE INTO heddle_sent(id, part, total, hash, bytes, created) VALUES(?, 0, 0, x'', x'', 0)`, id); err != nil {
+			return err
+		}
+	} else {
+		err := a.query(`SELECT total FROM heddle_pending WHERE id = ? LIMIT 1`, []any{id}, func(s *sqlite3.Stmt) error {
+			large = s.ColumnInt64(0) > 1
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := a.exec(`INSERT OR REPLACE INTO heddle_sent SELECT * FROM heddle_pending WHERE id = ?`, id); err != nil {
+			return err
+		}
+	}
+	if err := a.exec(`DELETE FROM heddle_sent WHERE id <= ?`, id-sentCount); err != nil {
+		return err
+	}
+	if large || id%64 == 0 {
+		if err := a.trimSent(); err != nil {
+			return err
+		}
+	}
+	if err := a.exec(`DELETE FROM heddle_pending WHERE id = ?`, id); err != nil {
+		return err
+	}
+	a.bodies.drop(id)
+	a.last = id
+	return setMeta(a.conn, metaLast, id)
+}
+
+// trimSent drops the oldest beyond the bytes that are kept.
+func (a *applier) trimSent() error {
+	size, drop := int64(0), int64(0)
+	err := a.query(`SELECT id, length(bytes) FROM heddle_sent ORDER BY id DESC, part DESC`, nil, func(s *sqlite3.Stmt) error {
+		if size += s.ColumnInt64(1); size > sentBytes {
+			drop = s.ColumnInt64(0)
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) || drop == 0 {
+		return err
+	}
+	return a.exec(`DELETE FROM heddle_sent WHERE id <= ?`, drop)
+}
+
+// unexplained reports whether something pending touches a table or a column that
+// the log does not know any more: what told of it was lost with another's entry.
+func (a *applier) unexplained() (found bool, err error) {
+	err = a.tx.Inside(func(*sqlite3.Conn) error {
+		var ids []int64
+		err := a.query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
+			ids = append(ids, s.ColumnInt64(0))
+			return nil
+		})
+		for _, id := range ids {
+			body, e := a.body(id)
+			if e != nil {
+				return e
+			}
+			found = found || fold.Check(body, a.schema) != nil
+		}
+		return err
+	})
+	return found, err
+}
+
+// resend makes what was decided after the transaction through pending again,
+// before what is pending: the server has lost it, and numbers it anew. decided
+// is the last counter that the server has; the prefix is the server's.
+func (a *applier) resend(through int64, decided uint64) error {
+	type source struct {
+		id   int64
+		sent bool
+	}
+	var all []source
+	var top int64 // of all numbers that were ever given out
+	err := a.tx.Inside(func(*sqlite3.Conn) error {
+		if err := a.unrebase(); err != nil {
+			return err
+		}
+		next, err := nextID(a.conn, a.last)
+		if err != nil {
+			return err
+		}
+		top = next - 1
+		seen := through
+		err = a.query(`SELECT DISTINCT id, total FROM heddle_sent WHERE id > ? ORDER BY id`, []any{through}, func(s *sqlite3.Stmt) error {
+			if id := s.ColumnInt64(0); id == seen+1 {
+				seen++
+			}
+			if s.ColumnInt64(1) > 0 { // else it was void
+				all = append(all, source{s.ColumnInt64(0), true})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		switch {
+		case a.bootstrap.upload != nil && decided == 0: // the rows have their effects
+			all = nil
+		case a.bootstrap.upload != nil:
+		case seen < a.last:
+			a.events = append(a.events, Conflict{Seq: a.pos.Seq, Counter: uint64(seen + 1 - a.offset), Reason: ConflictLost})
+		}
+		return a.query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
+			all = append(all, source{s.ColumnInt64(0), false})
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	u, err := a.upload(a.uploads, top+1, a.rep.cfg.Now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	for _, from := range all {
+		id := u.next
+		var body *wire.Body
+		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+			var created int64
+			var data []byte
+			sql := `SELECT bytes, created FROM heddle_pending WHERE id = ? ORDER BY part`
+			if from.sent {
+				sql = `SELECT bytes, created FROM heddle_sent WHERE id = ? ORDER BY part`
+			}
+			err = a.query(sql, []any{from.id}, func(s *sqlite3.Stmt) error {
+				data, created = append(data, s.ColumnRawBlob(0)...), s.ColumnInt64(1)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if body, err = wire.UnmarshalBody(data); err != nil {
+				return damaged("heddle_sent")
+			}
+			if from.sent {
+				u.without(body)
+			}
+			if len(body.Ops) == 0 {
+				return nil
+			}
+			u.next++
+			// The prefix may not have what it had when this was recorded.
+			a.describe(body)
+			return a.addPending(id, created, body.Marshal())
+		})
+		if err == nil && len(body.Ops) > 0 {
+			err = a.rebase(id, body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.tx.Inside(func(*sqlite3.Conn) error {
+		if err := a.exec(`DELETE FROM heddle_sent`); err != nil {
+			return err
+		}
+		if err := a.exec(`DELETE FROM heddle_pending WHERE id <= ?`, top); err != nil {
+			return err
+		}
+		a.bodies = bodyCache{}
+		a.last, a.offset = top, top-int64(decided)
+		if err := setMeta(a.conn, metaLast, a.last); err != nil {
+			return err
+		}
+		return setMeta(a.conn, metaOffset, a.offset)
+	})
+}
+
+// unrebase takes all pending operations off the rows: what shows is the prefix.
+func (a *applier) unrebase() error {
+	for after := (basedRow{}); ; {
+		some, err := a.scanBased(after, chunk)
+		if err != nil {
+			return err
+		}
+		for _, b := range some {
+			k := rowKey{table: b.table, bytes: b.bytes}
+			if k.key, err = wire.DecodeKey(b.bytes); err != nil {
+				return damaged("heddle_row")
+			}
+			before, err := a.visible(k)
+			if err != nil {
+				return err
+			}
+			if err := a.write(k, before, b.base, a.schema); err != nil {
+				return err
+			}
+		}
+		if len(some) < chunk {
+			return a.exec(`DELETE FROM heddle_row`)
+		}
+		after = some[len(some)-1]
+	}
+}
