@@ -1,10 +1,6 @@
 package wire
 
-import (
-	"google.golang.org/protobuf/encoding/protowire"
-
-	"heddle.dev/heddle/internal/errcode"
-)
+import "google.golang.org/protobuf/encoding/protowire"
 
 // The writers below leave out what equals its default, as proto3 does.
 
@@ -37,20 +33,6 @@ func putBytes(b []byte, num protowire.Number, v []byte) []byte {
 // putMessage is for messages, where an empty one counts.
 func putMessage(b []byte, num protowire.Number, v []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), v)
-}
-
-func putHash(b []byte, num protowire.Number, h Hash) []byte {
-	if h == (Hash{}) {
-		return b
-	}
-	return putMessage(b, num, h[:])
-}
-
-func putID(b []byte, num protowire.Number, id [16]byte) []byte {
-	if id == ([16]byte{}) {
-		return b
-	}
-	return putMessage(b, num, id[:])
 }
 
 // strict reads a message whose every byte is hashed: fields in ascending
@@ -136,121 +118,5 @@ func (r *strict) each(num protowire.Number) ([]byte, bool) {
 func (r *strict) end() {
 	if len(r.b) > 0 {
 		r.fail("an unknown field, or one out of order")
-	}
-}
-
-// loose reads an outer message: any order, the last of a field counts, unknown
-// fields are skipped, so that old and new builds understand each other.
-type loose struct {
-	b   []byte
-	op  string
-	err error
-	num protowire.Number
-	typ protowire.Type
-}
-
-func (r *loose) fail(msg string) {
-	if r.err == nil {
-		r.err = errcode.New(errcode.Protocol, r.op, msg)
-	}
-	r.b = nil
-}
-
-// next moves to the next field.
-func (r *loose) next() bool {
-	if len(r.b) == 0 {
-		return false
-	}
-	num, typ, n := protowire.ConsumeTag(r.b)
-	if n < 0 {
-		r.fail("the message does not decode")
-		return false
-	}
-	r.num, r.typ, r.b = num, typ, r.b[n:]
-	return true
-}
-
-func (r *loose) skip() {
-	n := protowire.ConsumeFieldValue(r.num, r.typ, r.b)
-	if n < 0 {
-		r.fail("the message does not decode")
-		return
-	}
-	r.b = r.b[n:]
-}
-
-func (r *loose) uint() uint64 {
-	if r.typ != protowire.VarintType {
-		r.fail("a field has another type")
-		return 0
-	}
-	v, n := protowire.ConsumeVarint(r.b)
-	if n < 0 {
-		r.fail("the message does not decode")
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *loose) uint32() uint32 {
-	v := r.uint()
-	if v > 1<<32-1 {
-		r.fail("a number is too large")
-		return 0
-	}
-	return uint32(v)
-}
-
-func (r *loose) bytes() []byte {
-	if r.typ != protowire.BytesType {
-		r.fail("a field has another type")
-		return nil
-	}
-	v, n := protowire.ConsumeBytes(r.b)
-	if n < 0 {
-		r.fail("the message does not decode")
-		return nil
-	}
-	r.b = r.b[n:]
-	return v[:len(v):len(v)]
-}
-
-func (r *loose) text(max int) string {
-	v := r.bytes()
-	if len(v) > max {
-		r.fail("a text is too long")
-		return ""
-	}
-	return string(v)
-}
-
-func (r *loose) hash() (h Hash) {
-	v := r.bytes()
-	if r.err == nil && len(v) != len(h) {
-		r.fail("a hash has another length")
-	}
-	copy(h[:], v)
-	return h
-}
-
-func (r *loose) id() (id [16]byte) {
-	v := r.bytes()
-	if r.err == nil && len(v) != len(id) {
-		r.fail("an id has another length")
-	}
-	copy(id[:], v)
-	return id
-}
-
-// sub reads an embedded message of one field by f.
-func (r *loose) sub(f func(*loose)) {
-	s := loose{b: r.bytes(), op: r.op}
-	for r.err == nil && s.next() {
-		f(&s)
-	}
-	if s.err != nil && r.err == nil {
-		r.err = s.err
-		r.b = nil
 	}
 }

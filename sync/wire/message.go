@@ -1,359 +1,302 @@
 package wire
 
-// Marshal returns m's encoding.
-func (m *Position) Marshal() []byte {
-	b := putID(nil, 1, m.Epoch)
-	b = putUint(b, 2, m.Seq)
-	return putHash(b, 3, m.Chain)
+import (
+	"math"
+
+	"heddle.dev/heddle/internal/errcode"
+)
+
+// Each outer message names its fields once, in the order of their numbers; a coder
+// writes them or reads them. docs/PROTOCOL.md has the same list. A singular message
+// that is read twice is replaced, as every other field is.
+
+func (m *Position) fields(c *coder) {
+	c.fixed(1, m.Epoch[:], "an id")
+	c.uint(2, &m.Seq)
+	c.fixed(3, m.Chain[:], "a hash")
 }
 
-func (m *Position) read(r *loose) {
-	switch r.num {
-	case 1:
-		m.Epoch = r.id()
-	case 2:
-		m.Seq = r.uint()
-	case 3:
-		m.Chain = r.hash()
-	default:
-		r.skip()
-	}
-}
-
-// Marshal returns e's encoding.
-func (e *Entry) Marshal() []byte { return e.append(nil) }
-
-func (e *Entry) append(b []byte) []byte {
-	b = putUint(b, 1, e.Seq)
-	b = putID(b, 2, e.Client)
-	b = putUint(b, 3, e.Counter)
-	b = putString(b, 4, e.Outcome)
-	b = putHash(b, 5, e.BodyHash)
-	b = putBytes(b, 6, e.Body)
-	return putHash(b, 7, e.Chain)
-}
-
-func (e *Entry) read(r *loose) {
-	switch r.num {
-	case 1:
-		e.Seq = r.uint()
-	case 2:
-		e.Client = r.id()
-	case 3:
-		e.Counter = r.uint()
-	case 4:
-		e.Outcome = r.text(MaxText)
-	case 5:
-		e.BodyHash = r.hash()
-	case 6:
-		if e.Body = r.bytes(); len(e.Body) > MaxBody {
-			r.fail("a body is too long")
+// position is a message's field 1.
+func (c *coder) position(m *Position) {
+	c.each(1, 1, func(int) {
+		if c.reading {
+			*m = Position{}
 		}
-	case 7:
-		e.Chain = r.hash()
-	default:
-		r.skip()
-	}
+		c.message(1, m)
+	})
 }
 
-// UnmarshalEntry decodes an entry. Its Body shares data's memory.
-func UnmarshalEntry(data []byte) (*Entry, error) {
-	return decode(data, "wire: decode entry", (*Entry).read)
+func (e *Entry) fields(c *coder) {
+	c.uint(1, &e.Seq)
+	c.fixed(2, e.Client[:], "an id")
+	c.uint(3, &e.Counter)
+	c.text(4, &e.Outcome, MaxText)
+	c.fixed(5, e.BodyHash[:], "a hash")
+	c.bytes(6, &e.Body, MaxBody, "a body")
+	c.fixed(7, e.Chain[:], "a hash")
 }
 
-// Marshal returns m's encoding.
-func (m *PushRequest) Marshal() []byte {
-	b := putMessage(nil, 1, m.Position.Marshal())
-	b = putID(b, 2, m.Client)
-	var p []byte
-	for i := range m.Parts {
-		part := &m.Parts[i]
-		p = putUint(p[:0], 1, part.Counter)
-		p = putUint(p, 2, uint64(part.Index))
-		p = putUint(p, 3, uint64(part.Total))
-		p = putHash(p, 4, part.BodyHash)
-		p = putBytes(p, 5, part.Bytes)
-		b = putMessage(b, 3, p)
-	}
-	return b
+func (m *Part) fields(c *coder) {
+	c.uint(1, &m.Counter)
+	c.uint32(2, &m.Index, math.MaxUint32)
+	c.uint32(3, &m.Total, math.MaxUint32)
+	c.fixed(4, m.BodyHash[:], "a hash")
+	c.bytes(5, &m.Bytes, MaxPart, "a part")
 }
 
-func (m *Part) read(r *loose) {
-	switch r.num {
-	case 1:
-		m.Counter = r.uint()
-	case 2:
-		m.Index = r.uint32()
-	case 3:
-		m.Total = r.uint32()
-	case 4:
-		m.BodyHash = r.hash()
-	case 5:
-		if m.Bytes = r.bytes(); len(m.Bytes) > MaxPart {
-			r.fail("a part is too long")
+func (m *PushRequest) fields(c *coder) {
+	c.position(&m.Position)
+	c.fixed(2, m.Client[:], "an id")
+	c.each(3, len(m.Parts), func(i int) {
+		if c.reading {
+			m.Parts = append(m.Parts, Part{})
 		}
-	default:
-		r.skip()
-	}
-}
-
-// UnmarshalPushRequest decodes a push. Its parts share data's memory.
-func UnmarshalPushRequest(data []byte) (*PushRequest, error) {
-	return decode(data, "wire: decode push", func(m *PushRequest, r *loose) {
-		switch r.num {
-		case 1:
-			m.Position = Position{}
-			r.sub(m.Position.read)
-		case 2:
-			m.Client = r.id()
-		case 3:
-			var p Part
-			r.sub(p.read)
-			if p.Counter == 0 || p.Total == 0 || p.Total > MaxParts || p.Index >= p.Total {
-				r.fail("a part's numbers make no sense")
-			}
-			m.Parts = append(m.Parts, p)
-		default:
-			r.skip()
+		p := &m.Parts[i]
+		c.message(3, p)
+		if c.reading && (p.Counter == 0 || p.Total == 0 || p.Total > MaxParts || p.Index >= p.Total) {
+			c.fail("a part's numbers make no sense")
 		}
 	})
 }
 
-// Marshal returns m's encoding.
-func (m *PushResponse) Marshal() []byte {
-	b := putID(nil, 1, m.Epoch)
-	b = putUint(b, 2, m.Head)
-	b = putUint(b, 3, m.Decided)
-	return putUint(b, 4, uint64(m.Staged))
+func (m *PushResponse) fields(c *coder) {
+	c.fixed(1, m.Epoch[:], "an id")
+	c.uint(2, &m.Head)
+	c.uint(3, &m.Decided)
+	c.uint32(4, &m.Staged, math.MaxUint32)
+}
+
+func (m *PullRequest) fields(c *coder) {
+	c.position(&m.Position)
+	c.fixed(2, m.Client[:], "an id")
+	c.flag(3, &m.OwnBodies)
+	c.flag(4, &m.Snapshots)
+	c.each(5, present(m.Resume != nil), func(int) {
+		if c.reading {
+			m.Resume = &Resume{}
+		}
+		c.message(5, m.Resume)
+	})
+	c.flag(6, &m.Anew)
+	c.buckets(7, &m.Only)
+	c.each(8, len(m.Clients), func(i int) {
+		if c.reading {
+			m.Clients = append(m.Clients, ClientID{})
+		}
+		if c.element(8, m.Clients[i][:], "an id"); len(m.Clients) > MaxClients {
+			c.fail("too many clients are asked for")
+		}
+	})
+}
+
+func (m *DigestResponse) fields(c *coder) {
+	c.fixed(1, m.Epoch[:], "an id")
+	c.uint(2, &m.Seq)
+	c.fixed(3, m.Chain[:], "a hash")
+	c.fixed(4, m.Digest[:], "a hash")
+	c.uint(5, &m.Rows)
+	c.buckets(6, &m.Buckets)
+}
+
+func (m *Bucket) fields(c *coder) {
+	c.text(1, &m.Table, MaxName)
+	c.uint32(2, &m.Group, math.MaxUint32)
+	c.uint32(3, &m.Number, math.MaxUint8)
+	c.bytes(4, &m.Sum, MaxFrame, "a sum")
+}
+
+//go:noinline
+func (c *coder) buckets(num fieldNumber, list *[]Bucket) {
+	c.each(num, len(*list), func(i int) {
+		if c.reading {
+			*list = append(*list, Bucket{})
+		}
+		c.message(num, &(*list)[i])
+	})
+}
+
+func (m *Error) fields(c *coder) {
+	c.text(1, &m.Code, MaxText)
+	c.text(2, &m.Message, MaxText)
+}
+
+func (f *Frame) fields(c *coder) {
+	c.each(1, present(f.Hello != nil), func(int) {
+		if c.reading {
+			f.Hello = &Hello{}
+		}
+		c.message(1, f.Hello)
+	})
+	c.each(2, len(f.Entries), func(i int) {
+		if c.reading {
+			f.Entries = append(f.Entries, Entry{})
+		}
+		c.message(2, &f.Entries[i])
+	})
+	c.each(3, present(f.CaughtUp != nil), func(int) {
+		if c.reading {
+			f.CaughtUp = &CaughtUp{}
+		}
+		c.message(3, f.CaughtUp)
+	})
+	c.each(4, present(f.Heartbeat != nil), func(int) {
+		if c.reading {
+			f.Heartbeat = &Heartbeat{}
+		}
+		c.message(4, f.Heartbeat)
+	})
+	c.each(5, present(f.Error != nil), func(int) {
+		if c.reading {
+			f.Error = &Error{}
+		}
+		c.message(5, f.Error)
+	})
+	c.each(6, present(f.Snapshot != nil), func(int) {
+		if c.reading {
+			f.Snapshot = &Snapshot{}
+		}
+		c.message(6, f.Snapshot)
+	})
+}
+
+func (m *Hello) fields(c *coder) {
+	c.fixed(1, m.Epoch[:], "an id")
+	c.uint(2, &m.Head)
+}
+
+func (m *CaughtUp) fields(c *coder) {
+	c.uint(1, &m.Seq)
+	c.fixed(2, m.Digest[:], "a hash")
+}
+
+func (m *Heartbeat) fields(c *coder) { c.uint(1, &m.Head) }
+
+func (m *Resume) fields(c *coder) {
+	c.fixed(1, m.Epoch[:], "an id")
+	c.uint(2, &m.Seq)
+	c.fixed(3, m.Chain[:], "a hash")
+	c.text(4, &m.Table, MaxName)
+	c.bytes(5, &m.Key, MaxKey, "a key")
+	c.uint(6, &m.Rows)
+	c.flag(7, &m.Done)
+}
+
+func (m *Snapshot) fields(c *coder) {
+	c.flag(1, &m.Resumed)
+	c.flag(2, &m.Again)
+	c.flag(3, &m.Last)
+	c.uint(4, &m.Seq)
+	c.fixed(5, m.Chain[:], "a hash")
+	c.uint(6, &m.Total)
+	c.bytes(7, &m.Schema, MaxFrame, "a schema")
+	c.each(8, len(m.Tables), func(i int) {
+		if c.reading {
+			m.Tables = append(m.Tables, SnapshotTable{})
+		}
+		c.message(8, &m.Tables[i])
+	})
+	c.each(9, present(m.End != nil), func(int) {
+		if c.reading {
+			m.End = &SnapshotEnd{}
+		}
+		c.message(9, m.End)
+	})
+	c.flag(10, &m.Only)
+	c.each(11, len(m.Clients), func(i int) {
+		if c.reading {
+			m.Clients = append(m.Clients, Decided{})
+		}
+		c.message(11, &m.Clients[i])
+	})
+	c.each(12, len(m.Own), func(i int) {
+		if c.reading {
+			m.Own = append(m.Own, Outcome{})
+		}
+		c.message(12, &m.Own[i])
+	})
+}
+
+func (m *SnapshotTable) fields(c *coder) {
+	c.text(1, &m.Table, MaxName)
+	c.bytes(2, &m.Rows, MaxFrame, "rows")
+}
+
+func (m *SnapshotEnd) fields(c *coder) { c.fixed(1, m.Digest[:], "a hash") }
+
+func (m *Decided) fields(c *coder) {
+	c.fixed(1, m.Client[:], "an id")
+	c.uint(2, &m.Counter)
+}
+
+func (m *Outcome) fields(c *coder) {
+	c.uint(1, &m.Counter)
+	c.uint(2, &m.Seq)
+	c.text(3, &m.Code, MaxText)
+	c.fixed(4, m.BodyHash[:], "a hash")
+	c.fixed(5, m.Client[:], "an id")
+}
+
+// The encodings of the messages that travel by themselves, and of Resume, which a
+// replica keeps. A decoded message shares data's memory. With an error it is not
+// whole.
+
+func (e *Entry) Marshal() []byte          { return marshal(e) }
+func (m *PushRequest) Marshal() []byte    { return marshal(m) }
+func (m *PushResponse) Marshal() []byte   { return marshal(m) }
+func (m *PullRequest) Marshal() []byte    { return marshal(m) }
+func (m *DigestResponse) Marshal() []byte { return marshal(m) }
+func (m *Error) Marshal() []byte          { return marshal(m) }
+func (m *Resume) Marshal() []byte         { return marshal(m) }
+
+// Marshal returns f's encoding, without a length before it.
+func (f *Frame) Marshal() []byte { return marshal(f) }
+
+// UnmarshalPushRequest decodes a push.
+func UnmarshalPushRequest(data []byte) (*PushRequest, error) {
+	m := &PushRequest{}
+	return m, unmarshal(data, "wire: decode push", m)
 }
 
 // UnmarshalPushResponse decodes the answer to a push.
 func UnmarshalPushResponse(data []byte) (*PushResponse, error) {
-	return decode(data, "wire: decode push response", func(m *PushResponse, r *loose) {
-		switch r.num {
-		case 1:
-			m.Epoch = r.id()
-		case 2:
-			m.Head = r.uint()
-		case 3:
-			m.Decided = r.uint()
-		case 4:
-			m.Staged = r.uint32()
-		default:
-			r.skip()
-		}
-	})
-}
-
-// Marshal returns m's encoding.
-func (m *PullRequest) Marshal() []byte {
-	b := putMessage(nil, 1, m.Position.Marshal())
-	b = putID(b, 2, m.Client)
-	b = putFlag(b, 3, m.OwnBodies)
-	b = putFlag(b, 4, m.Snapshots)
-	if m.Resume != nil {
-		b = putMessage(b, 5, m.Resume.Marshal())
-	}
-	b = putFlag(b, 6, m.Anew)
-	for i := range m.Only {
-		b = putMessage(b, 7, m.Only[i].marshal())
-	}
-	for i := range m.Clients {
-		b = putMessage(b, 8, m.Clients[i][:])
-	}
-	return b
+	m := &PushResponse{}
+	return m, unmarshal(data, "wire: decode push response", m)
 }
 
 // UnmarshalPullRequest decodes a pull.
 func UnmarshalPullRequest(data []byte) (*PullRequest, error) {
-	return decode(data, "wire: decode pull", func(m *PullRequest, r *loose) {
-		switch r.num {
-		case 1:
-			m.Position = Position{}
-			r.sub(m.Position.read)
-		case 2:
-			m.Client = r.id()
-		case 3:
-			m.OwnBodies = r.uint() != 0
-		case 4:
-			m.Snapshots = r.uint() != 0
-		case 5:
-			m.Resume = &Resume{}
-			r.sub(m.Resume.read)
-		case 6:
-			m.Anew = r.uint() != 0
-		case 7:
-			var o Bucket
-			r.sub(o.read)
-			m.Only = append(m.Only, o)
-		case 8:
-			if m.Clients = append(m.Clients, r.id()); len(m.Clients) > MaxClients {
-				r.fail("too many clients are asked for")
-			}
-		default:
-			r.skip()
-		}
-	})
+	m := &PullRequest{}
+	return m, unmarshal(data, "wire: decode pull", m)
 }
 
-// Marshal returns m's encoding.
-func (m *DigestResponse) Marshal() []byte {
-	b := putID(nil, 1, m.Epoch)
-	b = putUint(b, 2, m.Seq)
-	b = putHash(b, 3, m.Chain)
-	b = putHash(b, 4, m.Digest)
-	b = putUint(b, 5, m.Rows)
-	for i := range m.Buckets {
-		b = putMessage(b, 6, m.Buckets[i].marshal())
-	}
-	return b
-}
-
-// UnmarshalDigestResponse decodes the answer to a question for the digest.
+// UnmarshalDigestResponse decodes the answer to a request for the digest.
 func UnmarshalDigestResponse(data []byte) (*DigestResponse, error) {
-	return decode(data, "wire: decode digest", func(m *DigestResponse, r *loose) {
-		switch r.num {
-		case 1:
-			m.Epoch = r.id()
-		case 2:
-			m.Seq = r.uint()
-		case 3:
-			m.Chain = r.hash()
-		case 4:
-			m.Digest = r.hash()
-		case 5:
-			m.Rows = r.uint()
-		case 6:
-			var o Bucket
-			r.sub(o.read)
-			m.Buckets = append(m.Buckets, o)
-		default:
-			r.skip()
-		}
-	})
-}
-
-// Marshal returns m's encoding.
-func (m *Error) Marshal() []byte {
-	return putString(putString(nil, 1, m.Code), 2, m.Message)
-}
-
-func (m *Error) read(r *loose) {
-	switch r.num {
-	case 1:
-		m.Code = r.text(MaxText)
-	case 2:
-		m.Message = r.text(MaxText)
-	default:
-		r.skip()
-	}
+	m := &DigestResponse{}
+	return m, unmarshal(data, "wire: decode digest", m)
 }
 
 // UnmarshalError decodes a refusal.
 func UnmarshalError(data []byte) (*Error, error) {
-	return decode(data, "wire: decode error", (*Error).read)
+	m := &Error{}
+	return m, unmarshal(data, "wire: decode error", m)
 }
 
-// decode reads a whole outer message by read, field by field.
-func decode[T any](data []byte, op string, read func(*T, *loose)) (*T, error) {
-	m := new(T)
-	r := loose{b: data, op: op}
-	for r.next() {
-		read(m, &r)
-	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	return m, nil
+// UnmarshalResume decodes a Resume.
+func UnmarshalResume(data []byte) (*Resume, error) {
+	m := &Resume{}
+	return m, unmarshal(data, "wire: decode resume", m)
 }
 
-// Marshal returns f's encoding, without a length before it.
-func (f *Frame) Marshal() []byte {
-	switch {
-	case f.Hello != nil:
-		return putMessage(nil, 1, putUint(putID(nil, 1, f.Hello.Epoch), 2, f.Hello.Head))
-	case f.CaughtUp != nil:
-		return putMessage(nil, 3, putHash(putUint(nil, 1, f.CaughtUp.Seq), 2, f.CaughtUp.Digest))
-	case f.Heartbeat != nil:
-		return putMessage(nil, 4, putUint(nil, 1, f.Heartbeat.Head))
-	case f.Error != nil:
-		return putMessage(nil, 5, f.Error.Marshal())
-	case f.Snapshot != nil:
-		return putMessage(nil, 6, f.Snapshot.marshal())
-	}
-	var b, tmp []byte
-	for i := range f.Entries {
-		tmp = f.Entries[i].append(tmp[:0])
-		b = putMessage(b, 2, tmp)
-	}
-	return b
-}
-
-// UnmarshalFrame decodes a frame. Entries' bodies share data's memory. A frame
-// of a kind that this build does not know has nothing set: skip it.
+// UnmarshalFrame decodes a frame. A frame of a kind that this build does not know
+// has nothing set: skip it.
 func UnmarshalFrame(data []byte) (*Frame, error) {
-	f, err := decode(data, "wire: decode frame", func(f *Frame, r *loose) {
-		switch r.num {
-		case 1:
-			f.Hello = &Hello{}
-			r.sub(func(r *loose) {
-				switch r.num {
-				case 1:
-					f.Hello.Epoch = r.id()
-				case 2:
-					f.Hello.Head = r.uint()
-				default:
-					r.skip()
-				}
-			})
-		case 2:
-			var e Entry
-			r.sub(e.read)
-			f.Entries = append(f.Entries, e)
-		case 3:
-			f.CaughtUp = &CaughtUp{}
-			r.sub(func(r *loose) {
-				switch r.num {
-				case 1:
-					f.CaughtUp.Seq = r.uint()
-				case 2:
-					f.CaughtUp.Digest = r.hash()
-				default:
-					r.skip()
-				}
-			})
-		case 4:
-			f.Heartbeat = &Heartbeat{}
-			r.sub(func(r *loose) {
-				if r.num == 1 {
-					f.Heartbeat.Head = r.uint()
-				} else {
-					r.skip()
-				}
-			})
-		case 5:
-			f.Error = &Error{}
-			r.sub(f.Error.read)
-		case 6:
-			f.Snapshot = &Snapshot{}
-			r.sub(f.Snapshot.read)
-		default:
-			r.skip()
-		}
-	})
-	if err != nil {
-		return nil, err
+	const op = "wire: decode frame"
+	f := &Frame{}
+	err := unmarshal(data, op, f)
+	kinds := present(f.Hello != nil) + present(f.Entries != nil) + present(f.CaughtUp != nil) +
+		present(f.Heartbeat != nil) + present(f.Error != nil) + present(f.Snapshot != nil)
+	if err == nil && kinds > 1 {
+		err = errcode.New(errcode.Protocol, op, "a frame is of two kinds")
 	}
-	set := 0
-	for _, is := range []bool{f.Hello != nil, f.Entries != nil, f.CaughtUp != nil, f.Heartbeat != nil, f.Error != nil, f.Snapshot != nil} {
-		if is {
-			set++
-		}
-	}
-	if set > 1 {
-		r := loose{op: "wire: decode frame"}
-		r.fail("a frame is of two kinds")
-		return nil, r.err
-	}
-	return f, nil
+	return f, err
 }

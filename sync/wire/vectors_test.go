@@ -187,7 +187,8 @@ func codec(kind string, data []byte) (message any, again []byte, err error) {
 		v, err := UnmarshalBody(data)
 		return marshalled(v, err)
 	case "entry":
-		return marshalled(UnmarshalEntry(data))
+		e := &Entry{}
+		return marshalled(e, unmarshal(data, "wire: decode entry", e))
 	case "push":
 		return marshalled(UnmarshalPushRequest(data))
 	case "pushResponse":
