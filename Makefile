@@ -1,12 +1,15 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-firefox test-loaded soak sim fuzz mutate sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
+TARGETS = build run lint test test-firefox test-loaded soak sim fuzz mutate sync-soak \
+  bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
+.PHONY: help $(TARGETS)
 
 help:
 	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
 	@echo
 	@echo "  make run           set up, build, start the server and print the demo's address"
 	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium, Firefox"
+	@echo "  make lint          gofmt, staticcheck, oxlint, and no line over 120 columns; a part of make test"
 	@echo "  make test-firefox  the part of the tests that runs in Firefox as well"
 	@echo "  make test-loaded   the Go tests with half a core, beside 8 busy processes: none may fail because it is slow"
 	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
@@ -17,16 +20,17 @@ help:
 	@echo "  make sync-soak     three browsers, two Go programs, a server and faults: DURATION=10m, SEED=1"
 	@echo "  make bench         measure this build in a real Chromium; prints a table (QUICK=1: fewer runs)"
 	@echo "  make bench-server  measure the sync server: pushes, and DEVICES=10000 held open in SPACES=100"
-	@echo "  make bench-bootstrap  measure sync in Chromium: a new device in a space of ROWS=1000000, a commit to another device"
+	@echo "  make bench-bootstrap  measure sync in Chromium: a new device and ROWS=1000000 rows, a commit to another"
 	@echo "  make bench-peers   measure it beside the other databases for browsers (QUICK=1: one round)"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
-	@echo "  make engine        build engine/sqlite3.wasm anew from its pinned sources"
+	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"
 	@echo "  make fmt           format Go sources"
 	@echo "  make clean         remove what the other targets made"
 	@echo
-	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr if there are none, and npm packages if the lock file changed."
+	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr if there are none,"
+	@echo "and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 
-build run test test-firefox test-loaded soak sim fuzz mutate sync-soak bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean:
+$(TARGETS):
 	@./build.sh $@

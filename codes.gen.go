@@ -12,13 +12,13 @@ const (
 	CodeBadBody = "HEDDLE_BAD_BODY"
 	// a parameter is missing, superfluous or of a type SQLite has not
 	CodeBadParam = "HEDDLE_BAD_PARAM"
-	// the server's log no longer reaches back to where this replica is: it starts over with a snapshot
+	// the server's log no longer reaches back to this replica: it takes a snapshot
 	CodeBehind = "HEDDLE_BEHIND"
 	// another tab holds the database and does not answer
 	CodeBlocked = "HEDDLE_BLOCKED"
-	// too many calls of this tab wait already, or too many iterations are open; nothing was written
+	// this tab has too many calls waiting or iterations open; nothing was written
 	CodeBusy = "HEDDLE_BUSY"
-	// one client id numbered two different transactions alike: the database was copied
+	// one client id numbered two transactions alike: the database was copied
 	CodeClientFork = "HEDDLE_CLIENT_FORK"
 	// the database, or the engine behind it, is closed
 	CodeClosed = "HEDDLE_CLOSED"
@@ -26,13 +26,13 @@ const (
 	CodeDamaged = "HEDDLE_DAMAGED"
 	// the server's log is not the one this replica follows, or a digest differs
 	CodeDiverged = "HEDDLE_DIVERGED"
-	// the engine died over this call twice, and nothing was written; or it died too often to be started again
+	// the engine died over this call twice and wrote nothing, or died too often
 	CodeEngineCrash = "HEDDLE_ENGINE_CRASH"
 	// the token does not grant the space
 	CodeForbidden = "HEDDLE_FORBIDDEN"
 	// a fault of Heddle itself
 	CodeInternal = "HEDDLE_INTERNAL"
-	// the call was given up while no leading tab answered: a write that was under way may have happened or not
+	// no leading tab answered in time: a write under way has happened or not
 	CodeLeaderLost = "HEDDLE_LEADER_LOST"
 	// a migration failed, or an applied one was changed
 	CodeMigration = "HEDDLE_MIGRATION"
@@ -44,7 +44,7 @@ const (
 	CodeNoSync = "HEDDLE_NO_SYNC"
 	// a row of a synced table has NULL in its primary key
 	CodeNullKey = "HEDDLE_NULL_KEY"
-	// a newer build of the app has taken over: reload the page; nothing was written, unless it was under way just then
+	// a newer build leads: reload; nothing was written unless it was under way
 	CodeOutdated = "HEDDLE_OUTDATED"
 	// a message does not decode, or is of a version that this build does not speak
 	CodeProtocol = "HEDDLE_PROTOCOL"
@@ -52,27 +52,27 @@ const (
 	CodeRateLimited = "HEDDLE_RATE_LIMITED"
 	// the server decided void on a transaction
 	CodeRejected = "HEDDLE_REJECTED"
-	// the leading tab went away; the write took effect, the rows that it returned were too many to keep
+	// the leading tab went away; the write took effect, its rows were not kept
 	CodeResultLost = "HEDDLE_RESULT_LOST"
 	// the server failed
 	CodeServer = "HEDDLE_SERVER"
 	// the browser offers no persistent storage here
 	CodeStorageUnavail = "HEDDLE_STORAGE"
-	// the database's files were removed under it (site data cleared); nothing more is written
+	// the database's files were removed (site data cleared); it writes no more
 	CodeStorageLost = "HEDDLE_STORAGE_LOST"
 	// a synced table breaks a rule of sync; the message says which and what to do
 	CodeSyncSchema = "HEDDLE_SYNC_SCHEMA"
 	// the call's time is over
 	CodeTimeout = "HEDDLE_TIMEOUT"
-	// a transaction is larger than the log takes, or a call than an engine does; nothing was written
+	// a transaction or a call is larger than its limit; nothing was written
 	CodeTooBig = "HEDDLE_TOO_BIG"
 	// the transaction has already ended
 	CodeTxClosed = "HEDDLE_TX_CLOSED"
-	// BEGIN, COMMIT or ROLLBACK inside SQL: transactions are Heddle's to begin and end
+	// BEGIN, COMMIT or ROLLBACK inside SQL: Heddle begins and ends transactions
 	CodeTxControl = "HEDDLE_TX_CONTROL"
-	// the leading tab went away in the middle of a transaction, or of a load whose rows cannot be read twice; nothing was written
+	// the leading tab went away inside a transaction or load; nothing was written
 	CodeTxLost = "HEDDLE_TX_LOST"
-	// a write on the database inside the function of its own transaction: call it on tx; nothing was written
+	// a write on db inside its own transaction: call tx; nothing was written
 	CodeTxNested = "HEDDLE_TX_NESTED"
 	// the server refuses the token
 	CodeUnauthorized = "HEDDLE_UNAUTHORIZED"

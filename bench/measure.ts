@@ -25,7 +25,8 @@ export async function start(): Promise<number> {
 
 /** Inserts 100,000 rows of four columns in one transaction: rows a second. */
 export async function bulk(): Promise<number> {
-  globalThis.benchRows ??= Array.from({ length: 100_000 }, (_, i) => [i + 1, `name ${i * 7919 % 100_003}`, i / 3, `a note of some length about row ${i}, no longer than notes are`]);
+  globalThis.benchRows ??= Array.from({ length: 100_000 }, (_, i) => [i + 1, `name ${i * 7919 % 100_003}`, i / 3,
+    `a note of some length about row ${i}, no longer than notes are`]);
   await db.exec(`DELETE FROM t`);
   const began = performance.now();
   await db.bulk(`INSERT INTO t(id, name, value, note) VALUES (?, ?, ?, ?)`, benchRows);
@@ -106,10 +107,13 @@ export async function index(): Promise<number> {
 
 /** From the call of exec to the live query's callback in the same tab: the median of 40, in milliseconds. */
 export async function liveHere(): Promise<number> {
-  let arrived = (_: number) => {};
+  let arrived: (n: number) => void = () => {};
   let first = () => {};
   const ready = new Promise<void>((resolve) => { first = resolve; });
-  const stop = db.live<{ at: number }>(`SELECT at FROM tick WHERE id = 1`, [], ([row]) => { first(); if (row) arrived(row.at); });
+  const stop = db.live<{ at: number }>(`SELECT at FROM tick WHERE id = 1`, [], ([row]) => {
+    first();
+    if (row) arrived(row.at);
+  });
   await ready;
   const times: number[] = [];
   for (let i = 0; i < 40; i++) {

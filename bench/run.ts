@@ -72,8 +72,10 @@ async function once(url: string): Promise<Figures> {
     await page.evaluate(measure.liveSend);
     const liveThere = await other.evaluate(measure.liveMedian);
     return {
-      coldStart, warmStart: median(warm), bulk, commits: commits.rate, commitP50: commits.p50, commitP95: commits.p95, writers,
-      lookups: lookups.awaited, lookupsTogether: lookups.together, rows: rows.ms, rowsBlock: rows.block, like, index, liveHere, liveThere,
+      coldStart, warmStart: median(warm), bulk, commits: commits.rate, commitP50: commits.p50, commitP95: commits.p95,
+        writers,
+      lookups: lookups.awaited, lookupsTogether: lookups.together, rows: rows.ms, rowsBlock: rows.block, like, index,
+        liveHere, liveThere,
     };
   } finally {
     await context.close();
@@ -87,7 +89,8 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-const show = (n: number): string => n >= 1000 ? Math.round(n).toLocaleString("en") : n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
+const show = (n: number): string => n >= 1000 ? Math.round(n).toLocaleString("en") : n >= 100 ? n.toFixed(0) : n >= 10
+  ? n.toFixed(1) : n.toFixed(2);
 
 /** Bytes of what a page fetches, raw and with brotli at its best. */
 async function payload(): Promise<{ file: string; raw: number; brotli: number }[]> {
@@ -95,7 +98,8 @@ async function payload(): Promise<{ file: string; raw: number; brotli: number }[
   const files = (await readdir(dist)).filter((name) => /\.(js|wasm)$/.test(name)).sort();
   return Promise.all(files.map(async (file) => {
     const bytes = await readFile(join(dist, file));
-    const packed = brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: smoke ? 4 : 11, [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } });
+    const packed = brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: smoke ? 4 : 11,
+      [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } });
     return { file, raw: bytes.length, brotli: packed.length };
   }));
 }
@@ -116,25 +120,29 @@ async function main(): Promise<void> {
   }
   const sizes = await payload();
   const lines = [
-    `${cpus().length} × ${cpus()[0]?.model ?? "CPU"}; headless Chromium on a persistent profile; medians of ${runs} runs; load before them ${load.toFixed(1)}`,
+    `${cpus().length} × ${cpus()[0]?.model ?? "CPU"}; headless Chromium on a persistent profile; ` +
+      `medians of ${runs} runs; load before them ${load.toFixed(1)}`,
     "",
     "| what | median | lowest – highest | unit |",
     "|---|---:|---:|---|",
     ...table.map(([key, name, unit]) => {
       const values = all.map((run) => run[key]!);
-      return `| ${name} | ${show(median(values))} | ${show(Math.min(...values))} – ${show(Math.max(...values))} | ${unit} |`;
+      return `| ${name} | ${show(median(values))} | ${show(Math.min(...values))} – ${show(Math.max(...values))} | ` +
+        `${unit} |`;
     }),
     "",
     "| payload | raw KiB | brotli KiB |",
     "|---|---:|---:|",
     ...sizes.map(({ file, raw, brotli }) => `| ${file} | ${kib(raw)} | ${kib(brotli)} |`),
-    `| together | ${kib(sizes.reduce((sum, s) => sum + s.raw, 0))} | ${kib(sizes.reduce((sum, s) => sum + s.brotli, 0))} |`,
+    `| together | ${kib(sizes.reduce((sum, s) => sum + s.raw, 0))} | ` +
+      `${kib(sizes.reduce((sum, s) => sum + s.brotli, 0))} |`,
   ];
   console.log(lines.join("\n"));
   const results = join(root, "bench/results");
   await mkdir(results, { recursive: true });
   const at = new Date().toISOString();
-  await writeFile(join(results, `${at.replaceAll(":", "-")}.json`), JSON.stringify({ at, quick, cpu: cpus()[0]?.model, cpus: cpus().length, runs: all, sizes }, null, 1));
+  await writeFile(join(results, `${at.replaceAll(":", "-")}.json`),
+    JSON.stringify({ at, quick, cpu: cpus()[0]?.model, cpus: cpus().length, runs: all, sizes }, null, 1));
 }
 
 await main();

@@ -82,7 +82,8 @@ async function write(n: number): Promise<[asked: number, done: number][]> {
   return sent;
 }
 
-const quantile = (values: readonly number[], q: number): number => values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))]!;
+const quantile = (values: readonly number[], q: number): number =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))]!;
 
 async function main(): Promise<void> {
   const load = loadavg()[0]!;
@@ -92,15 +93,20 @@ async function main(): Promise<void> {
   try {
     if (rows > 0) {
       process.stderr.write(`filling a space with ${rows} rows\n`);
-      await promisify(execFile)("go", ["run", "./bench/fill", "-url", server.url, "-rows", String(rows)], { cwd: root });
+      await promisify(execFile)("go", ["run", "./bench/fill", "-url", server.url, "-rows", String(rows)],
+        { cwd: root });
       for (let i = 0; i < runs; i++) {
         const r = await device(site.url, (page) => page.evaluate(bootstrap, { url: server.url, space: "fill" }));
-        if (r.rows !== rows || !r.states.includes("bootstrapping")) throw new Error(`${r.rows} rows, states ${r.states.join(" ")}`);
+        if (r.rows !== rows || !r.states.includes("bootstrapping")) {
+          throw new Error(`${r.rows} rows, states ${r.states.join(" ")}`);
+        }
         process.stderr.write(`run ${i + 1} of ${runs}: ${(r.ms / 1000).toFixed(2)} s\n`);
         took.push(r.ms);
       }
       const ms = quantile(took, 0.5);
-      lines.push(`| a new device in a space of ${rows.toLocaleString("en")} rows of 200 bytes: open() to synced | ${(ms / 1000).toFixed(2)} s | ${(Math.min(...took) / 1000).toFixed(2)} – ${(Math.max(...took) / 1000).toFixed(2)} s |`,
+      lines.push(`| a new device in a space of ${rows.toLocaleString("en")} rows of 200 bytes: open() to synced | ` +
+        `${(ms / 1000).toFixed(2)} s | ${(Math.min(...took) / 1000).toFixed(2)} – ` +
+        `${(Math.max(...took) / 1000).toFixed(2)} s |`,
         `| … rows a second | ${Math.round(rows / ms * 1000).toLocaleString("en")} | |`);
     }
     const sync = { url: server.url, space: "pair" };
@@ -109,7 +115,8 @@ async function main(): Promise<void> {
       await b.evaluate(watch);
       await a.evaluate(write, 20); // what runs for the first time is compiled by then
       const sent = await a.evaluate(write, writes);
-      await b.waitForFunction((at) => (globalThis as unknown as { seen: Map<number, number> }).seen.has(at), sent.at(-1)![0]);
+      await b.waitForFunction((at) => (globalThis as unknown as { seen: Map<number, number> }).seen.has(at),
+        sent.at(-1)![0]);
       const seen = new Map(await b.evaluate(() => [...(globalThis as unknown as { seen: Map<number, number> }).seen]));
       const there = sent.filter(([asked]) => seen.has(asked));
       if (there.length < writes * 0.9) throw new Error(`only ${there.length} of ${writes} writes were seen one by one`);
@@ -117,7 +124,8 @@ async function main(): Promise<void> {
         ["exec() on one device to the live callback on another", there.map(([asked]) => seen.get(asked)! - asked)],
         ["… from the commit's answer", there.map(([asked, done]) => seen.get(asked)! - done)],
       ] as const) {
-        lines.push(`| ${name}, p50 | ${quantile(times, 0.5).toFixed(1)} ms | p95 ${quantile(times, 0.95).toFixed(1)} ms |`);
+        lines.push(`| ${name}, p50 | ${quantile(times, 0.5).toFixed(1)} ms | p95 ` +
+          `${quantile(times, 0.95).toFixed(1)} ms |`);
       }
     }));
   } finally {
@@ -126,7 +134,8 @@ async function main(): Promise<void> {
     rmSync(data, { recursive: true, force: true });
   }
   console.log([
-    `${cpus().length} × ${cpus()[0]?.model ?? "CPU"}; headless Chromium on a new profile each; the server on loopback; load before ${load.toFixed(1)}`,
+    `${cpus().length} × ${cpus()[0]?.model ?? "CPU"}; headless Chromium on a new profile each; ` +
+      `the server on loopback; load before ${load.toFixed(1)}`,
     "", "| what | median | lowest – highest |", "|---|---:|---:|", ...lines,
   ].join("\n"));
 }

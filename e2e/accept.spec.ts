@@ -21,7 +21,8 @@ test("accept() goes on with a server whose data directory was deleted", async ({
     await server.start();
     for (const page of [a, b]) {
       expect(await page.evaluate(() => db.sync.now().catch((thrown) => thrown.code))).toBe("HEDDLE_DIVERGED");
-      await expect.poll(() => page.evaluate(() => [db.sync.status.state, db.sync.status.lastError?.code]), { timeout: 90_000 })
+      await expect.poll(() => page.evaluate(() => [db.sync.status.state, db.sync.status.lastError?.code]),
+        { timeout: 90_000 })
         .toEqual(["error", "HEDDLE_DIVERGED"]);
     }
 
@@ -37,7 +38,8 @@ test("accept() goes on with a server whose data directory was deleted", async ({
     for (const page of [b, a, b]) await synced(page);
     for (const page of [a, b]) {
       expect(await page.evaluate(() => db.query(`SELECT id, body, done FROM notes ORDER BY id`))).toEqual([
-        { id: "meanwhile", body: "of a", done: 0 }, { id: "x", body: "one", done: 0 }, { id: "y", body: "two", done: 1 },
+        { id: "meanwhile", body: "of a", done: 0 }, { id: "x", body: "one", done: 0 },
+          { id: "y", body: "two", done: 1 },
       ]);
       expect(await page.evaluate(() => db.sync.status.lastError)).toBeUndefined();
     }
@@ -52,7 +54,8 @@ test("accept() goes on with a server whose data directory was deleted", async ({
   }
 });
 
-test("import and destroy work while the server has another log; a pause lasts if asked to", async ({ profile, site }) => {
+test("import and destroy work while the server has another log; a pause lasts if asked to",
+  async ({ profile, site }) => {
   const data = mkdtempSync(join(tmpdir(), "heddle-lost-"));
   const server = await startServer(data);
   try {

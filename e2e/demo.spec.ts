@@ -108,7 +108,8 @@ for (const [name, width, height] of [["desktop", 1280, 820], ["phone", 360, 740]
       await page.emulateMedia({ colorScheme: colours, reducedMotion: "reduce" });
       const picture = async (of: string) => {
         await page.screenshot({ path: join(pictures, `${name}-${colours}-${of}.png`) });
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        const wide = await page.evaluate(() =>
+          document.documentElement.scrollWidth - document.documentElement.clientWidth);
         expect(wide, `${of}: pixels that stick out to the right`).toBe(0);
       };
       await page.goto(server.url);

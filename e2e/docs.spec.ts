@@ -15,13 +15,15 @@ test("the examples of docs/API.md run", async ({ profile, server, site }) => {
   const logged = await page.evaluate(async (code) => {
     const logged: unknown[][] = [];
     const console = { log: (...args: unknown[]) => logged.push(args), warn: () => {}, error: () => {} };
-    const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (console: unknown) => Promise<void>;
+    const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (console: unknown) =>
+      Promise<void>;
     await new AsyncFunction("console", code)(console);
     return logged;
   }, code);
   expect(logged).toContainEqual(["Buy thread"]);
   expect(logged).toContainEqual([3, 3]);
-  expect(logged).toContainEqual(["SQLITE_ERROR", expect.stringContaining("no such table: nowhere"), "SELECT * FROM nowhere"]);
+  expect(logged)
+    .toContainEqual(["SQLITE_ERROR", expect.stringContaining("no such table: nowhere"), "SELECT * FROM nowhere"]);
   expect(logged).toContainEqual(["HEDDLE_ABORTED"]);
   expect(logged).toContainEqual(["HEDDLE_TIMEOUT"]);
 });

@@ -34,25 +34,31 @@ async function works(device: Profile, url: string, server: string): Promise<Page
 /** What a Content-Security-Policy refused. */
 function violations(context: BrowserContext): string[] {
   const found: string[] = [];
-  context.on("console", (message) => { if (/Content.Security.Policy|CSP/i.test(message.text())) found.push(message.text()); });
+  context.on("console", (message) => {
+    if (/Content.Security.Policy|CSP/i.test(message.text())) found.push(message.text());
+  });
   return found;
 }
 
 test("a strict CSP and no COOP/COEP: the package beside the page", async ({ profile, serve, server }) => {
-  const url = await serve({ headers: { "Content-Security-Policy": `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' ${server.url}; img-src data:` } });
+  const url = await serve({ headers: { "Content-Security-Policy": `default-src 'none'; script-src 'self' ` +
+    `'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' ${server.url}; img-src data:` } });
   await works(await profile(), url, server.url);
 });
 
 test("the package on a third origin starts its worker through a blob", async ({ profile, serve, server }) => {
-  const third = await serve({ headers: { "Access-Control-Allow-Origin": "*" }, mounts: { "/heddle/": join(root, "web/dist") } });
+  const third = await serve({ headers: { "Access-Control-Allow-Origin": "*" },
+    mounts: { "/heddle/": join(root, "web/dist") } });
   const origin = third.replace(/\/$/, "");
-  const page = await serve({ headers: { "Content-Security-Policy": `default-src 'none'; script-src 'self' 'wasm-unsafe-eval' ${origin}; worker-src blob:; connect-src ${origin} ${server.url}; img-src data:` } });
+  const page = await serve({ headers: { "Content-Security-Policy": `default-src 'none'; script-src 'self' ` +
+    `'wasm-unsafe-eval' ${origin}; worker-src blob:; connect-src ${origin} ${server.url}; img-src data:` } });
   const b = await works(await profile(), `${page}?heddle=${encodeURIComponent(`${third}heddle/index.js`)}`, server.url);
   expect(new URL(b.url()).origin).not.toBe(origin);
 });
 
 test("without 'wasm-unsafe-eval' open says what is missing", async ({ profile, serve }) => {
-  const url = await serve({ headers: { "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; img-src data:" } });
+  const url = await serve({ headers: { "Content-Security-Policy": "default-src 'none'; script-src 'self'; " +
+    "worker-src 'self'; connect-src 'self'; img-src data:" } });
   const page = await (await profile()).tab(url);
   const error = await page.evaluate(async (migrations) => {
     try {
@@ -63,16 +69,18 @@ test("without 'wasm-unsafe-eval' open says what is missing", async ({ profile, s
       return { name, code, message };
     }
   }, notes);
-  expect(error).toMatchObject({ name: "HeddleError", code: expect.stringMatching(/^HEDDLE_/), message: expect.stringMatching(/wasm-unsafe-eval|Content.Security/i) });
+  expect(error).toMatchObject({ name: "HeddleError", code: expect.stringMatching(/^HEDDLE_/),
+    message: expect.stringMatching(/wasm-unsafe-eval|Content.Security/i) });
 });
 
 /** Runs a command to its end; its output is in the error if it fails. */
 async function run(cwd: string, command: string, ...args: string[]): Promise<string> {
-  const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, npm_config_audit: "false", npm_config_fund: "false" } });
+  const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, npm_config_audit: "false", npm_config_fund: "false" } });
   let out = "", all = "";
   child.stdout.on("data", (bytes) => { out += bytes; all += bytes; });
   child.stderr.on("data", (bytes) => { all += bytes; });
-  const code = await new Promise((resolve, reject) => child.on("close", resolve).on("error", reject));
+  const code = await new Promise<number | null>((resolve, reject) => child.on("close", resolve).on("error", reject));
   if (code !== 0) throw new Error(`${command} ${args.join(" ")}: exit ${code}\n${all}`);
   return out;
 }
@@ -80,39 +88,50 @@ async function run(cwd: string, command: string, ...args: string[]): Promise<str
 test("importing it during server-side rendering touches nothing of a browser", async () => {
   const script = `
     const touched = [];
-    for (const name of ["window", "document", "navigator", "self", "location", "Worker", "SharedWorker", "BroadcastChannel", "indexedDB", "localStorage"]) {
+    for (const name of ["window", "document", "navigator", "self", "location", "Worker", "SharedWorker",
+      "BroadcastChannel", "indexedDB", "localStorage"]) {
       Object.defineProperty(globalThis, name, { configurable: true, get() { touched.push(name); return undefined; } });
     }
     const heddle = await import(${JSON.stringify(pathToFileURL(join(root, "web/dist/index.js")).href)});
-    console.log(JSON.stringify({ touched, open: typeof heddle.open, destroy: typeof heddle.destroy, error: typeof heddle.HeddleError }));`;
+    const { open, destroy, HeddleError } = heddle;
+    console.log(JSON.stringify({ touched, open: typeof open, destroy: typeof destroy, error: typeof HeddleError }));`;
   const out = await run(root, process.execPath, "--input-type=module", "-e", script);
   expect(JSON.parse(out)).toEqual({ touched: [], open: "function", destroy: "function", error: "function" });
 });
 
-test("a fresh Vite app that depends on the packed package builds, and works under a strict CSP", async ({ profile, serve, server }) => {
+test("a fresh Vite app that depends on the packed package builds, and works under a strict CSP",
+  async ({ profile, serve, server }) => {
   const dir = await mkdtemp(join(tmpdir(), "heddle-vite-"));
   const build = async (app: string) => {
     await run(app, "npx", "vite", "build", "--logLevel", "warn");
     return serve({
       mounts: { "/": join(app, "dist") },
-      headers: { "Content-Security-Policy": `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' ${server.url}; img-src data:` },
+      headers: { "Content-Security-Policy": `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; ` +
+        `worker-src 'self'; connect-src 'self' ${server.url}; img-src data:` },
     });
   };
   try {
-    const packed = JSON.parse(await run(join(root, "web"), "npm", "pack", "--json", "--silent", "--pack-destination", dir)) as { filename: string }[];
-    const { devDependencies } = JSON.parse(await readFile(join(root, "examples/vite/package.json"), "utf8")) as { devDependencies: object };
+    const packed = JSON.parse(await run(join(root, "web"), "npm", "pack", "--json", "--silent", "--pack-destination",
+      dir)) as { filename: string }[];
+    const { devDependencies } =
+      JSON.parse(await readFile(join(root, "examples/vite/package.json"), "utf8")) as { devDependencies: object };
     await mkdir(join(dir, "src"));
     await writeFile(join(dir, "package.json"), JSON.stringify({
-      name: "fresh", private: true, type: "module", dependencies: { heddle: `file:${packed[0]!.filename}` }, devDependencies,
+      name: "fresh", private: true, type: "module", dependencies: { heddle: `file:${packed[0]!.filename}` },
+        devDependencies,
     }));
-    await writeFile(join(dir, "index.html"), `<!doctype html><html><head><link rel="icon" href="data:,"></head><body><script type="module" src="/src/main.js"></script></body></html>`);
-    await writeFile(join(dir, "src/main.js"), `import * as heddle from "heddle";\nglobalThis.heddle = heddle;\ndocument.documentElement.dataset.ready = "yes";\n`);
+    await writeFile(join(dir, "index.html"), `<!doctype html><html><head><link rel="icon" ` +
+      `href="data:,"></head><body><script type="module" src="/src/main.js"></script></body></html>`);
+    await writeFile(join(dir, "src/main.js"), `import * as heddle from "heddle";\nglobalThis.heddle = ` +
+      `heddle;\ndocument.documentElement.dataset.ready = "yes";\n`);
     await run(dir, "npm", "install", "--prefer-offline", "--loglevel=error");
     const device = await profile();
     await works(device, await build(dir), server.url);
 
     // The example of the repository, on the same installed packages.
-    for (const part of ["index.html", "src"]) await cp(join(root, "examples/vite", part), join(dir, part), { recursive: true });
+    for (const part of ["index.html", "src"]) {
+      await cp(join(root, "examples/vite", part), join(dir, part), { recursive: true });
+    }
     const url = await build(dir);
     const a = await device.context.newPage(), b = await device.context.newPage();
     for (const page of [a, b]) await page.goto(url);

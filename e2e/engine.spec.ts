@@ -10,11 +10,14 @@ import { breakable } from "./harness.js";
 /** Counts the engines that these pages saw die. */
 function deaths(...pages: Page[]): { count: number } {
   const seen = { count: 0 };
-  for (const page of pages) page.on("console", (message) => { if (message.text().startsWith("heddle: the engine died")) seen.count++; });
+  for (const page of pages) page.on("console", (message) => {
+    if (message.text().startsWith("heddle: the engine died")) seen.count++;
+  });
   return seen;
 }
 
-const ids = (page: Page) => page.evaluate(async () => (await db.query<{ id: string }>(`SELECT id FROM notes ORDER BY id`)).map((row) => row.id));
+const ids = (page: Page) =>
+  page.evaluate(async () => (await db.query<{ id: string }>(`SELECT id FROM notes ORDER BY id`)).map((row) => row.id));
 const add = (id: string) => `INSERT INTO notes(id) VALUES ('${id}')`;
 
 // Each of these ends Go, or leaves nothing that could answer.
@@ -28,7 +31,8 @@ for (const fault of ["panic", "deadlock", "oom", "stack", "spin"]) {
     await a.evaluate((sql) => db.exec(sql), add("1"));
     await b.evaluate((sql) => db.exec(sql), add("2"));
     // The follower asks: its request travels to the next leader, and no further.
-    expect(await failure(b, `await db.query("SELECT heddle_fault('${fault}')")`)).toMatchObject({ name: "HeddleError", code: "HEDDLE_ENGINE_CRASH" });
+    expect(await failure(b, `await db.query("SELECT heddle_fault('${fault}')")`))
+      .toMatchObject({ name: "HeddleError", code: "HEDDLE_ENGINE_CRASH" });
     await a.evaluate((sql) => db.exec(sql), add("3"));
     await b.evaluate((sql) => db.exec(sql), add("4"));
     for (const page of [a, b]) expect(await ids(page)).toEqual(["1", "2", "3", "4"]);
@@ -78,7 +82,8 @@ test("a long statement is no dead engine: its calls wait, and are answered", asy
   const [took, rows] = await a.evaluate(async (ms) => {
     const start = performance.now();
     const [row] = await db.query<{ n: number }>(
-      `WITH RECURSIVE n(i, t) AS (SELECT 1, heddle_fault('clock') UNION ALL SELECT i + 1, heddle_fault('clock') FROM n WHERE t < ?)
+      `WITH RECURSIVE n(i, t) AS (SELECT 1, heddle_fault('clock')
+         UNION ALL SELECT i + 1, heddle_fault('clock') FROM n WHERE t < ?)
        SELECT count(*) AS n FROM n`, [Date.now() + ms]);
     return [performance.now() - start, row!.n] as const;
   }, 1.5 * SILENT_MS);
@@ -90,7 +95,8 @@ test("a long statement is no dead engine: its calls wait, and are answered", asy
   expect(await ids(a)).toEqual(["1"]);
 });
 
-test("engines that die one after another are replaced each time, and what was acknowledged stays", async ({ profile, serve }) => {
+test("engines that die one after another are replaced each time, and what was acknowledged stays",
+  async ({ profile, serve }) => {
   const ROUNDS = 8;
   const device = await profile(), site = await serve(breakable);
   const pages = [];
@@ -114,11 +120,13 @@ test("engines that die one after another are replaced each time, and what was ac
   expect(await ids(pages[2]!)).toHaveLength(ROUNDS);
   await expect.poll(() => live.evaluate(() => (globalThis as unknown as { seen: number }).seen)).toBe(ROUNDS);
   took.sort((x, y) => x - y);
-  console.log(`served again after an engine's death: p50 ${took[ROUNDS >> 1]!.toFixed(0)} ms, most ${took.at(-1)!.toFixed(0)} ms (${ROUNDS} deaths)`);
+  console.log(`served again after an engine's death: p50 ${took[ROUNDS >> 1]!.toFixed(0)} ms, most ` +
+    `${took.at(-1)!.toFixed(0)} ms (${ROUNDS} deaths)`);
 });
 
 test("what ships cannot be told to break", async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
   await openIn(page);
-  expect(await failure(page, `await db.query("SELECT heddle_fault('panic')")`)).toMatchObject({ code: "SQLITE_ERROR", message: expect.stringContaining("no such function") });
+  expect(await failure(page, `await db.query("SELECT heddle_fault('panic')")`))
+    .toMatchObject({ code: "SQLITE_ERROR", message: expect.stringContaining("no such function") });
 });

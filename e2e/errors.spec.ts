@@ -6,8 +6,10 @@ import { expect, failure, notes, openIn, test } from "./fixtures.js";
 test("bad SQL, bad parameters, a closed database", async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
   await openIn(page);
-  expect(await failure(page, `await db.query("SELEC 1")`)).toMatchObject({ name: "HeddleError", code: "SQLITE_ERROR", sql: "SELEC 1", message: expect.stringContaining("syntax error") });
-  expect(await failure(page, `await db.query("SELECT * FROM nowhere")`)).toMatchObject({ code: "SQLITE_ERROR", message: expect.stringContaining("no such table: nowhere") });
+  expect(await failure(page, `await db.query("SELEC 1")`)).toMatchObject({ name: "HeddleError", code: "SQLITE_ERROR",
+    sql: "SELEC 1", message: expect.stringContaining("syntax error") });
+  expect(await failure(page, `await db.query("SELECT * FROM nowhere")`))
+    .toMatchObject({ code: "SQLITE_ERROR", message: expect.stringContaining("no such table: nowhere") });
   for (const call of [
     `await db.exec("INSERT INTO notes(id) VALUES (?)", [])`,
     `await db.exec("INSERT INTO notes(id) VALUES (?)", ["a", "b"])`,
@@ -25,8 +27,10 @@ test("bad SQL, bad parameters, a closed database", async ({ profile, site }) => 
   expect(failed).toBe("SQLITE_ERROR");
 
   await page.evaluate(() => db.close());
-  for (const call of [`await db.query("SELECT 1")`, `await db.exec("DELETE FROM notes")`, `await db.batch([["SELECT 1"]])`,
-    `await db.bulk("INSERT INTO notes(id) VALUES (?)", [["a"]])`, `await db.transaction(async (tx) => tx.query("SELECT 1"))`, `await db.export()`]) {
+  for (const call of [`await db.query("SELECT 1")`, `await db.exec("DELETE FROM notes")`,
+    `await db.batch([["SELECT 1"]])`,
+    `await db.bulk("INSERT INTO notes(id) VALUES (?)", [["a"]])`,
+      `await db.transaction(async (tx) => tx.query("SELECT 1"))`, `await db.export()`]) {
     expect(await failure(page, call), call).toMatchObject({ name: "HeddleError", code: "HEDDLE_CLOSED" });
   }
 });
@@ -34,7 +38,8 @@ test("bad SQL, bad parameters, a closed database", async ({ profile, site }) => 
 test("a migration that fails, and one that was edited", async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
   const open = (migrations: string[]) => `await heddle.open({ name: "m", migrations: ${JSON.stringify(migrations)} })`;
-  expect(await failure(page, open(["CREATE TABLE t(a)", "CREATE TABLE t(b)"]))).toMatchObject({ code: "HEDDLE_MIGRATION", message: expect.stringContaining("already exists") });
+  expect(await failure(page, open(["CREATE TABLE t(a)", "CREATE TABLE t(b)"])))
+    .toMatchObject({ code: "HEDDLE_MIGRATION", message: expect.stringContaining("already exists") });
   await openIn(page, { name: "m", migrations: ["CREATE TABLE t(a)"] });
   await page.evaluate(() => db.close());
   expect(await failure(page, open(["CREATE TABLE t(z)"]))).toMatchObject({ code: "HEDDLE_MIGRATION" });
@@ -42,7 +47,8 @@ test("a migration that fails, and one that was edited", async ({ profile, site }
 
 test("a synced table that breaks a rule of sync is refused with the reason", async ({ profile, server, site }) => {
   const page = await (await profile()).tab(site);
-  const refused = (table: string) => failure(page, `await heddle.open({ name: "r" + Math.random(), migrations: [${JSON.stringify(table)}], sync: { url: ${JSON.stringify(server.url)}, space: "s", tables: { t: true } } })`);
+  const refused = (table: string) => failure(page, `await heddle.open({ name: "r" + Math.random(), migrations: ` +
+    `[${JSON.stringify(table)}], sync: { url: ${JSON.stringify(server.url)}, space: "s", tables: { t: true } } })`);
   for (const [table, reason] of [
     ["CREATE TABLE t(a TEXT)", /key/i],
     ["CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)", /integerKey/],
@@ -57,11 +63,13 @@ test("a synced table that breaks a rule of sync is refused with the reason", asy
 test("a wrong server URL: local work goes on, the status says why", async ({ profile, serve, site }) => {
   const page = await (await profile()).tab(site);
   // Nobody listens on the discard port; the other answers, and is no Heddle server.
-  const stranger = await serve({ headers: { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*" } });
+  const stranger = await serve({ headers: { "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "*" } });
   for (const [name, url] of [["nobody", "http://127.0.0.1:9"], ["stranger", stranger.replace(/\/$/, "")]] as const) {
     await openIn(page, { name, migrations: notes, sync: { url, space: "s" } });
     await page.evaluate(() => db.exec(`INSERT INTO notes(id) VALUES ('local')`));
-    await expect.poll(() => page.evaluate(() => db.sync.status.lastError?.code), { message: name }).toMatch(/^HEDDLE_(NETWORK|SERVER|PROTOCOL)$/);
+    await expect.poll(() => page.evaluate(() => db.sync.status.lastError?.code), { message: name })
+      .toMatch(/^HEDDLE_(NETWORK|SERVER|PROTOCOL)$/);
     const status = await page.evaluate(() => db.sync.status);
     expect(["offline", "error", "connecting"]).toContain(status.state);
     expect(status.pending).toBe(1);
@@ -70,10 +78,12 @@ test("a wrong server URL: local work goes on, the status says why", async ({ pro
     expect(await page.evaluate(() => db.query(`SELECT id FROM notes`))).toEqual([{ id: "local" }]);
     await page.evaluate(() => db.close());
   }
-  expect(await failure(page, `await heddle.open({ name: "bad", sync: { url: "no url at all", space: "s", tables: {} } })`)).toMatchObject({ name: "HeddleError", code: expect.stringMatching(/^HEDDLE_/) });
+  expect(await failure(page, `await heddle.open({ name: "bad", sync: { url: "no url at all", space: "s", tables: {} ` +
+    `} })`)).toMatchObject({ name: "HeddleError", code: expect.stringMatching(/^HEDDLE_/) });
 });
 
-test("a full disk: the write fails with SQLITE_FULL, what was there stays, and room lets it go on", async ({ profile, site }) => {
+test("a full disk: the write fails with SQLITE_FULL, what was there stays, and room lets it go on",
+  async ({ profile, site }) => {
   const device = await profile();
   const page = await device.tab(site);
   await openIn(page);
@@ -101,18 +111,23 @@ test("a full disk: the write fails with SQLITE_FULL, what was there stays, and r
   expect(await page.evaluate(() => db.query(`PRAGMA quick_check`))).toEqual([{ quick_check: "ok" }]);
   await cdp.send("Storage.overrideQuotaForOrigin", { origin });
   await page.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('after', 'goes on')`));
-  expect(await page.evaluate(() => db.query(`SELECT id FROM notes WHERE id IN ('first', 'after') ORDER BY id`))).toEqual([{ id: "after" }, { id: "first" }]);
+  expect(await page.evaluate(() => db.query(`SELECT id FROM notes WHERE id IN ('first', 'after') ORDER BY id`)))
+    .toEqual([{ id: "after" }, { id: "first" }]);
 });
 
-test("an aborted call rejects at once, and the database goes on when the statement has ended", async ({ profile, site }) => {
+test("an aborted call rejects at once, and the database goes on when the statement has ended",
+  async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
   await openIn(page);
-  const slow = `WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000000) SELECT count(*) FROM n`;
-  expect(await failure(page, `await db.query(${JSON.stringify(slow)}, [], { signal: AbortSignal.timeout(50) })`)).toMatchObject({ code: "HEDDLE_ABORTED" });
+  const slow = `WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000000) SELECT count(*) ` +
+    `FROM n`;
+  expect(await failure(page, `await db.query(${JSON.stringify(slow)}, [], { signal: AbortSignal.timeout(50) })`))
+    .toMatchObject({ code: "HEDDLE_ABORTED" });
   expect(await page.evaluate(() => db.query(`SELECT 1 AS one`))).toEqual([{ one: 1 }]);
 });
 
-test("a write on the database inside its own transaction fails at once, and nobody waits for it", async ({ profile, site }) => {
+test("a write on the database inside its own transaction fails at once, and nobody waits for it",
+  async ({ profile, site }) => {
   const device = await profile();
   const a = await device.tab(site), b = await device.tab(site);
   await openIn(a);
@@ -136,7 +151,8 @@ test("a write on the database inside its own transaction fails at once, and nobo
     await db.transaction(async (tx) => {
       await tx.exec(`INSERT INTO notes(id) VALUES ('outer')`);
       await new Promise((resolve) => setTimeout(resolve, 1));
-      await db.exec(`INSERT INTO notes(id) VALUES ('inner')`).catch((error: { code: string }) => { codes.push(error.code); });
+      await db.exec(`INSERT INTO notes(id) VALUES ('inner')`)
+        .catch((error: { code: string }) => { codes.push(error.code); });
       await tx.exec(`INSERT INTO notes(id) VALUES ('outer again')`);
     });
     return codes;

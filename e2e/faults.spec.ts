@@ -29,7 +29,8 @@ test("the browser is killed while it writes: what was acknowledged is there", as
   for (let round = 0; round <= KILLS; round++) {
     const start = Date.now();
     await openIn(page);
-    const found = await page.evaluate(async () => (await db.query<{ id: string }>(`SELECT id FROM notes`)).map((row) => row.id));
+    const found = await page.evaluate(async () =>
+      (await db.query<{ id: string }>(`SELECT id FROM notes`)).map((row) => row.id));
     if (round > 0) reopened.push(Date.now() - start);
     const there = new Set(found);
     expect([...acked].filter((id) => !there.has(id)), `acknowledged before kill ${round}, and gone`).toEqual([]);
@@ -57,10 +58,12 @@ test("the browser is killed while it writes: what was acknowledged is there", as
   }
   expect(processes).toBeGreaterThanOrEqual(KILLS);
   reopened.sort((a, b) => a - b);
-  console.log(`${KILLS} kills (${processes} processes), ${acked.size} acknowledged, 0 lost; open after a kill: median ${reopened[reopened.length >> 1]} ms, most ${reopened.at(-1)} ms`);
+  console.log(`${KILLS} kills (${processes} processes), ${acked.size} acknowledged, 0 lost; ` +
+    `open after a kill: median ${reopened[reopened.length >> 1]} ms, most ${reopened.at(-1)} ms`);
 });
 
-test("the site's data is cleared while it writes: noticed, nothing acknowledged from then on, what is unsent can be had", async ({ profile, wire, site }) => {
+test("the site's data is cleared while it writes: noticed, nothing acknowledged from then on, what is unsent can be " +
+  "had", async ({ profile, wire, site }) => {
   const device = await profile(), line = await wire();
   const page = await device.tab(site), other = await device.tab(site);
   const options = { sync: { url: line.url, space: "cleared" } };
@@ -79,12 +82,15 @@ test("the site's data is cleared while it writes: noticed, nothing acknowledged 
       } catch (error) {
         const code = (error as { code: string }).code, after = performance.now() - cleared;
         let later = 0;
-        for (let i = 0; i < 30; i++) await db.exec(`INSERT INTO notes(id) VALUES (?)`, [`late${i}`]).then(() => later++, () => {});
+        for (let i = 0; i < 30; i++) {
+          await db.exec(`INSERT INTO notes(id) VALUES (?)`, [`late${i}`]).then(() => later++, () => {});
+        }
         return { acked, cleared: cleared > 0, code, after, later };
       }
     }
   });
-  await expect.poll(() => page.evaluate(() => db.query(`SELECT 1 FROM notes WHERE id LIKE 'w%' LIMIT 3`))).toHaveLength(3);
+  await expect.poll(() => page.evaluate(() => db.query(`SELECT 1 FROM notes WHERE id LIKE 'w%' LIMIT 3`)))
+    .toHaveLength(3);
   await cdp.send("Storage.clearDataForOrigin", { origin: new URL(site).origin, storageTypes: "all" });
   await page.evaluate(() => dispatchEvent(new Event("cleared")));
   const { acked, cleared, code, after, later } = await writing; // it ends when that is noticed
@@ -92,7 +98,8 @@ test("the site's data is cleared while it writes: noticed, nothing acknowledged 
   expect({ cleared, code, later }).toEqual({ cleared: true, code: "HEDDLE_STORAGE_LOST", later: 0 });
   expect(acked).toBeGreaterThan(0);
   // No second database: the other tab meets the same one.
-  expect(await failure(other, `await db.exec("INSERT INTO notes(id) VALUES ('split')")`)).toMatchObject({ code: "HEDDLE_STORAGE_LOST" });
+  expect(await failure(other, `await db.exec("INSERT INTO notes(id) VALUES ('split')")`))
+    .toMatchObject({ code: "HEDDLE_STORAGE_LOST" });
   const saved = await page.evaluate(async () => ({
     unsent: (await db.sync.pending()).flatMap((tx) => tx.operations.map((op) => op.key[0])),
     document: (await db.sync.export()).includes("unsent"),
@@ -109,15 +116,18 @@ test("without storage open says so; memory is had only by asking for it", async 
   const device = await profile();
   const cases: [name: string, script: string][] = [
     ["no origin private file system", `delete StorageManager.prototype.getDirectory`],
-    ["refused, as in Firefox's private windows", `StorageManager.prototype.getDirectory = async () => { throw new DOMException("Security error when calling GetDirectory", "SecurityError"); }`],
-    ["an error, as in Safari's", `StorageManager.prototype.getDirectory = async () => { throw new DOMException("The operation failed for an unknown transient reason", "UnknownError"); }`],
+    ["refused, as in Firefox's private windows", `StorageManager.prototype.getDirectory = async () => { throw new ` +
+      `DOMException("Security error when calling GetDirectory", "SecurityError"); }`],
+    ["an error, as in Safari's", `StorageManager.prototype.getDirectory = async () => { throw new DOMException("The ` +
+      `operation failed for an unknown transient reason", "UnknownError"); }`],
   ];
   for (const [name, script] of cases) {
     const page = await device.context.newPage();
     await page.addInitScript(script);
     await page.goto(site);
     await page.waitForSelector("html[data-ready]");
-    expect(await failure(page, `await heddle.open({ name: "none", migrations: ${JSON.stringify(notes)} })`), name).toMatchObject({ code: "HEDDLE_STORAGE", message: expect.stringContaining("memory") });
+    expect(await failure(page, `await heddle.open({ name: "none", migrations: ${JSON.stringify(notes)} })`), name)
+      .toMatchObject({ code: "HEDDLE_STORAGE", message: expect.stringContaining("memory") });
     expect(await page.evaluate(async (migrations) => {
       const db = await heddle.open({ name: "none", migrations, storage: "memory" });
       await db.exec(`INSERT INTO notes(id) VALUES ('a')`);
@@ -133,7 +143,8 @@ test("without storage open says so; memory is had only by asking for it", async 
   const page = await device.context.newPage();
   await page.route("**/worker.js", async (route) => {
     const response = await route.fetch();
-    await route.fulfill({ response, body: `delete FileSystemFileHandle.prototype.createSyncAccessHandle;\n${await response.text()}` });
+    await route.fulfill({ response,
+      body: `delete FileSystemFileHandle.prototype.createSyncAccessHandle;\n${await response.text()}` });
   });
   await page.goto(site);
   await page.waitForSelector("html[data-ready]");

@@ -39,21 +39,28 @@ const test = base.extend<Fixtures, { firefox: Firefox }>({
 
 
 const open = (tab: FirefoxTab, options: object = {}) =>
-  tab.evaluate<string>(`(async () => { globalThis.db = await heddle.open(${JSON.stringify({ name: "test", migrations: notes, ...options })}); return db.role; })()`);
-const add = (tab: FirefoxTab, id: string) => tab.evaluate(`db.exec("INSERT INTO notes(id) VALUES (?)", [${JSON.stringify(id)}])`);
-const ids = (tab: FirefoxTab) => tab.evaluate<string>(`db.query("SELECT id FROM notes ORDER BY id").then((rows) => rows.map((row) => row.id).join())`);
-const watch = (tab: FirefoxTab) => tab.evaluate(`db.live("SELECT id FROM notes ORDER BY id", [], (rows) => { globalThis.seen = rows.map((row) => row.id).join(); }) && 1`);
+  tab.evaluate<string>(`(async () => { globalThis.db = await ` +
+    `heddle.open(${JSON.stringify({ name: "test", migrations: notes, ...options })}); return db.role; })()`);
+const add = (tab: FirefoxTab, id: string) =>
+  tab.evaluate(`db.exec("INSERT INTO notes(id) VALUES (?)", [${JSON.stringify(id)}])`);
+const ids = (tab: FirefoxTab) =>
+  tab.evaluate<string>(`db.query("SELECT id FROM notes ORDER BY id").then((rows) => rows.map((row) => row.id).join())`);
+const watch = (tab: FirefoxTab) => tab.evaluate(`db.live("SELECT id FROM notes ORDER BY id", [], (rows) => { ` +
+  `globalThis.seen = rows.map((row) => row.id).join(); }) && 1`);
 const seen = (tab: FirefoxTab) => tab.evaluate<string>(`globalThis.seen`);
-const integrity = (tab: FirefoxTab) => tab.evaluate(`db.query("PRAGMA integrity_check").then(([row]) => row.integrity_check)`);
+const integrity = (tab: FirefoxTab) =>
+  tab.evaluate(`db.query("PRAGMA integrity_check").then(([row]) => row.integrity_check)`);
 
 test("what was written is there after a reload, of every type", async ({ firefox, site }) => {
   const tab = await firefox.tab(site);
   expect(await open(tab)).toBe("leader");
-  await tab.evaluate(`db.exec("CREATE TABLE v(a, b, c, d)").then(() => db.exec("INSERT INTO v VALUES (?, ?, ?, ?)", [2n ** 60n, 1.5, "ß", new Uint8Array([1, 2])]))`);
+  await tab.evaluate(`db.exec("CREATE TABLE v(a, b, c, d)").then(() => db.exec("INSERT INTO v VALUES (?, ?, ?, ?)", ` +
+    `[2n ** 60n, 1.5, "ß", new Uint8Array([1, 2])]))`);
   await tab.evaluate(`db.bulk("INSERT INTO notes(id) VALUES (?)", Array.from({ length: 20000 }, (_, i) => ["n" + i]))`);
   await tab.visit(site);
   await open(tab);
-  expect(await tab.evaluate(`db.query("SELECT a, b, c, d FROM v").then(([row]) => [String(row.a), row.b, row.c, [...row.d]])`)).toEqual([String(2n ** 60n), 1.5, "ß", [1, 2]]);
+  expect(await tab.evaluate(`db.query("SELECT a, b, c, d FROM v").then(([row]) => [String(row.a), row.b, row.c, ` +
+    `[...row.d]])`)).toEqual([String(2n ** 60n), 1.5, "ß", [1, 2]]);
   expect(await tab.evaluate(`db.query("SELECT id FROM notes").then((rows) => rows.length)`)).toBe(20000);
   expect(await integrity(tab)).toBe("ok");
   await tab.close();
@@ -65,7 +72,8 @@ test("tabs follow one leader, see each other's writes, and take over", async ({ 
   await watch(b);
   await add(a, "1");
   await expect.poll(() => seen(b)).toBe("1");
-  await b.evaluate(`db.transaction(async (tx) => { await tx.exec("INSERT INTO notes(id) VALUES ('2')"); await tx.query("SELECT 1"); })`);
+  await b.evaluate(`db.transaction(async (tx) => { await tx.exec("INSERT INTO notes(id) VALUES ('2')"); ` +
+    `await tx.query("SELECT 1"); })`);
   expect(await ids(c)).toBe("1,2");
 
   await a.close();
@@ -84,7 +92,12 @@ test("live queries converge though half of the announcements are lost", async ({
     globalThis.BroadcastChannel = class extends BroadcastChannel {
       constructor(name) {
         super(name);
-        if (name.endsWith(":commits")) this.addEventListener("message", (event) => { if (globalThis.even = !globalThis.even) { dropped++; event.stopImmediatePropagation(); } });
+        if (!name.endsWith(":commits")) return;
+        this.addEventListener("message", (event) => {
+          if (!(globalThis.even = !globalThis.even)) return;
+          dropped++;
+          event.stopImmediatePropagation();
+        });
       }
     };
   })()`);
@@ -108,7 +121,8 @@ test("a storm of reloads leaves every tab ready, and no lock behind", async ({ f
   expect((await ids(tabs[0]!)).split(",")).toHaveLength(16);
   for (const tab of tabs.slice(1)) await tab.evaluate(`db.close()`);
   await tabs[0]!.evaluate(`db.close()`);
-  await expect.poll(() => tabs[0]!.evaluate(`navigator.locks.query().then(({ held, pending }) => [...held, ...pending].map((lock) => lock.name))`)).toEqual([]);
+  await expect.poll(() => tabs[0]!.evaluate(
+    `navigator.locks.query().then(({ held, pending }) => [...held, ...pending].map((lock) => lock.name))`)).toEqual([]);
   await Promise.all(tabs.map((tab) => tab.close()));
 });
 
@@ -119,7 +133,8 @@ for (const fault of ["panic", "stack", "stuck"]) {
     await open(a);
     await open(b);
     await add(a, "1");
-    const code = await b.evaluate<string>(`db.query("SELECT heddle_fault('${fault}')").then(() => "answered", (error) => error.code)`);
+    const code = await b.evaluate<string>(
+      `db.query("SELECT heddle_fault('${fault}')").then(() => "answered", (error) => error.code)`);
     expect(code).toBe(fault === "stuck" ? "answered" : "HEDDLE_ENGINE_CRASH"); // stuck breaks it after the answer
     await add(a, "2");
     await add(b, "3");
@@ -132,7 +147,9 @@ test("triggers that nest nearly as deep as they may fit on this browser's stack"
   const tab = await firefox.tab(await serve(breakable));
   const chain = (n: number) => {
     const list = Array.from({ length: n }, (_, i) => `CREATE TABLE c${i}(a);`);
-    for (let i = 1; i < n; i++) list.push(`CREATE TRIGGER t${i} AFTER INSERT ON c${i - 1} BEGIN INSERT INTO c${i} VALUES (new.a); END;`);
+    for (let i = 1; i < n; i++) {
+      list.push(`CREATE TRIGGER t${i} AFTER INSERT ON c${i - 1} BEGIN INSERT INTO c${i} VALUES (new.a); END;`);
+    }
     return list.join("\n");
   };
   await open(tab, { name: "fits", migrations: [chain(245)] });
@@ -167,7 +184,8 @@ test("the browser is killed while it writes, and everything acknowledged is ther
   const first = await launch({ profile });
   const tab = await first.tab(site);
   await open(tab);
-  await tab.evaluate(`((async () => { globalThis.acked = 0; for (let i = 0; ; i++) { await db.exec("INSERT INTO notes(id) VALUES (?)", [i]); acked = i + 1; } })(), 1)`);
+  await tab.evaluate(`((async () => { globalThis.acked = 0; for (let i = 0; ; ` +
+    `i++) { await db.exec("INSERT INTO notes(id) VALUES (?)", [i]); acked = i + 1; } })(), 1)`);
   let acked = 0;
   for (const end = Date.now() + 1_500; Date.now() < end || acked <= 10; ) acked = await tab.evaluate<number>(`acked`);
   await first.kill();
@@ -178,7 +196,8 @@ test("the browser is killed while it writes, and everything acknowledged is ther
   await open(again);
   const rows = await again.evaluate<number>(`db.query("SELECT count(*) AS n FROM notes").then(([row]) => row.n)`);
   expect(rows).toBeGreaterThanOrEqual(acked);
-  expect(await again.evaluate<number>(`db.query("SELECT max(CAST(id AS INTEGER)) + 1 AS n FROM notes").then(([row]) => row.n)`)).toBe(rows);
+  expect(await again.evaluate<number>(
+    `db.query("SELECT max(CAST(id AS INTEGER)) + 1 AS n FROM notes").then(([row]) => row.n)`)).toBe(rows);
   expect(await integrity(again)).toBe("ok");
   await second.close();
 });

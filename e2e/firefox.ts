@@ -31,9 +31,11 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function launchFirefox(profile: string, preferences: Preferences = {}): Promise<Firefox> {
   mkdirSync(profile, { recursive: true });
-  writeFileSync(join(profile, "user.js"), Object.entries(preferences).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`).join(""));
+  writeFileSync(join(profile, "user.js"), Object.entries(preferences)
+    .map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`).join(""));
   // A group of its own: its content processes end with it.
-  const child = spawn(firefoxPath, ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "about:blank"],
+  const child = spawn(firefoxPath,
+    ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "about:blank"],
     { stdio: ["ignore", "ignore", "pipe"], detached: true });
   const exit = once(child, "exit");
   let said = "";
@@ -49,7 +51,8 @@ export async function launchFirefox(profile: string, preferences: Preferences = 
   const waiting = new Map<number, { resolve(value: any): void; reject(error: Error): void }>();
   let next = 1;
   const socket = await webSocket(`${address}/session`, (text) => {
-    const { id, type, result, error, message } = JSON.parse(text) as { id?: number; type: string; result?: unknown; error?: string; message?: string };
+    const { id, type, result, error, message } = JSON.parse(text) as { id?: number; type: string; result?: unknown;
+      error?: string; message?: string };
     if (id === undefined) return;
     if (type === "success") waiting.get(id)?.resolve(result);
     else waiting.get(id)?.reject(new Error(`${error}: ${message}`));
@@ -72,7 +75,9 @@ export async function launchFirefox(profile: string, preferences: Preferences = 
         async evaluate(expression) {
           // Values cross as JSON: BiDi's own form of them is wordy.
           const { type, result, exceptionDetails } = await send("script.evaluate", {
-            expression: `(async () => { try { return JSON.stringify({ value: await (${expression}) }); } catch (e) { return JSON.stringify({ thrown: { name: e.name, code: e.code, message: e.message } }); } })()`,
+            expression: `(async () => { try { return JSON.stringify({ value: await (${expression}) }); ` +
+              `} catch (e) { return JSON.stringify({ thrown: { name: e.name, code: e.code, message: e.message } }); ` +
+              `} })()`,
             target: { context }, awaitPromise: true,
           });
           if (type !== "success") throw new Error(exceptionDetails.text);

@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type * as Heddle from "../web/src/index.js";
-import { launch, startServer, startSite, startWire, type Server, type Site, type SiteOptions, type Wire } from "./harness.js";
+import { launch, startServer, startSite, startWire, type Server, type Site, type SiteOptions,
+  type Wire } from "./harness.js";
 
 declare global {
   var heddle: typeof Heddle;
@@ -37,7 +38,9 @@ interface Fixtures {
 /** Prints what the page says when something goes wrong in it. */
 function listen(context: BrowserContext, said: string[]): void {
   context.on("weberror", (error) => said.push(`uncaught: ${error.error().stack ?? error.error().message}`));
-  context.on("console", (message) => { if (message.type() === "error" || message.type() === "warning") said.push(`${message.type()}: ${message.text()}`); });
+  context.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") said.push(`${message.type()}: ${message.text()}`);
+  });
 }
 
 export const test = base.extend<Fixtures>({
@@ -106,7 +109,8 @@ export const test = base.extend<Fixtures>({
 export { expect };
 
 /** The migrations that most specs use. */
-export const notes = [`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL DEFAULT '' CHECK (body <> 'forbidden'), done INTEGER NOT NULL DEFAULT 0)`];
+export const notes = [`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL DEFAULT '' CHECK (body <> ` +
+  `'forbidden'), done INTEGER NOT NULL DEFAULT 0)`];
 
 export interface OpenInPage {
   name?: string;
@@ -127,7 +131,7 @@ export interface Failure { name: string; code: string; message: string; sql?: st
 export async function failure(page: Page, code: string): Promise<Failure> {
   return page.evaluate(async (code) => {
     try {
-      // eval is refused under a strict CSP; these pages have none.
+      // oxlint-disable-next-line no-eval -- refused under a strict CSP; these pages have none
       await (0, eval)(`(async () => { ${code} })()`);
     } catch (error) {
       const { name, code, message, sql } = error as Heddle.HeddleError;

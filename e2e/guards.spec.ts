@@ -6,7 +6,8 @@ import { digest, expect, failure, openIn, synced, test } from "./fixtures.js";
 interface Told { kind: string; table: string; key: unknown[]; code?: string; constraint?: string }
 
 /** Opens the database and notes the conflicts. */
-async function open(page: Page, migrations: readonly string[], url: string, tables: Record<string, unknown>): Promise<void> {
+async function open(page: Page, migrations: readonly string[], url: string, tables: Record<string,
+  unknown>): Promise<void> {
   await openIn(page, { migrations, sync: { url, space: "s", tables } as never });
   await page.evaluate(() => {
     const told: unknown[] = [];
@@ -30,7 +31,8 @@ const stock = `CREATE TABLE stock(id TEXT PRIMARY KEY, n INTEGER NOT NULL DEFAUL
 const guard = (when: string) => `CREATE TRIGGER guard BEFORE UPDATE OF n ON stock WHEN ${when} new.n < 0
   BEGIN SELECT RAISE(ABORT, 'out of stock'); END`;
 
-test("a counter with a guard, sold twice offline, is below zero everywhere and stops nobody", async ({ profile, site, wire }) => {
+test("a counter with a guard, sold twice offline, is below zero everywhere and stops nobody",
+  async ({ profile, site, wire }) => {
   const one = await wire(), two = await wire();
   const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
   const refused = await failure(a, `await heddle.open(${JSON.stringify({
@@ -48,7 +50,8 @@ test("a counter with a guard, sold twice offline, is below zero everywhere and s
   two.pull();
   for (const page of [a, b]) {
     await exec(page, `UPDATE stock SET n = n - 1`);
-    expect(await failure(page, `await db.exec("UPDATE stock SET n = n - 1")`)).toMatchObject({ code: "SQLITE_CONSTRAINT_TRIGGER" });
+    expect(await failure(page, `await db.exec("UPDATE stock SET n = n - 1")`))
+      .toMatchObject({ code: "SQLITE_CONSTRAINT_TRIGGER" });
   }
   one.plug();
   two.plug();
@@ -73,10 +76,13 @@ test("two columns of a row set on two devices, guarded by a trigger", async ({ p
   one.plug();
   two.plug();
   await same(a, b);
-  for (const page of [a, b]) expect(await query(page, `SELECT begins, ends FROM slots`)).toEqual([{ begins: 8, ends: 6 }]);
+  for (const page of [a, b]) {
+    expect(await query(page, `SELECT begins, ends FROM slots`)).toEqual([{ begins: 8, ends: 6 }]);
+  }
 });
 
-test("an old version beside a new one: what the new one's schema refuses is quarantined, and comes back", async ({ profile, server, site }) => {
+test("an old version beside a new one: what the new one's schema refuses is quarantined, and comes back",
+  async ({ profile, server, site }) => {
   const old = await (await profile()).tab(site), later = await (await profile()).tab(site);
   const plain = `CREATE TABLE notes(id TEXT PRIMARY KEY, n, body TEXT)`;
   await open(old, [plain], server.url, { notes: true });
@@ -88,16 +94,20 @@ test("an old version beside a new one: what the new one's schema refuses is quar
     CREATE VIRTUAL TABLE words USING fts5(id UNINDEXED, body);
     CREATE TRIGGER words_i AFTER INSERT ON notes BEGIN INSERT INTO words VALUES (new.id, new.body); END;
     CREATE TRIGGER words_u AFTER UPDATE ON notes BEGIN UPDATE words SET body = new.body WHERE id = new.id; END;
-    CREATE TRIGGER words_d AFTER DELETE ON notes BEGIN DELETE FROM words WHERE id = old.id; END`], server.url, { notes: true });
+    CREATE TRIGGER words_d AFTER DELETE ON notes BEGIN DELETE FROM words WHERE id = old.id; END`],
+    server.url, { notes: true });
   await same(old, later);
   await exec(old, `UPDATE notes SET body = 'no json' WHERE id = 'a'`);
   await exec(old, `INSERT INTO notes VALUES ('c', 3, 'none either'), ('d', 4, '{"tag":"z"}')`);
   await same(old, later);
-  expect(await query(later, `SELECT id, twice FROM notes ORDER BY id`)).toEqual([{ id: "b", twice: 4 }, { id: "d", twice: 8 }]);
-  expect(await query(later, `SELECT id FROM words WHERE words MATCH 'tag' ORDER BY id`)).toEqual([{ id: "b" }, { id: "d" }]);
+  expect(await query(later, `SELECT id, twice FROM notes ORDER BY id`))
+    .toEqual([{ id: "b", twice: 4 }, { id: "d", twice: 8 }]);
+  expect(await query(later, `SELECT id FROM words WHERE words MATCH 'tag' ORDER BY id`))
+    .toEqual([{ id: "b" }, { id: "d" }]);
   const why = { table: "notes", code: "SQLITE_ERROR", constraint: "malformed JSON" };
   expect(await quarantined(later)).toEqual([
-    { ...why, key: ["a"], cells: { n: 1, body: "no json" } }, { ...why, key: ["c"], cells: { n: 3, body: "none either" } }]);
+    { ...why, key: ["a"], cells: { n: 1, body: "no json" } },
+      { ...why, key: ["c"], cells: { n: 3, body: "none either" } }]);
   expect(await told(later)).toEqual([
     { counter: 0, kind: "constraint", ...why, key: ["a"] }, { counter: 0, kind: "constraint", ...why, key: ["c"] }]);
 
@@ -112,16 +122,19 @@ test("an old version beside a new one: what the new one's schema refuses is quar
   expect(await query(later, `SELECT count(*) AS n FROM words WHERE words MATCH 'tag'`)).toEqual([{ n: 4 }]);
 });
 
-test("a client of somebody's own writes NULL, text and keys that the app's tables cannot hold", async ({ profile, server, site }) => {
+test("a client of somebody's own writes NULL, text and keys that the app's tables cannot hold",
+  async ({ profile, server, site }) => {
   const own = await (await profile()).tab(site), app = await (await profile()).tab(site);
   const tables = { notes: true, marks: true };
-  await open(own, [`CREATE TABLE notes(id TEXT PRIMARY KEY, n); CREATE TABLE marks(id TEXT PRIMARY KEY, n)`], server.url, tables);
+  await open(own, [`CREATE TABLE notes(id TEXT PRIMARY KEY, n); CREATE TABLE marks(id TEXT PRIMARY KEY, n)`],
+    server.url, tables);
   await exec(own, `INSERT INTO notes VALUES ('fits', 1), ('null', NULL), ('text', 'many')`);
   await exec(own, `INSERT INTO marks VALUES ('1', 1), ('x', 2)`);
   await synced(own);
   // A new device, whose first rows come in a snapshot or with the log.
   await openIn(app, { migrations: [
-    `CREATE TABLE notes(id TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT; CREATE TABLE marks(id INTEGER PRIMARY KEY, n)`],
+    `CREATE TABLE notes(id TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT;
+     CREATE TABLE marks(id INTEGER PRIMARY KEY, n)`],
     sync: { url: server.url, space: "s", tables, integerKey: true } as never });
   await same(own, app);
   expect(await query(app, `SELECT id FROM notes`)).toEqual([{ id: "fits" }]);

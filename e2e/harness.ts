@@ -29,7 +29,8 @@ export interface SiteOptions {
 }
 
 /** The test page with a package whose engine can be broken: node web/build.mjs --faults. */
-export const breakable: SiteOptions = { mounts: { "/heddle/": join(root, ".cache/faults"), "/": join(root, "e2e/pages") } };
+export const breakable: SiteOptions =
+  { mounts: { "/heddle/": join(root, ".cache/faults"), "/": join(root, "e2e/pages") } };
 
 /** The test page with this version of the package and a later one beside it: ?heddle=./next/index.js imports that. */
 export const twoVersions: SiteOptions = {
@@ -55,9 +56,10 @@ export async function startServer(data: string): Promise<Server> {
   let child: ChildProcess | undefined, log = "";
   const start = async () => {
     log = "";
-    const mine = child = spawn(binary, ["serve", "--dev", "--addr", `127.0.0.1:${port}`, "--data", data, "--static", join(root, "web/demo/dist")],
+    const mine = child = spawn(binary,
+      ["serve", "--dev", "--addr", `127.0.0.1:${port}`, "--data", data, "--static", join(root, "web/demo/dist")],
       { stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [mine.stdout!, mine.stderr!]) stream.on("data", (bytes) => { log += bytes; });
+    for (const stream of [mine.stdout, mine.stderr]) stream.on("data", (bytes) => { log += bytes; });
     for (;;) {
       if (mine.exitCode !== null) throw new Error(`heddle serve ended with ${mine.exitCode}:\n${log}`);
       const answer = await fetch(url).catch(() => undefined);
@@ -87,7 +89,8 @@ export async function startServer(data: string): Promise<Server> {
 }
 
 const types: { [extension: string]: string } = {
-  ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json",
+  ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css",
+    ".json": "application/json",
   ".wasm": "application/wasm", ".svg": "image/svg+xml", ".woff2": "font/woff2", ".map": "application/json",
 };
 
@@ -100,7 +103,8 @@ function handler({ headers = {}, mounts }: SiteOptions) {
       const file = join(dir, path.slice(prefix.length) || "index.html");
       const body = await readFile(file).catch(() => undefined);
       if (!body) continue;
-      response.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream", "Cache-Control": "no-cache", ...headers });
+      response.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream",
+        "Cache-Control": "no-cache", ...headers });
       response.end(body);
       return;
     }
@@ -146,7 +150,7 @@ export interface Wire {
   close(): void;
 }
 
-/** Forwards connections to the server at url. Playwright's setOffline leaves a worker's open streams alone; this does not. */
+/** Forwards connections to the server at url. Playwright's setOffline leaves a worker's streams open; this does not. */
 export async function startWire(url: string): Promise<Wire> {
   const target = new URL(url), sockets = new Set<Socket>();
   let plugged = true;

@@ -17,7 +17,8 @@ const test = base.extend<{ chrome: RawChrome }>({
   },
 });
 
-const open = `(async () => { globalThis.db = await heddle.open({ name: "test", migrations: ${JSON.stringify(notes)} }); globalThis.mark = "kept"; return db.role; })()`;
+const open = `(async () => { globalThis.db = await heddle.open({ name: "test", migrations: ${JSON.stringify(notes)} ` +
+  `}); globalThis.mark = "kept"; return db.role; })()`;
 const add = (id: string) => `db.exec("INSERT INTO notes(id, body) VALUES ('${id}', 'x')").then((r) => r.changes)`;
 const ids = `db.query("SELECT id FROM notes ORDER BY id").then((rows) => rows.map((row) => row.id).join())`;
 
@@ -86,7 +87,8 @@ test("F9: a follower comes back from the cache to what others have written meanw
   const a = await chrome.page(site), b = await chrome.page(site);
   expect(await a.evaluate(open)).toBe("leader");
   expect(await b.evaluate(open)).toBe("follower");
-  await b.evaluate(`{ globalThis.shown = ""; db.live("SELECT id FROM notes ORDER BY id", [], (rows) => { globalThis.shown = rows.map((row) => row.id).join(); }); }`);
+  await b.evaluate(`{ globalThis.shown = ""; db.live("SELECT id FROM notes ORDER BY id", [], (rows) => { ` +
+    `globalThis.shown = rows.map((row) => row.id).join(); }); }`);
   await b.evaluate(watch);
   await b.evaluate(add("1"));
   await b.send("Page.navigate", { url: `${site}?away` });
@@ -104,18 +106,21 @@ test("F9: a follower comes back from the cache to what others have written meanw
 // A counter that grows by one with each write, three of them on their way at a time.
 const count = (tab: string) => `{
   globalThis.counting = { n: 0, wrong: [], stop: false };
-  counting.done = db.exec("INSERT INTO notes(id, done) VALUES ('${tab}', 0)").then(() => Promise.all([1, 2, 3].map(async () => {
+  const first = db.exec("INSERT INTO notes(id, done) VALUES ('${tab}', 0)");
+  counting.done = first.then(() => Promise.all([1, 2, 3].map(async () => {
     while (!counting.stop) {
       const want = ++counting.n;
       const [row] = await db.query("UPDATE notes SET done = done + 1 WHERE id = '${tab}' RETURNING done");
       if (row.done !== want) counting.wrong.push(want + ": " + row.done);
     }
   }))).catch((error) => counting.wrong.push(String(error)));
-  void 0; // nobody waits for the end
+  void 0; // the end is not waited for
 }`;
-const counted = `(async () => { counting.stop = true; await counting.done; return JSON.stringify([counting.wrong, counting.n]); })()`;
+const counted = `(async () => { counting.stop = true; await counting.done; ` +
+  `return JSON.stringify([counting.wrong, counting.n]); })()`;
 
-test("F8: leaders that are frozen while they write write nothing when they thaw, and lose nothing", async ({ chrome, site }) => {
+test("F8: leaders that are frozen while they write write nothing when they thaw, and lose nothing",
+  async ({ chrome, site }) => {
   const a = await chrome.page(site), b = await chrome.page(site);
   for (const page of [a, b]) await page.evaluate(open);
   for (const page of [a, b]) await page.evaluate(watch);
@@ -133,14 +138,16 @@ test("F8: leaders that are frozen while they write write nothing when they thaw,
     pages = [other, leader];
   }
   const results = await Promise.all([a, b].map((page) => page.evaluate<string>(counted)));
-  const done = await b.evaluate<string>(`db.query("SELECT id, done FROM notes ORDER BY id").then((rows) => JSON.stringify(rows.map((row) => row.done)))`);
+  const done = await b.evaluate<string>(
+    `db.query("SELECT id, done FROM notes ORDER BY id").then((rows) => JSON.stringify(rows.map((row) => row.done)))`);
   const ends = results.map((text) => JSON.parse(text) as [string[], number]);
   expect(ends.flatMap(([wrong]) => wrong)).toEqual([]);
   expect(JSON.parse(done)).toEqual(ends.map(([, n]) => n));
   await hit("F8", "frozen", a, b);
 });
 
-test("F7: a leader that is stopped without a word is in the way: that is said, and it goes on when it wakes", async ({ chrome, site }) => {
+test("F7: a leader that is stopped without a word is in the way: that is said, and it goes on when it wakes",
+  async ({ chrome, site }) => {
   const a = await chrome.page(site), hidden = await chrome.page(site), c = await chrome.page(site);
   const b = await chrome.page(site, true);
   expect(await a.evaluate(open)).toBe("leader");
@@ -162,7 +169,8 @@ test("F7: a leader that is stopped without a word is in the way: that is said, a
     await b.evaluate(`{ globalThis.called = performance.now(); globalThis.write = ${add("2")}; void 0; }`);
     const said: number[] = [];
     for (const page of [b, hidden]) {
-      await page.until(`typeof told.at(-1)`, "number"); // a busy machine may have had it say so, and take it back, before
+      // a busy machine may have had it say so, and take it back, before
+      await page.until(`typeof told.at(-1)`, "number");
       said.push(await page.evaluate<number>(`Math.round(told.at(-1) - called)`));
     }
     console.log(`F7: said after ${said[0]} ms in a visible tab, ${said[1]} ms in a hidden one`);
@@ -170,11 +178,14 @@ test("F7: a leader that is stopped without a word is in the way: that is said, a
     // A call can be given up meanwhile; of a write nobody knows whether it happened.
     const given = `{ signal: AbortSignal.timeout(10) }`;
     expect(await b.evaluate(`db.query("SELECT 1", [], ${given}).catch((error) => error.code)`)).toBe("HEDDLE_ABORTED");
-    expect(await b.evaluate(`db.exec("INSERT INTO notes(id) VALUES ('given up')", [], ${given}).catch((error) => error.code)`)).toBe("HEDDLE_LEADER_LOST");
+    expect(await b.evaluate(`db.exec("INSERT INTO notes(id) VALUES ('given up')", [], ${given}).catch((error) => ` +
+      `error.code)`)).toBe("HEDDLE_LEADER_LOST");
     // A tab that opens the database is told as well, and waits.
     await c.evaluate(`{
       globalThis.told = [];
-      globalThis.opening = heddle.open({ name: "test", migrations: ${JSON.stringify(notes)}, onBlocked: (message) => told.push(message) }).then((db) => { globalThis.db = db; });
+      const onBlocked = (message) => told.push(message);
+      globalThis.opening = heddle.open({ name: "test", migrations: ${JSON.stringify(notes)}, onBlocked })
+        .then((db) => { globalThis.db = db; });
       void 0;
     }`);
     await c.until(`told.length > 0`, true);
@@ -190,7 +201,8 @@ test("F7: a leader that is stopped without a word is in the way: that is said, a
   expect((await a.evaluate<string>(ids)).split(",").filter((id) => id !== "given up")).toEqual(["1", "2", "3"]);
 });
 
-test("a leader in the background makes room for a tab that can be seen, where the browser suspends without a word", async ({ chrome, site }) => {
+test("a leader in the background makes room for a tab that can be seen, where the browser suspends without a word",
+  async ({ chrome, site }) => {
   const a = await chrome.page(site), b = await chrome.page(site);
   const look = (state: string) => `{
     Object.defineProperty(document, "visibilityState", { value: "${state}", configurable: true });

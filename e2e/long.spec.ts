@@ -9,10 +9,13 @@ const ROWS = 100_000;
 const numbers = ["CREATE TABLE numbers(n INTEGER PRIMARY KEY, square INTEGER, text TEXT)"];
 
 const fill = (page: Page) => page.evaluate((n) => db.exec(
-  `INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${n}) SELECT i, i * i, 'number ' || i FROM n`), ROWS);
-const count = (page: Page) => page.evaluate(async () => (await db.query<{ n: number }>("SELECT count(*) AS n FROM numbers"))[0]!.n);
+  `INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${n}) SELECT i, i * ` +
+    `i, 'number ' || i FROM n`), ROWS);
+const count = (page: Page) =>
+  page.evaluate(async () => (await db.query<{ n: number }>("SELECT count(*) AS n FROM numbers"))[0]!.n);
 
-test("a statement that never ends is stopped when its time is over, and the engine goes on", async ({ profile, site }) => {
+test("a statement that never ends is stopped when its time is over, and the engine goes on",
+  async ({ profile, site }) => {
   const device = await profile();
   const page = await device.tab(site), other = await device.tab(site);
   await openIn(page, { migrations: numbers });
@@ -23,7 +26,8 @@ test("a statement that never ends is stopped when its time is over, and the engi
       `db.query("${ENDLESS}", [], { timeout: 100 })`,
       `db.query("${MANY}", [], { timeout: 100 })`,
       `db.exec("INSERT INTO numbers(text) SELECT i FROM (${MANY})", [], { timeout: 100 })`,
-      `db.batch([["INSERT INTO numbers(n) VALUES (1)"], ["UPDATE numbers SET square = (${ENDLESS})"]], { timeout: 100 })`,
+      `db.batch([["INSERT INTO numbers(n) VALUES (1)"], ["UPDATE numbers SET square = (${ENDLESS})"]], { timeout: ` +
+        `100 })`,
       `db.transaction((tx) => tx.query("${ENDLESS}"), { timeout: 100 })`,
       `(async () => { for await (const row of db.iterate("${ENDLESS}", [], { timeout: 100 })); })()`,
     ]) {
@@ -52,12 +56,14 @@ test("an abort takes effect between batches", async ({ profile, site }) => {
 });
 
 test("on an isolated page an abort takes effect inside a statement", async ({ profile, serve }) => {
-  const site = await serve({ headers: { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" } });
+  const site = await serve({ headers: { "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp" } });
   const page = await (await profile()).tab(site);
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
   await openIn(page, { migrations: numbers });
   const [worker] = page.workers();
-  for (const call of [`db.query("${ENDLESS}", [], { signal })`, `db.exec("UPDATE numbers SET square = (${ENDLESS})", [], { signal })`]) {
+  for (const call of [`db.query("${ENDLESS}", [], { signal })`,
+    `db.exec("UPDATE numbers SET square = (${ENDLESS})", [], { signal })`]) {
     await page.evaluate(() => db.exec("INSERT OR IGNORE INTO numbers(n) VALUES (1)"));
     expect(await failure(page, `
       const abort = new AbortController(), { signal } = abort;
@@ -79,7 +85,8 @@ test("a slow consumer of many rows holds up nobody", async ({ profile, site }) =
     const seen = await page.evaluate(async (rows) => {
       const before = await db.query<{ n: number }>("SELECT count(*) AS n FROM numbers");
       let taken = 0, inOrder = true, between = 0, longest = 0;
-      for await (const row of db.iterate<{ n: number; square: number; text: string }>("SELECT * FROM numbers WHERE n <= ? ORDER BY n", [rows])) {
+      for await (const row of db.iterate<{ n: number; square: number;
+        text: string }>("SELECT * FROM numbers WHERE n <= ? ORDER BY n", [rows])) {
         taken++;
         inOrder &&= row.n === taken && row.square === taken * taken && row.text === `number ${taken}`;
         if (taken % 5_000 !== 0) continue;

@@ -29,14 +29,17 @@ async function follow(page: Page): Promise<void> {
     Object.assign(globalThis, { seen });
     db.live<{ n: number }>(`SELECT count(*) AS n FROM notes`, [], ([row]) => { seen.live = row!.n; });
     db.listen(["notes"], () => {
-      void db.query<{ n: number }>(`SELECT count(*) AS n FROM notes`).then(([row]) => { seen.listened = row!.n; }, () => {});
+      void db.query<{ n: number }>(`SELECT count(*) AS n FROM notes`).then(([row]) => { seen.listened = row!.n; },
+        () => {});
     });
   });
 }
 
-const seen = (page: Page) => page.evaluate(() => (globalThis as unknown as { seen: { live: number; listened: number } }).seen);
+const seen = (page: Page) =>
+  page.evaluate(() => (globalThis as unknown as { seen: { live: number; listened: number } }).seen);
 
-test("F15: with half of the broadcasts lost, every tab still comes to show what is there", async ({ profile, site }) => {
+test("F15: with half of the broadcasts lost, every tab still comes to show what is there",
+  async ({ profile, site }) => {
   const device = await profile();
   // What a worker posts is dropped as well.
   await device.context.route("**/heddle/worker.js", async (route) => {
@@ -57,14 +60,21 @@ test("F15: with half of the broadcasts lost, every tab still comes to show what 
       await follow(pages.at(-1)!);
     }
     const writer = pages[round % pages.length]!;
-    for (let i = 0; i < 4; i++) await writer.evaluate((id) => db.exec(`INSERT INTO notes(id) VALUES (?)`, [id]), `${++n}`);
+    for (let i = 0; i < 4; i++) {
+      await writer.evaluate((id) => db.exec(`INSERT INTO notes(id) VALUES (?)`, [id]), `${++n}`);
+    }
     const start = Date.now();
-    for (const page of pages) await expect.poll(() => seen(page), { intervals: [20] }).toEqual({ live: n, listened: n });
+    for (const page of pages) {
+      await expect.poll(() => seen(page), { intervals: [20] }).toEqual({ live: n, listened: n });
+    }
     stale.push(Date.now() - start);
   }
-  const workers = await Promise.all(pages.flatMap((page) => page.workers()).map((worker) => worker.evaluate(() => (globalThis as unknown as { dropped: number }).dropped)));
-  const dropped = (await Promise.all(pages.map((page) => page.evaluate(() => (globalThis as unknown as { dropped: number }).dropped)))).concat(workers).reduce((a, b) => a + b, 0);
+  const workers = await Promise.all(pages.flatMap((page) => page.workers())
+    .map((worker) => worker.evaluate(() => (globalThis as unknown as { dropped: number }).dropped)));
+  const dropped = (await Promise.all(pages.map((page) => page.evaluate(() =>
+    (globalThis as unknown as { dropped: number }).dropped)))).concat(workers).reduce((a, b) => a + b, 0);
   expect(dropped, "nothing was lost, so nothing was shown").toBeGreaterThan(5);
   stale.sort((a, b) => a - b);
-  console.log(`F15: ${n} commits, ${dropped} broadcasts lost; all tabs up to date after p50 ${stale[stale.length >> 1]} ms, most ${stale.at(-1)} ms`);
+  console.log(`F15: ${n} commits, ${dropped} broadcasts lost; ` +
+    `all tabs up to date after p50 ${stale[stale.length >> 1]} ms, most ${stale.at(-1)} ms`);
 });

@@ -3,7 +3,8 @@ import { expect, openIn, test } from "./fixtures.js";
 
 const MANY = 1_600;
 
-test("1,600 live queries started at once live, in the leading tab and in one that follows", async ({ profile, site }) => {
+test("1,600 live queries started at once live, in the leading tab and in one that follows",
+  async ({ profile, site }) => {
   const device = await profile();
   const leader = await device.tab(site), follower = await device.tab(site);
   await openIn(leader);
@@ -15,7 +16,9 @@ test("1,600 live queries started at once live, in the leading tab and in one tha
       const errors: string[] = [];
       Object.assign(globalThis, { seen, errors });
       for (let i = 0; i < n; i++) {
-        db.live<{ body: string }>(`SELECT body FROM notes`, [], (rows) => { seen[i] = rows[0]?.body ?? ""; }, { onError: (e) => errors.push(e.code) });
+        db.live<{ body: string }>(`SELECT body FROM notes`, [], (rows) => {
+          seen[i] = rows[0]?.body ?? "";
+        }, { onError: (e) => errors.push(e.code) });
       }
     }, MANY);
   }
@@ -36,7 +39,8 @@ test("thousands of other calls at once are all answered", async ({ profile, site
     const each = Array.from({ length: n }, (_, i) => i);
     await Promise.all(each.map((i) => db.exec(`INSERT INTO numbers VALUES (?)`, [i])));
     await db.transaction((tx) => Promise.all(each.map((i) => tx.exec(`INSERT INTO numbers VALUES (?)`, [n + i]))));
-    const rows = await Promise.all(each.map((i) => db.query<{ n: number }>(`SELECT n FROM numbers WHERE n = ?`, [2 * i])));
+    const rows = await Promise.all(each.map((i) =>
+      db.query<{ n: number }>(`SELECT n FROM numbers WHERE n = ?`, [2 * i])));
     return rows.every(([row], i) => row!.n === 2 * i);
   }, 3_000)).toBe(true);
 });

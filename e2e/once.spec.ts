@@ -5,7 +5,8 @@ import type { Page } from "@playwright/test";
 import { expect, test, type Profile } from "./fixtures.js";
 
 
-const migrations = [`CREATE TABLE counts(tab TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID; CREATE TABLE log(tab TEXT NOT NULL, write INTEGER NOT NULL)`];
+const migrations = [`CREATE TABLE counts(tab TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID; ` +
+  `CREATE TABLE log(tab TEXT NOT NULL, write INTEGER NOT NULL)`];
 
 /** What one tab found out; written by its page as it goes. */
 interface Report { tab: string; writes: number; wrong: string[]; longest: number }
@@ -24,7 +25,8 @@ async function writer(page: Page, tab: string): Promise<void> {
       const n = ++next;
       const start = performance.now();
       if (n % 7 === 0) {
-        const done = await db.batch([[`UPDATE counts SET n = n + 1 WHERE tab = ?`, [tab]], [`INSERT INTO log VALUES (?, ?)`, [tab, n]]]);
+        const done = await db.batch([[`UPDATE counts SET n = n + 1 WHERE tab = ?`, [tab]],
+          [`INSERT INTO log VALUES (?, ?)`, [tab, n]]]);
         if (done.length !== 2 || done[0]!.changes !== 1) report.wrong.push(`batch ${n}: ${JSON.stringify(done)}`);
       } else {
         const [row] = await db.query<{ n: number }>(`UPDATE counts SET n = n + 1 WHERE tab = ? RETURNING n`, [tab]);
@@ -34,7 +36,9 @@ async function writer(page: Page, tab: string): Promise<void> {
       report.longest = Math.max(report.longest, performance.now() - start);
     };
     const line = async () => { while (!state.stop) await one(); };
-    state.done = Promise.all([line(), line(), line()]).then(() => {}, (error: unknown) => { report.wrong.push(String(error)); });
+    state.done = Promise.all([line(), line(), line()]).then(() => {}, (error: unknown) => {
+      report.wrong.push(String(error));
+    });
   }, { tab, migrations });
 }
 
@@ -60,7 +64,8 @@ async function leaderOf(pages: readonly Page[]): Promise<Page> {
 }
 
 /** Ends the leader's page in one way after another, and returns what came of it. */
-async function storm(device: Profile, site: string, deaths: number, ends: readonly ((leader: Page) => Promise<void>)[]): Promise<void> {
+async function storm(device: Profile, site: string, deaths: number,
+  ends: readonly ((leader: Page) => Promise<void>)[]): Promise<void> {
   let pages: Page[] = [];
   for (let i = 0; i < 5; i++) pages.push(await device.tab(site));
   let tabs = 0;
@@ -74,7 +79,8 @@ async function storm(device: Profile, site: string, deaths: number, ends: readon
     const writes = await Promise.all(others.map(progress));
     await ends[death % ends.length]!(leader);
     for (const [i, page] of others.entries()) {
-      await expect.poll(() => progress(page), { intervals: [5], message: "a tab hangs" }).toBeGreaterThan(writes[i]! + 6);
+      await expect.poll(() => progress(page), { intervals: [5], message: "a tab hangs" })
+        .toBeGreaterThan(writes[i]! + 6);
     }
     served.push(...await Promise.all(others.map(longestWait)));
     const fresh = await device.tab(site);
@@ -84,14 +90,19 @@ async function storm(device: Profile, site: string, deaths: number, ends: readon
   const reports = await Promise.all(pages.map(report));
   expect(reports.flatMap(({ wrong }) => wrong)).toEqual([]);
   const counts = await pages[0]!.evaluate(() => db.query<{ tab: string; n: number }>(`SELECT tab, n FROM counts`));
-  for (const { tab, writes } of reports) expect(counts.find((c) => c.tab === tab)?.n, `${tab}: lost or doubled`).toBe(writes);
+  for (const { tab, writes } of reports) {
+    expect(counts.find((c) => c.tab === tab)?.n, `${tab}: lost or doubled`).toBe(writes);
+  }
   expect(await pages[0]!.evaluate(() => db.query(`PRAGMA integrity_check`))).toEqual([{ integrity_check: "ok" }]);
   served.sort((a, b) => a - b);
   const total = reports.reduce((sum, { writes }) => sum + writes, 0);
-  console.log(`F6: ${deaths} leaders ended, ${total} writes by tabs that outlived them, lost 0, doubled 0, hung 0; all tabs served again: p50 ${served[served.length >> 1]!.toFixed(0)} ms, p99 ${served[Math.floor(served.length * 0.99)]!.toFixed(0)} ms, most ${served.at(-1)!.toFixed(0)} ms`);
+  console.log(`F6: ${deaths} leaders ended, ${total} writes by tabs that outlived them, lost 0, doubled 0, hung 0; ` +
+    `all tabs served again: p50 ${served[served.length >> 1]!.toFixed(0)} ms, p99 ` +
+    `${served[Math.floor(served.length * 0.99)]!.toFixed(0)} ms, most ${served.at(-1)!.toFixed(0)} ms`);
 }
 
-const progress = (page: Page) => page.evaluate(() => (globalThis as unknown as { writer: { report: Report } }).writer.report.writes);
+const progress = (page: Page) =>
+  page.evaluate(() => (globalThis as unknown as { writer: { report: Report } }).writer.report.writes);
 
 const crash = async (leader: Page) => {
   const crashed = new Promise((resolve) => leader.once("crash", resolve));
@@ -104,7 +115,8 @@ test("F6: the leader's renderer crashes while five tabs write", async ({ profile
   await storm(await profile(), site, 5, [crash]);
 });
 
-test("the leader is closed, leaves for another page, or loads anew while five tabs write", async ({ profile, site }) => {
+test("the leader is closed, leaves for another page, or loads anew while five tabs write",
+  async ({ profile, site }) => {
   await storm(await profile(), site, 6, [
     (leader) => leader.close(),
     (leader) => leader.goto("about:blank").then(() => {}),
@@ -112,7 +124,8 @@ test("the leader is closed, leaves for another page, or loads anew while five ta
   ]);
 });
 
-test("F10: eight tabs are loaded anew again and again, and all come up; no lock is left behind", async ({ profile, site }) => {
+test("F10: eight tabs are loaded anew again and again, and all come up; no lock is left behind",
+  async ({ profile, site }) => {
   const ROUNDS = 5;
   const device = await profile();
   const pages: Page[] = [];
@@ -120,7 +133,8 @@ test("F10: eight tabs are loaded anew again and again, and all come up; no lock 
   // Each page opens the database as soon as it is loaded, and writes.
   await device.context.addInitScript((migrations) => {
     addEventListener("load", async () => {
-      while (!("heddle" in globalThis)) await new Promise((resolve) => setTimeout(resolve, 5)); // its module is still coming
+      // its module is still coming
+      while (!("heddle" in globalThis)) await new Promise((resolve) => setTimeout(resolve, 5));
       const start = performance.now();
       globalThis.db = await heddle.open({ name: "once", migrations });
       await db.exec(`INSERT INTO log VALUES ('storm', 1)`);
@@ -134,7 +148,10 @@ test("F10: eight tabs are loaded anew again and again, and all come up; no lock 
     }
   }
   const up: number[] = [];
-  for (const page of pages) up.push(await (await page.waitForFunction(() => (globalThis as unknown as { up?: number }).up)).jsonValue() as number);
+  for (const page of pages) {
+    up.push(await (await page.waitForFunction(() => (globalThis as unknown as { up?: number }).up))
+      .jsonValue() as number);
+  }
   const [row] = await pages[0]!.evaluate(() => db.query<{ n: number }>(`SELECT count(*) AS n FROM log`));
   expect(row!.n).toBeGreaterThanOrEqual(pages.length);
   for (const page of pages) await page.evaluate(() => db.close());
@@ -144,5 +161,6 @@ test("F10: eight tabs are loaded anew again and again, and all come up; no lock 
   });
   await expect.poll(held).toEqual([]);
   up.sort((a, b) => a - b);
-  console.log(`F10: ${ROUNDS * pages.length} reloads, hung 0; open after p50 ${up[4]!.toFixed(0)} ms, most ${up.at(-1)!.toFixed(0)} ms`);
+  console.log(`F10: ${ROUNDS * pages.length} reloads, hung 0; ` +
+    `open after p50 ${up[4]!.toFixed(0)} ms, most ${up.at(-1)!.toFixed(0)} ms`);
 });

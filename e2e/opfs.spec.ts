@@ -21,11 +21,14 @@ test.describe.configure({ mode: "serial" });
 test.beforeAll(async () => {
   mkdirSync(out, { recursive: true });
   const goroot = execFileSync("go", ["env", "GOROOT"], { cwd: wasm, encoding: "utf8" }).trim();
-  execFileSync("go", ["test", "-c", "-trimpath", "-ldflags=-s -w", "-o", join(out, "conformance.wasm"), "./conformance"],
+  execFileSync("go",
+    ["test", "-c", "-trimpath", "-ldflags=-s -w", "-o", join(out, "conformance.wasm"), "./conformance"],
     { cwd: wasm, env: { ...process.env, GOOS: "js", GOARCH: "wasm", GOWORK: "off" }, stdio: "inherit" });
   await build({
-    entryPoints: [join(root, "e2e/opfs/worker.ts")], outdir: out, bundle: true, format: "esm", target: "es2022", logLevel: "warning",
-    plugins: [{ name: "wasm_exec", setup: (b) => b.onResolve({ filter: /^heddle:wasm_exec$/ }, () => ({ path: join(goroot, "lib/wasm/wasm_exec.js") })) }],
+    entryPoints: [join(root, "e2e/opfs/worker.ts")], outdir: out, bundle: true, format: "esm", target: "es2022",
+      logLevel: "warning",
+    plugins: [{ name: "wasm_exec", setup: (b) => b.onResolve({ filter: /^heddle:wasm_exec$/ },
+      () => ({ path: join(goroot, "lib/wasm/wasm_exec.js") })) }],
   });
   writeFileSync(join(out, "index.html"), `<!doctype html><html data-ready><script>
     const worker = new Worker("/worker.js", { type: "module" });

@@ -5,7 +5,8 @@ import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import { chromiumPath } from "./harness.js";
 
-interface Message { id?: number; result?: unknown; error?: { message: string }; method?: string; params?: unknown; sessionId?: string }
+interface Message { id?: number; result?: unknown; error?: { message: string }; method?: string; params?: unknown;
+  sessionId?: string }
 
 export interface RawPage {
   /** The target, and the session attached to it, as events name them. */
@@ -35,7 +36,8 @@ export interface RawChrome {
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function rawChrome(profile: string): Promise<RawChrome> {
-  const args = ["--headless", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe", `--user-data-dir=${profile}`];
+  const args = ["--headless", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe",
+    `--user-data-dir=${profile}`];
   if (process.getuid?.() === 0) args.push("--no-sandbox");
   const child = spawn(chromiumPath, args, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
   const pipe = child.stdio as unknown as [null, null, null, Writable, Readable];
@@ -67,7 +69,8 @@ export async function rawChrome(profile: string): Promise<RawChrome> {
       target: targetId, session: sessionId,
       send: (method, params) => send(method, params, sessionId),
       async evaluate(expression) {
-        const { result, exceptionDetails } = await send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true }, sessionId);
+        const { result, exceptionDetails } = await send("Runtime.evaluate",
+          { expression, awaitPromise: true, returnByValue: true }, sessionId);
         if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
         return result.value;
       },

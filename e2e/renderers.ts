@@ -22,14 +22,18 @@ async function renderers(root: number): Promise<Map<number, number>> {
   return ticks;
 }
 
-/** The process id of the renderer of a page: the one that works far more than any other while the page does. Throws if none stands out. */
+/**
+ * The process id of the renderer of a page: the process that uses far more CPU time than any other while the page
+ * works. Throws if none stands out.
+ */
 export async function rendererOf(chrome: RawChrome, page: RawPage): Promise<number> {
   let worked: [pid: number, ticks: number][] = [];
   for (let i = 0; i < 10; i++) { // other pages may be starting, or a machine busy
     const before = await renderers(chrome.pid);
     await page.evaluate(`(() => { let sum = 0; for (let i = 0; i < 5e8; i++) sum += i % 7; return sum; })()`);
     const after = await renderers(chrome.pid);
-    worked = [...after].map(([pid, ticks]): [number, number] => [pid, ticks - (before.get(pid) ?? 0)]).sort((a, b) => b[1] - a[1]);
+    worked = [...after].map(([pid, ticks]): [number, number] => [pid, ticks - (before.get(pid) ?? 0)])
+      .sort((a, b) => b[1] - a[1]);
     const [first, second] = worked;
     if (first && first[1] >= 5 && first[1] >= 5 * (second?.[1] ?? 0)) return first[0];
   }

@@ -20,9 +20,16 @@ const grow = (page: Page) => page.evaluate(() => db.query(`SELECT heddle_fault('
 /** Counts the rows of a live query's last result, and its errors. */
 const watch = (page: Page) => page.evaluate(() => {
   Object.assign(globalThis, { seen: 0, errors: 0 });
-  db.live(`SELECT id FROM notes`, [], (rows) => { Object.assign(globalThis, { seen: rows.length }); }, { onError: () => { Object.assign(globalThis, { errors: 1 }); } });
+  db.live(`SELECT id FROM notes`, [], (rows) => {
+    Object.assign(globalThis, { seen: rows.length });
+  }, { onError: () => {
+    Object.assign(globalThis, { errors: 1 });
+  } });
 });
-const seen = (page: Page) => page.evaluate(() => { const { seen, errors } = globalThis as unknown as { seen: number; errors: number }; return { seen, errors }; });
+const seen = (page: Page) => page.evaluate(() => {
+  const { seen, errors } = globalThis as unknown as { seen: number; errors: number };
+  return { seen, errors };
+});
 
 test("a worker that has grown is replaced, and nobody notices", async ({ profile, serve }) => {
   const ROUNDS = 3;
@@ -33,7 +40,9 @@ test("a worker that has grown is replaced, and nobody notices", async ({ profile
     await watch(page);
   }
   const said: string[] = [];
-  for (const page of [a, b]) page.on("console", (message) => { if (message.type() === "error") said.push(message.text()); });
+  for (const page of [a, b]) page.on("console", (message) => {
+    if (message.type() === "error") said.push(message.text());
+  });
   const replaced = ended(a, b);
 
   let written = 0;
@@ -67,5 +76,7 @@ test("an open transaction is not a good moment", async ({ profile, serve }) => {
     });
   });
   await expect.poll(() => replaced.count).toBe(1);
-  for (const page of [a, b]) expect(await page.evaluate(() => db.query(`SELECT id FROM notes`))).toEqual([{ id: "in the middle" }]);
+  for (const page of [a, b]) {
+    expect(await page.evaluate(() => db.query(`SELECT id FROM notes`))).toEqual([{ id: "in the middle" }]);
+  }
 });

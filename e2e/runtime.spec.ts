@@ -7,9 +7,11 @@ import { join } from "node:path";
 import { expect, failure, notes, openIn, test } from "./fixtures.js";
 import { root } from "./harness.js";
 
-const count = (page: Page) => page.evaluate(async () => (await db.query<{ n: number }>(`SELECT count(*) AS n FROM notes`))[0]!.n);
+const count = (page: Page) =>
+  page.evaluate(async () => (await db.query<{ n: number }>(`SELECT count(*) AS n FROM notes`))[0]!.n);
 const role = (page: Page) => page.evaluate(() => db.role);
-const add = (page: Page, id: string) => page.evaluate((id) => db.exec(`INSERT INTO notes(id, body) VALUES (?, 'x')`, [id]), id);
+const add = (page: Page, id: string) =>
+  page.evaluate((id) => db.exec(`INSERT INTO notes(id, body) VALUES (?, 'x')`, [id]), id);
 const locks = (page: Page) =>
   page.evaluate(async () => {
     const { held = [], pending = [] } = await navigator.locks.query();
@@ -35,7 +37,8 @@ test("where there is no SharedWorker tabs find each other over BroadcastChannels
   await add(b, "1");
 
   // A large answer comes whole.
-  await b.evaluate(() => db.bulk(`INSERT INTO notes(id, body) VALUES (?, ?)`, Array.from({ length: 20_000 }, (_, i) => [`b${i}`, `body ${i}`])));
+  await b.evaluate(() => db.bulk(`INSERT INTO notes(id, body) VALUES (?, ?)`,
+    Array.from({ length: 20_000 }, (_, i) => [`b${i}`, `body ${i}`])));
   expect(await c.evaluate(async () => (await db.query(`SELECT * FROM notes`)).length)).toBe(20_001);
 
   await a.close(); // the next leader has no broker either
@@ -56,14 +59,18 @@ test("an engine that dies is replaced, and every call settles", async ({ profile
   expect((await Promise.all([a, b].map(role))).sort()).toEqual(["follower", "leader"]);
 });
 
-test("triggers that nest too deep for a browser's stack are an error, and kill no engine", async ({ profile, site }) => {
+test("triggers that nest too deep for a browser's stack are an error, and kill no engine",
+  async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
   const chain = Array.from({ length: 900 }, (_, i) => `CREATE TABLE c${i}(a);`);
-  for (let i = 1; i < 900; i++) chain.push(`CREATE TRIGGER t${i} AFTER INSERT ON c${i - 1} BEGIN INSERT INTO c${i} VALUES (new.a); END;`);
+  for (let i = 1; i < 900; i++) {
+    chain.push(`CREATE TRIGGER t${i} AFTER INSERT ON c${i - 1} BEGIN INSERT INTO c${i} VALUES (new.a); END;`);
+  }
   await openIn(page, { migrations: [...notes, chain.join("\n")] });
   await add(page, "1");
   const [worker] = page.workers();
-  expect(await failure(page, `await db.exec("INSERT INTO c0 VALUES (1)")`)).toMatchObject({ code: "SQLITE_ERROR", sql: "INSERT INTO c0 VALUES (1)" });
+  expect(await failure(page, `await db.exec("INSERT INTO c0 VALUES (1)")`))
+    .toMatchObject({ code: "SQLITE_ERROR", sql: "INSERT INTO c0 VALUES (1)" });
   expect(page.workers()).toEqual([worker]);
   expect(await count(page)).toBe(1);
   expect(await page.evaluate(() => db.query(`SELECT count(*) AS n FROM c0`))).toEqual([{ n: 0 }]);
@@ -132,7 +139,9 @@ test("a database in memory is its page's own, and says so", async ({ profile, si
   const device = await profile();
   const a = await device.tab(site), b = await device.tab(site);
   for (const page of [a, b]) {
-    await page.evaluate(async (migrations) => { globalThis.db = await heddle.open({ name: "test", migrations, storage: "memory" }); }, notes);
+    await page.evaluate(async (migrations) => {
+      globalThis.db = await heddle.open({ name: "test", migrations, storage: "memory" });
+    }, notes);
     expect(await page.evaluate(() => [db.storage, db.role])).toEqual(["memory", "leader"]);
   }
   await add(a, "1");
@@ -159,16 +168,20 @@ test("storage is what the browser promises", async ({ profile, site }) => {
 test("a browser without what Heddle needs is told so, and nothing is kept in secret", async ({ profile, site }) => {
   const device = await profile();
   const page = await device.tab(site);
-  await page.evaluate(() => Object.defineProperty(StorageManager.prototype, "getDirectory", { value: undefined, configurable: true }));
-  expect(await refused(page)).toMatchObject({ code: "HEDDLE_STORAGE", message: expect.stringContaining("origin private file system") });
+  await page.evaluate(() => Object.defineProperty(StorageManager.prototype, "getDirectory",
+    { value: undefined, configurable: true }));
+  expect(await refused(page))
+    .toMatchObject({ code: "HEDDLE_STORAGE", message: expect.stringContaining("origin private file system") });
   await page.evaluate(() => Object.defineProperty(StorageManager.prototype, "getDirectory", {
     value: () => Promise.reject(new DOMException("not in a private window", "SecurityError")),
   }));
-  expect(await refused(page)).toMatchObject({ code: "HEDDLE_STORAGE", message: expect.stringContaining("not in a private window") });
+  expect(await refused(page))
+    .toMatchObject({ code: "HEDDLE_STORAGE", message: expect.stringContaining("not in a private window") });
   await page.evaluate(async () => { globalThis.db = await heddle.open({ name: "notes", storage: "memory" }); });
   expect(await page.evaluate(() => db.query(`SELECT 1 AS one`))).toEqual([{ one: 1 }]);
   await page.evaluate(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
-  expect(await refused(page)).toMatchObject({ code: "HEDDLE_UNSUPPORTED", message: expect.stringContaining("Web Locks") });
+  expect(await refused(page))
+    .toMatchObject({ code: "HEDDLE_UNSUPPORTED", message: expect.stringContaining("Web Locks") });
 });
 
 test("whoever waits for a database that another holds is told, in bounded time", async ({ profile, site }) => {
@@ -189,9 +202,11 @@ for (const [file, says] of [["heddle.wasm", "404"], ["sqlite3.wasm", "404"], ["w
     const dir = await mkdtemp(join(tmpdir(), "heddle-dist-"));
     await cp(join(root, "web/dist"), dir, { recursive: true });
     await rm(join(dir, file));
-    const page = await (await profile()).tab(await serve({ mounts: { "/heddle/": dir, "/": join(root, "e2e/pages") } }));
+    const page = await (await profile())
+      .tab(await serve({ mounts: { "/heddle/": dir, "/": join(root, "e2e/pages") } }));
     const error = await refused(page);
-    expect(error).toMatchObject({ code: "HEDDLE_ASSETS", message: expect.stringContaining(file === "worker.js" ? says : file) });
+    expect(error)
+      .toMatchObject({ code: "HEDDLE_ASSETS", message: expect.stringContaining(file === "worker.js" ? says : file) });
     expect(error.message).toContain(says);
     await rm(dir, { recursive: true });
   });

@@ -1,7 +1,8 @@
 import type { Page } from "@playwright/test";
 import { digest, expect, failure, notes, synced, test } from "./fixtures.js";
 
-const rows = (page: Page) => page.evaluate(() => db.query<{ id: string; body: string }>(`SELECT id, body FROM notes ORDER BY id`));
+const rows = (page: Page) =>
+  page.evaluate(() => db.query<{ id: string; body: string }>(`SELECT id, body FROM notes ORDER BY id`));
 
 async function openSeeded(page: Page, body: string, url?: string): Promise<void> {
   await page.evaluate(async ({ migrations, body, url }) => {
@@ -25,7 +26,8 @@ test("a new database begins with its seed, once", async ({ profile, site }) => {
 
 test("a seed that fails is an error of open, and leaves nothing", async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
-  const error = await failure(page, `await heddle.open({ name: "bad", migrations: ${JSON.stringify(notes)}, seed: ["INSERT INTO notes(id) VALUES ('a')", "INSERT INTO notes(id) VALUES ('a')"] })`);
+  const error = await failure(page, `await heddle.open({ name: "bad", migrations: ${JSON.stringify(notes)}, seed: ` +
+    `["INSERT INTO notes(id) VALUES ('a')", "INSERT INTO notes(id) VALUES ('a')"] })`);
   expect(error.code).toBe("SQLITE_CONSTRAINT_PRIMARYKEY");
   const left = await page.evaluate(async (migrations) => {
     globalThis.db = await heddle.open({ name: "bad", migrations, seed: [`INSERT INTO notes(id) VALUES ('b')`] });

@@ -20,7 +20,7 @@ async function open(page: Page, migrations: readonly string[]): Promise<void> {
 const told = (page: Page) => page.evaluate(() => (globalThis as unknown as { told: string[] }).told);
 const role = (page: Page) => page.evaluate(() => db.role);
 
-/** Writes without end; returns what ends it and tells which writes were acknowledged, and with what the first one failed. */
+/** Writes until stopped. The stop function returns the acknowledged writes and the error of the first that failed. */
 async function writing(page: Page): Promise<() => Promise<{ written: string[]; code: string }>> {
   await page.evaluate(() => {
     const state = { written: [] as string[], code: "" }, me = crypto.randomUUID();
@@ -28,7 +28,8 @@ async function writing(page: Page): Promise<() => Promise<{ written: string[]; c
     void (async () => {
       for (let n = 0; state.code === ""; n++) {
         const ids = [`${me} ${n} a`, `${me} ${n} b`, `${me} ${n} c`];
-        const done = await Promise.allSettled(ids.map((id) => db.exec(`INSERT INTO notes(id, body) VALUES (?, 'from the old one')`, [id])));
+        const done = await Promise.allSettled(ids.map((id) =>
+          db.exec(`INSERT INTO notes(id, body) VALUES (?, 'from the old one')`, [id])));
         done.forEach((d, i) => {
           if (d.status === "fulfilled") state.written.push(ids[i]!);
           else state.code = (d.reason as { code: string }).code;
@@ -37,13 +38,15 @@ async function writing(page: Page): Promise<() => Promise<{ written: string[]; c
     })();
   });
   return async () => {
-    const state = () => page.evaluate(() => (globalThis as unknown as { writing: { written: string[]; code: string } }).writing);
+    const state = () =>
+      page.evaluate(() => (globalThis as unknown as { writing: { written: string[]; code: string } }).writing);
     await expect.poll(async () => (await state()).code).not.toBe("");
     return state();
   };
 }
 
-test("a build with a new migration takes over from an older one, which reads on and writes no more", async ({ profile, site }) => {
+test("a build with a new migration takes over from an older one, which reads on and writes no more",
+  async ({ profile, site }) => {
   const device = await profile();
   const a = await device.tab(site), b = await device.tab(site), c = await device.tab(site);
   await open(a, old);
@@ -62,9 +65,12 @@ test("a build with a new migration takes over from an older one, which reads on 
   }
   // What would empty the column that the old build has never heard of.
   await b.evaluate(() => db.exec(`INSERT INTO notes(id, body, colour) VALUES ('x', 'from the new one', 'red')`));
-  expect(await failure(a, `await db.exec("INSERT OR REPLACE INTO notes(id, body) VALUES ('x', 'again')")`)).toMatchObject({ code: "HEDDLE_OUTDATED" });
-  expect(await failure(a, `await db.transaction(async (tx) => { await tx.exec("DELETE FROM notes"); })`)).toMatchObject({ code: "HEDDLE_OUTDATED" });
-  expect(await b.evaluate(() => db.query(`SELECT body, colour FROM notes WHERE id = 'x'`))).toEqual([{ body: "from the new one", colour: "red" }]);
+  expect(await failure(a, `await db.exec("INSERT OR REPLACE INTO notes(id, body) VALUES ('x', 'again')")`))
+    .toMatchObject({ code: "HEDDLE_OUTDATED" });
+  expect(await failure(a, `await db.transaction(async (tx) => { await tx.exec("DELETE FROM notes"); })`))
+    .toMatchObject({ code: "HEDDLE_OUTDATED" });
+  expect(await b.evaluate(() => db.query(`SELECT body, colour FROM notes WHERE id = 'x'`)))
+    .toEqual([{ body: "from the new one", colour: "red" }]);
   // Loaded anew, with the new build, it works.
   await a.reload();
   await a.waitForSelector("html[data-ready]");
@@ -81,14 +87,16 @@ test("a tab of an older build that comes later is told at once, and never leads"
   await open(b, old);
   await open(c, later);
   await expect.poll(() => told(b)).toHaveLength(1);
-  expect(await failure(b, `await db.exec("INSERT INTO notes(id, body) VALUES ('y', '')")`)).toMatchObject({ code: "HEDDLE_OUTDATED" });
+  expect(await failure(b, `await db.exec("INSERT INTO notes(id, body) VALUES ('y', '')")`))
+    .toMatchObject({ code: "HEDDLE_OUTDATED" });
   await a.close();
   await expect.poll(() => role(c)).toBe("leader");
   await c.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('z', '')`));
   expect(await b.evaluate(() => db.query(`SELECT id FROM notes`))).toEqual([{ id: "z" }]);
   // When the last one that knows the schema has gone, the old one cannot read it, and says so.
   await c.close();
-  expect(await failure(b, `await db.query("SELECT * FROM notes")`)).toMatchObject({ code: "HEDDLE_MIGRATION", message: expect.stringContaining("newer build") });
+  expect(await failure(b, `await db.query("SELECT * FROM notes")`))
+    .toMatchObject({ code: "HEDDLE_MIGRATION", message: expect.stringContaining("newer build") });
 });
 
 test("a newer build whose migration fails leaves the lead to the older one", async ({ profile, site }) => {
@@ -96,7 +104,8 @@ test("a newer build whose migration fails leaves the lead to the older one", asy
   const a = await device.tab(site), b = await device.tab(site);
   await open(a, old);
   await a.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('1', '')`));
-  expect(await failure(b, `await heddle.open({ name: "test", migrations: ${JSON.stringify([...old, "CREATE TABLE notes(again)"])} })`)).toMatchObject({ code: "HEDDLE_MIGRATION" });
+  expect(await failure(b, `await heddle.open({ name: "test", migrations: ` +
+    `${JSON.stringify([...old, "CREATE TABLE notes(again)"])} })`)).toMatchObject({ code: "HEDDLE_MIGRATION" });
   await a.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('2', '')`));
   expect(await a.evaluate(() => db.query(`SELECT count(*) AS n FROM notes`))).toEqual([{ n: 2 }]);
   expect(await told(a)).toEqual([]);
@@ -121,7 +130,8 @@ test("a build that speaks another protocol takes over; the older one ends and sa
   }
   // And in the other order.
   const d = await device.tab(site);
-  expect(await failure(d, `await heddle.open({ name: "test", migrations: ${JSON.stringify(old)} })`)).toMatchObject({ code: "HEDDLE_OUTDATED", message: expect.stringContaining("reload") });
+  expect(await failure(d, `await heddle.open({ name: "test", migrations: ${JSON.stringify(old)} })`))
+    .toMatchObject({ code: "HEDDLE_OUTDATED", message: expect.stringContaining("reload") });
   await c.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('goes on', '')`));
   // The newer one gone, the older one may lead again: the files are the same.
   await c.close();

@@ -37,14 +37,16 @@ test("what one tab asks of SQLite does not stop another's writes, nor the engine
   expect(await b.evaluate(async () => (await db.health()).lastExit)).toBe("new"); // no engine died over it
 });
 
-test("live rows have the new names after RENAME COLUMN; temporary tables are an error at once", async ({ profile, site }) => {
+test("live rows have the new names after RENAME COLUMN; temporary tables are an error at once",
+  async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
   await openIn(page, { name: "live", migrations });
   const seen = await page.evaluate(async () => {
     await db.exec(`INSERT INTO t VALUES (1, 'x')`);
     await db.exec(`CREATE TEMP TABLE cart(a)`);
     const temporary = await new Promise<string>((done) => {
-      db.live(`SELECT * FROM cart`, [], () => done("a result"), { onError: (error) => done(`${error.code}: ${error.message}`) });
+      db.live(`SELECT * FROM cart`, [], () => done("a result"),
+        { onError: (error) => done(`${error.code}: ${error.message}`) });
     });
     const results: unknown[] = [];
     await new Promise<void>((done) => {
@@ -79,7 +81,8 @@ test("a large log that a killed worker left is recovered once, and cut off", asy
   await device.restart();
   page = await device.tab(site);
   await openIn(page, { name: "log", migrations });
-  const { rows, log } = await page.evaluate(async () => ({ rows: await db.query(`SELECT a, b FROM t`), log: (await db.health()).logBytes }));
+  const { rows, log } = await page.evaluate(async () =>
+    ({ rows: await db.query(`SELECT a, b FROM t`), log: (await db.health()).logBytes }));
   expect(rows).toEqual([{ a: 1, b: "kept" }]);
   expect(log).toBeLessThan(1 << 20);
 });

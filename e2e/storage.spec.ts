@@ -40,7 +40,8 @@ test("export gives a file that import takes, in another database", async ({ prof
   const page = await device.tab(site);
   await openIn(page);
   const outcome = await page.evaluate(async (migrations) => {
-    await db.bulk(`INSERT INTO notes(id, body) VALUES (?, ?)`, Array.from({ length: 5000 }, (_, i) => [`n${i}`, `body ${i}`]));
+    await db.bulk(`INSERT INTO notes(id, body) VALUES (?, ?)`,
+      Array.from({ length: 5000 }, (_, i) => [`n${i}`, `body ${i}`]));
     const bytes = await db.export();
     const other = await heddle.open({ name: "copy", migrations });
     await other.import(bytes);
@@ -48,7 +49,8 @@ test("export gives a file that import takes, in another database", async ({ prof
     const head = new TextDecoder().decode(bytes.subarray(0, 15));
     await other.close();
     return { sum, head };
-  }, [`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL DEFAULT '' CHECK (body <> 'forbidden'), done INTEGER NOT NULL DEFAULT 0)`]);
+  }, [`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL DEFAULT '' CHECK (body <> 'forbidden'), done ` +
+    `INTEGER NOT NULL DEFAULT 0)`]);
   expect(outcome).toEqual({ head: "SQLite format 3", sum: { n: 5000, last: "body 999" } });
 });
 

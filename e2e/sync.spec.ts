@@ -36,19 +36,23 @@ test("two devices converge, live and in both directions", async ({ profile, serv
   expect(await server.run("digest", "--server", server.url, "--space", "s")).toContain(both);
 });
 
-test("both wrote offline to the same row: after the network is back they are the same", async ({ profile, site, wire }) => {
+test("both wrote offline to the same row: after the network is back they are the same",
+  async ({ profile, site, wire }) => {
   const one = await wire(), two = await wire();
   const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
   await openIn(a, { sync: { url: one.url, space: "s" } });
   await openIn(b, { sync: { url: two.url, space: "s" } });
-  await a.evaluate(() => db.bulk(`INSERT INTO notes(id, body) VALUES (?, ?)`, [["x", "start"], ["y", "start"], ["z", "start"]]));
+  await a.evaluate(() => db.bulk(`INSERT INTO notes(id, body) VALUES (?, ?)`,
+    [["x", "start"], ["y", "start"], ["z", "start"]]));
   await converge(a, b);
 
   one.pull();
   two.pull();
   for (const page of [a, b]) await expect.poll(() => state(page)).toBe("offline");
-  await a.evaluate(() => db.batch([[`UPDATE notes SET body = 'A' WHERE id = 'x'`], [`UPDATE notes SET body = 'A' WHERE id = 'y'`], [`INSERT INTO notes(id, body) VALUES ('n', 'A')`]]));
-  await b.evaluate(() => db.batch([[`UPDATE notes SET body = 'B', done = 1 WHERE id = 'x'`], [`DELETE FROM notes WHERE id = 'y'`], [`INSERT INTO notes(id, done) VALUES ('n', 5)`]]));
+  await a.evaluate(() => db.batch([[`UPDATE notes SET body = 'A' WHERE id = 'x'`],
+    [`UPDATE notes SET body = 'A' WHERE id = 'y'`], [`INSERT INTO notes(id, body) VALUES ('n', 'A')`]]));
+  await b.evaluate(() => db.batch([[`UPDATE notes SET body = 'B', done = 1 WHERE id = 'x'`],
+    [`DELETE FROM notes WHERE id = 'y'`], [`INSERT INTO notes(id, done) VALUES ('n', 5)`]]));
   await waiting(1, a, b);
   expect(await rows(a)).toContainEqual({ id: "x", body: "A", done: 0 });
   expect(await rows(b)).toContainEqual({ id: "x", body: "B", done: 1 });
@@ -69,7 +73,8 @@ test("both wrote offline to the same row: after the network is back they are the
 test("both counted and tagged offline: the counts add up and the tags unite", async ({ profile, site, wire }) => {
   const one = await wire(), two = await wire();
   const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
-  const migrations = [`CREATE TABLE posts(id TEXT PRIMARY KEY, likes INTEGER NOT NULL DEFAULT 0, top INTEGER, low INTEGER, tags TEXT NOT NULL DEFAULT '[]')`];
+  const migrations = [`CREATE TABLE posts(id TEXT PRIMARY KEY, likes INTEGER NOT NULL DEFAULT 0, top INTEGER, low ` +
+    `INTEGER, tags TEXT NOT NULL DEFAULT '[]')`];
   const tables = { posts: { likes: "counter", top: "max", low: "min", tags: "set" } } as const;
   const post = (page: Page) => page.evaluate(() => db.query(`SELECT * FROM posts`));
   await openIn(a, { migrations, sync: { url: one.url, space: "s", tables } });
@@ -85,7 +90,9 @@ test("both counted and tagged offline: the counts add up and the tags unite", as
   one.plug();
   two.plug();
   for (const page of [a, b, a]) await synced(page);
-  for (const page of [a, b]) expect(await post(page)).toEqual([{ id: "p", likes: 13, top: 9, low: 3, tags: `["a","b","new"]` }]);
+  for (const page of [a, b]) {
+    expect(await post(page)).toEqual([{ id: "p", likes: 13, top: 9, low: 3, tags: `["a","b","new"]` }]);
+  }
   expect(await digest(b)).toEqual(await digest(a));
 });
 
@@ -105,13 +112,17 @@ test("a new device takes the state and not the log, and says how far it is", asy
     Object.assign(globalThis, { seen });
     globalThis.db = await heddle.open(options);
     db.sync.on("status", ({ state }) => seen.states.push(state));
-    db.sync.on("progress", ({ phase, done, total }) => { if (phase === "snapshot") { seen.done = done; seen.total = total ?? 0; } });
+    db.sync.on("progress", ({ phase, done, total }) => {
+      if (phase === "snapshot") { seen.done = done; seen.total = total ?? 0; }
+    });
   }, { name: "test", migrations: notes, sync: { ...sync, tables: { notes: true as const } } });
   await synced(b);
-  const seen = await b.evaluate(() => (globalThis as unknown as { seen: { states: string[]; done: number; total: number } }).seen);
+  const seen = await b.evaluate(() =>
+    (globalThis as unknown as { seen: { states: string[]; done: number; total: number } }).seen);
   expect(seen).toMatchObject({ done: count, total: count });
   expect(seen.states).toContain("bootstrapping");
-  expect(await b.evaluate(() => db.query(`SELECT count(*) AS n FROM notes WHERE body LIKE '1 %'`))).toEqual([{ n: count }]);
+  expect(await b.evaluate(() => db.query(`SELECT count(*) AS n FROM notes WHERE body LIKE '1 %'`)))
+    .toEqual([{ n: count }]);
   await b.evaluate(() => db.exec(`UPDATE notes SET done = 1 WHERE id = 'note 7'`));
   await synced(b);
   await synced(a);
@@ -146,7 +157,9 @@ test("the server dies and comes back: nothing is lost, nothing twice", async ({ 
   await converge(a, b);
   await server.stop();
   for (const [page, name] of [[a, "a"], [b, "b"]] as const) {
-    for (let i = 0; i < 5; i++) await page.evaluate((id) => db.exec(`INSERT INTO notes(id) VALUES (?)`, [id]), `${name}${i}`);
+    for (let i = 0; i < 5; i++) {
+      await page.evaluate((id) => db.exec(`INSERT INTO notes(id) VALUES (?)`, [id]), `${name}${i}`);
+    }
   }
   await waiting(5, a, b);
   await server.start();

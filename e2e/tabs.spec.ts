@@ -7,13 +7,17 @@ async function watch(page: Page): Promise<void> {
     const seen = { rows: [] as unknown[][], changes: [] as { origin: string; tables: string[] }[] };
     Object.assign(globalThis, { seen });
     db.live(`SELECT id, body FROM notes ORDER BY id`, [], (rows) => { seen.rows.push(rows); });
-    db.listen(["notes"], (change) => { seen.changes.push({ origin: change.origin, tables: Object.keys(change.tables) }); });
+    db.listen(["notes"], (change) => {
+      seen.changes.push({ origin: change.origin, tables: Object.keys(change.tables) });
+    });
   });
   await expect.poll(() => lastRows(page)).not.toBeUndefined();
 }
 
-const lastRows = (page: Page) => page.evaluate(() => (globalThis as unknown as { seen: { rows: unknown[][] } }).seen.rows.at(-1));
-const changes = (page: Page) => page.evaluate(() => (globalThis as unknown as { seen: { changes: unknown[] } }).seen.changes);
+const lastRows = (page: Page) =>
+  page.evaluate(() => (globalThis as unknown as { seen: { rows: unknown[][] } }).seen.rows.at(-1));
+const changes = (page: Page) =>
+  page.evaluate(() => (globalThis as unknown as { seen: { changes: unknown[] } }).seen.changes);
 
 test("a write in tab A reaches tab B's live query and listener, and the other way round", async ({ profile, site }) => {
   const device = await profile();
@@ -32,7 +36,8 @@ test("a write in tab A reaches tab B's live query and listener, and the other wa
 
   await b.evaluate(() => db.exec(`UPDATE notes SET body = 'from B' WHERE id = 'x'`));
   await expect.poll(() => lastRows(a)).toEqual([{ id: "x", body: "from B" }]);
-  await expect.poll(() => changes(a)).toEqual([{ origin: "local", tables: ["notes"] }, { origin: "tab", tables: ["notes"] }]);
+  await expect.poll(() => changes(a))
+    .toEqual([{ origin: "local", tables: ["notes"] }, { origin: "tab", tables: ["notes"] }]);
 });
 
 test("the leader's tab closes and the other goes on", async ({ profile, site }) => {
@@ -64,14 +69,20 @@ test("a refused constraint gives its code to the tab that asked, and to no other
   device.context.on("weberror", (error) => errors.push(error.error().message));
   await a.evaluate(() => db.exec(`INSERT INTO notes(id) VALUES ('x')`));
   expect(await failure(b, `await db.exec("INSERT INTO notes(id) VALUES ('x')")`))
-    .toMatchObject({ name: "HeddleError", code: "SQLITE_CONSTRAINT_PRIMARYKEY", sql: "INSERT INTO notes(id) VALUES ('x')" });
-  expect(await failure(b, `await db.exec("INSERT INTO notes(id, body) VALUES ('y', 'forbidden')")`)).toMatchObject({ code: "SQLITE_CONSTRAINT_CHECK" });
-  expect(await failure(b, `await db.exec("UPDATE notes SET body = NULL")`)).toMatchObject({ code: "SQLITE_CONSTRAINT_NOTNULL" });
-  for (const page of [a, b]) expect(await page.evaluate(() => db.query(`SELECT id, body FROM notes`))).toEqual([{ id: "x", body: "" }]);
+    .toMatchObject({ name: "HeddleError", code: "SQLITE_CONSTRAINT_PRIMARYKEY",
+      sql: "INSERT INTO notes(id) VALUES ('x')" });
+  expect(await failure(b, `await db.exec("INSERT INTO notes(id, body) VALUES ('y', 'forbidden')")`))
+    .toMatchObject({ code: "SQLITE_CONSTRAINT_CHECK" });
+  expect(await failure(b, `await db.exec("UPDATE notes SET body = NULL")`))
+    .toMatchObject({ code: "SQLITE_CONSTRAINT_NOTNULL" });
+  for (const page of [a, b]) {
+    expect(await page.evaluate(() => db.query(`SELECT id, body FROM notes`))).toEqual([{ id: "x", body: "" }]);
+  }
   expect(errors).toEqual([]);
 });
 
-test("a transaction of one tab is whole to the other, and undone when its function throws", async ({ profile, site }) => {
+test("a transaction of one tab is whole to the other, and undone when its function throws",
+  async ({ profile, site }) => {
   const device = await profile();
   const a = await device.tab(site), b = await device.tab(site);
   await openIn(a);
@@ -83,9 +94,11 @@ test("a transaction of one tab is whole to the other, and undone when its functi
     await tx.exec(`INSERT INTO notes(id, done) VALUES ('2', ?)`, [row!.n]);
   }));
   await expect.poll(() => lastRows(a)).toHaveLength(2);
-  const sizes = await a.evaluate(() => (globalThis as unknown as { seen: { rows: unknown[][] } }).seen.rows.map((rows) => rows.length));
+  const sizes = await a.evaluate(() =>
+    (globalThis as unknown as { seen: { rows: unknown[][] } }).seen.rows.map((rows) => rows.length));
   expect(sizes).not.toContain(1);
-  expect(await failure(b, `await db.transaction(async (tx) => { await tx.exec("DELETE FROM notes"); throw new RangeError("changed my mind"); })`))
+  expect(await failure(b, `await db.transaction(async (tx) => { await tx.exec("DELETE FROM notes"); ` +
+    `throw new RangeError("changed my mind"); })`))
     .toMatchObject({ name: "RangeError", message: "changed my mind" });
   expect(await b.evaluate(() => db.query(`SELECT id FROM notes ORDER BY id`))).toEqual([{ id: "1" }, { id: "2" }]);
 });

@@ -71,7 +71,8 @@ func TestArtifact_imports(t *testing.T) {
 	for _, e := range file.Exports {
 		exports = append(exports, e.Name)
 	}
-	for _, name := range []string{"__set_stack_limits", "__wasm_apply_data_relocs", "_initialize", "sqlite3_preupdate_old", "memalign"} {
+	for _, name := range []string{"__set_stack_limits", "__wasm_apply_data_relocs", "_initialize", "sqlite3_preupdate_old",
+		"memalign"} {
 		if !slices.Contains(exports, name) {
 			t.Errorf("%s is not exported", name)
 		}

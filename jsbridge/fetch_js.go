@@ -125,7 +125,8 @@ type foreign struct {
 }
 
 func (f *foreign) Error() string {
-	return f.err.Error() + " (the server is down, or does not let pages of " + f.origin + " call: heddle serve --origin " + f.origin + ")"
+	return f.err.Error() + " (the server is down, or does not let pages of " + f.origin + " call: heddle serve --origin " +
+		f.origin + ")"
 }
 
 func (f *foreign) Unwrap() error { return f.err }

@@ -65,7 +65,8 @@ func TestAwait_cancelled(t *testing.T) {
 }
 
 func TestCallback_panic(t *testing.T) {
-	quiet := eval(t, `(() => { const e = console.error; console.error = m => { globalThis.lastError = m }; return () => { console.error = e } })()`)
+	quiet := eval(t, `(() => { const e = console.error; console.error = m => { globalThis.lastError = m }; `+
+		`return () => { console.error = e } })()`)
 	f, err := callback(func([]safejs.Value) { panic("at the wall") })
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +105,8 @@ func TestBytes(t *testing.T) {
 	if got, err = bytesOf(buffer); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("ArrayBuffer: got %v, %v", got, err)
 	}
-	if got, err = bytesOf(eval(t, `new Uint8Array([9, 8, 7, 6]).subarray(1, 3)`)); err != nil || !bytes.Equal(got, []byte{8, 7}) {
+	if got, err = bytesOf(eval(t, `new Uint8Array([9, 8, 7, 6]).subarray(1, 3)`)); err != nil ||
+		!bytes.Equal(got, []byte{8, 7}) {
 		t.Errorf("part of a buffer: got %v, %v", got, err)
 	}
 	if _, err := bytesOf(safejs.Null()); err == nil {
@@ -188,7 +190,8 @@ func TestFetch_foreign(t *testing.T) {
 		_, err := Fetch(t.Context(), &Request{Method: "GET", URL: url})
 		stop.Invoke()
 		var e *Error
-		if !errors.As(err, &e) || e.Name != "TypeError" || strings.Contains(err.Error(), "--origin https://app.example") != want {
+		if !errors.As(err, &e) || e.Name != "TypeError" ||
+			strings.Contains(err.Error(), "--origin https://app.example") != want {
 			t.Errorf("%s: got %v", url, err)
 		}
 	}
@@ -214,7 +217,8 @@ func TestFetch_stream(t *testing.T) {
 	restore := eval(t, fake)
 	defer restore.Invoke()
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := Fetch(ctx, &Request{Method: "POST", URL: "http://x/", Header: map[string]string{"Authorization": "Bearer t"}, Body: []byte("body")})
+	r, err := Fetch(ctx, &Request{Method: "POST", URL: "http://x/", Header: map[string]string{"Authorization": "Bearer t"},
+		Body: []byte("body")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +229,8 @@ func TestFetch_stream(t *testing.T) {
 	if _, err := io.ReadFull(r.Body, p); err != nil || !bytes.Equal(p, []byte{1, 2, 3, 4}) {
 		t.Errorf("got %v, %v", p, err)
 	}
-	sent := text(eval(t, `new TextDecoder().decode(seen.body) + " " + seen.headers.Authorization + " " + seen.credentials`))
+	sent := text(eval(t,
+		`new TextDecoder().decode(seen.body) + " " + seen.headers.Authorization + " " + seen.credentials`))
 	if sent != "body Bearer t omit" {
 		t.Errorf("sent %q", sent)
 	}

@@ -65,7 +65,8 @@ func (d *OPFS) Exists(name string) (bool, error) {
 // removed. The worker looks by itself, every few seconds.
 func (d *OPFS) Check(context.Context) error {
 	if opfsLost(d.number) != 0 {
-		return errcode.New(errcode.StorageLost, "jsbridge: opfs", "the database's files were removed: the site's data was cleared")
+		return errcode.New(errcode.StorageLost, "jsbridge: opfs",
+			"the database's files were removed: the site's data was cleared")
 	}
 	return nil
 }

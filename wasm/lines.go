@@ -7,8 +7,8 @@ import (
 	"heddle.dev/heddle/jsbridge"
 )
 
-// Messages between the tabs and the leader cross by go:wasmexport and
-// go:wasmimport: a call through syscall/js costs more than most answers.
+// Messages between the tabs and the leader cross by functions that
+// are exported and imported directly: a call through syscall/js costs more than most answers.
 // web/src/worker/go-host.ts has the other half. What is rare goes through jsbridge.Host.
 
 // lines takes the tabs' messages once there is a host.

@@ -79,7 +79,8 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	}
 	defer channel.Close()
 	l, err := leader.Open(ctx, open, leader.Env{
-		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{}, Stream: host.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
+		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{},
+		Stream: host.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
 		Exit: config.Exit,
 		Side: sides(host, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),
 		Quarantine: func(ctx context.Context, reason string) (leader.Quarantined, error) {

@@ -36,7 +36,8 @@ function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: "inherit", ...options });
     child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(`${command} ${args.join(" ")}: exit ${code}`))));
+    child.on("close",
+      (code) => (code === 0 ? resolve() : reject(new Error(`${command} ${args.join(" ")}: exit ${code}`))));
   });
 }
 
@@ -72,7 +73,8 @@ async function goBuild() {
 
 const scripts = () =>
   build({
-    entryPoints: { index: join(web, "src/index.ts"), worker: join(web, "src/worker/index.ts"), broker: join(web, "src/broker/index.ts") },
+    entryPoints: { index: join(web, "src/index.ts"), worker: join(web, "src/worker/index.ts"),
+      broker: join(web, "src/broker/index.ts") },
     outdir: dist,
     bundle: true,
     format: "esm",
@@ -81,7 +83,8 @@ const scripts = () =>
     legalComments: "none",
     logLevel: "warning",
     // The package's own files are told apart by their URLs: none may be taken in.
-    plugins: [wasmExec(), ...(faults ? [swap("tuning", "e2e/faults/tuning.ts")] : []), ...(next ? [swap("version", "e2e/next/version.ts")] : [])],
+    plugins: [wasmExec(), ...(faults ? [swap("tuning", "e2e/faults/tuning.ts")] : []),
+      ...(next ? [swap("version", "e2e/next/version.ts")] : [])],
   });
 
 const types = () => {
@@ -89,7 +92,8 @@ const types = () => {
   return run(process.execPath, [join(dirname(tsc), "bin/tsc"), "-p", join(web, "tsconfig.build.json")]);
 };
 
-// Raw sizes, and compressed ones where asked for; compressing takes half a minute, so what has not changed is remembered.
+// Raw sizes, and compressed ones where asked for; compressing takes half a minute, so what has not changed is
+// remembered.
 async function sizes() {
   const memo = join(dist, ".sizes.json");
   const old = JSON.parse(await readFile(memo, "utf8").catch(() => "{}"));

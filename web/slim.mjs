@@ -73,7 +73,9 @@ function join(pieces) {
 
 function writePieces(image, pieces) {
   const out = [unsigned(pieces.length)];
-  for (const { from, to } of pieces) out.push(Uint8Array.of(0, 0x41), signed(from), Uint8Array.of(0x0b), unsigned(to - from), image.subarray(from, to));
+  for (const { from, to } of pieces) {
+    out.push(Uint8Array.of(0, 0x41), signed(from), Uint8Array.of(0x0b), unsigned(to - from), image.subarray(from, to));
+  }
   return Buffer.concat(out);
 }
 
@@ -103,7 +105,10 @@ function findTable(view) {
   for (let at = 0; at + HEADER < view.byteLength; at += 8) {
     if (view.getUint32(at, true) !== CODE_MAGIC || view.getUint32(at + 4, true) !== 0x08010000) continue;
     const words = Array.from({ length: 8 }, (_, i) => Number(view.getBigUint64(at + 8 + 8 * i, true)));
-    if (words[3] === HEADER && words.slice(3).every((w, i, all) => i === 0 || w >= all[i - 1]) && at + words[7] < view.byteLength) return at;
+    if (words[3] === HEADER && words.slice(3).every((w, i, all) => i === 0 || w >= all[i - 1]) && at +
+      words[7] < view.byteLength) {
+      return at;
+    }
   }
   throw new Error("slim: there is no table of functions as this version of Go makes it");
 }

@@ -52,7 +52,8 @@ export function open(module) {
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
     if (kind === "function") imports.env[name] ??= host[name] ?? (() => 0);
     // What is called through the table needs a signature; the rest is not called here.
-    else if (from === "GOT.func") imports["GOT.func"][name] = constant(parameters[name] ? table.grow(1, typed(host[name], parameters[name])) : table.grow(1), true);
+    else if (from === "GOT.func") imports["GOT.func"][name] = constant(parameters[name]
+      ? table.grow(1, typed(host[name], parameters[name])) : table.grow(1), true);
   }
   const { exports: c } = new WebAssembly.Instance(module, imports);
   c.__set_stack_limits(stackAt + stackSize, stackAt);
@@ -70,7 +71,10 @@ export function open(module) {
   };
   const out = c.sqlite3_malloc(8);
   let db = 0;
-  const check = (rc) => { if (rc !== 0 && rc !== 100 && rc !== 101) throw new Error(`${string(c.sqlite3_errmsg(db))} (${rc})`); return rc; };
+  const check = (rc) => {
+    if (rc !== 0 && rc !== 100 && rc !== 101) throw new Error(`${string(c.sqlite3_errmsg(db))} (${rc})`);
+    return rc;
+  };
   check(c.sqlite3_open_v2(text(":memory:"), out, 6, 0));
   db = words().getUint32(out, true);
   const prepare = (sql) => {
@@ -94,6 +98,7 @@ const parameters = { go_randomness: 3, go_current_time_64: 2 };
 /** A function of JavaScript as one of WebAssembly that takes n i32 and returns one. */
 function typed(f, n) {
   const type = [0x60, n, ...Array(n).fill(0x7f), 1, 0x7f];
-  const bytes = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, type.length + 1, 1, ...type, 2, 7, 1, 1, 0x65, 1, 0x66, 0, 0, 7, 5, 1, 1, 0x66, 0, 0];
+  const bytes = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, type.length + 1, 1, ...type, 2, 7, 1, 1, 0x65, 1, 0x66, 0, 0, 7, 5,
+    1, 1, 0x66, 0, 0];
   return new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(bytes)), { e: { f } }).exports.f;
 }

@@ -16,7 +16,8 @@ import { measure, peer } from "./work.js";
 
 const root = resolve(import.meta.dirname, "../..");
 const { values: options } = parseArgs({ options: {
-  rounds: { type: "string", default: "15" }, only: { type: "string" }, engine: { type: "string", multiple: true, default: [] }, node: { type: "boolean" },
+  rounds: { type: "string", default: "15" }, only: { type: "string" },
+    engine: { type: "string", multiple: true, default: [] }, node: { type: "boolean" },
 } });
 const asked = { rounds: Number(options.rounds), only: options.only };
 const dist = join(root, "bench/peers/node_modules/@sqlite.org/sqlite-wasm/dist");
@@ -24,7 +25,8 @@ const files = [join(root, "engine/sqlite3.wasm"), ...options.engine.map((e) => r
 const names = ["sqlite-wasm", "Heddle", ...options.engine.map((e) => basename(e, ".wasm"))];
 
 async function inNode() {
-  const dbs = [await peer(pathToFileURL(join(dist, "node.mjs")).href), ...files.map((file) => open(new WebAssembly.Module(readFileSync(file))))];
+  const dbs = [await peer(pathToFileURL(join(dist, "node.mjs")).href),
+    ...files.map((file) => open(new WebAssembly.Module(readFileSync(file))))];
   const now = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000; };
   return measure(dbs, { ...asked, now });
 }
@@ -59,13 +61,16 @@ async function inChromium() {
 
 const results = await (options.node ? inNode() : inChromium());
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
-console.log(`| ms${options.node ? " of CPU" : ""}, medians of ${options.rounds} | ${names.join(" | ")} | ÷ sqlite-wasm |`);
+console.log(`| ms${options.node ? " of CPU" : ""}, medians of ${options.rounds} | ${names.join(" | ")} | ÷ ` +
+  `sqlite-wasm |`);
 console.log(`| --- |${" ---: |".repeat(names.length + 1)}`);
 for (const { name, times } of results) {
   // The ratio is the median of each round's: both were measured next to each other.
   const ratios = times.slice(1).map((own) => median(own.map((ms, i) => ms / times[0][i])).toFixed(2));
   console.log(`| ${name} | ${times.map((own) => median(own).toFixed(1)).join(" | ")} | ${ratios.join(", ")} |`);
 }
-const product = (i) => Math.exp(results.reduce((sum, { times }) => sum + Math.log(median(times[i].map((ms, k) => ms / times[0][k]))), 0) / results.length);
-console.log(`| geometric mean |${" |".repeat(names.length)} ${names.slice(1).map((_, i) => product(i + 1).toFixed(2)).join(", ")} |`);
+const product = (i) => Math.exp(results.reduce((sum, { times }) => sum +
+  Math.log(median(times[i].map((ms, k) => ms / times[0][k]))), 0) / results.length);
+console.log(`| geometric mean |${" |".repeat(names.length)} ` +
+  `${names.slice(1).map((_, i) => product(i + 1).toFixed(2)).join(", ")} |`);
 console.log(`\nLoad average ${loadavg()[0].toFixed(1)}.`);

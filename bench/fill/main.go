@@ -67,7 +67,8 @@ const words = "the shed of a loom opens and closes so that the weft may pass bet
 
 // body inserts rows from up to to: random keys, words in random order, a number.
 func body(from, to int) *wire.Body {
-	shape := &wire.Shape{Kind: wire.Insert, Table: "notes", Columns: []string{"body", "n"}, Joins: []wire.Join{wire.JoinLast, wire.JoinLast}}
+	shape := &wire.Shape{Kind: wire.Insert, Table: "notes", Columns: []string{"body", "n"},
+		Joins: []wire.Join{wire.JoinLast, wire.JoinLast}}
 	b := &wire.Body{Shapes: []*wire.Shape{shape}, Schema: []wire.TableSchema{{Table: "notes", Key: []string{"id"},
 		Columns: []wire.ColumnSchema{{Name: "body", Group: 1}, {Name: "n", Group: 1, Default: int64(0)}}}}}
 	for i := from; i < to; i++ {

@@ -2,15 +2,22 @@
 // COOP and COEP; `onPage` says that the engine runs on the page's own thread.
 export const configurations = [
   { key: "heddle", title: "Heddle", query: "adapter=heddle" },
-  { key: "sqlite-wasm", title: "sqlite-wasm, sahpool", package: "@sqlite.org/sqlite-wasm", query: "adapter=sqlite-wasm" },
-  { key: "sqlite-wasm-wal", title: "sqlite-wasm, sahpool, WAL", package: "@sqlite.org/sqlite-wasm", query: "adapter=sqlite-wasm&journal=wal" },
-  { key: "wa-sqlite-ahp", title: "wa-sqlite, AccessHandlePool", package: "@journeyapps/wa-sqlite", query: "adapter=wa-sqlite&vfs=pool" },
-  { key: "wa-sqlite-coop", title: "wa-sqlite, OPFSCoopSync", package: "@journeyapps/wa-sqlite", query: "adapter=wa-sqlite&vfs=coop" },
+  { key: "sqlite-wasm", title: "sqlite-wasm, sahpool", package: "@sqlite.org/sqlite-wasm",
+    query: "adapter=sqlite-wasm" },
+  { key: "sqlite-wasm-wal", title: "sqlite-wasm, sahpool, WAL", package: "@sqlite.org/sqlite-wasm",
+    query: "adapter=sqlite-wasm&journal=wal" },
+  { key: "wa-sqlite-ahp", title: "wa-sqlite, AccessHandlePool", package: "@journeyapps/wa-sqlite",
+    query: "adapter=wa-sqlite&vfs=pool" },
+  { key: "wa-sqlite-coop", title: "wa-sqlite, OPFSCoopSync", package: "@journeyapps/wa-sqlite",
+    query: "adapter=wa-sqlite&vfs=coop" },
   { key: "sqlocal", title: "SQLocal", package: "sqlocal", query: "adapter=sqlocal", isolated: true },
   { key: "powersync", title: "PowerSync, OPFSCoopSync", package: "@powersync/web", query: "adapter=powersync" },
-  { key: "pglite-opfs", title: "PGlite, opfs-ahp", package: "@electric-sql/pglite", query: "adapter=pglite&dir=opfs-ahp://bench" },
-  { key: "pglite-idb", title: "PGlite, IndexedDB", package: "@electric-sql/pglite", query: "adapter=pglite&dir=idb://bench" },
-  { key: "turso", title: "Turso", package: "@tursodatabase/database-wasm", query: "adapter=turso", isolated: true, onPage: true },
+  { key: "pglite-opfs", title: "PGlite, opfs-ahp", package: "@electric-sql/pglite",
+    query: "adapter=pglite&dir=opfs-ahp://bench" },
+  { key: "pglite-idb", title: "PGlite, IndexedDB", package: "@electric-sql/pglite",
+    query: "adapter=pglite&dir=idb://bench" },
+  { key: "turso", title: "Turso", package: "@tursodatabase/database-wasm", query: "adapter=turso", isolated: true,
+    onPage: true },
 ];
 
 /** The rows of the table: key, name, unit, and whether more is better. */

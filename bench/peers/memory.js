@@ -17,7 +17,8 @@ async function processes() {
 /** Bytes that the renderers of the browser on this profile hold for themselves. */
 export async function residentOf(profile) {
   const all = await processes();
-  const mine = new Set(all.filter(({ command }) => command.includes(`--user-data-dir=${profile}`)).map(({ pid }) => pid));
+  const mine = new Set(all.filter(({ command }) => command.includes(`--user-data-dir=${profile}`))
+    .map(({ pid }) => pid));
   for (let grown = true; grown;) {
     grown = false;
     for (const { pid, parent } of all) if (mine.has(parent) && !mine.has(pid)) { mine.add(pid); grown = true; }

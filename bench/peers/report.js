@@ -3,7 +3,8 @@ import { figures } from "./configurations.js";
 import { chart } from "./chart.js";
 import { comparable } from "./comparable.js";
 
-const show = (n) => n >= 1000 ? Math.round(n).toLocaleString("en") : n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
+const show = (n) => n >= 1000 ? Math.round(n).toLocaleString("en") : n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1)
+  : n.toFixed(2);
 
 export function report(results, all) {
   const heddle = all.find(({ key }) => key === "heddle"), peers = all.filter(({ key }) => key !== "heddle");
@@ -21,9 +22,11 @@ export function report(results, all) {
       if (!Number.isFinite(value)) return failed(c, key) ? "failed" : "–";
       return value === best ? `**${show(value)}**` : show(value);
     };
-    return [`${name} ${more ? "↑" : "↓"}`, unit, ...all.map(cell), best === besides ? ratio(best) : `${ratio(best)}; in a worker ${ratio(besides)}`];
+    return [`${name} ${more ? "↑" : "↓"}`, unit, ...all.map(cell),
+      best === besides ? ratio(best) : `${ratio(best)}; in a worker ${ratio(besides)}`];
   });
-  const table = [head, head.map((_, i) => i === 0 || i === 1 ? "---" : "---:"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  const table = [head, head.map((_, i) => i === 0 || i === 1 ? "---" : "---:"), ...lines]
+    .map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   const errors = all.flatMap(({ title, errors }) => Object.entries(errors).map(([step, list]) =>
     `- ${title}, ${step}${list.length > 1 ? `, ${list.length} times` : ""}: ${list[0].replaceAll("|", "\\|")}`));
   const whole = [table, ...(errors.length ? ["", "What failed, and what it said:", "", ...errors] : [])].join("\n");
@@ -31,9 +34,11 @@ export function report(results, all) {
 }
 
 /** Which step a figure is from, to find its error. */
-const stepOf = { commitP50: "commits", lookupP50: "lookups", block: "objects", first: "objects", cold: "open", warm: "read" };
+const stepOf = { commitP50: "commits", lookupP50: "lookups", block: "objects", first: "objects", cold: "open",
+  warm: "read" };
 
 function failed({ errors }, key) {
-  const steps = [key, stepOf[key], ...(key === "memory" ? [] : ["open", "run"]), ...(key === "liveThere" ? ["liveListen", "liveSend"] : [])];
+  const steps = [key, stepOf[key], ...(key === "memory" ? [] : ["open", "run"]),
+    ...(key === "liveThere" ? ["liveListen", "liveSend"] : [])];
   return steps.some((step) => step && errors[step]);
 }

@@ -24,7 +24,8 @@ import { serve } from "./serve.js";
 const root = resolve(import.meta.dirname, "../..");
 const built = join(root, ".cache/peers");
 const { values: options } = parseArgs({ options: {
-  quick: { type: "boolean" }, rounds: { type: "string" }, only: { type: "string" }, "no-memory": { type: "boolean" }, report: { type: "string" },
+  quick: { type: "boolean" }, rounds: { type: "string" }, only: { type: "string" }, "no-memory": { type: "boolean" },
+    report: { type: "string" },
   resume: { type: "string" },
 } });
 
@@ -33,13 +34,16 @@ const say = (text) => process.stderr.write(`${text}\n`);
 /** fn's promise, for at most ms. */
 function within(ms, promise) {
   let timer;
-  return Promise.race([promise, new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`no answer in ${ms / 1000} s`)), ms); })])
+  return Promise.race([promise, new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${ms / 1000} s`)), ms);
+  })])
     .finally(() => clearTimeout(timer));
 }
 
 const launch = (dir) => chromium.launchPersistentContext(dir, {
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
 });
 
 async function visit(page, url) {
@@ -170,10 +174,12 @@ function median(values) {
 
 /** The bytes of a file with brotli at its best, kept by what is in the file: it takes a while. */
 async function brotli(path) {
-  const bytes = await readFile(path), kept = join(root, ".cache/peers-brotli", createHash("sha256").update(bytes).digest("hex"));
+  const bytes = await readFile(path),
+    kept = join(root, ".cache/peers-brotli", createHash("sha256").update(bytes).digest("hex"));
   if (existsSync(kept)) return Number(await readFile(kept, "utf8"));
   const { length } = await promisify(brotliCompress)(bytes, { params: {
-    [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+    [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22,
+      [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
   } });
   await mkdir(dirname(kept), { recursive: true });
   await writeFile(kept, String(length));
@@ -183,10 +189,12 @@ async function brotli(path) {
 async function versions() {
   const found = {};
   const at = (path) => readFile(path, "utf8").then((text) => JSON.parse(text).version, () => undefined);
-  for (const name of Object.keys(JSON.parse(await readFile(join(import.meta.dirname, "package.json"), "utf8")).dependencies))
+  for (const name of Object.keys(JSON.parse(await readFile(join(import.meta.dirname, "package.json"),
+    "utf8")).dependencies))
     found[name] = await at(join(import.meta.dirname, "node_modules", name, "package.json"));
   const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" });
-  found.heddle = [await at(join(root, "web/package.json")), ...(commit.status === 0 ? [`at ${commit.stdout.trim()}`] : [])].join(" ");
+  found.heddle = [await at(join(root, "web/package.json")),
+    ...(commit.status === 0 ? [`at ${commit.stdout.trim()}`] : [])].join(" ");
   return found;
 }
 
@@ -209,7 +217,8 @@ async function measure() {
   const siteOf = (c) => c.isolated ? isolated : plain;
   const at = new Date().toISOString();
   const results = former ?? {
-    at, rounds, cpu: cpus()[0]?.model, cpus: cpus().length, memory: totalmem(), versions: await versions(), chromium: await browserVersion(),
+    at, rounds, cpu: cpus()[0]?.model, cpus: cpus().length, memory: totalmem(), versions: await versions(),
+      chromium: await browserVersion(),
     load: [], configurations: chosen.map(({ key }) => ({ key, runs: [], errors: {} })),
   };
   const file = options.resume ?? join(root, "bench/results", `peers-${at.replaceAll(":", "-")}.json`);
@@ -219,7 +228,8 @@ async function measure() {
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < chosen.length; i++) {
         // Each round begins with another configuration.
-        const which = (i + round) % chosen.length, configuration = chosen[which], result = results.configurations[which];
+        const which = (i + round) % chosen.length, configuration = chosen[which],
+          result = results.configurations[which];
         if (result.runs.length > round) continue;
         const began = Date.now();
         const { got, errors, fetched: files } = await once(configuration, siteOf(configuration), result.errors);
@@ -232,7 +242,8 @@ async function measure() {
         results.load.push(loadavg()[0]);
         await save();
         const failed = Object.entries(errors).map(([step, error]) => `${step}: ${error}`).join("; ");
-        say(`round ${round + 1} of ${rounds}, ${configuration.key}: ${((Date.now() - began) / 1000).toFixed(0)} s${failed ? `, ${failed}` : ""}`);
+        say(`round ${round + 1} of ${rounds}, ${configuration.key}: ${((Date.now() - began) / 1000).toFixed(0)} ` +
+          `s${failed ? `, ${failed}` : ""}`);
       }
     }
     if (!options["no-memory"]) {
@@ -259,7 +270,8 @@ async function measure() {
 function summarize(results) {
   return results.configurations.map((result) => ({
     ...configurations.find(({ key }) => key === result.key), ...result,
-    figures: Object.fromEntries(figures.map(({ key }) => [key, key in result ? result[key] : median(result.runs.map((run) => run[key]))])),
+    figures: Object.fromEntries(figures.map(({ key }) => [key,
+      key in result ? result[key] : median(result.runs.map((run) => run[key]))])),
   }));
 }
 
@@ -272,7 +284,8 @@ if (options.report || (!options.only && !options.quick)) {
   if (existsSync(docs)) {
     const file = join(docs, "BENCHMARKS.md"), old = await readFile(file, "utf8").catch(() => "");
     const at = old.indexOf("\n<!-- ");
-    await writeFile(file, document.trimEnd() + "\n" + (at < 0 ? "" : old.slice(at))); // what stands below is written by hand
+    // what stands below is written by hand
+    await writeFile(file, document.trimEnd() + "\n" + (at < 0 ? "" : old.slice(at)));
     await writeFile(join(docs, "benchmarks.svg"), chart);
   }
 }

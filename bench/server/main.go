@@ -123,19 +123,23 @@ func newAuthor(h *host, space string) *author {
 	return a
 }
 
-var schema = []wire.TableSchema{{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "body", Group: 1}}}}
+var schema = []wire.TableSchema{{Table: "notes", Key: []string{"id"},
+	Columns: []wire.ColumnSchema{{Name: "body", Group: 1}}}}
 
 // part makes the author's next transaction: one row of 200 bytes.
 func (a *author) part() wire.Part {
 	a.counter++
-	b := &wire.Body{Schema: schema, Shapes: []*wire.Shape{{Kind: wire.Insert, Table: "notes", Columns: []string{"body"}, Joins: []wire.Join{wire.JoinLast}}}}
-	b.Ops = []wire.Op{{Shape: b.Shapes[0], Key: []wire.Value{fmt.Sprintf("%x-%d", a.id[:4], a.counter%1000)}, Cells: []wire.Value{strings.Repeat("x", 200)}}}
+	b := &wire.Body{Schema: schema, Shapes: []*wire.Shape{{Kind: wire.Insert, Table: "notes", Columns: []string{"body"},
+		Joins: []wire.Join{wire.JoinLast}}}}
+	b.Ops = []wire.Op{{Shape: b.Shapes[0], Key: []wire.Value{fmt.Sprintf("%x-%d", a.id[:4], a.counter%1000)},
+		Cells: []wire.Value{strings.Repeat("x", 200)}}}
 	return wire.SplitBody(a.counter, b.Marshal())[0]
 }
 
 func (a *author) push(parts ...wire.Part) error {
 	req := wire.PushRequest{Client: a.id, Parts: parts}
-	res, err := a.http.Post("http://"+a.host.addr+"/v1/spaces/"+a.space+"/push", wire.MediaType, bytes.NewReader(req.Marshal()))
+	res, err := a.http.Post("http://"+a.host.addr+"/v1/spaces/"+a.space+"/push", wire.MediaType,
+		bytes.NewReader(req.Marshal()))
 	if err != nil {
 		return err
 	}
@@ -154,7 +158,8 @@ func follow(h *host, space string, id wire.ClientID, seen func(entries []wire.En
 		return nil, err
 	}
 	body := (&wire.PullRequest{Client: id}).Marshal()
-	_, err = fmt.Fprintf(c, "POST /v1/spaces/%s/pull HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", space, wire.MediaType, len(body), body)
+	_, err = fmt.Fprintf(c, "POST /v1/spaces/%s/pull HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: "+
+		"%d\r\n\r\n%s", space, wire.MediaType, len(body), body)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +202,8 @@ func run() error {
 	for _, c := range []struct {
 		what             string
 		spaces, together int
-	}{{"one device, one at a time", 1, 1}, {"one device, a hundred a request", 1, 100}, {"16 devices in 16 spaces, one at a time", 16, 1}, {"16 devices in 16 spaces, a hundred a request", 16, 100}} {
+	}{{"one device, one at a time", 1, 1}, {"one device, a hundred a request", 1, 100},
+		{"16 devices in 16 spaces, one at a time", 16, 1}, {"16 devices in 16 spaces, a hundred a request", 16, 100}} {
 		n, err := pushes(c.spaces, c.together)
 		if err != nil {
 			return err
@@ -294,7 +300,8 @@ func idle() error {
 	opened := time.Since(began)
 	time.Sleep(2 * time.Second)
 	full := h.memory()
-	fmt.Printf("devices held open: %d in %d spaces, opened in %.1f s; the server takes %d MiB, %d MiB before them: %.1f KiB a device\n",
+	fmt.Printf("devices held open: %d in %d spaces, opened in %.1f s; the server takes %d MiB, %d MiB before them: "+
+		"%.1f KiB a device\n",
 		*devices, *spaces, opened.Seconds(), full>>20, empty>>20, float64(full-empty)/1024/float64(*devices))
 
 	writers := max(1, *devices/100)
@@ -341,7 +348,9 @@ func idle() error {
 		return fmt.Errorf("no entry came through")
 	}
 	at := func(p float64) time.Duration { return took[int(p*float64(len(took)-1))].Round(time.Microsecond) }
-	fmt.Printf("%d of them write once a second: %.0f transactions/s, %.0f entries/s delivered, %.2f cores; from push to the others p50 %v, p95 %v, p99 %v; memory then %d MiB; answers later than a second: %d\n",
-		writers, float64(n.Load())/wall.Seconds(), float64(frames.Load())/wall.Seconds(), (h.cpu()-cpu)/wall.Seconds(), at(.5), at(.95), at(.99), h.memory()>>20, late.Load())
+	fmt.Printf("%d of them write once a second: %.0f transactions/s, %.0f entries/s delivered, %.2f cores; from push "+
+		"to the others p50 %v, p95 %v, p99 %v; memory then %d MiB; answers later than a second: %d\n",
+		writers, float64(n.Load())/wall.Seconds(), float64(frames.Load())/wall.Seconds(), (h.cpu()-cpu)/wall.Seconds(),
+		at(.5), at(.95), at(.99), h.memory()>>20, late.Load())
 	return nil
 }

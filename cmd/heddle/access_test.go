@@ -32,7 +32,8 @@ func TestServe_secretsAmongWebFiles(t *testing.T) {
 	}
 	works(t, "token", "--token-key", filepath.Join(site, "sub", "key"), "--new-key")
 	for link, to := range map[string]string{
-		"tosite": "site", "tosub": filepath.Join(site, "sub"), "tokey": filepath.Join(site, "sub", "key"), "tonew": "site/sub/new", "site/toout": "../outside",
+		"tosite": "site", "tosub": filepath.Join(site, "sub"), "tokey": filepath.Join(site, "sub", "key"),
+		"tonew": "site/sub/new", "site/toout": "../outside",
 	} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
@@ -50,12 +51,14 @@ func TestServe_secretsAmongWebFiles(t *testing.T) {
 		{"outside/data", "tokey", "site", "--token-key"},
 		{"site/toout/data", "key", "outside", "--data"},
 	} {
-		code, _, problems := heddle(t, "serve", "--data", filepath.Join(dir, test.data), "--token-key", filepath.Join(dir, test.key), "--static", filepath.Join(dir, test.static))
+		code, _, problems := heddle(t, "serve", "--data", filepath.Join(dir, test.data), "--token-key",
+			filepath.Join(dir, test.key), "--static", filepath.Join(dir, test.static))
 		if code != exitUsage || !strings.Contains(problems, test.which+" ") || !strings.Contains(problems, "lies inside") {
 			t.Errorf("%+v: exit %d, %s", test, code, problems)
 		}
 	}
-	code, _, problems := heddle(t, "serve", "--data", filepath.Join(dir, "outside"), "--token-key", key, "--revoked", filepath.Join(site, "sub", "key"), "--static", site)
+	code, _, problems := heddle(t, "serve", "--data", filepath.Join(dir, "outside"), "--token-key", key, "--revoked",
+		filepath.Join(site, "sub", "key"), "--static", site)
 	if code != exitUsage || !strings.Contains(problems, "--revoked") {
 		t.Errorf("--revoked: exit %d, %s", code, problems)
 	}
@@ -64,7 +67,8 @@ func TestServe_secretsAmongWebFiles(t *testing.T) {
 			t.Errorf("%s was made: %v", name, err)
 		}
 	}
-	_, stop := serving(t, "--token-key", key, "--data", filepath.Join(site, "toout", "data"), "--static", site) // it leads out
+	// it leads out
+	_, stop := serving(t, "--token-key", key, "--data", filepath.Join(site, "toout", "data"), "--static", site)
 	if code := stop(); code != exitOK {
 		t.Errorf("exit %d", code)
 	}
@@ -100,7 +104,8 @@ func TestStatic_pipe(t *testing.T) {
 // push asks the server how far it is, with a token, and returns the status.
 func push(t *testing.T, url, token string) int {
 	t.Helper()
-	req, err := http.NewRequest("POST", url+"v1/spaces/s/push", strings.NewReader(string((&wire.PushRequest{Client: wire.ClientID{1}}).Marshal())))
+	req, err := http.NewRequest("POST", url+"v1/spaces/s/push",
+		strings.NewReader(string((&wire.PushRequest{Client: wire.ClientID{1}}).Marshal())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +157,8 @@ func TestServe_keysAndRevocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	old, fresh, named := minted("old"), minted("new"), minted("new", "--id", "phone")
-	url, _ := serving(t, "--data", at("data"), "--token-key", at("old"), "--token-key", at("second"), "--revoked", at("revoked"))
+	url, _ := serving(t, "--data", at("data"), "--token-key", at("old"), "--token-key", at("second"), "--revoked",
+		at("revoked"))
 	if a, b := push(t, url, old), push(t, url, fresh); a != 200 || b != 401 {
 		t.Errorf("before: got %d and %d", a, b)
 	}
@@ -179,7 +185,8 @@ func TestServe_keysAndRevocations(t *testing.T) {
 // SIGHUP fetches what is published anew.
 func TestServe_jwks(t *testing.T) {
 	var fetches atomic.Int64
-	doc, err := json.Marshal(map[string]any{"keys": []any{map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": "one", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}})
+	doc, err := json.Marshal(map[string]any{"keys": []any{map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": "one",
+		"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +197,9 @@ func TestServe_jwks(t *testing.T) {
 	defer provider.Close()
 	// The private key of RFC 8037, appendix A.1.
 	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`), 0o600); err != nil {
+	private := `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one",
+		"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
+	if err := os.WriteFile(key, []byte(private), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	token := strings.TrimSpace(works(t, "token", "--token-key", key, "--space", "s"))
@@ -207,15 +216,18 @@ func TestServe_jwks(t *testing.T) {
 	if got := push(t, url, token); got != 401 {
 		t.Errorf("for no audience: got %d", got)
 	}
-	token = strings.TrimSpace(works(t, "token", "--token-key", key, "--space", "s", "--audience", "notes", "--issuer", "us"))
+	token = strings.TrimSpace(works(t, "token", "--token-key", key, "--space", "s", "--audience", "notes", "--issuer",
+		"us"))
 	if got := push(t, url, token); got != 200 {
 		t.Errorf("for its audience: got %d", got)
 	}
-	if code, _, problems := heddle(t, "serve", "--data", t.TempDir(), "--jwks", "http://keys.example/"); code != exitFailed || !strings.Contains(problems, "https://") {
+	if code, _, problems := heddle(t, "serve", "--data", t.TempDir(), "--jwks",
+		"http://keys.example/"); code != exitFailed || !strings.Contains(problems, "https://") {
 		t.Errorf("by http: exit %d, %s", code, problems)
 	}
 	provider.Close()
-	if code, _, problems := heddle(t, "serve", "--data", t.TempDir(), "--jwks", provider.URL); code != exitFailed || problems == "" {
+	if code, _, problems := heddle(t, "serve", "--data", t.TempDir(), "--jwks", provider.URL); code != exitFailed ||
+		problems == "" {
 		t.Errorf("without the provider: exit %d, %s", code, problems)
 	}
 }
@@ -224,7 +236,8 @@ func TestServe_jwks(t *testing.T) {
 // origin is named.
 func TestServe_devOrigins(t *testing.T) {
 	url, _ := serving(t, "--dev", "--data", t.TempDir(), "--origin", "https://app.example")
-	for origin, want := range map[string]int{"": 404, "http://localhost:5173": 404, "https://app.example": 404, "https://evil.example": 403} {
+	for origin, want := range map[string]int{"": 404, "http://localhost:5173": 404, "https://app.example": 404,
+		"https://evil.example": 403} {
 		req, _ := http.NewRequest("GET", url+"v1/spaces/s/digest", nil)
 		req.Header.Set("Origin", origin)
 		if origin == "" {

@@ -38,7 +38,8 @@ func TestBackup_drill(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
-		c, err := client.Open(ctx, db, client.Config{URL: url, Space: "s", IntegerKey: true, Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}, Bounds: client.Bounds{Silence: await.Long}})
+		c, err := client.Open(ctx, db, client.Config{URL: url, Space: "s", IntegerKey: true,
+			Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}, Bounds: client.Bounds{Silence: await.Long}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +74,8 @@ func TestBackup_drill(t *testing.T) {
 	<-reached
 	out := works(t, "backup", "--data", data, "--to", copied)
 	<-done
-	if !regexp.MustCompile(`(?m)^s at \d+, \d+ rows$`).MatchString(out) || !strings.Contains(out, "Other at 1, 3 rows") || !strings.Contains(out, "2 spaces") {
+	if !regexp.MustCompile(`(?m)^s at \d+, \d+ rows$`).MatchString(out) || !strings.Contains(out, "Other at 1, 3 rows") ||
+		!strings.Contains(out, "2 spaces") {
 		t.Errorf("got %s", out)
 	}
 	for i := range after {
@@ -139,7 +141,8 @@ func TestBackup_large(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = db.Exec(`CREATE TABLE large(a);
-		INSERT INTO large SELECT randomblob(3000) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000) SELECT i FROM n)`)
+		INSERT INTO large SELECT randomblob(3000) FROM
+			(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000) SELECT i FROM n)`)
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +160,8 @@ func TestBackup_refuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := t.TempDir()
-	if err := os.WriteFile(filepath.Join(broken, "s.space.db"), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(broken, "s.space.db"), []byte(strings.Repeat("no database ", 1000)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -170,11 +174,13 @@ func TestBackup_refuses(t *testing.T) {
 		{exitFailed, []string{"--data", t.TempDir(), "--to", full}},
 		{exitFailed, []string{"--data", broken, "--to", t.TempDir()}},
 	} {
-		if code, out, problems := heddle(t, append([]string{"backup"}, test.args...)...); code != test.code || problems == "" {
+		if code, out, problems := heddle(t, append([]string{"backup"}, test.args...)...); code != test.code ||
+			problems == "" {
 			t.Errorf("backup %q: exit %d, %s%s", test.args, code, out, problems)
 		}
 	}
-	if code, out, _ := heddle(t, "backup", "--data", t.TempDir(), "--to", filepath.Join(t.TempDir(), "new")); code != exitOK || out != "0 spaces\n" {
+	if code, out, _ := heddle(t, "backup", "--data", t.TempDir(), "--to",
+		filepath.Join(t.TempDir(), "new")); code != exitOK || out != "0 spaces\n" {
 		t.Errorf("of an empty directory: exit %d, %s", code, out)
 	}
 }

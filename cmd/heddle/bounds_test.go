@@ -20,7 +20,8 @@ import (
 )
 
 // short are bounds that a test can wait for.
-var short = bounds{header: 300 * time.Millisecond, idle: 300 * time.Millisecond, request: 300 * time.Millisecond, refused: 100 * time.Millisecond, connections: 2000}
+var short = bounds{header: 300 * time.Millisecond, idle: 300 * time.Millisecond, request: 300 * time.Millisecond,
+	refused: 100 * time.Millisecond, connections: 2000}
 
 // paths returns an address below each route of a server, as it is mounted and as
 // the sync server says, and some that are refused before any route.
@@ -38,7 +39,8 @@ func paths(t *testing.T, site string) (all []string) {
 		_, path, _ := strings.Cut(r, " ")
 		all = append(all, strings.ReplaceAll(path, "{space}", "s"))
 	}
-	all = append(all, "*", "/v1/spaces/s/none", "/v1/spaces/"+strings.Repeat("x", 300)+"/pull", "/none", "/sub", "/../x", "//x", "/large.bin")
+	all = append(all, "*", "/v1/spaces/s/none", "/v1/spaces/"+strings.Repeat("x", 300)+"/pull", "/none", "/sub", "/../x",
+		"//x", "/large.bin")
 	slices.Sort(all)
 	return slices.Compact(all)
 }
@@ -66,17 +68,22 @@ func TestServe_unfinishedRequests(t *testing.T) {
 	token := strings.TrimSpace(works(t, "token", "--token-key", keyFile, "--space", "s"))
 	for _, mode := range [][]string{{"--dev"}, {"--token-key", keyFile}} {
 		t.Run(mode[0], func(t *testing.T) {
-			url, _ := servingWithin(t, short, func(string) {}, append(mode, "--data", t.TempDir(), "--static", site, "--log", "error")...)
+			url, _ := servingWithin(t, short, func(string) {},
+				append(mode, "--data", t.TempDir(), "--static", site, "--log", "error")...)
 			host := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
 			var requests []string
 			for _, path := range paths(t, site) {
 				for _, method := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS"} {
-					for _, who := range []string{"", "Authorization: Bearer x.y.z\r\n", "Authorization: Bearer " + token + "\r\n", "Origin: https://evil.example\r\n"} {
-						head := method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/vnd.heddle.v1\r\n" + who
+					for _, who := range []string{"", "Authorization: Bearer x.y.z\r\n", "Authorization: Bearer " + token + "\r\n",
+						"Origin: https://evil.example\r\n"} {
+						head := method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/vnd.heddle.v1\r\n" +
+							who
 						requests = append(requests, head+"Content-Length: 10\r\n\r\n")
 						if who == "" {
-							requests = append(requests, head, head+"Content-Length: 3000000\r\n\r\n", head+"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n",
-								head+"Transfer-Encoding: chunked\r\n\r\n5\r\nab", head+"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\n\x1f\x8b")
+							requests = append(requests, head, head+"Content-Length: 3000000\r\n\r\n",
+								head+"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+								head+"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+								head+"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\n\x1f\x8b")
 						}
 					}
 				}

@@ -74,7 +74,8 @@ func digest(e *env, flags *flag.FlagSet, args []string) error {
 		return errcode.New(errcode.Network, "ask server", err.Error())
 	}
 	if t, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); t != wire.MediaType {
-		return errcode.New(errcode.Protocol, "ask server", fmt.Sprintf("%s answers %s, but not as a Heddle server", u, res.Status))
+		return errcode.New(errcode.Protocol, "ask server",
+			fmt.Sprintf("%s answers %s, but not as a Heddle server", u, res.Status))
 	}
 	if res.StatusCode != http.StatusOK {
 		refused, err := wire.UnmarshalError(data)
@@ -92,6 +93,7 @@ func digest(e *env, flags *flag.FlagSet, args []string) error {
 			"space": *space, "seq": d.Seq, "rows": d.Rows, "digest": fmt.Sprintf("%x", d.Digest),
 			"chain": fmt.Sprintf("%x", d.Chain), "epoch": fmt.Sprintf("%x", d.Epoch)})
 	}
-	_, err = fmt.Fprintf(e.stdout, "space   %s\nseq     %d\nrows    %d\ndigest  %x\nchain   %x\nepoch   %x\n", *space, d.Seq, d.Rows, d.Digest, d.Chain, d.Epoch)
+	_, err = fmt.Fprintf(e.stdout, "space   %s\nseq     %d\nrows    %d\ndigest  %x\nchain   %x\nepoch   %x\n", *space,
+		d.Seq, d.Rows, d.Digest, d.Chain, d.Epoch)
 	return err
 }

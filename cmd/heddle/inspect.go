@@ -59,7 +59,8 @@ func inspect(e *env, flags *flag.FlagSet, args []string) error {
 	i := &inspection{c: c, w: e.stdout}
 	i.printf("file       %s (%d bytes%s)\n", file, info.Size(), how)
 	i.wal(file)
-	i.query(`SELECT (SELECT journal_mode FROM pragma_journal_mode), (SELECT page_size FROM pragma_page_size), (SELECT encoding FROM pragma_encoding)`, func(s *sqlite3.Stmt) {
+	i.query(`SELECT (SELECT journal_mode FROM pragma_journal_mode), (SELECT page_size FROM pragma_page_size), (SELECT `+
+		`encoding FROM pragma_encoding)`, func(s *sqlite3.Stmt) {
 		i.printf("format     journal mode %s, pages of %s bytes, %s\n", s.ColumnText(0), s.ColumnText(1), s.ColumnText(2))
 	})
 	tables := i.tables()
@@ -189,14 +190,16 @@ func (i *inspection) wal(file string) {
 		return
 	}
 	page := int64(binary.BigEndian.Uint32(header[8:]))
-	i.printf("wal        %d bytes, room for %d frames of %d-byte pages, checkpoint %d\n", info.Size(), (info.Size()-32)/(24+page), page, binary.BigEndian.Uint32(header[12:]))
+	i.printf("wal        %d bytes, room for %d frames of %d-byte pages, checkpoint %d\n", info.Size(),
+		(info.Size()-32)/(24+page), page, binary.BigEndian.Uint32(header[12:]))
 }
 
 // tables prints the app's tables and returns the names of all.
 func (i *inspection) tables() map[string]bool {
 	all := map[string]bool{}
 	var apps, shadows []string
-	i.query(`SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual', 'shadow') ORDER BY name`, func(s *sqlite3.Stmt) {
+	i.query(`SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual', 'shadow') `+
+		`ORDER BY name`, func(s *sqlite3.Stmt) {
 		name := s.ColumnText(0)
 		all[name] = true
 		switch {
@@ -233,7 +236,8 @@ func (i *inspection) client(tables map[string]bool) {
 		}
 	})
 	i.printf("\nsync       a replica\n")
-	for _, line := range [][2]string{{"space", "space"}, {"client", "client id"}, {"epoch", "epoch"}, {"seq", "cursor"}, {"chain", "chain hash"}} {
+	for _, line := range [][2]string{{"space", "space"}, {"client", "client id"}, {"epoch", "epoch"}, {"seq", "cursor"},
+		{"chain", "chain hash"}} {
 		switch v := meta[line[0]].(type) {
 		case nil:
 			i.printf("  %-14s none yet\n", line[1])
@@ -251,7 +255,8 @@ func (i *inspection) client(tables map[string]bool) {
 		i.printf("  %-14s %d\n", "rows pending", i.number(`SELECT count(*) FROM heddle_row`))
 	}
 	if tables["heddle_overflow"] {
-		i.printf("  %-14s %d rows of tables or columns not known here\n", "overflow", i.number(`SELECT count(*) FROM heddle_overflow`))
+		i.printf("  %-14s %d rows of tables or columns not known here\n", "overflow",
+			i.number(`SELECT count(*) FROM heddle_overflow`))
 	}
 	if tables["heddle_rejected"] {
 		i.printf("  %-14s %d transactions\n", "rejected", i.number(`SELECT count(*) FROM heddle_rejected`))
@@ -265,16 +270,19 @@ func (i *inspection) client(tables map[string]bool) {
 func (i *inspection) space() {
 	i.printf("\nsync       a space of the server\n")
 	i.query(`SELECT name, hex(epoch), rows FROM space`, func(s *sqlite3.Stmt) {
-		i.printf("  %-14s %s\n  %-14s %s\n  %-14s %d\n", "space", s.ColumnText(0), "epoch", strings.ToLower(s.ColumnText(1)), "rows", s.ColumnInt64(2))
+		i.printf("  %-14s %s\n  %-14s %s\n  %-14s %d\n", "space", s.ColumnText(0), "epoch", strings.ToLower(s.ColumnText(1)),
+			"rows", s.ColumnInt64(2))
 	})
 	i.query(`SELECT count(*), total(outcome <> ''), total(length(body)) FROM log`, func(s *sqlite3.Stmt) {
-		i.printf("  %-14s %d entries, %d of them void, %d bytes\n", "log", s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2))
+		i.printf("  %-14s %d entries, %d of them void, %d bytes\n", "log", s.ColumnInt64(0), s.ColumnInt64(1),
+			s.ColumnInt64(2))
 	})
 	i.printf("  %-14s %d\n", "clients", i.number(`SELECT count(*) FROM client`))
 	i.printf("  %-14s %d\n", "parts staged", i.number(`SELECT count(*) FROM part`))
 	kept := i.digest(`SELECT tbl, grp, n, sum FROM bucket`)
 	if rows := i.rowsDigest(); i.err == nil && rows != kept {
-		i.err = errcode.New(errcode.Diverged, "inspect", fmt.Sprintf("the digest is kept as %x, but the rows have %x", kept, rows))
+		i.err = errcode.New(errcode.Diverged, "inspect",
+			fmt.Sprintf("the digest is kept as %x, but the rows have %x", kept, rows))
 	}
 	i.chain()
 }
@@ -301,7 +309,8 @@ func (i *inspection) rowsDigest() wire.Hash {
 	i.query(sql, func(s *sqlite3.Stmt) {
 		table, encoded, stored := s.ColumnText(0), s.ColumnBlob(1, nil), s.ColumnBlob(2, nil)
 		if sums && server.RowSum(table, encoded, stored) != s.ColumnInt64(3) {
-			note(errcode.New(errcode.Diverged, "inspect", fmt.Sprintf("the row of table %q with key %x is not what was stored", table, encoded)))
+			note(errcode.New(errcode.Diverged, "inspect",
+				fmt.Sprintf("the row of table %q with key %x is not what was stored", table, encoded)))
 			return
 		}
 		key, err := wire.DecodeKey(encoded)
@@ -357,7 +366,8 @@ func (i *inspection) chain() {
 			i.err = errcode.New(errcode.Diverged, "inspect", fmt.Sprintf("the log's chain is broken at entry %d", e.Seq))
 		}
 		if i.err == nil && e.Outcome == "" && wire.HashBody(s.ColumnRawBlob(6)) != e.BodyHash {
-			i.err = errcode.New(errcode.Diverged, "inspect", fmt.Sprintf("the body of entry %d is not the one of its hash", e.Seq))
+			i.err = errcode.New(errcode.Diverged, "inspect",
+				fmt.Sprintf("the body of entry %d is not the one of its hash", e.Seq))
 		}
 		prev = e.Chain
 	})

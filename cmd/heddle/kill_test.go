@@ -61,7 +61,8 @@ func TestServe_killedLosesNothingAcknowledged(t *testing.T) {
 	}
 	shape := &wire.Shape{Kind: wire.Insert, Table: "t", Columns: []string{"v"}, Joins: []wire.Join{wire.JoinAdd}}
 	push := func(ctx context.Context, url string, counter uint64) error {
-		b := &wire.Body{Schema: []wire.TableSchema{{Table: "t", Key: []string{"k"}, Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}, Shapes: []*wire.Shape{shape}}
+		b := &wire.Body{Schema: []wire.TableSchema{{Table: "t", Key: []string{"k"},
+			Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}, Shapes: []*wire.Shape{shape}}
 		for i := range 50 {
 			b.Ops = append(b.Ops, wire.Op{Shape: shape, Key: []wire.Value{int64(i)}, Cells: []wire.Value{int64(1)}})
 		}
@@ -142,7 +143,8 @@ func TestRepair_drill(t *testing.T) {
 		device(t, url, "s", filepath.Join(devices, fmt.Sprint(i)), true, "")
 	}
 	want := works(t, "digest", "--server", url, "--space", "s")
-	if code, _, problems := heddle(t, "repair", "--data", dir, "--space", "s"); code != exitFailed || !strings.Contains(problems, "HEDDLE_BLOCKED") {
+	if code, _, problems := heddle(t, "repair", "--data", dir, "--space", "s"); code != exitFailed ||
+		!strings.Contains(problems, "HEDDLE_BLOCKED") {
 		t.Errorf("beside a server: exit %d, %q", code, problems)
 	}
 	stop()
@@ -154,7 +156,8 @@ func TestRepair_drill(t *testing.T) {
 	if err := errors.Join(c.Exec(`UPDATE row SET cells = x'01'`), c.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, problems := heddle(t, "inspect", file); code != exitFailed || !strings.Contains(problems, "is not what was stored") {
+	if code, _, problems := heddle(t, "inspect", file); code != exitFailed ||
+		!strings.Contains(problems, "is not what was stored") {
 		t.Errorf("exit %d, %q", code, problems)
 	}
 	if out := works(t, "repair", "--data", dir, "--space", "s"); !strings.Contains(out, "folded from the log") {
@@ -197,7 +200,8 @@ func TestInspect_tampering(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Close()
-			if code, _, problems := heddle(t, "inspect", file); code != exitFailed || !strings.Contains(problems, "HEDDLE_DIVERGED") {
+			if code, _, problems := heddle(t, "inspect", file); code != exitFailed ||
+				!strings.Contains(problems, "HEDDLE_DIVERGED") {
 				t.Errorf("exit %d, %q", code, problems)
 			}
 		})

@@ -99,7 +99,8 @@ func run(e *env, args []string) int {
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, "Heddle: SQLite in the browser, the same on every device.\n\nUsage: heddle COMMAND [flags]\n\nCommands:\n")
+	fmt.Fprint(w,
+		"Heddle: SQLite in the browser, the same on every device.\n\nUsage: heddle COMMAND [flags]\n\nCommands:\n")
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.short)
 	}

@@ -23,7 +23,8 @@ import (
 )
 
 // unhurried are bounds that a test does not run into.
-var unhurried = bounds{header: await.Long, idle: await.Long, request: await.Long, refused: await.Long, decision: await.Long}
+var unhurried = bounds{header: await.Long, idle: await.Long, request: await.Long, refused: await.Long,
+	decision: await.Long}
 
 // heddle runs a command line to its end.
 func heddle(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -84,7 +85,8 @@ func servingWithin(t *testing.T, b bounds, logged func(string), args ...string) 
 	}}
 	problems := &lines{each: func(s string) { t.Log(s); logged(s) }}
 	go func() {
-		ended <- run(&env{ctx, out, problems, b}, append([]string{"serve", "--addr", "127.0.0.1:0", "--log", "warn"}, args...))
+		ended <- run(&env{ctx, out, problems, b},
+			append([]string{"serve", "--addr", "127.0.0.1:0", "--log", "warn"}, args...))
 	}()
 	stop = sync.OnceValue(func() int { cancel(); return <-ended })
 	t.Cleanup(func() { stop() })
@@ -102,12 +104,14 @@ func device(t *testing.T, url, space, file string, write bool, token string) (di
 	t.Helper()
 	ctx := await.Context(t)
 	db, err := store.Open(ctx, store.Options{Filename: "file:" + file,
-		Migrations: []string{`CREATE TABLE notes(id TEXT PRIMARY KEY DEFAULT (uuid7()), body TEXT)`}, Synced: []string{"notes"}})
+		Migrations: []string{`CREATE TABLE notes(id TEXT PRIMARY KEY DEFAULT (uuid7()), body TEXT)`},
+		Synced:     []string{"notes"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	cfg := client.Config{URL: url, Space: space, Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{}, Bounds: client.Bounds{Silence: await.Long}}
+	cfg := client.Config{URL: url, Space: space, Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{},
+		Bounds: client.Bounds{Silence: await.Long}}
 	if token != "" {
 		cfg.Token = func(context.Context) (string, error) { return token, nil }
 	}
@@ -158,19 +162,24 @@ func TestServeDigestInspect(t *testing.T) {
 		Seq, Rows uint64
 		Digest    string
 	}
-	if err := json.Unmarshal([]byte(works(t, "digest", "--server", url, "--space", "family", "--seq", "1", "--json")), &answer); err != nil || answer.Digest != want || answer.Rows != 3 {
+	if err := json.Unmarshal([]byte(works(t, "digest", "--server", url, "--space", "family", "--seq", "1", "--json")),
+		&answer); err != nil || answer.Digest != want || answer.Rows != 3 {
 		t.Errorf("digest --json: got %+v, %v", answer, err)
 	}
-	if code, _, problems := heddle(t, "digest", "--server", url, "--space", "family", "--seq", "7"); code != exitFailed || !strings.Contains(problems, "HEDDLE_NOT_FOUND") {
+	if code, _, problems := heddle(t, "digest", "--server", url, "--space", "family", "--seq", "7"); code != exitFailed ||
+		!strings.Contains(problems, "HEDDLE_NOT_FOUND") {
 		t.Errorf("digest of the future: exit %d, %q", code, problems)
 	}
-	if code, _, problems := heddle(t, "digest", "--server", url, "--space", "nobody"); code != exitFailed || !strings.Contains(problems, "HEDDLE_NOT_FOUND") {
+	if code, _, problems := heddle(t, "digest", "--server", url, "--space", "nobody"); code != exitFailed ||
+		!strings.Contains(problems, "HEDDLE_NOT_FOUND") {
 		t.Errorf("digest of no space: exit %d, %q", code, problems)
 	}
 	// A replica's file and a space's, while the server has it open.
 	for file, parts := range map[string][]string{
-		one:                                    {"notes ", "3 rows", "space          family", "client id ", "cursor         1\n", "pending        0 transactions", "digest         " + want, "integrity  ok"},
-		filepath.Join(data, "family.space.db"): {"space          family", "log            1 entries, 0 of them void", "clients        1", "chain          whole", "digest         " + want, "integrity  ok"},
+		one: {"notes ", "3 rows", "space          family", "client id ",
+			"cursor         1\n", "pending        0 transactions", "digest         " + want, "integrity  ok"},
+		filepath.Join(data, "family.space.db"): {"space          family", "log            1 entries, 0 of them void",
+			"clients        1", "chain          whole", "digest         " + want, "integrity  ok"},
 	} {
 		out := works(t, "inspect", file)
 		for _, part := range parts {
@@ -179,13 +188,15 @@ func TestServeDigestInspect(t *testing.T) {
 			}
 		}
 	}
-	if code, _, problems := heddle(t, "serve", "--dev", "--addr", "127.0.0.1:0", "--data", data); code != exitFailed || !strings.Contains(problems, "HEDDLE_BLOCKED") {
+	if code, _, problems := heddle(t, "serve", "--dev", "--addr", "127.0.0.1:0", "--data", data); code != exitFailed ||
+		!strings.Contains(problems, "HEDDLE_BLOCKED") {
 		t.Errorf("a second server: exit %d, %q", code, problems)
 	}
 	if code := stop(); code != exitOK {
 		t.Errorf("the server ended with %d", code)
 	}
-	if code, _, problems := heddle(t, "digest", "--server", url, "--space", "family"); code != exitFailed || !strings.Contains(problems, "HEDDLE_NETWORK") {
+	if code, _, problems := heddle(t, "digest", "--server", url, "--space", "family"); code != exitFailed ||
+		!strings.Contains(problems, "HEDDLE_NETWORK") {
 		t.Errorf("digest of no server: exit %d, %q", code, problems)
 	}
 }
@@ -212,7 +223,8 @@ func TestTokens(t *testing.T) {
 		"HEDDLE_UNAUTHORIZED": {"--space", "family", "--token", "nonsense"},
 		"HEDDLE_FORBIDDEN":    {"--space", "third"},
 	} {
-		if exit, _, problems := heddle(t, append([]string{"digest", "--server", url}, args...)...); exit != exitFailed || !strings.Contains(problems, code) {
+		if exit, _, problems := heddle(t, append([]string{"digest", "--server", url}, args...)...); exit != exitFailed ||
+			!strings.Contains(problems, code) {
 			t.Errorf("%v: exit %d, %q, want %s", args, exit, problems, code)
 		}
 	}
@@ -282,7 +294,8 @@ func TestStatic(t *testing.T) {
 	}
 	files := map[string]string{
 		"site/index.html": "<p>home", "site/app.js": "js", "site/app.js.br": "js in brotli", "site/app.js.gz": "js in gzip",
-		"site/engine.wasm": "\x00asm", "site/.secret": "no", "site/sub/index.html": "<p>sub", "site/data": "raw", "secret": "outside",
+		"site/engine.wasm": "\x00asm", "site/.secret": "no", "site/sub/index.html": "<p>sub", "site/data": "raw",
+		"secret": "outside",
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) { // what is compressed comes after, or it would be stale
 		text := files[name]
@@ -344,7 +357,8 @@ func TestStatic(t *testing.T) {
 					t.Errorf("got %s: %s, which nothing needs", name, got)
 				}
 			}
-			if csp := res.Header.Get("Content-Security-Policy"); test.path != "healthz" && !strings.Contains(csp, "script-src 'self' 'wasm-unsafe-eval';") {
+			if csp := res.Header.Get("Content-Security-Policy"); test.path != "healthz" &&
+				!strings.Contains(csp, "script-src 'self' 'wasm-unsafe-eval';") {
 				t.Errorf("got Content-Security-Policy %q", csp)
 			}
 		})

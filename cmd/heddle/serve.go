@@ -58,12 +58,14 @@ func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
 	flags.StringVar(&f.data, "data", "", "`directory` for the spaces; made if missing")
 	flags.StringVar(&f.static, "static", "", "also serve the web files in this `directory`")
 	flags.BoolVar(&f.dev, "dev", false, "no tokens, any space, pages of this machine")
-	flags.Var(&f.keyFiles, "token-key", "`file` with keys that verify tokens: a secret (HS256), or Ed25519, P-256 or RSA keys in PEM or JWKS; may be repeated")
+	flags.Var(&f.keyFiles, "token-key", "`file` with keys that verify tokens: a secret (HS256), or Ed25519, P-256 or "+
+		"RSA keys in PEM or JWKS; may be repeated")
 	flags.Var((*list)(&f.keys.URLs), "jwks", "`URL` of a JWKS document with keys that verify tokens; may be repeated")
 	flags.StringVar(&f.keys.Issuer, "token-issuer", "", "the `issuer` that tokens must be of, their claim iss")
 	flags.StringVar(&f.keys.Audience, "token-audience", "", "the `audience` that tokens must be for, their claim aud")
 	flags.StringVar(&f.revoked, "revoked", "", "`file` with the tokens that no longer count")
-	flags.Var(&f.origins, "origin", "`origin` of web pages that may call, such as https://app.example; may be repeated; * is any")
+	flags.Var(&f.origins, "origin",
+		"`origin` of web pages that may call, such as https://app.example; may be repeated; * is any")
 	flags.StringVar(&f.csp, "csp", "", "Content-Security-`Policy` of the web files, in place of the strict one")
 	flags.StringVar(&f.level, "log", "info", "log `level`: debug, info, warn or error")
 	flags.BoolVar(&f.asJSON, "log-json", false, "log in JSON")
@@ -158,7 +160,8 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL(listener.Addr()), f.data)
 	if f.dev {
 		if tcp, ok := listener.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-			log.Warn("development mode on a public address: everybody who reaches it can read and write every space", "addr", tcp.String())
+			log.Warn("development mode on a public address: everybody who reaches it can read and write every space", "addr",
+				tcp.String())
 		}
 	}
 	failed := make(chan error, 1)

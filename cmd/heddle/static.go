@@ -42,8 +42,10 @@ var mediaTypes = map[string]string{
 
 // strictCSP is enough for Heddle, also for the worker's own response, with no
 // COOP or COEP. blob: is for a module that was imported from another origin.
-const strictCSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; " +
-	"img-src 'self' data: blob:; font-src 'self'; manifest-src 'self'; connect-src %s; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+const strictCSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src " +
+	"'self'; " +
+	"img-src 'self' data: blob:; font-src 'self'; manifest-src 'self'; connect-src %s; base-uri 'none'; form-action " +
+	"'self'; frame-ancestors 'none'"
 
 // static serves a directory's files: never one outside it (links included), none
 // whose name begins with a dot, no listings. Where name.br or name.gz stand
@@ -118,7 +120,8 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	file, kind := name, ""
 	for _, e := range encodings {
 		if accept.Encoding(r.Header.Get("Accept-Encoding"), e.name) {
-			if i, err := s.root.Stat(name + e.ending); err == nil && i.Mode().IsRegular() && !i.ModTime().Before(info.ModTime()) {
+			if i, err := s.root.Stat(name + e.ending); err == nil && i.Mode().IsRegular() &&
+				!i.ModTime().Before(info.ModTime()) {
 				file, kind, info = name+e.ending, e.name, i
 				break
 			}

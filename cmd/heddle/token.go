@@ -77,7 +77,8 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 		return err
 	}
 	key := keys[max(0, slices.IndexFunc(keys, (*server.Key).CanSign))]
-	t, err := key.Mint(server.Grant{Subject: *subject, ID: *id, Claims: claims, Spaces: granted, Expires: time.Now().Add(*ttl)})
+	t, err := key.Mint(server.Grant{Subject: *subject, ID: *id, Claims: claims, Spaces: granted,
+		Expires: time.Now().Add(*ttl)})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@
 // the database agrees.
 import { PARTS, type Kind, type Outcome, type Report } from "./report.js";
 
-/** A write that failed so may have happened or not, which no call of the soak should be told; any other error says that it did not. */
+/** The errors after which a write may have taken effect or not: no call of the soak should get one. */
 const AMBIGUOUS = "HEDDLE_LEADER_LOST";
 
 /** One row of the database: a write, and how many rows it left. */
@@ -71,12 +71,13 @@ export class Ledger {
 
   /** Whether each of these tabs has answered a call that began after that time. */
   served(instances: readonly string[], since: number): boolean {
-    return instances.every((instance) => this.#recent.get(instance)?.some((call) => call.start >= since && call.code === "ok"));
+    return instances.every((instance) => this.#recent.get(instance)?.some((call) => call.start >= since &&
+      call.code === "ok"));
   }
 
   /**
-   * The longest that a call of each of these tabs waited after a fault, of those that began before somebody led again: a tab
-   * that asked nothing meanwhile did not wait. Forgets what is older.
+   * The longest wait of each of these tabs after a fault, of the calls that began before the next leader led. A tab
+   * without such a call did not wait. Forgets what is older.
    */
   waits(instances: readonly string[], fault: number, led: number): number[] {
     const list: number[] = [];
@@ -101,7 +102,9 @@ export class Ledger {
       if (code !== undefined && code !== "ok" && code !== AMBIGUOUS) verdict.phantom.push(`${name}: ${code}`);
     }
     for (const [instance, writes] of this.#writes) {
-      for (const [n, { code }] of writes) if (code === "ok" && !found.has(`${instance} ${n}`)) verdict.lost.push(`${instance} ${n}`);
+      for (const [n, { code }] of writes) {
+        if (code === "ok" && !found.has(`${instance} ${n}`)) verdict.lost.push(`${instance} ${n}`);
+      }
     }
     return verdict;
   }

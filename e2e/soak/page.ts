@@ -86,7 +86,8 @@ async function openDatabase(): Promise<void> {
       db = await heddle.open({
         name: "soak",
         migrations: [
-          `CREATE TABLE log(instance TEXT NOT NULL, n INTEGER NOT NULL, kind TEXT NOT NULL, part INTEGER NOT NULL); CREATE INDEX log_instance ON log(instance, n);
+          `CREATE TABLE log(instance TEXT NOT NULL, n INTEGER NOT NULL, kind TEXT NOT NULL, part INTEGER NOT NULL);
+           CREATE INDEX log_instance ON log(instance, n);
            CREATE TABLE total(k INTEGER PRIMARY KEY, n INTEGER NOT NULL); INSERT INTO total VALUES (1, 0)`,
         ],
       });
@@ -148,7 +149,9 @@ async function readForEver(): Promise<void> {
     await outcome("query", 0, async () => {
       const least = acknowledged;
       const [row] = await db.query<{ n: number | null }>(`SELECT max(n) AS n FROM log WHERE instance = ?`, [instance]);
-      if ((row!.n ?? 0) < least) throw Object.assign(new Error(), { code: `read ${row!.n} after ${least} was acknowledged` });
+      if ((row!.n ?? 0) < least) {
+        throw Object.assign(new Error(), { code: `read ${row!.n} after ${least} was acknowledged` });
+      }
     });
     await pause(Math.random() * 20);
   }

@@ -27,8 +27,10 @@ const { values } = parseArgs({
     weigh: { type: "string", multiple: true, default: [] },
   },
 });
-for (const [name, weight] of values.weigh!.map((text) => text.split("="))) {
-  if (!faults[name!] || !(Number(weight) >= 0)) throw new Error(`--weigh: ${name}=${weight} is not like "tab closed=60"`);
+for (const [name, weight] of values.weigh.map((text) => text.split("="))) {
+  if (!faults[name!] || !(Number(weight) >= 0)) {
+    throw new Error(`--weigh: ${name}=${weight} is not like "tab closed=60"`);
+  }
   faults[name!]!.weight = Number(weight);
 }
 
@@ -53,7 +55,8 @@ interface Tally { injected: number; hit: number; deaths: number; waits: number[]
 /** Runs the native crash test, not beside the browsers: it takes both cores. Resolves with what it printed. */
 function images(count: number, seed: number): Promise<{ code: number; output: string }> {
   if (count === 0) return Promise.resolve({ code: 0, output: "" });
-  const child = spawn("go", ["test", "./internal/opfs/opfstest", "-run", "^TestSoak$", "-timeout", "0", "-v", `-soak.images=${count}`, `-soak.seed=${seed}`],
+  const child = spawn("go", ["test", "./internal/opfs/opfstest", "-run", "^TestSoak$", "-timeout", "0", "-v",
+    `-soak.images=${count}`, `-soak.seed=${seed}`],
     { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => { output += bytes; });
@@ -61,11 +64,15 @@ function images(count: number, seed: number): Promise<{ code: number; output: st
 }
 
 async function site(): Promise<{ url: string; close(): void }> {
-  if (!existsSync(join(root, ".cache/faults/heddle.wasm"))) throw new Error("build what it breaks first: node web/build.mjs --faults");
+  if (!existsSync(join(root, ".cache/faults/heddle.wasm"))) {
+    throw new Error("build what it breaks first: node web/build.mjs --faults");
+  }
   const dir = join(root, ".cache/soak");
   mkdirSync(dir, { recursive: true });
-  await build({ entryPoints: [join(root, "e2e/soak/page.ts")], outdir: dir, bundle: true, format: "esm", target: "es2022", logLevel: "warning" });
-  const page = (body: string) => `<!doctype html><html lang="en"><meta charset="utf-8"><title>Soak</title><link rel="icon" href="data:,">${body}</html>`;
+  await build({ entryPoints: [join(root, "e2e/soak/page.ts")], outdir: dir, bundle: true, format: "esm",
+    target: "es2022", logLevel: "warning" });
+  const page = (body: string) => `<!doctype html><html lang="en"><meta charset="utf-8"><title>Soak</title><link ` +
+    `rel="icon" href="data:,">${body}</html>`;
   writeFileSync(join(dir, "index.html"), page(`<script type="module" src="page.js"></script>`));
   writeFileSync(join(dir, "away.html"), page(`<h1>Elsewhere</h1>`));
   return startSite({ mounts: { "/heddle/": breakable.mounts!["/heddle/"]!, "/": dir }, headers: {} });
@@ -123,12 +130,15 @@ class Soak {
       tally.hit++;
       tally.deaths += fault.deaths;
     }
-    if (!(await this.#tabs.leader(fault.stays || !hit ? undefined : leader))) this.unserved.push(`nobody leads after "${name}"`);
+    if (!(await this.#tabs.leader(fault.stays || !hit ? undefined : leader))) {
+      this.unserved.push(`nobody leads after "${name}"`);
+    }
     const since = Date.now();
     // A tab may have been reloaded or have opened anew meanwhile.
     const waiting = () => others.filter((tab) => !tab.away && tab.instance !== "").map((tab) => tab.instance);
     if (!(await within(SERVED_MS, () => this.ledger.served(waiting(), since)))) {
-      this.unserved.push(`after "${name}": ${waiting().filter((instance) => !this.ledger.served([instance], since)).join(", ")}`);
+      this.unserved.push(`after "${name}": ` +
+        `${waiting().filter((instance) => !this.ledger.served([instance], since)).join(", ")}`);
     }
     if (hit) tally.waits.push(...this.ledger.waits(waiting(), at, since));
     if (fault.restore) {
@@ -149,7 +159,9 @@ class Soak {
   async end(): Promise<{ entries: Entry[]; problems: string[]; dropped: number }> {
     await this.#restore(Infinity);
     const problems: string[] = [];
-    if (!(await within(60_000, () => this.#tabs.working.length >= this.#count))) problems.push("not every tab came back");
+    if (!(await within(60_000, () => this.#tabs.working.length >= this.#count))) {
+      problems.push("not every tab came back");
+    }
     const tabs = this.#tabs.working;
     const ask = async <T>(tab: TabOfSoak, expression: string): Promise<T | undefined> => {
       const answer = await Promise.race([tab.page.evaluate<T>(expression), pause(60_000)]);
@@ -158,7 +170,9 @@ class Soak {
     // The timers of those in the background would take up to a minute.
     for (const tab of tabs) await tab.page.send("Page.bringToFront");
     await Promise.all(tabs.map(async (tab) => {
-      if ((await ask(tab, `soak.stop().then(() => true)`)) !== true) this.ledger.hung.push(`the work of ${tab.instance} at the end`);
+      if ((await ask(tab, `soak.stop().then(() => true)`)) !== true) {
+        this.ledger.hung.push(`the work of ${tab.instance} at the end`);
+      }
     }));
     let dropped = 0;
     for (const tab of tabs) {
@@ -170,7 +184,8 @@ class Soak {
     const entries: Entry[] = [];
     for (;;) {
       const { instance, n } = entries.at(-1) ?? { instance: "", n: 0 };
-      const more = await query<Entry>(`SELECT instance, n, kind, count(*) AS rows FROM log WHERE (instance, n) > ('${instance}', ${n}) GROUP BY instance, n ORDER BY instance, n LIMIT 20000`);
+      const more = await query<Entry>(`SELECT instance, n, kind, count(*) AS rows FROM log WHERE (instance, n) > ` +
+        `('${instance}', ${n}) GROUP BY instance, n ORDER BY instance, n LIMIT 20000`);
       if (!more) problems.push("the log cannot be read");
       if (!more || more.length === 0) break;
       entries.push(...more);
@@ -193,12 +208,13 @@ async function main(): Promise<number> {
   const profile = mkdtempSync(join(tmpdir(), "heddle-soak-"));
   const { url, close } = await site();
   const soak = await Soak.start(profile, url, count, seed);
-  const began = Date.now(), end = began + milliseconds(values.duration!);
+  const began = Date.now(), end = began + milliseconds(values.duration);
   for (let said = began; Date.now() < end; ) {
     await soak.round();
     if (Date.now() - said < 60_000) continue;
     said = Date.now();
-    console.error(`${((said - began) / 60_000).toFixed(0)} min: ${soak.deaths} deaths, ${soak.ledger.calls} calls, ${soak.unserved.length + soak.ledger.hung.length} hung`);
+    console.error(`${((said - began) / 60_000).toFixed(0)} min: ${soak.deaths} deaths, ${soak.ledger.calls} calls, ` +
+      `${soak.unserved.length + soak.ledger.hung.length} hung`);
   }
   const minutes = (Date.now() - began) / 60_000;
   const { entries, problems, dropped } = await soak.end();
@@ -207,7 +223,8 @@ async function main(): Promise<number> {
   rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   const disk = await images(Number(values.images), seed);
 
-  console.log(`\nSeed ${seed}, ${minutes.toFixed(1)} minutes, ${count} tabs. How long a call of a surviving tab waited after the fault, in ms:\n`);
+  console.log(`\nSeed ${seed}, ${minutes.toFixed(1)} minutes, ${count} tabs. How long a call of a surviving tab ` +
+    `waited after the fault, in ms:\n`);
   line("fault", "injected", "hit", "leaders that died", "p50", "p95", "p99", "most");
   line(...Array(8).fill("---"));
   const told: number[] = [];
@@ -215,19 +232,27 @@ async function main(): Promise<number> {
     line(name, injected, hit, deaths, ...[0.5, 0.95, 0.99, 1].map((share) => ms(percentile(waits, share))));
     if (faults[name]!.deaths > 0 && !faults[name]!.silent) told.push(...waits);
   }
-  line("**all deaths but the silent ones**", "", "", soak.deaths, ...[0.5, 0.95, 0.99, 1].map((share) => ms(percentile(told, share))));
+  line("**all deaths but the silent ones**", "", "", soak.deaths,
+    ...[0.5, 0.95, 0.99, 1].map((share) => ms(percentile(told, share))));
   const hung = [...soak.ledger.hung, ...soak.unserved];
-  const bad = [...verdict.lost.map((w) => `lost: ${w}`), ...verdict.doubled.map((w) => `doubled: ${w}`), ...verdict.torn.map((w) => `torn: ${w}`),
-    ...verdict.phantom.map((w) => `happened, though it failed: ${w}`), ...soak.ledger.stale.map((w) => `own write not seen: ${w}`),
+  const bad = [...verdict.lost.map((w) => `lost: ${w}`), ...verdict.doubled.map((w) => `doubled: ${w}`),
+    ...verdict.torn.map((w) => `torn: ${w}`),
+    ...verdict.phantom.map((w) => `happened, though it failed: ${w}`),
+      ...soak.ledger.stale.map((w) => `own write not seen: ${w}`),
     ...hung.map((w) => `hung: ${w}`), ...soak.ledger.ended.map((w) => `given up: ${w}`), ...problems,
     ...(soak.ledger.ambiguous > 0 ? [`${soak.ledger.ambiguous} calls were not told whether they happened`] : [])];
   console.log();
   line("calls", "writes acknowledged", "outcome unknown", "lost", "doubled", "torn", "hung", "announcements dropped");
   line(...Array(8).fill("---"));
-  line(soak.ledger.calls, soak.ledger.acknowledged, soak.ledger.ambiguous, verdict.lost.length, verdict.doubled.length, verdict.torn.length, hung.length, dropped);
-  console.log(`\nopen(): p50 ${ms(percentile(soak.ledger.opens, 0.5))} ms, p99 ${ms(percentile(soak.ledger.opens, 0.99))} ms of ${soak.ledger.opens.length}`);
-  console.log(`errors that calls ended with: ${[...soak.ledger.codes].map(([code, n]) => `${n} × ${code}`).join(", ") || "none"}`);
-  if (disk.output) console.log(`\n${disk.output.split("\n").filter((row) => row.startsWith("|") || disk.code !== 0).join("\n")}`);
+  line(soak.ledger.calls, soak.ledger.acknowledged, soak.ledger.ambiguous, verdict.lost.length, verdict.doubled.length,
+    verdict.torn.length, hung.length, dropped);
+  console.log(`\nopen(): p50 ${ms(percentile(soak.ledger.opens, 0.5))} ms, p99 ` +
+    `${ms(percentile(soak.ledger.opens, 0.99))} ms of ${soak.ledger.opens.length}`);
+  console.log(`errors that calls ended with: ` +
+    `${[...soak.ledger.codes].map(([code, n]) => `${n} × ${code}`).join(", ") || "none"}`);
+  if (disk.output) {
+    console.log(`\n${disk.output.split("\n").filter((row) => row.startsWith("|") || disk.code !== 0).join("\n")}`);
+  }
   if (bad.length > 0) console.error(`\n${bad.slice(0, 50).join("\n")}`);
   if (soak.deaths === 0) console.error("no leader died: this soak shows nothing");
   return bad.length === 0 && disk.code === 0 && soak.deaths > 0 ? 0 : 1;

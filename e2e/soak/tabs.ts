@@ -74,7 +74,9 @@ export class Tabs {
       this.#ledger.take(report);
       if (report.t === "open" && report.code === "ok") tab.instance = report.instance;
     }
-    if (method === "Runtime.consoleAPICalled" && String(params.args[0]?.value).startsWith("heddle: the engine died")) this.engines++;
+    if (method === "Runtime.consoleAPICalled" && String(params.args[0]?.value).startsWith("heddle: the engine died")) {
+      this.engines++;
+    }
   }
 
   /** Opens a tab; every second one loses half of what is announced. */
@@ -127,7 +129,8 @@ export class Tabs {
   /** Kills the process of a tab, found by the work that the page is given; returns whether it was the right one. */
   async kill(tab: TabOfSoak): Promise<boolean> {
     const used = async () => {
-      const { processInfo } = await this.#chrome.send("SystemInfo.getProcessInfo") as { processInfo: { type: string; id: number; cpuTime: number }[] };
+      const { processInfo } = await this.#chrome.send("SystemInfo.getProcessInfo") as { processInfo: { type: string;
+        id: number; cpuTime: number }[] };
       return new Map(processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]));
     };
     const before = await used();
@@ -149,11 +152,13 @@ export class Tabs {
   }
 
   async comeBack(tab: TabOfSoak): Promise<void> {
-    const { currentIndex, entries } = await tab.page.send("Page.getNavigationHistory") as { currentIndex: number; entries: { id: number }[] };
+    const { currentIndex, entries } = await tab.page.send("Page.getNavigationHistory") as { currentIndex: number;
+      entries: { id: number }[] };
     await tab.page.send("Page.navigateToHistoryEntry", { entryId: entries[currentIndex - 1]!.id });
     // Out of the cache it is the same document; else it opens the database as a new one.
     const before = tab.instance;
-    const kept = await within(10_000, async () => await orElse(tab.page.evaluate(`typeof soak`), "") === "object" || tab.instance !== before);
+    const kept = await within(10_000,
+      async () => await orElse(tab.page.evaluate(`typeof soak`), "") === "object" || tab.instance !== before);
     if (!kept) tab.instance = "";
     tab.away = false;
   }
@@ -177,7 +182,8 @@ export class Tabs {
 
   async quota(bytes: number | undefined): Promise<void> {
     const tab = this.working[0]!;
-    await tab.page.send("Storage.overrideQuotaForOrigin", { origin: this.origin, ...(bytes === undefined ? {} : { quotaSize: bytes }) });
+    await tab.page.send("Storage.overrideQuotaForOrigin",
+      { origin: this.origin, ...(bytes === undefined ? {} : { quotaSize: bytes }) });
   }
 
   /** Replaces tabs that crashed by new ones. */

@@ -38,7 +38,8 @@ func gather(work string) (exports []string, err error) {
 	if err := copyMatching(build, work, ".c", ".h"); err != nil {
 		return nil, err
 	}
-	if err := copyMatching(filepath.Join(dirs[libc], "libc-gen", "c"), filepath.Join(work, "libc"), ".c", ".h"); err != nil {
+	if err := copyMatching(filepath.Join(dirs[libc], "libc-gen", "c"), filepath.Join(work, "libc"), ".c",
+		".h"); err != nil {
 		return nil, err
 	}
 	if err := copyMatching("csrc", work, ".c", ".h"); err != nil { // main.c replaces the glue's
@@ -64,8 +65,11 @@ func gather(work string) (exports []string, err error) {
 	// csrc/memory.c defines its own of these.
 	for _, f := range []string{
 		"__attribute__((always_inline)) void*(memset)(void* p, int v, size_t n) {\n  return __builtin_memset(p, v, n);\n}\n",
-		"__attribute__((always_inline)) void*(memcpy)(void* restrict d,\n                                             const void* restrict s, size_t n) {\n  return __builtin_memcpy(d, s, n);\n}\n",
-		"__attribute__((always_inline)) void*(memmove)(void* restrict d,\n                                              const void* restrict s,\n                                              size_t n) {\n  return __builtin_memmove(d, s, n);\n}\n",
+		"__attribute__((always_inline)) void*(memcpy)(void* restrict d,\n                                             " +
+			"const void* restrict s, size_t n) {\n  return __builtin_memcpy(d, s, n);\n}\n",
+		"__attribute__((always_inline)) void*(memmove)(void* restrict d,\n                                              " +
+			"const void* restrict s,\n                                              size_t n) {\n  return " +
+			"__builtin_memmove(d, s, n);\n}\n",
 	} {
 		if err := replaceOnce(filepath.Join(work, "libc", "string.c"), f, ""); err != nil {
 			return nil, err

@@ -23,7 +23,8 @@ import (
 func main() {
 	out := flag.String("o", "../sqlite3.wasm", "where to write the module; its SHA-256 goes beside it")
 	keep := flag.String("work", "", "keep the intermediate files in this directory")
-	wasmOpt := flag.String("wasm-opt", "", "wasm-opt of binaryen 132 (default: node_modules of this directory or of the root)")
+	wasmOpt := flag.String("wasm-opt", "",
+		"wasm-opt of binaryen 132 (default: node_modules of this directory or of the root)")
 	flag.Parse()
 	if err := run(*out, *keep, *wasmOpt); err != nil {
 		fmt.Fprintln(os.Stderr, "engine/build:", err)

@@ -46,7 +46,11 @@ enum { SIZE = 1400 };
 static unsigned char a[SIZE], b[SIZE];
 static void fresh(void) { for (int i = 0; i < SIZE; i++) a[i] = b[i] = (unsigned char)(i * 31 + i / 7); }
 static void same(const char* what, int n, int from, int to) {
-  for (int i = 0; i < SIZE; i++) if (a[i] != b[i]) { printf("%s of %d bytes from %d to %d: byte %d\n", what, n, from, to, i); exit(1); }
+  for (int i = 0; i < SIZE; i++) {
+    if (a[i] == b[i]) continue;
+    printf("%s of %d bytes from %d to %d: byte %d\n", what, n, from, to, i);
+    exit(1);
+  }
 }
 static void naive(unsigned char* d, const unsigned char* s, int n) {
   unsigned char copy[SIZE];
@@ -60,7 +64,10 @@ static void strings(void) {
   for (int round = 0; round < 400000; round++) {
     // Neighbours of what is looked for, and of zero, are where a borrow would lie.
     static const char letters[] = {'r', 's', 'q', 'R', 'S', 1, 2, (char)0x80, (char)0x81, 'a', 'x', 0};
-    for (int i = 0; i < 63; i++) seed = seed * 1664525 + 1013904223, buffer[i] = letters[(seed >> 16) % (round % 2 ? 12 : 11)];
+    for (int i = 0; i < 63; i++) {
+      seed = seed * 1664525 + 1013904223;
+      buffer[i] = letters[(seed >> 16) % (round % 2 ? 12 : 11)];
+    }
     const char* s = buffer + round % 17;
     const char* reject = rejects[round % 6];
     size_t n = 0, m = 0;
@@ -71,7 +78,8 @@ static void strings(void) {
       if (hit) break;
     }
     if (heddle_strlen(s) != n || heddle_strcspn(s, reject) != m) {
-      printf("round %d: strlen %d and strcspn %d, want %d and %d\n", round, (int)heddle_strlen(s), (int)heddle_strcspn(s, reject), (int)n, (int)m);
+      printf("round %d: strlen %d and strcspn %d, want %d and %d\n", round,
+        (int)heddle_strlen(s), (int)heddle_strcspn(s, reject), (int)n, (int)m);
       exit(1);
     }
   }
@@ -84,7 +92,8 @@ int main(void) {
         if (to < 0) continue;
         fresh(), heddle_memmove(a + to, a + from, n), naive(b + to, b + from, n), same("memmove", n, from, to);
       }
-      fresh(), heddle_memcpy(a + 700 + from % 5, a + from, n), naive(b + 700 + from % 5, b + from, n), same("memcpy", n, from, 700);
+      fresh(), heddle_memcpy(a + 700 + from % 5, a + from, n), naive(b + 700 + from % 5, b + from, n);
+      same("memcpy", n, from, 700);
       fresh(), heddle_memset(a + from, 0x1A5, n);
       for (int i = 0; i < n; i++) b[from + i] = 0xA5;
       same("memset", n, from, from);

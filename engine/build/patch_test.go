@@ -7,9 +7,11 @@ import (
 )
 
 func TestApplyPatch(t *testing.T) {
-	const patch = "# why\n--- a\n+++ b\n@@ -9,3 +9,3 @@\n one\n-two\n+TWO\n three\n@@ -1,2 +1,3 @@\n five\n+five and a half\n\n"
+	const patch = "# why\n--- a\n+++ b\n@@ -9,3 +9,3 @@\n one\n-two\n+TWO\n three\n@@ -1,2 +1,3 @@\n five\n+five and a " +
+		"half\n\n"
 	for name, tt := range map[string]struct{ file, want string }{
-		"applies":   {"zero\none\ntwo\nthree\nfour\nfive\n\nsix\n", "zero\none\nTWO\nthree\nfour\nfive\nfive and a half\n\nsix\n"},
+		"applies": {"zero\none\ntwo\nthree\nfour\nfive\n\nsix\n",
+			"zero\none\nTWO\nthree\nfour\nfive\nfive and a half\n\nsix\n"},
 		"not there": {"one\n2\nthree\nfive\n\n", ""},
 		"twice":     {"one\ntwo\nthree\none\ntwo\nthree\nfive\n\n", ""},
 	} {

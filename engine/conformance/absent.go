@@ -6,7 +6,8 @@ package conformance
 var (
 	AbsentFunctions = []string{
 		"decimal", "decimal_add", "decimal_cmp", "decimal_exp", "decimal_mul", "decimal_pow2", "decimal_sub", "decimal_sum",
-		"ieee754", "ieee754_exponent", "ieee754_from_blob", "ieee754_from_int", "ieee754_inc", "ieee754_mantissa", "ieee754_to_blob", "ieee754_to_int",
+		"ieee754", "ieee754_exponent", "ieee754_from_blob", "ieee754_from_int", "ieee754_inc", "ieee754_mantissa",
+		"ieee754_to_blob", "ieee754_to_int",
 		"regexp", "regexpi",
 	}
 	AbsentModules    = []string{"generate_series"}

@@ -12,10 +12,12 @@ import (
 var callbackCases = []Case{
 	{"callback/preupdate", func(r *recorder) {
 		db := r.memory()
-		r.sql(db, `CREATE TABLE t(a INTEGER PRIMARY KEY, b, c); CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; CREATE TABLE x(y REFERENCES t ON DELETE CASCADE)`)
+		r.sql(db, `CREATE TABLE t(a INTEGER PRIMARY KEY, b, c); CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; `+
+			`CREATE TABLE x(y REFERENCES t ON DELETE CASCADE)`)
 		r.sql(db, `CREATE TRIGGER tr AFTER UPDATE ON t BEGIN INSERT OR REPLACE INTO w VALUES (new.b, new.c); END`)
 		db.PreUpdateHook(func(d sqlite3.PreUpdateData) {
-			line := fmt.Sprintf("%d %s.%s %d %d depth %d count %d", d.Op, d.Schema, d.Table, d.OldRowID, d.NewRowID, d.Depth(), d.Count())
+			line := fmt.Sprintf("%d %s.%s %d %d depth %d count %d", d.Op, d.Schema, d.Table, d.OldRowID, d.NewRowID, d.Depth(),
+				d.Count())
 			for i := range d.Count() {
 				if d.Op != sqlite3.AUTH_INSERT {
 					line += " old " + describeValue(d.Old(i))
@@ -45,7 +47,8 @@ var callbackCases = []Case{
 		r.sql(db, `INSERT INTO t VALUES (1, 2)`)
 		r.sql(db, `BEGIN; INSERT INTO t VALUES (5, 5); ROLLBACK`)
 		db.CommitHook(nil)
-		err := db.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, n3, n4, schema, inner string) sqlite3.AuthorizerReturnCode {
+		err := db.SetAuthorizer(func(action sqlite3.AuthorizerActionCode, n3, n4, schema,
+			inner string) sqlite3.AuthorizerReturnCode {
 			r.logf("auth %d %q %q %q %q", action, n3, n4, schema, inner)
 			switch {
 			case action == sqlite3.AUTH_READ && n4 == "b":
@@ -104,7 +107,8 @@ var callbackCases = []Case{
 					ctx.ResultValue(arg[0])
 				}
 			}),
-			db.CreateWindowFunction("median_len", 1, sqlite3.DETERMINISTIC, func() sqlite3.AggregateFunction { return new(lengths) }),
+			db.CreateWindowFunction("median_len", 1, sqlite3.DETERMINISTIC,
+				func() sqlite3.AggregateFunction { return new(lengths) }),
 			db.CreateCollation("by_length", func(a, b []byte) int {
 				if len(a) != len(b) {
 					return len(a) - len(b)
@@ -114,11 +118,14 @@ var callbackCases = []Case{
 		)
 		r.logf("%s", describe(errs))
 		r.sql(db, `SELECT describe(1, 2.5, 'x', x'00', NULL, 'a' || char(0)), describe()`)
-		for _, a := range []string{"int", "float", "blob", "zeroblob", "null", "bool", "nul text", "error", "busy", "unique", "too big", "else"} {
+		for _, a := range []string{"int", "float", "blob", "zeroblob", "null", "bool", "nul text", "error", "busy", "unique",
+			"too big", "else"} {
 			r.sql(db, `SELECT answer(?), 'after'`, a)
 		}
-		r.sql(db, `CREATE TABLE t(x); INSERT INTO t VALUES ('ccc'), ('a'), ('bb'), ('dddd'); SELECT median_len(x) FROM t; SELECT x, median_len(x) OVER (ORDER BY x ROWS 1 PRECEDING) FROM t`)
-		r.sql(db, `SELECT x FROM t ORDER BY x COLLATE by_length; CREATE INDEX i ON t(x COLLATE by_length); SELECT x FROM t WHERE x COLLATE by_length > 'zz'`)
+		r.sql(db, `CREATE TABLE t(x); INSERT INTO t VALUES ('ccc'), ('a'), ('bb'), ('dddd'); SELECT median_len(x) FROM t; `+
+			`SELECT x, median_len(x) OVER (ORDER BY x ROWS 1 PRECEDING) FROM t`)
+		r.sql(db, `SELECT x FROM t ORDER BY x COLLATE by_length; CREATE INDEX i ON t(x COLLATE by_length); `+
+			`SELECT x FROM t WHERE x COLLATE by_length > 'zz'`)
 		r.sql(db, `SELECT describe(1, 2), median_len(1, 2)`)
 		r.sql(db, `SELECT x FROM t ORDER BY x COLLATE none`)
 		r.sql(db, `SELECT base64(x'000102ff'), base64('AAEC/w==')`)
@@ -126,6 +133,7 @@ var callbackCases = []Case{
 	}},
 	{"callback/virtual table", func(r *recorder) {
 		db := r.memory()
+		//lint:ignore SA1019 The method that takes its place needs Go 1.27.
 		err := sqlite3.CreateModule(db, "squares", nil, func(c *sqlite3.Conn, _, _, _ string, _ ...string) (squares, error) {
 			return squares{}, c.DeclareVTab(`CREATE TABLE x(n INTEGER, sq INTEGER, lim INTEGER HIDDEN)`)
 		})

@@ -9,11 +9,19 @@ import (
 
 var errorCases = []Case{
 	script("error/statements",
-		`SELEC 1`, `SELECT 1 +`, `SELECT "none"`, `SELECT * FROM none`, `SELECT nofunc(1)`, `SELECT count(*) FROM (SELECT 1) WHERE count(*) > 0`, `SELECT abs()`, `CREATE TABLE t(a, a)`,
-		`CREATE TABLE t(a INTEGER PRIMARY KEY, b UNIQUE)`, `INSERT INTO t VALUES (1)`, `INSERT INTO t VALUES ('x', 1)`, `INSERT INTO t(a, b) VALUES (1, 1), (2, 1)`, `SELECT 1; SELECT 2; bad; SELECT 3`, "SELECT 'unclosed",
-		`SELECT * FROM t LIMIT 'x'`, `INSERT INTO t(none) VALUES (1)`, `UPDATE t SET none = 1`, `SELECT (SELECT 1, 2)`, `SELECT 1 UNION SELECT 1, 2`, `PRAGMA journal_mode = nonesuch`, `ATTACH 'file:none?mode=ro&vfs=nonesuch' AS x`, `DETACH none`,
-		`SELECT zeroblob(2000000000)`, `SELECT randomblob(1000000001)`, `CREATE VIEW v AS SELECT * FROM none; SELECT * FROM v`, `CREATE VIEW a AS SELECT * FROM b; CREATE VIEW b AS SELECT * FROM a; SELECT * FROM a`,
-		`SELECT RAISE(ABORT, 'x')`, `CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT RAISE(FAIL, 'raised'); END; INSERT INTO t VALUES (50, 50)`, `SELECT count(*) FROM t`, `CREATE TABLE sqlite_x(a)`, `DELETE FROM sqlite_schema`),
+		`SELEC 1`, `SELECT 1 +`, `SELECT "none"`, `SELECT * FROM none`, `SELECT nofunc(1)`,
+		`SELECT count(*) FROM (SELECT 1) WHERE count(*) > 0`, `SELECT abs()`, `CREATE TABLE t(a, a)`,
+		`CREATE TABLE t(a INTEGER PRIMARY KEY, b UNIQUE)`, `INSERT INTO t VALUES (1)`, `INSERT INTO t VALUES ('x', 1)`,
+		`INSERT INTO t(a, b) VALUES (1, 1), (2, 1)`, `SELECT 1; SELECT 2; bad; SELECT 3`, "SELECT 'unclosed",
+		`SELECT * FROM t LIMIT 'x'`, `INSERT INTO t(none) VALUES (1)`, `UPDATE t SET none = 1`, `SELECT (SELECT 1, 2)`,
+		`SELECT 1 UNION SELECT 1, 2`, `PRAGMA journal_mode = nonesuch`, `ATTACH 'file:none?mode=ro&vfs=nonesuch' AS x`,
+		`DETACH none`,
+		`SELECT zeroblob(2000000000)`, `SELECT randomblob(1000000001)`,
+		`CREATE VIEW v AS SELECT * FROM none; SELECT * FROM v`,
+		`CREATE VIEW a AS SELECT * FROM b; CREATE VIEW b AS SELECT * FROM a; SELECT * FROM a`,
+		`SELECT RAISE(ABORT, 'x')`,
+		`CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT RAISE(FAIL, 'raised'); END; INSERT INTO t VALUES (50, 50)`,
+		`SELECT count(*) FROM t`, `CREATE TABLE sqlite_x(a)`, `DELETE FROM sqlite_schema`),
 	{"error/codes", func(r *recorder) {
 		var disk memoryVFS
 		defer disk.register("conformance-codes")()
@@ -65,10 +73,13 @@ var errorCases = []Case{
 	}},
 	{"error/i-o", func(r *recorder) {
 		codes := map[string]error{
-			"open": sqlite3.CANTOPEN, "read": sqlite3.IOERR_READ, "write": sqlite3.IOERR_WRITE, "truncate": sqlite3.IOERR_TRUNCATE, "sync": sqlite3.IOERR_FSYNC,
-			"size": sqlite3.IOERR_FSTAT, "lock": sqlite3.BUSY, "unlock": sqlite3.IOERR_UNLOCK, "reserved": sqlite3.IOERR_CHECKRESERVEDLOCK, "delete": sqlite3.IOERR_DELETE, "access": sqlite3.IOERR_ACCESS,
+			"open": sqlite3.CANTOPEN, "read": sqlite3.IOERR_READ, "write": sqlite3.IOERR_WRITE,
+			"truncate": sqlite3.IOERR_TRUNCATE, "sync": sqlite3.IOERR_FSYNC,
+			"size": sqlite3.IOERR_FSTAT, "lock": sqlite3.BUSY, "unlock": sqlite3.IOERR_UNLOCK,
+			"reserved": sqlite3.IOERR_CHECKRESERVEDLOCK, "delete": sqlite3.IOERR_DELETE, "access": sqlite3.IOERR_ACCESS,
 		}
-		for _, op := range []string{"open", "read", "write", "write full", "truncate", "sync", "size", "lock", "unlock", "reserved", "delete", "access"} {
+		for _, op := range []string{"open", "read", "write", "write full", "truncate", "sync", "size", "lock", "unlock",
+			"reserved", "delete", "access"} {
 			for at := 1; at <= 4; at++ {
 				r.fault(op, at, codes)
 			}
@@ -79,7 +90,8 @@ var errorCases = []Case{
 		r.sql(db, `CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t(b)`)
 		r.sql(db, `PRAGMA hard_heap_limit = 4000000`)
 		for range 3 {
-			err := r.try(db, `BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) INSERT INTO t(b) SELECT randomblob(1000) FROM n`)
+			err := r.try(db, `BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) INSERT INTO t(b) SELECT `+
+				`randomblob(1000) FROM n`)
 			r.logf("fill: %s, autocommit %v", describe(err), db.GetAutocommit())
 			if !db.GetAutocommit() {
 				r.sql(db, `ROLLBACK`)
@@ -87,8 +99,11 @@ var errorCases = []Case{
 			r.sql(db, `SELECT count(*) FROM t`)
 		}
 		r.logf("big value: %s", describe(r.try(db, `SELECT length(hex(zeroblob(8000000)))`)))
-		r.logf("sort: %s", describe(r.try(db, `PRAGMA temp_store = MEMORY; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT count(*) FROM (SELECT randomblob(500) AS x FROM n ORDER BY x LIMIT -1 OFFSET 19999)`)))
-		r.sql(db, `PRAGMA hard_heap_limit = 100000000; INSERT INTO t(b) VALUES ('still here'); SELECT b FROM t; PRAGMA integrity_check`)
+		r.logf("sort: %s", describe(r.try(db, `PRAGMA temp_store = MEMORY; `+
+			`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT count(*) FROM (SELECT `+
+			`randomblob(500) AS x FROM n ORDER BY x LIMIT -1 OFFSET 19999)`)))
+		r.sql(db, `PRAGMA hard_heap_limit = 100000000; INSERT INTO t(b) VALUES ('still here'); SELECT b FROM t; `+
+			`PRAGMA integrity_check`)
 	}},
 }
 
@@ -98,7 +113,8 @@ func (r *recorder) fault(op string, at int, codes map[string]error) {
 	var disk memoryVFS
 	defer disk.register("conformance-fault")()
 	db := r.open("file:f.db?vfs=conformance-fault")
-	if err := r.try(db, `CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, zeroblob(20000))`); err != nil {
+	if err := r.try(db,
+		`CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, zeroblob(20000))`); err != nil {
 		r.logf("%s", describe(err))
 		return
 	}
@@ -117,7 +133,8 @@ func (r *recorder) fault(op string, at int, codes map[string]error) {
 		}
 		return codes[op]
 	}
-	err := r.try(db, `PRAGMA cache_size = 2; PRAGMA cache_spill = 1; BEGIN; INSERT INTO t(b) VALUES (zeroblob(30000)); UPDATE t SET b = 'x' WHERE a = 1; INSERT INTO t(b) VALUES (zeroblob(9000)); COMMIT`)
+	err := r.try(db, `PRAGMA cache_size = 2; PRAGMA cache_spill = 1; BEGIN; INSERT INTO t(b) VALUES (zeroblob(30000)); `+
+		`UPDATE t SET b = 'x' WHERE a = 1; INSERT INTO t(b) VALUES (zeroblob(9000)); COMMIT`)
 	disk.fail = nil
 	if !db.GetAutocommit() {
 		r.try(db, `ROLLBACK`)

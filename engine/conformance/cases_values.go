@@ -18,14 +18,18 @@ var valueCases = []Case{
 				RETURNING typeof(i), typeof(r), typeof(x), typeof(b), typeof(n), typeof(a), i, r, x, b, n, a`, v)
 		}
 		r.sql(db, `SELECT count(*), count(i), sum(i), total(r), avg(n), max(x), min(b) FROM t`)
-		r.sql(db, `SELECT CAST('12abc' AS INTEGER), CAST('1e400' AS REAL), CAST(x'3132' AS TEXT), CAST(1e20 AS INTEGER), CAST(-1e20 AS INTEGER), CAST('9223372036854775808' AS INTEGER)`)
-		r.sql(db, `SELECT 1 < 'a', 'a' < x'61', NULL IS NULL, 1 = 1.0, '1' = 1, 5/2, 5/2.0, -5 % 3, 1/0, 1.0/0, ~5, 1 << 62, 1 << 64, -1 >> 70`)
+		r.sql(db, `SELECT CAST('12abc' AS INTEGER), CAST('1e400' AS REAL), CAST(x'3132' AS TEXT), CAST(1e20 AS INTEGER), `+
+			`CAST(-1e20 AS INTEGER), CAST('9223372036854775808' AS INTEGER)`)
+		r.sql(db, `SELECT 1 < 'a', 'a' < x'61', NULL IS NULL, 1 = 1.0, '1' = 1, 5/2, 5/2.0, -5 % 3, 1/0, 1.0/0, ~5, 1 << `+
+			`62, 1 << 64, -1 >> 70`)
 	}},
 	{"values/integers", func(r *recorder) {
 		db := r.memory()
 		r.sql(db, `CREATE TABLE t(a INTEGER PRIMARY KEY, b)`)
-		for _, v := range []int64{1<<53 - 1, 1 << 53, 1<<53 + 1, -(1<<53 + 1), math.MaxInt64, math.MinInt64, math.MaxInt64 - 1, 1 << 31, 1 << 32, -1 << 31} {
-			r.sql(db, `INSERT INTO t VALUES (?1, ?1) RETURNING a, b, a = b, CAST(b AS TEXT), b + 0.0, -b, abs(CASE WHEN b > -9223372036854775808 THEN b END)`, v)
+		for _, v := range []int64{1<<53 - 1, 1 << 53, 1<<53 + 1, -(1<<53 + 1), math.MaxInt64, math.MinInt64,
+			math.MaxInt64 - 1, 1 << 31, 1 << 32, -1 << 31} {
+			r.sql(db, `INSERT INTO t VALUES (?1, ?1) RETURNING a, b, a = b, CAST(b AS TEXT), b + 0.0, -b, abs(CASE WHEN b > `+
+				`-9223372036854775808 THEN b END)`, v)
 		}
 		r.sql(db, `SELECT a FROM t WHERE a = 9007199254740993`)
 		r.sql(db, `SELECT a FROM t WHERE a > 9007199254740992.0 ORDER BY a`)
@@ -36,24 +40,32 @@ var valueCases = []Case{
 	}},
 	{"values/floats", func(r *recorder) {
 		db := r.memory()
-		for _, v := range []float64{0, math.Copysign(0, -1), 0.1, 1.0 / 3, math.MaxFloat64, math.SmallestNonzeroFloat64, 5e-324 * 3, math.Inf(1), math.Inf(-1), math.NaN(), 1e15, 1e16, 123456789.123456789, 2.5, 1e-5, 9007199254740993} {
-			r.sql(db, `SELECT ?1, typeof(?1), ?1 || '', printf('%.17g', ?1), round(?1, 2), CAST(?1 AS INTEGER), printf('%.3f %e', ?1, ?1)`, v)
+		for _, v := range []float64{0, math.Copysign(0, -1), 0.1, 1.0 / 3, math.MaxFloat64, math.SmallestNonzeroFloat64,
+			5e-324 * 3, math.Inf(1), math.Inf(-1), math.NaN(), 1e15, 1e16, 123456789.123456789, 2.5, 1e-5, 9007199254740993} {
+			r.sql(db, `SELECT ?1, typeof(?1), ?1 || '', printf('%.17g', ?1), round(?1, 2), CAST(?1 AS INTEGER), printf('%.3f `+
+				`%e', ?1, ?1)`, v)
 		}
 		r.sql(db, `SELECT 0.1 + 0.2, 1e308 * 10, -1e308 * 10, 0.1 + 0.2 = 0.3, round(2.5), round(-0.5), round(1.005, 2)`)
-		r.sql(db, `SELECT '1.7976931348623157e308' + 0, '4.9e-324' + 0, '0.1' + 0, '1e-400' + 0, '123456789012345678901234567890' + 0`)
+		r.sql(db, `SELECT '1.7976931348623157e308' + 0, '4.9e-324' + 0, '0.1' + 0, '1e-400' + 0, `+
+			`'123456789012345678901234567890' + 0`)
 		r.sql(db, `SELECT sum(value) FROM json_each('[0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1]')`)
 	}},
 	{"values/text", func(r *recorder) {
 		db := r.memory()
 		r.sql(db, `CREATE TABLE t(x TEXT PRIMARY KEY)`)
-		for _, v := range []string{"", "a\x00b", "\x00", "a\x00", "Grüße, 世界 🌍", "\xff\xfe invalid", "e\u0301", strings.Repeat("long ", 100_000), "'; DROP TABLE t; --"} {
-			r.sql(db, `INSERT INTO t VALUES (?1) RETURNING x, length(x), octet_length(x), hex(substr(x, 1, 4)), x = ?1, instr(x, char(0)), unicode(x), upper(substr(x, 1, 20))`, v)
+		for _, v := range []string{"", "a\x00b", "\x00", "a\x00", "Grüße, 世界 🌍", "\xff\xfe invalid", "e\u0301",
+			strings.Repeat("long ", 100_000), "'; DROP TABLE t; --"} {
+			r.sql(db, `INSERT INTO t VALUES (?1) RETURNING x, length(x), octet_length(x), hex(substr(x, 1, 4)), x = ?1, `+
+				`instr(x, char(0)), unicode(x), upper(substr(x, 1, 20))`, v)
 		}
 		r.sql(db, `SELECT quote(x) FROM t WHERE length(CAST(x AS BLOB)) < 20 ORDER BY x`)
 		r.sql(db, `SELECT x || '|' FROM t WHERE x LIKE 'a%' ORDER BY x`)
-		r.sql(db, `SELECT replace('a' || char(0) || 'b', char(0), '-'), trim('  x '), substr('Grüße', -3, 2), char(71, 252, 128512), unicode('ü'), hex('ü'), unhex('C3BC')`)
-		r.sql(db, `SELECT 'ABC' LIKE 'abc', 'ÄB' LIKE 'äb', 'a_c' LIKE 'a\_c' ESCAPE '\', 'abc' GLOB 'a*[a-c]', 'x' COLLATE NOCASE = 'X', 'a ' COLLATE RTRIM = 'a'`)
-		r.sql(db, `SELECT format('%s|%10s|%-5s|%q|%Q|%w|%c|%%|%05d|%,d', 'a', 'b', 'c', 'it''s', 'it''s', 'a"b', 'xyz', 42, 1234567), concat_ws('-', 1, NULL, 'x'), unistr('\u00e9')`)
+		r.sql(db, `SELECT replace('a' || char(0) || 'b', char(0), '-'), trim('  x '), substr('Grüße', -3, 2), char(71, `+
+			`252, 128512), unicode('ü'), hex('ü'), unhex('C3BC')`)
+		r.sql(db, `SELECT 'ABC' LIKE 'abc', 'ÄB' LIKE 'äb', 'a_c' LIKE 'a\_c' ESCAPE '\', 'abc' GLOB 'a*[a-c]', 'x' `+
+			`COLLATE NOCASE = 'X', 'a ' COLLATE RTRIM = 'a'`)
+		r.sql(db, `SELECT format('%s|%10s|%-5s|%q|%Q|%w|%c|%%|%05d|%,d', 'a', 'b', 'c', 'it''s', 'it''s', 'a"b', 'xyz', `+
+			`42, 1234567), concat_ws('-', 1, NULL, 'x'), unistr('\u00e9')`)
 	}},
 	{"values/blobs", func(r *recorder) {
 		db := r.memory()
@@ -115,7 +127,8 @@ var valueCases = []Case{
 		r.sql(db, `CREATE TABLE t(a INTEGER PRIMARY KEY AUTOINCREMENT, b VARCHAR(10) NOT NULL COLLATE NOCASE, c AS (a * 2))`)
 		s, _, _ = db.Prepare(`SELECT a, b AS bee, c, a + 1 FROM t`)
 		for i := range s.ColumnCount() {
-			r.logf("%q %q %q %q %q", s.ColumnName(i), s.ColumnDeclType(i), s.ColumnTableName(i), s.ColumnOriginName(i), s.ColumnDatabaseName(i))
+			r.logf("%q %q %q %q %q", s.ColumnName(i), s.ColumnDeclType(i), s.ColumnTableName(i), s.ColumnOriginName(i),
+				s.ColumnDatabaseName(i))
 		}
 		s.Close()
 		decl, coll, notNull, pk, auto, err := db.TableColumnMetadata("main", "t", "b")

@@ -17,8 +17,10 @@ var workloadCases = []Case{
 		var disk memoryVFS
 		defer disk.register("conformance-file")()
 		db := r.open("file:w.db?vfs=conformance-file")
-		r.sql(db, `PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA encoding = 'UTF-8'; CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE INDEX i ON t(b)`)
-		r.sql(db, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t SELECT i, hex(i * 7919 % 3001) FROM n`)
+		r.sql(db, `PRAGMA page_size = 1024; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA encoding = 'UTF-8'; `+
+			`CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE INDEX i ON t(b)`)
+		r.sql(db, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t SELECT i, `+
+			`hex(i * 7919 % 3001) FROM n`)
 		r.sql(db, `DELETE FROM t WHERE a % 3 = 0; PRAGMA incremental_vacuum(50); PRAGMA page_count; PRAGMA freelist_count`)
 		r.logf("file %d bytes", len(disk.files["w.db"].data))
 		r.sql(db, `VACUUM`)
@@ -43,7 +45,9 @@ var workloadCases = []Case{
 func (r *recorder) workload(seed uint64) {
 	db := r.memory()
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	r.sql(db, `CREATE TABLE a(id INTEGER PRIMARY KEY, k TEXT, n NUMERIC, b BLOB); CREATE TABLE b(k TEXT PRIMARY KEY, a REFERENCES a(id) ON DELETE SET NULL, x REAL) WITHOUT ROWID; CREATE INDEX ak ON a(k, n); CREATE INDEX an ON a(n) WHERE n > 50`)
+	r.sql(db, `CREATE TABLE a(id INTEGER PRIMARY KEY, k TEXT, n NUMERIC, b BLOB); `+
+		`CREATE TABLE b(k TEXT PRIMARY KEY, a REFERENCES a(id) ON DELETE SET NULL, x REAL) WITHOUT ROWID; `+
+		`CREATE INDEX ak ON a(k, n); CREATE INDEX an ON a(n) WHERE n > 50`)
 	value := func() any {
 		switch rnd.IntN(6) {
 		case 0:
@@ -64,7 +68,8 @@ func (r *recorder) workload(seed uint64) {
 			return `INSERT OR REPLACE INTO a VALUES (?, ?, ?, ?)`, []any{rnd.IntN(200), value(), rnd.IntN(100), value()}
 		},
 		func() (string, []any) {
-			return `INSERT INTO b VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET x = x + excluded.x`, []any{fmt.Sprintf("k%d", rnd.IntN(40)), rnd.IntN(220), float64(rnd.IntN(64)) / 4}
+			return `INSERT INTO b VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET x = x + excluded.x`,
+				[]any{fmt.Sprintf("k%d", rnd.IntN(40)), rnd.IntN(220), float64(rnd.IntN(64)) / 4}
 		},
 		func() (string, []any) { return `UPDATE a SET n = n + ? WHERE n > ?`, []any{1, rnd.IntN(100)} },
 		func() (string, []any) { return `UPDATE a SET k = ? WHERE id = ?`, []any{value(), rnd.IntN(200)} },
@@ -73,10 +78,12 @@ func (r *recorder) workload(seed uint64) {
 			return `SELECT k, count(*), sum(n), min(b) FROM a WHERE n < ? GROUP BY k ORDER BY k`, []any{rnd.IntN(100)}
 		},
 		func() (string, []any) {
-			return `SELECT a.id, b.k, b.x FROM b LEFT JOIN a ON a.id = b.a WHERE b.x > ? ORDER BY b.k`, []any{float64(rnd.IntN(64))}
+			return `SELECT a.id, b.k, b.x FROM b LEFT JOIN a ON a.id = b.a WHERE b.x > ? ORDER BY b.k`,
+				[]any{float64(rnd.IntN(64))}
 		},
 		func() (string, []any) {
-			return `SELECT id, n, sum(n) OVER (PARTITION BY k ORDER BY id) FROM a WHERE k > ? ORDER BY id`, []any{fmt.Sprintf("k%d", rnd.IntN(30))}
+			return `SELECT id, n, sum(n) OVER (PARTITION BY k ORDER BY id) FROM a WHERE k > ? ORDER BY id`,
+				[]any{fmt.Sprintf("k%d", rnd.IntN(30))}
 		},
 	}
 	digest := &recorder{opts: r.opts}

@@ -28,7 +28,8 @@ type Case struct {
 // Cases returns all cases, in order.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]Case{valueCases, languageCases, extensionCases, callbackCases, errorCases, limitCases, workloadCases} {
+	for _, group := range [][]Case{valueCases, languageCases, extensionCases, callbackCases, errorCases, limitCases,
+		workloadCases} {
 		all = append(all, group...)
 	}
 	return all

@@ -19,7 +19,8 @@ var written = map[string]bool{
 // overridden are the callbacks that engine/link answers itself, in a method of
 // Module with a small x instead of Xenv's method with a capital.
 var overridden = map[string]bool{
-	"go_block": true, "go_sleep": true, "go_busy_timeout": true, "go_progress_handler": true, "go_open": true, "go_close": true,
+	"go_block": true, "go_sleep": true, "go_busy_timeout": true, "go_progress_handler": true, "go_open": true,
+	"go_close":  true,
 	"go_access": true, "go_delete": true, "go_full_pathname": true,
 	"go_shm_map": true, "go_shm_lock": true, "go_shm_barrier": true, "go_shm_unmap": true,
 }
@@ -93,14 +94,16 @@ func xenv(w *bytes.Buffer, m *model) {
 		}
 	}
 	w.WriteString("\tXmemory() Memory\n}\n\n")
-	w.WriteString("// Memory is the linear memory, as go-sqlite3 sees it.\ntype Memory = interface {\n\tSlice() *[]byte\n\tGrow(delta, max int64) int64\n}\n")
+	w.WriteString("// Memory is the linear memory, as go-sqlite3 sees it.\ntype Memory = interface {\n\tSlice() " +
+		"*[]byte\n\tGrow(delta, max int64) int64\n}\n")
 }
 
 // linkAPI writes SQLite's functions as methods of Module.
 func linkAPI(m *model) ([]byte, error) {
 	var w bytes.Buffer
 	w.WriteString(header + "package sqlite3_wasm\n\n")
-	fmt.Fprintf(&w, "const (\n\tabi int32 = %d\n\texportCount = %d\n\tstaticSize = %d\n)\n\n", m.abi(), len(m.exports), m.file.Dylink.MemSize)
+	fmt.Fprintf(&w, "const abi int32 = %d\n\nconst (\n\texportCount = %d\n\tstaticSize = %d\n)\n\n", m.abi(),
+		len(m.exports), m.file.Dylink.MemSize)
 	xenv(&w, m)
 	for _, f := range m.exports {
 		list, names := params(f.typ.Params)
@@ -109,9 +112,11 @@ func linkAPI(m *model) ([]byte, error) {
 			if len(f.typ.Results) > 0 {
 				ret = "return "
 			}
-			fmt.Fprintf(&w, "\nfunc (m *Module) X%s(%s) %s {\n\tguard()\n\t%sraw_%s(m.base%s)\n}\n", f.name, list, result(f.typ.Results), ret, f.name, comma(names))
+			fmt.Fprintf(&w, "\nfunc (m *Module) X%s(%s) %s {\n\tguard()\n\t%sraw_%s(m.base%s)\n}\n", f.name, list,
+				result(f.typ.Results), ret, f.name, comma(names))
 		}
-		fmt.Fprintf(&w, "\n//go:wasmimport sqlite %s\nfunc raw_%s(base int32%s) %s\n", f.name, f.name, comma(list), result(f.typ.Results))
+		fmt.Fprintf(&w, "\n//go:wasmimport sqlite %s\nfunc raw_%s(base int32%s) %s\n", f.name, f.name, comma(list),
+			result(f.typ.Results))
 	}
 	return format.Source(w.Bytes())
 }
@@ -134,7 +139,8 @@ func linkCallbacks(m *model) ([]byte, error) {
 			continue
 		}
 		list, names := params(f.typ.Params)
-		fmt.Fprintf(&w, "\n//go:wasmexport math_%s\nfunc math_%s(%s) float64 { return math.%s(%s) }\n", f.name, f.name, list, mathNames[f.name], names)
+		fmt.Fprintf(&w, "\n//go:wasmexport math_%s\nfunc math_%s(%s) float64 { return math.%s(%s) }\n", f.name, f.name, list,
+			mathNames[f.name], names)
 	}
 	return format.Source(w.Bytes())
 }
@@ -152,8 +158,10 @@ func body(w *bytes.Buffer, f fn, enter, call, names string) {
 	case len(f.typ.Results) == 0:
 		fmt.Fprintf(w, " {\n%s\tdefer m.leaveHook(%q)\n\t%s(%s)\n}\n", enter, f.name, call, names)
 	case isNoError:
-		fmt.Fprintf(w, " (rc int32) {\n%s\tdefer m.leaveCode(%q, &rc, %d)\n\treturn %s(%s)\n}\n", enter, f.name, zero, call, names)
+		fmt.Fprintf(w, " (rc int32) {\n%s\tdefer m.leaveCode(%q, &rc, %d)\n\treturn %s(%s)\n}\n", enter, f.name, zero, call,
+			names)
 	default:
-		fmt.Fprintf(w, " (rc int32) {\n%s\tdefer m.leave(%q, &rc, %d)\n\treturn %s(%s)\n}\n", enter, f.name, code, call, names)
+		fmt.Fprintf(w, " (rc int32) {\n%s\tdefer m.leave(%q, &rc, %d)\n\treturn %s(%s)\n}\n", enter, f.name, code, call,
+			names)
 	}
 }

@@ -1,5 +1,5 @@
 // Command gen writes what must agree with engine/sqlite3.wasm: the stubs of
-// engine/link and of engine/conformance/wazero, and web/src/worker/engine-modules.gen.ts.
+// engine/link and of engine/wazero/link, and web/src/worker/engine-modules.gen.ts.
 //
 //	go run ./engine/gen        # from the root of the repository
 //	go run ./engine/gen -check # fails if a file is stale

@@ -120,7 +120,8 @@ func mathType(name string) wasmfile.FuncType {
 // abi identifies all that the parts must agree on.
 func (m *model) abi() int32 {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%d %d %d %d\n", m.file.Dylink.MemSize, m.file.Dylink.MemAlign, m.file.Dylink.TableSize, m.file.Dylink.TableAlign)
+	fmt.Fprintf(&s, "%d %d %d %d\n", m.file.Dylink.MemSize, m.file.Dylink.MemAlign, m.file.Dylink.TableSize,
+		m.file.Dylink.TableAlign)
 	for _, list := range [][]fn{m.exports, m.callbacks, m.math} {
 		for _, f := range list {
 			fmt.Fprintf(&s, "%s %x %x\n", f.name, f.typ.Params, f.typ.Results)

@@ -17,8 +17,10 @@ func wazeroLink(m *model) ([]byte, error) {
 	var w bytes.Buffer
 	w.WriteString(header + "package sqlite3_wasm\n\nimport \"math\"\n\n")
 	l := m.layout()
-	fmt.Fprintf(&w, "const (\n\tstackLow = %d\n\tstackHigh = %d\n\tscratchTop = %d\n)\n\n", l.stackLow, l.stackHigh, l.scratch)
-	fmt.Fprintf(&w, "// The modules env and GOT.func.\nconst (\n\tenvModule = %q\n\tgotModule = %q\n)\n\n", environment(m), gotModule(m))
+	fmt.Fprintf(&w, "const (\n\tstackLow = %d\n\tstackHigh = %d\n\tscratchTop = %d\n)\n\n", l.stackLow, l.stackHigh,
+		l.scratch)
+	fmt.Fprintf(&w, "// The modules env and GOT.func.\nconst (\n\tenvModule = %q\n\tgotModule = %q\n)\n\n", environment(m),
+		gotModule(m))
 	xenv(&w, m)
 
 	w.WriteString("\nvar exportNames = [...]string{\n")

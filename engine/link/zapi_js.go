@@ -2,10 +2,11 @@
 
 package sqlite3_wasm
 
+const abi int32 = 43552862
+
 const (
-	abi         int32 = 43552862
-	exportCount       = 235
-	staticSize        = 81168
+	exportCount = 235
+	staticSize  = 81168
 )
 
 // Xenv is what New needs: the callbacks of SQLite, and memory.

@@ -19,7 +19,8 @@ func must(b *testing.B, err error) {
 }
 
 func fill(b *testing.B, db *sqlite3.Conn) {
-	must(b, db.Exec(`DROP TABLE IF EXISTS t; CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, score REAL, grp INTEGER); BEGIN`))
+	must(b, db.Exec(`DROP TABLE IF EXISTS t; CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, score REAL, grp `+
+		`INTEGER); BEGIN`))
 	s, _, err := db.Prepare(`INSERT INTO t(name, score, grp) VALUES (?, ?, ?)`)
 	must(b, err)
 	for i := range 100_000 {
@@ -86,7 +87,8 @@ func benchSQL(b *testing.B, sql string) {
 }
 
 func BenchmarkJoin(b *testing.B) {
-	benchSQL(b, `SELECT count(*), sum(a.score) FROM t a JOIN t c ON c.id = a.grp + 1 JOIN t d ON d.id = c.id + 5 WHERE a.id % 3 = 0`)
+	benchSQL(b, `SELECT count(*), sum(a.score) FROM t a JOIN t c ON c.id = a.grp + 1 JOIN t d ON d.id = c.id + 5 WHERE `+
+		`a.id % 3 = 0`)
 }
 
 func BenchmarkLike(b *testing.B) {
@@ -109,7 +111,8 @@ func BenchmarkCross(b *testing.B) {
 func BenchmarkCallback(b *testing.B) {
 	db := open(b, ":memory:")
 	must(b, db.CreateFunction("f", 0, 0, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultInt(1) }))
-	s, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT sum(f()) FROM n`)
+	s, _, err := db.Prepare(
+		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT sum(f()) FROM n`)
 	must(b, err)
 	defer s.Close()
 	for b.Loop() {

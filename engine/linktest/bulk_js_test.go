@@ -116,10 +116,13 @@ func TestBulk(t *testing.T) {
 		dbs[i].OnCommit(func(commit store.Commit) { seen[i] = append(seen[i], fmt.Sprintf("%+v", commit.Tables)) })
 	}
 	statements := []string{
-		`INSERT INTO a VALUES (?, ?, ?)`, `INSERT OR IGNORE INTO a VALUES (?, ?, ?)`, `REPLACE INTO a VALUES (?, ?, ?)`, `INSERT INTO a VALUES (?, ?, ?) RETURNING id`,
+		`INSERT INTO a VALUES (?, ?, ?)`, `INSERT OR IGNORE INTO a VALUES (?, ?, ?)`, `REPLACE INTO a VALUES (?, ?, ?)`,
+		`INSERT INTO a VALUES (?, ?, ?) RETURNING id`,
 		`INSERT OR ROLLBACK INTO a VALUES (?, ?, ?)`, `INSERT OR FAIL INTO a VALUES (?, ?, ?)`,
-		`INSERT INTO b VALUES (?, ?, ?)`, `INSERT INTO b VALUES (?2, ?1, upper(?3))`, `UPDATE b SET z = ?3 WHERE x = ?1 AND y IS ?2`, `DELETE FROM b WHERE x IS ? AND y IS ? AND z IS ?`,
-		`INSERT OR IGNORE INTO c VALUES (?, ?, ?)`, `SELECT ?, ?, ?`, `INSERT INTO f SELECT ? || ? || ?`, `INSERT INTO b SELECT ?, ?, uuid7() IS NULL AND ?`,
+		`INSERT INTO b VALUES (?, ?, ?)`, `INSERT INTO b VALUES (?2, ?1, upper(?3))`,
+		`UPDATE b SET z = ?3 WHERE x = ?1 AND y IS ?2`, `DELETE FROM b WHERE x IS ? AND y IS ? AND z IS ?`,
+		`INSERT OR IGNORE INTO c VALUES (?, ?, ?)`, `SELECT ?, ?, ?`, `INSERT INTO f SELECT ? || ? || ?`,
+		`INSERT INTO b SELECT ?, ?, uuid7() IS NULL AND ?`,
 	}
 	rounds := 80
 	failed := 0
@@ -181,7 +184,8 @@ func TestBulk(t *testing.T) {
 		}
 		for k := range seen[0] {
 			if k >= len(seen[1]) || seen[0][k] != seen[1][k] {
-				t.Fatalf("round %d, %s: seen in Go %.2000s, in the engine %.2000s", round, sql, seen[0][k:], seen[1][min(k, len(seen[1])):])
+				t.Fatalf("round %d, %s: seen in Go %.2000s, in the engine %.2000s", round, sql, seen[0][k:],
+					seen[1][min(k, len(seen[1])):])
 			}
 		}
 		if len(seen[0]) != len(seen[1]) {
@@ -189,7 +193,8 @@ func TestBulk(t *testing.T) {
 		}
 		seen = [2][]string{}
 	}
-	t.Logf("%d rows in C, %d events kept, %d rows for Go, %d errors, %d loads failed", c.rows, c.kept, c.others, c.errors, failed)
+	t.Logf("%d rows in C, %d events kept, %d rows for Go, %d errors, %d loads failed", c.rows, c.kept, c.others, c.errors,
+		failed)
 	if c.rows < 20_000 || c.kept < 5_000 || c.others == 0 || c.errors == 0 || failed < 4 || failed > rounds {
 		t.Error("the test is hollow")
 	}
@@ -197,9 +202,11 @@ func TestBulk(t *testing.T) {
 
 // digest is a short text that tells tables apart.
 func digest(t *testing.T, db *store.DB, table string) (d string) {
-	sql := `SELECT count(*) || ' ' || coalesce(sum(length(hex(t.x)) * 7 + unicode(typeof(t.x))), 0) FROM (SELECT quote(` + map[string]string{
-		"a": "id) || quote(b) || quote(c", "b": "x) || quote(y) || quote(z", "c": "x) || quote(y) || quote(z", "notes": "n", "f": "body",
-	}[table] + `) AS x FROM ` + table + `) t`
+	sql := `SELECT count(*) || ' ' || coalesce(sum(length(hex(t.x)) * 7 + unicode(typeof(t.x))), 0) FROM (SELECT quote(` +
+		map[string]string{
+			"a": "id) || quote(b) || quote(c", "b": "x) || quote(y) || quote(z", "c": "x) || quote(y) || quote(z", "notes": "n",
+			"f": "body",
+		}[table] + `) AS x FROM ` + table + `) t`
 	err := db.Query(t.Context(), sql, store.Params{}, nil, func(s *sqlite3.Stmt) error {
 		d = s.ColumnText(0)
 		return nil

@@ -23,13 +23,14 @@ const worker = await build({
     resolveDir: here,
     contents: `
       import "${path.join(goroot, "lib", "wasm", "wasm_exec.js")}";
-      import { linkEngine } from "${path.join(root, "web", "src", "engine.ts")}";
+      import { linkEngine } from "${path.join(root, "web", "src", "worker", "engine.ts")}";
       addEventListener("unhandledrejection", ({ reason }) => {
         console.log(String(reason));
         postMessage(1);
       });
       onmessage = async ({ data: args }) => {
-        const [program, sqlite] = await Promise.all(["program.wasm", "sqlite3.wasm"].map((f) => WebAssembly.compileStreaming(fetch(f))));
+        const files = ["program.wasm", "sqlite3.wasm"];
+        const [program, sqlite] = await Promise.all(files.map((f) => WebAssembly.compileStreaming(fetch(f))));
         const engine = linkEngine(sqlite);
         globalThis.heddleEngine = {
           connections: () => engine.stacks.size,
@@ -56,7 +57,8 @@ const files = {
   "/": ["text/html", '<!doctype html><link rel="icon" href="data:,">'],
   "/worker.js": ["text/javascript", worker.outputFiles[0].text],
   "/program.wasm": ["application/wasm", fs.readFileSync(program)],
-  "/native.txt": ["text/plain;charset=utf-8", fs.readFileSync(path.join(root, "engine/conformance/native/testdata/native.txt"))],
+  "/native.txt": ["text/plain;charset=utf-8",
+    fs.readFileSync(path.join(root, "engine/conformance/native/testdata/native.txt"))],
   "/sqlite3.wasm": ["application/wasm", fs.readFileSync(path.join(root, "engine", "sqlite3.wasm"))],
 };
 const server = http.createServer((request, response) => {

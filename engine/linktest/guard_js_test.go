@@ -64,7 +64,8 @@ func TestGuard_panics(t *testing.T) {
 		}, `SELECT f()`, sqlite3.NOMEM},
 		{"deep in a query", "go_func", func(db *sqlite3.Conn) error {
 			return db.CreateFunction("f", 0, 0, func(sqlite3.Context, ...sqlite3.Value) { boom() })
-		}, `INSERT INTO t SELECT (SELECT max(a) FROM (SELECT f() AS a FROM t ORDER BY random())) FROM t GROUP BY 1`, sqlite3.ERROR},
+		}, `INSERT INTO t SELECT (SELECT max(a) FROM (SELECT f() AS a FROM t ORDER BY random())) FROM t GROUP BY 1`,
+			sqlite3.ERROR},
 		{"step", "go_step", func(db *sqlite3.Conn) error {
 			return db.CreateWindowFunction("f", 1, 0, func() sqlite3.AggregateFunction { return panicking{step: boom} })
 		}, `SELECT f(a) FROM t`, sqlite3.ERROR},
@@ -90,7 +91,8 @@ func TestGuard_panics(t *testing.T) {
 			return nil
 		}, `INSERT INTO t VALUES (9)`, sqlite3.CONSTRAINT_COMMITHOOK},
 		{"authorizer", "go_authorizer", func(db *sqlite3.Conn) error {
-			return db.SetAuthorizer(func(sqlite3.AuthorizerActionCode, string, string, string, string) sqlite3.AuthorizerReturnCode {
+			return db.SetAuthorizer(func(sqlite3.AuthorizerActionCode, string, string, string,
+				string) sqlite3.AuthorizerReturnCode {
 				boom()
 				return sqlite3.AUTH_OK
 			})
@@ -214,7 +216,8 @@ func TestGuard_budget(t *testing.T) {
 			t.Errorf("with %d bytes free: no connection and no panic", free)
 		}
 		if link.MemoryUsed() != used || link.Connections() != connections {
-			t.Fatalf("with %d bytes free: %d bytes and %d connections are left over", free, link.MemoryUsed()-used, link.Connections()-connections)
+			t.Fatalf("with %d bytes free: %d bytes and %d connections are left over", free, link.MemoryUsed()-used,
+				link.Connections()-connections)
 		}
 	}
 }
@@ -245,9 +248,13 @@ func TestGuard_nesting(t *testing.T) {
 		return b.String() + fmt.Sprintf(last, n)
 	}
 	tests := map[string]struct{ first, link, last string }{
-		"views nested":    {`CREATE TABLE g0(x)`, `; CREATE VIEW g%[1]d AS SELECT x FROM g%[2]d`, `; SELECT count(*) FROM g%[1]d`},
-		"triggers nested": {`CREATE TABLE g0(x)`, `; CREATE TABLE g%[1]d(x); CREATE TRIGGER h%[1]d AFTER INSERT ON g%[2]d BEGIN INSERT INTO g%[1]d VALUES (new.x); END`, `; INSERT INTO g0 VALUES (%[1]d)`},
-		"cascades":        {`CREATE TABLE g0(x PRIMARY KEY)`, `; CREATE TABLE g%[1]d(x PRIMARY KEY REFERENCES g%[2]d ON DELETE CASCADE)`, `; DELETE FROM g0 WHERE x < %[1]d`},
+		"views nested": {`CREATE TABLE g0(x)`, `; CREATE VIEW g%[1]d AS SELECT x FROM g%[2]d`,
+			`; SELECT count(*) FROM g%[1]d`},
+		"triggers nested": {`CREATE TABLE g0(x)`, `; CREATE TABLE g%[1]d(x); ` +
+			`CREATE TRIGGER h%[1]d AFTER INSERT ON g%[2]d BEGIN INSERT INTO g%[1]d VALUES (new.x); END`,
+			`; INSERT INTO g0 VALUES (%[1]d)`},
+		"cascades": {`CREATE TABLE g0(x PRIMARY KEY)`,
+			`; CREATE TABLE g%[1]d(x PRIMARY KEY REFERENCES g%[2]d ON DELETE CASCADE)`, `; DELETE FROM g0 WHERE x < %[1]d`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -276,7 +283,8 @@ func TestGuard_progress(t *testing.T) {
 	if count > 1 {
 		t.Errorf("a short statement spoke up %d times", count)
 	}
-	expect(t, db, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT count(*) FROM n`, "100000")
+	expect(t, db,
+		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT count(*) FROM n`, "100000")
 	if count < 500 {
 		t.Errorf("a long statement spoke up %d times", count)
 	}
@@ -295,8 +303,10 @@ func TestGuard_noOS(t *testing.T) {
 		db.Close()
 	}
 	db := open(t, ":memory:")
-	exec(t, db, `CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO t SELECT hex(randomblob(50)) FROM n`)
-	exec(t, db, `PRAGMA temp_store = FILE; PRAGMA cache_size = 10; CREATE INDEX i ON t(a); CREATE TEMP TABLE u AS SELECT a FROM t ORDER BY a DESC`)
+	exec(t, db, `CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) `+
+		`INSERT INTO t SELECT hex(randomblob(50)) FROM n`)
+	exec(t, db, `PRAGMA temp_store = FILE; PRAGMA cache_size = 10; CREATE INDEX i ON t(a); `+
+		`CREATE TEMP TABLE u AS SELECT a FROM t ORDER BY a DESC`)
 	expect(t, db, `SELECT count(*) FROM u`, "100000")
 	if err := db.Exec(`ATTACH 'other.db' AS o`); !errorIs(err, sqlite3.CANTOPEN) {
 		t.Errorf("attach: got %v, want CANTOPEN", err)

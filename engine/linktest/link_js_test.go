@@ -90,7 +90,8 @@ func TestLink_insertsAndQueries(t *testing.T) {
 	exec(t, db, `COMMIT`)
 	t.Log("100k inserts:", time.Since(start))
 	start = time.Now()
-	expect(t, db, `SELECT count(*), sum(a), max(b), sum(c) FROM t WHERE b LIKE '%9%'`, "40951|2375617195|row 99999|593894061.0")
+	expect(t, db, `SELECT count(*), sum(a), max(b), sum(c) FROM t WHERE b LIKE '%9%'`,
+		"40951|2375617195|row 99999|593894061.0")
 	t.Log("LIKE aggregate:", time.Since(start))
 	expect(t, db, `SELECT sqlite_version(), typeof(sqrt(2)), json('{"a":[1,2]}') ->> '$.a[1]'`, "3.54.1|real|2")
 	stackIsBack(t)
@@ -99,10 +100,12 @@ func TestLink_insertsAndQueries(t *testing.T) {
 func TestLink_compiledIn(t *testing.T) {
 	db := open(t, ":memory:")
 	exec(t, db, `CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES ('the quick brown fox'), ('lazy dog')`)
-	expect(t, db, `SELECT highlight(f, 0, '[', ']') FROM f WHERE f MATCH 'quick OR fox' ORDER BY rank`, "the [quick] brown [fox]")
+	expect(t, db, `SELECT highlight(f, 0, '[', ']') FROM f WHERE f MATCH 'quick OR fox' ORDER BY rank`,
+		"the [quick] brown [fox]")
 	exec(t, db, `CREATE VIRTUAL TABLE r USING rtree(id, x0, x1); INSERT INTO r VALUES (1, 0, 2), (2, 5, 6)`)
 	expect(t, db, `SELECT id FROM r WHERE x0 >= 4`, "2")
-	for _, option := range []string{"ENABLE_PREUPDATE_HOOK", "ENABLE_FTS5", "ENABLE_RTREE", "ENABLE_MATH_FUNCTIONS", "DEFAULT_WAL_SYNCHRONOUS=2"} {
+	for _, option := range []string{"ENABLE_PREUPDATE_HOOK", "ENABLE_FTS5", "ENABLE_RTREE", "ENABLE_MATH_FUNCTIONS",
+		"DEFAULT_WAL_SYNCHRONOUS=2"} {
 		expect(t, db, `SELECT sqlite_compileoption_used('`+option+`')`, "1")
 	}
 	expect(t, db, `PRAGMA synchronous`, "2")
@@ -115,7 +118,8 @@ func TestLink_callbacks(t *testing.T) {
 		db.CreateFunction("twice", 1, sqlite3.DETERMINISTIC, func(ctx sqlite3.Context, arg ...sqlite3.Value) {
 			ctx.ResultText(arg[0].Text() + arg[0].Text())
 		}),
-		db.CreateWindowFunction("total_len", 1, sqlite3.DETERMINISTIC, func() sqlite3.AggregateFunction { return new(totalLen) }),
+		db.CreateWindowFunction("total_len", 1, sqlite3.DETERMINISTIC,
+			func() sqlite3.AggregateFunction { return new(totalLen) }),
 		db.CreateCollation("reverse", func(a, b []byte) int { return strings.Compare(string(b), string(a)) }),
 	)
 	if err != nil {
@@ -138,7 +142,8 @@ func TestLink_callbacks(t *testing.T) {
 		log = append(log, line)
 	})
 	db.CommitHook(func() bool { log = append(log, "commit"); return true })
-	exec(t, db, `INSERT INTO t VALUES (1, twice('ab')), (9007199254740993, 'c'); UPDATE t SET b = 'x' WHERE a = 1; DELETE FROM t WHERE a > 1`)
+	exec(t, db, `INSERT INTO t VALUES (1, twice('ab')), (9007199254740993, 'c'); UPDATE t SET b = 'x' WHERE a = 1; `+
+		`DELETE FROM t WHERE a > 1`)
 	want := []string{
 		"before 18 t 1 1: new abab<nil>", "update 18 main.t 1",
 		"before 18 t 9007199254740993 9007199254740993: new c<nil>", "update 18 main.t 9007199254740993", "commit",

@@ -19,7 +19,8 @@ func randomValue(rnd *rand.Rand, kind int) any {
 	case 0:
 		return nil
 	case 1:
-		return []int64{0, 1, -1, math.MaxInt32, math.MinInt32, math.MaxInt32 + 1, 1 << 53, 1<<53 + 1, -1 << 53, -(1<<53 + 1), math.MaxInt64, math.MinInt64}[rnd.IntN(12)]
+		return []int64{0, 1, -1, math.MaxInt32, math.MinInt32, math.MaxInt32 + 1, 1 << 53, 1<<53 + 1, -1 << 53, -(1<<53 + 1),
+			math.MaxInt64, math.MinInt64}[rnd.IntN(12)]
 	case 2:
 		return int64(rnd.IntN(1000))
 	case 3:
@@ -33,7 +34,8 @@ func randomValue(rnd *rand.Rand, kind int) any {
 	case 7: // broken UTF-8
 		b := make([]byte, rnd.IntN(12))
 		for i := range b {
-			b[i] = []byte{'a', 0x80, 0xBF, 0xC0, 0xC3, 0xE0, 0xA0, 0xE2, 0x82, 0xED, 0xF0, 0x90, 0xF4, 0x8F, 0xF5, 0xFF}[rnd.IntN(16)]
+			b[i] = []byte{'a', 0x80, 0xBF, 0xC0, 0xC3, 0xE0, 0xA0, 0xE2, 0x82, 0xED, 0xF0, 0x90, 0xF4, 0x8F, 0xF5,
+				0xFF}[rnd.IntN(16)]
 		}
 		return string(b)
 	case 8:
@@ -158,7 +160,8 @@ func packGo(t testing.TB, db *sqlite3.Conn, columns, maxRows, base int) (blocks 
 // that is too large for memory is one.
 func TestPacker_errors(t *testing.T) {
 	db := open(t, ":memory:")
-	s, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT CASE WHEN i = 100 THEN json('{') ELSE i END FROM n`)
+	s, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT CASE WHEN i = 100 ` +
+		`THEN json('{') ELSE i END FROM n`)
 	if err != nil {
 		t.Fatal(err)
 	}

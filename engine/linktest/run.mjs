@@ -26,7 +26,7 @@ globalThis.crypto ??= crypto.webcrypto;
 const goroot = execFileSync("go", ["env", "GOROOT"], { encoding: "utf8" }).trim();
 require(path.join(goroot, "lib", "wasm", "wasm_exec.js"));
 
-const { linkEngine } = await importTypeScript(path.join(root, "web", "src", "engine.ts"));
+const { linkEngine } = await importTypeScript(path.join(root, "web", "src", "worker", "engine.ts"));
 const engine = linkEngine(new WebAssembly.Module(fs.readFileSync(path.join(root, "engine", "sqlite3.wasm"))));
 
 const go = new Go();

@@ -35,7 +35,8 @@ func TestShared_readerBesideWriter(t *testing.T) {
 	writer := open(t, uri)
 	expect(t, writer, `PRAGMA journal_mode = WAL`, "wal")
 	expect(t, writer, `PRAGMA synchronous`, "2")
-	exec(t, writer, `CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 5000) INSERT INTO t SELECT i FROM n`)
+	exec(t, writer, `CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 5000) `+
+		`INSERT INTO t SELECT i FROM n`)
 	reader := open(t, uri)
 	expect(t, reader, `PRAGMA journal_mode`, "wal")
 	expect(t, reader, `PRAGMA synchronous`, "2")

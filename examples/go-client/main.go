@@ -54,13 +54,13 @@ func add(ctx context.Context, db *heddle.DB, text string) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range rejected {
-		if _, err := db.Sync().Discard(ctx, r.ID); err != nil {
-			return err
-		}
-		return fmt.Errorf("the server has refused the note: %s", r.Code)
+	if len(rejected) == 0 {
+		return nil
 	}
-	return nil
+	if _, err := db.Sync().Discard(ctx, rejected[0].ID); err != nil {
+		return err
+	}
+	return fmt.Errorf("the server has refused the note: %s", rejected[0].Code)
 }
 
 func list(ctx context.Context, db *heddle.DB) error {

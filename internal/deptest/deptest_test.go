@@ -45,16 +45,20 @@ var allowed = map[string][]string{
 	"sync/client":            {"sync/replica", "internal/store", "sync/wire", "internal/errcode"},
 	"sync/client/nethttp":    {"sync/client", "internal/errcode"},
 	"sync/server":            {"sync/fold", "sync/wire", "internal/accept", "internal/errcode"},
-	"sync/sim":               {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/server", "internal/errcode"},
-	"internal/rpc":           {"internal/value", "internal/errcode"},
-	"internal/leader":        {"internal/rpc", "internal/store", "internal/live", "broadcast", "sync/client", "internal/opfs", "internal/value", "internal/errcode"},
-	"engine":                 {},
-	"jsbridge":               {"internal/errcode"},
-	"cmd/heddle":             {"*"},
-	"heddle":                 {"internal/store", "internal/live", "sync/client", "sync/client/nethttp", "internal/value", "internal/errcode"}, // the root
-	"e2e/nativeclient":       {"heddle"},
-	"bench":                  {"*"},
-	"examples":               {"*"},
+	"sync/sim": {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/server",
+		"internal/errcode"},
+	"internal/rpc": {"internal/value", "internal/errcode"},
+	"internal/leader": {"internal/rpc", "internal/store", "internal/live", "broadcast", "sync/client",
+		"internal/opfs", "internal/value", "internal/errcode"},
+	"engine":     {},
+	"jsbridge":   {"internal/errcode"},
+	"cmd/heddle": {"*"},
+	// the root
+	"heddle": {"internal/store", "internal/live", "sync/client", "sync/client/nethttp", "internal/value",
+		"internal/errcode"},
+	"e2e/nativeclient": {"heddle"},
+	"bench":            {"*"},
+	"examples":         {"*"},
 }
 
 // onlyIn says which of our packages may import a package from outside.
@@ -84,7 +88,8 @@ var forbidden = map[string]string{
 // excused says which packages from outside may import a forbidden one all the
 // same: the linker leaves out what nobody calls.
 var excused = map[string][]string{
-	"encoding/json": {"github.com/ncruces/go-sqlite3", "github.com/ncruces/go-sqlite3/internal/util", "github.com/google/uuid"},
+	"encoding/json": {"github.com/ncruces/go-sqlite3", "github.com/ncruces/go-sqlite3/internal/util",
+		"github.com/google/uuid"},
 }
 
 type pkg struct {

@@ -77,7 +77,8 @@ func TestGather_writes(t *testing.T) {
 			}
 			t.Logf("%d writes ungathered, %d gathered", counts[0], counts[MaxRun])
 			if counts[MaxRun] > c.gathered || counts[0] < c.ungathered {
-				t.Errorf("got %d writes ungathered and %d gathered, want %d and %d", counts[0], counts[MaxRun], c.ungathered, c.gathered)
+				t.Errorf("got %d writes ungathered and %d gathered, want %d and %d", counts[0], counts[MaxRun], c.ungathered,
+					c.gathered)
 			}
 		})
 	}

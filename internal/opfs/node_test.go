@@ -113,7 +113,8 @@ func TestNode_model(t *testing.T) {
 					if err := n.sync(nil); err != nil {
 						t.Fatal(err)
 					}
-					if got := make([]byte, len(model)); h.length() != int64(len(model)) || h.readAt(got, 0) != len(got) || !bytes.Equal(got, model) {
+					if got := make([]byte, len(model)); h.length() != int64(len(model)) || h.readAt(got, 0) != len(got) ||
+						!bytes.Equal(got, model) {
 						t.Fatalf("maxRun %d, seed %d: the handle differs after sync", maxRun, seed)
 					}
 				case 2, 3:

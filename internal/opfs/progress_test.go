@@ -33,8 +33,10 @@ func TestProgress(t *testing.T) {
 		}
 	}
 	// The connection that is not closed is the program that was killed.
-	exec(open("opfs-killed", nil), `PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = full; CREATE TABLE t(a);
-		WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 6000) INSERT INTO t SELECT randomblob(4000) FROM n`)
+	exec(open("opfs-killed", nil), `PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = full;
+		CREATE TABLE t(a);
+		WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+		INSERT INTO t SELECT randomblob(4000) FROM n`)
 	beats := 0
 	c := open("opfs-next", func() { beats++ })
 	defer c.Close()

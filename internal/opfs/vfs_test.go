@@ -217,7 +217,8 @@ func TestVFS_openFlags(t *testing.T) {
 		t.Fatal("opened for reading what is not there")
 	}
 	// Temporary files never reach the directory.
-	for _, flags := range []vfs.OpenFlag{vfs.OPEN_TEMP_DB, vfs.OPEN_TRANSIENT_DB, vfs.OPEN_TEMP_JOURNAL, vfs.OPEN_SUBJOURNAL, vfs.OPEN_MAIN_DB} {
+	for _, flags := range []vfs.OpenFlag{vfs.OPEN_TEMP_DB, vfs.OPEN_TRANSIENT_DB, vfs.OPEN_TEMP_JOURNAL,
+		vfs.OPEN_SUBJOURNAL, vfs.OPEN_MAIN_DB} {
 		name := "named"
 		if flags == vfs.OPEN_MAIN_DB {
 			name = ""

@@ -143,7 +143,8 @@ func TestQuota(t *testing.T) {
 		}
 	}
 	fill := func() error {
-		return c.Exec("CREATE TABLE filler AS WITH RECURSIVE v(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM v WHERE n<10000) SELECT randomblob(4000) AS x FROM v")
+		return c.Exec("CREATE TABLE filler AS WITH RECURSIVE v(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM v WHERE " +
+			"n<10000) SELECT randomblob(4000) AS x FROM v")
 	}
 	err := fill()
 	if !errors.Is(err, sqlite3.FULL) {
@@ -200,7 +201,8 @@ func BenchmarkCommit(b *testing.B) {
 	dir := opfs.From(jsbridge.OpenedOPFS(0))
 	file, _ := opfs.File(nameOf(0))
 	c := opfstest.MustOpen(b, file, subject.Mount(b, opfs.New(dir)), opfstest.Mode{Journal: "wal"})
-	if err := c.Exec("PRAGMA cache_size=-8000; PRAGMA wal_autocheckpoint=1000; CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b, c, d)"); err != nil {
+	if err := c.Exec("PRAGMA cache_size=-8000; PRAGMA wal_autocheckpoint=1000; CREATE TABLE IF NOT EXISTS t(a INTEGER " +
+		"PRIMARY KEY, b, c, d)"); err != nil {
 		b.Fatal(err)
 	}
 	s, _, err := c.Prepare("INSERT INTO t(b, c, d) VALUES ('a note', 3.5, 7)")

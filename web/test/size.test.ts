@@ -15,7 +15,8 @@ test("the package's files keep their budgets", () => {
   for (const [name, budget] of Object.entries(budgets)) {
     const file = new URL(`../dist/${name}`, import.meta.url);
     const bytes = readFileSync(file); // `make build` leaves it there
-    const size = brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length / KIB;
+    const size = brotliCompressSync(bytes,
+      { params: { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length / KIB;
     assert.ok(size < budget, `${name} weighs ${size.toFixed(0)} KiB, its budget is ${budget}`);
     // A budget that is far too large keeps nothing.
     assert.ok(size > budget * 0.7, `${name} weighs ${size.toFixed(0)} KiB: lower its budget of ${budget}`);

@@ -37,14 +37,17 @@ async function oneByOne(fn, count, limit) {
 /** The median of fn's times, after one to warm up; a slow one is asked less often. */
 async function repeated(fn) {
   const times = [await timed(fn)];
-  for (let i = 0, began = performance.now(); i < 3 && performance.now() - began < 3000 && times[0] < 3000; i++) times.push(await timed(fn));
+  for (let i = 0, began = performance.now(); i < 3 && performance.now() - began < 3000 && times[0] < 3000; i++) {
+    times.push(await timed(fn));
+  }
   return median(times.length > 1 ? times.slice(1) : times);
 }
 
 /** The tables, in the dialect of the adapter. */
 export async function schema(db) {
   const { real = "REAL", key = "INTEGER PRIMARY KEY" } = db.dialect ?? {};
-  await db.exec(`CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, name TEXT NOT NULL, value ${real} NOT NULL, note TEXT NOT NULL)`);
+  await db.exec(`CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, name TEXT NOT NULL, value ${real} NOT NULL, ` +
+    `note TEXT NOT NULL)`);
   await db.exec(`CREATE TABLE IF NOT EXISTS log(id ${key}, body TEXT NOT NULL)`);
   await db.exec(`CREATE TABLE IF NOT EXISTS tick(id INTEGER PRIMARY KEY, at ${real} NOT NULL)`);
   await db.exec(`INSERT INTO tick(id, at) VALUES (1, 0), (2, 0)`);
@@ -134,7 +137,8 @@ export async function objects(db) {
 
 /** The same table as one JSON text that the page parses. */
 export async function json(db) {
-  const sql = db.dialect?.json ?? `SELECT json_group_array(json_object('id', id, 'name', name, 'value', value, 'note', note)) AS j FROM t`;
+  const sql = db.dialect?.json ??
+    `SELECT json_group_array(json_object('id', id, 'name', name, 'value', value, 'note', note)) AS j FROM t`;
   const once = async () => {
     const began = performance.now();
     const [{ j }] = await db.query(sql);
@@ -162,12 +166,14 @@ export async function index(db) {
 /** 20,000 rows, every fifth, whose indexed column changes. */
 export async function update(db) {
   let turn = 0;
-  return repeated(() => db.exec(`UPDATE t SET name = 'name ' || id || 'x${turn++}', value = value + 1 WHERE id % 5 = 0`));
+  return repeated(() =>
+    db.exec(`UPDATE t SET name = 'name ' || id || 'x${turn++}', value = value + 1 WHERE id % 5 = 0`));
 }
 
 /** The table joined with itself twice, by key. */
 export async function join(db) {
-  const sql = `SELECT count(*) AS n, sum(c.value) AS s FROM t a JOIN t b ON b.id = (a.id * 7) % 100000 + 1 JOIN t c ON c.id = (b.id * 13) % 100000 + 1`;
+  const sql = `SELECT count(*) AS n, sum(c.value) AS s FROM t a JOIN t b ON b.id = (a.id * 7) % 100000 + 1 JOIN t c ` +
+    `ON c.id = (b.id * 13) % 100000 + 1`;
   return repeated(async () => {
     const [{ n }] = await db.query(sql);
     if (Number(n) !== ROWS) throw new Error(`${n} rows`);
@@ -179,13 +185,17 @@ export async function liveHere(db) {
   if (!db.live) return undefined;
   let arrived = () => {}, ready;
   const first = new Promise((resolve) => { ready = resolve; });
-  const stop = await db.live(`SELECT at FROM tick WHERE id = 1`, ["tick"], ([row]) => { ready(); if (row) arrived(Number(row.at)); });
+  const stop = await db.live(`SELECT at FROM tick WHERE id = 1`, ["tick"], ([row]) => {
+    ready();
+    if (row) arrived(Number(row.at));
+  });
   await first;
   const times = [], limit = performance.now() + 5000;
   for (let i = 1; i <= 25 && performance.now() < limit; i++) {
     const began = performance.now();
     const seen = new Promise((resolve) => { arrived = (at) => { if (at === i) resolve(); }; });
-    await Promise.all([db.exec(`UPDATE tick SET at = ? WHERE id = 1`, [i]), seen.then(() => times.push(performance.now() - began))]);
+    await Promise.all([db.exec(`UPDATE tick SET at = ? WHERE id = 1`, [i]),
+      seen.then(() => times.push(performance.now() - began))]);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await stop();
@@ -229,7 +239,8 @@ export async function read(db) {
 export async function fill(db) {
   await db.exec(db.dialect?.big ?? `CREATE TABLE big(id INTEGER PRIMARY KEY, body BLOB NOT NULL)`);
   const sql = db.dialect?.fill ??
-    `INSERT INTO big(body) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16) SELECT randomblob(1048576) FROM n`;
+    `INSERT INTO big(body) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16) SELECT ` +
+      `randomblob(1048576) FROM n`;
   for (let i = 0; i < 64; i++) await db.exec(sql);
 }
 

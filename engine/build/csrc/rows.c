@@ -68,7 +68,8 @@ static const uint8_t* heddle_bind_row(sqlite3_stmt* stmt, const uint8_t* p, cons
 // Runs stmt, which was reset, for up to max rows. It returns SQLITE_OK with how
 // far it came; HEDDLE_OTHER if the next row is one that Go must run; or the error
 // of sqlite3_step: then stmt must be reset, which reports it.
-int heddle_run_rows(sqlite3_stmt* stmt, const uint8_t* p, uint32_t size, int columns, uint32_t max, struct heddle_run* run) {
+int heddle_run_rows(sqlite3_stmt* stmt, const uint8_t* p, uint32_t size, int columns, uint32_t max,
+                    struct heddle_run* run) {
   sqlite3* db = sqlite3_db_handle(stmt);
   const uint8_t *from = p, *end = p + size;
   int rc = SQLITE_OK;

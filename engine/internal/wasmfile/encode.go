@@ -119,7 +119,8 @@ func (b *Builder) Bytes() []byte {
 	for _, s := range []struct {
 		id    byte
 		items [][]byte
-	}{{1, b.types}, {2, b.imports}, {3, b.funcs}, {4, b.tables}, {5, b.memories}, {6, b.globals}, {7, b.exports}, {9, b.elements}, {10, b.code}} {
+	}{{1, b.types}, {2, b.imports}, {3, b.funcs}, {4, b.tables}, {5, b.memories}, {6, b.globals}, {7, b.exports},
+		{9, b.elements}, {10, b.code}} {
 		if len(s.items) == 0 {
 			continue
 		}

@@ -46,7 +46,8 @@ func TestLEB128(t *testing.T) {
 			t.Errorf("%d became %d", v, got)
 		}
 	}
-	for v, want := range map[int64]string{0: "\x00", 63: "\x3f", 64: "\xc0\x00", -1: "\x7f", -64: "\x40", -65: "\xbf\x7f", 128: "\x80\x01"} {
+	for v, want := range map[int64]string{0: "\x00", 63: "\x3f", 64: "\xc0\x00", -1: "\x7f", -64: "\x40", -65: "\xbf\x7f",
+		128: "\x80\x01"} {
 		if got := string(sleb(v)); got != want {
 			t.Errorf("%d is %x, want %x", v, got, want)
 		}

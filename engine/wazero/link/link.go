@@ -72,9 +72,10 @@ func newEngine() (e *engine, err error) {
 	builder := e.runtime.NewHostModuleBuilder("host")
 	for _, f := range hostFunctions {
 		call := f.call
-		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
-			call(ctx.Value(moduleKey{}).(*Module), stack)
-		}), []byte(f.params), []byte(f.results)).Export(f.name)
+		builder.NewFunctionBuilder().
+			WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+				call(ctx.Value(moduleKey{}).(*Module), stack)
+			}), []byte(f.params), []byte(f.results)).Export(f.name)
 	}
 	if _, err = builder.Instantiate(ctx); err != nil {
 		return nil, err

@@ -2,7 +2,8 @@ import { open } from "heddle";
 
 const opening = open({
   name: "todo",
-  migrations: [`CREATE TABLE todo(id TEXT PRIMARY KEY DEFAULT (uuid7()), what TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0)`],
+  migrations: [`CREATE TABLE todo(id TEXT PRIMARY KEY DEFAULT (uuid7()), what TEXT NOT NULL, done INTEGER NOT NULL ` +
+    `DEFAULT 0)`],
 });
 
 // The form works before the database is open: what is entered early waits for it.

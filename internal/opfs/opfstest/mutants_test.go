@@ -35,7 +35,9 @@ var mutants = []mutant{
 	{name: "a removal is not flushed", matters: byRemoval, lies: Lies{Remove: true}},
 	{name: "synchronous=NORMAL", matters: inWAL, sync: "NORMAL"},
 	{name: "synchronous=OFF", matters: always, sync: "OFF"},
-	{name: "a removal does nothing", matters: func(m Mode) bool { return m.Journal == "delete" }, through: func(v vfs.VFS) vfs.VFS { return stubborn{v} }},
+	{name: "a removal does nothing", matters: func(m Mode) bool {
+		return m.Journal == "delete"
+	}, through: func(v vfs.VFS) vfs.VFS { return stubborn{v} }},
 	{name: "power-safe overwrite is claimed", matters: inWAL, through: claims(vfs.IOCAP_POWERSAFE_OVERWRITE, 0)},
 	{name: "sequential writes are claimed", matters: inRollback, through: claims(vfs.IOCAP_SEQUENTIAL, 0)},
 	{name: "sectors of 512 bytes are claimed", matters: inWAL, through: claims(0, 512)},

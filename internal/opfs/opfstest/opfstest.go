@@ -99,7 +99,8 @@ func Open(file, vfsName string, mode Mode) (*sqlite3.Conn, error) {
 	if sync == "" {
 		sync = "FULL"
 	}
-	fmt.Fprintf(&pragmas, "PRAGMA synchronous=%s; PRAGMA cache_size=8; PRAGMA wal_autocheckpoint=24; PRAGMA journal_size_limit=20000;", sync)
+	fmt.Fprintf(&pragmas,
+		"PRAGMA synchronous=%s; PRAGMA cache_size=8; PRAGMA wal_autocheckpoint=24; PRAGMA journal_size_limit=20000;", sync)
 	if err := c.Exec(pragmas.String()); err != nil {
 		c.Close()
 		return nil, err

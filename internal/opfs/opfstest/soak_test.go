@@ -80,10 +80,13 @@ func TestSoak(t *testing.T) {
 	if all.partial == 0 {
 		t.Error("no checkpoint was held back by a reader")
 	}
-	fmt.Printf("\n| seed | images | cut again in recovery | failures | images/s | workloads | checkpoints held back | mutants caught | fault points | violations |\n")
+	fmt.Printf("\n| seed | images | cut again in recovery | failures | images/s | workloads | checkpoints held back | " +
+		"mutants caught | fault points | violations |\n")
 	fmt.Printf("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
-	fmt.Printf("| %d | %d | %d | %d | %.0f | %d | %d | %d of %d | %d | %d |\n\n", *soakSeed, all.tally.images, all.tally.again, all.tally.lost,
-		float64(all.tally.images)/crashed.Seconds(), all.runs, all.partial, all.killed, all.mutants, all.points, all.violations)
+	fmt.Printf("| %d | %d | %d | %d | %.0f | %d | %d | %d of %d | %d | %d |\n\n", *soakSeed, all.tally.images,
+		all.tally.again, all.tally.lost,
+		float64(all.tally.images)/crashed.Seconds(), all.runs, all.partial, all.killed, all.mutants, all.points,
+		all.violations)
 }
 
 // images opens that many of a mode, each round of another workload; in WAL with

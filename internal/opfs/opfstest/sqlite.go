@@ -73,12 +73,14 @@ func (s Subject) rollback(t *testing.T, mode Mode) {
 			t.Fatal(err)
 		}
 	}
-	const grow = "INSERT INTO item SELECT 1000, value, randomblob(3000) FROM (WITH RECURSIVE v(value) AS (VALUES(1) UNION ALL SELECT value+1 FROM v WHERE value<200) SELECT value FROM v)"
+	const grow = "INSERT INTO item SELECT 1000, value, randomblob(3000) FROM (WITH RECURSIVE v(value) AS (VALUES(1) " +
+		"UNION ALL SELECT value+1 FROM v WHERE value<200) SELECT value FROM v)"
 	mustExec(t, c, "BEGIN; "+grow+"; UPDATE state SET n = 99; ROLLBACK")
 	if n, err := w.Check(c); err != nil || n != 7 {
 		t.Fatalf("after rollback: %d, %v", n, err)
 	}
-	mustExec(t, c, "BEGIN; UPDATE state SET n = 7; SAVEPOINT a; "+grow+"; UPDATE state SET n = 99; ROLLBACK TO a; RELEASE a; COMMIT")
+	mustExec(t, c,
+		"BEGIN; UPDATE state SET n = 7; SAVEPOINT a; "+grow+"; UPDATE state SET n = 99; ROLLBACK TO a; RELEASE a; COMMIT")
 	if n, err := w.Check(c); err != nil || n != 7 {
 		t.Fatalf("after rollback to a savepoint: %d, %v", n, err)
 	}
@@ -102,7 +104,8 @@ func (s Subject) crash(t *testing.T, mode Mode) {
 			t.Fatal(err)
 		}
 	}
-	mustExec(t, c, "BEGIN; UPDATE state SET n = 99; INSERT INTO item SELECT 1000, rowid, randomblob(3000) FROM (SELECT 1 AS rowid UNION SELECT 2 UNION SELECT 3)")
+	mustExec(t, c, "BEGIN; UPDATE state SET n = 99; INSERT INTO item SELECT 1000, rowid, randomblob(3000) FROM (SELECT "+
+		"1 AS rowid UNION SELECT 2 UNION SELECT 3)")
 	copied := opfs.Memory()
 	if err := Copy(copied, from, src, from); err != nil {
 		t.Fatal(err)
@@ -243,7 +246,8 @@ func (s Subject) readerBesideWriter(t *testing.T) {
 func (s Subject) names(t *testing.T) {
 	dir, file := s.Fresh(t)
 	v := s.Mount(t, opfs.New(dir))
-	if c, err := sqlite3.OpenFlags("file:"+file+"?vfs="+v, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI); !errors.Is(err, sqlite3.CANTOPEN) {
+	if c, err := sqlite3.OpenFlags("file:"+file+"?vfs="+v, sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI); !errors.Is(err,
+		sqlite3.CANTOPEN) {
 		if err == nil {
 			c.Close()
 		}

@@ -285,7 +285,8 @@ func TestSweep_longRun(t *testing.T) {
 			c := MustOpen(t, "test.db", s.Mount(t, opfs.New(f)), Mode{Journal: "wal"})
 			mustExec(t, c, "CREATE TABLE t(x); INSERT INTO t VALUES ('kept')")
 			f.Arm(Fault{Op: Write, How: how, Nth: n})
-			err := c.Exec("INSERT INTO t WITH RECURSIVE v(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM v WHERE n<700) SELECT randomblob(4000) FROM v")
+			err := c.Exec("INSERT INTO t WITH RECURSIVE v(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM v WHERE n<700) SELECT " +
+				"randomblob(4000) FROM v")
 			if f.Hits() == 0 {
 				break
 			}

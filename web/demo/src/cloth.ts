@@ -7,7 +7,9 @@ const columns = 26, rows = 9, cell = 10;
 
 function rect(x: number, y: number, width: number, height: number, classes: string): SVGRectElement {
   const node = document.createElementNS(ns, "rect");
-  for (const [name, value] of Object.entries({ x, y, width, height, rx: 2.2, class: classes })) node.setAttribute(name, String(value));
+  for (const [name, value] of Object.entries({ x, y, width, height, rx: 2.2, class: classes })) {
+    node.setAttribute(name, String(value));
+  }
   return node;
 }
 

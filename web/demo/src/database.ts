@@ -46,3 +46,6 @@ export function deviceName(): string {
 export function ftsQuery(text: string): string {
   return text.split(/\s+/).filter(Boolean).map((word) => `"${word.replaceAll('"', '""')}"*`).join(" ");
 }
+
+/** Inserts a note, whole. */
+export const insert = `INSERT INTO notes(id, title, body, pinned, created, updated) VALUES (?, ?, ?, ?, ?, ?)`;

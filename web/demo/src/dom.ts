@@ -1,14 +1,15 @@
 // A few helpers in place of a framework.
 
 type Child = Node | string | null | undefined | false;
-type Props = { [name: string]: unknown };
+type Props = { [name: string]: string | number | boolean | null | undefined | ((event: never) => unknown) };
 
 /** Makes an element: attributes by name, listeners by "onclick", children after. */
-export function h<K extends keyof HTMLElementTagNameMap>(tag: K, props: Props = {}, ...children: Child[]): HTMLElementTagNameMap[K] {
+export function h<K extends keyof HTMLElementTagNameMap>(tag: K, props: Props = {},
+  ...children: Child[]): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value as EventListener);
+    if (typeof value === "function") element.addEventListener(name.slice(2), value as EventListener);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   for (const child of children) if (child) element.append(child);
@@ -63,10 +64,13 @@ export function reconcile<T>(list: HTMLElement, items: readonly T[], key: (item:
     if (!node.isConnected) continue;
     const now = node.getBoundingClientRect();
     const x = was.left - now.left, y = was.top - now.top;
-    if (x || y) node.animate([{ transform: `translate(${x}px,${y}px)` }, { transform: "none" }], { duration: 260, easing });
+    if (x || y) {
+      node.animate([{ transform: `translate(${x}px,${y}px)` }, { transform: "none" }], { duration: 260, easing });
+    }
   }
   for (const node of fresh) {
-    node.animate([{ opacity: 0, transform: "translateY(8px) scale(.98)" }, { opacity: 1, transform: "none" }], { duration: 240, easing });
+    node.animate([{ opacity: 0, transform: "translateY(8px) scale(.98)" }, { opacity: 1, transform: "none" }],
+      { duration: 240, easing });
   }
 }
 
@@ -85,7 +89,11 @@ export function throttle(ms: number, fn: () => void): () => void {
   let last = -Infinity, timer: ReturnType<typeof setTimeout> | undefined;
   return () => {
     if (timer !== undefined) return;
-    timer = setTimeout(() => { timer = undefined; last = performance.now(); fn(); }, Math.max(0, last + ms - performance.now()));
+    timer = setTimeout(() => {
+      timer = undefined;
+      last = performance.now();
+      fn();
+    }, Math.max(0, last + ms - performance.now()));
   };
 }
 

@@ -1,22 +1,25 @@
 // The dialog that edits one note. It saves as you type, only what you changed,
 // and takes in what another device changes meanwhile.
 import type { Database } from "heddle";
-import type { Note } from "./database.js";
+import { insert, type Note } from "./database.js";
 import { byId, debounce, h } from "./dom.js";
 import { icon } from "./icons.js";
-import { deleteNote } from "./notes.js";
-import { showError } from "./toast.js";
+import { showError, toast } from "./toast.js";
 
 /** Opens the note; resolves when the dialog is closed and all is saved. */
 export async function openEditor(db: Database, id: string): Promise<void> {
   const dialog = byId<HTMLDialogElement>("editor");
   if (dialog.open) return;
-  const title = h("textarea", { class: "edit-title", "aria-label": "Title", placeholder: "Title", rows: "1", enterkeyhint: "next" });
+  const title = h("textarea",
+    { class: "edit-title", "aria-label": "Title", placeholder: "Title", rows: "1", enterkeyhint: "next" });
   const body = h("textarea", { class: "edit-body", "aria-label": "Note", placeholder: "Write…", rows: "9" });
   const state = h("span", { class: "saved", role: "status" });
   const close = () => dialog.close();
   const remove = () => { save.cancel(); dialog.close(); void deleteNote(db, id); };
-  dialog.replaceChildren(h("form", { method: "dialog", onsubmit: (event: Event) => { event.preventDefault(); close(); } },
+  dialog.replaceChildren(h("form", { method: "dialog", onsubmit: (event: Event) => {
+    event.preventDefault();
+    close();
+  } },
     title, body,
     h("footer", {}, state,
       h("button", { type: "button", class: "icon", "aria-label": "Delete the note", onclick: remove }, icon("bin")),
@@ -76,4 +79,18 @@ function setKeepingCaret(field: HTMLTextAreaElement, value: string): void {
   const focused = document.activeElement === field;
   field.value = value;
   if (focused) field.setSelectionRange(selectionStart, selectionEnd);
+}
+
+/** Deletes a note at once, and offers to take that back. */
+export async function deleteNote(db: Database, id: string): Promise<void> {
+  try {
+    const [note] = await db.query<Note>(`SELECT * FROM notes WHERE id = ?`, [id]);
+    if (!note) return;
+    await db.exec(`DELETE FROM notes WHERE id = ?`, [id]);
+    const undo = () => db.exec(insert, [note.id, note.title, note.body, note.pinned, note.created, note.updated])
+      .catch((error: unknown) => showError(error, "Not restored"));
+    toast(`Deleted “${note.title || "Untitled"}”`, { action: { label: "Undo", run: () => void undo() }, stay: 8000 });
+  } catch (error) {
+    showError(error, "Not deleted");
+  }
 }

@@ -19,7 +19,8 @@ async function main(): Promise<void> {
   startTheme();
   document.documentElement.dataset["ready"] = "opening";
   // Opening takes a fraction of a second; say so only if it takes longer.
-  const waiting = setTimeout(() => byId("main").prepend(h("p", { class: "waiting", role: "status" }, "Opening the database… Another tab may be holding it.")), 3000);
+  const waiting = setTimeout(() => byId("main").prepend(h("p", { class: "waiting", role: "status" },
+    "Opening the database… Another tab may be holding it.")), 3000);
   let db: Database;
   try {
     db = await openDatabase();

@@ -16,7 +16,8 @@ export interface WorldMap {
 }
 
 export function createMap(): WorldMap {
-  const canvas = h("canvas", { width: width * 2, height: height * 2, role: "img", "aria-label": "Map of the places in the database" });
+  const canvas = h("canvas",
+    { width: width * 2, height: height * 2, role: "img", "aria-label": "Map of the places in the database" });
   const element = h("figure", { class: "map" }, canvas);
   const context = canvas.getContext("2d")!;
   let cells: readonly Cell[] = [], marks: readonly Point[] = [], one: Point | undefined;

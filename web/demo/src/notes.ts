@@ -2,20 +2,20 @@
 import type { Database } from "heddle";
 import { ftsQuery, type Note } from "./database.js";
 import { byId, h, number, reconcile } from "./dom.js";
-import { openEditor } from "./editor.js";
+import { deleteNote, openEditor } from "./editor.js";
 import { icon } from "./icons.js";
-import { showError, toast } from "./toast.js";
+import { showError } from "./toast.js";
 
 // char(1) and char(2) mark the found words; they are not in anyone's notes.
 const all = `SELECT id, title, body, pinned, created, updated FROM notes ORDER BY pinned DESC, created DESC, id DESC`;
 const found = `SELECT n.id, highlight(notes_fts, 1, char(1), char(2)) AS title,
     snippet(notes_fts, 2, char(1), char(2), '…', 32) AS body, n.pinned, n.created, n.updated
   FROM notes_fts JOIN notes n ON n.id = notes_fts.id WHERE notes_fts MATCH ? ORDER BY rank LIMIT 200`;
-const insert = `INSERT INTO notes(id, title, body, pinned, created, updated) VALUES (?, ?, ?, ?, ?, ?)`;
 
 const examples = [
   ["Try the second device", "Open it with the button in “This device”. Write there, and watch this list."],
-  ["Pull the plug", "Switch “Offline” on, here and there. Edit the same note on both. Plug in again: both show the same."],
+  ["Pull the plug",
+    "Switch “Offline” on, here and there. Edit the same note on both. Plug in again: both show the same."],
   ["It is one SQLite file", "Search is FTS5, the list is a live query, and the cloth is the digest of every row."],
 ];
 
@@ -58,7 +58,8 @@ function startComposer(db: Database): void {
     const now = Date.now();
     field.value = "";
     try {
-      await db.exec(`INSERT INTO notes(title, body, created, updated) VALUES (?, ?, ?, ?)`, [title, rest.join("\n").trim(), now, now]);
+      await db.exec(`INSERT INTO notes(title, body, created, updated) VALUES (?, ?, ?, ?)`,
+        [title, rest.join("\n").trim(), now, now]);
     } catch (error) {
       field.value ||= written;
       showError(error, "Not added");
@@ -74,8 +75,10 @@ function startComposer(db: Database): void {
 
 function createCard(db: Database, id: string): HTMLElement {
   const open = h("button", { type: "button", class: "open", onclick: () => void openEditor(db, id) });
-  const pin = h("button", { type: "button", class: "icon pin", onclick: () => void setPinned(db, id, pin.getAttribute("aria-pressed") !== "true") }, icon("pin"));
-  const bin = h("button", { type: "button", class: "icon", "aria-label": "Delete the note", onclick: () => void deleteNote(db, id) }, icon("bin"));
+  const pin = h("button", { type: "button", class: "icon pin",
+    onclick: () => void setPinned(db, id, pin.getAttribute("aria-pressed") !== "true") }, icon("pin"));
+  const bin = h("button", { type: "button", class: "icon", "aria-label": "Delete the note",
+    onclick: () => void deleteNote(db, id) }, icon("bin"));
   return h("li", { class: `card thread${threadOf(id)}` },
     open, h("div", { class: "foot" }, h("time"), h("span", { class: "from" }), pin, bin));
 }
@@ -97,6 +100,7 @@ function updateCard(card: HTMLElement, note: Note): void {
 
 /** Writes text with the words between char(1) and char(2) marked. */
 function marked(into: HTMLElement, text: string): void {
+  // oxlint-disable-next-line no-control-regex
   for (const part of text.split(/(\u0001[^\u0002]*\u0002)/)) {
     if (part.startsWith("\u0001")) into.append(h("mark", {}, part.slice(1, -1)));
     else if (part) into.append(part);
@@ -126,20 +130,6 @@ async function setPinned(db: Database, id: string, pinned: boolean): Promise<voi
     await db.exec(`UPDATE notes SET pinned = ? WHERE id = ?`, [pinned, id]);
   } catch (error) {
     showError(error, "Not pinned");
-  }
-}
-
-/** Deletes a note at once, and offers to take that back. */
-export async function deleteNote(db: Database, id: string): Promise<void> {
-  try {
-    const [note] = await db.query<Note>(`SELECT * FROM notes WHERE id = ?`, [id]);
-    if (!note) return;
-    await db.exec(`DELETE FROM notes WHERE id = ?`, [id]);
-    const undo = () => db.exec(insert, [note.id, note.title, note.body, note.pinned, note.created, note.updated])
-      .catch((error: unknown) => showError(error, "Not restored"));
-    toast(`Deleted “${note.title || "Untitled"}”`, { action: { label: "Undo", run: () => void undo() }, stay: 8000 });
-  } catch (error) {
-    showError(error, "Not deleted");
   }
 }
 
@@ -176,11 +166,13 @@ function welcome(db: Database): Node[] {
   };
   return [
     h("h2", {}, "An empty loom"),
-    h("p", {}, "What you write stays in this browser, in one SQLite file. It is there without a network, in every tab, and on every device of this space."),
+    h("p", {}, "What you write stays in this browser, in one SQLite file. It is there without a network, in every " +
+      "tab, and on every device of this space."),
     h("button", { type: "button", class: "quiet", onclick: () => void fill() }, "Start with three notes"),
   ];
 }
 
 function nothingFound(text: string): Node[] {
-  return [h("h2", {}, "No note says that"), h("p", {}, `Nothing matches “${text}”. The search looks at the beginnings of words in titles and notes.`)];
+  return [h("h2", {}, "No note says that"),
+    h("p", {}, `Nothing matches “${text}”. The search looks at the beginnings of words in titles and notes.`)];
 }

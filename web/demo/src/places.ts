@@ -25,10 +25,12 @@ export function startPlaces(db: Database): { search(text: string): void } {
   const facts = h("p", { class: "facts", role: "status" });
   const bar = h("progress", { class: "bar", max: "1", value: "0", "aria-label": "Importing the cities" });
   const progress = h("div", { class: "importing", hidden: true }, bar, h("p", { "aria-hidden": "true" }));
-  const start = h("button", { type: "button", class: "primary", id: "import", onclick: () => void load() }, "Import every city");
+  const start = h("button", { type: "button", class: "primary", id: "import", onclick: () => void load() },
+    "Import every city");
   const offer = h("div", { class: "offer" },
     h("h2", {}, "The whole world in a table"),
-    h("p", {}, "Every town of more than a thousand people, from GeoNames: imported through db.bulk, then synced to your other devices row by row."),
+    h("p", {}, "Every town of more than a thousand people, from GeoNames: imported through db.bulk, then synced to " +
+      "your other devices row by row."),
     start, progress);
   byId("places").append(map.element, offer, facts, list);
   let text = "", total = 0, importing = false;

@@ -24,12 +24,14 @@ export function startStatus(db: Database): void {
   const panel = byId("device");
   const weave = h("div", { class: "weave" }, cloth(""));
   const hash = h("code", { id: "digest", title: "The digest of all synced rows" }, "–");
-  const again = h("button", { type: "button", class: "icon", "aria-label": "Work out the digest now", onclick: () => void digest(true) }, icon("refresh"));
+  const again = h("button", { type: "button", class: "icon", "aria-label": "Work out the digest now",
+    onclick: () => void digest(true) }, icon("refresh"));
   const value = (id: string) => h("dd", { id });
   const role = value("role"), storage = value("storage"), pending = value("pending"), seq = value("seq");
   const state = h("span", { id: "sync-state" });
   const summary = h("span", { class: "summary-facts" });
-  const toggle = h("button", { type: "button", class: "summary", "aria-expanded": "false", "aria-controls": "device-more",
+  const toggle = h("button",
+    { type: "button", class: "summary", "aria-expanded": "false", "aria-controls": "device-more",
     onclick: () => {
       const open = panel.classList.toggle("open");
       toggle.setAttribute("aria-expanded", String(open));
@@ -47,8 +49,10 @@ export function startStatus(db: Database): void {
       h("div", {}, h("dt", {}, "Device"), h("dd", {}, deviceName()))),
     h("label", { class: "switch", for: "offline" }, h("span", {}, "Offline"), offline),
     h("div", { class: "doors" },
-      h("a", { class: "quiet", href: location.href, target: "_blank", rel: "noopener", id: "second-tab" }, icon("tab"), "Second tab"),
-      h("a", { class: "quiet", href: secondDevice().href, target: "_blank", rel: "noopener", id: "second-device" }, icon("device"), "Second device"))));
+      h("a", { class: "quiet", href: location.href, target: "_blank", rel: "noopener", id: "second-tab" }, icon("tab"),
+        "Second tab"),
+      h("a", { class: "quiet", href: secondDevice().href, target: "_blank", rel: "noopener", id: "second-device" },
+        icon("device"), "Second device"))));
 
   const show = () => {
     const now = db.sync.status;
@@ -58,7 +62,8 @@ export function startStatus(db: Database): void {
     pending.textContent = number(now.pending);
     pending.classList.toggle("some", now.pending > 0);
     seq.textContent = number(now.seq);
-    for (const [node, value, words] of [[role, db.role, roles[db.role]], [storage, db.storage, storages[db.storage]]] as const) {
+    for (const [node, value, words] of [[role, db.role, roles[db.role]],
+      [storage, db.storage, storages[db.storage]]] as const) {
       const [name, more] = words.split(": ");
       node.dataset["value"] = value;
       node.textContent = name!;

@@ -13,11 +13,12 @@ interface Options {
 
 /** Shows a message; returns what takes it away. */
 export function toast(text: string, { kind = "plain", code, action, stay = 6000 }: Options = {}): () => void {
-  const close = () => {
+  const close = (): void => {
     clearTimeout(timer);
     if (!node.isConnected) return;
     if (!moves()) return node.remove();
-    node.animate([{ opacity: 1 }, { opacity: 0, transform: "translateY(6px)" }], 160).finished.then(() => node.remove(), () => node.remove());
+    node.animate([{ opacity: 1 }, { opacity: 0, transform: "translateY(6px)" }], 160).finished.then(() => node.remove(),
+      () => node.remove());
   };
   const node = h("div", { class: `toast ${kind}`, role: kind === "error" ? "alert" : "status" },
     code && h("code", {}, code),
@@ -25,7 +26,10 @@ export function toast(text: string, { kind = "plain", code, action, stay = 6000 
     action && h("button", { type: "button", class: "link", onclick: () => { close(); action.run(); } }, action.label),
     h("button", { type: "button", class: "icon", "aria-label": "Close the message", onclick: close }, icon("close")));
   byId("toasts").append(node);
-  if (moves()) node.animate([{ opacity: 0, transform: "translateY(12px)" }, { opacity: 1, transform: "none" }], { duration: 200, easing: "ease-out" });
+  if (moves()) {
+    node.animate([{ opacity: 0, transform: "translateY(12px)" }, { opacity: 1, transform: "none" }],
+      { duration: 200, easing: "ease-out" });
+  }
   let timer = setTimeout(close, stay);
   // A message stays while someone reads it or is about to press its button.
   const hold = () => clearTimeout(timer);

@@ -17,7 +17,8 @@ function compiler(from, name) {
   return join(dirname(path), "bin/tsc");
 }
 
-const compilers = { "TypeScript 5.4": compiler(here, "typescript-5.4"), "TypeScript of the workspace": compiler(root, "typescript") };
+const compilers = { "TypeScript 5.4": compiler(here, "typescript-5.4"),
+  "TypeScript of the workspace": compiler(root, "typescript") };
 
 /** What apps set beside "strict". */
 const variants = {
@@ -33,9 +34,11 @@ function run(tsc, args) {
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, "node_modules/heddle"), { recursive: true });
-const failed = run(compilers["TypeScript of the workspace"], ["-p", "web/tsconfig.build.json", "--outDir", join(out, "node_modules/heddle")]);
+const failed = run(compilers["TypeScript of the workspace"],
+  ["-p", "web/tsconfig.build.json", "--outDir", join(out, "node_modules/heddle")]);
 if (failed) throw new Error(failed);
-writeFileSync(join(out, "node_modules/heddle/package.json"), JSON.stringify({ name: "heddle", type: "module", types: "index.d.ts", exports: { ".": { types: "./index.d.ts" } } }));
+writeFileSync(join(out, "node_modules/heddle/package.json"),
+  JSON.stringify({ name: "heddle", type: "module", types: "index.d.ts", exports: { ".": { types: "./index.d.ts" } } }));
 writeFileSync(join(out, "package.json"), JSON.stringify({ type: "module" }));
 
 let bad = 0;
@@ -44,8 +47,10 @@ for (const [name, tsc] of Object.entries(compilers)) {
     const config = join(out, `tsconfig.${variant}.json`);
     writeFileSync(config, JSON.stringify({
       compilerOptions: {
-        target: "ES2022", lib: ["ES2022", "DOM", "DOM.Iterable", "DOM.AsyncIterable"], module: "ESNext", moduleResolution: "Bundler",
-        strict: true, noEmit: true, skipLibCheck: false, types: [], rootDir: root, ...options, paths: { heddle: ["./node_modules/heddle/index.d.ts"] },
+        target: "ES2022", lib: ["ES2022", "DOM", "DOM.Iterable", "DOM.AsyncIterable"], module: "ESNext",
+          moduleResolution: "Bundler",
+        strict: true, noEmit: true, skipLibCheck: false, types: [], rootDir: root, ...options,
+          paths: { heddle: ["./node_modules/heddle/index.d.ts"] },
       },
       files: [join(here, "usage.ts")],
     }));

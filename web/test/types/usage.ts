@@ -1,6 +1,7 @@
 // What an app may write, and what it may not: compiled, never run. See check.mjs.
 
-import { destroy, HeddleError, open, type BatchStatement, type Database, type ErrorRecord, type OpenOptions, type Params, type Row, type SyncStatus } from "heddle";
+import { destroy, HeddleError, open, type BatchStatement, type Database, type ErrorRecord, type OpenOptions,
+  type Params, type Row, type SyncStatus } from "heddle";
 
 interface Note {
   id: string;
@@ -29,7 +30,9 @@ declare const timeout: number | undefined;
 export async function accepted(): Promise<void> {
   await db.exec("A");
   await db.exec("A", undefined, {});
-  for (const one of [list, values, ["a", 1, null, true, 2n, new Uint8Array(), new ArrayBuffer(1)]]) await db.exec("A", one);
+  for (const one of [list, values, ["a", 1, null, true, 2n, new Uint8Array(), new ArrayBuffer(1)]]) {
+    await db.exec("A", one);
+  }
   await db.exec("A", ["a", 1, null, true, 2n, new Uint8Array(), new Float32Array(2)] as const);
   await db.exec("A", []);
   await db.exec("A", { id: "a", done: true });
@@ -45,7 +48,8 @@ export async function accepted(): Promise<void> {
   await db.query<Note>("SELECT 1", ["a"]);
   await db.query<Note>("SELECT 1", { id: "a" });
   for await (const row of db.iterate<Note>("SELECT 1", filter, { batch: 5 })) notes.push(row);
-  const stop: () => void = db.live<Note>("SELECT 1", filter, (found, diff) => checked.push(...found.slice(diff.added[0])), { onError: undefined });
+  const stop: () => void = db.live<Note>("SELECT 1", filter,
+    (found, diff) => checked.push(...found.slice(diff.added[0])), { onError: undefined });
   db.live("SELECT 1", null, (found: Row[]) => rows.push(...found));
   db.live("SELECT 1", [], () => {});
   stop();
@@ -70,10 +74,12 @@ export async function accepted(): Promise<void> {
   await db.sync.dangling({ ...options, limit: undefined });
   await destroy("a", options);
   const opening: OpenOptions = {
-    name: "a", migrations: undefined, seed: undefined, sync: undefined, onBlocked: undefined, storage: undefined, recover: undefined, ...options,
+    name: "a", migrations: undefined, seed: undefined, sync: undefined, onBlocked: undefined, storage: undefined,
+      recover: undefined, ...options,
   };
   await open(opening);
-  await open({ name: "a", sync: { url: "u", space: "s", tables: { notes: true }, token: undefined, integerKey: undefined } });
+  await open({ name: "a",
+    sync: { url: "u", space: "s", tables: { notes: true }, token: undefined, integerKey: undefined } });
 
   const bytes: Uint8Array = await db.export();
   await db.import(bytes);

@@ -6,7 +6,8 @@ export async function connect() {
     close: () => db.close(),
     exec: (sql, params) => db.exec(sql, params),
     query: (sql, params) => db.query(sql, params),
-    bulk: (table, columns, rows) => db.bulk(`INSERT INTO ${table}(${columns}) VALUES (${columns.map(() => "?")})`, rows),
+    bulk: (table, columns, rows) => db.bulk(`INSERT INTO ${table}(${columns}) VALUES (${columns.map(() => "?")})`,
+      rows),
     live: (sql, _tables, fn) => db.live(sql, [], fn),
     // Rows as they come, once the package can.
     ...(db.iterate && {

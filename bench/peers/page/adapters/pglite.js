@@ -15,13 +15,17 @@ const csv = (value) => typeof value === "number" ? value : `"${value.replaceAll(
 
 export async function connect({ dir }) {
   const db = await PGliteWorker.create(
-    new Worker(new URL("../workers/pglite.js", import.meta.url), { type: "module" }), { extensions: { live }, meta: { dir } });
+    new Worker(new URL("../workers/pglite.js", import.meta.url), { type: "module" }),
+      { extensions: { live }, meta: { dir } });
   return {
     dialect: {
       real: "DOUBLE PRECISION", key: "SERIAL PRIMARY KEY",
-      json: `SELECT json_agg(json_build_object('id', id, 'name', name, 'value', value, 'note', note))::text AS j FROM t`,
-      big: `CREATE TABLE big(id SERIAL PRIMARY KEY, body BYTEA NOT NULL); ALTER TABLE big ALTER body SET STORAGE EXTERNAL`,
-      fill: `INSERT INTO big(body) SELECT convert_to(repeat(md5(random()::text), 32768), 'UTF8') FROM generate_series(1, 16)`,
+      json: `SELECT json_agg(json_build_object('id', id, 'name', name, 'value', value, 'note', note))::text AS j ` +
+        `FROM t`,
+      big: `CREATE TABLE big(id SERIAL PRIMARY KEY, body BYTEA NOT NULL); ` +
+        `ALTER TABLE big ALTER body SET STORAGE EXTERNAL`,
+      fill: `INSERT INTO big(body) SELECT convert_to(repeat(md5(random()::text), 32768), 'UTF8') FROM ` +
+        `generate_series(1, 16)`,
     },
     close: () => db.close(),
     exec: (sql, params) => params ? db.query(dollars(sql), params) : db.exec(sql),

@@ -1,5 +1,5 @@
 // PowerSync without its service: raw tables, watched queries, a connection a tab.
-import { PowerSyncDatabase, Schema, WASQLiteOpenFactory, WASQLiteVFS } from "@powersync/web";
+import { PowerSyncDatabase, Schema, WASQLiteVFS } from "@powersync/web";
 import { bulkSql } from "../remote.js";
 
 export async function connect() {

@@ -11,7 +11,9 @@ export async function connect() {
   };
   return {
     // It has no recursive CTEs yet.
-    dialect: { fill: `INSERT INTO big(body) VALUES ${Array.from({ length: 16 }, () => "(randomblob(1048576))")}` },
+    dialect: {
+      fill: `INSERT INTO big(body) VALUES ${Array.from({ length: 16 }, () => "(randomblob(1048576))").join()}`,
+    },
     async close() {
       for (const statement of statements.values()) statement.close();
       await db.close();

@@ -36,7 +36,9 @@ serve({
     if (name === "pool") await sqlite3.exec(db, "PRAGMA locking_mode = exclusive; PRAGMA journal_mode = wal");
     await sqlite3.exec(db, "PRAGMA synchronous = full");
     const mode = await pragma("PRAGMA journal_mode"), flush = await pragma("PRAGMA synchronous");
-    if (mode !== (name === "pool" ? "wal" : "delete") || flush !== 2) throw new Error(`journal_mode and synchronous are ${mode} ${flush}`);
+    if (mode !== (name === "pool" ? "wal" : "delete") || flush !== 2) {
+      throw new Error(`journal_mode and synchronous are ${mode} ${flush}`);
+    }
   },
   async close() {
     for (const statement of statements.values()) await sqlite3.finalize(statement);

@@ -68,7 +68,8 @@ func TypeScript(path string) ([]byte, error) {
 	for _, c := range all {
 		fmt.Fprintf(&b, "  %s: %s,\n", c.value, strconv.Quote(c.doc))
 	}
-	b.WriteString("} as const;\n\n/** One of Heddle's own error codes. */\nexport type HeddleCode = keyof typeof HEDDLE_CODES;\n")
+	b.WriteString("} as const;\n\n/** One of Heddle's own error codes. */\nexport type HeddleCode = keyof typeof " +
+		"HEDDLE_CODES;\n")
 	return b.Bytes(), nil
 }
 
