@@ -130,24 +130,24 @@ test("nobody follows a leader that does not lead, nor leaves one that others say
   await work(b);
   // The true leader's id is on the channel for everybody to read.
   const leader = await stranger.evaluate((name) => new Promise<string>((resolve) => {
-    const tabs = new BroadcastChannel(`heddle:1:${name}:tabs`);
+    const tabs = new BroadcastChannel(`heddle:2:${name}:tabs`);
     tabs.onmessage = ({ data }) => { if (data?.t === "leader") resolve(data.leader); };
     tabs.postMessage({ t: "whoLeads" });
   }), NAME);
   await stranger.evaluate(([name, leader]) => {
-    const tabs = new BroadcastChannel(`heddle:1:${name}:tabs`), builds = new BroadcastChannel(`heddle:${name}:builds`),
-      commits = new BroadcastChannel(`heddle:1:${name}:commits`);
+    const tabs = new BroadcastChannel(`heddle:2:${name}:tabs`), builds = new BroadcastChannel(`heddle:${name}:builds`),
+      commits = new BroadcastChannel(`heddle:2:${name}:commits`);
     const nobody = (n: number) => n.toString(16).padStart(32, "0");
     for (let n = 1; n <= 1_000; n++) {
       tabs.postMessage({ t: "leader", leader: nobody(n), tab: nobody(n + 1) });
       tabs.postMessage({ t: "leaderGone", leader, crashed: true });
       builds.postMessage({ t: "build", protocol: 99, migrations: 99, lock: `heddle:99:${name}:tab:${nobody(n)}`,
         answer: true });
-      builds.postMessage({ t: "build", protocol: 1, migrations: 99, lock: `heddle:1:${name}:tab:${nobody(n)}`,
+      builds.postMessage({ t: "build", protocol: 2, migrations: 99, lock: `heddle:2:${name}:tab:${nobody(n)}`,
         answer: true });
     }
     // An announcement of somebody else's: a commit far ahead.
-    const other = new Uint8Array([1, 1, 1, 0, 0, 0, 120, 255, 255, 0, 0, 0, 0, 0, 0]);
+    const other = new Uint8Array([2, 0, 1, 0, 0, 0, 120, 255, 255, 0, 0, 0, 0, 0, 0, 0]);
     commits.postMessage(other);
   }, [NAME, leader] as const);
   for (const page of [a, b]) {
@@ -180,7 +180,7 @@ test("10,000 tabs that do not live get no line", async ({ profile, site }) => {
   await work(a);
   await work(b);
   const opened = await stranger.evaluate(async (name) => {
-    const tabs = new BroadcastChannel(`heddle:1:${name}:tabs`);
+    const tabs = new BroadcastChannel(`heddle:2:${name}:tabs`);
     const leader = await new Promise<string>((resolve) => {
       tabs.onmessage = ({ data }) => { if (data?.t === "leader") resolve(data.leader); };
       tabs.postMessage({ t: "whoLeads" });
@@ -190,7 +190,7 @@ test("10,000 tabs that do not live get no line", async ({ profile, site }) => {
     const { port } = new SharedWorker(new URL("./heddle/broker.js", location.href), { type: "module", name: "heddle" });
     for (let n = 0; n < 10_000; n++) {
       if (n < 50) {
-        new BroadcastChannel(`heddle:1:${name}:port:${leader}:${nobody(n)}`).onmessage = () => { welcomes++; };
+        new BroadcastChannel(`heddle:2:${name}:port:${leader}:${nobody(n)}`).onmessage = () => { welcomes++; };
       }
       tabs.postMessage({ t: "connect", leader, tab: nobody(n) });
       const { port1, port2 } = new MessageChannel();

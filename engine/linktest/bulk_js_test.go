@@ -14,6 +14,7 @@ import (
 
 	"heddle.dev/heddle/internal/opfs"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 	"heddle.dev/heddle/internal/store"
 )
 
@@ -155,7 +156,7 @@ func TestBulk(t *testing.T) {
 				}
 				rows[i] = row
 			}
-			parts = append(parts, rpc.MakeRows(columns, rows).Reader())
+			parts = append(parts, rpctest.MakeRows(columns, rows).Reader())
 		}
 		var said [2]string
 		for i, db := range dbs {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 )
 
 const benchRows = 20000
@@ -13,13 +14,13 @@ const benchRows = 20000
 func BenchmarkBulk(b *testing.B) {
 	p := connect(b, openLeader(b, nil), "a")
 	p.ask(exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c REAL, d TEXT)")).ok()
-	parts := make([]rpc.Rows, 0, benchRows/2000)
+	parts := make([]rpc.BulkRows, 0, benchRows/2000)
 	for from := 0; from < benchRows; from += 2000 {
 		var rows [][]rpc.Value
 		for i := from; i < from+2000; i++ {
 			rows = append(rows, []rpc.Value{int64(i), fmt.Sprint("row number ", i), float64(i) * 1.5, nil})
 		}
-		parts = append(parts, rpc.MakeRows(4, rows))
+		parts = append(parts, rpctest.MakeRows(4, rows))
 	}
 	for b.Loop() {
 		p.ask(exec("DELETE FROM t")).ok()

@@ -3,66 +3,9 @@ package leader
 import (
 	"context"
 
-	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/store"
 )
-
-// side serves what needs no place in a line.
-func (s *Session) side(c *call) error {
-	switch c.Method {
-	case rpc.MethodPing:
-		c.done()
-		return nil
-	case rpc.MethodClose:
-		c.done()
-		s.Close()
-		return nil
-	case rpc.MethodHealth:
-		return s.health(c)
-	case rpc.MethodExportPart:
-		return s.exportPart(c)
-	case rpc.MethodExportEnd:
-		s.endExport(c.Target)
-		c.done()
-		return nil
-	}
-	return s.syncCall(c)
-}
-
-func (s *Session) readCall(c *call) error {
-	switch c.Method {
-	case rpc.MethodQuery:
-		return s.query(c)
-	case rpc.MethodExport:
-		return s.export(c)
-	case rpc.MethodExportFile:
-		return s.exportFile(c)
-	case rpc.MethodLiveStart:
-		return s.startLive(c)
-	}
-	return errcode.New(errcode.Protocol, "leader: handle", "no such read")
-}
-
-func (s *Session) writeCall(c *call) error {
-	switch c.Method {
-	case rpc.MethodExec:
-		return s.exec(c)
-	case rpc.MethodQuery:
-		return s.writeQuery(c)
-	case rpc.MethodBatch:
-		return s.update(c, work)
-	case rpc.MethodOutcome:
-		return s.outcome(c)
-	case rpc.MethodTxBegin:
-		return s.txBegin(c)
-	case rpc.MethodBulkBegin:
-		return s.bulk(c)
-	case rpc.MethodImportBegin:
-		return s.importFile(c)
-	}
-	return errcode.New(errcode.Protocol, "leader: handle", "no such write")
-}
 
 // begin waits for the writer. Reads behind this write see that it waits.
 func (s *Session) begin(ctx context.Context) (*store.Tx, error) {
@@ -90,36 +33,42 @@ func (s *Session) exec(c *call) error {
 		}
 		return err
 	}
-	return s.update(c, work)
+	return s.update(c, execIn)
 }
 
-func batch(tx *store.Tx, stmts []rpc.Stmt) ([]rpc.Result, error) {
-	list := make([]rpc.Result, 0, len(stmts))
-	for _, stmt := range stmts {
+func execIn(tx *store.Tx, c *call) (answer []byte, err error) {
+	res, err := tx.Exec(c.Stmt.SQL, c.Stmt.Params)
+	return rpc.ReplyResult(c.ID, res), err
+}
+
+func (s *Session) batch(c *call) error { return s.update(c, batchIn) }
+
+func batchIn(tx *store.Tx, c *call) (answer []byte, err error) {
+	list := make([]rpc.Result, 0, len(c.Stmts))
+	for _, stmt := range c.Stmts {
 		res, err := tx.Exec(stmt.SQL, stmt.Params)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, res)
 	}
-	return list, nil
+	return rpc.ReplyResults(c.ID, list), nil
 }
 
+// query serves a query. One that the page names as a write may write: INSERT …
+// RETURNING, for example.
 func (s *Session) query(c *call) error {
+	if c.Lane() == rpc.LaneWrite {
+		c.begun = true // it is not a read, for the order
+		if deps, err := s.l.db.Deps(c.ctx, c.Stmt.SQL); err == nil && !deps.ReadOnly {
+			return s.update(c, func(tx *store.Tx, c *call) ([]byte, error) {
+				return s.gather(c, func(r *rows) error {
+					return tx.Query(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
+				})
+			})
+		}
+	}
 	return s.stream(c, func(r *rows) error {
 		return s.l.db.Query(c.ctx, c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
-	})
-}
-
-// writeQuery serves a query that may write: INSERT … RETURNING, say.
-func (s *Session) writeQuery(c *call) error {
-	c.begun = true // no read, for the order
-	if deps, err := s.l.db.Deps(c.ctx, c.Stmt.SQL); err != nil || deps.ReadOnly {
-		return s.query(c)
-	}
-	return s.update(c, func(tx *store.Tx, c *call) ([]byte, error) {
-		return s.gather(c, func(r *rows) error {
-			return tx.Query(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
-		})
 	})
 }

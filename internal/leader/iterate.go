@@ -55,39 +55,33 @@ func (it *iteration) wait(ctx context.Context) error {
 	}
 }
 
-// iterate serves an iteration beside the line, and returns when it has its
-// snapshot, or has ended: the next read sees nothing older.
-func (s *Session) iterate(c *call) {
+// iterate serves an iteration: the next read sees nothing older than its snapshot.
+func (s *Session) iterate(c *call) error {
 	it := &iteration{credit: c.Credit, more: make(chan struct{}, 1)}
-	begun := make(chan struct{})
-	c.begins = func() { close(begun) }
 	s.mu.Lock()
 	s.its[c.ID] = it
 	s.mu.Unlock()
-	s.l.spawn(func() {
-		s.run(c, func(c *call) error {
-			return s.stream(c, func(r *rows) error {
-				r.it = it
-				if c.Block > 0 {
-					r.most = c.Block
-				}
-				return s.l.db.Iterate(c.ctx, c.Stmt.SQL, c.Stmt.Params, r.columns, r.row, it.wait)
-			})
-		})
-		c.begin()
+	defer func() {
 		s.mu.Lock()
 		delete(s.its, c.ID)
 		s.mu.Unlock()
+	}()
+	return s.stream(c, func(r *rows) error {
+		r.it = it
+		if c.Block > 0 {
+			r.most = int(min(c.Block, rpc.MaxRows))
+		}
+		return s.l.db.Iterate(c.ctx, c.Stmt.SQL, c.Stmt.Params, r.columns, r.row, it.wait)
 	})
-	<-begun
 }
 
 // credit says that the page of an iteration wants more.
-func (s *Session) credit(id, n uint32) {
+func (s *Session) credit(c *call) error {
 	s.mu.Lock()
-	it := s.its[id]
+	it := s.its[c.Target]
 	s.mu.Unlock()
 	if it != nil {
-		it.add(min(n, rpc.MaxCredit))
+		it.add(min(c.Credit, rpc.MaxCredit))
 	}
+	return nil
 }

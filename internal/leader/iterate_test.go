@@ -10,6 +10,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -20,14 +21,14 @@ const (
 )
 
 func iterate(block int, credit uint32, sql string, args ...rpc.Value) rpc.Request {
-	return rpc.Request{Method: rpc.MethodIterate, Stmt: stmt(sql, args...), Block: block, Credit: credit}
+	return rpc.Request{Method: rpc.MethodIterate, Stmt: stmt(sql, args...), Block: uint32(block), Credit: credit}
 }
 
 // chunk waits for the next chunk of an iteration, or its end, and returns the
 // rows.
-func (p *tab) chunk(id uint32) (rows [][]rpc.Value, m rpc.Message) {
+func (p *tab) chunk(id uint32) (rows [][]rpc.Value, m rpctest.Message) {
 	p.t.Helper()
-	m = p.take("chunk or result", func(m rpc.Message) bool { return m.ID == id && m.Kind != rpc.KindEvent })
+	m = p.take("chunk or result", func(m rpctest.Message) bool { return m.ID == id && m.Kind != rpc.KindEvent })
 	if m.Kind == rpc.KindError {
 		p.t.Fatalf("the iteration failed: %v", m.Payload.Err())
 	}
@@ -44,7 +45,7 @@ func (p *tab) credit(id, n uint32) {
 
 // chunksOf counts the chunks of id that lie in the inbox.
 func (p *tab) chunksOf(id uint32) (n int) {
-	p.has(func(m rpc.Message) bool {
+	p.has(func(m rpctest.Message) bool {
 		if m.ID == id {
 			n++
 		}

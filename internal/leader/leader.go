@@ -127,7 +127,7 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quar
 	if env.Channel != nil {
 		l.announcer = broadcast.NewAnnouncer(env.Channel, env.LeaderID)
 		l.unlisten = l.db.OnCommit(l.announce)
-		_ = l.announcer.Speak()
+		_ = l.announcer.Head()
 	}
 	if config.Sync != nil {
 		if err := l.openSync(ctx, synced); err != nil {
@@ -194,7 +194,7 @@ func (l *Leader) speakSoon(wait time.Duration) {
 		return
 	}
 	l.speaks = time.AfterFunc(wait, func() {
-		_ = l.announcer.Speak()
+		_ = l.announcer.Head()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.speakSoon(2 * wait)
@@ -215,7 +215,7 @@ func (l *Leader) SetStorage(storage string) {
 	l.storage = storage
 	l.mu.Unlock()
 	if changed {
-		l.each(func(s *Session) { s.tell(rpc.EncodeStorage(storage)) })
+		l.each(func(s *Session) { s.tell(rpc.StorageEvent(storage)) })
 	}
 }
 

@@ -11,9 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"heddle.dev/heddle/broadcast"
+	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 	"heddle.dev/heddle/internal/store"
 )
 
@@ -141,7 +142,7 @@ func TestSession_hello(t *testing.T) {
 	p.s.Handle([]byte{1})                         // no id: nothing to answer
 	p.s.Handle([]byte{200, 0, 0, 0, 99, 1, 2, 3}) // an unknown method
 	p.wait(200).fails(errcode.Protocol)
-	p.ask(rpc.Request{Method: rpc.MethodPing}).ok()
+	p.ask(rpc.Request{Method: rpc.MethodExportEnd}).ok()
 }
 
 // A read sees each write sent before it and none sent after it, though nobody
@@ -203,7 +204,7 @@ func TestSession_cancel(t *testing.T) {
 
 	// A statement that runs for ever.
 	id := a.send(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n"))
-	a.ask(rpc.Request{Method: rpc.MethodPing}).ok()
+	a.ask(rpc.Request{Method: rpc.MethodExportEnd}).ok()
 	cancel(a, id)
 	a.wait(id).fails(errcode.Aborted)
 
@@ -227,56 +228,58 @@ func TestSession_cancel(t *testing.T) {
 	}
 }
 
-func TestLeader_announcesCommitsWithTheirTab(t *testing.T) {
-	hub := broadcast.NewMemory()
-	other := hub.Join()
-	var mu sync.Mutex
-	var got []string
-	news := make(chan struct{}, 16)
-	listener := &broadcast.Listener{Commit: func(c store.Commit) {
-		mu.Lock()
-		got = append(got, fmt.Sprint(c.Number, c.Origin.Tab, c.Tables[0].Table, c.Tables[0].Inserted))
-		mu.Unlock()
-		news <- struct{}{}
-	}}
-	listener.Start("leader-1", 0)
-	defer other.Receive(listener.Handle)()
-	l := openLeader(t, func(_ *rpc.OpenConfig, env *Env) { env.Channel = hub.Join() })
-	connect(t, l, "tab-a").ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
-	connect(t, l, "tab-b").ask(exec("INSERT INTO notes VALUES('l','b',1)")).ok()
-	<-news
-	<-news
-	if want := []string{"1tab-anotes[[k]]", "2tab-bnotes[[l]]"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+// announced is a channel that hands out what a leader announces.
+type announced chan rpc.Announcement
+
+func (ch announced) Post(p []byte) error {
+	a, err := rpctest.DecodeAnnouncement(p)
+	ch <- a
+	return err
+}
+
+func (ch announced) leader(_ *rpc.OpenConfig, env *Env) { env.Channel = ch }
+
+// commit waits for the next commit that is announced.
+func (ch announced) commit(t *testing.T) *rpc.Commit {
+	t.Helper()
+	for {
+		if a := await.Event(t, ch, "an announcement"); a.Commit != nil {
+			return a.Commit
+		}
 	}
 }
 
-// The last announcement of several may be lost, and shows as no gap.
-func TestLeader_saysAgainHowFarItIs(t *testing.T) {
+func TestLeader_announcesCommitsWithTheirTab(t *testing.T) {
+	ch := make(announced, 64)
+	l := openLeader(t, ch.leader)
+	connect(t, l, "tab-a").ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
+	connect(t, l, "tab-b").ask(exec("INSERT INTO notes VALUES('l','b',1)")).ok()
+	for _, want := range []rpc.Commit{
+		{Tab: "tab-a", Tables: []rpc.TableCommit{{Table: "notes", Inserted: [][]rpc.Value{{"k"}}}}},
+		{Tab: "tab-b", Tables: []rpc.TableCommit{{Table: "notes", Inserted: [][]rpc.Value{{"l"}}}}},
+	} {
+		if got := ch.commit(t); !reflect.DeepEqual(got, &want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+// The last announcement of several may be lost, and leaves no gap: so the leader
+// repeats the number, more and more rarely.
+func TestLeader_repeatsTheLastNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := broadcast.NewMemory()
-		other := hub.Join()
-		var mu sync.Mutex
-		lost, gaps := false, 0
-		listener := &broadcast.Listener{Gap: func() { gaps++ }}
-		listener.Start("leader-1", 0)
-		defer other.Receive(func(p []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			if !lost {
-				lost = true
-				return
-			}
-			listener.Handle(p)
-		})()
-		l := openLeader(t, func(_ *rpc.OpenConfig, env *Env) { env.Channel = hub.Join() })
-		lost = false
+		ch := make(announced, 64)
+		l := openLeader(t, ch.leader)
 		connect(t, l, "a").ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
 		time.Sleep(time.Hour)
-		mu.Lock()
-		defer mu.Unlock()
-		if !lost || gaps != 1 {
-			t.Errorf("an announcement was lost: %v; gaps seen: %d, want 1", lost, gaps)
+		var numbers []uint64
+		for len(ch) > 0 {
+			if a := <-ch; a.Commit == nil {
+				numbers = append(numbers, a.Number)
+			}
+		}
+		if want := []uint64{0, 1, 1, 1, 1, 1, 1, 1, 1}; !reflect.DeepEqual(numbers, want) {
+			t.Errorf("the leader announced without a commit %v, want %v", numbers, want)
 		}
 	})
 }
@@ -296,13 +299,13 @@ func TestLeader_closeAnswersNothing(t *testing.T) {
 	if b.has(lastOf(id)) || b.has(lastOf(slow)) {
 		t.Error("a request was answered after the leader let go")
 	}
-	a.s.Handle(rpc.EncodeRequest(rpc.Request{ID: 900, Method: rpc.MethodPing}))
+	a.s.Handle(rpctest.EncodeRequest(rpc.Request{ID: 900, Method: rpc.MethodExportEnd}))
 	if a.has(lastOf(900)) {
 		t.Error("a closed session answers")
 	}
 	late := &tab{t: t, news: make(chan struct{})}
 	late.s = l.Connect(late, "late")
-	late.s.Handle(rpc.EncodeRequest(rpc.Request{ID: 1, Method: rpc.MethodPing}))
+	late.s.Handle(rpctest.EncodeRequest(rpc.Request{ID: 1, Method: rpc.MethodExportEnd}))
 }
 
 func TestOpen_fails(t *testing.T) {

@@ -79,7 +79,7 @@ func (c *call) late(err error) error {
 		return err
 	}
 	msg := fmt.Sprintf("the call's time, %v, is over", c.Time)
-	if c.isWrite() {
+	if c.Lane() == rpc.LaneWrite {
 		msg += "; nothing was written"
 	}
 	return &errcode.Error{Code: errcode.Timeout, Op: "leader: handle", Msg: msg, SQL: c.Stmt.SQL, Err: err}

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 
-	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/live"
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/value"
@@ -54,16 +53,17 @@ func (s *Session) startLive(c *call) error {
 }
 
 // stopLive ends a live query; the page has already forgotten it.
-func (s *Session) stopLive(id uint32) {
+func (s *Session) stopLive(c *call) error {
 	s.mu.Lock()
-	q, c := s.lives[id], s.calls[id]
-	delete(s.lives, id)
+	q := s.lives[c.Target]
+	delete(s.lives, c.Target)
 	s.mu.Unlock()
 	if q != nil {
 		q.stop()
-	} else if c != nil {
-		s.cancelCall(id)
+	} else {
+		s.cancelCall(c.Target)
 	}
+	return nil
 }
 
 func (q *liveQuery) stop() {
@@ -104,7 +104,7 @@ func (q *liveQuery) Error(err error) {
 		return
 	}
 	q.failed = true
-	q.s.send(rpc.EncodeLiveError(q.id, err))
+	q.s.send(rpc.LiveErrorEvent(q.id, err))
 }
 
 // ack sends what came since the event that the page has now dealt with.
@@ -121,7 +121,7 @@ func (q *liveQuery) ack(e rpc.Event) {
 	case e == rpc.EventLiveError && q.failure != nil:
 		err := q.failure
 		q.failure = nil
-		q.s.send(rpc.EncodeLiveError(q.id, err))
+		q.s.send(rpc.LiveErrorEvent(q.id, err))
 	case e == rpc.EventLiveError:
 		q.failed = false
 	}
@@ -212,29 +212,29 @@ func (s *Session) pass(g *gate, message []byte) {
 }
 
 // ack says that the page has dealt with an event.
-func (s *Session) ack(id uint32, e rpc.Event) {
+func (s *Session) ack(c *call) error {
+	e := rpc.Event(c.Event)
 	s.mu.Lock()
-	if q := s.lives[id]; q != nil {
+	if q := s.lives[c.Target]; q != nil {
 		s.mu.Unlock()
 		q.ack(e)
-		return
+		return nil
 	}
 	defer s.mu.Unlock()
 	var g *gate
 	switch {
-	case id != 0 || s.closed:
-		return
+	case c.Target != 0 || s.closed:
+		return nil
 	case e == rpc.EventStatus:
 		g = &s.status
 	case e == rpc.EventProgress:
 		g = &s.progress
 	default:
-		return
+		return nil
 	}
 	if g.waits = g.pending != nil; g.waits {
 		s.peer.Send(g.pending)
 		g.pending = nil
 	}
+	return nil
 }
-
-var errNoSync = errcode.New(errcode.NoSync, "leader: sync", "the database was opened without sync")

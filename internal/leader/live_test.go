@@ -9,14 +9,15 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/growth"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
 )
 
 // liveOf takes a live query's next update, however many messages it has.
-func liveOf(t *testing.T, p *tab, id uint32) rpc.Live {
+func liveOf(t *testing.T, p *tab, id uint32) rpctest.Live {
 	t.Helper()
-	var whole rpc.Live
+	var whole rpctest.Live
 	for first := true; ; first = false {
 		m, err := p.take("live event", eventOf(id, rpc.EventLive)).Payload.Live()
 		if err != nil {
@@ -37,7 +38,7 @@ func liveOf(t *testing.T, p *tab, id uint32) rpc.Live {
 }
 
 // apply does what a page does with an update.
-func apply(t *testing.T, former [][]rpc.Value, u rpc.Live) (rows [][]rpc.Value) {
+func apply(t *testing.T, former [][]rpc.Value, u rpctest.Live) (rows [][]rpc.Value) {
 	t.Helper()
 	fresh := u.Rows
 	for _, run := range u.Update.Runs {
@@ -59,7 +60,7 @@ func liveStart(sql string, args ...rpc.Value) rpc.Request {
 }
 
 func (p *tab) ack(id uint32, e rpc.Event) {
-	p.send(rpc.Request{Method: rpc.MethodAck, Target: id, Event: e})
+	p.send(rpc.Request{Method: rpc.MethodAck, Target: id, Event: uint8(e)})
 }
 
 func TestLive_acrossTabs(t *testing.T) {

@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"io"
+	"math"
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -124,7 +125,11 @@ func (s *Session) importFile(c *call) error {
 	if len(outcome) > 0 {
 		kept = append(kept, s.record.with(outcome...))
 	}
-	if err := s.l.db.Import(c.ctx, &partReader{s: s, c: c, d: d, left: c.Size}, kept...); err != nil {
+	left := c.Size
+	if left == rpc.UnknownSize {
+		left = math.MaxUint64
+	}
+	if err := s.l.db.Import(c.ctx, &partReader{s: s, c: c, d: d, left: left}, kept...); err != nil {
 		s.record.put(c.failure(err)...)
 		return err
 	}
@@ -211,7 +216,7 @@ func (s *Session) exportFile(c *call) error {
 		k.Close()
 		return errcode.Wrap(context.Canceled, errcode.Aborted, "leader: export")
 	}
-	c.reply(rpc.ReplyExported(c.ID, uint64(k.Size)))
+	c.reply(rpc.ReplyU64(c.ID, uint64(k.Size)))
 	return nil
 }
 
@@ -219,25 +224,27 @@ func (s *Session) exportPart(c *call) error {
 	s.mu.Lock()
 	k := s.exports[c.Target]
 	s.mu.Unlock()
-	if k == nil || c.Size%store.CopyPart != 0 || c.Size > 1<<52 {
+	if k == nil || c.From%store.CopyPart != 0 || c.From > 1<<52 {
 		return errcode.New(errcode.TxClosed, "leader: export", "the export that this belongs to has ended")
 	}
 	part := rpc.Reply(c.ID, rpc.KindResult)
 	head := len(part)
-	part = append(part, make([]byte, min(exportParts, max(0, k.Size-int64(c.Size))))...)
-	if _, err := k.Part(part[head:], int64(c.Size)); err != nil {
+	part = append(part, make([]byte, min(exportParts, max(0, k.Size-int64(c.From))))...)
+	if _, err := k.Part(part[head:], int64(c.From)); err != nil {
 		return err
 	}
 	c.reply(part)
 	return nil
 }
 
-func (s *Session) endExport(id uint32) {
+func (s *Session) exportEnd(c *call) error {
 	s.mu.Lock()
-	k := s.exports[id]
-	delete(s.exports, id)
+	k := s.exports[c.Target]
+	delete(s.exports, c.Target)
 	s.mu.Unlock()
 	if k != nil {
 		k.Close()
 	}
+	c.done()
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 )
 
 func bulkBegin(sql string) rpc.Request {
@@ -25,7 +26,7 @@ func part(load uint32, from, to int) rpc.Request {
 	for i := from; i < to; i++ {
 		rows = append(rows, []rpc.Value{fmt.Sprint("k", i), "body", int64(i)})
 	}
-	return rpc.Request{Method: rpc.MethodBulkRows, Target: load, Rows: rpc.MakeRows(3, rows)}
+	return rpc.Request{Method: rpc.MethodBulkRows, Target: load, Rows: rpctest.MakeRows(3, rows)}
 }
 
 func end(method rpc.Method, load uint32) rpc.Request {
@@ -81,7 +82,7 @@ func TestBulk_aRefusedRowUndoesAll(t *testing.T) {
 	p.wait(again).fails(errcode.TxClosed)
 	load = p.send(bulkBegin(insertNotes))
 	wrong := part(load, 0, 1)
-	wrong.Rows = rpc.MakeRows(2, [][]rpc.Value{{"a", "b"}})
+	wrong.Rows = rpctest.MakeRows(2, [][]rpc.Value{{"a", "b"}})
 	p.send(wrong)
 	p.wait(load).fails(errcode.BadParam)
 	if n := p.value("SELECT count(*) FROM notes"); n != int64(0) {
@@ -140,7 +141,7 @@ func TestExportImport_roundTrip(t *testing.T) {
 	live := p.send(rpc.Request{Method: rpc.MethodLiveStart, Stmt: stmt("SELECT count(*) FROM notes")})
 	p.wait(live).ok()
 	first := liveOf(t, p, live)
-	p.send(rpc.Request{Method: rpc.MethodAck, Target: live, Event: rpc.EventLive})
+	p.send(rpc.Request{Method: rpc.MethodAck, Target: live, Event: uint8(rpc.EventLive)})
 
 	// Into this database and into a new one.
 	fresh := connect(t, openLeader(t, nil), "b")

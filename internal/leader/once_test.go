@@ -13,6 +13,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/opfs"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 )
 
 var (
@@ -161,7 +162,7 @@ type page struct {
 	life    *life
 	leader  *Leader
 	term    int // counts leaders
-	answers map[uint32]rpc.Message
+	answers map[uint32]rpctest.Message
 	ids     map[uint32]bool // of writes that wait
 
 	// Used by run alone.
@@ -184,11 +185,11 @@ type flight struct {
 	q     rpc.Request
 	after []rpc.Request // parts of a load
 	id    uint32
-	check func(rpc.Message)
+	check func(rpctest.Message)
 }
 
 func newPage(t *testing.T, name string, r *rand.Rand) *page {
-	return &page{t: t, name: name, r: r, news: make(chan struct{}), answers: map[uint32]rpc.Message{}, ids: map[uint32]bool{}}
+	return &page{t: t, name: name, r: r, news: make(chan struct{}), answers: map[uint32]rpctest.Message{}, ids: map[uint32]bool{}}
 }
 
 // peer is the page's line to one leader: what that says after its death is lost.
@@ -199,7 +200,7 @@ type peer struct {
 }
 
 func (w peer) Send(message []byte) {
-	m, err := rpc.DecodeMessage(message)
+	m, err := rpctest.DecodeMessage(message)
 	if err != nil {
 		w.p.t.Error(err)
 		return
@@ -208,7 +209,7 @@ func (w peer) Send(message []byte) {
 	time.AfterFunc(late, func() { w.deliver(m) })
 }
 
-func (w peer) deliver(m rpc.Message) {
+func (w peer) deliver(m rpctest.Message) {
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
 	if w.term != w.p.term || m.Kind > rpc.KindError {
@@ -280,7 +281,7 @@ func (p *page) send(q rpc.Request) uint32 {
 		p.ids[q.ID] = true
 		p.mu.Unlock()
 	}
-	p.s.Handle(rpc.EncodeRequest(q))
+	p.s.Handle(rpctest.EncodeRequest(q))
 	return q.ID
 }
 
@@ -293,7 +294,7 @@ func (p *page) fly(w *flight) {
 }
 
 // write sends a write and goes on.
-func (p *page) write(q rpc.Request, check func(rpc.Message), after ...rpc.Request) {
+func (p *page) write(q rpc.Request, check func(rpctest.Message), after ...rpc.Request) {
 	p.counter++
 	q.Write.Counter = p.counter
 	w := &flight{q: q, check: check, after: after}
@@ -305,7 +306,7 @@ func (p *page) write(q rpc.Request, check func(rpc.Message), after ...rpc.Reques
 func (p *page) land(most int) {
 	for len(p.flying) > most {
 		w := p.flying[0]
-		var answer rpc.Message
+		var answer rpctest.Message
 		p.turn(func() (ok bool) { answer, ok = p.answers[w.id]; return ok })
 		if answer.ID != 0 {
 			p.flying = p.flying[1:]
@@ -339,9 +340,9 @@ func (p *page) run() {
 	p.land(0)
 }
 
-func (p *page) changes(want int64) func(rpc.Message) {
+func (p *page) changes(want int64) func(rpctest.Message) {
 	counter := p.counter + 1
-	return func(m rpc.Message) {
+	return func(m rpctest.Message) {
 		if m.Kind == rpc.KindError {
 			p.t.Errorf("%s: write %d: %v", p.name, counter, m.Payload.Err())
 		} else if res, err := m.Payload.Result(); err != nil || res.Changes != want {
@@ -355,7 +356,7 @@ func (p *page) count() {
 	p.n++
 	want := p.n
 	q := query("UPDATE state SET n = n + 1 WHERE tab = ? RETURNING n", p.name)
-	p.write(q, func(m rpc.Message) {
+	p.write(q, func(m rpctest.Message) {
 		if m.Kind == rpc.KindError {
 			p.t.Errorf("%s: count: %v", p.name, m.Payload.Err())
 		} else if _, rows, err := m.Payload.Rows(); err != nil || len(rows) != 1 || rows[0][0] != want {
@@ -374,7 +375,7 @@ func (p *page) nothing() {
 }
 
 func (p *page) refused() {
-	p.write(exec("INSERT INTO state VALUES(?, 0, 0)", p.name), func(m rpc.Message) {
+	p.write(exec("INSERT INTO state VALUES(?, 0, 0)", p.name), func(m rpctest.Message) {
 		if m.Kind != rpc.KindError || errcode.Of(m.Payload.Err()) != "SQLITE_CONSTRAINT_PRIMARYKEY" {
 			p.t.Errorf("%s: a row went in twice", p.name)
 		}
@@ -392,7 +393,7 @@ func (p *page) sometimes() {
 	p.write(rpc.Request{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{
 		stmt("INSERT INTO log(tab, write) SELECT tab, ? FROM state WHERE tab = ? AND last % 2 = ?", int64(p.counter+1), p.name, rest),
 		stmt("UPDATE state SET last = last + 1 WHERE tab = ? AND last % 2 = ?", p.name, rest),
-	}}, func(m rpc.Message) {
+	}}, func(m rpctest.Message) {
 		if m.Kind == rpc.KindError {
 			p.t.Errorf("%s: sometimes: %v", p.name, m.Payload.Err())
 		} else if list, err := m.Payload.Results(); err != nil || len(list) != 2 || list[1].Changes == 1 != hit {
@@ -406,7 +407,7 @@ func (p *page) bulk() {
 	for i := range 5 {
 		rows = append(rows, []rpc.Value{p.name, int64(p.counter + 1), int64(i)})
 	}
-	part := rpc.Request{Method: rpc.MethodBulkRows, Rows: rpc.MakeRows(3, rows)}
+	part := rpc.Request{Method: rpc.MethodBulkRows, Rows: rpctest.MakeRows(3, rows)}
 	p.loaded += 10
 	p.write(rpc.Request{Method: rpc.MethodBulkBegin, Stmt: rpc.Stmt{SQL: "INSERT INTO loaded VALUES(?,?,?)"}}, p.changes(10),
 		part, part, rpc.Request{Method: rpc.MethodBulkEnd})
@@ -422,7 +423,7 @@ func (p *page) transaction() {
 	p.flying = append(p.flying, begin)
 	p.fly(begin)
 	defer func() { p.flying = nil }()
-	answer := func(w *flight) (m rpc.Message, other bool) {
+	answer := func(w *flight) (m rpctest.Message, other bool) {
 		for {
 			other := p.turn(func() (ok bool) { m, ok = p.answers[w.id]; return ok })
 			if other || m.ID != 0 {

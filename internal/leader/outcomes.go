@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/client"
@@ -14,68 +13,67 @@ import (
 // larger.
 const transactionsBytes = 256 << 10
 
-// outcomes serves what pages ask about their transactions.
-func (s *Session) outcomes(c *call) error {
-	sync := s.l.sync
-	switch c.Method {
-	case rpc.MethodSyncPending:
-		all, err := sync.Pending(c.ctx)
-		if err != nil {
-			return err
-		}
-		list := make([]rpc.Transaction, 0, len(all))
-		for _, p := range all {
-			list = append(list, rpc.Transaction{ID: uint64(p.ID), Created: uint64(p.Created), Ops: operations(p.Ops)})
-		}
-		s.transactions(c, list)
-	case rpc.MethodSyncRejected:
-		all, err := sync.Rejected(c.ctx)
-		if err != nil {
-			return err
-		}
-		list := make([]rpc.Transaction, 0, len(all))
-		for _, r := range all {
-			list = append(list, refused(r))
-		}
-		s.transactions(c, list)
-	case rpc.MethodSyncRetry:
-		found, err := sync.Retry(c.ctx, int64(c.Tx))
-		if err != nil {
-			return err
-		}
-		c.reply(rpc.ReplyFlag(c.ID, found))
-	case rpc.MethodSyncDiscard:
-		found, err := sync.Discard(c.ctx, int64(c.Tx))
-		if err != nil {
-			return err
-		}
-		c.reply(rpc.ReplyFlag(c.ID, found))
-	case rpc.MethodSyncDangling:
-		keys, err := sync.Dangling(c.ctx, int(c.Limit))
-		if err != nil {
-			return err
-		}
-		c.reply(rpc.ReplyKeys(c.ID, keys))
-	case rpc.MethodSyncQuarantined:
-		rows, err := sync.Quarantined(c.ctx, int(c.Limit))
-		if err != nil {
-			return err
-		}
-		s.quarantined(c, rows)
-	case rpc.MethodSyncExport:
-		text, err := sync.Export(c.ctx)
-		if err != nil {
-			return err
-		}
-		c.reply(rpc.ReplyText(c.ID, string(text)))
-	default:
-		return errcode.New(errcode.Protocol, "leader: handle", "no such call")
+func syncPending(sync *client.Client, c *call) error {
+	all, err := sync.Pending(c.ctx)
+	if err != nil {
+		return err
 	}
+	list := make([]rpc.Transaction, 0, len(all))
+	for _, p := range all {
+		list = append(list, rpc.Transaction{ID: uint64(p.ID), Created: uint64(p.Created), Ops: operations(p.Ops)})
+	}
+	c.transactions(list)
 	return nil
 }
 
+func syncRejected(sync *client.Client, c *call) error {
+	all, err := sync.Rejected(c.ctx)
+	if err != nil {
+		return err
+	}
+	list := make([]rpc.Transaction, 0, len(all))
+	for _, r := range all {
+		list = append(list, refused(r))
+	}
+	c.transactions(list)
+	return nil
+}
+
+func syncRetry(sync *client.Client, c *call) error {
+	found, err := sync.Retry(c.ctx, int64(c.Tx))
+	if err == nil {
+		c.reply(rpc.ReplyBool(c.ID, found))
+	}
+	return err
+}
+
+func syncDiscard(sync *client.Client, c *call) error {
+	found, err := sync.Discard(c.ctx, int64(c.Tx))
+	if err == nil {
+		c.reply(rpc.ReplyBool(c.ID, found))
+	}
+	return err
+}
+
+func syncDangling(sync *client.Client, c *call) error {
+	keys, err := sync.Dangling(c.ctx, int(c.Limit))
+	if err != nil {
+		return err
+	}
+	c.reply(rpc.ReplyKeys(c.ID, keys))
+	return nil
+}
+
+func syncExport(sync *client.Client, c *call) error {
+	text, err := sync.Export(c.ctx)
+	if err == nil {
+		c.reply(rpc.ReplyString(c.ID, string(text)))
+	}
+	return err
+}
+
 // transactions replies with a list, in chunks.
-func (s *Session) transactions(c *call, list []rpc.Transaction) {
+func (c *call) transactions(list []rpc.Transaction) {
 	for {
 		n, size := 0, 0
 		for n < len(list) && (n == 0 || size < transactionsBytes) {
@@ -85,30 +83,35 @@ func (s *Session) transactions(c *call, list []rpc.Transaction) {
 			n++
 		}
 		if n == len(list) {
-			c.reply(rpc.ReplyTransactions(c.ID, rpc.KindResult, list))
+			c.reply(rpc.ReplyTransactions(c.ID, list))
 			return
 		}
-		s.send(rpc.ReplyTransactions(c.ID, rpc.KindChunk, list[:n]))
+		c.s.send(rpc.ChunkTransactions(c.ID, list[:n]))
 		list = list[n:]
 	}
 }
 
-// quarantined replies with rows, in chunks.
-func (s *Session) quarantined(c *call, rows []client.Quarantined) {
-	var list []rpc.Quarantined
+// syncQuarantined replies with rows, in chunks.
+func syncQuarantined(sync *client.Client, c *call) error {
+	rows, err := sync.Quarantined(c.ctx, int(c.Limit))
+	if err != nil {
+		return err
+	}
+	var list []rpc.QuarantinedRow
 	size := 0
 	for _, row := range rows {
-		q := rpc.Quarantined{Key: row.Key, Code: row.Code, Constraint: row.Constraint}
+		q := rpc.QuarantinedRow{Key: row.Key, Code: row.Code, Constraint: row.Constraint}
 		for _, name := range slices.Sorted(maps.Keys(row.Cells)) {
 			q.Columns, q.Cells = append(q.Columns, name), append(q.Cells, row.Cells[name])
 		}
 		if size += 64 + value.Size(q.Key.Key...) + value.Size(q.Cells...); size > transactionsBytes && len(list) > 0 {
-			s.send(rpc.ReplyQuarantined(c.ID, rpc.KindChunk, list))
+			c.s.send(rpc.ChunkQuarantinedRows(c.ID, list))
 			list, size = nil, 0
 		}
 		list = append(list, q)
 	}
-	c.reply(rpc.ReplyQuarantined(c.ID, rpc.KindResult, list))
+	c.reply(rpc.ReplyQuarantinedRows(c.ID, list))
+	return nil
 }
 
 func refused(r client.Rejected) rpc.Transaction {

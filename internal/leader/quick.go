@@ -10,7 +10,7 @@ import (
 // of the tab's calls is before it and the store need not wait. It reports
 // whether it took the call over. A long result goes on in a goroutine.
 func (s *Session) quick(q rpc.Request) bool {
-	if q.Method != rpc.MethodQuery || q.Write.Counter != 0 || !s.order.idle() {
+	if q.Method != rpc.MethodQuery || q.Lane() == rpc.LaneWrite || !s.order.idle() {
 		return false
 	}
 	s.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 )
 
 // A query that was asked before is answered before Handle returns.
@@ -74,7 +75,7 @@ func TestSession_quickGoesOn(t *testing.T) {
 			p.wait(id).fails(errcode.Timeout)
 			continue
 		}
-		p.take("chunk", func(m rpc.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
+		p.take("chunk", func(m rpctest.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
 		if l.Probe() {
 			t.Error("the leader says that nobody waits")
 		}

@@ -149,7 +149,7 @@ func (l *Leader) rescue(ctx context.Context, quarantined *Quarantined) error {
 // tellRecovered says to a tab that has just come what became of the database.
 func (s *Session) tellRecovered() {
 	if r := s.l.recovered; r != nil {
-		s.send(rpc.EncodeRecovered(*r))
+		s.send(rpc.RecoveredEvent(*r))
 	}
 }
 
@@ -161,7 +161,7 @@ func (s *Session) health(c *call) error {
 	found, err := l.db.Check(c.ctx, c.Full, func(k store.Checked) {
 		if total = k.Total; time.Since(last) > 100*time.Millisecond {
 			last = time.Now()
-			c.s.send(rpc.ReplyChecking(c.ID, uint64(k.Done), uint64(k.Total)))
+			c.s.send(rpc.ChunkChecked(c.ID, rpc.Checked{Done: uint64(k.Done), Total: uint64(k.Total)}))
 		}
 	})
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *Session) health(c *call) error {
 	}
 	c.reply(rpc.ReplyHealth(c.ID, rpc.Health{
 		Pages: uint64(total), Trees: uint64(found.Trees), Problems: found.Problems, Checksums: about.Checksums, PageSize: uint32(about.PageSize),
-		Bytes: uint64(about.Bytes), LogBytes: uint64(about.LogBytes), Exit: l.env.Exit,
+		Bytes: uint64(about.Bytes), LogBytes: uint64(about.LogBytes), LastExit: l.env.Exit,
 	}))
 	return nil
 }

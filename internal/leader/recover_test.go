@@ -219,7 +219,7 @@ func TestHealth(t *testing.T) {
 	}
 	tab := connect(t, l, "a")
 	got, err := tab.ask(rpc.Request{Method: rpc.MethodHealth, Full: true}).ok().last.Payload.Health()
-	if err != nil || got.Pages < 30 || got.Trees < 3 || len(got.Problems) > 0 || !got.Checksums || got.Exit != ExitClean || got.Bytes == 0 {
+	if err != nil || got.Pages < 30 || got.Trees < 3 || len(got.Problems) > 0 || !got.Checksums || got.LastExit != ExitClean || got.Bytes == 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	p.flip("<draft 9>")

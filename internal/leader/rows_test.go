@@ -7,6 +7,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -83,7 +84,7 @@ func TestRows_packedInsideTheEngine(t *testing.T) {
 	for range 3 {
 		p.ask(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT abs(CASE i WHEN 3000 THEN -9223372036854775808 ELSE i END) FROM n")).fails("SQLITE_ERROR")
 		id := p.send(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i FROM n"))
-		p.take("chunk", func(m rpc.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
+		p.take("chunk", func(m rpctest.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
 		p.send(rpc.Request{Method: rpc.MethodCancel, Target: id})
 		p.wait(id).fails(errcode.Aborted)
 	}

@@ -17,7 +17,7 @@ type Session struct {
 	tab    string
 	record *record
 	ctx    context.Context
-	cancel context.CancelFunc
+	end    context.CancelFunc
 	order  order
 	writes chan *call
 	reads  chan *call
@@ -26,7 +26,7 @@ type Session struct {
 	closed   bool
 	greeted  bool
 	outdated bool // its app does not know all of the schema
-	token    bool // the page can be asked for a token
+	canToken bool // the page can be asked for a token
 	calls    map[uint32]*call
 	txs      map[uint32]*transaction
 	loads    map[uint32]*load
@@ -41,6 +41,8 @@ type Session struct {
 type call struct {
 	rpc.Request
 	s      *Session
+	method *method
+	tx     *transaction // of a request in LaneTx
 	ctx    context.Context
 	cancel context.CancelFunc
 	after  uint64 // see order
@@ -69,12 +71,12 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 		its:     map[uint32]*iteration{},
 	}
 	s.order.init(l.held)
-	s.ctx, s.cancel = context.WithCancel(l.ctx)
+	s.ctx, s.end = context.WithCancel(l.ctx)
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		s.closed = true
-		s.cancel()
+		s.end()
 		return s
 	}
 	l.sessions[s] = struct{}{}
@@ -102,7 +104,7 @@ func (s *Session) Close() {
 	for _, k := range exports {
 		k.Close()
 	}
-	s.cancel()
+	s.end()
 	for _, q := range lives {
 		q.stop()
 	}
@@ -134,69 +136,56 @@ func (s *Session) Handle(message []byte) {
 	s.mu.Lock()
 	greeted := s.greeted
 	s.mu.Unlock()
-	if q.Method == rpc.MethodHello {
-		s.hello(q)
-		return
+	switch lane := q.Lane(); {
+	case lane != rpc.LaneHello && !greeted:
+		err = errcode.New(errcode.Protocol, "leader: handle", "a request before hello")
+	case lane == rpc.LaneHello, lane == rpc.LaneTell:
+		c := &call{Request: q, s: s, method: &methods[q.Method]}
+		err = dispatch(c)
+	case !s.quick(q):
+		s.enqueue(q, &methods[q.Method])
 	}
-	if !greeted {
-		s.send(rpc.ReplyError(q.ID, errcode.New(errcode.Protocol, "leader: handle", "a request before hello")))
-		return
-	}
-	switch q.Method {
-	case rpc.MethodCancel:
-		s.cancelCall(q.Target)
-	case rpc.MethodAck:
-		s.ack(q.Target, q.Event)
-	case rpc.MethodToken:
-		s.l.tokens.answer(s, q.Target, q.Token, q.Err)
-	case rpc.MethodLiveStop:
-		s.stopLive(q.Target)
-	case rpc.MethodCredit:
-		s.credit(q.Target, q.Credit)
-	default:
-		if !s.quick(q) {
-			s.enqueue(q)
-		}
+	if err != nil {
+		s.send(rpc.ReplyError(q.ID, err))
 	}
 }
 
-func (s *Session) hello(q rpc.Request) {
+func (s *Session) hello(c *call) error {
 	const op = "leader: hello"
 	l := s.l
 	known := uint32(len(l.config.Migrations))
-	switch {
-	case q.Hello.Version != rpc.Version:
-		s.send(rpc.ReplyError(q.ID, errcode.New(errcode.Protocol, op,
-			fmt.Sprintf("this tab speaks version %d, the leading tab version %d: reload the older one", q.Hello.Version, rpc.Version))))
-		return
-	case q.Hello.Migrations > known:
-		// Its page hears of the newer one and makes room.
-		s.send(rpc.ReplyError(q.ID, errcode.New(errcode.Outdated, op,
-			fmt.Sprintf("the leading tab runs an older version of the app, with %d migrations instead of %d", known, q.Hello.Migrations))))
-		return
+	switch hello := c.Hello; {
+	case hello.Version != rpc.Version:
+		return errcode.New(errcode.Protocol, op, fmt.Sprintf(
+			"this tab speaks version %d, the leading tab version %d: reload the older one", hello.Version, rpc.Version))
+	case hello.Migrations > known:
+		// Its page tells the leader's page, which makes room.
+		return errcode.New(errcode.Outdated, op, fmt.Sprintf(
+			"the leading tab runs an older version of the app, with %d migrations instead of %d", known, hello.Migrations))
 	}
 	s.mu.Lock()
 	s.greeted = true
-	s.outdated = q.Hello.Migrations < known
-	s.token = q.Hello.Token
+	s.outdated = c.Hello.Migrations < known
+	s.canToken = c.Hello.Token
 	s.mu.Unlock()
 	l.mu.Lock()
 	storage := l.storage
 	l.mu.Unlock()
-	s.send(rpc.ReplyWelcome(q.ID, rpc.Welcome{
+	s.send(rpc.ReplyWelcome(c.ID, rpc.Welcome{
 		Version: rpc.Version, Leader: l.env.LeaderID, Storage: storage, Migrations: known,
 		Commit: l.db.CommitNumber(), Sync: l.sync != nil, Status: l.status(),
 	}))
 	s.tellRecovered()
-	if q.Hello.Token {
+	if c.Hello.Token {
 		l.tokens.came(s)
 	}
+	return nil
 }
 
 // enqueue puts a request into the line that it belongs to.
-func (s *Session) enqueue(q rpc.Request) {
+func (s *Session) enqueue(q rpc.Request, m *method) {
 	const op = "leader: handle"
-	c := &call{Request: q, s: s}
+	c := &call{Request: q, s: s, method: m}
 	c.ctx, c.cancel = s.limit(q)
 	s.mu.Lock()
 	var err error
@@ -231,49 +220,35 @@ func (s *Session) route(c *call) error {
 			return errcode.New(errcode.Busy, op, "too many calls of this tab wait already")
 		}
 	}
-	switch c.Method {
-	case rpc.MethodTxExec, rpc.MethodTxQuery, rpc.MethodTxBatch, rpc.MethodTxCommit, rpc.MethodTxRollback:
-		t := s.txs[c.Target]
-		if t == nil {
-			return t.over(s.l)
+	lane := c.Lane()
+	switch lane {
+	case rpc.LaneTx:
+		if c.tx = s.txs[c.Target]; c.tx == nil {
+			return c.tx.over(s.l)
 		}
-		return put(t.line)
-	case rpc.MethodBulkRows, rpc.MethodBulkEnd, rpc.MethodImportPart, rpc.MethodImportEnd:
+		return put(c.tx.line)
+	case rpc.LaneLoad:
 		d := s.loads[c.Target]
 		if d == nil {
 			return errcode.New(errcode.TxClosed, op, "the load that this belongs to has ended")
 		}
 		return put(d.parts)
-	case rpc.MethodPing, rpc.MethodClose, rpc.MethodSyncStatus, rpc.MethodSyncNow,
-		rpc.MethodSyncPause, rpc.MethodSyncResume, rpc.MethodSyncAccept, rpc.MethodSyncDigest,
-		rpc.MethodSyncPending, rpc.MethodSyncRejected, rpc.MethodSyncRetry, rpc.MethodSyncDiscard,
-		rpc.MethodSyncDangling, rpc.MethodSyncQuarantined, rpc.MethodSyncExport, rpc.MethodHealth, rpc.MethodExportPart, rpc.MethodExportEnd:
-		s.l.spawn(func() { s.run(c, s.side) })
+	case rpc.LaneSide:
+		s.l.spawn(func() { s.run(c, dispatch) })
 		return nil
 	}
-	write := c.isWrite()
 	line := s.reads
-	if write {
+	if lane == rpc.LaneWrite {
 		line = s.writes
 	}
 	if len(line) == cap(line) {
 		return put(line)
 	}
-	if c.Method == rpc.MethodBulkBegin || c.Method == rpc.MethodImportBegin {
+	if c.method.load {
 		s.loads[c.ID] = newLoad()
 	}
-	c.after = s.order.arrive(write)
+	c.after = s.order.arrive(lane == rpc.LaneWrite)
 	return put(line)
-}
-
-func (c *call) isWrite() bool {
-	switch c.Method {
-	case rpc.MethodExec, rpc.MethodBatch, rpc.MethodBulkBegin, rpc.MethodImportBegin, rpc.MethodTxBegin, rpc.MethodOutcome:
-		return true
-	case rpc.MethodQuery:
-		return c.Write.Counter != 0
-	}
-	return false
 }
 
 // line serves one line of calls until the session ends.
@@ -296,7 +271,7 @@ func (s *Session) write(c *call) {
 			c = s.brief(c)
 			continue
 		}
-		s.run(c, s.writeCall)
+		s.run(c, dispatch)
 		s.order.writeDone(1)
 		return
 	}
@@ -304,12 +279,18 @@ func (s *Session) write(c *call) {
 
 func (s *Session) read(c *call) {
 	s.order.waitToRead(c.ctx, c.after)
-	if c.Method == rpc.MethodIterate {
-		s.iterate(c)
+	if !c.method.beside {
+		s.run(c, dispatch)
+		c.begin()
 		return
 	}
-	s.run(c, s.readCall)
-	c.begin()
+	begun := make(chan struct{})
+	c.begins = func() { close(begun) }
+	s.l.spawn(func() {
+		s.run(c, dispatch)
+		c.begin()
+	})
+	<-begun
 }
 
 // begin tells that a read has its snapshot.
@@ -323,7 +304,10 @@ func (c *call) begin() {
 	}
 }
 
-// run runs a call, if nobody has cancelled it, and sends its error.
+// dispatch does what the call's method is for.
+func dispatch(c *call) error { return c.method.do(c.s, c) }
+
+// run serves a call, unless it was cancelled, and sends its error.
 func (s *Session) run(c *call, f func(*call) error) {
 	if c.start() {
 		if err := guarded(c, f); err != nil {
@@ -389,6 +373,11 @@ func (c *call) reply(message []byte) {
 func (c *call) fail(err error) { c.reply(rpc.ReplyError(c.ID, err)) }
 
 func (c *call) done() { c.reply(rpc.Reply(c.ID, rpc.KindResult)) }
+
+func (s *Session) cancel(c *call) error {
+	s.cancelCall(c.Target)
+	return nil
+}
 
 // cancelCall ends a call: at once if it still waits in a line.
 func (s *Session) cancelCall(id uint32) {

@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"encoding/hex"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
@@ -34,13 +35,15 @@ func (l *Leader) openSync(ctx context.Context, config client.Config) (err error)
 	}
 	l.sync.OnStatus(func(client.Status) {
 		status := l.status()
-		l.each(func(s *Session) { s.pass(&s.status, rpc.EncodeStatus(status)) })
+		l.each(func(s *Session) { s.pass(&s.status, rpc.StatusEvent(status)) })
 	})
 	l.sync.OnProgress(func(p client.Progress) {
-		l.each(func(s *Session) { s.pass(&s.progress, rpc.EncodeProgress(p.Phase, p.Done, p.Total)) })
+		l.each(func(s *Session) {
+			s.pass(&s.progress, rpc.ProgressEvent(rpc.Progress{Phase: p.Phase, Done: p.Done, Total: p.Total}))
+		})
 	})
 	l.sync.OnRejected(func(r client.Rejected) {
-		message := rpc.EncodeRejected(refused(r))
+		message := rpc.RejectedEvent(refused(r))
 		l.each(func(s *Session) { s.tell(message) })
 	})
 	l.sync.OnConflict(func(c client.Conflict) {
@@ -48,7 +51,9 @@ func (l *Leader) openSync(ctx context.Context, config client.Config) (err error)
 			c.Keys = make([]client.Key, 1)
 		}
 		for _, key := range c.Keys {
-			message := rpc.EncodeConflict(rpc.Conflict{Counter: c.Counter, Kind: c.Reason, Key: key, Code: c.Code, Constraint: c.Constraint})
+			message := rpc.ConflictEvent(rpc.Conflict{
+				Counter: c.Counter, Kind: c.Reason, Key: key, Code: c.Code, Constraint: c.Constraint,
+			})
 			l.each(func(s *Session) { s.tell(message) })
 		}
 	})
@@ -81,42 +86,35 @@ func (l *Leader) status() rpc.Status {
 	return status
 }
 
-func (s *Session) syncCall(c *call) error {
-	l := s.l
-	if c.Method == rpc.MethodSyncStatus {
-		c.reply(rpc.ReplyStatus(c.ID, l.status()))
-		return nil
+var errNoSync = errcode.New(errcode.NoSync, "leader: sync", "the database was opened without sync")
+
+// withSync makes a method of f that fails where the database does not sync.
+func withSync(f func(*client.Client, *call) error) func(*Session, *call) error {
+	return func(s *Session, c *call) error {
+		if s.l.sync == nil {
+			return errNoSync
+		}
+		return f(s.l.sync, c)
 	}
-	if l.sync == nil {
-		return errNoSync
+}
+
+// ended replies without content, unless err is one.
+func (c *call) ended(err error) error {
+	if err == nil {
+		c.done()
 	}
-	switch c.Method {
-	case rpc.MethodSyncNow:
-		if err := l.sync.Now(c.ctx); err != nil {
-			return err
-		}
-	case rpc.MethodSyncPause:
-		if err := l.sync.Pause(c.ctx, c.Full); err != nil {
-			return err
-		}
-	case rpc.MethodSyncResume:
-		if err := l.sync.Resume(c.ctx); err != nil {
-			return err
-		}
-	case rpc.MethodSyncAccept:
-		if err := l.sync.Accept(c.ctx, c.Full); err != nil {
-			return err
-		}
-	case rpc.MethodSyncDigest:
-		seq, digest, err := l.sync.Digest(c.ctx)
-		if err != nil {
-			return err
-		}
-		c.reply(rpc.ReplyDigest(c.ID, seq, digest))
-		return nil
-	default:
-		return s.outcomes(c)
+	return err
+}
+
+func syncNow(sync *client.Client, c *call) error    { return c.ended(sync.Now(c.ctx)) }
+func syncPause(sync *client.Client, c *call) error  { return c.ended(sync.Pause(c.ctx, c.Persist)) }
+func syncResume(sync *client.Client, c *call) error { return c.ended(sync.Resume(c.ctx)) }
+func syncAccept(sync *client.Client, c *call) error { return c.ended(sync.Accept(c.ctx, c.Upload)) }
+
+func syncDigest(sync *client.Client, c *call) error {
+	seq, digest, err := sync.Digest(c.ctx)
+	if err == nil {
+		c.reply(rpc.ReplyDigest(c.ID, rpc.Digest{Seq: seq, Hash: hex.EncodeToString(digest[:])}))
 	}
-	c.done()
-	return nil
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 )
@@ -53,12 +54,12 @@ type tab struct {
 	counter uint64 // of its writes
 
 	mu    sync.Mutex
-	inbox []rpc.Message
+	inbox []rpctest.Message
 	news  chan struct{} // closed at each message
 }
 
 func (p *tab) Send(message []byte) {
-	m, err := rpc.DecodeMessage(message)
+	m, err := rpctest.DecodeMessage(message)
 	if err != nil {
 		p.t.Errorf("the leader sent %x: %v", message, err)
 		return
@@ -101,12 +102,12 @@ func (p *tab) send(q rpc.Request) uint32 {
 func (p *tab) sendAs(q rpc.Request) uint32 {
 	p.id++
 	q.ID = p.id
-	p.s.Handle(rpc.EncodeRequest(q))
+	p.s.Handle(rpctest.EncodeRequest(q))
 	return q.ID
 }
 
 // take waits for the first message that want accepts, and removes it.
-func (p *tab) take(what string, want func(rpc.Message) bool) rpc.Message {
+func (p *tab) take(what string, want func(rpctest.Message) bool) rpctest.Message {
 	p.t.Helper()
 	for {
 		p.mu.Lock()
@@ -124,7 +125,7 @@ func (p *tab) take(what string, want func(rpc.Message) bool) rpc.Message {
 }
 
 // has tells whether a message is there that want accepts.
-func (p *tab) has(want func(rpc.Message) bool) bool {
+func (p *tab) has(want func(rpctest.Message) bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.inbox {
@@ -135,20 +136,22 @@ func (p *tab) has(want func(rpc.Message) bool) bool {
 	return false
 }
 
-func lastOf(id uint32) func(rpc.Message) bool {
-	return func(m rpc.Message) bool { return m.ID == id && (m.Kind == rpc.KindResult || m.Kind == rpc.KindError) }
+func lastOf(id uint32) func(rpctest.Message) bool {
+	return func(m rpctest.Message) bool {
+		return m.ID == id && (m.Kind == rpc.KindResult || m.Kind == rpc.KindError)
+	}
 }
 
-func eventOf(id uint32, e rpc.Event) func(rpc.Message) bool {
-	return func(m rpc.Message) bool { return m.ID == id && m.Kind == rpc.KindEvent && m.Event == e }
+func eventOf(id uint32, e rpc.Event) func(rpctest.Message) bool {
+	return func(m rpctest.Message) bool { return m.ID == id && m.Kind == rpc.KindEvent && m.Event == e }
 }
 
 // answer is what became of a request.
 type answer struct {
 	p      *tab
 	id     uint32
-	chunks []rpc.Message
-	last   rpc.Message
+	chunks []rpctest.Message
+	last   rpctest.Message
 }
 
 func (p *tab) wait(id uint32) answer {

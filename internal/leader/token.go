@@ -60,7 +60,7 @@ func (t *tokens) ask(ctx context.Context, l *Leader) (string, error) {
 // put asks one page, once.
 func (t *tokens) put(s *Session, id uint32) {
 	s.mu.Lock()
-	can := s.token && !s.closed
+	can := s.canToken && !s.closed
 	s.mu.Unlock()
 	if !can {
 		return
@@ -75,7 +75,7 @@ func (t *tokens) put(s *Session, id uint32) {
 	}
 	t.mu.Unlock()
 	if a != nil && !known {
-		s.send(rpc.EncodeAsk(id))
+		s.send(rpc.TokenEvent(id))
 	}
 }
 
@@ -90,6 +90,11 @@ func (t *tokens) came(s *Session) {
 	for _, id := range ids {
 		t.put(s, id)
 	}
+}
+
+func (s *Session) token(c *call) error {
+	s.l.tokens.answer(s, c.Target, c.Token, c.Err)
+	return nil
 }
 
 // answer takes a page's answer. The ask fails when every page asked has failed.

@@ -17,6 +17,8 @@ type transaction struct {
 	open *call // what began it: its name stands for the whole
 	tx   *store.Tx
 	line chan *call
+
+	ended bool // committed or rolled back by the page; its goroutine's alone
 }
 
 // over is the error of a request for a transaction that is not open.
@@ -58,12 +60,9 @@ func (s *Session) serve(t *transaction) {
 	for {
 		select {
 		case c := <-t.line:
-			ended := false
-			s.run(c, func(c *call) (err error) {
-				ended, err = s.txCall(t, c)
-				return err
-			})
-			if ended {
+			t.tx.SetContext(c.ctx)
+			s.run(c, dispatch)
+			if t.ended {
 				return
 			}
 			idle.Reset(s.l.env.Bounds.TxIdle)
@@ -94,38 +93,44 @@ func (s *Session) endTx(t *transaction) {
 	}
 }
 
-func (s *Session) txCall(t *transaction, c *call) (ended bool, err error) {
-	t.tx.SetContext(c.ctx)
-	switch c.Method {
-	case rpc.MethodTxExec:
-		res, err := t.tx.Exec(c.Stmt.SQL, c.Stmt.Params)
-		if err == nil {
-			c.reply(rpc.ReplyResult(c.ID, res))
-		}
-		return false, err
-	case rpc.MethodTxQuery:
-		c.begun = true
-		return false, s.stream(c, func(r *rows) error {
-			return t.tx.Query(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
-		})
-	case rpc.MethodTxBatch:
-		list, err := batch(t.tx, c.Stmts)
-		if err == nil {
-			c.reply(rpc.ReplyResults(c.ID, list))
-		}
-		return false, err
-	case rpc.MethodTxCommit:
-		done := rpc.Reply(c.ID, rpc.KindResult)
-		if err := s.record.commit(t.tx, t.open.success(done)...); err != nil {
-			return true, err
-		}
-		c.reply(done)
-		return true, nil
-	default: // MethodTxRollback
-		if err := t.tx.Rollback(); err != nil {
-			return true, err
-		}
-		c.done()
-		return true, nil
+func (s *Session) txExec(c *call) error {
+	answer, err := execIn(c.tx.tx, c)
+	if err == nil {
+		c.reply(answer)
 	}
+	return err
+}
+
+func (s *Session) txBatch(c *call) error {
+	answer, err := batchIn(c.tx.tx, c)
+	if err == nil {
+		c.reply(answer)
+	}
+	return err
+}
+
+func (s *Session) txQuery(c *call) error {
+	c.begun = true
+	return s.stream(c, func(r *rows) error {
+		return c.tx.tx.Query(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
+	})
+}
+
+func (s *Session) txCommit(c *call) error {
+	c.tx.ended = true
+	done := rpc.Reply(c.ID, rpc.KindResult)
+	if err := s.record.commit(c.tx.tx, c.tx.open.success(done)...); err != nil {
+		return err
+	}
+	c.reply(done)
+	return nil
+}
+
+func (s *Session) txRollback(c *call) error {
+	c.tx.ended = true
+	if err := c.tx.tx.Rollback(); err != nil {
+		return err
+	}
+	c.done()
+	return nil
 }

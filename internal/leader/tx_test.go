@@ -132,15 +132,6 @@ func TestTransaction_endsWithItsTab(t *testing.T) {
 	if n := b.value("SELECT count(*) FROM notes"); n != int64(1) {
 		t.Errorf("got %v notes, want 1", n)
 	}
-	// Also by the page's own word.
-	tx = b.begin()
-	b.ask(inTx(rpc.MethodTxExec, tx, "DELETE FROM notes")).ok()
-	b.ask(rpc.Request{Method: rpc.MethodClose}).ok()
-	c := connect(t, l, "c")
-	c.ask(exec("INSERT INTO notes VALUES('c','b',1)")).ok()
-	if n := c.value("SELECT count(*) FROM notes"); n != int64(2) {
-		t.Errorf("got %v notes, want 2", n)
-	}
 }
 
 // A tab that begins and falls silent does not stop the others for ever.

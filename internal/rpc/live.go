@@ -1,12 +1,5 @@
 package rpc
 
-// Live is one message of an update.
-type Live struct {
-	First, Last bool
-	Update      Update    // in the first
-	Rows        [][]Value // a stretch of the new runs' rows
-}
-
 // EncodeLive sends an update of live query id, with the rows of its new runs in
 // order, as one or more messages. The packer is any that is free.
 func EncodeLive(p *Packer, id uint32, u *Update, send func([]byte)) {
@@ -23,21 +16,21 @@ func EncodeLive(p *Packer, id uint32, u *Update, send func([]byte)) {
 		}
 		last := len(rows) == 0
 		w := event(id, EventLive)
-		w.flag(first)
-		w.flag(last)
+		w.Bool(first)
+		w.Bool(last)
 		if first {
-			w.flag(u.Reset)
-			w.strs(u.Columns)
-			w.u32(uint32(u.Total))
-			w.u32(uint32(len(u.Runs)))
+			w.Bool(u.Reset)
+			w.Strs(u.Columns)
+			w.U32(uint32(u.Total))
+			w.U32(uint32(len(u.Runs)))
 			for _, run := range u.Runs {
 				if run.Copy {
-					w.u8(0)
-					w.u32(uint32(run.From))
+					w.U8(0)
+					w.U32(uint32(run.From))
 				} else {
-					w.u8(1)
+					w.U8(1)
 				}
-				w.u32(uint32(run.N))
+				w.U32(uint32(run.N))
 			}
 		}
 		send(p.AppendTo(w.b))
@@ -46,22 +39,4 @@ func EncodeLive(p *Packer, id uint32, u *Update, send func([]byte)) {
 		}
 		first = false
 	}
-}
-
-func (r *reader) update() Update {
-	u := Update{Reset: r.flag(), Columns: r.strs(), Total: int(r.u32())}
-	n := r.count(5)
-	for range n {
-		var run Run
-		switch kind := r.u8(); kind {
-		case 0:
-			run.Copy, run.From = true, int(r.u32())
-		case 1:
-		default:
-			r.fail("no run has kind %d", kind)
-		}
-		run.N = int(r.u32())
-		u.Runs = append(u.Runs, run)
-	}
-	return u
 }

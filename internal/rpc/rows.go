@@ -208,18 +208,18 @@ func (p *Packer) AppendTo(message []byte) []byte {
 		textBytes += len(p.cols[i].text)
 		blobBytes += len(p.cols[i].blob)
 	}
-	w := writer{b: message}
+	w := Writer{b: message}
 	if room := len(message) + p.size + 32*len(p.cols) + p.rows*len(p.cols)/8 + 64; cap(w.b) < room {
 		w.b = append(make([]byte, 0, room), message...)
 	}
-	w.flag(p.header)
+	w.Bool(p.header)
 	if p.header {
-		w.strs(p.names)
+		w.Strs(p.names)
 	}
-	w.u16(uint16(len(p.cols)))
-	w.u32(uint32(p.rows))
-	w.u32(uint32(textBytes))
-	w.u32(uint32(blobBytes))
+	w.U16(uint16(len(p.cols)))
+	w.U32(uint32(p.rows))
+	w.U32(uint32(textBytes))
+	w.U32(uint32(blobBytes))
 	for i := range p.cols {
 		p.cols[i].appendTo(&w)
 	}
@@ -235,9 +235,9 @@ func (p *Packer) AppendTo(message []byte) []byte {
 	return w.b
 }
 
-func (c *column) appendTo(w *writer) {
+func (c *column) appendTo(w *Writer) {
 	form := c.form()
-	w.u8(form)
+	w.U8(form)
 	w.pad()
 	if form&formNulls != 0 {
 		from := len(w.b)
@@ -252,11 +252,11 @@ func (c *column) appendTo(w *writer) {
 	switch form &^ formNulls {
 	case formInt32, formText, formBlob:
 		for _, v := range c.words {
-			w.u32(uint32(v))
+			w.b = binary.LittleEndian.AppendUint32(w.b, uint32(v))
 		}
 	case formInt64:
 		for _, v := range c.words {
-			w.u64(v)
+			w.b = binary.LittleEndian.AppendUint64(w.b, v)
 		}
 	case formFloat:
 		for row, v := range c.words {
@@ -269,7 +269,7 @@ func (c *column) appendTo(w *writer) {
 		w.b = append(w.b, c.tags...)
 		w.pad()
 		for _, v := range c.words {
-			w.u64(v)
+			w.b = binary.LittleEndian.AppendUint64(w.b, v)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package rpc
+package rpc_test
 
 import (
 	"bytes"
@@ -11,7 +11,13 @@ import (
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 )
+
+// safeInteger is the largest n for which every integer up to n is a float64.
+const safeInteger = 1 << 53
 
 func database(t testing.TB) *sqlite3.Conn {
 	t.Helper()
@@ -24,7 +30,7 @@ func database(t testing.TB) *sqlite3.Conn {
 }
 
 // query packs a statement's rows as a leader does, and unpacks the blocks.
-func query(t testing.TB, db *sqlite3.Conn, sql string, args ...Value) (columns []string, rows [][]Value, blocks [][]byte) {
+func query(t testing.TB, db *sqlite3.Conn, sql string, args ...rpc.Value) (columns []string, rows [][]rpc.Value, blocks [][]byte) {
 	t.Helper()
 	stmt, _, err := db.Prepare(sql)
 	if err != nil {
@@ -51,21 +57,21 @@ func query(t testing.TB, db *sqlite3.Conn, sql string, args ...Value) (columns [
 	for i := range stmt.ColumnCount() {
 		columns = append(columns, stmt.ColumnName(i))
 	}
-	var p Packer
+	var p rpc.Packer
 	p.Begin(columns)
-	flush := func(kind Kind) { blocks = append(blocks, p.AppendTo(Reply(1, kind))) }
+	flush := func(kind rpc.Kind) { blocks = append(blocks, p.AppendTo(rpc.Reply(1, kind))) }
 	for stmt.Step() {
 		if p.Full() {
-			flush(KindChunk)
+			flush(rpc.KindChunk)
 		}
 		p.Row(stmt)
 	}
 	if err := stmt.Err(); err != nil {
 		t.Fatal(err)
 	}
-	flush(KindResult)
+	flush(rpc.KindResult)
 	for i, b := range blocks {
-		m, err := DecodeMessage(b)
+		m, err := rpctest.DecodeMessage(b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,14 +88,14 @@ func query(t testing.TB, db *sqlite3.Conn, sql string, args ...Value) (columns [
 }
 
 // plain is v as JavaScript has it: INTEGER up to 2^53 and REAL are one type.
-func plain(v Value) Value {
+func plain(v rpc.Value) rpc.Value {
 	if n, ok := v.(int64); ok && n >= -safeInteger && n <= safeInteger {
 		return float64(n)
 	}
 	return v
 }
 
-func equalRows(t *testing.T, got, want [][]Value) {
+func equalRows(t *testing.T, got, want [][]rpc.Value) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("got %d rows, want %d", len(got), len(want))
@@ -111,7 +117,7 @@ func equalRows(t *testing.T, got, want [][]Value) {
 // Random rows through a real statement: what comes out is what went in.
 func TestPacker_randomRowsOfAStatement(t *testing.T) {
 	texts := []string{"", "a", "über", "€uro", "😀😀", "\ufeffbom", "nul\x00inside", strings.Repeat("long ", 300)}
-	value := func(r *rand.Rand, kind int) Value {
+	value := func(r *rand.Rand, kind int) rpc.Value {
 		switch kind {
 		case 0:
 			return int64(r.Int32()) - 1<<30
@@ -124,7 +130,7 @@ func TestPacker_randomRowsOfAStatement(t *testing.T) {
 		case 4:
 			return bytes.Repeat([]byte{byte(r.IntN(256))}, r.IntN(9))
 		case 5:
-			return []Value{int64(safeInteger), int64(safeInteger + 1), int64(-safeInteger - 1), math.Inf(-1), int64(math.MinInt64)}[r.IntN(5)]
+			return []rpc.Value{int64(safeInteger), int64(safeInteger + 1), int64(-safeInteger - 1), math.Inf(-1), int64(math.MinInt64)}[r.IntN(5)]
 		default:
 			return nil
 		}
@@ -152,12 +158,12 @@ func TestPacker_randomRowsOfAStatement(t *testing.T) {
 		for i := range kinds {
 			kinds[i] = r.IntN(9) // 7: mixed, 8: the kind or NULL
 		}
-		var want [][]Value
+		var want [][]rpc.Value
 		if err := db.Exec("BEGIN"); err != nil {
 			t.Fatal(err)
 		}
 		for range n {
-			row := make([]Value, width)
+			row := make([]rpc.Value, width)
 			for i, kind := range kinds {
 				switch kind {
 				case 7:
@@ -191,7 +197,7 @@ func TestPacker_randomRowsOfAStatement(t *testing.T) {
 		_, rows, blocks := query(t, db, "SELECT * FROM t ORDER BY rowid")
 		equalRows(t, rows, want)
 		for i, b := range blocks {
-			if len(b) > MaxBytes+64<<10 {
+			if len(b) > rpc.MaxBytes+64<<10 {
 				t.Errorf("seed %d: block %d has %d bytes", seed, i, len(b))
 			}
 		}
@@ -201,8 +207,8 @@ func TestPacker_randomRowsOfAStatement(t *testing.T) {
 func TestPacker_invalidTextOfAStatement(t *testing.T) {
 	db := database(t)
 	_, rows, _ := query(t, db, "SELECT CAST(x'61ff62' AS TEXT), CAST(x'f09f98' AS TEXT), 'after', CAST(x'eda080' AS TEXT), 'end'")
-	want := []Value{"a\uFFFDb", "\uFFFD", "after", "\uFFFD\uFFFD\uFFFD", "end"}
-	equalRows(t, rows, [][]Value{want})
+	want := []rpc.Value{"a\uFFFDb", "\uFFFD", "after", "\uFFFD\uFFFD\uFFFD", "end"}
+	equalRows(t, rows, [][]rpc.Value{want})
 }
 
 func TestPacker_noRowsAndNoColumns(t *testing.T) {
@@ -211,9 +217,9 @@ func TestPacker_noRowsAndNoColumns(t *testing.T) {
 	if len(rows) != 0 || len(blocks) != 1 || !reflect.DeepEqual(columns, []string{"a", "a"}) {
 		t.Errorf("got %q, %v, %d blocks", columns, rows, len(blocks))
 	}
-	var p Packer
+	var p rpc.Packer
 	p.Begin(nil)
-	m, err := DecodeMessage(p.AppendTo(Reply(1, KindResult)))
+	m, err := rpctest.DecodeMessage(p.AppendTo(rpc.Reply(1, rpc.KindResult)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,16 +237,16 @@ func TestPacker_bigRowsMakeSmallBlocks(t *testing.T) {
 }
 
 func TestPacker_reuseLeavesNothingBehind(t *testing.T) {
-	var p Packer
+	var p rpc.Packer
 	p.Begin([]string{"a", "b", "c"})
-	p.Values([]Value{"left over", []byte{1}, int64(math.MaxInt64)})
+	p.Values([]rpc.Value{"left over", []byte{1}, int64(math.MaxInt64)})
 	p.AppendTo(nil)
 	p.Begin([]string{"x"})
-	p.Values([]Value{int64(1)})
-	var fresh Packer
+	p.Values([]rpc.Value{int64(1)})
+	var fresh rpc.Packer
 	fresh.Begin([]string{"x"})
-	fresh.Values([]Value{int64(1)})
-	if got, want := p.AppendTo(Reply(1, KindResult)), fresh.AppendTo(Reply(1, KindResult)); !bytes.Equal(got, want) {
+	fresh.Values([]rpc.Value{int64(1)})
+	if got, want := p.AppendTo(rpc.Reply(1, rpc.KindResult)), fresh.AppendTo(rpc.Reply(1, rpc.KindResult)); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
 }
@@ -252,7 +258,7 @@ func TestPacker_allocatesNothingPerValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stmt.Close()
-	var p Packer
+	var p rpc.Packer
 	columns := []string{"a", "b", "c", "d"}
 	run := func() {
 		p.Begin(columns)
@@ -272,33 +278,6 @@ func TestPacker_allocatesNothingPerValue(t *testing.T) {
 	}
 }
 
-func TestAppendText_countsAndRepairs(t *testing.T) {
-	for in, want := range map[string]struct {
-		text  string
-		units int
-	}{
-		"":                  {"", 0},
-		"ascii only, long":  {"ascii only, long", 16},
-		"é":                 {"é", 1},
-		"€":                 {"€", 1},
-		"😀":                 {"😀", 2},
-		"\ufeff":            {"\ufeff", 1},
-		"\x80":              {"\uFFFD", 1},
-		"\xf0\x9f\x98":      {"\uFFFD", 1},
-		"\xf0\x9f\x98A":     {"\uFFFDA", 2},
-		"\xe0\x80\x80":      {"\uFFFD\uFFFD\uFFFD", 3},
-		"\xed\xa0\x80":      {"\uFFFD\uFFFD\uFFFD", 3},
-		"\xf4\x90\x80\x80":  {"\uFFFD\uFFFD\uFFFD\uFFFD", 4},
-		"\xe2\x82\xe2\x82A": {"\uFFFD\uFFFDA", 3},
-		"\xc0\xaf\xfe😀":     {"\uFFFD\uFFFD\uFFFD😀", 5},
-	} {
-		text, n := appendText(nil, []byte(in))
-		if string(text) != want.text || n != want.units {
-			t.Errorf("%q: got %q, %d units, want %q, %d", in, text, n, want.text, want.units)
-		}
-	}
-}
-
 func BenchmarkPacker_row(b *testing.B) {
 	db := database(b)
 	stmt, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 100000) SELECT i, i*1.5, 'text '||i, NULL FROM n`)
@@ -306,12 +285,12 @@ func BenchmarkPacker_row(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer stmt.Close()
-	var p Packer
+	var p rpc.Packer
 	for b.Loop() {
 		p.Begin([]string{"a", "b", "c", "d"})
 		for stmt.Step() {
 			if p.Full() {
-				p.AppendTo(Reply(1, KindChunk))
+				p.AppendTo(rpc.Reply(1, rpc.KindChunk))
 			}
 			p.Row(stmt)
 		}

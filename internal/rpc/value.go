@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"unsafe"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -32,59 +33,44 @@ type Stmt struct {
 	Params Params
 }
 
-// WriteID names one write of the tab that said hello. Counter is 0 for a mere
-// read. Ack says that the tab knows the outcome of every write up to that one.
+// WriteID names one write of the tab. Counter is 0 for a read. The tab knows the
+// outcome of every write up to Ack.
 type WriteID struct{ Counter, Ack uint64 }
 
-func (w *writer) value(v Value) {
+func (w *Writer) Value(v Value) {
 	if text, ok := v.(string); ok {
-		w.u8(value.Text)
-		w.str(text)
+		w.U8(tagText)
+		w.Str(text)
 		return
 	}
 	w.b = value.Append(w.b, v)
 }
 
-func (w *writer) values(list []Value) {
-	w.u32(uint32(len(list)))
-	for _, v := range list {
-		w.value(v)
-	}
-}
+func (w *Writer) Values(list []Value) { WriteList(w, list, (*Writer).Value) }
 
-func (r *reader) value() Value {
-	switch tag := r.u8(); tag {
+func (r *Reader) Value() Value {
+	switch tag := r.U8(); tag {
 	case tagNull:
 		return nil
 	case tagInt:
-		return r.i64()
+		return r.I64()
 	case tagFloat:
-		return r.f64()
+		return r.F64()
 	case tagText:
 		if r.alias {
-			p := r.bytes()
+			p := r.Bytes()
 			return unsafe.String(unsafe.SliceData(p), len(p))
 		}
-		return r.str()
+		return r.Str()
 	case tagBlob:
-		return r.bytes()
+		return r.Bytes()
 	default:
-		r.fail("no value has tag %d", tag)
+		r.Fail("no value has tag %d", tag)
 		return nil
 	}
 }
 
-func (r *reader) values() []Value {
-	n := r.count(1)
-	if n == 0 {
-		return nil
-	}
-	list := make([]Value, 0, n)
-	for range n {
-		list = append(list, r.value())
-	}
-	return list
-}
+func (r *Reader) Values() []Value { return ReadList(r, 1, (*Reader).Value) }
 
 const (
 	paramsNone       = 0
@@ -92,100 +78,65 @@ const (
 	paramsNamed      = 2
 )
 
-func (w *writer) params(p Params, order []string) {
-	switch {
-	case p.Named != nil:
-		w.u8(paramsNamed)
-		w.u32(uint32(len(order)))
-		for _, name := range order {
-			w.str(name)
-			w.value(p.Named[name])
-		}
-	case p.Positional != nil:
-		w.u8(paramsPositional)
-		w.values(p.Positional)
-	default:
-		w.u8(paramsNone)
-	}
-}
-
-func (r *reader) params() Params {
-	switch kind := r.u8(); kind {
+func (r *Reader) params() Params {
+	switch kind := r.U8(); kind {
 	case paramsNone:
 		return Params{}
 	case paramsPositional:
-		p := Params{Positional: r.values()}
+		p := Params{Positional: r.Values()}
 		if p.Positional == nil {
 			p.Positional = []Value{}
 		}
 		return p
 	case paramsNamed:
-		n := r.count(5)
+		n := r.Count(5)
 		named := make(map[string]Value, n)
 		for range n {
-			name := r.str()
+			name := r.Str()
 			if _, twice := named[name]; twice {
-				r.fail("parameter %q is there twice", name)
+				r.Fail("parameter %q is there twice", name)
 			}
-			named[name] = r.value()
+			named[name] = r.Value()
 		}
 		return Params{Named: named}
 	default:
-		r.fail("no parameters have kind %d", kind)
+		r.Fail("no parameters have kind %d", kind)
 		return Params{}
 	}
 }
 
-func (w *writer) stmt(s Stmt) {
-	w.str(s.SQL)
-	w.params(s.Params, sortedKeys(s.Params.Named))
-}
+func (r *Reader) Stmt() Stmt { return Stmt{SQL: r.Str(), Params: r.params()} }
 
-func (r *reader) stmt() Stmt { return Stmt{SQL: r.str(), Params: r.params()} }
+func (r *Reader) Stmts() []Stmt { return ReadList(r, 5, (*Reader).Stmt) }
 
-func (w *writer) stmts(list []Stmt) {
-	w.u32(uint32(len(list)))
-	for _, s := range list {
-		w.stmt(s)
-	}
-}
+func (w *Writer) Result(v Result) { w.I64(v.Changes); w.I64(v.LastInsertRowID) }
 
-func (r *reader) stmts() []Stmt {
-	n := r.count(5)
-	list := make([]Stmt, 0, n)
-	for range n {
-		list = append(list, r.stmt())
-	}
-	return list
-}
+func (w *Writer) Results(list []Result) { WriteList(w, list, (*Writer).Result) }
 
-func (w *writer) write(id WriteID) { w.u64(id.Counter); w.u64(id.Ack) }
+func readResult(r *Reader) Result { return Result{Changes: r.I64(), LastInsertRowID: r.I64()} }
 
-func (r *reader) write() WriteID { return WriteID{Counter: r.u64(), Ack: r.u64()} }
-
-func (w *writer) result(v Result) { w.i64(v.Changes); w.i64(v.LastInsertRowID) }
-
-func (r *reader) result() Result { return Result{Changes: r.i64(), LastInsertRowID: r.i64()} }
-
-// fault writes err as code, message, op and sql; nil as four empty strings.
-func (w *writer) fault(err error) {
+// Fault writes err as code, message, op and sql; nil as four empty strings.
+func (w *Writer) Fault(err error) {
 	if err == nil {
 		err = &errcode.Error{}
 	}
-	e := asError(err)
-	w.str(e.Code)
-	if e.Code == "" {
-		w.str("")
-	} else {
-		w.str(e.Message())
+	var e *errcode.Error
+	if !errors.As(err, &e) {
+		e = &errcode.Error{Code: errcode.Of(err), Err: err}
 	}
-	w.str(e.Op)
-	w.str(e.SQL)
+	w.Str(e.Code)
+	if e.Code == "" {
+		w.Str("")
+	} else {
+		w.Str(e.Message())
+	}
+	w.Str(e.Op)
+	w.Str(e.SQL)
 }
 
-// fault reads an error, nil if its code is empty.
-func (r *reader) fault() error {
-	e := &errcode.Error{Code: r.str(), Msg: r.str(), Op: r.str(), SQL: r.str()}
+// Fault reads an error, nil if its code is empty.
+func (r *Reader) Fault() error {
+	e := &errcode.Error{Code: r.Str(), Msg: r.Str(), Op: r.Str(), SQL: r.Str()}
 	if e.Code == "" {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package rpc
+package rpc_test
 
 import (
 	"encoding/hex"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/rpc/rpctest"
 )
 
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")
@@ -22,165 +24,171 @@ type vectors struct {
 	Requests map[string]string `json:"requests"`
 	Replies  map[string]string `json:"replies"`
 	Configs  map[string]string `json:"configs"`
+
+	Announcements map[string]string `json:"announcements"`
 }
 
-var write = WriteID{Counter: 7, Ack: 5}
+var write = rpc.WriteID{Counter: 7, Ack: 5}
 
-var requestVectors = map[string]Request{
-	"hello":   {ID: 1, Method: MethodHello, Hello: Hello{Version: 1, Session: "tab-1", Migrations: 3, Token: true}},
-	"ping":    {ID: 2, Method: MethodPing},
-	"cancel":  {ID: 3, Method: MethodCancel, Target: 2},
-	"close":   {ID: 4, Method: MethodClose},
-	"outcome": {ID: 39, Method: MethodOutcome, Write: write},
-	"exec":    {ID: 5, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "DELETE FROM t"}},
-	"exec-positional": {ID: 6, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "INSERT INTO t VALUES(?,?,?,?,?,?,?,?)", Params: Params{Positional: []Value{
+var requestVectors = map[string]rpc.Request{
+	"hello":   {ID: 1, Method: rpc.MethodHello, Hello: rpc.Hello{Version: 2, Session: "tab-1", Migrations: 3, Token: true}},
+	"cancel":  {ID: 3, Method: rpc.MethodCancel, Target: 2},
+	"outcome": {ID: 39, Method: rpc.MethodOutcome, Write: write},
+	"exec":    {ID: 5, Method: rpc.MethodExec, Write: write, Stmt: rpc.Stmt{SQL: "DELETE FROM t"}},
+	"exec-positional": {ID: 6, Method: rpc.MethodExec, Write: write, Stmt: rpc.Stmt{SQL: "INSERT INTO t VALUES(?,?,?,?,?,?,?,?)", Params: rpc.Params{Positional: []rpc.Value{
 		nil, int64(1), int64(-9007199254740993), int64(math.MaxInt64), 1.5, "a\x00ü€😀", []byte{0, 255}, math.Copysign(0, -1)}}}},
-	"exec-empty": {ID: 7, Method: MethodExec, Write: write, Stmt: Stmt{SQL: "SELECT 1", Params: Params{Positional: []Value{}}}},
-	"query-named": {ID: 8, Method: MethodQuery, Stmt: Stmt{SQL: "SELECT :a, $b", Params: Params{Named: map[string]Value{
+	"exec-empty": {ID: 7, Method: rpc.MethodExec, Write: write, Stmt: rpc.Stmt{SQL: "SELECT 1", Params: rpc.Params{Positional: []rpc.Value{}}}},
+	"query-named": {ID: 8, Method: rpc.MethodQuery, Stmt: rpc.Stmt{SQL: "SELECT :a, $b", Params: rpc.Params{Named: map[string]rpc.Value{
 		"$b": "x", "a": int64(1)}}}},
-	"batch":        {ID: 9, Method: MethodBatch, Write: write, Stmts: []Stmt{{SQL: "A"}, {SQL: "B", Params: Params{Positional: []Value{int64(1)}}}}},
-	"bulkBegin":    {ID: 10, Method: MethodBulkBegin, Write: write, Stmt: Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
-	"bulkRows":     {ID: 11, Method: MethodBulkRows, Target: 10, Rows: MakeRows(2, [][]Value{{int64(1), "a"}, {nil, 2.5}})},
-	"bulkEnd":      {ID: 12, Method: MethodBulkEnd, Target: 10},
-	"iterate":      {ID: 40, Method: MethodIterate, Stmt: Stmt{SQL: "SELECT ?", Params: Params{Positional: []Value{int64(1)}}}, Block: 1000, Credit: 2},
-	"credit":       {ID: 41, Method: MethodCredit, Target: 40, Credit: 1},
-	"within":       {ID: 42, Method: MethodTxExec, Time: 1500 * time.Millisecond, Target: 13, Stmt: Stmt{SQL: "A"}},
-	"txBegin":      {ID: 13, Method: MethodTxBegin, Write: write},
-	"txExec":       {ID: 14, Method: MethodTxExec, Target: 13, Stmt: Stmt{SQL: "A"}},
-	"txQuery":      {ID: 15, Method: MethodTxQuery, Target: 13, Stmt: Stmt{SQL: "B"}},
-	"txBatch":      {ID: 16, Method: MethodTxBatch, Target: 13, Stmts: []Stmt{{SQL: "C"}}},
-	"txCommit":     {ID: 17, Method: MethodTxCommit, Target: 13},
-	"txRollback":   {ID: 18, Method: MethodTxRollback, Target: 13},
-	"liveStart":    {ID: 19, Method: MethodLiveStart, Stmt: Stmt{SQL: "SELECT * FROM t"}},
-	"liveStop":     {ID: 20, Method: MethodLiveStop, Target: 19},
-	"ack":          {ID: 21, Method: MethodAck, Target: 19, Event: EventLive},
-	"export":       {ID: 22, Method: MethodExport},
-	"importBegin":  {ID: 23, Method: MethodImportBegin, Write: write, Size: 5 << 32},
-	"importPart":   {ID: 24, Method: MethodImportPart, Target: 23, Bytes: []byte("SQLite")},
-	"importEnd":    {ID: 25, Method: MethodImportEnd, Target: 23},
-	"syncStatus":   {ID: 26, Method: MethodSyncStatus},
-	"syncNow":      {ID: 27, Method: MethodSyncNow},
-	"syncPause":    {ID: 28, Method: MethodSyncPause, Full: true},
-	"syncAccept":   {ID: 45, Method: MethodSyncAccept, Full: true},
-	"syncResume":   {ID: 29, Method: MethodSyncResume},
-	"syncDigest":   {ID: 30, Method: MethodSyncDigest},
-	"token":        {ID: 31, Method: MethodToken, Target: 4, Token: "abc"},
-	"syncPending":  {ID: 33, Method: MethodSyncPending},
-	"syncRejected": {ID: 34, Method: MethodSyncRejected},
-	"syncRetry":    {ID: 35, Method: MethodSyncRetry, Tx: 1 << 33},
-	"syncDiscard":  {ID: 36, Method: MethodSyncDiscard, Tx: 5},
-	"syncDangling": {ID: 37, Method: MethodSyncDangling, Limit: 100},
-	"syncExport":   {ID: 38, Method: MethodSyncExport},
+	"batch":        {ID: 9, Method: rpc.MethodBatch, Write: write, Stmts: []rpc.Stmt{{SQL: "A"}, {SQL: "B", Params: rpc.Params{Positional: []rpc.Value{int64(1)}}}}},
+	"bulkBegin":    {ID: 10, Method: rpc.MethodBulkBegin, Write: write, Stmt: rpc.Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
+	"bulkRows":     {ID: 11, Method: rpc.MethodBulkRows, Target: 10, Rows: rpctest.MakeRows(2, [][]rpc.Value{{int64(1), "a"}, {nil, 2.5}})},
+	"bulkEnd":      {ID: 12, Method: rpc.MethodBulkEnd, Target: 10},
+	"iterate":      {ID: 40, Method: rpc.MethodIterate, Stmt: rpc.Stmt{SQL: "SELECT ?", Params: rpc.Params{Positional: []rpc.Value{int64(1)}}}, Block: 1000, Credit: 2},
+	"credit":       {ID: 41, Method: rpc.MethodCredit, Target: 40, Credit: 1},
+	"deadline":     {ID: 42, Method: rpc.MethodTxExec, Time: 1500 * time.Millisecond, Target: 13, Stmt: rpc.Stmt{SQL: "A"}},
+	"txBegin":      {ID: 13, Method: rpc.MethodTxBegin, Write: write},
+	"txExec":       {ID: 14, Method: rpc.MethodTxExec, Target: 13, Stmt: rpc.Stmt{SQL: "A"}},
+	"txQuery":      {ID: 15, Method: rpc.MethodTxQuery, Target: 13, Stmt: rpc.Stmt{SQL: "B"}},
+	"txBatch":      {ID: 16, Method: rpc.MethodTxBatch, Target: 13, Stmts: []rpc.Stmt{{SQL: "C"}}},
+	"txCommit":     {ID: 17, Method: rpc.MethodTxCommit, Target: 13},
+	"txRollback":   {ID: 18, Method: rpc.MethodTxRollback, Target: 13},
+	"liveStart":    {ID: 19, Method: rpc.MethodLiveStart, Stmt: rpc.Stmt{SQL: "SELECT * FROM t"}},
+	"liveStop":     {ID: 20, Method: rpc.MethodLiveStop, Target: 19},
+	"ack":          {ID: 21, Method: rpc.MethodAck, Target: 19, Event: uint8(rpc.EventLive)},
+	"export":       {ID: 22, Method: rpc.MethodExport},
+	"importBegin":  {ID: 23, Method: rpc.MethodImportBegin, Write: write, Size: 5 << 32},
+	"importPart":   {ID: 24, Method: rpc.MethodImportPart, Target: 23, Bytes: []byte("SQLite")},
+	"importEnd":    {ID: 25, Method: rpc.MethodImportEnd, Target: 23},
+	"syncNow":      {ID: 27, Method: rpc.MethodSyncNow},
+	"syncPause":    {ID: 28, Method: rpc.MethodSyncPause, Persist: true},
+	"syncAccept":   {ID: 45, Method: rpc.MethodSyncAccept, Upload: true},
+	"syncResume":   {ID: 29, Method: rpc.MethodSyncResume},
+	"syncDigest":   {ID: 30, Method: rpc.MethodSyncDigest},
+	"token":        {ID: 31, Method: rpc.MethodToken, Target: 4, Token: "abc"},
+	"syncPending":  {ID: 33, Method: rpc.MethodSyncPending},
+	"syncRejected": {ID: 34, Method: rpc.MethodSyncRejected},
+	"syncRetry":    {ID: 35, Method: rpc.MethodSyncRetry, Tx: 1 << 33},
+	"syncDiscard":  {ID: 36, Method: rpc.MethodSyncDiscard, Tx: 5},
+	"syncDangling": {ID: 37, Method: rpc.MethodSyncDangling, Limit: 100},
+	"syncExport":   {ID: 38, Method: rpc.MethodSyncExport},
 
-	"syncQuarantined": {ID: 44, Method: MethodSyncQuarantined, Limit: 100},
-	"exportFile":      {ID: 39, Method: MethodExportFile},
-	"importStream":    {ID: 40, Method: MethodImportBegin, Write: write, Size: UnknownSize},
-	"exportPart":      {ID: 42, Method: MethodExportPart, Target: 39, Size: 1 << 33},
-	"exportEnd":       {ID: 43, Method: MethodExportEnd, Target: 39},
-	"health":          {ID: 41, Method: MethodHealth, Full: true},
-	"token-error":     {ID: 32, Method: MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
+	"syncQuarantined": {ID: 44, Method: rpc.MethodSyncQuarantined, Limit: 100},
+	"exportFile":      {ID: 39, Method: rpc.MethodExportFile},
+	"exportPart":      {ID: 42, Method: rpc.MethodExportPart, Target: 39, From: 1 << 33},
+	"exportEnd":       {ID: 43, Method: rpc.MethodExportEnd, Target: 39},
+	"health":          {ID: 41, Method: rpc.MethodHealth, Full: true},
+	"token-error":     {ID: 32, Method: rpc.MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
 }
 
-var rejectedVector = Transaction{ID: 9, Counter: 4, Created: 1700000000000, Code: "SQLITE_CONSTRAINT_CHECK", Message: "no", Ops: []Op{
-	{Kind: "update", Table: "t", Key: []Value{"k"}, Columns: []string{"a", "b"}, Cells: []Value{int64(5), "x"}, Joins: []string{"add", "last"}}}}
+var rejectedVector = rpc.Transaction{ID: 9, Counter: 4, Created: 1700000000000, Code: "SQLITE_CONSTRAINT_CHECK", Message: "no", Ops: []rpc.Op{
+	{Kind: "update", Table: "t", Key: []rpc.Value{"k"}, Columns: []string{"a", "b"}, Cells: []rpc.Value{int64(5), "x"}, Joins: []string{"add", "last"}}}}
 
-// oldRejected is the event before it told the transaction's id.
-var oldRejected, _ = hex.DecodeString("00000000030504000000000000001700000053514c4954455f434f4e53545241494e545f434845434b020000006e6f010000000600000075706461746501000000740100000003010000006b01000000010000006101000000010500000000000000")
-
-func packed(id uint32, kind Kind, columns []string, rows ...[]Value) []byte {
-	var p Packer
+func packed(id uint32, kind rpc.Kind, columns []string, rows ...[]rpc.Value) []byte {
+	var p rpc.Packer
 	p.Begin(columns)
 	for _, row := range rows {
 		p.Values(row)
 	}
-	return p.AppendTo(Reply(id, kind))
+	return p.AppendTo(rpc.Reply(id, kind))
 }
 
-func liveVector(u Update, rows ...[]Value) []byte {
+func liveVector(u rpc.Update, rows ...[]rpc.Value) []byte {
 	var out []byte
 	for i, run := range u.Runs {
 		if !run.Copy {
 			u.Runs[i].Rows, rows = rows[:run.N], rows[run.N:]
 		}
 	}
-	EncodeLive(new(Packer), 19, &u, func(b []byte) { out = b })
+	rpc.EncodeLive(new(rpc.Packer), 19, &u, func(b []byte) { out = b })
 	return out
 }
 
 func replyVectors() map[string][]byte {
 	failure := &errcode.Error{Code: "SQLITE_CONSTRAINT_UNIQUE", Msg: "UNIQUE constraint failed: t.a", Op: "store: exec", SQL: "INSERT …"}
-	status := Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true, Polling: "buffered"}
+	status := rpc.Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true, Polling: "buffered"}
 	return map[string][]byte{
-		"error":           ReplyError(5, failure),
-		"result":          ReplyResult(5, Result{Changes: 2, LastInsertRowID: 1 << 60}),
-		"results":         ReplyResults(9, []Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}),
-		"empty":           Reply(2, KindResult),
-		"welcome":         ReplyWelcome(1, Welcome{Version: 1, Leader: "L", Storage: "persistent", Migrations: 2, Commit: 9, Sync: true, Status: Status{State: "offline"}}),
-		"status":          ReplyStatus(26, status),
-		"digest":          ReplyDigest(30, 12, [32]byte{0: 0xAB, 31: 0xCD}),
-		"rows-none":       packed(8, KindResult, []string{"a", "b"}),
-		"rows-no-columns": packed(8, KindResult, nil),
-		"rows-types": packed(8, KindChunk, []string{"nil", "i32", "f64", "i53", "i64", "text", "blob", "mixed"},
-			[]Value{nil, int64(1), 1.5, int64(1 << 53), int64(1<<53 + 1), "a", []byte{1}, int64(math.MinInt64)},
-			[]Value{nil, int64(-2147483648), math.Inf(1), int64(-1 << 53), int64(-1), "", []byte{}, "x"},
-			[]Value{nil, int64(2147483647), int64(3), int64(7), int64(math.MinInt64), "\ufeffä\x00€😀", []byte{0, 254, 255}, []byte{9}}),
-		"rows-nulls": packed(8, KindResult, []string{"i32", "f64", "i64", "text", "blob", "mixed"},
-			[]Value{nil, nil, nil, nil, nil, nil},
-			[]Value{int64(1), 0.5, int64(math.MaxInt64), "é", []byte{1, 2}, 2.5},
-			[]Value{nil, nil, nil, nil, nil, int64(1)},
-			[]Value{nil, nil, nil, nil, nil, "m"},
-			[]Value{nil, nil, nil, nil, nil, nil},
-			[]Value{nil, nil, nil, nil, nil, nil},
-			[]Value{nil, nil, nil, nil, nil, nil},
-			[]Value{nil, nil, nil, nil, nil, nil},
-			[]Value{int64(-5), -1.0, int64(2), "end", []byte{3}, []byte{}}),
-		"rows-invalid-utf8": packed(8, KindResult, []string{"t"},
-			[]Value{"a\xffb"}, []Value{"\xf0\x9f\x98"}, []Value{"\xed\xa0\x80"}, []Value{"\xe2\x82ok"}, []Value{"\xc0\xaf"}, []Value{"\xf4\x90\x80\x80"}, []Value{"fine"}),
-		"live-first": liveVector(Update{Reset: true, Columns: []string{"a", "b"}, Total: 2, Runs: []Run{{N: 2}}},
-			[]Value{int64(1), "x"}, []Value{int64(2), nil}),
-		"live-diff": liveVector(Update{Columns: []string{"a", "b"}, Total: 3, Runs: []Run{{Copy: true, From: 1, N: 1}, {N: 1}, {Copy: true, From: 0, N: 1}}},
-			[]Value{int64(3), "y"}),
-		"live-error":   EncodeLiveError(19, failure),
-		"status-event": EncodeStatus(status),
-		"progress":     EncodeProgress("pull", 10, 200),
-		"rejected-old": oldRejected,
-		"rejected":     EncodeRejected(rejectedVector),
-		"transactions": ReplyTransactions(34, KindResult, []Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []Op{
-			{Kind: "delete", Table: "t", Key: []Value{"k"}}}}}),
-		"flag":     ReplyFlag(35, true),
-		"keys":     ReplyKeys(37, []Key{{Table: "t", Key: []Value{"k", int64(2)}}, {Table: "u", Key: []Value{[]byte{1}}}}),
-		"text":     ReplyText(38, `{"a":"ü"}`),
-		"conflict": EncodeConflict(Conflict{Counter: 4, Kind: "missing", Key: Key{Table: "t", Key: []Value{int64(1), []byte{2}}}}),
-		"conflict-constraint": EncodeConflict(Conflict{Kind: "constraint", Key: Key{Table: "t", Key: []Value{"k"}},
+		"error":           rpc.ReplyError(5, failure),
+		"result":          rpc.ReplyResult(5, rpc.Result{Changes: 2, LastInsertRowID: 1 << 60}),
+		"results":         rpc.ReplyResults(9, []rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}),
+		"empty":           rpc.Reply(2, rpc.KindResult),
+		"welcome":         rpc.ReplyWelcome(1, rpc.Welcome{Version: 2, Leader: "L", Storage: "persistent", Migrations: 2, Commit: 9, Sync: true, Status: rpc.Status{State: "offline"}}),
+		"digest":          rpc.ReplyDigest(30, rpc.Digest{Seq: 12, Hash: "abcd"}),
+		"rows-none":       packed(8, rpc.KindResult, []string{"a", "b"}),
+		"rows-no-columns": packed(8, rpc.KindResult, nil),
+		"rows-types": packed(8, rpc.KindChunk, []string{"nil", "i32", "f64", "i53", "i64", "text", "blob", "mixed"},
+			[]rpc.Value{nil, int64(1), 1.5, int64(1 << 53), int64(1<<53 + 1), "a", []byte{1}, int64(math.MinInt64)},
+			[]rpc.Value{nil, int64(-2147483648), math.Inf(1), int64(-1 << 53), int64(-1), "", []byte{}, "x"},
+			[]rpc.Value{nil, int64(2147483647), int64(3), int64(7), int64(math.MinInt64), "\ufeffä\x00€😀", []byte{0, 254, 255}, []byte{9}}),
+		"rows-nulls": packed(8, rpc.KindResult, []string{"i32", "f64", "i64", "text", "blob", "mixed"},
+			[]rpc.Value{nil, nil, nil, nil, nil, nil},
+			[]rpc.Value{int64(1), 0.5, int64(math.MaxInt64), "é", []byte{1, 2}, 2.5},
+			[]rpc.Value{nil, nil, nil, nil, nil, int64(1)},
+			[]rpc.Value{nil, nil, nil, nil, nil, "m"},
+			[]rpc.Value{nil, nil, nil, nil, nil, nil},
+			[]rpc.Value{nil, nil, nil, nil, nil, nil},
+			[]rpc.Value{nil, nil, nil, nil, nil, nil},
+			[]rpc.Value{nil, nil, nil, nil, nil, nil},
+			[]rpc.Value{int64(-5), -1.0, int64(2), "end", []byte{3}, []byte{}}),
+		"rows-invalid-utf8": packed(8, rpc.KindResult, []string{"t"},
+			[]rpc.Value{"a\xffb"}, []rpc.Value{"\xf0\x9f\x98"}, []rpc.Value{"\xed\xa0\x80"}, []rpc.Value{"\xe2\x82ok"}, []rpc.Value{"\xc0\xaf"}, []rpc.Value{"\xf4\x90\x80\x80"}, []rpc.Value{"fine"}),
+		"live-first": liveVector(rpc.Update{Reset: true, Columns: []string{"a", "b"}, Total: 2, Runs: []rpc.Run{{N: 2}}},
+			[]rpc.Value{int64(1), "x"}, []rpc.Value{int64(2), nil}),
+		"live-diff": liveVector(rpc.Update{Columns: []string{"a", "b"}, Total: 3, Runs: []rpc.Run{{Copy: true, From: 1, N: 1}, {N: 1}, {Copy: true, From: 0, N: 1}}},
+			[]rpc.Value{int64(3), "y"}),
+		"live-error":   rpc.LiveErrorEvent(19, failure),
+		"status-event": rpc.StatusEvent(status),
+		"progress":     rpc.ProgressEvent(rpc.Progress{Phase: "pull", Done: 10, Total: 200}),
+		"rejected":     rpc.RejectedEvent(rejectedVector),
+		"transactions": rpc.ReplyTransactions(34, []rpc.Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []rpc.Op{
+			{Kind: "delete", Table: "t", Key: []rpc.Value{"k"}}}}}),
+		"flag":     rpc.ReplyBool(35, true),
+		"keys":     rpc.ReplyKeys(37, []rpc.Key{{Table: "t", Key: []rpc.Value{"k", int64(2)}}, {Table: "u", Key: []rpc.Value{[]byte{1}}}}),
+		"text":     rpc.ReplyString(38, `{"a":"ü"}`),
+		"conflict": rpc.ConflictEvent(rpc.Conflict{Counter: 4, Kind: "missing", Key: rpc.Key{Table: "t", Key: []rpc.Value{int64(1), []byte{2}}}}),
+		"conflict-constraint": rpc.ConflictEvent(rpc.Conflict{Kind: "constraint", Key: rpc.Key{Table: "t", Key: []rpc.Value{"k"}},
 			Code: "SQLITE_CONSTRAINT_NOTNULL", Constraint: "NOT NULL constraint failed: t.n"}),
-		"quarantined": ReplyQuarantined(44, KindResult, []Quarantined{{Key: Key{Table: "t", Key: []Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
-			Constraint: "NOT NULL constraint failed: t.n", Columns: []string{"b", "n"}, Cells: []Value{int64(5), nil}}}),
-		"ask":       EncodeAsk(77),
-		"storage":   EncodeStorage("best-effort"),
-		"recovered": EncodeRecovered(Recovered{File: "notes.db-aside-1", Reason: "malformed", Pending: 3, Rejected: 1, Rows: 500, Tables: []string{"drafts"}, Lost: true}),
-		"checking":  ReplyChecking(9, 10, 300),
-		"health":    ReplyHealth(9, Health{Pages: 300, Trees: 7, Problems: []string{"page 4: bad"}, Checksums: true, PageSize: 4096, Bytes: 1 << 33, LogBytes: 5000, Exit: "unclean"}),
-		"exported":  ReplyExported(9, 1<<33),
+		"quarantined": rpc.ReplyQuarantinedRows(44, []rpc.QuarantinedRow{{Key: rpc.Key{Table: "t", Key: []rpc.Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
+			Constraint: "NOT NULL constraint failed: t.n", Columns: []string{"b", "n"}, Cells: []rpc.Value{int64(5), nil}}}),
+		"ask":       rpc.TokenEvent(77),
+		"storage":   rpc.StorageEvent("best-effort"),
+		"recovered": rpc.RecoveredEvent(rpc.Recovered{File: "notes.db-aside-1", Reason: "malformed", Pending: 3, Rejected: 1, Rows: 500, Tables: []string{"drafts"}, Lost: true}),
+		"checking":  rpc.ChunkChecked(9, rpc.Checked{Done: 10, Total: 300}),
+		"health":    rpc.ReplyHealth(9, rpc.Health{Pages: 300, Trees: 7, Problems: []string{"page 4: bad"}, Checksums: true, PageSize: 4096, Bytes: 1 << 33, LogBytes: 5000, LastExit: "unclean"}),
+		"exported":  rpc.ReplyU64(9, 1<<33),
 	}
 }
 
-var configVectors = map[string]OpenConfig{
-	"plain": {Name: "notes", Storage: "persistent", Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}, Recover: true, Seed: []Stmt{
-		{SQL: "INSERT INTO t VALUES (1)"}, {SQL: "INSERT INTO t VALUES (?)", Params: Params{Positional: []Value{"x"}}}}},
-	"sync": {Name: "notes", Storage: "memory", Sync: &SyncConfig{URL: "https://example.test", Space: "family", Token: true, Tables: []SyncTable{
-		{Name: "notes"}, {Name: "posts", Merges: []ColumnMerge{{"likes", "counter"}}}}}},
+var configVectors = map[string]rpc.OpenConfig{
+	"plain": {Version: rpc.Version, Name: "notes", Storage: "persistent", Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}, Recover: true, Seed: []rpc.Stmt{
+		{SQL: "INSERT INTO t VALUES (1)"}, {SQL: "INSERT INTO t VALUES (?)", Params: rpc.Params{Positional: []rpc.Value{"x"}}}}},
+	"sync": {Version: rpc.Version, Name: "notes", Storage: "memory", Sync: &rpc.SyncConfig{URL: "https://example.test", Space: "family", Token: true, Tables: []rpc.SyncTable{
+		{Name: "notes"}, {Name: "posts", Merges: []rpc.ColumnMerge{{"likes", "counter"}}}}}},
+}
+
+var announcementVectors = map[string]rpc.Announcement{
+	"head":   {Version: rpc.Version, Leader: "leader-1", Number: 41},
+	"schema": {Version: rpc.Version, Leader: "l", Number: 1 << 40, Commit: &rpc.Commit{Sync: true, Schema: true}},
+	"commit": {Version: rpc.Version, Leader: "leader-1", Number: 7, Commit: &rpc.Commit{Tab: "tab-1", Tables: []rpc.TableCommit{
+		{Table: "notes", Inserted: [][]rpc.Value{{"a"}, {"é"}}, Deleted: [][]rpc.Value{{nil}}},
+		{Table: "posts", More: 12, Updated: [][]rpc.Value{
+			{int64(1), "x"}, {int64(math.MinInt64), 1.5}, {int64(1<<53 + 1), []byte{0, 255}}, {-0.5, []byte{}}}},
+	}}},
 }
 
 func made() vectors {
-	v := vectors{map[string]string{}, map[string]string{}, map[string]string{}}
+	v := vectors{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
+	for name, a := range announcementVectors {
+		v.Announcements[name] = hex.EncodeToString(rpc.EncodeAnnouncement(a))
+	}
 	for name, q := range requestVectors {
-		v.Requests[name] = hex.EncodeToString(EncodeRequest(q))
+		v.Requests[name] = hex.EncodeToString(rpctest.EncodeRequest(q))
 	}
 	for name, b := range replyVectors() {
 		v.Replies[name] = hex.EncodeToString(b)
 	}
 	for name, c := range configVectors {
-		v.Configs[name] = hex.EncodeToString(EncodeOpenConfig(c))
+		v.Configs[name] = hex.EncodeToString(rpctest.EncodeOpenConfig(c))
 	}
 	return v
 }
@@ -206,6 +214,7 @@ func TestVectors_areWhatTheCodecMakes(t *testing.T) {
 	}
 	for what, pair := range map[string][2]map[string]string{
 		"request": {got.Requests, want.Requests}, "reply": {got.Replies, want.Replies}, "config": {got.Configs, want.Configs},
+		"announcement": {got.Announcements, want.Announcements},
 	} {
 		if len(pair[0]) != len(pair[1]) {
 			t.Errorf("%d %s vectors, the file has %d", len(pair[0]), what, len(pair[1]))
@@ -218,9 +227,32 @@ func TestVectors_areWhatTheCodecMakes(t *testing.T) {
 	}
 }
 
+func TestVectors_everyMethodAndEventHasOne(t *testing.T) {
+	seen := map[rpc.Method]bool{}
+	for _, q := range requestVectors {
+		seen[q.Method] = true
+	}
+	for method, name := range rpctest.Methods {
+		if !seen[method] {
+			t.Errorf("%s has no vector", name)
+		}
+	}
+	events := map[rpc.Event]bool{}
+	for _, b := range replyVectors() {
+		if m, err := rpctest.DecodeMessage(b); err == nil && m.Kind == rpc.KindEvent {
+			events[m.Event] = true
+		}
+	}
+	for event, name := range rpctest.Events {
+		if !events[event] {
+			t.Errorf("the event %s has no vector", name)
+		}
+	}
+}
+
 func TestVectors_requestsDecode(t *testing.T) {
 	for name, want := range requestVectors {
-		got, err := DecodeRequest(EncodeRequest(want))
+		got, err := rpc.DecodeRequest(rpctest.EncodeRequest(want))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -231,25 +263,34 @@ func TestVectors_requestsDecode(t *testing.T) {
 	}
 }
 
-func TestVectors_configsDecode(t *testing.T) {
-	for name, want := range configVectors {
-		got, err := DecodeOpenConfig(EncodeOpenConfig(want))
+func TestVectors_announcementsDecode(t *testing.T) {
+	for name, want := range announcementVectors {
+		got, err := rpctest.DecodeAnnouncement(rpc.EncodeAnnouncement(want))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
 		}
 	}
 }
 
-// Every proper prefix of a request is refused, but for those whose tail is
-// free: no decoder reads past the end or makes up what is missing.
+func TestVectors_configsDecode(t *testing.T) {
+	for name, want := range configVectors {
+		got, err := rpc.DecodeOpenConfig(rpctest.EncodeOpenConfig(want))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
+		}
+	}
+}
+
+// Every proper prefix of a request is refused, unless its end is free: no decoder
+// reads past the end or makes up what is missing.
 func TestDecodeRequest_truncated(t *testing.T) {
 	for name, q := range requestVectors {
-		whole := EncodeRequest(q)
+		whole := rpctest.EncodeRequest(q)
 		for n := range whole {
-			if q.Method == MethodImportPart && n >= 9 {
+			if q.Method == rpc.MethodImportPart && n >= 30 {
 				continue
 			}
-			got, err := DecodeRequest(whole[:n:n])
+			got, err := rpc.DecodeRequest(whole[:n:n])
 			if errcode.Of(err) != errcode.Protocol {
 				t.Errorf("%s cut to %d of %d bytes: got %+v, %v, want %s", name, n, len(whole), got, err, errcode.Protocol)
 			}
@@ -259,10 +300,10 @@ func TestDecodeRequest_truncated(t *testing.T) {
 
 func TestDecodeRequest_ignoresWhatANewerPageAppends(t *testing.T) {
 	for name, q := range requestVectors {
-		if q.Method == MethodImportPart {
+		if q.Method == rpc.MethodImportPart {
 			continue
 		}
-		got, err := DecodeRequest(append(EncodeRequest(q), 1, 2, 3))
+		got, err := rpc.DecodeRequest(append(rpctest.EncodeRequest(q), 1, 2, 3))
 		if err != nil || !reflect.DeepEqual(got, q) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
@@ -270,19 +311,22 @@ func TestDecodeRequest_ignoresWhatANewerPageAppends(t *testing.T) {
 }
 
 func TestDecodeRequest_refuses(t *testing.T) {
+	head := func(id, method byte, body string) string {
+		return string([]byte{id, 0, 0, 0, method}) + strings.Repeat("\x00", 21) + body
+	}
 	for name, c := range map[string]struct {
 		message string
 		says    string
 	}{
-		"unknown method": {"\x01\x00\x00\x00\xfe", "newer"},
-		"id 0":           {"\x00\x00\x00\x00\x02", "id 0"},
-		"huge count":     {"\x01\x00\x00\x00\x0c" + strings.Repeat("\x00", 16) + "\xff\xff\xff\xff", "count"},
-		"not UTF-8":      {"\x01\x00\x00\x00\x0d" + strings.Repeat("\x00", 16) + "\x01\x00\x00\x00\xff", "UTF-8"},
-		"no time":        {"\x01\x00\x00\x00\x06\x00\x00\x00\x00\x02", "no time"},
-		"limit in limit": {"\x01\x00\x00\x00\x06\x01\x00\x00\x00\x06\x01\x00\x00\x00\x02", "newer"},
-		"no columns":     {"\x01\x00\x00\x00\x0e\x01\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00", "columns"},
+		"unknown method": {head(1, 0xfe, ""), "newer"},
+		"no method":      {head(1, 0, ""), "newer"},
+		"id 0":           {head(0, 20, ""), "id 0"},
+		"huge count":     {head(1, 12, "\xff\xff\xff\xff"), "count"},
+		"not UTF-8":      {head(1, 13, "\x01\x00\x00\x00\xff\x00"), "UTF-8"},
+		"no columns":     {head(1, 14, "\x01\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00"), "columns"},
+		"version 1":      {"\x01\x00\x00\x00\x01\x01\x00\x05\x00\x00\x00tab-1\x03\x00\x00\x00\x01", "early"},
 	} {
-		_, err := DecodeRequest([]byte(c.message))
+		_, err := rpc.DecodeRequest([]byte(c.message))
 		if errcode.Of(err) != errcode.Protocol || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -291,8 +335,8 @@ func TestDecodeRequest_refuses(t *testing.T) {
 
 func TestMessage_decodes(t *testing.T) {
 	replies := replyVectors()
-	open := func(name string) Payload {
-		m, err := DecodeMessage(replies[name])
+	open := func(name string) rpctest.Payload {
+		m, err := rpctest.DecodeMessage(replies[name])
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -301,7 +345,7 @@ func TestMessage_decodes(t *testing.T) {
 	if err := open("error").Err(); errcode.Of(err) != "SQLITE_CONSTRAINT_UNIQUE" || err.(*errcode.Error).SQL != "INSERT …" {
 		t.Errorf("error: got %v", err)
 	}
-	if v, err := open("results").Results(); err != nil || !reflect.DeepEqual(v, []Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}) {
+	if v, err := open("results").Results(); err != nil || !reflect.DeepEqual(v, []rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}) {
 		t.Errorf("results: got %v, %v", v, err)
 	}
 	if v, err := open("welcome").Welcome(); err != nil || v.Commit != 9 || !v.Sync || v.Status.State != "offline" {
@@ -310,58 +354,55 @@ func TestMessage_decodes(t *testing.T) {
 	if v, err := open("status-event").Status(); err != nil || v.Pending != 3 || errcode.Of(v.Err) != "SQLITE_CONSTRAINT_UNIQUE" {
 		t.Errorf("status: got %+v, %v", v, err)
 	}
-	if got, err := open("rejected").Rejected(); err != nil || !reflect.DeepEqual(got, rejectedVector) {
+	if got, err := open("rejected").Transaction(); err != nil || !reflect.DeepEqual(got, rejectedVector) {
 		t.Errorf("rejected: got %+v, %v", got, err)
-	}
-	if got, err := open("rejected-old").Rejected(); err != nil || got.Counter != 4 || got.Code != rejectedVector.Code || len(got.Ops) != 1 {
-		t.Errorf("rejected by an older leader: got %+v, %v", got, err)
 	}
 	if got, err := open("transactions").Transactions(); err != nil || len(got) != 2 || !reflect.DeepEqual(got[0], rejectedVector) || got[1].Ops[0].Kind != "delete" {
 		t.Errorf("transactions: got %+v, %v", got, err)
 	}
-	if got, err := open("flag").Flag(); err != nil || !got {
+	if got, err := open("flag").Bool(); err != nil || !got {
 		t.Errorf("flag: got %v, %v", got, err)
 	}
 	if got, err := open("keys").Keys(); err != nil || len(got) != 2 || got[0].Key[1] != int64(2) {
 		t.Errorf("keys: got %+v, %v", got, err)
 	}
-	if got, err := open("quarantined").Quarantined(); err != nil || len(got) != 1 || got[0].Code != "SQLITE_CONSTRAINT_NOTNULL" || got[0].Columns[1] != "n" || got[0].Cells[1] != nil {
+	if got, err := open("quarantined").QuarantinedRows(); err != nil || len(got) != 1 || got[0].Code != "SQLITE_CONSTRAINT_NOTNULL" || got[0].Columns[1] != "n" || got[0].Cells[1] != nil {
 		t.Errorf("quarantined: got %+v, %v", got, err)
 	}
-	if got, err := open("conflict-constraint").Conflict(); err != nil || got.Kind != "constraint" || got.Table != "t" || got.Constraint == "" {
+	if got, err := open("conflict-constraint").Conflict(); err != nil || got.Kind != "constraint" || got.Key.Table != "t" || got.Constraint == "" {
 		t.Errorf("conflict: got %+v, %v", got, err)
 	}
 	if got, err := open("text").Str(); err != nil || got != `{"a":"ü"}` {
 		t.Errorf("text: got %q, %v", got, err)
 	}
 	v, err := open("live-diff").Live()
-	if err != nil || !v.First || !v.Last || v.Update.Total != 3 || len(v.Update.Runs) != 3 || !reflect.DeepEqual(v.Rows, [][]Value{{int64(3), "y"}}) {
+	if err != nil || !v.First || !v.Last || v.Update.Total != 3 || len(v.Update.Runs) != 3 || !reflect.DeepEqual(v.Rows, [][]rpc.Value{{int64(3), "y"}}) {
 		t.Errorf("live: got %+v, %v", v, err)
 	}
 }
 
 func FuzzDecodeRequest(f *testing.F) {
 	for _, q := range requestVectors {
-		f.Add(EncodeRequest(q))
+		f.Add(rpctest.EncodeRequest(q))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
-		q, err := DecodeRequest(message)
+		q, err := rpc.DecodeRequest(message)
 		if err != nil {
 			return
 		}
 		for row := range q.Rows.All() {
 			_ = row
 		}
-		again, err := DecodeRequest(EncodeRequest(q))
-		if err != nil || EncodeRequest(again) == nil || !sameRequest(q, again) {
+		again, err := rpc.DecodeRequest(rpctest.EncodeRequest(q))
+		if err != nil || rpctest.EncodeRequest(again) == nil || !sameRequest(q, again) {
 			t.Errorf("got %+v, %v, want %+v", again, err, q)
 		}
 	})
 }
 
 // sameRequest compares by bytes: NaN is no equal to itself.
-func sameRequest(a, b Request) bool {
-	return string(EncodeRequest(a)) == string(EncodeRequest(b))
+func sameRequest(a, b rpc.Request) bool {
+	return string(rpctest.EncodeRequest(a)) == string(rpctest.EncodeRequest(b))
 }
 
 func FuzzDecodeMessage(f *testing.F) {
@@ -369,7 +410,7 @@ func FuzzDecodeMessage(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
-		m, err := DecodeMessage(message)
+		m, err := rpctest.DecodeMessage(message)
 		if err != nil {
 			return
 		}
@@ -377,11 +418,11 @@ func FuzzDecodeMessage(f *testing.F) {
 		_, _ = m.Payload.Results()
 		_, _ = m.Payload.Welcome()
 		_, _ = m.Payload.Live()
-		_, _ = m.Payload.Rejected()
+		_, _ = m.Payload.Transaction()
 		_, _ = m.Payload.Transactions()
 		_, _ = m.Payload.Keys()
 		_, _ = m.Payload.Conflict()
-		_, _ = m.Payload.Quarantined()
+		_, _ = m.Payload.QuarantinedRows()
 		_, rows, err := m.Payload.Rows()
 		for _, row := range rows {
 			if err == nil && len(row) != len(rows[0]) {
@@ -393,14 +434,14 @@ func FuzzDecodeMessage(f *testing.F) {
 
 func FuzzDecodeOpenConfig(f *testing.F) {
 	for _, c := range configVectors {
-		f.Add(EncodeOpenConfig(c))
+		f.Add(rpctest.EncodeOpenConfig(c))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
-		c, err := DecodeOpenConfig(message)
+		c, err := rpc.DecodeOpenConfig(message)
 		if err != nil {
 			return
 		}
-		again, err := DecodeOpenConfig(EncodeOpenConfig(c))
+		again, err := rpc.DecodeOpenConfig(rpctest.EncodeOpenConfig(c))
 		if err != nil || !reflect.DeepEqual(again, c) {
 			t.Errorf("got %+v, %v, want %+v", again, err, c)
 		}

@@ -118,7 +118,7 @@ test("a tab gets a line if its lock is held, four at most, and all together 1,02
 
 test("a newer build is believed if the tab's lock that it names is held", async () => {
   const newer: string[] = [];
-  const handshake = new VersionHandshake(3, "heddle:1:between:tab:me", new LockHolders(), ({ lock }) => newer.push(lock));
+  const handshake = new VersionHandshake(3, "heddle:2:between:tab:me", new LockHolders(), ({ lock }) => newer.push(lock));
   handshake.open("between");
   const channel = new BroadcastChannel("heddle:between:builds");
   const heard: BuildMessage[] = [];
@@ -127,7 +127,7 @@ test("a newer build is believed if the tab's lock that it names is held", async 
     channel.postMessage(build);
     for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 1));
   };
-  const build = { t: "build", protocol: 1, migrations: 4, lock: "heddle:1:between:tab:other", answer: true };
+  const build = { t: "build", protocol: 2, migrations: 4, lock: "heddle:2:between:tab:other", answer: true };
   await say(null);
   await say({ ...build, migrations: "many" });
   await say(build);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventType, Kind, Method } from "../src/rpc/codec.js";
+import { Kind } from "../src/rpc/codec.js";
+import { EventType, Method } from "../src/rpc/messages.gen.js";
 import { Database } from "../src/api/database.js";
 import { HeddleError } from "../src/shared/errors.js";
 import { checkOptions } from "../src/api/options.js";
@@ -12,7 +13,7 @@ test("exec sends its write's name, its SQL and its parameters", async () => {
   for (const counter of [1, 2]) {
     const done = db.exec("INSERT INTO notes VALUES(?)", ["a"]);
     const q = await c.next(Method.exec);
-    assert.deepEqual([q.r.u64(), q.r.u64(), q.r.string()], [counter, counter - 1, "INSERT INTO notes VALUES(?)"]);
+    assert.deepEqual([q.write, q.ack, q.r.string()], [counter, counter - 1, "INSERT INTO notes VALUES(?)"]);
     assert.deepEqual([q.r.u8(), q.r.values()], [1, ["a"]]);
     c.result(q.id, 1, 7);
     assert.deepEqual(await done, { changes: 1, lastInsertRowid: 7 });
@@ -23,7 +24,7 @@ test("query gathers the rows of all blocks", async () => {
   const { db, c } = await opened();
   const done = db.query("SELECT a, b FROM t");
   const q = await c.next(Method.query);
-  assert.deepEqual([q.r.u64(), q.r.u64()], [0, 0]);
+  assert.deepEqual([q.write, q.ack], [0, 0]);
   c.rows(q.id, ["a", "b"], [[1, "x"], [2, null]], Kind.chunk);
   c.rows(q.id, ["a", "b"], [[3, new Uint8Array([5])]], Kind.result, false);
   assert.deepEqual(await done, [{ a: 1, b: "x" }, { a: 2, b: null }, { a: 3, b: new Uint8Array([5]) }]);
@@ -33,14 +34,13 @@ test("a query that may write is named as a write", async () => {
   const { db, c } = await opened();
   void db.query("INSERT INTO t VALUES(1) RETURNING a").catch(() => {});
   const q = await c.next(Method.query);
-  assert.deepEqual([q.r.u64(), q.r.u64()], [1, 0]);
+  assert.deepEqual([q.write, q.ack], [1, 0]);
 });
 
 test("batch sends all statements at once", async () => {
   const { db, c } = await opened();
   const done = db.batch([["A", [1]], "B"]);
   const q = await c.next(Method.batch);
-  q.r.u64(); q.r.u64();
   assert.equal(q.r.u32(), 2);
   c.reply(q.id, Kind.result, (w) => { w.u32(2); writeResult(w, 1, 2); writeResult(w, 3, 4); });
   assert.deepEqual(await done, [{ changes: 1, lastInsertRowid: 2 }, { changes: 3, lastInsertRowid: 4 }]);
@@ -148,7 +148,6 @@ test("what is called before there is a leader is sent to it, in order", async ()
   assert.equal(c.sent.length, 0);
   await c.lead("L2");
   const a = await c.next(Method.exec), q = await c.next(Method.query), b = await c.next(Method.exec);
-  a.r.u64(); a.r.u64();
   assert.equal(a.r.string(), "A");
   c.result(a.id, 1);
   c.rows(q.id, ["x"], []);
@@ -167,9 +166,9 @@ test("when the leader goes, reads and writes are asked again, in order and by th
   c.sent.length = 0;
   await c.lead("L2");
   const a = await c.next(Method.exec);
-  assert.deepEqual([a.r.u64(), a.r.u64(), a.r.string()], [1, 0, "A"]);
+  assert.deepEqual([a.write, a.ack, a.r.string()], [1, 0, "A"]);
   const b = await c.next(Method.query);
-  assert.deepEqual([b.r.u64(), b.r.u64(), b.r.string()], [2, 0, "INSERT … RETURNING x"]);
+  assert.deepEqual([b.write, b.ack, b.r.string()], [2, 0, "INSERT … RETURNING x"]);
   const again = await c.next(Method.query);
   c.rows(q.id, ["x"], [[9]]); // an answer to the old id means nothing
   c.rows(again.id, ["y"], [[3]]);
@@ -187,8 +186,7 @@ test("a write tells up to which one the outcomes are known", async () => {
   const ack = async () => {
     const done = db.exec("N");
     const q = await c.next(Method.exec);
-    q.r.u64();
-    const known = q.r.u64();
+    const known = q.ack;
     c.result(q.id, 1);
     await done;
     return known;
@@ -254,7 +252,7 @@ test("a write that two engines died over is asked about, and has happened or not
       await c.lead(leader);
     }
     const q = await c.next(Method.outcome);
-    assert.equal(q.r.u64(), 1);
+    assert.equal(q.write, 1);
     assert.equal(await c.has(Method.exec), false);
     if (happened) c.result(q.id, 1);
     else c.error(q.id, "HEDDLE_TX_LOST");
@@ -323,7 +321,6 @@ test("only so many calls are at the leader; the rest wait here and can be aborte
   assert.equal(c.sent.length, sent, "what was never sent needs no cancel");
   for (let i = 0; i < 299; i++) {
     const q = await c.next(Method.exec);
-    q.r.u64(); q.r.u64();
     assert.equal(q.r.string(), `W${i < 250 ? i : i + 1}`);
     c.result(q.id, 1);
   }
@@ -352,7 +349,7 @@ test("export gathers chunks; import sends parts, two ahead", async () => {
   file[file.length - 1] = 9;
   const imported = db.import(new Blob([file]));
   const begin = await c.next(Method.importBegin);
-  assert.deepEqual([begin.r.u64(), begin.r.u64(), begin.r.u64()], [1, 0, file.length]);
+  assert.deepEqual([begin.write, begin.ack, begin.r.u64()], [1, 0, file.length]);
   let size = 0, last = 0;
   for (let n = 0; n < 4; n++) {
     const part = await c.next(Method.importPart);
@@ -400,7 +397,7 @@ test("an import begins anew with the next leader", async () => {
   c.sent.length = 0;
   await c.lead("L2");
   const begin = await c.next(Method.importBegin);
-  assert.equal(begin.r.u64(), 1);
+  assert.equal(begin.write, 1);
   for (let left = 3; left > 0; left--) {
     const part = await c.next(Method.importPart);
     assert.equal(part.r.u32(), begin.id);

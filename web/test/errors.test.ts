@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventType } from "../src/rpc/codec.js";
+import { EventType } from "../src/rpc/messages.gen.js";
 import { HeddleError } from "../src/shared/errors.js";
 import { opened, rejection, writeStatus } from "./fake.js";
 

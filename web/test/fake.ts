@@ -2,17 +2,16 @@
 
 import assert from "node:assert/strict";
 
-import { type CheckedValue, Kind, Method, Reader, VERSION, Writer } from "../src/rpc/codec.js";
+import { type CheckedValue, type Header, Kind, Reader, Writer } from "../src/rpc/codec.js";
+import { Method, VERSION } from "../src/rpc/messages.gen.js";
 import { Database } from "../src/api/database.js";
 import type { HeddleError } from "../src/shared/errors.js";
 import { checkOptions } from "../src/api/options.js";
 import type { Connection, ConnectionHandler } from "../src/rpc/connection.js";
 import type { OpenOptions, Role, SyncStatus } from "../src/shared/types.js";
 
-/** A request that the page sent: r stands after its head. */
-export interface Sent {
-  id: number;
-  method: number;
+/** A request that the page sent: r stands after its header. */
+export interface Sent extends Header {
   r: Reader;
 }
 
@@ -36,7 +35,9 @@ export class FakeConnection implements Connection {
     // What is sent may be transferred: the page must not look at it again.
     const copy = structuredClone(message.buffer, { transfer: [message.buffer] });
     const r = new Reader(new Uint8Array(copy));
-    this.sent.push({ id: r.u32(), method: r.u8(), r });
+    const id = r.u32(), method = r.u8();
+    r.u8();
+    this.sent.push({ id, method, deadline: r.u32(), write: r.u64(), ack: r.u64(), r });
     this.#wake();
   }
 
@@ -105,6 +106,9 @@ export function writeStatus(w: Writer, status: SyncStatus): void {
   w.u64(status.seq);
   w.u64(status.pending);
   w.error(status.lastError);
+  w.u64(status.repairs ?? 0);
+  w.bool(status.incomplete ?? false);
+  w.string(status.polling ?? "");
 }
 
 export function writeResult(w: Writer, changes: number, rowid: number): void {

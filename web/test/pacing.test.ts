@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventType, Kind, Method } from "../src/rpc/codec.js";
+import { Kind } from "../src/rpc/codec.js";
+import { EventType, Method } from "../src/rpc/messages.gen.js";
 import { type FakeConnection, opened, rejection, settle, writeRows } from "./fake.js";
 
 const MANY = 1_600;

@@ -20,7 +20,7 @@ const valid: {
     connect: { t: "connect", leader: id, tab: other }, probe: { t: "probe", leader: "" }, probeReply: { t: "probeReply", leader: id },
     offerLead: { t: "offerLead", leader: id }, canLead: { t: "canLead", leader: id }, destroy: { t: "destroy" },
   },
-  builds: { build: { t: "build", protocol: 1, migrations: 0, lock: "heddle:1:notes:tab:x", answer: true } },
+  builds: { build: { t: "build", protocol: 2, migrations: 0, lock: "heddle:2:notes:tab:x", answer: true } },
   toBroker: { register: { t: "register", name: "notes", leader: id }, connect: { t: "connect", name: "notes", leader: id, tab: other } },
   fromBroker: { none: { t: "none", name: "notes", leader: id } },
   fromRegistry: { connect: { t: "connect", tab: id } },

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind, Method } from "../src/rpc/codec.js";
+import { Kind } from "../src/rpc/codec.js";
+import { Method } from "../src/rpc/messages.gen.js";
 import type { Transaction } from "../src/shared/types.js";
 import { type FakeConnection, opened, rejection, settle } from "./fake.js";
 
@@ -173,7 +174,7 @@ test("a commit whose answer was lost is asked about, and has happened or not", a
     c.handler.lost(false);
     await c.lead("L2");
     const q = await c.next(Method.outcome);
-    assert.equal(q.r.u64(), 1, "the counter is that of the beginning");
+    assert.equal(q.write, 1, "the counter is that of the beginning");
     if (happened) c.reply(q.id, Kind.result);
     else c.error(q.id, "HEDDLE_TX_LOST");
     if (happened) assert.equal(await done, 1);

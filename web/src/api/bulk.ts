@@ -2,7 +2,8 @@
 // transaction at the leader.
 
 import type { Caller } from "../rpc/client.js";
-import { Method, request, type CheckedValue, type Writer } from "../rpc/codec.js";
+import { Writer, type CheckedValue } from "../rpc/codec.js";
+import { bulkBegin, bulkEnd, bulkRows } from "../rpc/messages.gen.js";
 import { abortError, HeddleError } from "../shared/errors.js";
 import { load, PartRefused, type Attempt } from "./upload.js";
 import { checkValue, describe } from "../rpc/params.js";
@@ -42,12 +43,10 @@ export class Bulk {
 
   run(): Promise<ExecResult> {
     const write = this.#caller.newWrite();
-    const w = request(0, Method.bulkBegin);
-    w.write(write);
-    w.string(this.#sql);
+    const begin = bulkBegin({ sql: this.#sql, params: { kind: "none" } });
     return load(
       this.#caller,
-      { message: w.finish(), write, sql: this.#sql, signal: this.#options.signal, timeout: this.#options.timeout, result: (r) => r.result() },
+      { ...begin, write, sql: this.#sql, signal: this.#options.signal, timeout: this.#options.timeout },
       !this.#twice(), (attempt) => this.#send(attempt),
     );
   }
@@ -84,9 +83,7 @@ export class Bulk {
     await Promise.race([Promise.all(ahead), ended]);
     if (attempt.over) return;
     if (this.#options.signal?.aborted) throw abortError(this.#options.signal, this.#sql);
-    const w = request(0, Method.bulkEnd, 9);
-    w.u32(this.#id);
-    this.#caller.tell(w.finish());
+    this.#caller.tell(bulkEnd(this.#id));
   }
 
   // Adds a row to the part; true when the part is full.
@@ -100,14 +97,7 @@ export class Bulk {
       throw new HeddleError("HEDDLE_BAD_PARAM", row.length === 0 ? `bulk: row ${at} is empty`
         : `bulk: row ${at} has ${row.length} values, the first had ${this.#width}`, { sql: this.#sql });
     }
-    if (!this.#part) {
-      this.#part = request(0, Method.bulkRows, PART_BYTES + 4096);
-      this.#part.u32(this.#id);
-      this.#part.u32(0); // rows: put in by #flush
-      this.#part.u32(this.#width);
-      this.#partRows = 0;
-    }
-    const part = this.#part;
+    const part = this.#part ??= new Writer(PART_BYTES + 4096);
     for (let i = 0; i < row.length; i++) {
       const value: CheckedValue = checkValue(row[i], () => `bulk: row ${at}, value ${i + 1}`, this.#sql);
       part.value(value);
@@ -116,13 +106,12 @@ export class Bulk {
   }
 
   #flush(attempt: Attempt): Promise<void> {
-    const message = this.#part!.finish();
-    new DataView(message.buffer).setUint32(9, this.#partRows, true);
     const rows = this.#partRows;
+    const part = bulkRows(this.#id, { count: rows, columns: this.#width, values: this.#part!.finish() });
     this.#part = undefined;
     this.#partRows = 0;
     const promise = this.#caller.call({
-      message, lane: "direct", retry: false, sql: this.#sql,
+      ...part, sql: this.#sql,
       result: () => {
         if (attempt.over) return;
         this.#done += rows;

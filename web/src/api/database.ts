@@ -3,13 +3,15 @@
 
 import { PATIENCE_MS } from "../shared/bounds.js";
 import { Bulk } from "./bulk.js";
-import { readAnnouncement } from "../rpc/commits.js";
-import { MAX_DEATHS } from "../rpc/call.js";
+import { decodeAnnouncement } from "../rpc/commits.js";
+import { MAX_DEATHS, type RequestOf } from "../rpc/call.js";
 import { Caller, type CallerEvents } from "../rpc/client.js";
-import { EventType, Method, Reader, request, type OpenConfig, type Statement, type Welcome, type Writer } from "../rpc/codec.js";
+import type { Reader, Statement } from "../rpc/codec.js";
+import { batch, EventType, exec, query, readRecovered, type OpenConfig, type Welcome } from "../rpc/messages.gen.js";
+import { syncStatus } from "../rpc/results.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
 import { RowIterator } from "./iterate.js";
-import { checkHealth, readRecovery } from "./health.js";
+import { checkHealth } from "./health.js";
 import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
@@ -98,8 +100,7 @@ export class Database {
       lost: (crashed) => this.#lost(crashed),
       event: (type, r) => this.#event(type, r),
       broadcast: (message) => {
-        const announcement = readAnnouncement(message);
-        if (announcement) this.#listeners.announce(announcement);
+        this.#listeners.announce(decodeAnnouncement(message));
       },
       blocked: (now) => {
         blocked(now);
@@ -161,7 +162,7 @@ export class Database {
   /** Runs a statement that returns no rows; without params it may be several. */
   async exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<ExecResult> {
     const statement = this.#statement(sql, params);
-    return this.#write(Method.exec, options, statement.sql, (r) => r.result(), (w) => w.statement(statement));
+    return this.#write(exec(statement), options, statement.sql);
   }
 
   /** Runs a statement and resolves with its rows as objects. */
@@ -171,11 +172,8 @@ export class Database {
     const write = read ? undefined : this.#caller.newWrite();
     // A PRAGMA rarely writes, and then it does not wait for a transaction either.
     const writer = !read && !/^\s*PRAGMA\b/i.test(statement.sql);
-    const w = request(0, Method.query);
-    w.write(write ?? 0);
-    w.statement(statement);
-    return collectRows<T>(this.#caller, w, {
-      lane: read ? "read" : "write", writer, retry: true, write, sql: statement.sql, signal: options.signal, timeout: options.timeout,
+    return collectRows<T>(this.#caller, { ...query(statement), lane: read ? "read" : "write" }, {
+      writer, write, sql: statement.sql, signal: options.signal, timeout: options.timeout,
     });
   }
 
@@ -193,7 +191,7 @@ export class Database {
   async batch(statements: readonly BatchStatement[], options: CallOptions = {}): Promise<ExecResult[]> {
     this.#alive();
     const checked = checkBatch(statements);
-    return this.#write(Method.batch, options, undefined, (r) => r.results(), (w) => w.statements(checked));
+    return this.#write(batch(checked), options);
   }
 
   /**
@@ -317,20 +315,16 @@ export class Database {
     return { sql: checked, params: checkParams(params, checked) };
   }
 
-  #write<T>(method: number, options: CallOptions, sql: string | undefined, result: (r: Reader) => T, fill: (w: Writer) => void): Promise<T> {
-    const write = this.#caller.newWrite();
-    const w = request(0, method);
-    w.write(write);
-    fill(w);
-    return this.#caller.call({ message: w.finish(), lane: "write", retry: true, write, sql, signal: options.signal, timeout: options.timeout, result });
+  #write<T>(request: RequestOf<T>, { signal, timeout }: CallOptions, sql?: string): Promise<T> {
+    return this.#caller.call({ ...request, write: this.#caller.newWrite(), sql, signal, timeout });
   }
 
   // ---- the leader's comings and goings
 
   #ready(welcome: Welcome, again: boolean): void {
-    this.#storage = welcome.storage;
+    this.#storage = welcome.storage as Storage;
     if (welcome.migrations > this.#migrations) this.#outdate("a newer build of this app has migrated the database: reload this page");
-    this.#sync.welcome(welcome.status);
+    this.#sync.welcome(syncStatus(welcome.status));
     this.#listeners.leader(welcome.leader, welcome.commit, again);
     for (const live of [...this.#lives]) live.start();
   }
@@ -349,7 +343,7 @@ export class Database {
 
   #event(type: number, r: Reader): void {
     if (type === EventType.storage) this.#storage = r.string() as Storage;
-    else if (type === EventType.recovered) this.#tellRecovered(readRecovery(r));
+    else if (type === EventType.recovered) this.#tellRecovered(readRecovered(r));
     else this.#sync.event(type, r);
   }
 

@@ -1,7 +1,9 @@
 // db.export() and db.import(): a whole SQLite file, or SQL text, in chunks.
 
 import type { Caller } from "../rpc/client.js";
-import { Method, request } from "../rpc/codec.js";
+import {
+  exportAll, exportEnd, exportFile as exportCopy, exportPart, importBegin, importEnd, importPart,
+} from "../rpc/messages.gen.js";
 import { HeddleError } from "../shared/errors.js";
 import { load, PartRefused } from "./upload.js";
 import { describe } from "../rpc/params.js";
@@ -18,7 +20,7 @@ export async function exportFile(caller: Caller, options: CallOptions): Promise<
     size += bytes.length;
   };
   await caller.call({
-    message: request(0, Method.export, 5).finish(), lane: "read", retry: true, signal: options.signal, timeout: options.timeout,
+    ...exportAll(), signal: options.signal, timeout: options.timeout,
     sent: () => { chunks = []; size = 0; },
     chunk: (r) => take(r.bytes.subarray(r.at)),
     result: (r) => take(r.bytes.subarray(r.at)),
@@ -40,25 +42,18 @@ export function exportStream(caller: Caller, options: CallOptions): ReadableStre
   let id = 0, size = 0, at = 0;
   const end = () => {
     if (!id || caller.ended) return;
-    const w = request(0, Method.exportEnd, 9);
-    w.u32(id);
+    const request = exportEnd(id);
     id = 0;
-    caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined }).catch(() => {});
+    caller.call({ ...request, lane: "direct" }).catch(() => {});
   };
   return new ReadableStream({
     async pull(controller) {
       try {
         if (!id) {
-          size = await caller.call({
-            message: request(0, Method.exportFile, 5).finish(), lane: "read", retry: true, ...options,
-            sent: (n) => { id = n; }, result: (r) => r.u64(),
-          });
+          size = await caller.call({ ...exportCopy(), ...options, sent: (n) => { id = n; } });
         }
-        const w = request(0, Method.exportPart, 17);
-        w.u32(id);
-        w.u64(at);
         const part = await caller.call({
-          message: w.finish(), lane: "direct", retry: false, ...options, result: (r) => r.bytes.slice(r.at),
+          ...exportPart(id, at), lane: "direct", ...options, result: (r) => r.bytes.slice(r.at),
         });
         at += part.length;
         controller.enqueue(part as Uint8Array<ArrayBuffer>);
@@ -74,32 +69,22 @@ export function exportStream(caller: Caller, options: CallOptions): ReadableStre
   }, { highWaterMark: 0 });
 }
 
-/** All bits set: the end of the file is not known yet. */
-const UNKNOWN_SIZE = 0xffffffff;
+/** The end of the file is not known yet. */
+const UNKNOWN_SIZE = 0;
 
 /** Sends a file or a text in parts, two on their way at a time, which are read as they are sent. */
 export async function importFile(caller: Caller, file: ImportSource, options: CallOptions): Promise<void> {
   const source = sourceOf(file);
   const write = caller.newWrite();
-  const w = request(0, Method.importBegin, 29);
-  w.write(write);
-  if (source.size === undefined) {
-    w.u32(UNKNOWN_SIZE);
-    w.u32(UNKNOWN_SIZE);
-  } else {
-    w.u64(source.size);
-  }
-  await load(caller, { message: w.finish(), write, signal: options.signal, timeout: options.timeout, result: () => undefined }, source.once, async (attempt) => {
+  const begin = importBegin(source.size ?? UNKNOWN_SIZE);
+  await load(caller, { ...begin, write, signal: options.signal, timeout: options.timeout }, source.once, async (attempt) => {
     const ahead: Promise<void>[] = [];
     let first = true;
     for await (const part of source.parts()) {
       if (attempt.over) break;
       if (first) checkStart(part);
       first = false;
-      const message = request(0, Method.importPart, 9 + part.length);
-      message.u32(attempt.id);
-      message.raw(part);
-      const sent: Promise<void> = caller.call({ message: message.finish(), lane: "direct", retry: false, result: () => undefined })
+      const sent: Promise<void> = caller.call(importPart(attempt.id, part))
         .catch(() => { throw new PartRefused(); });
       sent.catch(() => {}); // read by whoever awaits it, or not at all
       ahead.push(sent);
@@ -108,9 +93,7 @@ export async function importFile(caller: Caller, file: ImportSource, options: Ca
     if (first) checkStart(new Uint8Array());
     await Promise.race([Promise.all(ahead), attempt.ended]);
     if (attempt.over) return;
-    const done = request(0, Method.importEnd, 9);
-    done.u32(attempt.id);
-    caller.tell(done.finish());
+    caller.tell(importEnd(attempt.id));
   });
 }
 

@@ -2,7 +2,8 @@
 // and keeps its place where there is none: a slow consumer holds up nobody.
 
 import type { Caller } from "../rpc/client.js";
-import { Method, type Reader, request, type Statement } from "../rpc/codec.js";
+import type { Reader, Statement } from "../rpc/codec.js";
+import { credit, iterate } from "../rpc/messages.gen.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
 import { describe } from "../rpc/params.js";
 import { readRows } from "../rpc/rows.js";
@@ -91,20 +92,13 @@ export class RowIterator<T> implements AsyncIterableIterator<T> {
     this.#rows = this.#batches.shift()!;
     this.#at = 0;
     if (this.#ended) return;
-    const w = request(0, Method.credit, 13);
-    w.u32(this.#id);
-    w.u32(1);
-    this.#caller.tell(w.finish());
+    this.#caller.tell(credit(this.#id, 1));
   }
 
   #begin(): void {
     this.#begun = true;
     const { signal, timeout } = this.#options;
     const { sql } = this.#statement;
-    const w = request(0, Method.iterate);
-    w.statement(this.#statement);
-    w.u32(this.#batch);
-    w.u32(AHEAD);
     const state = { columns: [] as string[] };
     const read = (r: Reader) => {
       const rows: Row[] = [];
@@ -114,7 +108,7 @@ export class RowIterator<T> implements AsyncIterableIterator<T> {
     };
     // Not retried with another leader: its rows would be of another snapshot.
     this.#caller.call<void>({
-      message: w.finish(), lane: "read", retry: false, sql, timeout,
+      ...iterate(this.#statement, this.#batch, AHEAD), sql, timeout,
       signal: signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal,
       sent: (id) => { this.#id = id; },
       chunk: read,

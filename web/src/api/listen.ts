@@ -3,7 +3,7 @@
 // one that this page has a line to.
 
 import { MISSED_MS } from "../shared/bounds.js";
-import type { Announcement } from "../rpc/commits.js";
+import type { Announcement } from "../rpc/messages.gen.js";
 import { HeddleError } from "../shared/errors.js";
 import { Throttle } from "../shared/throttle.js";
 import { describe } from "../rpc/params.js";
@@ -58,18 +58,20 @@ export class Listeners {
     if (missed) this.#missed();
   }
 
-  announce(a: Announcement): void {
-    if (a.kind === "unknown") return this.#unread.run();
+  /** Takes an announcement; undefined is one of another version. */
+  announce(a: Announcement | undefined): void {
+    if (!a) return this.#unread.run();
     if (a.leader !== this.#leader) return this.#note(a.leader, a.number);
     if (a.number <= this.#last) return;
     const gap = a.number !== this.#last + 1;
     this.#last = a.number;
-    if (gap || a.kind === "leader" || a.schema) return this.#missed();
-    const origin = a.sync ? "sync" : a.tab === this.#session ? "local" : "tab";
+    const { commit } = a;
+    if (gap || !commit || commit.schema) return this.#missed();
+    const origin = commit.sync ? "sync" : commit.tab === this.#session ? "local" : "tab";
     for (const listener of [...this.#listeners]) {
-      const tables = listener.tables === null ? a.tables
-        : Object.fromEntries(Object.entries(a.tables).filter(([name]) => listener.tables!.has(name.toLowerCase())));
-      if (Object.keys(tables).length > 0) call(listener, { seq: a.number, origin, tables, missed: false });
+      const listed = commit.tables.filter(({ table }) => listener.tables?.has(table.toLowerCase()) ?? true);
+      const tables = Object.fromEntries(listed.map(({ table, ...change }) => [table, change]));
+      if (listed.length > 0) call(listener, { seq: a.number, origin, tables, missed: false });
     }
   }
 

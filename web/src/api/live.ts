@@ -4,7 +4,8 @@
 import { AGAIN_MS, MAX_AGAIN_MS } from "../shared/bounds.js";
 import { MAX_DEATHS } from "../rpc/call.js";
 import type { Caller } from "../rpc/client.js";
-import { EventType, Method, Reader, request, type Statement } from "../rpc/codec.js";
+import type { Reader, Statement } from "../rpc/codec.js";
+import { EventType, liveStart, liveStop } from "../rpc/messages.gen.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
 import { report } from "./report-error.js";
 import { readRows } from "../rpc/rows.js";
@@ -56,11 +57,9 @@ export class LiveQuery {
     if (this.#stopped || this.#queued || this.#id !== 0) return;
     clearTimeout(this.#again);
     this.#queued = true;
-    const w = request(0, Method.liveStart);
-    w.statement(this.#statement);
     let id = 0;
     this.#caller.call({
-      message: w.finish(), lane: "read", retry: false, sql: this.#statement.sql, signal: this.#withdrawn.signal,
+      ...liveStart(this.#statement), sql: this.#statement.sql, signal: this.#withdrawn.signal,
       sent: (sent) => {
         this.#id = id = sent;
         this.#queued = false;
@@ -111,9 +110,7 @@ export class LiveQuery {
     if (this.#stopped) return;
     this.#end();
     if (this.#id === 0) return;
-    const w = request(0, Method.liveStop, 9);
-    w.u32(this.#id);
-    this.#caller.tell(w.finish());
+    this.#caller.tell(liveStop(this.#id));
     this.#rows = [];
   }
 

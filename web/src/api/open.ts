@@ -1,7 +1,7 @@
 // open() and destroy(): the two ways in.
 
 import { DESTROY_MS } from "../shared/bounds.js";
-import { encodeOpenConfig } from "../rpc/codec.js";
+import { encodeOpenConfig } from "../rpc/messages.gen.js";
 import { Database } from "./database.js";
 import { HeddleError, abortError, timeoutError } from "../shared/errors.js";
 import { checkName, databaseFolder, FOLDER, lockName, tabsChannel } from "../shared/names.js";

@@ -1,6 +1,6 @@
 // Checks open()'s options and makes them what a leading worker is told.
 
-import type { OpenConfig } from "../rpc/codec.js";
+import { VERSION, type OpenConfig, type SyncConfig } from "../rpc/messages.gen.js";
 import { HeddleError } from "../shared/errors.js";
 import { checkName } from "../shared/names.js";
 import { checkBatch, describe } from "../rpc/params.js";
@@ -32,16 +32,16 @@ export function checkOptions(options: OpenOptions): OpenConfig {
   if (storage !== "persistent" && storage !== "memory") {
     refuse(`storage must be "persistent" or "memory", it is ${JSON.stringify(storage)}`);
   }
-  const config: OpenConfig = { name: options.name, storage, migrations: [...migrations] as string[] };
   const recover: unknown = options.recover ?? false;
   if (typeof recover !== "boolean") refuse(`recover must be true or false, it is ${describe(recover)}`);
-  if (recover) config.recover = true;
-  if (options.seed !== undefined) config.seed = checkBatch(options.seed, "open: seed");
-  if (options.sync !== undefined) config.sync = checkSync(options.sync);
-  return config;
+  return {
+    version: VERSION, name: options.name, storage, migrations: [...migrations] as string[], recover,
+    seed: options.seed === undefined ? [] : checkBatch(options.seed, "open: seed"),
+    sync: options.sync === undefined ? undefined : checkSync(options.sync),
+  };
 }
 
-function checkSync(sync: unknown): NonNullable<OpenConfig["sync"]> {
+function checkSync(sync: unknown): SyncConfig {
   if (!isObject(sync)) refuse(`sync must be an object, it is ${describe(sync)}`);
   const { url, space, token, tables, integerKey } = sync;
   // Never open unencrypted what was asked to be encrypted.
@@ -59,15 +59,16 @@ function checkSync(sync: unknown): NonNullable<OpenConfig["sync"]> {
   if (token !== undefined && typeof token !== "function") refuse(`sync.token must be a function, it is ${describe(token)}`);
   if (integerKey !== undefined && typeof integerKey !== "boolean") refuse("sync.integerKey must be true or false");
   if (!isObject(tables)) refuse(`sync.tables must be an object such as { notes: true }, it is ${describe(tables)}`);
-  const list = Object.entries(tables).map(([name, columns]): [string, [string, Merge][]] => {
-    if (columns === true) return [name, []];
+  const list = Object.entries(tables).map(([name, columns]) => {
+    if (columns === true) return { name, merges: [] };
     if (!isObject(columns)) refuse(`sync.tables.${name} must be true or an object of columns, it is ${describe(columns)}`);
-    return [name, Object.entries(columns).map(([column, merge]) => {
+    const merges = Object.entries(columns).map(([column, merge]) => {
       if (!MERGES.includes(merge as Merge)) {
         refuse(`sync.tables.${name}.${column} must be one of ${MERGES.join(", ")}, it is ${JSON.stringify(merge)}`);
       }
-      return [column, merge as Merge];
-    })];
+      return { column, merge: merge as Merge };
+    });
+    return { name, merges };
   });
   if (list.length === 0) refuse("sync.tables names no table");
   return {

@@ -1,8 +1,10 @@
 // db.sync: status, events and control of the leader's sync.
 
-import type { CallSpec } from "../rpc/call.js";
+import type { RequestOf, CallSpec } from "../rpc/call.js";
 import type { Caller } from "../rpc/client.js";
-import { EventType, Method, request, type Reader, type Writer } from "../rpc/codec.js";
+import type { Reader } from "../rpc/codec.js";
+import * as messages from "../rpc/messages.gen.js";
+import { conflict, progress, quarantinedRow, rejection, syncStatus } from "../rpc/results.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
 import { checkFunction, describe } from "../rpc/params.js";
 import { report } from "./report-error.js";
@@ -57,86 +59,84 @@ export class SyncApi implements Sync {
   }
 
   now(options: CallOptions = {}): Promise<void> {
-    return this.#call(Method.syncNow, () => undefined, options, () => {}, { writer: true });
+    return this.#call(messages.syncNow(), options, { writer: true });
   }
 
   async pause(options: CallOptions & { persist?: boolean } = {}): Promise<void> {
-    await this.#call(Method.syncPause, () => undefined, options, (w) => w.bool(options.persist === true));
+    await this.#call(messages.syncPause(options.persist === true), options);
     this.#paused = true;
   }
 
   async resume(): Promise<void> {
     this.#paused = false;
-    await this.#call(Method.syncResume, () => undefined);
+    await this.#call(messages.syncResume());
   }
 
   accept(options: CallOptions & { upload?: boolean } = {}): Promise<void> {
-    return this.#call(Method.syncAccept, () => undefined, options, (w) => w.bool(options.upload !== false));
+    return this.#call(messages.syncAccept(options.upload !== false), options);
   }
 
-  digest(options: CallOptions = {}): Promise<{ seq: number; digest: string }> {
-    return this.#call(Method.syncDigest, (r) => r.digest(), options);
+  async digest(options: CallOptions = {}): Promise<{ seq: number; digest: string }> {
+    const { seq, hash } = await this.#call(messages.syncDigest(), options);
+    return { seq, digest: hash };
   }
 
   async pending(options: CallOptions = {}): Promise<PendingTransaction[]> {
-    const all = await this.#list(Method.syncPending, (r) => r.transactions(), options);
-    return all.map(({ id, created, operations }) => ({ id, created, operations }));
+    const all = await this.#list(messages.syncPending(), options);
+    return all.map(rejection).map(({ id, created, operations }) => ({ id, created, operations }));
   }
 
-  rejected(options: CallOptions = {}): Promise<Rejection[]> {
-    return this.#list(Method.syncRejected, (r) => r.transactions(), options);
+  async rejected(options: CallOptions = {}): Promise<Rejection[]> {
+    return (await this.#list(messages.syncRejected(), options)).map(rejection);
   }
 
   async retry(id: number, options: CallOptions = {}): Promise<boolean> {
     checkId(id, "retry");
-    return this.#call(Method.syncRetry, (r) => r.bool(), options, (w) => w.u64(id), { writer: true });
+    return this.#call(messages.syncRetry(id), options, { writer: true });
   }
 
   async discard(id: number, options: CallOptions = {}): Promise<boolean> {
     checkId(id, "discard");
-    return this.#call(Method.syncDiscard, (r) => r.bool(), options, (w) => w.u64(id), { writer: true });
+    return this.#call(messages.syncDiscard(id), options, { writer: true });
   }
 
   async dangling(options: CallOptions & { limit?: number } = {}): Promise<{ table: string; key: SqlValue[] }[]> {
-    const limit = checkLimit(options.limit, "dangling");
-    return this.#call(Method.syncDangling, (r) => r.keys(), options, (w) => w.u32(limit));
+    return this.#call(messages.syncDangling(checkLimit(options.limit, "dangling")), options);
   }
 
   async quarantined(options: CallOptions & { limit?: number } = {}): Promise<QuarantinedRow[]> {
-    const limit = checkLimit(options.limit, "quarantined");
-    return this.#list(Method.syncQuarantined, (r) => r.quarantined(), options, (w) => w.u32(limit));
+    const rows = await this.#list(messages.syncQuarantined(checkLimit(options.limit, "quarantined")), options);
+    return rows.map(quarantinedRow);
   }
 
   export(options: CallOptions = {}): Promise<string> {
-    return this.#call(Method.syncExport, (r) => r.string(), options);
+    return this.#call(messages.syncExport(), options);
   }
 
   /** A reply that comes in chunks. */
-  #list<T>(method: number, read: (r: Reader) => T[], options: CallOptions, fill?: (w: Writer) => void): Promise<T[]> {
+  #list<T>(request: RequestOf<T[]>, options: CallOptions): Promise<T[]> {
     let all: T[] = [];
-    const take = (r: Reader): void => void all.push(...read(r));
-    return this.#call(method, (r) => { take(r); return all; }, options, fill, { sent: () => { all = []; }, chunk: take });
+    const take = (r: Reader): T[] => {
+      all.push(...request.result(r));
+      return all;
+    };
+    return this.#call({ ...request, result: take }, options, { sent: () => { all = []; }, chunk: take });
   }
 
   async #call<T>(
-    method: number, result: (r: Reader) => T, options: CallOptions = {}, fill: (w: Writer) => void = () => {},
-    parts: Pick<CallSpec<T>, "sent" | "chunk" | "writer"> = {},
+    request: RequestOf<T>, { signal, timeout }: CallOptions = {}, parts: Pick<CallSpec<T>, "sent" | "chunk" | "writer"> = {},
   ): Promise<T> {
     if (this.#caller.ended) throw this.#caller.ended.clone();
     if (!this.#configured) {
       throw new HeddleError("HEDDLE_NO_SYNC", "the database was opened without sync: pass open({ sync: { url, space, tables } })");
     }
-    const w = request(0, method, 16);
-    fill(w);
-    return this.#caller.call({ message: w.finish(), lane: "side", retry: true, signal: options.signal, timeout: options.timeout, result, ...parts });
+    return this.#caller.call({ ...request, signal, timeout, ...parts });
   }
 
   /** A leader answered: a new one does not know that sync was paused here. */
   welcome(status: SyncStatus): void {
     if (this.#paused && status.state !== "paused") {
-      const w = request(0, Method.syncPause, 6);
-      w.bool(false);
-      this.#caller.call({ message: w.finish(), lane: "side", retry: true, result: () => undefined }).catch(() => {});
+      this.#caller.call(messages.syncPause(false)).catch(() => {});
     }
     this.#setStatus(status);
   }
@@ -153,21 +153,21 @@ export class SyncApi implements Sync {
 
   event(type: number, r: Reader): void {
     switch (type) {
-      case EventType.status:
-        this.#setStatus(r.status());
+      case messages.EventType.status:
+        this.#setStatus(syncStatus(messages.readStatus(r)));
         this.#caller.ack(0, type);
         break;
-      case EventType.progress:
-        this.#emit("progress", r.progress());
+      case messages.EventType.progress:
+        this.#emit("progress", progress(messages.readProgress(r)));
         this.#caller.ack(0, type);
         break;
-      case EventType.rejected:
-        this.#emit("rejected", r.rejection());
+      case messages.EventType.rejected:
+        this.#emit("rejected", rejection(messages.readTransaction(r)));
         break;
-      case EventType.conflict:
-        this.#emit("conflict", r.conflict());
+      case messages.EventType.conflict:
+        this.#emit("conflict", conflict(messages.readConflict(r)));
         break;
-      case EventType.token:
+      case messages.EventType.token:
         void this.#answer(r.u32());
         break;
       default: // a newer leader's event: nothing that this build could tell
@@ -205,10 +205,6 @@ export class SyncApi implements Sync {
       const cause = asHeddleError(thrown, "HEDDLE_UNAUTHORIZED");
       error = new HeddleError("HEDDLE_UNAUTHORIZED", `sync.token() failed: ${cause.message}`);
     }
-    const w = request(0, Method.token);
-    w.u32(ask);
-    w.string(token);
-    w.error(error);
-    this.#caller.tell(w.finish());
+    this.#caller.tell(messages.token(ask, token, error));
   }
 }

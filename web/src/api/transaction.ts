@@ -1,7 +1,8 @@
 // db.transaction(): one interactive transaction at the leader.
 
 import type { Caller } from "../rpc/client.js";
-import { askOutcome, Method, type Reader, request, type Writer } from "../rpc/codec.js";
+import type { RequestOf } from "../rpc/call.js";
+import { txBatch, txBegin, txCommit, txExec, txQuery, txRollback } from "../rpc/messages.gen.js";
 import { collectRows } from "../rpc/collect-rows.js";
 import { abortError, HeddleError, timeoutError } from "../shared/errors.js";
 import type { Running } from "../rpc/nested-writes.js";
@@ -129,7 +130,7 @@ export class Tx implements Transaction {
     return this.#state.track(async () => {
       const text = checkSql(sql);
       const statement = { sql: text, params: checkParams(params, text) };
-      return this.#call(Method.txExec, text, options, (r) => r.result(), (w) => w.statement(statement));
+      return this.#call(txExec(this.#state.id, statement), text, options);
     });
   }
 
@@ -137,11 +138,8 @@ export class Tx implements Transaction {
     return this.#state.track(async () => {
       const text = checkSql(sql);
       const statement = { sql: text, params: checkParams(params, text) };
-      const w = request(0, Method.txQuery);
-      w.u32(this.#state.id);
-      w.statement(statement);
-      return collectRows<T>(this.#state.caller, w, {
-        lane: "tx", retry: false, sql: text, signal: options.signal, timeout: this.#state.timeout(options),
+      return collectRows<T>(this.#state.caller, txQuery(this.#state.id, statement), {
+        sql: text, signal: options.signal, timeout: this.#state.timeout(options),
       });
     });
   }
@@ -149,17 +147,12 @@ export class Tx implements Transaction {
   batch(statements: readonly BatchStatement[], options: CallOptions = {}): Promise<ExecResult[]> {
     return this.#state.track(async () => {
       const checked = checkBatch(statements);
-      return this.#call(Method.txBatch, undefined, options, (r) => r.results(), (w) => w.statements(checked));
+      return this.#call(txBatch(this.#state.id, checked), undefined, options);
     });
   }
 
-  #call<T>(
-    method: number, sql: string | undefined, options: CallOptions, result: (r: Reader) => T, fill: (w: Writer) => void,
-  ): Promise<T> {
-    const w = request(0, method);
-    w.u32(this.#state.id);
-    fill(w);
-    return this.#state.caller.call({ message: w.finish(), lane: "tx", retry: false, sql, signal: options.signal, timeout: this.#state.timeout(options), result });
+  #call<T>(request: RequestOf<T>, sql: string | undefined, { signal, timeout }: CallOptions): Promise<T> {
+    return this.#state.caller.call({ ...request, sql, signal, timeout: this.#state.timeout({ timeout }) });
   }
 
   /** Begins, runs fn, and commits or rolls back. */
@@ -186,11 +179,9 @@ export class Tx implements Transaction {
 
   async #run<T>(write: number, fn: (tx: Transaction) => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const state = this.#state;
-    const begin = request(0, Method.txBegin, 21);
-    begin.write(write);
     // Sent again to a new leader if the first went away: nothing has begun yet.
     await state.caller.call({
-      message: begin.finish(), lane: "write", retry: true, signal, timeout: state.timeout(),
+      ...txBegin(), begins: write, signal, timeout: state.timeout(),
       sent: (sent) => { state.begun = sent; }, result: () => { state.id = state.begun; },
     });
     const id = state.id;
@@ -215,11 +206,9 @@ export class Tx implements Transaction {
     const lost = state.ended as HeddleError | undefined;
     if (lost) throw lost.clone();
     state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was committed: its tx cannot be used any more"));
-    const w = request(0, Method.txCommit, 9);
-    w.u32(id);
     try {
       // If the leader goes before it answers, the next one knows whether it did it.
-      await state.caller.call({ message: w.finish(), lane: "direct", retry: true, instead: askOutcome(write), result: () => undefined });
+      await state.caller.call({ ...txCommit(id), lane: "direct", retry: true, instead: write });
     } catch (error) {
       state.wasLost = error instanceof HeddleError && error.code === "HEDDLE_TX_LOST";
       throw error;
@@ -232,11 +221,10 @@ export class Tx implements Transaction {
     const over = state.ended !== undefined;
     state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was rolled back: its tx cannot be used any more"));
     if (over) return;
-    const w = request(0, Method.txRollback, 9);
-    w.u32(state.id);
+    const request = txRollback(state.id);
     // Whatever goes wrong here, the leader rolls back too; fn's error matters.
-    if (givenUp) state.caller.tell(w.finish());
-    else await state.caller.call({ message: w.finish(), lane: "direct", retry: false, result: () => undefined }).catch(() => {});
+    if (givenUp) state.caller.tell(request);
+    else await state.caller.call({ ...request, lane: "direct" }).catch(() => {});
   }
 }
 

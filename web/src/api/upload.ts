@@ -4,7 +4,6 @@
 
 import type { CallSpec } from "../rpc/call.js";
 import type { Caller } from "../rpc/client.js";
-import { askOutcome } from "../rpc/codec.js";
 
 /** A part was refused, or its leader went away: the answer to the beginning says what follows. */
 export class PartRefused extends Error {}
@@ -33,7 +32,7 @@ export class Attempt {
  * cannot be had a second time, so a later leader is only asked whether it ended.
  */
 export async function load<T>(
-  caller: Caller, spec: Omit<CallSpec<T>, "lane" | "retry" | "sent"> & { write: number }, once: boolean, parts: (attempt: Attempt) => Promise<void>,
+  caller: Caller, spec: Omit<CallSpec<T>, "sent"> & { write: number }, once: boolean, parts: (attempt: Attempt) => Promise<void>,
 ): Promise<T> {
   let attempt: Attempt | undefined;
   let next!: () => void;
@@ -41,7 +40,7 @@ export async function load<T>(
   let answered = false;
   let failed = false;
   const end = caller.call<T>({
-    ...spec, lane: "write", retry: true, ...(once ? { instead: askOutcome(spec.write) } : {}),
+    ...spec, ...(once ? { instead: spec.write } : {}),
     sent: (id) => {
       attempt?.end();
       if (failed) caller.cancel(id);

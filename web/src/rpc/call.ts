@@ -1,7 +1,7 @@
 // One call: what the database asks of the caller, how it is queued, and the errors
 // that it ends with on this side.
 
-import type { Reader } from "./codec.js";
+import { HEADER, type Reader } from "./codec.js";
 import { HeddleError } from "../shared/errors.js";
 import { checkTimeout } from "./params.js";
 import { MAX_MESSAGE } from "../shared/message-shapes.js";
@@ -23,18 +23,29 @@ export type Lane = Queue | "direct";
 /** One value for each queue. */
 export const each = <T>(make: () => T): Record<Queue, T> => ({ read: make(), write: make(), tx: make(), side: make() });
 
-export interface CallSpec<T> {
-  /** The request, with any id: the caller puts in its own. */
-  message: Uint8Array<ArrayBuffer>;
+/** A request without its header, as messages.gen.ts makes it. */
+export interface Request {
+  method: number;
   lane: Lane;
   /** Sent again when a new leader comes; else the call fails with HEDDLE_TX_LOST. */
   retry: boolean;
+  body: Uint8Array;
+}
+
+/** A request whose last reply is a T. */
+export interface RequestOf<T> extends Request {
+  result: (r: Reader) => T;
+}
+
+export interface CallSpec<T> extends RequestOf<T> {
   /** It waits for the writer, and so for a transaction that is open: what the lane "write" has, unless told otherwise. */
   writer?: boolean;
-  /** Of a write: the counter that names it in the message (newWrite). A leader that it is sent to again knows whether it was done. */
+  /** Of a write: the counter that names it (newWrite). A leader that it is sent to again knows whether it was done. */
   write?: number | undefined;
-  /** What is sent again, in place of the message. */
-  instead?: Uint8Array<ArrayBuffer>;
+  /** The same of a write that goes on when this call is answered: a transaction. */
+  begins?: number;
+  /** Of a write that cannot be done again: the counter. The next leader is only asked for its outcome. */
+  instead?: number;
   sql?: string | undefined;
   signal?: AbortSignal | undefined;
   /** Milliseconds that it may take. */
@@ -43,8 +54,6 @@ export interface CallSpec<T> {
   sent?: (id: number) => void;
   /** Takes a chunk. */
   chunk?: (r: Reader) => void;
-  /** Makes the answer of the result. */
-  result: (r: Reader) => T;
 }
 
 export interface Call {
@@ -81,9 +90,11 @@ export function badTimeout(timeout: number | undefined): HeddleError | undefined
   }
 }
 
-export function tooBig({ message, sql }: CallSpec<unknown>): HeddleError | undefined {
-  if (message.length <= MAX_MESSAGE) return undefined;
-  return new HeddleError("HEDDLE_TOO_BIG", `the call has ${message.length} bytes, and ${MAX_MESSAGE} are the most: use bulk(), or several calls`, { sql });
+export function tooBig({ body, sql }: CallSpec<unknown>): HeddleError | undefined {
+  const size = HEADER + body.length;
+  if (size <= MAX_MESSAGE) return undefined;
+  const what = `the call has ${size} bytes, and ${MAX_MESSAGE} are the most: use bulk(), or several calls`;
+  return new HeddleError("HEDDLE_TOO_BIG", what, { sql });
 }
 
 export function engineCrash(): HeddleError {

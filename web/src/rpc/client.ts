@@ -4,8 +4,10 @@
 import { ENDING_MS } from "../shared/bounds.js";
 import {
   badTimeout, each, engineCrash, givenUp, gone, isRead, MAX_DEATHS, newCall, QUEUES, tooBig, withSql, type Call, type CallSpec,
+  type Request,
 } from "./call.js";
-import { askOutcome, Kind, Method, readWelcome, Reader, request, setAck, VERSION, within, type Welcome } from "./codec.js";
+import { encodeRequest, Kind, NONE, Reader } from "./codec.js";
+import { ack, cancel, hello, Method, VERSION, type Welcome } from "./messages.gen.js";
 import { abortError, asHeddleError, HeddleError, timeoutError } from "../shared/errors.js";
 import { Nesting } from "./nested-writes.js";
 import { checkTimeout } from "./params.js";
@@ -115,18 +117,15 @@ export class Caller implements ConnectionHandler {
     });
   }
 
-  /** Sends a message that has no answer: a cancel, an ack. */
-  tell(message: Uint8Array<ArrayBuffer>): void {
+  /** Sends a request that has no reply. */
+  tell(request: Request): void {
     if (!this.#ready || this.#end) return;
-    this.#stamp(message);
-    this.#connection.send(message);
+    this.#connection.send(this.#message(this.#newId(), request, 0, 0));
   }
 
   /** Ends whatever the leader does for request id. */
   cancel(id: number): void {
-    const w = request(0, Method.cancel, 9);
-    w.u32(id);
-    this.tell(w.finish());
+    this.tell(cancel(id));
   }
 
   /** Takes the events of id, until unsubscribe. */
@@ -140,10 +139,7 @@ export class Caller implements ConnectionHandler {
 
   /** Tells the leader that a repeating event was dealt with. */
   ack(id: number, type: number): void {
-    const w = request(0, Method.ack, 10);
-    w.u32(id);
-    w.u8(type);
-    this.tell(w.finish());
+    this.tell(ack(id, type));
   }
 
   /** Ends every call, now and to come, with error. */
@@ -160,14 +156,9 @@ export class Caller implements ConnectionHandler {
   connected(): void {
     if (this.#end) return;
     if (this.#ready || this.#calls.size > 0) this.lost(false);
-    const { migrations, token } = this.#events.hello();
-    const w = request(0, Method.hello);
-    w.u16(VERSION);
-    w.string(this.#connection.session);
-    w.u32(migrations);
-    w.bool(token);
+    const request = hello({ version: VERSION, session: this.#connection.session, ...this.#events.hello() });
     this.#send(newCall(
-      { message: w.finish(), lane: "direct", retry: false, result: readWelcome },
+      request as CallSpec<Welcome>,
       (value) => this.#welcome(value as Welcome),
       // A leader that goes away in the middle is followed by another.
       // One of an older build makes room for this one.
@@ -207,7 +198,7 @@ export class Caller implements ConnectionHandler {
       if (!spec.retry) this.#fail(call, gone());
       else if (spec.signal?.aborted) this.#fail(call, spec.write === undefined ? abortError(spec.signal) : givenUp());
       else if (call.end <= performance.now()) this.#fail(call, spec.write === undefined ? timeoutError(spec.timeout!) : givenUp());
-      else if (call.deaths >= MAX_DEATHS && spec.write === undefined && !spec.instead) this.#fail(call, engineCrash());
+      else if (call.deaths >= MAX_DEATHS && spec.write === undefined && spec.instead === undefined) this.#fail(call, engineCrash());
       else {
         if (call.lane === "direct") call.lane = "write";
         again[call.lane].push(call);
@@ -322,13 +313,15 @@ export class Caller implements ConnectionHandler {
     this.#settle(call, () => call.reject(withSql(error, call.spec.sql)));
   }
 
-  #stamp(message: Uint8Array<ArrayBuffer>): number {
+  #newId(): number {
     const id = this.#nextId;
     this.#nextId = id === 0xffffffff ? 1 : id + 1;
-    new DataView(message.buffer).setUint32(message.byteOffset, id, true);
-    const [open] = this.#open;
-    setAck(message, (open ?? this.#counter + 1) - 1);
     return id;
+  }
+
+  #message(id: number, { method, body }: { method: number; body: Uint8Array }, write: number, deadline: number): Uint8Array<ArrayBuffer> {
+    const [open] = this.#open;
+    return encodeRequest({ id, method, deadline, write, ack: (open ?? this.#counter + 1) - 1 }, body);
   }
 
   // Its signal and its timeout end a call from outside.
@@ -350,9 +343,11 @@ export class Caller implements ConnectionHandler {
 
   #send(call: Call): void {
     const { spec, end } = call;
-    let message = this.#messageOf(call);
-    call.id = this.#stamp(message);
-    if (end < Infinity) message = within(message, Math.max(1, Math.ceil(end - performance.now())));
+    const asked = this.#askedAbout(call);
+    const deadline = end < Infinity ? Math.max(1, Math.ceil(end - performance.now())) : 0;
+    call.id = this.#newId();
+    const request = asked === undefined ? spec : { method: Method.outcome, body: NONE };
+    const message = this.#message(call.id, request, asked ?? spec.write ?? spec.begins ?? 0, deadline);
     call.times++;
     this.#calls.set(call.id, call);
     if (call.lane !== "direct") {
@@ -363,11 +358,10 @@ export class Caller implements ConnectionHandler {
     spec.sent?.(call.id);
   }
 
-  // A write that was deadly is asked about, and not tried a third time.
-  #messageOf({ spec, times, deaths }: Call): Uint8Array<ArrayBuffer> {
-    if (!spec.retry) return spec.message;
-    if (times > 0 && spec.instead) return spec.instead.slice();
-    return deaths >= MAX_DEATHS && spec.write !== undefined ? askOutcome(spec.write) : spec.message.slice();
+  // The write whose outcome is asked for in place of the call: one that cannot be done again, or that was deadly.
+  #askedAbout({ spec, times, deaths }: Call): number | undefined {
+    if (times > 0 && spec.instead !== undefined) return spec.instead;
+    return spec.retry && deaths >= MAX_DEATHS ? spec.write : undefined;
   }
 
   // Calls go out in order, those of each queue as its window allows; the order

@@ -1,31 +1,10 @@
-// The page's half of package rpc (internal/rpc/doc.go is the specification, internal/rpc/testdata
-// the vectors): primitives, requests and the small replies. Rows are in rows.ts.
+// The page's half of package rpc (internal/rpc/doc.go): primitives, and the header of a request. What
+// internal/rpc/messages.spec declares is in messages.gen.ts; rows are in rows.ts.
 
-import { asHeddleError, HeddleError, type ErrorCode, type ErrorRecord } from "../shared/errors.js";
-import type {
-  Conflict, ExecResult, Join, Merge, Operation, Progress, QuarantinedRow, Rejection, SqlValue, Storage, SyncState, SyncStatus,
-} from "../shared/types.js";
-
-/** The version of the language, told in hello. */
-export const VERSION = 1;
-
-export const Method = {
-  hello: 1, ping: 2, cancel: 3, close: 4, outcome: 5, within: 6,
-  exec: 10, query: 11, batch: 12, bulkBegin: 13, bulkRows: 14, bulkEnd: 15, iterate: 16, credit: 17,
-  txBegin: 20, txExec: 21, txQuery: 22, txBatch: 23, txCommit: 24, txRollback: 25,
-  liveStart: 30, liveStop: 31, ack: 32,
-  export: 40, importBegin: 41, importPart: 42, importEnd: 43, exportFile: 44, exportPart: 45, exportEnd: 46,
-  syncStatus: 50, syncNow: 51, syncPause: 52, syncResume: 53, syncDigest: 54, token: 55,
-  syncPending: 56, syncRejected: 57, syncRetry: 58, syncDiscard: 59, syncDangling: 60, syncExport: 61, syncQuarantined: 62,
-  syncAccept: 63,
-  health: 70,
-} as const;
+import { HeddleError, type ErrorCode, type ErrorRecord } from "../shared/errors.js";
+import type { ExecResult, SqlValue } from "../shared/types.js";
 
 export const Kind = { result: 0, error: 1, chunk: 2, event: 3 } as const;
-
-export const EventType = {
-  live: 1, liveError: 2, status: 3, progress: 4, rejected: 5, conflict: 6, token: 7, storage: 8, recovered: 9,
-} as const;
 
 const Tag = { null: 0, int: 1, float: 2, text: 3, blob: 4 } as const;
 
@@ -42,6 +21,16 @@ export interface Statement {
   sql: string;
   params: CheckedParams;
 }
+
+/** The rows of a part of a bulk load: their values one after another, row by row. */
+export interface BulkRows {
+  count: number;
+  columns: number;
+  values: Uint8Array;
+}
+
+/** The body of a request that has no fields. */
+export const NONE = new Uint8Array();
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -64,9 +53,9 @@ export class Writer {
     return this.#at;
   }
 
-  /** The message, filling its buffer wholly. The writer is done for. */
+  /** What was written. The writer is not to be used afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
-    return this.#at === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#at);
+    return this.#bytes.subarray(0, this.#at);
   }
 
   #room(n: number): number {
@@ -95,8 +84,7 @@ export class Writer {
   }
   u64(v: number): void {
     const at = this.#room(8);
-    this.#view.setUint32(at, v % 4294967296, true);
-    this.#view.setUint32(at + 4, Math.floor(v / 4294967296), true);
+    setU64(this.#view, at, v);
   }
   bool(v: boolean): void {
     this.u8(v ? 1 : 0);
@@ -130,8 +118,7 @@ export class Writer {
   }
 
   strings(list: readonly string[]): void {
-    this.u32(list.length);
-    for (const s of list) this.string(s);
+    this.list(list, (s) => this.string(s));
   }
 
   value(v: CheckedValue): void {
@@ -184,13 +171,20 @@ export class Writer {
     this.params(s.params);
   }
   statements(list: readonly Statement[]): void {
-    this.u32(list.length);
-    for (const s of list) this.statement(s);
+    this.list(list, (s) => this.statement(s));
   }
-  /** Names a write of this tab; 0 stands for a mere read. What the tab knows of others is put in as it goes out: setAck. */
-  write(counter: number): void {
-    this.u64(counter);
-    this.u64(0);
+  rows(rows: BulkRows): void {
+    this.u32(rows.count);
+    this.u32(rows.columns);
+    this.raw(rows.values);
+  }
+  list<T>(list: readonly T[], write: (v: T) => void): void {
+    this.u32(list.length);
+    for (const v of list) write(v);
+  }
+  optional<T>(v: T | undefined, write: (v: T) => void): void {
+    this.bool(v !== undefined);
+    if (v !== undefined) write(v);
   }
   error(e: Pick<ErrorRecord, "code" | "message" | "op" | "sql"> | undefined): void {
     this.string(e?.code ?? "");
@@ -264,8 +258,12 @@ export class Reader {
     const at = this.skip(n);
     return n === 0 ? "" : decoder.decode(this.bytes.subarray(at, at + n));
   }
+  /** A list of what read reads, of at least size bytes each. */
+  list<T>(size: number, read: () => T): T[] {
+    return Array.from({ length: this.count(size) }, read);
+  }
   strings(): string[] {
-    return Array.from({ length: this.count(4) }, () => this.string());
+    return this.list(4, () => this.string());
   }
   value(): SqlValue {
     const tag = this.u8();
@@ -279,7 +277,7 @@ export class Reader {
     }
   }
   values(): SqlValue[] {
-    return Array.from({ length: this.count(1) }, () => this.value());
+    return this.list(1, () => this.value());
   }
   /** An error, or undefined where its code is empty. */
   error(): HeddleError | undefined {
@@ -293,195 +291,39 @@ export class Reader {
     return { changes: Number(this.i64()), lastInsertRowid: this.i64() };
   }
   results(): ExecResult[] {
-    return Array.from({ length: this.count(16) }, () => this.result());
-  }
-  status(): SyncStatus {
-    const status: SyncStatus = { state: this.string() as SyncState, seq: this.u64(), pending: this.u64() };
-    const lastError = this.error();
-    if (lastError) status.lastError = lastError.toJSON();
-    const told = this.left > 0; // an older leader does not tell
-    const repairs = told ? this.u64() : 0;
-    if (repairs > 0) status.repairs = repairs;
-    if (told && this.bool()) status.incomplete = true;
-    const polling = told ? this.string() : "";
-    if (polling !== "") status.polling = polling as NonNullable<SyncStatus["polling"]>;
-    return status;
-  }
-  digest(): { seq: number; digest: string } {
-    const seq = this.u64();
-    const at = this.skip(32);
-    let digest = "";
-    for (const byte of this.bytes.subarray(at, at + 32)) digest += byte.toString(16).padStart(2, "0");
-    return { seq, digest };
-  }
-  rejection(): Rejection {
-    const counter = this.u64();
-    const code = this.string();
-    const message = this.string();
-    const operations = this.#operations();
-    if (this.left === 0) return { id: 0, counter, created: 0, code, message, operations }; // an older leader tells no more
-    const rejection = { id: this.u64(), counter, created: this.u64(), code, message, operations };
-    this.#joins(operations);
-    return rejection;
-  }
-  transactions(): Rejection[] {
-    return Array.from({ length: this.count(36) }, () => {
-      const transaction: Rejection = {
-        id: this.u64(), counter: this.u64(), created: this.u64(), code: this.string(), message: this.string(), operations: this.#operations(),
-      };
-      this.#joins(transaction.operations);
-      return transaction;
-    });
-  }
-  #operations(): Operation[] {
-    return Array.from({ length: this.count(20) }, () => {
-      const kind = this.string() as Operation["kind"];
-      const table = this.string();
-      const key = this.values();
-      const columns = this.strings();
-      const cells = this.values();
-      return { kind, table, key, cells: Object.fromEntries(columns.map((c, i) => [c, cells[i] ?? null])) };
-    });
-  }
-  #joins(operations: Operation[]): void {
-    for (const operation of operations) {
-      const columns = Object.keys(operation.cells);
-      const joins = this.strings().flatMap((join, i) => join === "last" ? [] : [[columns[i]!, join]] as [string, Join][]);
-      if (joins.length > 0) operation.joins = Object.fromEntries(joins);
-    }
-  }
-  keys(): { table: string; key: SqlValue[] }[] {
-    return Array.from({ length: this.count(8) }, () => ({ table: this.string(), key: this.values() }));
-  }
-  conflict(): Conflict {
-    const conflict: Conflict = { counter: this.u64(), kind: this.string(), table: this.string(), key: this.values() };
-    if (this.left === 0) return conflict; // an older leader tells no more
-    const code = this.string();
-    const constraint = this.string();
-    return code === "" ? conflict : { ...conflict, code, constraint };
-  }
-  quarantined(): QuarantinedRow[] {
-    return Array.from({ length: this.count(24) }, () => {
-      const row = { table: this.string(), key: this.values(), code: this.string(), constraint: this.string() };
-      const columns = this.strings();
-      const values = this.values();
-      return { ...row, cells: Object.fromEntries(columns.map((column, i) => [column, values[i] ?? null])) };
-    });
-  }
-  progress(): Progress {
-    const phase = this.string();
-    const done = this.u64();
-    const total = this.u64();
-    return { phase, done, total: total === 0 ? undefined : total };
+    return this.list(16, () => this.result());
   }
 }
 
-/** Begins a request. */
-export function request(id: number, method: number, room?: number): Writer {
-  const w = new Writer(room);
-  w.u32(id);
-  w.u8(method);
-  return w;
+/** What stands before the body of a request, made when it is sent. */
+export interface Header {
+  id: number;
+  method: number;
+  /** Milliseconds that the request may take; 0: without limit. */
+  deadline: number;
+  /** The counter that names a write; 0 for a read. */
+  write: number;
+  /** The outcome of every write up to this one is known here. */
+  ack: number;
 }
 
-/** The same request with a limit of so many milliseconds. */
-export function within(message: Uint8Array, ms: number): Uint8Array<ArrayBuffer> {
-  const w = new Writer(message.length + 5);
-  w.raw(message.subarray(0, 4));
-  w.u8(Method.within);
-  w.u32(ms);
-  w.raw(message.subarray(4));
-  return w.finish();
-}
+/** The bytes of a header. */
+export const HEADER = 26;
 
-/** The methods whose payload begins with the name of a write. */
-const WRITES: ReadonlySet<number> = new Set<number>([
-  Method.outcome, Method.exec, Method.query, Method.batch, Method.bulkBegin, Method.txBegin, Method.importBegin,
-]);
-
-/** Tells the leader, with a request that names a write, that the outcomes of all up to one are known. */
-export function setAck(message: Uint8Array<ArrayBuffer>, counter: number): void {
-  if (!WRITES.has(message[4]!)) return;
+/** A whole request, which fills its buffer. */
+export function encodeRequest(header: Header, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const message = new Uint8Array(HEADER + body.length);
   const view = new DataView(message.buffer);
-  view.setUint32(13, counter % 4294967296, true);
-  view.setUint32(17, Math.floor(counter / 4294967296), true);
+  view.setUint32(0, header.id, true);
+  view.setUint8(4, header.method); // then the flags, which are 0
+  view.setUint32(6, header.deadline, true);
+  setU64(view, 10, header.write);
+  setU64(view, 18, header.ack);
+  message.set(body, HEADER);
+  return message;
 }
 
-/** Asks what became of a write that is not to be done. */
-export function askOutcome(counter: number): Uint8Array<ArrayBuffer> {
-  const w = request(0, Method.outcome, 21);
-  w.write(counter);
-  return w.finish();
-}
-
-/** The reply to hello. */
-export interface Welcome {
-  version: number;
-  leader: string;
-  storage: Storage;
-  migrations: number;
-  commit: number;
-  sync: boolean;
-  status: SyncStatus;
-}
-
-export function readWelcome(r: Reader): Welcome {
-  return {
-    version: r.u16(), leader: r.string(), storage: r.string() as Storage,
-    migrations: r.u32(), commit: r.u64(), sync: r.bool(), status: r.status(),
-  };
-}
-
-/** open()'s options, checked: what a worker that leads must know. */
-export interface OpenConfig {
-  name: string;
-  storage: "persistent" | "memory";
-  migrations: readonly string[];
-  sync?: {
-    url: string;
-    space: string;
-    integerKey: boolean;
-    token: boolean;
-    tables: [name: string, merges: [column: string, merge: Merge][]][];
-  };
-  recover?: boolean;
-  seed?: readonly Statement[];
-}
-
-export function encodeOpenConfig(c: OpenConfig): Uint8Array<ArrayBuffer> {
-  const w = new Writer(1024);
-  w.u16(VERSION);
-  w.string(c.name);
-  w.string(c.storage);
-  w.strings(c.migrations);
-  w.bool(c.sync !== undefined);
-  if (c.sync) {
-    w.string(c.sync.url);
-    w.string(c.sync.space);
-    w.bool(c.sync.integerKey);
-    w.bool(c.sync.token);
-    w.u32(c.sync.tables.length);
-    for (const [name, merges] of c.sync.tables) {
-      w.string(name);
-      w.u32(merges.length);
-      for (const [column, merge] of merges) {
-        w.string(column);
-        w.string(merge);
-      }
-    }
-  }
-  w.bool(c.recover ?? false);
-  w.statements(c.seed ?? []);
-  return w.finish();
-}
-
-/** Reads a message that can only be an error, such as a worker's failure to start. */
-export function readFailure(message: Uint8Array): HeddleError {
-  try {
-    const r = new Reader(message);
-    r.skip(5);
-    return r.error() ?? protocolError("an error without a code");
-  } catch (thrown) {
-    return asHeddleError(thrown);
-  }
+function setU64(view: DataView, at: number, v: number): void {
+  view.setUint32(at, v % 4294967296, true);
+  view.setUint32(at + 4, Math.floor(v / 4294967296), true);
 }

@@ -1,48 +1,58 @@
-package rpc
+package rpctest
 
 import (
 	"math"
 	"unicode/utf8"
+
+	"heddle.dev/heddle/internal/rpc"
+)
+
+// The forms of columns and the tags of values, as package rpc documents them.
+const (
+	formNull, formInt32, formFloat, formInt64, formText, formBlob, formMixed = 0, 1, 2, 3, 4, 5, 6
+	formNulls                                                                = 0x80
+
+	tagNull, tagInt, tagFloat, tagText, tagBlob = 0, 1, 2, 3, 4
 )
 
 // block decodes a rows block into values. A float64 that is whole cannot be
 // told from an INTEGER here, no more than in JavaScript: form 2 gives float64.
-func (r *reader) block() (columns []string, rows [][]Value) {
-	if r.flag() {
-		columns = r.strs()
+func block(r *rpc.Reader) (columns []string, rows [][]rpc.Value) {
+	if r.Bool() {
+		columns = r.Strs()
 		if columns == nil {
 			columns = []string{}
 		}
 	}
-	n := int(r.u16())
+	n := int(r.U16())
 	if columns != nil && n != len(columns) {
-		r.fail("%d columns have %d names", n, len(columns))
+		r.Fail("%d columns have %d names", n, len(columns))
 	}
-	count, textBytes, blobBytes := int(r.u32()), int(r.u32()), int(r.u32())
-	if r.err != nil || count > MaxRows || (n == 0 && count > 0) {
-		r.fail("a block of %d rows of %d columns", count, n)
+	count, textBytes, blobBytes := int(r.U32()), int(r.U32()), int(r.U32())
+	if r.Err() != nil || count > rpc.MaxRows || (n == 0 && count > 0) {
+		r.Fail("a block of %d rows of %d columns", count, n)
 		return columns, nil
 	}
 	cells := make([]cells, n)
 	for i := range cells {
-		cells[i] = r.column(count)
+		cells[i] = column(r, count)
 	}
-	text, blob := r.take(textBytes), r.take(blobBytes)
-	if r.err != nil {
+	text, blob := r.Take(textBytes), r.Take(blobBytes)
+	if r.Err() != nil {
 		return columns, nil
 	}
 	if !utf8.Valid(text) {
-		r.fail("a block's text is not UTF-8")
+		r.Fail("a block's text is not UTF-8")
 		return columns, nil
 	}
-	rows = make([][]Value, count)
-	flat := make([]Value, count*n)
+	rows = make([][]rpc.Value, count)
+	flat := make([]rpc.Value, count*n)
 	for i := range rows {
 		rows[i] = flat[i*n : (i+1)*n : (i+1)*n]
 	}
 	for i, c := range cells {
 		for row, tag := range c.tags {
-			var v Value
+			var v rpc.Value
 			switch tag {
 			case tagInt:
 				v = int64(c.words[row])
@@ -51,13 +61,13 @@ func (r *reader) block() (columns []string, rows [][]Value) {
 			case tagText:
 				size := unitsPrefix(text, c.words[row])
 				if size < 0 {
-					r.fail("a text of %d code units where there are fewer", c.words[row])
+					r.Fail("a text of %d code units where there are fewer", c.words[row])
 					return columns, nil
 				}
 				v, text = string(text[:size]), text[size:]
 			case tagBlob:
 				if c.words[row] > uint64(len(blob)) {
-					r.fail("a blob of %d bytes where %d are left", c.words[row], len(blob))
+					r.Fail("a blob of %d bytes where %d are left", c.words[row], len(blob))
 					return columns, nil
 				}
 				v, blob = blob[:c.words[row]:c.words[row]], blob[c.words[row]:]
@@ -66,7 +76,7 @@ func (r *reader) block() (columns []string, rows [][]Value) {
 		}
 	}
 	if len(text) > 0 || len(blob) > 0 {
-		r.fail("%d bytes of text and %d of blobs belong to no row", len(text), len(blob))
+		r.Fail("%d bytes of text and %d of blobs belong to no row", len(text), len(blob))
 	}
 	return columns, rows
 }
@@ -77,18 +87,18 @@ type cells struct {
 	words []uint64
 }
 
-func (r *reader) column(count int) cells {
-	form := r.u8()
-	r.pad()
+func column(r *rpc.Reader, count int) cells {
+	form := r.U8()
+	r.Pad()
 	c := cells{tags: make([]byte, count), words: make([]uint64, count)}
 	var nulls []byte
 	if form&formNulls != 0 {
 		if form &^= formNulls; form == formNull || form == formMixed {
-			r.fail("a column has form %d", form|formNulls)
+			r.Fail("a column has form %d", form|formNulls)
 			return c
 		}
-		nulls = r.take((count + 7) / 8)
-		r.pad()
+		nulls = r.Take((count + 7) / 8)
+		r.Pad()
 	}
 	var tag byte
 	switch form {
@@ -105,10 +115,10 @@ func (r *reader) column(count int) cells {
 	case formBlob:
 		tag = tagBlob
 	case formMixed:
-		copy(c.tags, r.take(count))
-		r.pad()
+		copy(c.tags, r.Take(count))
+		r.Pad()
 	default:
-		r.fail("a column has form %d", form)
+		r.Fail("a column has form %d", form)
 		return c
 	}
 	for row := range count {
@@ -117,21 +127,21 @@ func (r *reader) column(count int) cells {
 		}
 		switch form {
 		case formInt32:
-			c.words[row] = uint64(int64(int32(r.u32())))
+			c.words[row] = uint64(int64(int32(r.U32())))
 		case formText, formBlob:
-			c.words[row] = uint64(r.u32())
+			c.words[row] = uint64(r.U32())
 		default:
-			c.words[row] = r.u64()
+			c.words[row] = r.U64()
 		}
 		if nulls != nil && nulls[row/8]&(1<<(row%8)) != 0 {
 			c.tags[row] = tagNull
 		}
 		if t := c.tags[row]; t > tagBlob {
-			r.fail("no value has tag %d", t)
+			r.Fail("no value has tag %d", t)
 		} else if form == formMixed && t >= tagText && c.words[row] > math.MaxUint32 {
-			r.fail("a length of %d", c.words[row])
+			r.Fail("a length of %d", c.words[row])
 		}
-		if r.err != nil {
+		if r.Err() != nil {
 			return c
 		}
 	}

@@ -13,18 +13,15 @@ const maxGroup = 128
 // isBrief reports whether a write changes rows and nothing else, so that it may
 // share a transaction, and its flush, with others.
 func (c *call) isBrief() bool {
-	switch c.Method {
-	case rpc.MethodExec:
-		return c.s.l.db.Class(c.Stmt.SQL) == store.Rows
-	case rpc.MethodBatch:
-		for _, stmt := range c.Stmts {
-			if c.s.l.db.Class(stmt.SQL) != store.Rows {
-				return false
-			}
-		}
-		return true
+	if c.method.share == nil || c.Method == rpc.MethodExec && c.s.l.db.Class(c.Stmt.SQL) != store.Rows {
+		return false
 	}
-	return false
+	for _, stmt := range c.Stmts {
+		if c.s.l.db.Class(stmt.SQL) != store.Rows {
+			return false
+		}
+	}
+	return true
 }
 
 // brief serves a brief write and those that wait right behind it when its turn
@@ -38,7 +35,7 @@ func (s *Session) brief(c *call) (next *call) {
 		}
 		defer tx.Rollback()
 		if group, next = s.alike(c); len(group) == 1 {
-			return s.inside(tx, c, work)
+			return s.inside(tx, c, c.method.share)
 		}
 		s.together(tx, group)
 		return nil
@@ -64,16 +61,6 @@ func (s *Session) alike(c *call) (group []*call, next *call) {
 	return group, nil
 }
 
-// work does what a brief write asks for.
-func work(tx *store.Tx, c *call) (answer []byte, err error) {
-	if c.Method == rpc.MethodBatch {
-		list, err := batch(tx, c.Stmts)
-		return rpc.ReplyResults(c.ID, list), err
-	}
-	res, err := tx.Exec(c.Stmt.SQL, c.Stmt.Params)
-	return rpc.ReplyResult(c.ID, res), err
-}
-
 // together runs the writes of a group in tx, each a part of it with an outcome
 // of its own. If the whole cannot be committed, nothing was written, and each
 // runs by itself.
@@ -90,7 +77,7 @@ func (s *Session) together(tx *store.Tx, group []*call) {
 		case ok:
 			c.reply(answers[i])
 		default:
-			if err := guarded(c, s.writeCall); err != nil {
+			if err := guarded(c, dispatch); err != nil {
 				c.fail(err)
 			}
 		}
@@ -121,7 +108,7 @@ func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes
 				return err
 			}
 			return tx.Part(c.ctx, func() (err error) {
-				answers[i], err = work(tx, c)
+				answers[i], err = c.method.share(tx, c)
 				return err
 			})
 		})

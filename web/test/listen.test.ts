@@ -1,0 +1,105 @@
+// db.listen(): commits and gaps, on a leader that is the test.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Writer } from "../src/rpc/codec.js";
+import { VERSION } from "../src/rpc/messages.gen.js";
+import type { Change } from "../src/shared/types.js";
+import { type FakeConnection, opened, settle } from "./fake.js";
+
+interface Said { leader: string; number: number; sync?: boolean; tab?: string; schema?: boolean; tables?: Record<string, string[]>; }
+
+function commit(c: FakeConnection, said: Said): void {
+  announce(c, said.leader, said.number, (w) => {
+    w.bool(said.sync ?? false);
+    w.string(said.tab ?? "");
+    w.bool(said.schema ?? false);
+    w.list(Object.entries(said.tables ?? { notes: ["k"] }), ([name, keys]) => {
+      w.string(name);
+      w.list(keys, (key) => { w.u32(1); w.value(key); });
+      w.u32(0); w.u32(0); w.u32(0);
+    });
+  });
+}
+
+function leads(c: FakeConnection, leader: string, number: number): void {
+  announce(c, leader, number);
+}
+
+function announce(c: FakeConnection, leader: string, number: number, commit?: (w: Writer) => void): void {
+  const w = new Writer();
+  w.u16(VERSION);
+  w.string(leader);
+  w.u64(number);
+  w.bool(commit !== undefined);
+  commit?.(w);
+  c.handler.broadcast(w.finish());
+}
+
+const short = (change: Change) => (change.missed ? `${change.seq} missed` : `${change.seq} ${change.origin} ${Object.keys(change.tables).join()}`);
+
+test("commits come with their origin, to those who listen to their tables", async () => {
+  const { db, c } = await opened();
+  const all: string[] = [], notes: Change[] = [];
+  db.listen(null, (change) => all.push(short(change)));
+  const off = db.listen(["NOTES"], (change) => notes.push(change));
+  commit(c, { leader: "L1", number: 1, tab: "tab-1" });
+  commit(c, { leader: "L1", number: 2, tab: "tab-2", tables: { notes: ["a"], other: ["b"] } });
+  commit(c, { leader: "L1", number: 3, sync: true, tables: { other: ["b"] } });
+  off();
+  commit(c, { leader: "L1", number: 4, tab: "tab-1" });
+  assert.deepEqual(all, ["1 local notes", "2 tab notes,other", "3 sync other", "4 local notes"]);
+  assert.deepEqual(notes, [
+    { seq: 1, origin: "local", missed: false, tables: { notes: { inserted: [["k"]], updated: [], deleted: [], more: 0 } } },
+    { seq: 2, origin: "tab", missed: false, tables: { notes: { inserted: [["a"]], updated: [], deleted: [], more: 0 } } },
+  ]);
+});
+
+test("what was missed is said once, by whatever sign", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { db, c } = await opened();
+  const seen: string[] = [];
+  db.listen(["notes"], (change) => seen.push(short(change)));
+  const took = (what: () => void) => { seen.length = 0; what(); return [...seen]; };
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 1 })), ["1 tab notes"]);
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 1 })), [], "said twice");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 3 })), ["3 missed"], "a gap");
+  assert.deepEqual(took(() => leads(c, "L1", 3)), [], "nothing new");
+  assert.deepEqual(took(() => leads(c, "L1", 5)), ["5 missed"], "the last ones were lost");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 6, schema: true, tables: {} })), ["6 missed"], "an import");
+  assert.deepEqual(took(() => leads(c, "L2", 0)), [], "somebody else says that it leads");
+  assert.deepEqual(took(() => commit(c, { leader: "L2", number: 1 })), [], "and that it commits");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 7 })), ["7 tab notes"], "the leader is still heard");
+  assert.deepEqual(took(() => c.handler.broadcast(new Uint8Array([7, 1, 2]))), ["7 missed"], "another version");
+  assert.deepEqual(took(() => { for (let i = 0; i < 1_000; i++) c.handler.broadcast(new Uint8Array([1, 2])); }), [], "damaged, and said just now");
+  assert.deepEqual(took(() => t.mock.timers.tick(250)), ["7 missed"]);
+  assert.deepEqual(took(() => t.mock.timers.tick(60_000)), []);
+  c.handler.lost(false);
+  await c.lead("L2", { commit: 0 });
+  assert.deepEqual(seen, ["1 missed"], "what it committed before it answered");
+  seen.length = 0;
+  c.handler.lost(false);
+  await c.lead("L2", { commit: 1 });
+  assert.deepEqual(seen, [], "the same leader, nothing new");
+  c.handler.lost(false);
+  await c.lead("L3", { commit: 0 });
+  await settle();
+  assert.deepEqual(seen, ["0 missed"]);
+});
+
+test("listen's arguments are checked, and a listener that throws stops nobody", async () => {
+  const { db, c } = await opened();
+  for (const tables of ["notes", [5], undefined, {}]) assert.throws(() => db.listen(tables as never, () => {}), { code: "HEDDLE_BAD_PARAM" });
+  assert.throws(() => db.listen(null, 5 as never), { code: "HEDDLE_BAD_PARAM" });
+  const errors: unknown[] = [];
+  const scope = globalThis as { reportError?: (e: unknown) => void };
+  const before = scope.reportError;
+  scope.reportError = (e) => errors.push(e);
+  let calls = 0;
+  db.listen(null, () => { throw new Error("app"); });
+  db.listen(null, () => { calls++; });
+  commit(c, { leader: "L1", number: 1 });
+  scope.reportError = before!;
+  assert.deepEqual([errors.length, calls], [1, 1]);
+});
