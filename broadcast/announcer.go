@@ -49,6 +49,9 @@ func (a *Announcer) encode(c store.Commit) []byte {
 			Table: t.Table, Inserted: t.Inserted, Updated: t.Updated, Deleted: t.Deleted, More: uint32(t.More),
 		})
 	}
+	for _, n := range c.Notifications {
+		commit.Notified = append(commit.Notified, rpc.Notification(n))
+	}
 	for {
 		message := rpc.EncodeAnnouncement(rpc.Announcement{Version: rpc.Version, Leader: a.leader, Number: c.Number, Commit: &commit})
 		if len(message) <= MaxSize || !leaveOut(commit.Tables) {

@@ -55,6 +55,12 @@ func batchIn(tx *store.Tx, c *call) (answer []byte, err error) {
 	return rpc.ReplyResults(c.ID, list), nil
 }
 
+func (s *Session) notify(c *call) error { return s.update(c, notifyIn) }
+
+func notifyIn(tx *store.Tx, c *call) (answer []byte, err error) {
+	return rpc.Reply(c.ID, rpc.KindResult), tx.Notify(c.Channel, c.Payload)
+}
+
 // query serves a query. One that the page names as a write may write: INSERT …
 // RETURNING, for example.
 func (s *Session) query(c *call) error {

@@ -264,6 +264,39 @@ func TestLeader_announcesCommitsWithTheirTab(t *testing.T) {
 	}
 }
 
+func TestLeader_announcesNotifications(t *testing.T) {
+	ch := make(announced, 64)
+	l := openLeader(t, ch.leader)
+	a := connect(t, l, "tab-a")
+	notify := func(method rpc.Method, tx uint32, payload string) rpc.Request {
+		return rpc.Request{Method: method, Target: tx, Channel: "chat", Payload: payload}
+	}
+	tx := a.begin()
+	a.ask(inTx(rpc.MethodTxExec, tx, "INSERT INTO notes VALUES('k','b',1)")).ok()
+	a.ask(notify(rpc.MethodTxNotify, tx, "1")).ok()
+	a.ask(rpc.Request{Method: rpc.MethodTxRollback, Target: tx}).ok()
+	tx = a.begin()
+	a.ask(notify(rpc.MethodTxNotify, tx, "2")).ok()
+	a.ask(inTx(rpc.MethodTxExec, tx, "INSERT INTO notes VALUES('k','b',1)")).ok()
+	a.ask(rpc.Request{Method: rpc.MethodTxCommit, Target: tx}).ok()
+	first := ch.commit(t)
+	a.ask(notify(rpc.MethodNotify, 0, "3")).ok()
+	second := ch.commit(t)
+	if got := first.Notified; len(first.Tables) != 1 || !reflect.DeepEqual(got, []rpc.Notification{{Channel: "chat", Payload: "2"}}) {
+		t.Errorf("got %+v", first)
+	}
+	if want := (rpc.Commit{Tab: "tab-a", Notified: []rpc.Notification{{Channel: "chat", Payload: "3"}}}); !reflect.DeepEqual(second, &want) {
+		t.Errorf("got %+v, want %+v", second, want)
+	}
+	// Sent again to the next leader, it is answered from what was kept.
+	again := notify(rpc.MethodNotify, 0, "3")
+	again.Write.Counter = a.counter
+	a.wait(a.sendAs(again)).ok()
+	if len(ch) > 0 {
+		t.Errorf("the notification was announced twice: %+v", <-ch)
+	}
+}
+
 // The last announcement of several may be lost, and leaves no gap: so the leader
 // repeats the number, more and more rarely.
 func TestLeader_repeatsTheLastNumber(t *testing.T) {

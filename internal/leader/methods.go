@@ -36,6 +36,7 @@ var methods = [256]method{
 
 	rpc.MethodExec:        {do: (*Session).exec, share: execIn},
 	rpc.MethodBatch:       {do: (*Session).batch, share: batchIn},
+	rpc.MethodNotify:      {do: (*Session).notify, share: notifyIn},
 	rpc.MethodOutcome:     {do: (*Session).outcome},
 	rpc.MethodTxBegin:     {do: (*Session).txBegin},
 	rpc.MethodBulkBegin:   {do: (*Session).bulk, load: true},
@@ -44,6 +45,7 @@ var methods = [256]method{
 	rpc.MethodTxExec:     {do: (*Session).txExec},
 	rpc.MethodTxQuery:    {do: (*Session).txQuery},
 	rpc.MethodTxBatch:    {do: (*Session).txBatch},
+	rpc.MethodTxNotify:   {do: (*Session).txNotify},
 	rpc.MethodTxCommit:   {do: (*Session).txCommit},
 	rpc.MethodTxRollback: {do: (*Session).txRollback},
 

@@ -91,7 +91,7 @@ func stranger(t testing.TB, l *Leader, name string) *tab {
 // send sends a request, a write as the next one, and returns its id.
 func (p *tab) send(q rpc.Request) uint32 {
 	switch q.Method {
-	case rpc.MethodExec, rpc.MethodBatch, rpc.MethodBulkBegin, rpc.MethodImportBegin, rpc.MethodTxBegin:
+	case rpc.MethodExec, rpc.MethodBatch, rpc.MethodNotify, rpc.MethodBulkBegin, rpc.MethodImportBegin, rpc.MethodTxBegin:
 		p.counter++
 		q.Write.Counter = p.counter
 	}

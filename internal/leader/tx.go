@@ -116,6 +116,8 @@ func (s *Session) txQuery(c *call) error {
 	})
 }
 
+func (s *Session) txNotify(c *call) error { return c.ended(c.tx.tx.Notify(c.Channel, c.Payload)) }
+
 func (s *Session) txCommit(c *call) error {
 	c.tx.ended = true
 	done := rpc.Reply(c.ID, rpc.KindResult)

@@ -19,6 +19,8 @@
 //	16 iterate         read   stmt stmt, u32 block, u32 credit     rows, after chunks of rows
 //	   at most block rows in a chunk (0: as the leader likes), a chunk for each credit
 //	17 credit          tell   u32 target, u32 credit               none
+//	18 notify          write* string channel, string payload       empty
+//	   told to every tab when the write is committed; the payload is JSON
 //	20 txBegin         write*                                      empty
 //	   replied when it is this tab's turn
 //	21 txExec          tx     u32 target, stmt stmt                result
@@ -26,6 +28,8 @@
 //	23 txBatch         tx     u32 target, []stmt stmts             []result
 //	24 txCommit        tx     u32 target                           empty
 //	25 txRollback      tx     u32 target                           empty
+//	26 txNotify        tx     u32 target, string channel, string payload empty
+//	   the same, when the transaction is committed
 //	30 liveStart       read   stmt stmt                            empty
 //	   live events follow
 //	31 liveStop        tell   u32 target                           none
@@ -96,7 +100,8 @@
 //	Checked       = u64 done, u64 total
 //	Health        = u64 pages, u64 trees, []string problems, bool checksums, u32 pageSize, u64 bytes, u64 logBytes, string lastExit
 //	TableCommit   = string table, [][]value inserted, [][]value updated, [][]value deleted, u32 more
-//	Commit        = bool sync, string tab, bool schema, []TableCommit tables
+//	Notification  = string channel, string payload
+//	Commit        = bool sync, string tab, bool schema, []TableCommit tables, []Notification notified
 //	Announcement  = u16 version, string leader, u64 number, ?Commit commit
 //	OpenConfig    = u16 version, string name, string storage, []string migrations, ?SyncConfig sync, bool recover, []stmt seed
 //	SyncConfig    = string url, string space, bool integerKey, bool token, []SyncTable tables
@@ -122,12 +127,14 @@ const (
 	MethodBulkEnd         Method = 15
 	MethodIterate         Method = 16
 	MethodCredit          Method = 17
+	MethodNotify          Method = 18
 	MethodTxBegin         Method = 20
 	MethodTxExec          Method = 21
 	MethodTxQuery         Method = 22
 	MethodTxBatch         Method = 23
 	MethodTxCommit        Method = 24
 	MethodTxRollback      Method = 25
+	MethodTxNotify        Method = 26
 	MethodLiveStart       Method = 30
 	MethodLiveStop        Method = 31
 	MethodAck             Method = 32
@@ -166,12 +173,14 @@ var lanes = [256]Lane{
 	MethodBulkEnd:         LaneLoad,
 	MethodIterate:         LaneRead,
 	MethodCredit:          LaneTell,
+	MethodNotify:          LaneWrite,
 	MethodTxBegin:         LaneWrite,
 	MethodTxExec:          LaneTx,
 	MethodTxQuery:         LaneTx,
 	MethodTxBatch:         LaneTx,
 	MethodTxCommit:        LaneTx,
 	MethodTxRollback:      LaneTx,
+	MethodTxNotify:        LaneTx,
 	MethodLiveStart:       LaneRead,
 	MethodLiveStop:        LaneTell,
 	MethodAck:             LaneTell,
@@ -330,12 +339,19 @@ type TableCommit struct {
 	More     uint32 // further rows, whose keys are left out
 }
 
+// Notification: what a transaction told every tab: see db.notify()
+type Notification struct {
+	Channel string
+	Payload string // JSON
+}
+
 // Commit is declared in messages.spec.
 type Commit struct {
-	Sync   bool   // it came from the server
-	Tab    string // the tab that made it; "" if none did
-	Schema bool   // the schema changed, or the whole content was replaced
-	Tables []TableCommit
+	Sync     bool   // it came from the server
+	Tab      string // the tab that made it; "" if none did
+	Schema   bool   // the schema changed, or the whole content was replaced
+	Tables   []TableCommit
+	Notified []Notification
 }
 
 // Announcement: what a leader tells all tabs over their BroadcastChannel
@@ -392,6 +408,8 @@ type Request struct {
 	Rows    BulkRows // bulkRows
 	Block   uint32   // iterate
 	Credit  uint32   // iterate, credit
+	Channel string   // notify, txNotify
+	Payload string   // notify, txNotify
 	Event   uint8    // ack
 	Size    uint64   // importBegin
 	Bytes   []byte   // importPart
@@ -425,12 +443,19 @@ func (q *Request) decode(r *Reader) {
 	case MethodCredit:
 		q.Target = r.U32()
 		q.Credit = r.U32()
+	case MethodNotify:
+		q.Channel = r.Str()
+		q.Payload = r.Str()
 	case MethodTxExec, MethodTxQuery:
 		q.Target = r.U32()
 		q.Stmt = r.Stmt()
 	case MethodTxBatch:
 		q.Target = r.U32()
 		q.Stmts = r.Stmts()
+	case MethodTxNotify:
+		q.Target = r.U32()
+		q.Channel = r.Str()
+		q.Payload = r.Str()
 	case MethodAck:
 		q.Target = r.U32()
 		q.Event = r.U8()
@@ -603,11 +628,17 @@ func writeTableCommit(w *Writer, v TableCommit) {
 	w.U32(v.More)
 }
 
+func writeNotification(w *Writer, v Notification) {
+	w.Str(v.Channel)
+	w.Str(v.Payload)
+}
+
 func writeCommit(w *Writer, v Commit) {
 	w.Bool(v.Sync)
 	w.Str(v.Tab)
 	w.Bool(v.Schema)
 	WriteList(w, v.Tables, writeTableCommit)
+	WriteList(w, v.Notified, writeNotification)
 }
 
 func writeAnnouncement(w *Writer, v Announcement) {

@@ -44,6 +44,8 @@ var requestVectors = map[string]rpc.Request{
 	"bulkBegin":    {ID: 10, Method: rpc.MethodBulkBegin, Write: write, Stmt: rpc.Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
 	"bulkRows":     {ID: 11, Method: rpc.MethodBulkRows, Target: 10, Rows: rpctest.MakeRows(2, [][]rpc.Value{{int64(1), "a"}, {nil, 2.5}})},
 	"bulkEnd":      {ID: 12, Method: rpc.MethodBulkEnd, Target: 10},
+	"notify":       {ID: 46, Method: rpc.MethodNotify, Write: write, Channel: "chat", Payload: `{"a":"ü"}`},
+	"txNotify":     {ID: 47, Method: rpc.MethodTxNotify, Target: 13, Channel: "chat", Payload: "null"},
 	"iterate":      {ID: 40, Method: rpc.MethodIterate, Stmt: rpc.Stmt{SQL: "SELECT ?", Params: rpc.Params{Positional: []rpc.Value{int64(1)}}}, Block: 1000, Credit: 2},
 	"credit":       {ID: 41, Method: rpc.MethodCredit, Target: 40, Credit: 1},
 	"deadline":     {ID: 42, Method: rpc.MethodTxExec, Time: 1500 * time.Millisecond, Target: 13, Stmt: rpc.Stmt{SQL: "A"}},
@@ -169,6 +171,8 @@ var configVectors = map[string]rpc.OpenConfig{
 var announcementVectors = map[string]rpc.Announcement{
 	"head":   {Version: rpc.Version, Leader: "leader-1", Number: 41},
 	"schema": {Version: rpc.Version, Leader: "l", Number: 1 << 40, Commit: &rpc.Commit{Sync: true, Schema: true}},
+	"notified": {Version: rpc.Version, Leader: "l", Number: 2, Commit: &rpc.Commit{Tab: "tab-1", Notified: []rpc.Notification{
+		{Channel: "chat", Payload: `{"a":"ü"}`}, {Channel: "chat", Payload: "null"}}}},
 	"commit": {Version: rpc.Version, Leader: "leader-1", Number: 7, Commit: &rpc.Commit{Tab: "tab-1", Tables: []rpc.TableCommit{
 		{Table: "notes", Inserted: [][]rpc.Value{{"a"}, {"é"}}, Deleted: [][]rpc.Value{{nil}}},
 		{Table: "posts", More: 12, Updated: [][]rpc.Value{

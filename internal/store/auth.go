@@ -75,7 +75,7 @@ func (c *conn) note(action sqlite3.AuthorizerActionCode, a3, a4, schema string) 
 			c.db.temp.Store(true)
 		}
 	case sqlite3.AUTH_SAVEPOINT:
-		col.undoes = col.undoes || a3 == "ROLLBACK"
+		col.savepoint, col.savepointName = a3, a4
 	}
 }
 

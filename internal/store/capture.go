@@ -24,6 +24,7 @@ type capture struct {
 	last      *touched
 	touches   int // rows noted so far, over all tables captured whole
 	spared    spared
+	notified  notified
 	err       error
 }
 
@@ -257,7 +258,7 @@ func (cp *capture) finish(tx *Tx) (*Commit, error) {
 			commit.Tables = append(commit.Tables, tc)
 		}
 	}
-	if len(commit.Tables) == 0 && !commit.Schema {
+	if commit.Notifications = cp.notified.list; len(commit.Tables) == 0 && !commit.Schema && len(commit.Notifications) == 0 {
 		return nil, nil
 	}
 	return commit, nil

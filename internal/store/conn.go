@@ -50,17 +50,18 @@ type stmt struct {
 
 // collect is what the authorizer says of one statement.
 type collect struct {
-	readOnly bool
-	writer   bool // asks for something that only the writing connection knows
-	schema   bool // DDL
-	alters   bool // ALTER TABLE
-	undoes   bool // ROLLBACK TO
-	acts     bool // it does anything that SQLite asks about
-	more     bool // it does more than to read and write rows
-	temp     bool // it reads a temporary table
-	reads    map[string]map[string]bool
-	updates  map[string]map[string]bool
-	migrates migrates // in migrations alone
+	readOnly      bool
+	writer        bool   // asks for something that only the writing connection knows
+	schema        bool   // DDL
+	alters        bool   // ALTER TABLE
+	savepoint     string // what it does with one: BEGIN, RELEASE or ROLLBACK; "" if nothing
+	savepointName string
+	acts          bool // it does anything that SQLite asks about
+	more          bool // it does more than to read and write rows
+	temp          bool // it reads a temporary table
+	reads         map[string]map[string]bool
+	updates       map[string]map[string]bool
+	migrates      migrates // in migrations alone
 }
 
 func (c *collect) add(m *map[string]map[string]bool, table, column string) {

@@ -41,7 +41,7 @@ func (tx *Tx) KeepOutcomes(o Outcomes) error {
 
 // Changed reports whether tx may have changed anything so far.
 func (tx *Tx) Changed() bool {
-	if tx.schema {
+	if tx.schema || tx.notified {
 		return true
 	}
 	total := tx.before

@@ -14,15 +14,16 @@ import (
 // To end it from elsewhere, cancel the context of SetContext and let the owner
 // roll back.
 type Tx struct {
-	db     *DB
-	c      *conn
-	ctx    context.Context
-	origin Origin
-	schema bool  // DDL ran
-	ended  bool  // the turn is given back
-	broken error // SQLite has rolled the transaction back by itself
-	parts  []*Commit
-	before int64 // SQLite's count of changes at the beginning
+	db       *DB
+	c        *conn
+	ctx      context.Context
+	origin   Origin
+	schema   bool  // DDL ran
+	notified bool  // it has a notification
+	ended    bool  // the turn is given back
+	broken   error // SQLite has rolled the transaction back by itself
+	parts    []*Commit
+	before   int64 // SQLite's count of changes at the beginning
 }
 
 // Begin starts a transaction when its turn comes. ctx bounds the wait alone;
@@ -271,8 +272,9 @@ func (c *conn) start(s *stmt) {
 		c.capture.begins(s)
 	}
 	c.current = s
-	if s.undoes && c.capture != nil {
-		c.capture.undone = true
+	if s.savepoint != "" && c.capture != nil {
+		c.capture.undone = c.capture.undone || s.savepoint == "ROLLBACK"
+		c.capture.notified.savepoint(s.savepoint, s.savepointName)
 	}
 	if !s.readOnly {
 		c.keptIsLast = false

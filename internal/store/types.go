@@ -119,6 +119,8 @@ type Commit struct {
 	Origin Origin
 	Schema bool // the schema changed, or the whole content was replaced: anything may have changed
 	Tables []TableCommit
+
+	Notifications []Notification // in the order of Tx.Notify
 }
 
 // TableCommit is what a transaction did to one table. For synced tables of a

@@ -53,6 +53,8 @@ const requests: Record<string, Uint8Array> = {
   "bulkBegin": make(10, messages.bulkBegin(statement("INSERT INTO t VALUES(?,?)"))),
   "bulkRows": make(11, messages.bulkRows(10, { count: 2, columns: 2, values: values(1, "a", null, 2.5) })),
   "bulkEnd": make(12, messages.bulkEnd(10)),
+  "notify": make(46, messages.notify("chat", `{"a":"ü"}`)),
+  "txNotify": make(47, messages.txNotify(13, "chat", "null")),
   "iterate": make(40, messages.iterate(statement("SELECT ?", [1]), 1000, 2)),
   "credit": make(41, messages.credit(40, 1)),
   "deadline": make(42, messages.txExec(13, statement("A")), 1500),
@@ -175,7 +177,7 @@ test("small replies decode", () => {
 test("announcements decode; one of another version, or a damaged one, is undefined", () => {
   const read = (name: string) => decodeAnnouncement(unhex(vectors.announcements[name]!));
   assert.deepEqual(read("head"), { version: 2, leader: "leader-1", number: 41, commit: undefined });
-  assert.deepEqual(read("schema")?.commit, { sync: true, tab: "", schema: true, tables: [] });
+  assert.deepEqual(read("schema")?.commit, { sync: true, tab: "", schema: true, tables: [], notified: [] });
   assert.deepEqual(read("commit"), {
     version: 2, leader: "leader-1", number: 7, commit: {
       sync: false, tab: "tab-1", schema: false, tables: [
@@ -184,9 +186,10 @@ test("announcements decode; one of another version, or a damaged one, is undefin
           table: "posts", inserted: [], deleted: [], more: 12,
           updated: [[1, "x"], [-(2n ** 63n), 1.5], [2n ** 53n + 1n, new Uint8Array([0, 255])], [-0.5, new Uint8Array()]],
         },
-      ],
+      ], notified: [],
     },
   });
+  assert.deepEqual(read("notified")?.commit?.notified, [{ channel: "chat", payload: `{"a":"ü"}` }, { channel: "chat", payload: "null" }]);
   const whole = unhex(vectors.announcements["commit"]!);
   for (let n = 0; n < whole.length; n++) assert.equal(decodeAnnouncement(whole.slice(0, n)), undefined);
   whole[0] = 3;

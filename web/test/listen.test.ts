@@ -1,14 +1,22 @@
-// db.listen(): commits and gaps, on a leader that is the test.
+// db.listen() and db.onNotify(): commits, notifications and gaps, on a leader that is the test.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Writer } from "../src/rpc/codec.js";
-import { VERSION } from "../src/rpc/messages.gen.js";
-import type { Change } from "../src/shared/types.js";
-import { type FakeConnection, opened, settle } from "./fake.js";
+import { Kind, Writer } from "../src/rpc/codec.js";
+import { Method, VERSION } from "../src/rpc/messages.gen.js";
+import type { Change, Notification } from "../src/shared/types.js";
+import { type FakeConnection, opened, rejection, settle } from "./fake.js";
 
-interface Said { leader: string; number: number; sync?: boolean; tab?: string; schema?: boolean; tables?: Record<string, string[]>; }
+interface Said {
+  leader: string;
+  number: number;
+  sync?: boolean;
+  tab?: string;
+  schema?: boolean;
+  tables?: Record<string, string[]>;
+  notified?: [channel: string, payload: string][];
+}
 
 function commit(c: FakeConnection, said: Said): void {
   announce(c, said.leader, said.number, (w) => {
@@ -20,6 +28,7 @@ function commit(c: FakeConnection, said: Said): void {
       w.list(keys, (key) => { w.u32(1); w.value(key); });
       w.u32(0); w.u32(0); w.u32(0);
     });
+    w.list(said.notified ?? [], ([channel, payload]) => { w.string(channel); w.string(payload); });
   });
 }
 
@@ -102,4 +111,62 @@ test("listen's arguments are checked, and a listener that throws stops nobody", 
   commit(c, { leader: "L1", number: 1 });
   scope.reportError = before!;
   assert.deepEqual([errors.length, calls], [1, 1]);
+});
+
+test("notify is a write, and tx.notify is part of its transaction", async () => {
+  const { db, c } = await opened();
+  const done = db.notify("chat", { a: "ü" });
+  const q = await c.next(Method.notify);
+  assert.deepEqual([q.write, q.r.string(), q.r.string()], [1, "chat", `{"a":"ü"}`]);
+  c.reply(q.id, Kind.result);
+  assert.equal(await done, undefined);
+  const transaction = db.transaction((tx) => tx.notify("chat"));
+  const begin = await c.next(Method.txBegin);
+  c.reply(begin.id, Kind.result);
+  const inside = await c.next(Method.txNotify);
+  assert.deepEqual([inside.write, inside.r.u32(), inside.r.string(), inside.r.string()], [0, begin.id, "chat", "null"]);
+  c.reply(inside.id, Kind.result);
+  c.reply((await c.next(Method.txCommit)).id, Kind.result);
+  await transaction;
+});
+
+test("notifications come to those who listen to their channel, after the commit's changes", async () => {
+  const { db, c } = await opened();
+  const seen: unknown[] = [];
+  db.listen(null, (change) => seen.push(short(change)));
+  const off = db.onNotify("chat", (n) => seen.push(n));
+  db.onNotify("other", (n) => seen.push(n));
+  commit(c, { leader: "L1", number: 1, tab: "tab-1", notified: [["chat", `{"a":1}`], ["chat", "null"]] });
+  const chat = { channel: "chat", origin: "local", missed: false };
+  assert.deepEqual(seen.splice(0), ["1 local notes", { ...chat, payload: { a: 1 } }, { ...chat, payload: null }]);
+  commit(c, { leader: "L1", number: 2, tab: "tab-2", tables: {}, schema: true, notified: [["other", `"x"`], ["third", "1"]] });
+  assert.deepEqual(seen.splice(0), ["2 missed", { channel: "other", payload: "x", origin: "tab", missed: false }]);
+  off();
+  commit(c, { leader: "L1", number: 5, tables: {}, notified: [["chat", "1"]] });
+  assert.deepEqual(seen, ["5 missed", { channel: "other", payload: undefined, origin: "tab", missed: true }]);
+});
+
+test("a payload that is not JSON is reported, and the next one comes", async () => {
+  const { db, c } = await opened();
+  const scope = globalThis as { reportError?: (e: unknown) => void };
+  const before = scope.reportError;
+  const errors: unknown[] = [], seen: Notification[] = [];
+  scope.reportError = (e) => errors.push(e);
+  db.onNotify("chat", (n) => seen.push(n));
+  commit(c, { leader: "L1", number: 1, notified: [["chat", "{"], ["chat", "2"]] });
+  scope.reportError = before!;
+  assert.deepEqual([errors.length, seen.map((n) => n.payload)], [1, [2]]);
+});
+
+test("channels and payloads are checked before anything is sent", async () => {
+  const { db, c } = await opened();
+  const loop: { self?: unknown } = {};
+  loop.self = loop;
+  for (const [channel, payload] of [["", 1], [5, 1], ["x".repeat(129), 1], ["c", loop], ["c", 1n], ["c", () => {}]] as [string, unknown][]) {
+    assert.equal((await rejection(db.notify(channel, payload))).code, "HEDDLE_BAD_PARAM");
+  }
+  assert.equal((await rejection(db.notify("c", "x".repeat(8_000)))).code, "HEDDLE_TOO_BIG");
+  assert.throws(() => db.onNotify("", () => {}), { code: "HEDDLE_BAD_PARAM" });
+  assert.throws(() => db.onNotify("c", 5 as never), { code: "HEDDLE_BAD_PARAM" });
+  assert.equal(await c.has(Method.notify), false);
 });

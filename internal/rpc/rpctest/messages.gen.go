@@ -24,12 +24,19 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 	case rpc.MethodCredit:
 		w.U32(q.Target)
 		w.U32(q.Credit)
+	case rpc.MethodNotify:
+		w.Str(q.Channel)
+		w.Str(q.Payload)
 	case rpc.MethodTxExec, rpc.MethodTxQuery:
 		w.U32(q.Target)
 		writeStmt(w, q.Stmt)
 	case rpc.MethodTxBatch:
 		w.U32(q.Target)
 		writeStmts(w, q.Stmts)
+	case rpc.MethodTxNotify:
+		w.U32(q.Target)
+		w.Str(q.Channel)
+		w.Str(q.Payload)
 	case rpc.MethodAck:
 		w.U32(q.Target)
 		w.U8(q.Event)
@@ -71,12 +78,14 @@ var Methods = map[rpc.Method]string{
 	rpc.MethodBulkEnd:         "bulkEnd",
 	rpc.MethodIterate:         "iterate",
 	rpc.MethodCredit:          "credit",
+	rpc.MethodNotify:          "notify",
 	rpc.MethodTxBegin:         "txBegin",
 	rpc.MethodTxExec:          "txExec",
 	rpc.MethodTxQuery:         "txQuery",
 	rpc.MethodTxBatch:         "txBatch",
 	rpc.MethodTxCommit:        "txCommit",
 	rpc.MethodTxRollback:      "txRollback",
+	rpc.MethodTxNotify:        "txNotify",
 	rpc.MethodLiveStart:       "liveStart",
 	rpc.MethodLiveStop:        "liveStop",
 	rpc.MethodAck:             "ack",
@@ -268,11 +277,18 @@ func readTableCommit(r *rpc.Reader) (v rpc.TableCommit) {
 	return v
 }
 
+func readNotification(r *rpc.Reader) (v rpc.Notification) {
+	v.Channel = r.Str()
+	v.Payload = r.Str()
+	return v
+}
+
 func readCommit(r *rpc.Reader) (v rpc.Commit) {
 	v.Sync = r.Bool()
 	v.Tab = r.Str()
 	v.Schema = r.Bool()
 	v.Tables = rpc.ReadList(r, 20, readTableCommit)
+	v.Notified = rpc.ReadList(r, 8, readNotification)
 	return v
 }
 

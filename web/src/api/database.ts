@@ -7,7 +7,7 @@ import { decodeAnnouncement } from "../rpc/commits.js";
 import { MAX_DEATHS, type RequestOf } from "../rpc/call.js";
 import { Caller, type CallerEvents } from "../rpc/client.js";
 import type { Reader, Statement } from "../rpc/codec.js";
-import { batch, EventType, exec, query, readRecovered, type OpenConfig, type Welcome } from "../rpc/messages.gen.js";
+import { batch, EventType, exec, notify, query, readRecovered, type OpenConfig, type Welcome } from "../rpc/messages.gen.js";
 import { syncStatus } from "../rpc/results.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
 import { RowIterator } from "./iterate.js";
@@ -16,14 +16,14 @@ import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery } from "./live.js";
-import { checkBatch, checkFunction, checkParams, checkSql, checkTimeout, isRead } from "../rpc/params.js";
+import { checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkSql, checkTimeout, isRead } from "../rpc/params.js";
 import { collectRows } from "../rpc/collect-rows.js";
 import { SyncApi } from "./sync.js";
 import { Tx, TxState } from "./transaction.js";
 import type { Connection } from "../rpc/connection.js";
 import type {
   BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, ImportSource, IterateOptions, LiveDiff,
-  LiveOptions, NamedParams, ParamsOf, Recovery, Role, Row, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
+  LiveOptions, NamedParams, Notification, ParamsOf, Recovery, Role, Row, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "../shared/types.js";
 
 const inTheWay = (name: string) =>
@@ -256,6 +256,22 @@ export class Database {
     this.#alive();
     checkFunction(fn, "listen's callback");
     return this.#listeners.add(tables, fn);
+  }
+
+  /**
+   * Delivers payload, as JSON, to onNotify(channel) of every tab, this one among them, when it is committed: a
+   * transaction of its own. See also tx.notify.
+   */
+  async notify(channel: string, payload?: unknown, options: CallOptions = {}): Promise<void> {
+    this.#alive();
+    return this.#write(notify(checkChannel(channel), checkPayload(payload)), options);
+  }
+
+  /** Calls fn for each notification on the channel; returns what stops it. */
+  onNotify(channel: string, fn: (notification: Notification) => void): () => void {
+    this.#alive();
+    checkFunction(fn, "onNotify's callback");
+    return this.#listeners.onNotify(checkChannel(channel), fn);
   }
 
   /** The database as the bytes of a valid SQLite file. */

@@ -1,19 +1,23 @@
-// db.listen(): each commit, as the leader announces it to all tabs, and a word
-// when some were missed. Of several that announce something, the leader is the
-// one that this page has a line to.
+// db.listen() and db.onNotify(): each commit, as the leader announces it to all tabs, and a word when some were
+// missed. If several announce commits, the leader is the one that this page has a connection to.
 
 import { MISSED_MS } from "../shared/bounds.js";
-import type { Announcement } from "../rpc/messages.gen.js";
+import type { Announcement, Commit } from "../rpc/messages.gen.js";
 import { HeddleError } from "../shared/errors.js";
 import { Throttle } from "../shared/throttle.js";
 import { describe } from "../rpc/params.js";
 import { report } from "./report-error.js";
-import type { Change } from "../shared/types.js";
+import type { Change, Notification } from "../shared/types.js";
 
 interface Listener {
   /** Lower case; null: any. */
   tables: Set<string> | null;
   fn: (change: Change) => void;
+}
+
+interface NotificationListener {
+  channel: string;
+  fn: (notification: Notification) => void;
 }
 
 /** Of how many leaders beside its own a page remembers what they announced: one may be the next. */
@@ -22,6 +26,7 @@ const REMEMBERED = 16;
 export class Listeners {
   readonly #session: string;
   readonly #listeners = new Set<Listener>();
+  readonly #notified = new Set<NotificationListener>();
   /** The last commit that others announced: one may lead by now, and its answer to hello be under way. */
   readonly #others = new Map<string, number>();
   readonly #unread = new Throttle(MISSED_MS, () => this.#missed());
@@ -42,9 +47,16 @@ export class Listeners {
     return () => void this.#listeners.delete(listener);
   }
 
+  onNotify(channel: string, fn: (notification: Notification) => void): () => void {
+    const listener = { channel, fn };
+    this.#notified.add(listener);
+    return () => void this.#notified.delete(listener);
+  }
+
   clear(): void {
     this.#unread.end();
     this.#listeners.clear();
+    this.#notified.clear();
   }
 
   /** The leader that answered hello, and its last commit. */
@@ -66,12 +78,24 @@ export class Listeners {
     const gap = a.number !== this.#last + 1;
     this.#last = a.number;
     const { commit } = a;
-    if (gap || !commit || commit.schema) return this.#missed();
+    if (gap || !commit) return this.#missed();
+    if (commit.schema) this.#tell({ seq: a.number, origin: "tab", tables: {}, missed: true });
+    else this.#changed(a.number, commit);
+    const origin = commit.tab === this.#session ? "local" : "tab";
+    for (const { channel, payload } of commit.notified) {
+      for (const listener of [...this.#notified]) {
+        if (listener.channel !== channel) continue;
+        call((json: string) => listener.fn({ channel, payload: JSON.parse(json), origin, missed: false }), payload);
+      }
+    }
+  }
+
+  #changed(seq: number, commit: Commit): void {
     const origin = commit.sync ? "sync" : commit.tab === this.#session ? "local" : "tab";
-    for (const listener of [...this.#listeners]) {
-      const listed = commit.tables.filter(({ table }) => listener.tables?.has(table.toLowerCase()) ?? true);
+    for (const { tables: of, fn } of [...this.#listeners]) {
+      const listed = commit.tables.filter(({ table }) => of?.has(table.toLowerCase()) ?? true);
       const tables = Object.fromEntries(listed.map(({ table, ...change }) => [table, change]));
-      if (listed.length > 0) call(listener, { seq: a.number, origin, tables, missed: false });
+      if (listed.length > 0) call(fn, { seq, origin, tables, missed: false });
     }
   }
 
@@ -83,14 +107,18 @@ export class Listeners {
   }
 
   #missed(): void {
-    const change: Change = { seq: this.#last, origin: "tab", tables: {}, missed: true };
-    for (const listener of [...this.#listeners]) call(listener, change);
+    this.#tell({ seq: this.#last, origin: "tab", tables: {}, missed: true });
+    for (const { channel, fn } of [...this.#notified]) call(fn, { channel, payload: undefined, origin: "tab", missed: true });
+  }
+
+  #tell(change: Change): void {
+    for (const { fn } of [...this.#listeners]) call(fn, change);
   }
 }
 
-function call(listener: Listener, change: Change): void {
+function call<T>(fn: (detail: T) => void, detail: T): void {
   try {
-    listener.fn(change);
+    fn(detail);
   } catch (thrown) {
     report(thrown);
   }

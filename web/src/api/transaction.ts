@@ -2,11 +2,11 @@
 
 import type { Caller } from "../rpc/client.js";
 import type { RequestOf } from "../rpc/call.js";
-import { txBatch, txBegin, txCommit, txExec, txQuery, txRollback } from "../rpc/messages.gen.js";
+import { txBatch, txBegin, txCommit, txExec, txNotify, txQuery, txRollback } from "../rpc/messages.gen.js";
 import { collectRows } from "../rpc/collect-rows.js";
 import { abortError, HeddleError, timeoutError } from "../shared/errors.js";
 import type { Running } from "../rpc/nested-writes.js";
-import { checkBatch, checkParams, checkSql, checkTimeout } from "../rpc/params.js";
+import { checkBatch, checkChannel, checkParams, checkPayload, checkSql, checkTimeout } from "../rpc/params.js";
 import type { BatchStatement, CallOptions, ExecResult, NamedParams, ParamsOf, Row, Transaction } from "../shared/types.js";
 
 /** A statement's promise that knows whether anybody looked at it. */
@@ -148,6 +148,13 @@ export class Tx implements Transaction {
     return this.#state.track(async () => {
       const checked = checkBatch(statements);
       return this.#call(txBatch(this.#state.id, checked), undefined, options);
+    });
+  }
+
+  notify(channel: string, payload?: unknown, options: CallOptions = {}): Promise<void> {
+    return this.#state.track(async () => {
+      const json = checkPayload(payload);
+      return this.#call(txNotify(this.#state.id, checkChannel(channel), json), undefined, options);
     });
   }
 

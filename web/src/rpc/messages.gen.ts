@@ -20,12 +20,14 @@ export const Method = {
   bulkEnd: 15,
   iterate: 16,
   credit: 17,
+  notify: 18,
   txBegin: 20,
   txExec: 21,
   txQuery: 22,
   txBatch: 23,
   txCommit: 24,
   txRollback: 25,
+  txNotify: 26,
   liveStart: 30,
   liveStop: 31,
   ack: 32,
@@ -207,6 +209,12 @@ export interface TableCommit {
   more: number;
 }
 
+export interface Notification {
+  channel: string;
+  /** JSON */
+  payload: string;
+}
+
 export interface Commit {
   /** it came from the server */
   sync: boolean;
@@ -215,6 +223,7 @@ export interface Commit {
   /** the schema changed, or the whole content was replaced */
   schema: boolean;
   tables: TableCommit[];
+  notified: Notification[];
 }
 
 export interface Announcement {
@@ -425,12 +434,20 @@ export function readTableCommit(r: Reader): TableCommit {
   };
 }
 
+export function readNotification(r: Reader): Notification {
+  return {
+    channel: r.string(),
+    payload: r.string(),
+  };
+}
+
 export function readCommit(r: Reader): Commit {
   return {
     sync: r.bool(),
     tab: r.string(),
     schema: r.bool(),
     tables: r.list(20, () => readTableCommit(r)),
+    notified: r.list(8, () => readNotification(r)),
   };
 }
 
@@ -522,6 +539,14 @@ export function credit(target: number, credit: number): Request {
   return { method: 17, lane: "direct", retry: false, body: w.finish() };
 }
 
+/** told to every tab when the write is committed; the payload is JSON */
+export function notify(channel: string, payload: string): RequestOf<void> {
+  const w = new Writer();
+  w.string(channel);
+  w.string(payload);
+  return { method: 18, lane: "write", retry: true, body: w.finish(), result: () => {} };
+}
+
 /** replied when it is this tab's turn */
 export function txBegin(): RequestOf<void> {
   return { method: 20, lane: "write", retry: true, body: NONE, result: () => {} };
@@ -558,6 +583,15 @@ export function txRollback(target: number): RequestOf<void> {
   const w = new Writer();
   w.u32(target);
   return { method: 25, lane: "tx", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** the same, when the transaction is committed */
+export function txNotify(target: number, channel: string, payload: string): RequestOf<void> {
+  const w = new Writer();
+  w.u32(target);
+  w.string(channel);
+  w.string(payload);
+  return { method: 26, lane: "tx", retry: false, body: w.finish(), result: () => {} };
 }
 
 /** live events follow */

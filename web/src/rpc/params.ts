@@ -103,6 +103,32 @@ export function checkBatch(statements: readonly BatchStatement[], what = "batch"
   });
 }
 
+/** The most UTF-16 code units of a channel, and of a payload as JSON. */
+const MAX_CHANNEL = 128;
+const MAX_PAYLOAD = 8_000;
+
+/** The name of a channel, for notify and onNotify. */
+export function checkChannel(channel: unknown): string {
+  if (typeof channel !== "string") refuse(`a channel's name must be a string, it is ${describe(channel)}`);
+  if (channel === "" || channel.length > MAX_CHANNEL) refuse(`a channel's name has 1 to ${MAX_CHANNEL} characters, this one ${channel.length}`);
+  return channel;
+}
+
+/** A notification's payload as JSON. */
+export function checkPayload(payload: unknown): string {
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(payload ?? null);
+  } catch (thrown) {
+    refuse(`notify: the payload cannot be written as JSON: ${(thrown as Error).message}`);
+  }
+  if (json === undefined) refuse(`notify: the payload cannot be written as JSON: it is ${describe(payload)}`);
+  if (json.length > MAX_PAYLOAD) {
+    throw new HeddleError("HEDDLE_TOO_BIG", `notify: the payload has ${json.length} characters as JSON, and ${MAX_PAYLOAD} are the most: send a row's key`);
+  }
+  return json;
+}
+
 const MAX_TIMEOUT = 2 ** 31 - 1; // of setTimeout
 
 /** A call's timeout in whole milliseconds; undefined if there is none. */

@@ -121,11 +121,24 @@ export interface Change {
   missed: boolean;
 }
 
+/** What a transaction told every tab, with notify(). */
+export interface Notification {
+  channel: string;
+  /** A copy of what notify() was given; undefined if `missed`. */
+  payload: unknown;
+  /** "local": this tab's own. */
+  origin: "local" | "tab";
+  /** This tab missed commits (it was frozen, or the leader changed), and perhaps notifications with them. */
+  missed: boolean;
+}
+
 /** Inside db.transaction(): the same calls, in that transaction. */
 export interface Transaction {
   exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options?: CallOptions): Promise<ExecResult>;
   query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options?: CallOptions): Promise<T[]>;
   batch(statements: readonly BatchStatement[], options?: CallOptions): Promise<ExecResult[]>;
+  /** Delivers payload to onNotify(channel) of every tab when the transaction is committed, and only then. */
+  notify(channel: string, payload?: unknown, options?: CallOptions): Promise<void>;
 }
 
 /** Whether this tab's worker holds the database. */
