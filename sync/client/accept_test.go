@@ -34,7 +34,8 @@ func lostServer(t *testing.T) (r *restorable, a, b *device) {
 	b.exec(`UPDATE notes SET n = n + 1000 WHERE id = 'k'`)
 	b.exec(`INSERT INTO notes(id, body, n) VALUES('new', 'of b', 5)`)
 	for _, d := range []*device{a, b} {
-		if err := d.c.Now(context.Background()); errcode.Of(err) != errcode.Diverged || !strings.Contains(err.Error(), "accept") {
+		if err := d.c.Now(context.Background()); errcode.Of(err) != errcode.Diverged ||
+			!strings.Contains(err.Error(), "accept") {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -79,7 +80,8 @@ func TestAccept(t *testing.T) {
 	}
 	same(t, r.http.URL, a, b)
 	// k differs as well: a has put 'meanwhile' and 101 on it.
-	if len(conflicts) != 1 || conflicts[0].Reason != replica.ConflictReplaced || fmt.Sprint(conflicts[0].Keys) != "[{notes [k]} {notes [late]}]" {
+	if len(conflicts) != 1 || conflicts[0].Reason != replica.ConflictReplaced ||
+		fmt.Sprint(conflicts[0].Keys) != "[{notes [k]} {notes [late]}]" {
 		t.Errorf("got %+v", conflicts)
 	}
 	// There is nothing more to accept.
@@ -268,7 +270,8 @@ func TestBoot_unknownOutcome(t *testing.T) {
 	a.exec(`INSERT INTO notes(id, n) VALUES('of a', 1)`)
 	a.exec(`UPDATE notes SET n = n + 1 WHERE id = 'of a'`)
 	for i := range 60 {
-		b.exec(`INSERT INTO notes(id, body) VALUES('of b', ?1) ON CONFLICT DO UPDATE SET body = ?1`, fmt.Sprintf("%d%s", i, strings.Repeat("x", 1000)))
+		b.exec(`INSERT INTO notes(id, body) VALUES('of b', ?1) ON CONFLICT DO UPDATE SET body = ?1`,
+			fmt.Sprintf("%d%s", i, strings.Repeat("x", 1000)))
 		b.now() // so its outcomes are kept no longer
 	}
 	phases := a.phases()

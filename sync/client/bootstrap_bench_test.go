@@ -88,7 +88,8 @@ func bootBody(from, to int) *wire.Body {
 			at := random.IntN(len(words) - 12)
 			text = append(text, words[at:at+6+random.IntN(6)]...)
 		}
-		body.Ops = append(body.Ops, wire.Op{Shape: shape, Key: []wire.Value{id}, Cells: []wire.Value{string(text), int64(i % 100)}})
+		body.Ops = append(body.Ops, wire.Op{Shape: shape, Key: []wire.Value{id},
+			Cells: []wire.Value{string(text), int64(i % 100)}})
 	}
 	return body
 }

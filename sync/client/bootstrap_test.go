@@ -45,7 +45,8 @@ func (d *device) fill(rows int) {
 		for from := 0; from < rows; from += 500 {
 			err := d.db.Update(context.Background(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
 				for i := from; i < min(rows, from+500); i++ {
-					if _, err := tx.Exec(`INSERT INTO notes(id, body, n) VALUES(?1, hex(randomblob(200)), 1) ON CONFLICT DO UPDATE SET body = excluded.body, n = n + 1`, store.Args(fmt.Sprint("k", i))); err != nil {
+					if _, err := tx.Exec(`INSERT INTO notes(id, body, n) VALUES(?1, hex(randomblob(200)),
+						1) ON CONFLICT DO UPDATE SET body = excluded.body, n = n + 1`, store.Args(fmt.Sprint("k", i))); err != nil {
 						return err
 					}
 				}
@@ -77,7 +78,8 @@ func (d *device) phases() func(phase string) int {
 
 func equalRows(t *testing.T, a, b *device) {
 	t.Helper()
-	for _, sql := range []string{`SELECT id, body, n, typeof(n) FROM notes ORDER BY id`, `SELECT a, b, hex(data) FROM parts ORDER BY a, b`} {
+	for _, sql := range []string{`SELECT id, body, n, typeof(n) FROM notes ORDER BY id`,
+		`SELECT a, b, hex(data) FROM parts ORDER BY a, b`} {
 		if x, y := a.rows(sql), b.rows(sql); fmt.Sprint(x) != fmt.Sprint(y) {
 			t.Errorf("%s: %d rows and %d rows differ", sql, len(x), len(y))
 		}
@@ -323,7 +325,8 @@ func TestBoot_writesGoOn(t *testing.T) {
 		}
 		write := func() {
 			b.exec(`UPDATE notes SET n = n + 100 WHERE id IN ('k1', 'k6998')`)
-			b.exec(`INSERT INTO notes(id, body, n) VALUES('k1', 'mine', 5), ('k5', 'mine', 5), ('k6999', 'mine', 5), ('own', 'mine', 5)
+			b.exec(`INSERT INTO notes(id, body, n) VALUES('k1', 'mine', 5), ('k5', 'mine', 5), ('k6999', 'mine', 5), ('own',
+				'mine', 5)
 				ON CONFLICT DO UPDATE SET body = 'mine', n = n + 5`)
 			b.exec(`DELETE FROM notes WHERE id = 'k20'`)
 			b.exec(`INSERT INTO parts VALUES(0, 'x', x'02') ON CONFLICT DO UPDATE SET data = x'02'`)
@@ -388,7 +391,8 @@ func TestBoot_order(t *testing.T) {
 		}
 	}
 	b := newBootDevice(t, hs.URL, l)
-	if err := b.c.Now(context.Background()); errcode.Of(err) != errcode.Protocol || !strings.Contains(err.Error(), "order") {
+	if err := b.c.Now(context.Background()); errcode.Of(err) != errcode.Protocol ||
+		!strings.Contains(err.Error(), "order") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -409,7 +413,8 @@ func (d *countedPulls) Do(ctx context.Context, r *client.Request) (*client.Respo
 // Rows that the app's tables do not hold whole go beside them as they come, and
 // into the tables once it has migrated.
 func TestBoot_columnsThatDiffer(t *testing.T) {
-	const later = `ALTER TABLE notes ADD COLUMN extra TEXT DEFAULT 'none'; ALTER TABLE notes ADD COLUMN score REAL DEFAULT 0`
+	const later = `ALTER TABLE notes ADD COLUMN extra TEXT DEFAULT 'none';
+		ALTER TABLE notes ADD COLUMN score REAL DEFAULT 0`
 	hs := newServer(t, server.Options{})
 	migrate := func(d *device) {
 		d.close()

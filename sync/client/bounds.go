@@ -19,7 +19,7 @@ type Bounds struct {
 	Token        time.Duration // how long Config.Token may take; 40 s
 	BackoffFirst time.Duration // the pause after the first error is at most so long, and doubles; 500 ms
 	BackoffLast  time.Duration // the longest pause; 30 s
-	LookAgain    time.Duration // the pause after HEDDLE_DIVERGED: somebody may have mended the server; 1 min
+	LookAgain    time.Duration // the pause after HEDDLE_DIVERGED, in case the server was repaired; 1 min
 	BackoffLeast time.Duration // added to each pause; 50 ms
 }
 

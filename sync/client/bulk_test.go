@@ -30,7 +30,8 @@ func places(n int) iter.Seq[[]store.Value] {
 	}
 }
 
-const placesSchema = `CREATE TABLE notes(id TEXT PRIMARY KEY, name TEXT NOT NULL, lat REAL, lng REAL, country TEXT, admin1 TEXT, admin2 TEXT)`
+const placesSchema = `CREATE TABLE notes(id TEXT PRIMARY KEY, name TEXT NOT NULL, lat REAL, lng REAL, country TEXT,
+	admin1 TEXT, admin2 TEXT)`
 
 var bulkRows = flag.Int("bulk.rows", 20_000, "rows of TestClient_bulk")
 

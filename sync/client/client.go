@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/ncruces/go-sqlite3"
+
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/replica"
@@ -36,7 +37,7 @@ type Client struct {
 	restart      bool            // the next pull asks for a snapshot
 	restarts     int             // how often in a row that was so
 	generation   int             // how often a snapshot began: an older stream may be of another log
-	seed         []byte          // the body that an empty space is to begin with, see Seed; nothing is pushed before that is settled
+	seed         []byte          // see Seed; nothing is pushed while it waits
 	askedClients []wire.ClientID // what a snapshot is to tell of, see replica.AskError
 	closed       bool
 }
@@ -95,8 +96,8 @@ func (l *lockedReader) Read(p []byte) (int, error) {
 	return l.r.Read(p)
 }
 
-// A signal tells all who wait that something has changed: it is closed, and
-// another takes its place. It is guarded by Client.mu.
+// A signal announces a change to all goroutines that wait for it: the channel is
+// closed, and replaced by another. It is guarded by Client.mu.
 type signal chan struct{}
 
 func newSignal() signal { return make(signal) }

@@ -12,12 +12,14 @@ import (
 
 func TestOpen_config(t *testing.T) {
 	db, err := store.Open(t.Context(), store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "test.db"),
-		Migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY)`, `CREATE TABLE n(id INTEGER PRIMARY KEY, v)`}, Synced: []string{"t", "n"}})
+		Migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY)`,
+			`CREATE TABLE n(id INTEGER PRIMARY KEY, v)`}, Synced: []string{"t", "n"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	good := Config{URL: "https://heddle.test/base/", Space: "family", Tables: map[string]Merge{"t": nil}, HTTP: noNetwork{}}
+	good := Config{URL: "https://heddle.test/base/", Space: "family", Tables: map[string]Merge{"t": nil},
+		HTTP: noNetwork{}}
 	for name, c := range map[string]struct {
 		change func(*Config)
 		code   string
@@ -72,7 +74,8 @@ func TestClient_commitWakesThePush(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	c, err := Open(t.Context(), db, Config{URL: "http://heddle.test", Space: "s", Tables: map[string]Merge{"t": nil}, HTTP: noNetwork{}})
+	c, err := Open(t.Context(), db, Config{URL: "http://heddle.test", Space: "s", Tables: map[string]Merge{"t": nil},
+		HTTP: noNetwork{}})
 	if err != nil {
 		t.Fatal(err)
 	}

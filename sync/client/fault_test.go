@@ -53,7 +53,8 @@ func (f *faulty) Do(ctx context.Context, r *client.Request) (*client.Response, e
 	case unsent:
 		return nil, errors.New("the network is down")
 	case tooEarly:
-		return &client.Response{Status: 503, Header: func(string) string { return "" }, Body: io.NopCloser(strings.NewReader("busy"))}, nil
+		return &client.Response{Status: 503, Header: func(string) string { return "" },
+			Body: io.NopCloser(strings.NewReader("busy"))}, nil
 	}
 	resp, err := nethttp.Doer{}.Do(ctx, r)
 	if err != nil {
@@ -208,7 +209,8 @@ func TestClient_rejected(t *testing.T) {
 		d.want(`SELECT * FROM notes`, "1|new|2", "2|good|2")
 	}
 	same(t, hs.URL, a, b)
-	if len(told) != 2 || told[0].Code != "APP_NO" || told[0].Counter != 3 || len(told[1].Ops) != 1 || told[1].Ops[0].Key[0] != "3" {
+	if len(told) != 2 || told[0].Code != "APP_NO" || told[0].Counter != 3 || len(told[1].Ops) != 1 ||
+		told[1].Ops[0].Key[0] != "3" {
 		t.Errorf("got %+v", told)
 	}
 	a.reopen()
@@ -247,7 +249,8 @@ func TestClient_conflictMissing(t *testing.T) {
 func TestClient_dangling(t *testing.T) {
 	schema := `
 CREATE TABLE notes(id TEXT PRIMARY KEY);
-CREATE TABLE parts(note TEXT REFERENCES notes(id) ON DELETE CASCADE, n INTEGER, of INTEGER, PRIMARY KEY(note, n), FOREIGN KEY(note, of) REFERENCES parts);
+CREATE TABLE parts(note TEXT REFERENCES notes(id) ON DELETE CASCADE, n INTEGER, of INTEGER, PRIMARY KEY(note, n),
+	FOREIGN KEY(note, of) REFERENCES parts);
 `
 	hs := newServer(t, server.Options{})
 	var devices []*device

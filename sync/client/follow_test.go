@@ -129,8 +129,10 @@ func cabled(t *testing.T, devices int, change func(i int, cfg *client.Config), f
 		for i := range devices {
 			cables = append(cables, &cable{handler: srv})
 			d := &device{t: t}
-			d.opts = store.Options{Filename: "file:" + filepath.Join(dir, fmt.Sprintf("%d.db", i)), Migrations: []string{notes}, Synced: []string{"notes"}, Bounds: store.Bounds{ReadAge: -1}}
-			d.cfg = client.Config{URL: "http://heddle.test", Space: "family", Tables: map[string]client.Merge{"notes": nil}, HTTP: cables[i]}
+			d.opts = store.Options{Filename: "file:" + filepath.Join(dir, fmt.Sprintf("%d.db", i)), Migrations: []string{notes},
+				Synced: []string{"notes"}, Bounds: store.Bounds{ReadAge: -1}}
+			d.cfg = client.Config{URL: "http://heddle.test", Space: "family", Tables: map[string]client.Merge{"notes": nil},
+				HTTP: cables[i]}
 			if change != nil {
 				change(i, &d.cfg)
 			}

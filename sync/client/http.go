@@ -12,7 +12,7 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// answer is what the server said.
+// answer is a response of the server.
 type answer struct {
 	*Response
 	stop context.CancelFunc
@@ -115,7 +115,8 @@ func (c *Client) send(ctx context.Context, method, target, token string, body []
 
 // silent is why a request is ended whose server has been silent for so long.
 func silent(d time.Duration) error {
-	return &errcode.Error{Code: errcode.Network, Op: "sync: read", Msg: "the server has been silent for " + d.String(), Err: errSilence}
+	return &errcode.Error{Code: errcode.Network, Op: "sync: read", Msg: "the server has been silent for " + d.String(),
+		Err: errSilence}
 }
 
 var errSilence = errors.New("the server is silent")
@@ -149,7 +150,8 @@ func failure(ctx, rctx context.Context, err error, op, target string) error {
 	if errors.As(context.Cause(rctx), &silent) {
 		return silent
 	}
-	return &errcode.Error{Code: errcode.Network, Op: op, Msg: "no answer from " + root(target) + ": " + err.Error(), Err: err}
+	return &errcode.Error{Code: errcode.Network, Op: op, Msg: "no answer from " + root(target) + ": " + err.Error(),
+		Err: err}
 }
 
 // refusal reads an answer that is not what was asked for.

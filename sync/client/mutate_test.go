@@ -42,7 +42,8 @@ type mutantAuthor struct {
 // beginning, one that comes late, and one that takes the state.
 func TestMutatedPushes(t *testing.T) {
 	hs := newServer(t, server.Options{})
-	strict := `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL DEFAULT '', done INTEGER NOT NULL DEFAULT 0) STRICT`
+	strict := `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT NOT NULL DEFAULT '',
+		done INTEGER NOT NULL DEFAULT 0) STRICT`
 	d := newDevice(t, hs.URL, strict)
 	d.exec(`INSERT INTO notes(id, body) VALUES('first', 'tells of the table')`)
 	d.now()
@@ -168,7 +169,8 @@ func (m *mutant) parts(counter uint64) []wire.Part {
 	}
 	var parts []wire.Part
 	for i := range total {
-		p := wire.Part{Counter: counter, Index: uint32(i), Total: uint32(total), BodyHash: hash, Bytes: body[i*size : min(len(body), (i+1)*size)]}
+		p := wire.Part{Counter: counter, Index: uint32(i), Total: uint32(total), BodyHash: hash,
+			Bytes: body[i*size : min(len(body), (i+1)*size)]}
 		if m.rare(60) {
 			p.BodyHash[m.r.IntN(len(hash))] ^= 1
 		}
@@ -220,7 +222,8 @@ var mutantColumns = []string{"body", "done", "c0", "c1", "c2", "c3", "id", "C0",
 func (m *mutant) body() *wire.Body {
 	b := &wire.Body{}
 	for range 1 + m.r.IntN(2) {
-		table := []string{"notes", "notes", "notes", "Notes", "heddle_meta", "sqlite_schema", fmt.Sprint("t", m.r.IntN(12))}[m.r.IntN(7)]
+		table := []string{"notes", "notes", "notes", "Notes", "heddle_meta", "sqlite_schema",
+			fmt.Sprint("t", m.r.IntN(12))}[m.r.IntN(7)]
 		width := 1
 		if table[0] == 't' {
 			width += m.r.IntN(2)

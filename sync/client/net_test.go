@@ -58,7 +58,8 @@ func newDevice(t testing.TB, url string, migrations ...string) *device {
 		migrations = []string{notes}
 	}
 	d := &device{t: t}
-	d.opts = store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "test.db"), Migrations: migrations, Synced: []string{"notes"},
+	d.opts = store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "test.db"), Migrations: migrations,
+		Synced: []string{"notes"},
 		Bounds: store.Bounds{ReadAge: await.Long, Busy: await.Long}}
 	d.cfg = client.Config{URL: url, Space: "family", Tables: map[string]client.Merge{"notes": nil}, HTTP: nethttp.Doer{},
 		Bounds: client.Bounds{Silence: await.Long, Greeting: await.Long, Token: await.Long, BackoffLast: time.Second}}
@@ -187,7 +188,8 @@ func (d *device) digest() (uint64, wire.Hash) {
 // same checks that devices and server have one digest at one entry.
 func same(t testing.TB, url string, devices ...*device) {
 	t.Helper()
-	resp, err := nethttp.Doer{}.Do(context.Background(), &client.Request{Method: "GET", URL: url + "/v1/spaces/family/digest"})
+	resp, err := nethttp.Doer{}.Do(context.Background(),
+		&client.Request{Method: "GET", URL: url + "/v1/spaces/family/digest"})
 	if err != nil {
 		t.Fatal(err)
 	}

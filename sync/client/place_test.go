@@ -191,7 +191,8 @@ func TestClient_copiedFile_twice(t *testing.T) {
 		}
 	}
 	for _, d := range all {
-		d.want(`SELECT id, done FROM notes ORDER BY id`, "a0|0", "a1|0", "a2|0", "b0|0", "b1|0", "b2|0", "before|0", "counted|1", "of c|0")
+		d.want(`SELECT id, done FROM notes ORDER BY id`, "a0|0", "a1|0", "a2|0", "b0|0", "b1|0", "b2|0", "before|0",
+			"counted|1", "of c|0")
 		if s := d.c.Status(); s.Seq != 10 || s.Pending != 0 {
 			t.Errorf("got %+v, want 10 entries: what two of them had is there twice, or not", s)
 		}
@@ -238,7 +239,8 @@ func TestClient_adopts(t *testing.T) {
 
 	// Not synced any more: the rows stay for the app, the log's are kept.
 	a.close()
-	a.opts.Synced, a.opts.Migrations = []string{"other"}, append(a.opts.Migrations, `CREATE TABLE other(id TEXT PRIMARY KEY)`)
+	a.opts.Synced, a.opts.Migrations = []string{"other"}, append(a.opts.Migrations,
+		`CREATE TABLE other(id TEXT PRIMARY KEY)`)
 	tables := a.cfg.Tables
 	a.cfg.Tables = map[string]client.Merge{"other": nil}
 	a.open()
@@ -320,7 +322,8 @@ func TestClient_import(t *testing.T) {
 // TestClient_importPlain takes a file in that has never been synced.
 func TestClient_importPlain(t *testing.T) {
 	hs := newServer(t, server.Options{})
-	plain, err := store.Open(t.Context(), store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "plain.db"), Migrations: []string{notes}})
+	plain, err := store.Open(t.Context(), store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "plain.db"),
+		Migrations: []string{notes}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +357,8 @@ func TestClient_importPlain(t *testing.T) {
 func TestClient_otherKey(t *testing.T) {
 	hs := newServer(t, server.Options{})
 	both := func(key string) *device {
-		d := newDevice(t, hs.URL, `CREATE TABLE notes(a TEXT, b TEXT, body TEXT, PRIMARY KEY(`+key+`)); CREATE TABLE tags(id TEXT PRIMARY KEY)`)
+		d := newDevice(t, hs.URL,
+			`CREATE TABLE notes(a TEXT, b TEXT, body TEXT, PRIMARY KEY(`+key+`)); CREATE TABLE tags(id TEXT PRIMARY KEY)`)
 		d.close()
 		d.opts.Synced, d.cfg.Tables = []string{"notes", "tags"}, map[string]client.Merge{"notes": nil, "tags": nil}
 		d.opts.Filename += "2"
@@ -410,7 +414,8 @@ func TestClient_longOffline(t *testing.T) {
 	hs := newServer(t, server.Options{})
 	a, b := newDevice(t, hs.URL), newDevice(t, hs.URL)
 	for i := range n {
-		a.exec(`INSERT INTO notes(id, body) VALUES(?, 'one of many') ON CONFLICT DO UPDATE SET done = done + 1`, fmt.Sprint(i%1000))
+		a.exec(`INSERT INTO notes(id, body) VALUES(?, 'one of many') ON CONFLICT DO UPDATE SET done = done + 1`,
+			fmt.Sprint(i%1000))
 		if i == n/2 {
 			a.now()
 			b.exec(`DELETE FROM notes`)

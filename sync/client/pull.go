@@ -18,8 +18,8 @@ import (
 const batch = 1 << 20
 
 // pull follows the log from the prefix's end, for wait: forever is until ctx ends
-// or the stream breaks, which is an error; a poll ends without one. opened is called when the server has answered, caughtUp when the
-// prefix has reached the head.
+// or the stream breaks, which is an error; a poll ends without one. opened is called
+// when the server has answered, caughtUp when the prefix has reached the head.
 func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp func()) error {
 	anew, err := c.pullOnce(ctx, wait, opened, caughtUp)
 	switch {
@@ -64,7 +64,8 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 		return req.Anew, err
 	}
 	defer a.close()
-	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq, generation: replaced}
+	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq,
+		generation: replaced}
 	defer func() {
 		if p.bootstrapping {
 			<-c.bootstrapTurn
@@ -100,7 +101,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 				return false, err
 			}
 		case f.Heartbeat != nil:
-			// An answer to a push that was long on its way told of more than there is.
+			// A late answer to a push may have named a longer log.
 			c.forgetProgress(func() bool { return f.Heartbeat.Head < c.progress.head })
 		case f.CaughtUp != nil:
 			p.done = true
@@ -111,7 +112,8 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 				return false, err
 			}
 			c.forgetProgress(func() bool { // decided before here, and not in the log
-				return c.progress.head > 0 && f.CaughtUp.Seq >= c.progress.head && c.view.Last < c.view.Offset+int64(c.progress.decided)
+				return c.progress.head > 0 && f.CaughtUp.Seq >= c.progress.head &&
+					c.view.Last < c.view.Offset+int64(c.progress.decided)
 			})
 			if err := c.sendSeed(ctx, f.CaughtUp.Seq); err != nil {
 				return false, err
@@ -156,7 +158,7 @@ type puller struct {
 	// The client's at the time of the request, or of the snapshot that this stream brought.
 	generation int
 
-	clients []wire.Decided // what a snapshot has told before its end
+	clients []wire.Decided // what a snapshot's frames have listed before the last
 	own     []wire.Outcome
 
 	req           *wire.PullRequest
@@ -171,14 +173,17 @@ func (p *puller) hello(h *wire.Hello) error {
 	}
 	p.epoch, p.head, p.greets = h.Epoch, h.Head, true
 	if p.head < p.from && !p.req.Anew && p.req.Resume == nil {
-		return errcode.New(errcode.Diverged, "sync", fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries", p.head, p.from))
+		return errcode.New(errcode.Diverged, "sync",
+			fmt.Sprintf("the server's log ends at %d, and this replica has seen %d: the server has lost entries",
+				p.head, p.from))
 	}
 	p.c.forgetProgress(func() bool { return h.Head < p.c.progress.head })
 	return nil
 }
 
-// current refuses a stream that began before another one brought the state anew:
-// after a restore entries have the numbers of others, and digests of their own.
+// current refuses a stream that began before another stream replaced the state:
+// after a restore, the entries of the new log have the numbers of the old ones, and
+// other digests.
 func (p *puller) current() error {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
@@ -259,7 +264,7 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 		p.from = f.Seq
 		p.c.mu.Lock()
 		p.c.restart, p.c.askedClients = false, nil
-		p.c.progress = p.c.progress.forgotten() // what the server said before may not be so any more
+		p.c.progress = p.c.progress.forgotten() // earlier answers may be of another log
 		p.c.mu.Unlock()
 		p.c.wakePush() // what waited for the end
 		p.c.retryNow()
@@ -268,7 +273,9 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 }
 
 // apply folds entries of one stream, unless the prefix has them all.
-func (c *Client) apply(ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []wire.Entry) (rows uint64, err error) {
+func (c *Client) apply(
+	ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []wire.Entry,
+) (rows uint64, err error) {
 	c.mu.Lock()
 	have := c.view.Position.Seq
 	c.mu.Unlock()
@@ -336,9 +343,9 @@ func asksMore(err error) bool {
 	return errors.As(err, &ask)
 }
 
-// startOver has the next pull ask for a snapshot, because of err. What does not
-// become right by that, some times in a row, somebody has to look at: from then on
-// it is tried once in each of the attempts that follow at long intervals.
+// startOver makes the next pull ask for a snapshot, because of err. After maxStarts
+// times in a row without success the error needs attention: a snapshot is asked for
+// once in each of the later attempts, which come at long intervals.
 func (c *Client) startOver(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

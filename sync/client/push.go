@@ -9,16 +9,16 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// pushProgress is how far the server said it has got with this client's transactions.
+// pushProgress is what the server has acknowledged of this client's transactions.
 type pushProgress struct {
 	decided uint64 // the last decided counter
 	staged  uint32 // parts that it holds of the next
 	head    uint64 // of its log then
-	life    int    // how often all of this was forgotten
+	life    int    // how often the progress was forgotten
 }
 
-// forgotten is where pushing starts anew. An answer to a request of before says
-// nothing of the life that begins.
+// forgotten is the progress of a push that starts from nothing. Answers to earlier
+// requests do not count for it: they have another life.
 func (s pushProgress) forgotten() pushProgress { return pushProgress{life: s.life + 1} }
 
 // pushing is a request and what it was made from.
@@ -83,7 +83,8 @@ func (c *Client) pushed() pushProgress {
 func (c *Client) nextPush(ctx context.Context) (req *pushing, err error) {
 	c.mu.Lock()
 	view, at := c.view, c.progress
-	wait := view.Former != nil || view.Bootstrap != nil || c.restart || c.seed != nil // the position is not one to push from
+	wait := view.Former != nil || view.Bootstrap != nil || c.restart ||
+		c.seed != nil // the position is not one to push from
 	c.mu.Unlock()
 	if wait {
 		return nil, nil
@@ -141,8 +142,8 @@ func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
 		return replica.ErrEpoch
 	}
 	now := pushProgress{resp.Decided, resp.Staged, resp.Head, req.from.life}
-	// Where two copies of a database share an id, what this request said nothing
-	// of may be the other's: the server compares what it is sent.
+	// Where two copies of a database share an id, the counters beyond this request
+	// may be the other copy's: the server compares the bodies that it is sent.
 	if n := len(req.Parts); n > 0 && resp.Decided > req.Parts[n-1].Counter {
 		now.decided, now.staged = req.Parts[n-1].Counter, 0
 	} else if !slices.ContainsFunc(req.Parts, func(p wire.Part) bool { return p.Counter == resp.Decided+1 }) {
@@ -156,10 +157,10 @@ func (c *Client) pushRequest(ctx context.Context, req *pushing) error {
 	return nil
 }
 
-// forgetProgress forgets how far the server said it had got, if gone says, under c.mu,
-// that its log is not the one that it said that of: it was put back to an older
-// one. What is pending is sent again; a server that has it after all passes it
-// over.
+// forgetProgress forgets what the server has acknowledged, if gone, which is called
+// under c.mu, reports that the server's log is no longer the one of those answers:
+// it was put back to an older state. Pending transactions are sent again; a server
+// that has them ignores them.
 func (c *Client) forgetProgress(gone func() bool) {
 	c.mu.Lock()
 	lost := gone()

@@ -15,11 +15,13 @@ const looseNotes = `CREATE TABLE notes(id TEXT PRIMARY KEY, title TEXT)`
 
 // strictNotes are releases that make a column NOT NULL, in each way that there is.
 var strictNotes = map[string]string{
-	"coalesce": `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT NOT NULL); INSERT INTO next SELECT id, coalesce(title, '') FROM notes;
+	"coalesce": `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT NOT NULL);
+		INSERT INTO next SELECT id, coalesce(title, '') FROM notes;
 		DROP TABLE notes; ALTER TABLE next RENAME TO notes`,
 	"plain": `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT NOT NULL); INSERT INTO next SELECT * FROM notes;
 		DROP TABLE notes; ALTER TABLE next RENAME TO notes`,
-	"some":  `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT NOT NULL) STRICT; INSERT INTO next SELECT * FROM notes WHERE title <> ''; DROP TABLE notes; ALTER TABLE next RENAME TO notes`,
+	"some": `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT NOT NULL) STRICT;
+		INSERT INTO next SELECT * FROM notes WHERE title <> ''; DROP TABLE notes; ALTER TABLE next RENAME TO notes`,
 	"alter": `ALTER TABLE notes ALTER COLUMN title SET NOT NULL`,
 }
 
@@ -108,7 +110,8 @@ func TestRelease_unseen(t *testing.T) {
 	a.exec(`INSERT INTO notes VALUES('1', 'one'), ('2', NULL), ('3', '')`)
 	a.now()
 	a.close()
-	migrations := append(slices.Clone(a.opts.Migrations), `UPDATE notes SET title = coalesce(title, 'none'); DELETE FROM notes WHERE id = '1'`)
+	migrations := append(slices.Clone(a.opts.Migrations),
+		`UPDATE notes SET title = coalesce(title, 'none'); DELETE FROM notes WHERE id = '1'`)
 	db, err := store.Open(t.Context(), store.Options{Filename: a.opts.Filename, Migrations: migrations})
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +201,8 @@ func TestRelease_defaults(t *testing.T) {
 // has local rows already, and syncs them from now on, keeps them.
 func TestRelease_madeUp(t *testing.T) {
 	hs := newServer(t, server.Options{})
-	const filled = `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT); INSERT INTO next VALUES('seed', 'x'); ALTER TABLE next RENAME TO notes`
+	const filled = `CREATE TABLE next(id TEXT PRIMARY KEY, title TEXT); INSERT INTO next VALUES('seed', 'x');
+		ALTER TABLE next RENAME TO notes`
 	a := newDevice(t, hs.URL, `CREATE TABLE local(x); INSERT INTO local VALUES(1)`, filled)
 	a.want(`SELECT count(*) FROM notes`, "0")
 	a.want(`SELECT count(*) FROM local`, "1")
@@ -208,7 +212,8 @@ func TestRelease_madeUp(t *testing.T) {
 
 	b := newDevice(t, hs.URL)
 	b.close()
-	own := store.Options{Filename: b.opts.Filename + "-own", Migrations: []string{`CREATE TABLE papers(id TEXT PRIMARY KEY, title TEXT)`}}
+	own := store.Options{Filename: b.opts.Filename + "-own",
+		Migrations: []string{`CREATE TABLE papers(id TEXT PRIMARY KEY, title TEXT)`}}
 	db, err := store.Open(t.Context(), own)
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,8 @@ func TestClient_rescue(t *testing.T) {
 				b.reopen()
 			}
 			b.now()
-			b.want(`SELECT id, body, done FROM notes ORDER BY id`, "1|here and there|3", "after||0", "n0|mine|0", "n1|mine|0", "n2|mine|0")
+			b.want(`SELECT id, body, done FROM notes ORDER BY id`, "1|here and there|3", "after||0", "n0|mine|0", "n1|mine|0",
+				"n2|mine|0")
 			if s := b.c.Status(); s.Seq != 8 || s.Pending != 0 {
 				t.Errorf("got %+v, want 8 entries", s)
 			}
@@ -111,7 +112,8 @@ func TestClient_rescue_broken(t *testing.T) {
 		a.exec(`INSERT INTO notes(id) VALUES('there')`)
 		a.now()
 		for n := range 8 {
-			a.exec(`INSERT INTO notes(id, body) VALUES(?, ?)`, fmt.Sprint("n", n), strings.Repeat(fmt.Sprint("body of ", n, " "), 700))
+			a.exec(`INSERT INTO notes(id, body) VALUES(?, ?)`, fmt.Sprint("n", n),
+				strings.Repeat(fmt.Sprint("body of ", n, " "), 700))
 		}
 		a.reopen() // the log is in the file
 		path := a.wreckOf(func(file []byte) {

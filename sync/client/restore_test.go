@@ -199,7 +199,8 @@ func TestRepair(t *testing.T) {
 	a.exec(`INSERT INTO notes(id, body, n) VALUES('x', 'right', 1), ('y', 'right', 1), ('z', 'right', 1)`)
 	a.now()
 	b.now()
-	b.raw(`UPDATE notes SET body = 'wrong' WHERE id = 'x'; DELETE FROM notes WHERE id = 'y'; INSERT INTO notes(id, body) VALUES('w', 'wrong');
+	b.raw(`UPDATE notes SET body = 'wrong' WHERE id = 'x'; DELETE FROM notes WHERE id = 'y';
+		INSERT INTO notes(id, body) VALUES('w', 'wrong');
 		UPDATE heddle_digest SET sum = zeroblob(length(sum))`) // and the account of it is wrong too
 	b.exec(`UPDATE notes SET n = n + 5 WHERE id = 'z'`)
 	b.now()
@@ -245,7 +246,8 @@ func TestRepair_fetchesWhatDiffers(t *testing.T) {
 		t.Errorf("%d rows came where the account alone was wrong", n)
 	}
 	same(t, hs.URL, a, b)
-	b.raw(`UPDATE notes SET body = 'wrong' WHERE id = 'k77'; DELETE FROM notes WHERE id = 'k5'; INSERT INTO notes(id) VALUES('extra');
+	b.raw(`UPDATE notes SET body = 'wrong' WHERE id = 'k77'; DELETE FROM notes WHERE id = 'k5';
+		INSERT INTO notes(id) VALUES('extra');
 		UPDATE heddle_digest SET sum = zeroblob(length(sum)) WHERE bucket = 9`)
 	b.exec(`UPDATE notes SET n = n + 5 WHERE id = 'k77'`)
 	asked := 0

@@ -41,7 +41,8 @@ func (c *Client) Run(ctx context.Context) error {
 
 // loop runs f again and again while sync is wanted, with a growing pause after
 // each error. f calls its argument when the server has done what it was asked.
-func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error, note func(*condition, *errcode.Error)) {
+func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func()) error,
+	note func(*condition, *errcode.Error)) {
 	tries := 0
 	for ctx.Err() == nil {
 		fctx, stop, ok := c.waitActive(ctx)
@@ -121,7 +122,7 @@ func (c *Client) waitActive(ctx context.Context) (context.Context, context.Cance
 func (c *condition) active() bool { return !c.paused && c.online && c.fatal == nil }
 
 // backoff is the pause after an error: full jitter under a bound that doubles.
-// What somebody has to mend is tried seldom.
+// Errors that need attention are retried seldom.
 func (c *Client) backoff(tries int, code string) time.Duration {
 	b := &c.cfg.Bounds
 	bound := b.BackoffLast
@@ -163,7 +164,7 @@ func (c *Client) retryNow() {
 
 // pushLoop pushes whenever something was recorded.
 func (c *Client) pushLoop(ctx context.Context, fine func()) error {
-	// What an earlier server said may not be true of this one.
+	// Answers of an earlier server need not hold for this one.
 	c.mu.Lock()
 	c.progress = c.progress.forgotten()
 	c.mu.Unlock()
@@ -200,7 +201,7 @@ func (c *Client) pullLoop(ctx context.Context, fine func()) error {
 	}
 }
 
-// Pause stops syncing until Resume. Transactions are recorded as ever. With persist
+// Pause stops syncing until Resume. Transactions are still recorded. With persist
 // a database that is opened again is still paused; a later Pause without does not
 // undo that.
 func (c *Client) Pause(ctx context.Context, persist bool) error {

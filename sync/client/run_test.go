@@ -69,7 +69,9 @@ func status(code int, body string, header ...string) func(context.Context, *clie
 	}
 }
 
-func refused(code int, e wire.Error, header ...string) func(context.Context, *client.Request) (*client.Response, error) {
+func refused(
+	code int, e wire.Error, header ...string,
+) func(context.Context, *client.Request) (*client.Response, error) {
 	return status(code, string(e.Marshal()), append(header, "Content-Type", wire.MediaType)...)
 }
 
@@ -109,7 +111,8 @@ func empty(frames ...*wire.Frame) func(context.Context, *client.Request) (*clien
 				return nil, err
 			}
 			res := wire.PushResponse{Epoch: wire.Epoch{7}, Decided: req.Parts[len(req.Parts)-1].Counter}
-			return &client.Response{Status: 200, Header: header, Body: io.NopCloser(strings.NewReader(string(res.Marshal())))}, nil
+			return &client.Response{Status: 200, Header: header,
+				Body: io.NopCloser(strings.NewReader(string(res.Marshal())))}, nil
 		}
 		var data []byte
 		for _, f := range frames {
@@ -138,8 +141,10 @@ func scripted(t *testing.T, f func(s *script, d *device, statuses func() []strin
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{began: time.Now(), answer: down}
 		d := &device{t: t}
-		d.opts = store.Options{Filename: "file:" + filepath.Join(dir, "test.db"), Migrations: []string{notes}, Synced: []string{"notes"}, Bounds: store.Bounds{ReadAge: -1}}
-		d.cfg = client.Config{URL: "http://heddle.test", Space: "family", Tables: map[string]client.Merge{"notes": nil}, HTTP: s, Rand: zeros{}}
+		d.opts = store.Options{Filename: "file:" + filepath.Join(dir, "test.db"), Migrations: []string{notes},
+			Synced: []string{"notes"}, Bounds: store.Bounds{ReadAge: -1}}
+		d.cfg = client.Config{URL: "http://heddle.test", Space: "family", Tables: map[string]client.Merge{"notes": nil},
+			HTTP: s, Rand: zeros{}}
 		d.open()
 		defer d.close()
 		var mu sync.Mutex
@@ -212,20 +217,28 @@ func TestClient_refusals(t *testing.T) {
 		code   string
 		says   string
 	}{
-		"down":           {down, client.Error, errcode.Network, "no answer from http://heddle.test"},
-		"other server":   {status(200, "<html>hello", "Content-Type", "text/html"), client.Error, errcode.Protocol, "does not answer as a Heddle server"},
-		"no such page":   {status(404, "<html>hello", "Content-Type", "text/html"), client.Error, errcode.Protocol, "check sync.url"},
-		"not a POST":     {status(501, "<html>"), client.Error, errcode.Protocol, "check sync.url"},
-		"wrong path":     {refused(404, wire.Error{Code: errcode.NotFound, Message: "nothing"}), client.Error, errcode.NotFound, "check sync.url"},
-		"unauthorized":   {refused(401, wire.Error{Code: errcode.Unauthorized, Message: "no"}), client.Error, errcode.Unauthorized, "no"},
-		"bare 401":       {status(401, ""), client.Error, errcode.Unauthorized, "status 401"},
-		"forbidden":      {refused(403, wire.Error{Code: errcode.Forbidden, Message: "not this space"}), client.Error, errcode.Forbidden, "not this space"},
-		"bare 413":       {status(413, ""), client.Error, errcode.TooBig, "status 413"},
-		"bare 429":       {status(429, ""), client.Connecting, errcode.RateLimited, "status 429"},
-		"unavailable":    {status(503, "busy"), client.Connecting, errcode.Server, "status 503"},
-		"shutting down":  {refused(503, wire.Error{Code: errcode.Closed, Message: "bye"}), client.Connecting, errcode.Server, "bye"},
-		"diverged":       {refused(409, wire.Error{Code: errcode.Diverged, Message: "another log"}), client.Error, errcode.Diverged, "log is another one"},
-		"own 501":        {refused(501, wire.Error{Code: errcode.Internal, Message: "no"}), client.Connecting, errcode.Server, "no"},
+		"down": {down, client.Error, errcode.Network, "no answer from http://heddle.test"},
+		"other server": {status(200, "<html>hello", "Content-Type", "text/html"), client.Error, errcode.Protocol,
+			"does not answer as a Heddle server"},
+		"no such page": {status(404, "<html>hello", "Content-Type", "text/html"), client.Error, errcode.Protocol,
+			"check sync.url"},
+		"not a POST": {status(501, "<html>"), client.Error, errcode.Protocol, "check sync.url"},
+		"wrong path": {refused(404, wire.Error{Code: errcode.NotFound, Message: "nothing"}), client.Error,
+			errcode.NotFound, "check sync.url"},
+		"unauthorized": {refused(401, wire.Error{Code: errcode.Unauthorized, Message: "no"}), client.Error,
+			errcode.Unauthorized, "no"},
+		"bare 401": {status(401, ""), client.Error, errcode.Unauthorized, "status 401"},
+		"forbidden": {refused(403, wire.Error{Code: errcode.Forbidden, Message: "not this space"}), client.Error,
+			errcode.Forbidden, "not this space"},
+		"bare 413":    {status(413, ""), client.Error, errcode.TooBig, "status 413"},
+		"bare 429":    {status(429, ""), client.Connecting, errcode.RateLimited, "status 429"},
+		"unavailable": {status(503, "busy"), client.Connecting, errcode.Server, "status 503"},
+		"shutting down": {refused(503, wire.Error{Code: errcode.Closed, Message: "bye"}), client.Connecting, errcode.Server,
+			"bye"},
+		"diverged": {refused(409, wire.Error{Code: errcode.Diverged, Message: "another log"}), client.Error,
+			errcode.Diverged, "log is another one"},
+		"own 501": {refused(501, wire.Error{Code: errcode.Internal, Message: "no"}), client.Connecting, errcode.Server,
+			"no"},
 		"garbage frames": {status(200, "\x03abc", "Content-Type", wire.MediaType), client.Error, errcode.Protocol, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -236,7 +249,8 @@ func TestClient_refusals(t *testing.T) {
 				time.Sleep(time.Second)
 				synctest.Wait()
 				st := d.c.Status()
-				if st.State != c.state || st.LastError == nil || st.LastError.Code != c.code || !strings.Contains(st.LastError.Message(), c.says) {
+				if st.State != c.state || st.LastError == nil || st.LastError.Code != c.code ||
+					!strings.Contains(st.LastError.Message(), c.says) {
 					t.Errorf("got %s, %v, want %s with %s and %q", st.State, st.LastError, c.state, c.code, c.says)
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -311,7 +325,8 @@ func TestClient_noToken(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 		hang = false
-		if err := d.c.Now(context.Background()); errcode.Of(err) != errcode.Unauthorized || !strings.Contains(err.Error(), "not signed in") {
+		if err := d.c.Now(context.Background()); errcode.Of(err) != errcode.Unauthorized ||
+			!strings.Contains(err.Error(), "not signed in") {
 			t.Errorf("got %v", err)
 		}
 		equal(t, "requests", s.take())
@@ -325,7 +340,8 @@ func TestClient_silence(t *testing.T) {
 		time.Sleep(100 * time.Second)
 		synctest.Wait()
 		equal(t, "requests", s.take(), "0s pull", "40.05s pull?wait=20", "1m20.1s pull")
-		equal(t, "statuses", statuses(), "connecting", "live", "offline HEDDLE_NETWORK", "connecting", "live", "offline HEDDLE_NETWORK", "connecting", "live")
+		equal(t, "statuses", statuses(), "connecting", "live", "offline HEDDLE_NETWORK", "connecting", "live",
+			"offline HEDDLE_NETWORK", "connecting", "live")
 	})
 }
 
@@ -390,7 +406,8 @@ func TestClient_switches(t *testing.T) {
 // over some times, and where that does not help stops.
 func TestClient_diverged(t *testing.T) {
 	body := (&wire.Body{
-		Schema: []wire.TableSchema{{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "body", Group: 1}}}},
+		Schema: []wire.TableSchema{{Table: "notes", Key: []string{"id"},
+			Columns: []wire.ColumnSchema{{Name: "body", Group: 1}}}},
 		Shapes: []*wire.Shape{{Kind: wire.Insert, Table: "notes"}},
 	})
 	body.Ops = []wire.Op{{Shape: body.Shapes[0], Key: []wire.Value{"1"}}}
@@ -414,10 +431,12 @@ func TestClient_diverged(t *testing.T) {
 		state  client.State
 		rows   string
 	}{
-		"good":        {[]*wire.Frame{entries(func(*wire.Entry) {}), good()}, client.Live, "1"},
-		"digest":      {[]*wire.Frame{entries(func(*wire.Entry) {}), {CaughtUp: &wire.CaughtUp{Seq: 1, Digest: wire.Hash{1}}}}, client.Error, "1"},
-		"chain":       {[]*wire.Frame{entries(func(e *wire.Entry) { e.Chain[0] ^= 1 }), good()}, client.Error, "0"},
-		"other body":  {[]*wire.Frame{entries(func(e *wire.Entry) { e.Body = (&wire.Body{}).Marshal() }), good()}, client.Error, "0"},
+		"good": {[]*wire.Frame{entries(func(*wire.Entry) {}), good()}, client.Live, "1"},
+		"digest": {[]*wire.Frame{entries(func(*wire.Entry) {}),
+			{CaughtUp: &wire.CaughtUp{Seq: 1, Digest: wire.Hash{1}}}}, client.Error, "1"},
+		"chain": {[]*wire.Frame{entries(func(e *wire.Entry) { e.Chain[0] ^= 1 }), good()}, client.Error, "0"},
+		"other body": {[]*wire.Frame{entries(func(e *wire.Entry) { e.Body = (&wire.Body{}).Marshal() }), good()},
+			client.Error, "0"},
 		"other epoch": {[]*wire.Frame{{Hello: &wire.Hello{}}, entries(func(*wire.Entry) {}), good()}, client.Error, "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -430,7 +449,8 @@ func TestClient_diverged(t *testing.T) {
 				}
 				synctest.Wait()
 				st := d.c.Status()
-				if st.State != c.state || (st.LastError != nil) != (c.state == client.Error) || st.LastError != nil && st.LastError.Code != errcode.Diverged {
+				if st.State != c.state || (st.LastError != nil) != (c.state == client.Error) || st.LastError != nil &&
+					st.LastError.Code != errcode.Diverged {
 					t.Errorf("got %s, %v", st.State, st.LastError)
 				}
 				d.want(`SELECT count(*) FROM notes`, c.rows)

@@ -10,14 +10,14 @@ import (
 
 // The rows that a space begins with are one transaction under an id of their
 // own, [wire.SeedClient], with the number 1: so the log takes no second one,
-// whoever sends it, and a device that sends it twice sends it once.
+// from any device, and sending it twice has the effect of once.
 
-// Seed has run write what an empty space begins with, if the database is new and
-// was opened with store.Options.Seed. Rows of synced tables are taken out of the
-// tables again and kept: when the server is first reached they are sent if the
-// space is still empty, and come back with the log, whoever was first. What run
-// writes to other tables stays. Seed is called before Run and Now; it fails, and
-// nothing has happened, if run does.
+// Seed lets run write the rows that an empty space begins with, if the database is
+// new and was opened with store.Options.Seed. Rows of synced tables are taken out
+// of the tables again and kept. When the server is first reached they are sent if
+// the space is still empty; the rows of the first device that did so come back with
+// the log. What run writes to other tables stays. Seed is called before Run and
+// Now. If run fails, Seed fails and nothing has happened.
 func (c *Client) Seed(ctx context.Context, run func(*store.Tx) error) error {
 	kept, err := c.replica.Seed(ctx, run)
 	if err != nil {

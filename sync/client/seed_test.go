@@ -32,7 +32,8 @@ func (d *device) seed(sql string) error {
 	})
 }
 
-const seedOf = `INSERT INTO notes(id, body) VALUES('welcome', '%[1]s'), ('second', '%[1]s'); INSERT INTO drafts(body) VALUES('%[1]s')`
+const seedOf = `INSERT INTO notes(id, body) VALUES('welcome', '%[1]s'), ('second', '%[1]s');
+	INSERT INTO drafts(body) VALUES('%[1]s')`
 
 // The first device's seed is the space's; another's is passed over, and what was
 // written meanwhile is on top of it.
@@ -121,7 +122,8 @@ func TestSeed_fails(t *testing.T) {
 	d.opts.Filename += "-seeded"
 	d.opts.Seed = true
 	d.open()
-	if err := d.seed(`INSERT INTO notes(id) VALUES('a'); INSERT INTO notes(id) VALUES('a')`); errcode.Of(err) != "SQLITE_CONSTRAINT_PRIMARYKEY" {
+	if err := d.seed(`INSERT INTO notes(id) VALUES('a');
+		INSERT INTO notes(id) VALUES('a')`); errcode.Of(err) != "SQLITE_CONSTRAINT_PRIMARYKEY" {
 		t.Fatalf("got %v", err)
 	}
 	d.reopen()

@@ -17,8 +17,8 @@ const (
 	Live          State = "live"          // the pull stream is open and the prefix was its head
 	Offline       State = "offline"       // no network, or the server does not answer; tried again
 	Paused        State = "paused"        // Pause was called
-	Error         State = "error"         // something that waiting alone may not mend, tried again within a minute; see LastError
-	Stopped       State = "stopped"       // the database's content cannot be synced: nothing is tried before Resume; see LastError
+	Error         State = "error"         // waiting may not mend it; tried again within a minute; see LastError
+	Stopped       State = "stopped"       // the content cannot be synced; nothing is tried before Resume; see LastError
 )
 
 // Status is what sync is doing, for people to see.
@@ -31,7 +31,7 @@ type Status struct {
 	// yet: what is read may lack some. Never true again once they have.
 	Incomplete bool
 	Polling    Polling // why the log is polled; "" where it is followed by a stream
-	Repairs    int     // how often the digest was not the server's, so that the state was fetched anew
+	Repairs    int     // how often the digest differed from the server's and rows were fetched again
 }
 
 // Progress says how far a transfer has got that takes a while.
@@ -203,9 +203,8 @@ func (c *condition) status() Status {
 	return s
 }
 
-// needsAttention reports whether an error is more than a server or a network that will
-// be back: somebody has to look. A server that has never answered may well be a
-// wrong URL.
+// needsAttention reports whether an error may outlast any wait, unlike a server or
+// a network that will be back. A server that has never answered may be a wrong URL.
 func needsAttention(err *errcode.Error, met bool) bool {
 	if err == nil {
 		return false

@@ -9,6 +9,7 @@ import (
 
 	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -30,7 +31,7 @@ func (rep *Replica) Accept(ctx context.Context, epoch wire.Epoch, upload bool) (
 		invalidation = rep.invalidate()
 		copied := *s
 		next, rep.state = &copied, &copied
-		return next.accept(r.conn, epoch, upload)
+		return next.accept(r.Conn, epoch, upload)
 	})
 	if err != nil || next == nil {
 		return false, err
@@ -41,7 +42,7 @@ func (rep *Replica) Accept(ctx context.Context, epoch wire.Epoch, upload bool) (
 
 // accept leaves the log of before: what the tables hold is replaced by a snapshot
 // that has still to come, as it is where a snapshot breaks off before its first row.
-func (s *state) accept(c *conn, epoch wire.Epoch, upload bool) error {
+func (s *state) accept(c *synced.Conn, epoch wire.Epoch, upload bool) error {
 	if s.former != nil { // whose entries were in the log that is gone
 		if err := s.settle(c); err != nil {
 			return err
@@ -61,9 +62,9 @@ func (s *state) accept(c *conn, epoch wire.Epoch, upload bool) error {
 	return s.savePosition(c)
 }
 
-// told is the schema of the rows that the tables have: while those of a log that was
-// left wait to be uploaded, they have its columns.
-func (s *state) told() *fold.Schema {
+// rowSchema is the schema of the rows in the tables: while rows of a log that was
+// left wait to be uploaded, they have the columns of that log too.
+func (s *state) rowSchema() *fold.Schema {
 	if s.bootstrap == nil || s.bootstrap.upload == nil {
 		return s.schema
 	}
@@ -72,7 +73,7 @@ func (s *state) told() *fold.Schema {
 	return both
 }
 
-// differs notes a row that an accepted log has otherwise than this replica had it.
+// differs notes a row that differs between the accepted log and this replica.
 func (a *applier) differs(k rowKey, had, has *fold.Row) {
 	if a.bootstrap.upload == nil || had == nil || len(a.replaced) >= maxConflictKeys {
 		return
@@ -131,8 +132,8 @@ type uploader struct {
 	all    map[string]bool // table, a zero byte, and key of all rows
 }
 
-// upload makes transactions of rows, from a number on; nothing is laid on top of the
-// rows now.
+// upload makes transactions of rows, from a number on; the rows do
+// not change.
 func (a *applier) upload(rows []rowKey, id, created int64) (*uploader, error) {
 	u := &uploader{a: a, next: id, all: map[string]bool{}}
 	u.begin()
@@ -164,7 +165,7 @@ func (u *uploader) begin() {
 func (u *uploader) add(k rowKey, row *fold.Row) {
 	var names []string
 	for name, v := range row.Cells {
-		if !identical(v, u.a.defaultOf(k.table, name)) {
+		if !synced.Identical(v, u.a.defaultOf(k.table, name)) {
 			names = append(names, name)
 		}
 	}

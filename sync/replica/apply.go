@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 
@@ -10,6 +11,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -38,9 +40,9 @@ type applier struct {
 	count        uint64       // operations applied
 	events       []any        // Rejected and Conflict, to be sent after the commit
 	uploads      []rowKey     // rows that an accepted log does not have
-	replaced     []Key        // rows that it has otherwise
-	foreign      []*foreignKey
-	touched      map[*foreignKey]*touchedKeys
+	replaced     []Key        // rows that differ in it
+	foreign      []*synced.ForeignKey
+	touched      map[*synced.ForeignKey]*touchedKeys
 }
 
 // eachOp runs f for each operation of an entry.
@@ -171,7 +173,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 	return a.tx.Inside(func(*sqlite3.Conn) error {
 		if last {
 			a.pending = false
-			if err := a.exec(`DELETE FROM heddle_row`); err != nil {
+			if err := a.Exec(`DELETE FROM heddle_row`); err != nil {
 				return err
 			}
 		}
@@ -235,7 +237,8 @@ func (a *applier) other(e *wire.Entry) error {
 		return nil
 	}
 	if wire.HashBody(e.Body) != e.BodyHash {
-		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("the body of entry %d does not match its hash", e.Seq))
+		return errcode.New(errcode.Diverged, "sync: apply",
+			fmt.Sprintf("the body of entry %d does not match its hash", e.Seq))
 	}
 	body, err := wire.UnmarshalBody(e.Body)
 	if err != nil {
@@ -324,11 +327,12 @@ func (a *applier) learnSchema(descriptors []wire.TableSchema) error {
 
 // learnDefaults takes over the defaults of new columns where this app's version
 // declares others.
-func (a *applier) learnDefaults(t *table, columns []wire.ColumnSchema, before *fold.Schema) error {
+func (a *applier) learnDefaults(t *synced.Table, columns []wire.ColumnSchema, before *fold.Schema) error {
 	again := false
 	for _, column := range columns {
-		at, known := t.known[column.Name]
-		if _, told := before.Column(t.name, column.Name); told || !known || identical(a.schema.Default(t.name, column.Name), t.schema.Columns[at].Default) {
+		at, known := t.Known[column.Name]
+		if _, told := before.Column(t.Name, column.Name); told || !known ||
+			synced.Identical(a.schema.Default(t.Name, column.Name), t.Schema.Columns[at].Default) {
 			continue
 		}
 		again = true
@@ -339,13 +343,13 @@ func (a *applier) learnDefaults(t *table, columns []wire.ColumnSchema, before *f
 	if !again {
 		return nil
 	}
-	return a.rebaseTable(t.name)
+	return a.rebaseTable(t.Name)
 }
 
 // oldest returns the pending transaction whose entry comes next, id 0 if there
 // is none.
 func (a *applier) oldest() (id int64, hash wire.Hash, err error) {
-	err = a.query(`SELECT id, hash FROM heddle_pending ORDER BY id, part LIMIT 1`, nil, func(stmt *sqlite3.Stmt) error {
+	err = a.Query(`SELECT id, hash FROM heddle_pending ORDER BY id, part LIMIT 1`, nil, func(stmt *sqlite3.Stmt) error {
 		id = stmt.ColumnInt64(0)
 		copy(hash[:], stmt.ColumnRawBlob(1))
 		return nil
@@ -355,7 +359,7 @@ func (a *applier) oldest() (id int64, hash wire.Hash, err error) {
 
 func (a *applier) isLast(id int64) (last bool, err error) {
 	last = true
-	err = a.query(`SELECT 1 FROM heddle_pending WHERE id > ? LIMIT 1`, []any{id}, func(*sqlite3.Stmt) error {
+	err = a.Query(`SELECT 1 FROM heddle_pending WHERE id > ? LIMIT 1`, []any{id}, func(*sqlite3.Stmt) error {
 		last = false
 		return nil
 	})
@@ -368,11 +372,121 @@ func (a *applier) reject(id int64, e *wire.Entry, body *wire.Body) error {
 	if err != nil {
 		return err
 	}
-	err = a.exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`,
+	err = a.Exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`,
 		id, int64(e.Seq), int64(e.Counter), e.Outcome, data, created)
 	if err != nil {
 		return err
 	}
-	a.events = append(a.events, Rejected{ID: id, Seq: e.Seq, Counter: e.Counter, Code: e.Outcome, Created: created, Ops: body.Ops})
+	a.events = append(a.events, Rejected{ID: id, Seq: e.Seq, Counter: e.Counter, Code: e.Outcome, Created: created,
+		Ops: body.Ops})
 	return nil
 }
+
+// chunk is how many operations are applied in one stretch inside SQLite:
+// between two of them reads of others get their turn.
+const chunk = 1000
+
+// Apply folds entries that follow the prefix, in one transaction with the
+// cursor. Entries that the prefix has already are passed over. They are of the
+// log of epoch, and were asked for under the id client. The error is ErrFork also
+// where the entries up to the one that shows the fork were applied.
+func (rep *Replica) Apply(
+	ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []wire.Entry,
+) (rows uint64, err error) {
+	var a *applier
+	forked := false
+	err = rep.db.Apply(ctx, func(tx *store.Tx) (err error) {
+		if a, err = rep.begin(tx); err != nil {
+			return err
+		}
+		a.foreign = rep.foreign
+		if a.bootstrap != nil {
+			return ErrBootstrapping // what the tables hold is no prefix
+		}
+		if a.pos.Epoch != epoch && (a.pos.Epoch != wire.Epoch{} || a.pos.Seq != 0) {
+			return ErrEpoch
+		}
+		a.pos.Epoch = epoch
+		if a.client != client {
+			return ErrFork // the entries were asked for under an id of before
+		}
+		for i := range entries {
+			if entries[i].Seq <= a.pos.Seq {
+				continue
+			}
+			err := a.entry(&entries[i])
+			if errors.Is(err, ErrFork) && a.pos.Seq+1 == entries[i].Seq {
+				// What came before is applied; from here on, with a new id.
+				forked = true
+				if err := tx.Inside(func(*sqlite3.Conn) error { return a.fork() }); err != nil {
+					return err
+				}
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := a.dangling(); err != nil {
+			return err
+		}
+		return tx.Inside(func(*sqlite3.Conn) error { return a.finish() })
+	})
+	if err != nil {
+		return 0, err
+	}
+	rep.committed(a.invalidation, a.state, a.events)
+	if forked {
+		return a.count, ErrFork
+	}
+	return a.count, nil
+}
+
+// begin returns an applier for the transaction. Until finish it works on a copy of
+// the state; the digest alone is changed in place, and loaded again if the
+// transaction fails.
+func (rep *Replica) begin(tx *store.Tx) (*applier, error) {
+	a := &applier{rep: rep, tx: tx, rows: rep.rowsOn(tx)}
+	return a, tx.Inside(func(*sqlite3.Conn) error {
+		s, err := rep.current(&a.rows)
+		if err != nil {
+			return err
+		}
+		if err := rep.recount(&a.rows, s); err != nil {
+			return err
+		}
+		a.invalidation = rep.invalidate()
+		copied := *s
+		a.state = &copied
+		a.merged = synced.MergedSchema(s.schema, a.tables)
+		a.saved = s.schema
+		id, _, err := a.oldest()
+		a.pending = id != 0
+		return err
+	})
+}
+
+// finish writes what is left and hands the state back.
+func (a *applier) finish() error {
+	if a.saved != a.schema {
+		if err := setMeta(a.Conn, metaSchema, a.schema.Marshal()); err != nil {
+			return err
+		}
+	}
+	if err := a.savePosition(a.Conn); err != nil {
+		return err
+	}
+	if err := a.saveDigest(a.Conn); err != nil {
+		return err
+	}
+	a.report()
+	a.rep.state, a.rep.overflow = a.state, a.overflow
+	return nil
+}
+
+// ErrEpoch says that the server's log is not the one that the prefix is of.
+var ErrEpoch = diverged("the server's log is another one than this replica has followed: " +
+	"the server was reset or restored, or the URL leads to another; it is looked at again every minute, " +
+	"and nothing is synced until it is back, or Client.Accept (db.sync.accept()) goes on with the log that is there")
+
+func diverged(msg string) error { return errcode.New(errcode.Diverged, "sync", msg) }

@@ -12,7 +12,8 @@ import (
 func BenchmarkRecord(b *testing.B) {
 	for _, synced := range []bool{false, true} {
 		b.Run(fmt.Sprintf("synced=%v", synced), func(b *testing.B) {
-			r := newReplica(b, []string{`CREATE TABLE t(id TEXT PRIMARY KEY, v); CREATE TABLE plain(id TEXT PRIMARY KEY, v)`}, "t")
+			r := newReplica(b, []string{`CREATE TABLE t(id TEXT PRIMARY KEY, v); CREATE TABLE plain(id TEXT PRIMARY KEY, v)`},
+				"t")
 			sql := `INSERT INTO plain VALUES(uuid7(), 'some text of a note')`
 			if synced {
 				sql = `INSERT INTO t VALUES(uuid7(), 'some text of a note')`
@@ -35,10 +36,11 @@ func BenchmarkApply(b *testing.B) {
 		n := min(10_000, b.N-done)
 		body := &wire.Body{Shapes: []*wire.Shape{shape}}
 		if seq == 0 {
-			body.Schema = []wire.TableSchema{r.c.tables["t"].schema}
+			body.Schema = []wire.TableSchema{r.c.tables["t"].Schema}
 		}
 		for i := range n {
-			body.Ops = append(body.Ops, wire.Op{Shape: shape, Key: []wire.Value{fmt.Sprintf("key %08d", done+i)}, Cells: []wire.Value{"some text", 1.5, int64(i)}})
+			body.Ops = append(body.Ops, wire.Op{Shape: shape, Key: []wire.Value{fmt.Sprintf("key %08d", done+i)},
+				Cells: []wire.Value{"some text", 1.5, int64(i)}})
 		}
 		data := body.Marshal()
 		seq++

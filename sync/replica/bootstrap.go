@@ -9,18 +9,19 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
-// A replica that is new, or for which the log does not reach back far enough,
-// takes the space's state in place of the log: a snapshot, frame by frame, each
-// in a transaction with how far it has got, so that it goes on where it was
-// after a break. Meanwhile reads see what is there, and local writes are recorded
-// as ever: the base image of a key is its row in what the tables hold of the
-// prefix and of the snapshot, and becomes the snapshot's when that has the row, or
-// has ended without it. So what is pending, from before or from meanwhile, stays on
-// top of the rows as they come, under the rule of apply.go. It is sent when the
-// snapshot has ended.
+// A replica that is new, or for which the log does not reach back far enough, takes
+// the space's state in place of the log: a snapshot, frame by frame, each in a
+// transaction with the position in the snapshot, so that it can be resumed after a
+// break. Meanwhile reads see the rows that have come, and local writes are
+// recorded. The base image of a key is then its row in the prefix or in the part of
+// the snapshot that has come; it becomes the snapshot's when the snapshot names the
+// key, or has ended without naming it. So pending operations, from before or from
+// meanwhile, stay on top of the rows by the rule of apply.go. They are sent when
+// the snapshot has ended.
 
 // bootstrap is a snapshot that is being applied.
 type bootstrap struct {
@@ -55,7 +56,7 @@ func (b *bootstrap) has(table string, key []wire.Value) bool {
 	return b.only == nil || b.only[bucket{table, fold.BucketOf(key)}]
 }
 
-func (b *bootstrap) save(c *conn) error {
+func (b *bootstrap) save(c *synced.Conn) error {
 	if err := setMeta(c, metaBootstrap, b.at.Marshal()); err != nil {
 		return err
 	}
@@ -71,8 +72,8 @@ func (b *bootstrap) save(c *conn) error {
 	return setMeta(c, metaBootstrapKind, kind)
 }
 
-// bootstrapSchema takes the schema of a snapshot. Columns that were not told of before
-// may have another default there than in the rows that are in the tables.
+// bootstrapSchema takes the schema of a snapshot. A column that the log had not
+// declared before may have another default than the rows that are in the tables.
 func (a *applier) bootstrapSchema(data []byte, told *fold.Schema) (err error) {
 	if a.schema, err = fold.UnmarshalSchema(data); err != nil {
 		return err
@@ -103,7 +104,7 @@ func (rep *Replica) Snapshot(
 		if a, err = rep.begin(tx); err != nil {
 			return err
 		}
-		told := a.told() // before this frame
+		told := a.rowSchema() // before this frame
 		err = tx.Inside(func(*sqlite3.Conn) error { return a.beginFrame(req, epoch, f, first) })
 		if err != nil {
 			return err
@@ -130,7 +131,7 @@ func (rep *Replica) Snapshot(
 		}
 		return tx.Inside(func(*sqlite3.Conn) error {
 			if a.bootstrap != nil {
-				if err := a.bootstrap.save(a.conn); err != nil {
+				if err := a.bootstrap.save(a.Conn); err != nil {
 					return err
 				}
 			}
@@ -194,20 +195,21 @@ func (a *applier) startBootstrap(epoch wire.Epoch, req *wire.PullRequest, only b
 			a.bootstrap.only[bucket{b.Table, uint8(b.Number)}] = true
 			a.digest.Empty(b.Table, uint8(b.Number))
 		}
-		return a.exec(`DELETE FROM heddle_seen`)
+		return a.Exec(`DELETE FROM heddle_seen`)
 	}
 	a.digest = &fold.Digest{}
 	a.schema = &fold.Schema{}
-	a.merged = mergedSchema(a.schema, a.tables)
-	if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
+	a.merged = synced.MergedSchema(a.schema, a.tables)
+	if err := a.Exec(`DELETE FROM heddle_seen`); err != nil {
 		return err
 	}
-	return a.exec(`DELETE FROM heddle_digest`)
+	return a.Exec(`DELETE FROM heddle_digest`)
 }
 
-// errOrder says that rows do not come in the order of their keys: the filler
-// counts on that, and so does who resumes.
-var errOrder = errcode.New(errcode.Protocol, "sync: snapshot", "the rows of a snapshot are not in the order of their keys")
+// errOrder says that rows do not come in the order of their keys, which the filler
+// and a resumed snapshot rely on.
+var errOrder = errcode.New(errcode.Protocol, "sync: snapshot",
+	"the rows of a snapshot are not in the order of their keys")
 
 // bootstrapTable applies rows of one table: those of a table that had none by a
 // filler, others one by one.
@@ -321,6 +323,6 @@ func (a *applier) markSeen(k rowKey, there bool) (had bool, err error) {
 	if !there {
 		sql = `DELETE FROM heddle_seen WHERE tbl = ? AND key = ?`
 	}
-	err = a.exec(sql, k.table, k.bytes)
-	return (a.sqlite.Changes() == 0) == there, err
+	err = a.Exec(sql, k.table, k.bytes)
+	return (a.SQLite.Changes() == 0) == there, err
 }

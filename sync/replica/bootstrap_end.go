@@ -5,6 +5,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -39,13 +40,13 @@ func (a *applier) endBootstrap(req *wire.PullRequest, f *wire.Snapshot) error {
 		if err := a.rep.recount(&a.rows, a.state); err != nil {
 			return err
 		}
-		if err := a.completed(a.conn); err != nil {
+		if err := a.completed(a.Conn); err != nil {
 			return err
 		}
-		if err := a.exec(`DELETE FROM heddle_seen`); err != nil {
+		if err := a.Exec(`DELETE FROM heddle_seen`); err != nil {
 			return err
 		}
-		return a.exec(`DELETE FROM heddle_meta WHERE name IN (?, ?, ?)`, metaBootstrap, metaBootstrapKind, metaUpload)
+		return a.Exec(`DELETE FROM heddle_meta WHERE name IN (?, ?, ?)`, metaBootstrap, metaBootstrapKind, metaUpload)
 	})
 }
 
@@ -54,7 +55,7 @@ func (a *applier) unseen() (gone []rowKey, err error) {
 	err = a.tx.Inside(func(*sqlite3.Conn) error {
 		unseen := func(table string, key []byte) error {
 			seen := false
-			err := a.query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
+			err := a.Query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
 				seen = true
 				return nil
 			})
@@ -67,20 +68,21 @@ func (a *applier) unseen() (gone []rowKey, err error) {
 			}
 			return err
 		}
-		for _, t := range sortedTables(a.tables) {
-			err := a.query("SELECT "+idents(t.key, "", ", ")+" FROM main."+ident(t.name), nil, func(s *sqlite3.Stmt) error {
-				key := make([]wire.Value, len(t.key))
-				for i := range key {
-					key[i] = column(s, i)
-				}
-				return unseen(t.name, wire.EncodeKey(key))
-			})
+		for _, t := range synced.Sorted(a.tables) {
+			err := a.Query("SELECT "+synced.Idents(t.Key, "", ", ")+" FROM main."+synced.Ident(t.Name), nil,
+				func(s *sqlite3.Stmt) error {
+					key := make([]wire.Value, len(t.Key))
+					for i := range key {
+						key[i] = synced.Column(s, i)
+					}
+					return unseen(t.Name, wire.EncodeKey(key))
+				})
 			if err != nil {
 				return err
 			}
 		}
 		for _, sql := range []string{`SELECT tbl, key FROM heddle_overflow WHERE whole`, `SELECT tbl, key FROM heddle_row`} {
-			err := a.query(sql, nil, func(s *sqlite3.Stmt) error { return unseen(s.ColumnText(0), s.ColumnBlob(1, nil)) })
+			err := a.Query(sql, nil, func(s *sqlite3.Stmt) error { return unseen(s.ColumnText(0), s.ColumnBlob(1, nil)) })
 			if err != nil {
 				return err
 			}
@@ -153,9 +155,9 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 			}
 			outcome = outcomes[uint64(id-offset)]
 			if outcome.BodyHash != hash {
-				// Another copy of this database has numbered one alike; or the server
-				// does not know any more what it has under that number. What nobody
-				// shows to be decided is not dropped.
+				// Another copy of this database has used the same number, or the
+				// server no longer knows what it has under it. A transaction is not
+				// dropped without proof that it was decided.
 				id, forked = 0, a.former == nil
 				return nil
 			}
@@ -188,7 +190,8 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 		}
 		err = a.tx.Inside(func(*sqlite3.Conn) error {
 			if outcome.Code != "" {
-				if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code}, body); err != nil {
+				if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code},
+					body); err != nil {
 					return err
 				}
 			}
@@ -222,14 +225,15 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 // in the log.
 func (a *applier) notOurs(through *int64, offset int64, outcomes map[uint64]wire.Outcome) (forked bool, err error) {
 	err = a.tx.Inside(func(*sqlite3.Conn) error {
-		return a.query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`, []any{*through}, func(s *sqlite3.Stmt) error {
-			o := outcomes[uint64(s.ColumnInt64(0)-offset)]
-			if o.BodyHash == (wire.Hash{}) || string(s.ColumnRawBlob(1)) == string(o.BodyHash[:]) {
-				return nil
-			}
-			*through, forked = s.ColumnInt64(0)-1, true
-			return errEnough
-		})
+		return a.Query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`,
+			[]any{*through}, func(s *sqlite3.Stmt) error {
+				o := outcomes[uint64(s.ColumnInt64(0)-offset)]
+				if o.BodyHash == (wire.Hash{}) || string(s.ColumnRawBlob(1)) == string(o.BodyHash[:]) {
+					return nil
+				}
+				*through, forked = s.ColumnInt64(0)-1, true
+				return errEnough
+			})
 	})
 	if errors.Is(err, errEnough) {
 		err = nil

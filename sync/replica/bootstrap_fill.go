@@ -9,18 +9,20 @@ import (
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
-// filler writes the rows of a table that had none: those of a new replica. They go
-// from the snapshot into the digest and into SQLite as they lie, many in a call of
-// the engine. Those that something is pending on, and all else, take bootstrapRow.
+// filler writes the rows of a table that had none: a new replica's. They go from
+// the snapshot into the digest and into SQLite without decoding, many in one call
+// of the engine. Rows that pending operations touch, and all others, take
+// bootstrapRow.
 type filler struct {
 	a *applier
 	// The first key at or after the last row's that something is pending on; nil
 	// for none. Rows come in the order of their keys, as heddle_row has them.
 	based  []byte
-	t      *table
+	t      *synced.Table
 	key    int // columns of it
 	stmt   *sqlite3.Stmt
 	digest *fold.Rows
@@ -41,16 +43,16 @@ func (a *applier) filler(table string, again bool) (*filler, error) {
 		return nil, nil
 	}
 	f := &filler{a: a, t: t, key: len(a.schema.Key(table)), digest: a.digest.Rows(table, a.schema),
-		absent: make([]wire.Scanned, len(t.columns)), values: make([]*wire.Scanned, len(t.columns))}
-	for i, name := range t.columns {
-		v, err := wire.ScanKey(nil, wire.EncodeKey([]wire.Value{t.defaultOf(name, a.schema)}))
+		absent: make([]wire.Scanned, len(t.Columns)), values: make([]*wire.Scanned, len(t.Columns))}
+	for i, name := range t.Columns {
+		v, err := wire.ScanKey(nil, wire.EncodeKey([]wire.Value{t.DefaultOf(name, a.schema)}))
 		if err != nil {
 			return nil, err
 		}
 		f.absent[i] = v[0]
 	}
 	return f, a.tx.Inside(func(*sqlite3.Conn) (err error) {
-		if f.stmt, err = a.prepare(t.insertSQL); err != nil || !a.pending {
+		if f.stmt, err = a.Prepare(t.InsertSQL); err != nil || !a.pending {
 			return err
 		}
 		after := []byte{}
@@ -64,10 +66,11 @@ func (a *applier) filler(table string, again bool) (*filler, error) {
 // seek finds the first key at or after one that something is pending on.
 func (f *filler) seek(key []byte) error {
 	f.based = nil
-	return f.a.query(`SELECT key FROM heddle_row WHERE tbl = ? AND key >= ? ORDER BY key LIMIT 1`, []any{f.t.name, key}, func(s *sqlite3.Stmt) error {
-		f.based = s.ColumnBlob(0, []byte{})
-		return nil
-	})
+	return f.a.Query(`SELECT key FROM heddle_row WHERE tbl = ? AND key >= ? ORDER BY key LIMIT 1`, []any{f.t.Name, key},
+		func(s *sqlite3.Stmt) error {
+			f.based = s.ColumnBlob(0, []byte{})
+			return nil
+		})
 }
 
 // pending reports whether something is pending on a key, which comes after those
@@ -126,12 +129,12 @@ func (f *filler) row(key, cells []byte) (ok bool, err error) {
 // fits reports whether the table stores the row's values as they are.
 func (f *filler) fits() bool {
 	for i := range f.keyBuf {
-		if !f.t.keyAffinity[i].keepsScanned(&f.keyBuf[i], true) {
+		if !f.t.KeyAffinity[i].KeepsScanned(&f.keyBuf[i], true) {
 			return false
 		}
 	}
 	for i, v := range f.values {
-		if !f.t.affinity[i].keepsScanned(v, false) {
+		if !f.t.Affinity[i].KeepsScanned(v, false) {
 			return false
 		}
 	}
@@ -143,7 +146,7 @@ func (f *filler) column(i int, name []byte) int {
 	if i < len(f.seen) && f.seen[i] == string(name) {
 		return f.names[i]
 	}
-	c, ok := f.t.known[string(name)]
+	c, ok := f.t.Known[string(name)]
 	if !ok {
 		c = -1
 	}
@@ -175,14 +178,14 @@ func (f *filler) write() error {
 		if err == nil {
 			break
 		}
-		err = sqlError(err, f.t.insertSQL)
-		why := refused(err)
-		if why == nil || f.a.sqlite.GetAutocommit() {
+		err = synced.SQLError(err, f.t.InsertSQL)
+		why := synced.Refused(err)
+		if why == nil || f.a.SQLite.GetAutocommit() {
 			return err
 		}
 		row := f.rows[done]
 		f.rows = f.rows[done+1:]
-		k := rowKey{table: f.t.name, bytes: row[0]}
+		k := rowKey{table: f.t.Name, bytes: row[0]}
 		if k.key, err = wire.DecodeKey(row[0]); err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@
 //
 // The state in memory belongs to the holder of the store's writer and is loaded
 // again after a transaction that failed: see Replica.invalidate. All others see
-// the View that was published after the last commit; an Observer is told of it.
+// the View that was published after the last commit; an Observer is called with it.
 //
 // # Caveats
 //
@@ -46,7 +46,7 @@
 // constraints bind the author of a write alone.
 //
 // Tested by model_test.go (random histories against the fold of the log),
-// migrations_test.go (random releases), and the test of each file's name. What
+// releases_test.go (random migrations), and the test of each file's name. What
 // needs a server is tested through it in package client: bootstrap_test.go,
 // resend_test.go, restore_test.go, accept_test.go, rescue_test.go, place_test.go
 // (forks and imports), release_test.go; and by package sim.

@@ -8,11 +8,12 @@ import (
 
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
-// Foreign keys bind the author of a write alone: a row that names one that was
-// deleted elsewhere dangles. It stays, and the app is told.
+// Foreign keys bind the author of a write alone: a row whose parent was deleted by
+// another replica dangles. It stays, and the app gets a Conflict.
 
 // touchedKeys are the rows that an apply has written and that foreign keys
 // speak of.
@@ -36,8 +37,8 @@ func (a *applier) write(k rowKey, before, after *fold.Row, s *fold.Schema) error
 		after = nil
 	}
 	for _, f := range a.foreign {
-		child := after != nil && f.child.name == k.table
-		parent := after == nil && before != nil && f.at != nil && strings.EqualFold(f.parent, k.table)
+		child := after != nil && f.Child.Name == k.table
+		parent := after == nil && before != nil && f.At != nil && strings.EqualFold(f.Parent, k.table)
 		if child || parent {
 			a.touch(f, k, child, parent)
 		}
@@ -45,9 +46,9 @@ func (a *applier) write(k rowKey, before, after *fold.Row, s *fold.Schema) error
 	return nil
 }
 
-func (a *applier) touch(f *foreignKey, k rowKey, child, parent bool) {
+func (a *applier) touch(f *synced.ForeignKey, k rowKey, child, parent bool) {
 	if a.touched == nil {
-		a.touched = map[*foreignKey]*touchedKeys{}
+		a.touched = map[*synced.ForeignKey]*touchedKeys{}
 	}
 	t := a.touched[f]
 	if t == nil {
@@ -62,8 +63,8 @@ func (a *applier) touch(f *foreignKey, k rowKey, child, parent bool) {
 	case len(t.parents) >= manyParents:
 		t.parents, t.all = nil, true
 	default:
-		values := make([]wire.Value, len(f.at))
-		for i, at := range f.at {
+		values := make([]wire.Value, len(f.At))
+		for i, at := range f.At {
 			values[i] = k.key[at]
 		}
 		t.parents = append(t.parents, values)
@@ -80,10 +81,10 @@ func (a *applier) dangling() error {
 			continue
 		}
 		look := func(sql string, args []wire.Value) error {
-			return a.query(sql, args, func(s *sqlite3.Stmt) error {
-				key := Key{Table: f.child.name}
-				for i := range f.child.key {
-					key.Key = append(key.Key, column(s, i))
+			return a.Query(sql, args, func(s *sqlite3.Stmt) error {
+				key := Key{Table: f.Child.Name}
+				for i := range f.Child.Key {
+					key.Key = append(key.Key, synced.Column(s, i))
 				}
 				id := key.Table + "\x00" + string(wire.EncodeKey(key.Key))
 				if !seen[id] && len(found.Keys) < maxConflictKeys {
@@ -96,14 +97,14 @@ func (a *applier) dangling() error {
 		if t.all {
 			t.parents = [][]wire.Value{nil}
 		}
-		if err := a.inBatches(len(t.children), func(i int) error { return look(f.childSQL, t.children[i]) }); err != nil {
+		if err := a.inBatches(len(t.children), func(i int) error { return look(f.ChildSQL, t.children[i]) }); err != nil {
 			return err
 		}
 		err := a.inBatches(len(t.parents), func(i int) error {
 			if t.all {
-				return look(f.allSQL, nil)
+				return look(f.AllSQL, nil)
 			}
-			return look(f.parentSQL, t.parents[i])
+			return look(f.ParentSQL, t.parents[i])
 		})
 		if err != nil {
 			return err
@@ -120,10 +121,10 @@ func (a *applier) dangling() error {
 func (rep *Replica) Dangling(ctx context.Context, limit int) ([]Key, error) {
 	var keys []Key
 	for _, f := range rep.foreign {
-		err := rep.db.Query(ctx, f.allSQL+" LIMIT ?", store.Args(limit-len(keys)), nil, func(s *sqlite3.Stmt) error {
-			key := Key{Table: f.child.name}
-			for i := range f.child.key {
-				key.Key = append(key.Key, column(s, i))
+		err := rep.db.Query(ctx, f.AllSQL+" LIMIT ?", store.Args(limit-len(keys)), nil, func(s *sqlite3.Stmt) error {
+			key := Key{Table: f.Child.Name}
+			for i := range f.Child.Key {
+				key.Key = append(key.Key, synced.Column(s, i))
 			}
 			keys = append(keys, key)
 			return nil

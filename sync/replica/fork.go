@@ -4,7 +4,9 @@ import (
 	"slices"
 
 	"github.com/ncruces/go-sqlite3"
+
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -22,9 +24,9 @@ func (a *applier) fork() error {
 		return err
 	}
 	if next == (wire.ClientID{}) {
-		return a.mint(a.conn, a.rep.cfg.Rand)
+		return a.mint(a.Conn, a.rep.cfg.Rand)
 	}
-	return a.become(a.conn, next)
+	return a.become(a.Conn, next)
 }
 
 // forked returns the id that a fork leads to, zero with nothing pending.
@@ -36,10 +38,10 @@ func (a *applier) forked() (next wire.ClientID, err error) {
 	return a.client.Fork(uint64(id-a.offset), hash), nil
 }
 
-// forkAt is fork where a snapshot shows it. That the copies come to one id takes
-// that its entries are still to come. What is in a snapshot is not, and nobody
-// knows what it was: where the id is among the snapshot's clients, the new one is
-// random. A snapshot tells of those that it was asked for: req has to name the id.
+// forkAt is fork where a snapshot shows it. Copies come to one id only while its
+// entries are still to come. The content of entries inside the snapshot is unknown:
+// if the id is among the snapshot's clients, the new id is random. A snapshot lists
+// the clients that it was asked for, so req has to name the id.
 func (a *applier) forkAt(req *wire.PullRequest, known []wire.Decided) error {
 	next, err := a.forked()
 	if err != nil {
@@ -48,11 +50,11 @@ func (a *applier) forkAt(req *wire.PullRequest, known []wire.Decided) error {
 	switch {
 	case next == (wire.ClientID{}) || slices.ContainsFunc(known, func(d wire.Decided) bool { return d.Client == next }):
 	case slices.Contains(req.Clients, next):
-		return a.become(a.conn, next)
+		return a.become(a.Conn, next)
 	case len(req.Clients) < maxAsks:
 		return &AskError{next}
 	}
-	return a.mint(a.conn, a.rep.cfg.Rand)
+	return a.mint(a.Conn, a.rep.cfg.Rand)
 }
 
 // maxAsks bounds how often a snapshot's end is asked for again: what the id is
@@ -70,10 +72,10 @@ func (*AskError) Error() string { return "sync: apply: the snapshot does not tel
 func (rep *Replica) adopt(raw *sqlite3.Conn) error {
 	rep.imported.Store(true)
 	rep.invalidate()
-	copied := &conn{sqlite: raw}
-	defer copied.close()
+	copied := &synced.Conn{SQLite: raw}
+	defer copied.Close()
 	if err := raw.Exec(schemaSQL); err != nil {
-		return sqlError(err, schemaSQL)
+		return synced.SQLError(err, schemaSQL)
 	}
 	meta, err := loadMeta(copied)
 	if err != nil {

@@ -11,10 +11,13 @@ import (
 func TestGuard_boundTogether(t *testing.T) {
 	for name, c := range map[string]struct{ table, guard, insert, one, other, refused, want string }{
 		"a counter sold twice": {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0)`,
-			`CREATE TRIGGER g BEFORE UPDATE OF n ON t WHEN NOT heddle_applying() AND new.n < 0 BEGIN SELECT RAISE(ABORT, 'out of stock'); END`,
-			`INSERT INTO t VALUES('a', 1)`, `UPDATE t SET n = n - 1`, `UPDATE t SET n = n - 1`, `UPDATE t SET n = n - 1`, `a -1`},
+			`CREATE TRIGGER g BEFORE UPDATE OF n ON t WHEN NOT heddle_applying() AND new.n < 0 BEGIN SELECT RAISE(ABORT,
+				'out of stock'); END`,
+			`INSERT INTO t VALUES('a', 1)`, `UPDATE t SET n = n - 1`, `UPDATE t SET n = n - 1`, `UPDATE t SET n = n - 1`,
+			`a -1`},
 		"two columns of a row": {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, ends INTEGER)`,
-			`CREATE TRIGGER g BEFORE UPDATE ON t WHEN NOT heddle_applying() AND new.n > new.ends BEGIN SELECT RAISE(ROLLBACK, 'ends before it begins'); END`,
+			`CREATE TRIGGER g BEFORE UPDATE ON t WHEN NOT heddle_applying() AND new.n > new.ends BEGIN SELECT RAISE(ROLLBACK,
+				'ends before it begins'); END`,
 			`INSERT INTO t VALUES('a', 5, 9)`, `UPDATE t SET n = 8`, `UPDATE t SET ends = 6`, `UPDATE t SET n = 10`, `a 8 6`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -27,7 +29,7 @@ type keptTable struct {
 func numbered(prefix string, n int) []string {
 	names := make([]string, n)
 	for i := range names {
-		names[i] = prefix + itoa(i)
+		names[i] = prefix + strconv.Itoa(i)
 	}
 	return names
 }
@@ -42,7 +44,7 @@ func (k *keptTable) order() string { return "k." + strings.Join(k.keys(), ", k."
 
 // keep copies a table's rows. Its columns have no types: values stay what they are.
 func (r *rows) keep(schema wire.TableSchema, number int) (*keptTable, error) {
-	k := &keptTable{schema: schema, name: "heddle_kept_" + itoa(number)}
+	k := &keptTable{schema: schema, name: "heddle_kept_" + strconv.Itoa(number)}
 	from := slices.Clone(schema.Key)
 	for _, c := range schema.Columns {
 		from = append(from, c.Name)
@@ -51,11 +53,11 @@ func (r *rows) keep(schema wire.TableSchema, number int) (*keptTable, error) {
 	all := strings.Join(append(k.keys(), k.cells()...), ", ")
 	for _, sql := range []string{
 		"CREATE TABLE " + k.name + "(" + all + ", PRIMARY KEY(" + keys + ")) WITHOUT ROWID",
-		"INSERT INTO " + k.name + " SELECT " + idents(from, "", ", ") + " FROM main." + ident(schema.Table) +
-			" ORDER BY " + idents(schema.Key, "", ", "),
+		"INSERT INTO " + k.name + " SELECT " + synced.Idents(from, "", ", ") + " FROM main." + synced.Ident(schema.Table) +
+			" ORDER BY " + synced.Idents(schema.Key, "", ", "),
 	} {
-		if err := r.sqlite.Exec(sql); err != nil {
-			return nil, sqlError(err, sql)
+		if err := r.SQLite.Exec(sql); err != nil {
+			return nil, synced.SQLError(err, sql)
 		}
 	}
 	return k, nil
@@ -63,10 +65,10 @@ func (r *rows) keep(schema wire.TableSchema, number int) (*keptTable, error) {
 
 // match compares the key of a row of t, as n, with that of a kept one, as k.
 // Only the side named by bare is left with its affinity, so that its index serves.
-func (k *keptTable) match(t *table, bare string) string {
+func (k *keptTable) match(t *synced.Table, bare string) string {
 	var all []string
 	for i, name := range k.keys() {
-		a, b := "n."+ident(t.key[i]), "k."+name
+		a, b := "n."+synced.Ident(t.Key[i]), "k."+name
 		if bare == "n" {
 			b = "+" + b
 		} else {
@@ -79,22 +81,22 @@ func (k *keptTable) match(t *table, bare string) string {
 
 // putBack makes t hold the rows that were kept of it, as far as the log knows
 // their columns: others have their default.
-func (r *rows) putBack(k *keptTable, t *table, s *fold.Schema) error {
+func (r *rows) putBack(k *keptTable, t *synced.Table, s *fold.Schema) error {
 	remove := func(key []wire.Value) error { return r.remove(t, key) }
-	if !slices.Equal(k.schema.Key, t.key) { // nobody has written it, or it were refused
-		return r.each(t.every("true"), nil, t.order(), remove)
+	if !slices.Equal(k.schema.Key, t.Key) { // no transaction has written the table: it would have been refused
+		return r.each(t.Every("true"), nil, t.Order(), remove)
 	}
-	invented := t.every("NOT EXISTS (SELECT 1 FROM " + k.name + " AS k WHERE " + k.match(t, "k") + ")")
-	if err := r.each(invented, nil, t.order(), remove); err != nil {
+	invented := t.Every("NOT EXISTS (SELECT 1 FROM " + k.name + " AS k WHERE " + k.match(t, "k") + ")")
+	if err := r.each(invented, nil, t.Order(), remove); err != nil {
 		return err
 	}
-	differ := []string{"n." + ident(t.key[0]) + " IS NULL"}
+	differ := []string{"n." + synced.Ident(t.Key[0]) + " IS NULL"}
 	for i, c := range k.schema.Columns {
-		if t.told(c.Name, s) {
-			differ = append(differ, unlike("n."+ident(c.Name), "+k.c"+itoa(i)))
+		if t.Told(c.Name, s) {
+			differ = append(differ, synced.Unlike("n."+synced.Ident(c.Name), "+k.c"+strconv.Itoa(i)))
 		}
 	}
-	changed := k.all() + " LEFT JOIN main." + ident(t.name) + " AS n ON " + k.match(t, "n") +
+	changed := k.all() + " LEFT JOIN main." + synced.Ident(t.Name) + " AS n ON " + k.match(t, "n") +
 		" WHERE (" + strings.Join(differ, " OR ") + ")"
 	return r.each(changed, nil, k.order(), func(key []wire.Value) error { return r.putBackRow(k, t, key, s) })
 }
@@ -103,13 +105,13 @@ func (r *rows) putBack(k *keptTable, t *table, s *fold.Schema) error {
 // has a WHERE, and gives keys in this order.
 func (r *rows) each(sql string, args []wire.Value, order string, f func(key []wire.Value) error) error {
 	const portion = 500
-	tail := " ORDER BY " + order + " LIMIT " + itoa(portion)
+	tail := " ORDER BY " + order + " LIMIT " + strconv.Itoa(portion)
 	for query, last := sql+tail, []wire.Value(nil); ; {
 		var keys [][]wire.Value
-		err := r.query(query, append(slices.Clip(args), last...), func(s *sqlite3.Stmt) error {
+		err := r.Query(query, append(slices.Clip(args), last...), func(s *sqlite3.Stmt) error {
 			key := make([]wire.Value, s.ColumnCount())
 			for i := range key {
-				key[i] = column(s, i)
+				key[i] = synced.Column(s, i)
 			}
 			keys = append(keys, key)
 			return nil
@@ -130,14 +132,14 @@ func (r *rows) each(sql string, args []wire.Value, order string, f func(key []wi
 	}
 }
 
-// refit gives a column what the log says of it, in all rows of a table: its
-// default where there is no cell. A column that was not told has no cells but
-// those of pending operations, which the caller lays on again.
-func (r *rows) refit(t *table, column string, told bool, s *fold.Schema) error {
-	v := t.defaultOf(column, s)
-	other := t.every("(" + unlike("n."+ident(column), "?") + ")")
-	err := r.each(other, []wire.Value{v, v}, t.order(), func(key []wire.Value) error {
-		k := rowKey{t.name, key, wire.EncodeKey(key)}
+// refit gives a column the log's default in all rows without a cell. A column that
+// the log does not have has only the cells of pending operations, which the caller
+// puts on the rows again.
+func (r *rows) refit(t *synced.Table, column string, told bool, s *fold.Schema) error {
+	v := t.DefaultOf(column, s)
+	other := t.Every("(" + synced.Unlike("n."+synced.Ident(column), "?") + ")")
+	err := r.each(other, []wire.Value{v, v}, t.Order(), func(key []wire.Value) error {
+		k := rowKey{t.Name, key, wire.EncodeKey(key)}
 		if more, _, err := r.overflowed(k); err != nil || more != nil && hasCell(more, column) {
 			return err // it moves in
 		}
@@ -163,16 +165,16 @@ func hasCell(row *fold.Row, column string) bool {
 
 // dropCells takes the cells of a column out of quarantined rows and base images:
 // they had it from the table, where it had another default.
-func (r *rows) dropCells(t *table, column string) error {
+func (r *rows) dropCells(t *synced.Table, column string) error {
 	for _, from := range []struct{ table, cells, where string }{
 		{"heddle_overflow", "cells", "whole"}, {"heddle_row", "base", "base IS NOT NULL"},
 	} {
 		read := "SELECT " + from.cells + " FROM " + from.table + " WHERE tbl = ? AND key = ?"
 		write := "UPDATE " + from.table + " SET " + from.cells + " = ? WHERE tbl = ? AND key = ?"
 		keys := "SELECT key FROM " + from.table + " WHERE tbl = ? AND " + from.where
-		err := r.each(keys, []wire.Value{t.name}, "key", func(key []wire.Value) error {
+		err := r.each(keys, []wire.Value{t.Name}, "key", func(key []wire.Value) error {
 			var row fold.Row
-			err := r.query(read, []any{t.name, key[0]}, func(s *sqlite3.Stmt) (err error) {
+			err := r.Query(read, []any{t.Name, key[0]}, func(s *sqlite3.Stmt) (err error) {
 				row.Cells, err = wire.DecodeRow(s.ColumnBlob(0, nil))
 				return err
 			})
@@ -180,7 +182,7 @@ func (r *rows) dropCells(t *table, column string) error {
 				return err
 			}
 			delete(row.Cells, column)
-			return r.exec(write, wire.EncodeRow(row.Cells), t.name, key[0])
+			return r.Exec(write, wire.EncodeRow(row.Cells), t.Name, key[0])
 		})
 		if err != nil {
 			return err
@@ -190,9 +192,9 @@ func (r *rows) dropCells(t *table, column string) error {
 }
 
 // putBackRow makes the row of a key what was kept, or quarantines that.
-func (r *rows) putBackRow(k *keptTable, t *table, key []wire.Value, s *fold.Schema) error {
-	id := rowKey{t.name, key, wire.EncodeKey(key)}
-	after, err := r.keptRow(k, key, func(column string) bool { return t.told(column, s) })
+func (r *rows) putBackRow(k *keptTable, t *synced.Table, key []wire.Value, s *fold.Schema) error {
+	id := rowKey{t.Name, key, wire.EncodeKey(key)}
+	after, err := r.keptRow(k, key, func(column string) bool { return t.Told(column, s) })
 	if err != nil {
 		return err
 	}
@@ -204,8 +206,8 @@ func (r *rows) putBackRow(k *keptTable, t *table, key []wire.Value, s *fold.Sche
 		maps.Copy(after.Cells, more.Cells)
 	}
 	var held *fold.Row
-	if t.keepsKey(key) {
-		if held, err = t.read(r.conn, key); err != nil {
+	if t.KeepsKey(key) {
+		if held, err = t.Read(r.Conn, key); err != nil {
 			return err
 		}
 	}
@@ -219,11 +221,12 @@ func (r *rows) keptRow(k *keptTable, key []wire.Value, wanted func(column string
 	if len(k.schema.Columns) == 0 {
 		return row, nil
 	}
-	sql := "SELECT " + strings.Join(k.cells(), ", ") + " FROM " + k.name + " WHERE " + idents(k.keys(), " = ?", " AND ")
-	return row, r.query(sql, key, func(s *sqlite3.Stmt) error {
+	sql := "SELECT " + strings.Join(k.cells(), ", ") + " FROM " + k.name + " WHERE " +
+		synced.Idents(k.keys(), " = ?", " AND ")
+	return row, r.Query(sql, key, func(s *sqlite3.Stmt) error {
 		for i, c := range k.schema.Columns {
 			if wanted(c.Name) {
-				row.Cells[c.Name] = column(s, i)
+				row.Cells[c.Name] = synced.Column(s, i)
 			}
 		}
 		return nil
@@ -237,12 +240,12 @@ func (r *rows) without(name string, run func() error) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := r.sqlite.Config(sqlite3.DBCONFIG_ENABLE_TRIGGER, false); err != nil {
-		return sqlError(err, "")
+	if _, err := r.SQLite.Config(sqlite3.DBCONFIG_ENABLE_TRIGGER, false); err != nil {
+		return synced.SQLError(err, "")
 	}
 	defer func() {
-		_, on := r.sqlite.Config(sqlite3.DBCONFIG_ENABLE_TRIGGER, true)
-		err = errors.Join(err, sqlError(on, ""))
+		_, on := r.SQLite.Config(sqlite3.DBCONFIG_ENABLE_TRIGGER, true)
+		err = errors.Join(err, synced.SQLError(on, ""))
 	}()
 	all := columns
 	if rowid != "" {
@@ -251,39 +254,39 @@ func (r *rows) without(name string, run func() error) (err error) {
 	aside := numbered("c", len(all))
 	for _, sql := range []string{
 		"CREATE TABLE heddle_aside(" + strings.Join(aside, ", ") + ")",
-		"INSERT INTO heddle_aside SELECT " + idents(all, "", ", ") + " FROM main." + ident(name),
-		"DELETE FROM main." + ident(name),
+		"INSERT INTO heddle_aside SELECT " + synced.Idents(all, "", ", ") + " FROM main." + synced.Ident(name),
+		"DELETE FROM main." + synced.Ident(name),
 	} {
-		if err := r.sqlite.Exec(sql); err != nil {
-			return sqlError(err, sql)
+		if err := r.SQLite.Exec(sql); err != nil {
+			return synced.SQLError(err, sql)
 		}
 	}
 	if err := run(); err != nil {
 		return err
 	}
-	back := "INSERT OR ABORT INTO main." + ident(name) + "(" + idents(all, "", ", ") + ") SELECT " +
+	back := "INSERT OR ABORT INTO main." + synced.Ident(name) + "(" + synced.Idents(all, "", ", ") + ") SELECT " +
 		strings.Join(aside, ", ") + " FROM heddle_aside"
-	if err := r.sqlite.Exec(back); err != nil {
-		if refused(sqlError(err, back)) == nil {
-			return sqlError(err, back)
+	if err := r.SQLite.Exec(back); err != nil {
+		if synced.Refused(synced.SQLError(err, back)) == nil {
+			return synced.SQLError(err, back)
 		}
 		if err := r.giveBack(back); err != nil {
 			return err
 		}
 	}
 	const drop = "DROP TABLE heddle_aside"
-	return sqlError(r.sqlite.Exec(drop), drop)
+	return synced.SQLError(r.SQLite.Exec(drop), drop)
 }
 
 // giveBack gives rows back one by one, and leaves out those that are refused.
 func (r *rows) giveBack(sql string) error {
 	last := int64(0)
-	err := r.query(`SELECT max(rowid) FROM heddle_aside`, nil, func(s *sqlite3.Stmt) error {
+	err := r.Query(`SELECT max(rowid) FROM heddle_aside`, nil, func(s *sqlite3.Stmt) error {
 		last = s.ColumnInt64(0)
 		return nil
 	})
 	for id := int64(1); err == nil && id <= last; id++ {
-		if err = r.exec(sql+" WHERE rowid = ?", id); refused(err) != nil {
+		if err = r.Exec(sql+" WHERE rowid = ?", id); synced.Refused(err) != nil {
 			err = nil
 		}
 	}
@@ -296,7 +299,7 @@ func (r *rows) stored(name string) (columns []string, rowid string, err error) {
 	taken := map[string]bool{}
 	integerKey, keys := false, 0
 	const columnsSQL = `SELECT name, hidden, type, pk FROM pragma_table_xinfo(?, 'main')`
-	err = r.query(columnsSQL, []any{name}, func(s *sqlite3.Stmt) error {
+	err = r.Query(columnsSQL, []any{name}, func(s *sqlite3.Stmt) error {
 		taken[strings.ToLower(s.ColumnText(0))] = true
 		if s.ColumnInt(1) == 0 {
 			columns = append(columns, s.ColumnText(0))
@@ -311,7 +314,7 @@ func (r *rows) stored(name string) (columns []string, rowid string, err error) {
 		return columns, "", err
 	}
 	const rowidSQL = `SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE AND NOT wr`
-	err = r.query(rowidSQL, []any{name}, func(*sqlite3.Stmt) error {
+	err = r.Query(rowidSQL, []any{name}, func(*sqlite3.Stmt) error {
 		for _, alias := range []string{"rowid", "_rowid_", "oid"} {
 			if rowid == "" && !taken[alias] {
 				rowid = alias

@@ -12,9 +12,11 @@ import (
 )
 
 const policySchema = `
-CREATE TABLE p(id TEXT PRIMARY KEY, title TEXT, likes INTEGER NOT NULL DEFAULT 0, r REAL, top, low, tags TEXT DEFAULT '[]');
+CREATE TABLE p(id TEXT PRIMARY KEY, title TEXT, likes INTEGER NOT NULL DEFAULT 0, r REAL, top, low,
+	tags TEXT DEFAULT '[]');
 CREATE TABLE seen(id TEXT, top);
-CREATE TRIGGER p_top AFTER UPDATE OF top ON p WHEN NOT heddle_applying() BEGIN UPDATE p SET title = 'top ' || new.top WHERE id = new.id; END;
+CREATE TRIGGER p_top AFTER UPDATE OF top ON p WHEN NOT heddle_applying() BEGIN UPDATE p SET title = 'top ' || new.top
+	WHERE id = new.id; END;
 CREATE TRIGGER p_seen AFTER UPDATE OF top ON p BEGIN INSERT INTO seen VALUES(new.id, new.top); END;
 `
 
@@ -64,13 +66,16 @@ func TestPolicy_join(t *testing.T) {
 		{"both insert one key", `SELECT 1`, start, `INSERT INTO p(id, likes, top, low, tags) VALUES('k', 5, 7, 7, '["c"]')`,
 			`string:k <nil>:<nil> int64:10 <nil>:<nil> int64:10 int64:10 string:["a","b"]`,
 			`string:k <nil>:<nil> int64:15 <nil>:<nil> int64:10 int64:7 string:["a","b","c"]`},
-		{"replacing is writing the difference", start, `INSERT OR REPLACE INTO p(id, likes, top, low, tags) VALUES('k', 11, 9, 11, '["b","c"]')`, `UPDATE p SET likes = likes + 1, tags = '["a","b","d"]'`,
+		{"replacing is writing the difference", start,
+			`INSERT OR REPLACE INTO p(id, likes, top, low, tags) VALUES('k', 11, 9, 11,
+				'["b","c"]')`, `UPDATE p SET likes = likes + 1, tags = '["a","b","d"]'`,
 			`string:k <nil>:<nil> int64:11 <nil>:<nil> int64:10 int64:10 string:["b","c"]`,
 			`string:k <nil>:<nil> int64:12 <nil>:<nil> int64:10 int64:10 string:["b","c","d"]`},
 		{"a counter that overflows", start, `UPDATE p SET likes = 9223372036854775807`, `UPDATE p SET likes = likes + 1`,
 			`string:k <nil>:<nil> int64:9223372036854775807 <nil>:<nil> int64:10 int64:10 string:["a","b"]`,
 			`string:k <nil>:<nil> float64:9.223372036854776e+18 <nil>:<nil> int64:10 int64:10 string:["a","b"]`},
-		{"what is no number is written as it is", start, `UPDATE p SET r = 2.5; UPDATE p SET r = NULL`, `UPDATE p SET likes = 'many'`,
+		{"what is no number is written as it is", start, `UPDATE p SET r = 2.5; UPDATE p SET r = NULL`,
+			`UPDATE p SET likes = 'many'`,
 			`string:k <nil>:<nil> int64:10 <nil>:<nil> int64:10 int64:10 string:["a","b"]`,
 			`string:k <nil>:<nil> string:many <nil>:<nil> int64:10 int64:10 string:["a","b"]`},
 	}
@@ -139,16 +144,19 @@ func TestPolicy_bringingIsNotTheApps(t *testing.T) {
 	if err != nil || res.Changes != 1 {
 		t.Fatalf("got %+v, %v", res, err)
 	}
-	if got, want := r.dump("seen", "id", []string{"top"}), []string{"string:k int64:10", "string:k int64:3"}; !slices.Equal(got, want) {
+	if got, want := r.dump("seen", "id", []string{"top"}), []string{"string:k int64:10",
+		"string:k int64:3"}; !slices.Equal(got, want) {
 		t.Errorf("the local table has %v, want %v", got, want)
 	}
-	if got, want := r.dump("p", "id", []string{"title", "top"}), []string{"string:k string:top 3 int64:10"}; !slices.Equal(got, want) {
+	if got, want := r.dump("p", "id",
+		[]string{"title", "top"}), []string{"string:k string:top 3 int64:10"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
 func TestPolicy_affinity(t *testing.T) {
-	for decl, bad := range map[string]Merge{"TEXT": {"v": "counter"}, "INTEGER": {"v": "set"}, "REAL": {"v": "set"}, "BLOB": {"v": "counter"}} {
+	for decl, bad := range map[string]Merge{"TEXT": {"v": "counter"}, "INTEGER": {"v": "set"}, "REAL": {"v": "set"},
+		"BLOB": {"v": "counter"}} {
 		db, err := store.Open(t.Context(), store.Options{Filename: "file:" + filepath.Join(t.TempDir(), "test.db"),
 			Migrations: []string{"CREATE TABLE t(id TEXT PRIMARY KEY, v " + decl + ")"}, Synced: []string{"t"}})
 		if err != nil {
@@ -180,7 +188,8 @@ func TestPolicy_takenUp(t *testing.T) {
 		t.Fatalf("%d entries", len(l.entries))
 	}
 	body, err := wire.UnmarshalBody(l.entries[0].Body)
-	if err != nil || !slices.Equal(body.Ops[0].Shape.Joins, []wire.Join{wire.JoinLast, wire.JoinAdd, wire.JoinMin, wire.JoinSetAdd}) {
+	if err != nil || !slices.Equal(body.Ops[0].Shape.Joins,
+		[]wire.Join{wire.JoinLast, wire.JoinAdd, wire.JoinMin, wire.JoinSetAdd}) {
 		t.Errorf("got %+v, %v", body.Ops[0].Shape, err)
 	}
 	r.pull(l, 9)

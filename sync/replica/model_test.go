@@ -28,14 +28,15 @@ func (r *replica) checkVisible(l *memoryLog) {
 	want.entries, want.schema, want.rows, want.keys = m.entries, m.schema, m.rows, m.keys
 	pending := map[int64][]byte{}
 	var ids []int64
-	err := r.db.Query(context.Background(), `SELECT id, bytes FROM heddle_pending ORDER BY id, part`, store.Params{}, nil, func(s *sqlite3.Stmt) error {
-		id := s.ColumnInt64(0)
-		if pending[id] == nil {
-			ids = append(ids, id)
-		}
-		pending[id] = append(pending[id], s.ColumnRawBlob(1)...)
-		return nil
-	})
+	err := r.db.Query(context.Background(), `SELECT id, bytes FROM heddle_pending ORDER BY id, part`, store.Params{}, nil,
+		func(s *sqlite3.Stmt) error {
+			id := s.ColumnInt64(0)
+			if pending[id] == nil {
+				ids = append(ids, id)
+			}
+			pending[id] = append(pending[id], s.ColumnRawBlob(1)...)
+			return nil
+		})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -45,9 +46,11 @@ func (r *replica) checkVisible(l *memoryLog) {
 	for _, tab := range []struct {
 		name, key string
 		columns   []string
-	}{{"a", "id", []string{"x", "y", "z"}}, {"b", "k1, k2", []string{"v"}}, {"n", "id", []string{"v"}}, {"m", "id", modelColumns}} {
+	}{{"a", "id", []string{"x", "y", "z"}}, {"b", "k1, k2", []string{"v"}}, {"n", "id", []string{"v"}}, {"m", "id",
+		modelColumns}} {
 		if got, want := r.dump(tab.name, tab.key, tab.columns), want.dump(tab.name, tab.columns); !slices.Equal(got, want) {
-			r.t.Fatalf("table %s with %d entries and %d pending:\ngot  %v\nwant %v", tab.name, len(m.entries), len(ids), got, want)
+			r.t.Fatalf("table %s with %d entries and %d pending:\ngot  %v\nwant %v", tab.name, len(m.entries), len(ids), got,
+				want)
 		}
 	}
 }
@@ -62,7 +65,8 @@ func TestClient_randomHistories(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		h := &histories
-		t.Logf("%d histories: %d transactions ok, %d void; %d rejections and %d conflicts told", n, h.ok.Load(), h.void.Load(), h.rejected.Load(), h.conflicts.Load())
+		t.Logf("%d histories: %d transactions ok, %d void; %d rejections and %d conflicts told", n, h.ok.Load(),
+			h.void.Load(), h.rejected.Load(), h.conflicts.Load())
 		if h.ok.Load() == 0 || h.conflicts.Load() == 0 || h.void.Load() != h.rejected.Load() {
 			t.Error("the histories do not show what they are for")
 		}
@@ -85,13 +89,16 @@ CREATE TABLE a(id TEXT PRIMARY KEY, x, y INTEGER NOT NULL DEFAULT 7, z BLOB);
 CREATE TABLE b(k1 INTEGER, k2 TEXT, v, PRIMARY KEY(k1, k2)) WITHOUT ROWID;
 CREATE TABLE c(id BLOB PRIMARY KEY);
 CREATE TABLE n(id INTEGER PRIMARY KEY, v TEXT);
-CREATE TABLE m(id TEXT PRIMARY KEY, cnt INTEGER NOT NULL DEFAULT 2, r REAL, num NUMERIC DEFAULT 0.5, hi, lo DEFAULT 5, tags TEXT DEFAULT '["x"]', v);
+CREATE TABLE m(id TEXT PRIMARY KEY, cnt INTEGER NOT NULL DEFAULT 2, r REAL, num NUMERIC DEFAULT 0.5, hi,
+	lo DEFAULT 5, tags TEXT DEFAULT '["x"]', v);
 -- An index that the app keeps by triggers: they fire for others' writes too.
 CREATE TABLE idx(id TEXT PRIMARY KEY, x);
 CREATE TRIGGER a_ins AFTER INSERT ON a BEGIN INSERT OR REPLACE INTO idx VALUES(new.id, new.x); END;
-CREATE TRIGGER a_upd AFTER UPDATE OF id, x ON a BEGIN DELETE FROM idx WHERE id = old.id; INSERT OR REPLACE INTO idx VALUES(new.id, new.x); END;
+CREATE TRIGGER a_upd AFTER UPDATE OF id, x ON a BEGIN
+	DELETE FROM idx WHERE id = old.id; INSERT OR REPLACE INTO idx VALUES(new.id, new.x); END;
 CREATE TRIGGER a_del AFTER DELETE ON a BEGIN DELETE FROM idx WHERE id = old.id; END;
-CREATE TRIGGER a_to_c AFTER DELETE ON a WHEN NOT heddle_applying() BEGIN INSERT OR IGNORE INTO c VALUES(CAST(old.id AS BLOB)); END;
+CREATE TRIGGER a_to_c AFTER DELETE ON a WHEN NOT heddle_applying() BEGIN
+	INSERT OR IGNORE INTO c VALUES(CAST(old.id AS BLOB)); END;
 `
 
 // The app's next version: new columns and a new table.
@@ -140,7 +147,8 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 		for _, tab := range []struct {
 			name, key string
 			columns   []string
-		}{{"a", "id", []string{"x", "y", "z", "w"}}, {"b", "k1, k2", []string{"v", "u"}}, {"c", "id", nil}, {"n", "id", []string{"v"}}, {"m", "id", modelColumns}, {"d", "id", []string{"v"}}} {
+		}{{"a", "id", []string{"x", "y", "z", "w"}}, {"b", "k1, k2", []string{"v", "u"}}, {"c", "id", nil}, {"n", "id",
+			[]string{"v"}}, {"m", "id", modelColumns}, {"d", "id", []string{"v"}}} {
 			columns := tab.columns
 			if columns == nil {
 				columns = []string{"1"}
@@ -220,7 +228,8 @@ func randomHistory(t *testing.T, rng *rand.Rand) {
 }
 
 func randomWrite(r *replica, rng *rand.Rand) {
-	values := []any{nil, int64(rng.IntN(3)), float64(rng.IntN(3)), 1.5, "t", "", []byte{}, []byte{1, 0}, "a\x00b", int64(1) << 60}
+	values := []any{nil, int64(rng.IntN(3)), float64(rng.IntN(3)), 1.5, "t", "", []byte{}, []byte{1, 0}, "a\x00b",
+		int64(1) << 60}
 	value := func() any { return values[rng.IntN(len(values))] }
 	id := func() any { return []any{"p", "q", "r"}[rng.IntN(3)] }
 	k1 := func() any { return int64(rng.IntN(2)) }
@@ -251,7 +260,8 @@ func randomWrite(r *replica, rng *rand.Rand) {
 			case 13:
 				_, err = tx.Exec(`INSERT INTO d VALUES(?, ?) ON CONFLICT DO UPDATE SET v = excluded.v`, store.Args(id(), value()))
 			case 0:
-				_, err = tx.Exec(`INSERT INTO a(id, x, z) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET x = excluded.x`, store.Args(id(), value(), value()))
+				_, err = tx.Exec(`INSERT INTO a(id, x, z) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET x = excluded.x`,
+					store.Args(id(), value(), value()))
 			case 1:
 				_, err = tx.Exec(`INSERT OR REPLACE INTO a(id, x) VALUES(?, ?)`, store.Args(id(), value()))
 			case 2:
@@ -263,7 +273,8 @@ func randomWrite(r *replica, rng *rand.Rand) {
 			case 5:
 				_, err = tx.Exec(`UPDATE OR IGNORE a SET id = ? WHERE id = ?`, store.Args(id(), id()))
 			case 6:
-				_, err = tx.Exec(`INSERT INTO b VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET v = excluded.v`, store.Args(k1(), id(), value()))
+				_, err = tx.Exec(`INSERT INTO b VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET v = excluded.v`,
+					store.Args(k1(), id(), value()))
 			case 7:
 				_, err = tx.Exec(`UPDATE OR REPLACE b SET k1 = 1 - k1 WHERE k2 = ?`, store.Args(id()))
 			case 8:
@@ -288,17 +299,20 @@ func randomMerge(tx *store.Tx, rng *rand.Rand, id any) (err error) {
 	set := func() any { return sets[rng.IntN(len(sets))] }
 	switch rng.IntN(7) {
 	case 0:
-		_, err = tx.Exec(`INSERT INTO m(id, cnt, hi, tags) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET cnt = cnt + 1, num = num + 0.5`, store.Args(id, int64(rng.IntN(5)), number(), set()))
+		_, err = tx.Exec(`INSERT INTO m(id, cnt, hi, tags) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET cnt = cnt + 1,
+			num = num + 0.5`, store.Args(id, int64(rng.IntN(5)), number(), set()))
 	case 1:
 		_, err = tx.Exec(`INSERT OR REPLACE INTO m(id, lo, tags, r) VALUES(?, ?, ?, ?)`, store.Args(id, number(), set(), 0.5))
 	case 2:
-		_, err = tx.Exec(`UPDATE m SET cnt = cnt + ?, r = coalesce(r, 0) + 0.1, num = num + ? WHERE id = ?`, store.Args(int64(rng.IntN(5)-2), int64(rng.IntN(3)), id))
+		_, err = tx.Exec(`UPDATE m SET cnt = cnt + ?, r = coalesce(r, 0) + 0.1, num = num + ? WHERE id = ?`,
+			store.Args(int64(rng.IntN(5)-2), int64(rng.IntN(3)), id))
 	case 3:
 		_, err = tx.Exec(`UPDATE m SET hi = ?, lo = ? WHERE id = ?`, store.Args(number(), number(), id))
 	case 4:
 		_, err = tx.Exec(`UPDATE m SET tags = ?, v = ? WHERE id = ?`, store.Args(set(), number(), id))
 	case 5:
-		_, err = tx.Exec(`UPDATE OR IGNORE m SET r = ?, num = ?, cnt = ? WHERE id = ?`, store.Args(number(), number(), number(), id))
+		_, err = tx.Exec(`UPDATE OR IGNORE m SET r = ?, num = ?, cnt = ? WHERE id = ?`,
+			store.Args(number(), number(), number(), id))
 	case 6:
 		_, err = tx.Exec(`DELETE FROM m WHERE id = ?`, store.Args(id))
 	}

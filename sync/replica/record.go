@@ -14,6 +14,7 @@ import (
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -29,7 +30,7 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 	if err != nil {
 		return err
 	}
-	id, err := nextID(r.conn, s.last)
+	id, err := nextID(r.Conn, s.last)
 	if err != nil {
 		return err
 	}
@@ -56,29 +57,29 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 	if len(b.adjustments) == 0 {
 		return nil
 	}
-	return tx.Applying(func() error { return adjustCells(r.conn, b.adjustments) })
+	return tx.Applying(func() error { return synced.AdjustCells(r.Conn, b.adjustments) })
 }
 
 // replace makes the insert of a key whose row is quarantined what it is to the
 // log: that row inserted again.
 func (r *rows) replace(ch *store.Change, s *fold.Schema) error {
 	t := r.tables[ch.Table.Name]
-	if t == nil || ch.Before != nil || r.overflow[t.name]&wholeRows == 0 {
+	if t == nil || ch.Before != nil || r.overflow[t.Name]&wholeRows == 0 {
 		return nil
 	}
-	row, whole, err := r.overflowed(rowKey{t.name, ch.Key, wire.EncodeKey(ch.Key)})
+	row, whole, err := r.overflowed(rowKey{t.Name, ch.Key, wire.EncodeKey(ch.Key)})
 	if err != nil || !whole {
 		return err
 	}
-	ch.Before, ch.Reinserted = t.values(ch.Key, row, s), true
+	ch.Before, ch.Reinserted = t.Values(ch.Key, row, s), true
 	return nil
 }
 
 // nextID returns the number of the next transaction: gapless over all that
 // were committed.
-func nextID(c *conn, last int64) (id int64, err error) {
+func nextID(c *synced.Conn, last int64) (id int64, err error) {
 	id = last
-	err = c.query(`SELECT max(id) FROM heddle_pending`, nil, func(stmt *sqlite3.Stmt) error {
+	err = c.Query(`SELECT max(id) FROM heddle_pending`, nil, func(stmt *sqlite3.Stmt) error {
 		id = max(id, stmt.ColumnInt64(0))
 		return nil
 	})
@@ -87,10 +88,10 @@ func nextID(c *conn, last int64) (id int64, err error) {
 
 // builder makes a transaction's body of its changes.
 type builder struct {
-	tables map[string]*table
+	tables map[string]*synced.Table
 	schema *fold.Schema // of the prefix
 	// Base images have the cells of all columns: while a snapshot comes, a row may be
-	// of a log that knew more than the snapshot has told of yet.
+	// of a log with more columns than the snapshot has named so far.
 	whole  bool
 	body   wire.Body
 	bases  []*fold.Row // for each operation, the row before it
@@ -100,18 +101,18 @@ type builder struct {
 	mask   []byte
 	cut    []byte // as mask, of an operation that removes elements of sets
 
-	adjustments []adjustment // cells that are not what was written
+	adjustments []synced.Adjustment // cells that are not what was written
 }
 
 // shapeKey tells shapes apart. mask has a byte for each column: 0 if it has no
 // cell, else its join and 1.
 type shapeKey struct {
-	table *table
+	table *synced.Table
 	kind  wire.Kind
 	mask  string
 }
 
-func newBuilder(tables map[string]*table, s *fold.Schema) *builder {
+func newBuilder(tables map[string]*synced.Table, s *fold.Schema) *builder {
 	return &builder{tables: tables, schema: s, shapes: map[shapeKey]*wire.Shape{}, used: map[string]bool{}}
 }
 
@@ -125,12 +126,13 @@ func (b *builder) add(ch *store.Change) error {
 	for i, v := range ch.Key {
 		if v == nil {
 			return errcode.New(errcode.NullKey, "sync: commit",
-				fmt.Sprintf("a row of the synced table %q has NULL in its key column %q: give each row a key, uuid7() makes one", t.name, t.key[i]))
+				fmt.Sprintf("a row of the synced table %q has NULL in its key column %q: give each row a key, uuid7() makes one",
+					t.Name, t.Key[i]))
 		}
 	}
-	if !b.used[t.name] {
-		b.used[t.name] = true
-		b.body.Schema = append(b.body.Schema, b.schema.Missing([]wire.TableSchema{t.schema})...)
+	if !b.used[t.Name] {
+		b.used[t.Name] = true
+		b.body.Schema = append(b.body.Schema, b.schema.Missing([]wire.TableSchema{t.Schema})...)
 	}
 	kind := wire.Update
 	switch {
@@ -145,51 +147,55 @@ func (b *builder) add(ch *store.Change) error {
 	if kind != wire.Delete {
 		op.Cells, removed = b.cells(t, ch, kind)
 	}
-	base := t.image(ch.Before, b.schema, !b.whole)
+	base := t.Image(ch.Before, b.schema, !b.whole)
 	if kind != wire.Update || len(op.Cells) > 0 { // else only generated columns differ
 		op.Shape = b.shape(t, kind, b.mask, len(op.Cells))
 		b.body.Ops, b.bases = append(b.body.Ops, op), append(b.bases, base)
 	}
 	if len(removed) > 0 {
-		b.body.Ops = append(b.body.Ops, wire.Op{Key: ch.Key, Shape: b.shape(t, wire.Update, b.cut, len(removed)), Cells: removed})
+		b.body.Ops = append(b.body.Ops, wire.Op{Key: ch.Key, Shape: b.shape(t, wire.Update, b.cut, len(removed)),
+			Cells: removed})
 		b.bases = append(b.bases, base)
 	}
 	b.size += value.Size(op.Key...) + value.Size(op.Cells...) + value.Size(removed...)
 	switch {
 	case b.size > wire.MaxBody || len(b.body.Ops) > wire.MaxOps || len(b.body.Shapes) > wire.MaxShapes:
-		return tooBig(fmt.Sprintf("the transaction has more than %d rows or %d MiB: write it in several", wire.MaxOps, wire.MaxBody>>20))
-	case ch.After != nil && t.sizeOf(ch.After) > wire.MaxRow:
-		return tooBig(fmt.Sprintf("a row of table %q has more than %d MiB: keep its content in several rows", t.name, wire.MaxRow>>20))
+		return tooBig(fmt.Sprintf("the transaction has more than %d rows or %d MiB: write it in several", wire.MaxOps,
+			wire.MaxBody>>20))
+	case ch.After != nil && t.SizeOf(ch.After) > wire.MaxRow:
+		return tooBig(fmt.Sprintf("a row of table %q has more than %d MiB: keep its content in several rows", t.Name,
+			wire.MaxRow>>20))
 	case value.Size(op.Key...) > wire.MaxKey/2 && len(wire.EncodeKey(op.Key)) > wire.MaxKey:
-		return tooBig(fmt.Sprintf("a key of table %q has more than %d KiB", t.name, wire.MaxKey>>10))
+		return tooBig(fmt.Sprintf("a key of table %q has more than %d KiB", t.Name, wire.MaxKey>>10))
 	}
 	return nil
 }
 
 // cells returns the cells of a row that was written, and those that take
 // elements out of its sets, with their masks in b.
-func (b *builder) cells(t *table, ch *store.Change, kind wire.Kind) (cells, removed []wire.Value) {
-	cells = make([]wire.Value, 0, len(t.at))
-	for i, at := range t.at {
+func (b *builder) cells(t *synced.Table, ch *store.Change, kind wire.Kind) (cells, removed []wire.Value) {
+	cells = make([]wire.Value, 0, len(t.At))
+	for i, at := range t.At {
 		mask, cut := byte(0), byte(0)
 		switch after := ch.After[at]; {
-		case kind == wire.Update && identical(ch.Before[at], after):
-		case t.merges == nil || t.merges[i] == mergeLast:
+		case kind == wire.Update && synced.Identical(ch.Before[at], after):
+		case t.Merges == nil || t.Merges[i] == synced.MergeLast:
 			mask, cells = 1+byte(wire.JoinLast), append(cells, after)
 		default:
-			before := t.defaultOf(t.columns[i], b.schema)
+			before := t.DefaultOf(t.Columns[i], b.schema)
 			if ch.Before != nil {
 				before = ch.Before[at]
 			}
-			w := t.merges[i].write(before, after, kind)
-			if w.set {
-				mask, cells = 1+byte(w.join), append(cells, w.cell)
+			w := t.Merges[i].Write(before, after, kind)
+			if w.Set {
+				mask, cells = 1+byte(w.Join), append(cells, w.Cell)
 			}
-			if w.remove != "" {
-				cut, removed = 1+byte(wire.JoinSetRemove), append(removed, w.remove)
+			if w.Remove != "" {
+				cut, removed = 1+byte(wire.JoinSetRemove), append(removed, w.Remove)
 			}
-			if !identical(w.result, after) {
-				b.adjustments = append(b.adjustments, adjustment{t, ch.Key, t.columns[i], w.result})
+			if !synced.Identical(w.Result, after) {
+				b.adjustments = append(b.adjustments, synced.Adjustment{Table: t, Key: ch.Key, Column: t.Columns[i],
+					Value: w.Result})
 			}
 		}
 		b.mask, b.cut = append(b.mask, mask), append(b.cut, cut)
@@ -201,14 +207,14 @@ func tooBig(msg string) error { return errcode.New(errcode.TooBig, "sync: commit
 
 // shape returns the shape of operations with the columns and joins of mask, n
 // in number.
-func (b *builder) shape(t *table, kind wire.Kind, mask []byte, n int) *wire.Shape {
+func (b *builder) shape(t *synced.Table, kind wire.Kind, mask []byte, n int) *wire.Shape {
 	if s, ok := b.shapes[shapeKey{t, kind, string(mask)}]; ok {
 		return s
 	}
-	s := &wire.Shape{Kind: kind, Table: t.name}
+	s := &wire.Shape{Kind: kind, Table: t.Name}
 	for i, m := range mask {
 		if m != 0 && n > 0 {
-			s.Columns, s.Joins = append(s.Columns, t.columns[i]), append(s.Joins, wire.Join(m-1))
+			s.Columns, s.Joins = append(s.Columns, t.Columns[i]), append(s.Joins, wire.Join(m-1))
 		}
 	}
 	b.shapes[shapeKey{t, kind, string(mask)}] = s
@@ -227,7 +233,8 @@ func (b *builder) store(r *rows, id, created int64) error {
 	}
 	data := b.body.Marshal()
 	if len(data) > wire.MaxBody {
-		return tooBig(fmt.Sprintf("the transaction has %d MiB, at most %d are taken: write it in several", len(data)>>20, wire.MaxBody>>20))
+		return tooBig(fmt.Sprintf("the transaction has %d MiB, at most %d are taken: write it in several", len(data)>>20,
+			wire.MaxBody>>20))
 	}
 	if err := r.addPending(id, created, data); err != nil {
 		return err
@@ -268,7 +275,7 @@ func (r *rows) uncover(k rowKey, base *fold.Row, kind wire.Kind) (*fold.Row, err
 	case err != nil || more == nil:
 		return base, err
 	case whole: // the table could not hold it, and holds what has replaced it
-		return more, r.keepUnknown(k, r.tables[k.table].unknown(more))
+		return more, r.keepUnknown(k, r.tables[k.table].Unknown(more))
 	case base != nil:
 		maps.Copy(base.Cells, more.Cells)
 	}
@@ -297,7 +304,7 @@ func (rep *Replica) Seed(ctx context.Context, run func(*store.Tx) error) (kept [
 		return nil, errcode.Wrap(err, errcode.Internal, "sync: seed")
 	}
 	err = rep.inside(ctx, func(r *rows) error {
-		meta, err := loadMeta(r.conn)
+		meta, err := loadMeta(r.Conn)
 		kept, _ = meta[metaSeed].([]byte)
 		return err
 	})
@@ -306,7 +313,7 @@ func (rep *Replica) Seed(ctx context.Context, run func(*store.Tx) error) (kept [
 
 // DropSeed forgets the body that Seed has kept: the space has a beginning.
 func (rep *Replica) DropSeed(ctx context.Context) error {
-	return rep.inside(ctx, func(r *rows) error { return r.exec(`DELETE FROM heddle_meta WHERE name = ?`, metaSeed) })
+	return rep.inside(ctx, func(r *rows) error { return r.Exec(`DELETE FROM heddle_meta WHERE name = ?`, metaSeed) })
 }
 
 // keepSeed is what Record does in Seed's transaction.
@@ -318,7 +325,7 @@ func (rep *Replica) keepSeed(r *rows, b *builder, changes []store.Change) error 
 	if len(data) > wire.MaxBody {
 		return tooBig(fmt.Sprintf("the seed has %d MiB, at most %d are taken", len(data)>>20, wire.MaxBody>>20))
 	}
-	if err := setMeta(r.conn, metaSeed, data); err != nil {
+	if err := setMeta(r.Conn, metaSeed, data); err != nil {
 		return err
 	}
 	return rep.seeding.Applying(func() error {
@@ -327,10 +334,74 @@ func (rep *Replica) keepSeed(r *rows, b *builder, changes []store.Change) error 
 			if t == nil {
 				continue
 			}
-			if err := t.write(r.conn, ch.Key, t.image(ch.After, b.schema, false), t.image(ch.Before, b.schema, false), b.schema); err != nil {
+			if err := t.Write(r.Conn, ch.Key, t.Image(ch.After, b.schema, false), t.Image(ch.Before, b.schema, false),
+				b.schema); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// takeUp records the rows of a table that was not synced before, where the log
+// does not have them.
+func (rep *Replica) takeUp(r *rows, t *synced.Table) error {
+	b := newBuilder(r.tables, rep.state.schema)
+	var all []synced.Adjustment
+	flush := func() error {
+		all = append(all, b.adjustments...)
+		if len(b.body.Ops) == 0 {
+			return nil
+		}
+		id, err := nextID(r.Conn, rep.state.last)
+		if err != nil {
+			return err
+		}
+		err = b.store(r, id, rep.cfg.Now().UnixMilli())
+		b = newBuilder(r.tables, rep.state.schema)
+		return err
+	}
+	err := t.Scan(r.Conn, func(values []wire.Value) error {
+		ch := store.Change{Table: t.Info, After: values}
+		for _, at := range t.KeyAt {
+			ch.Key = append(ch.Key, values[at])
+		}
+		if r.overflow[t.Name] != 0 {
+			k := rowKey{t.Name, ch.Key, wire.EncodeKey(ch.Key)}
+			if known, _, err := r.overflowed(k); err != nil || known != nil {
+				return err
+			}
+		}
+		if err := b.add(&ch); err != nil {
+			return err
+		}
+		if b.size > wire.MaxBody/8 || len(b.body.Ops) >= 50_000 {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return err
+	}
+	for _, b := range all { // not before: the table was being read
+		if err := r.adjust(&b, rep.state.schema); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adjust writes a cell as the fold has it, where the table can hold that.
+func (r *rows) adjust(b *synced.Adjustment, s *fold.Schema) error {
+	k := rowKey{b.Table.Name, b.Key, wire.EncodeKey(b.Key)}
+	before, err := r.visible(k)
+	if err != nil {
+		return err
+	}
+	after := &fold.Row{Cells: maps.Clone(before.Cells)}
+	after.Cells[b.Column] = b.Value
+	return r.writeRow(k, before, after, s)
 }

@@ -19,10 +19,12 @@ import (
 func recorded(r *replica) []string {
 	r.t.Helper()
 	var data []byte
-	err := r.db.Query(context.Background(), `SELECT bytes FROM heddle_pending WHERE id = (SELECT max(id) FROM heddle_pending) ORDER BY part`, store.Params{}, nil, func(s *sqlite3.Stmt) error {
-		data = append(data, s.ColumnRawBlob(0)...)
-		return nil
-	})
+	err := r.db.Query(context.Background(),
+		`SELECT bytes FROM heddle_pending WHERE id = (SELECT max(id) FROM heddle_pending) ORDER BY
+			part`, store.Params{}, nil, func(s *sqlite3.Stmt) error {
+			data = append(data, s.ColumnRawBlob(0)...)
+			return nil
+		})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -40,14 +42,16 @@ func recorded(r *replica) []string {
 	}
 	for _, op := range b.Ops {
 		kind := [...]string{1: "insert", 2: "update", 3: "delete"}[op.Shape.Kind]
-		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s[%s] %v %s", kind, op.Shape.Table, show(op.Key), op.Shape.Columns, show(op.Cells))))
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s[%s] %v %s", kind, op.Shape.Table, show(op.Key),
+			op.Shape.Columns, show(op.Cells))))
 	}
 	return out
 }
 
 func TestRecorder_operations(t *testing.T) {
 	r := newReplica(t, []string{
-		`CREATE TABLE t(id TEXT PRIMARY KEY, a, b INTEGER DEFAULT 5, len AS (length(a)), twice INTEGER AS (b * 2) STORED); CREATE TABLE other(x)`,
+		`CREATE TABLE t(id TEXT PRIMARY KEY, a, b INTEGER DEFAULT 5, len AS (length(a)), twice INTEGER AS (b * 2) STORED);
+			CREATE TABLE other(x)`,
 		`ALTER TABLE t ADD COLUMN c TEXT DEFAULT 'late'`,
 	}, "t")
 	const describes = "table t[id]: a/1=<nil>:<nil> b/1=int64:5 c/2=string:late"
@@ -55,11 +59,15 @@ func TestRecorder_operations(t *testing.T) {
 		sql  string
 		want []string // nothing: no transaction is recorded
 	}{
-		{`INSERT INTO t(id, a) VALUES('1', 'x')`, []string{describes, "insert t[string:1] [a b c] string:x,int64:5,string:late"}},
+		{`INSERT INTO t(id, a) VALUES('1', 'x')`, []string{describes,
+			"insert t[string:1] [a b c] string:x,int64:5,string:late"}},
 		{`UPDATE t SET b = 6, a = a`, []string{describes, "update t[string:1] [b] int64:6"}},
-		{`INSERT OR REPLACE INTO t(id, a) VALUES('1', 'y')`, []string{describes, "insert t[string:1] [a b c] string:y,int64:5,string:late"}},
-		{`DELETE FROM t; INSERT INTO t(id, a, b) VALUES('1', 'z', 5)`, []string{describes, "insert t[string:1] [a b c] string:z,int64:5,string:late"}},
-		{`UPDATE t SET id = '2'`, []string{describes, "delete t[string:1] []", "insert t[string:2] [a b c] string:z,int64:5,string:late"}},
+		{`INSERT OR REPLACE INTO t(id, a) VALUES('1', 'y')`,
+			[]string{describes, "insert t[string:1] [a b c] string:y,int64:5,string:late"}},
+		{`DELETE FROM t; INSERT INTO t(id, a, b) VALUES('1', 'z', 5)`,
+			[]string{describes, "insert t[string:1] [a b c] string:z,int64:5,string:late"}},
+		{`UPDATE t SET id = '2'`, []string{describes, "delete t[string:1] []",
+			"insert t[string:2] [a b c] string:z,int64:5,string:late"}},
 		{`UPDATE t SET a = 'w'; UPDATE t SET a = 'z'`, nil},
 		{`INSERT INTO other VALUES(1)`, nil},
 		{`DELETE FROM t`, []string{describes, "delete t[string:2] []"}},
@@ -78,7 +86,8 @@ func TestRecorder_operations(t *testing.T) {
 	r.push(l, 100, func() string { return "" })
 	r.pull(l, 100)
 	r.must(`INSERT INTO t(id) VALUES('3')`)
-	if got, want := recorded(r), []string{"insert t[string:3] [a b c] <nil>:<nil>,int64:5,string:late"}; !slices.Equal(got, want) {
+	if got, want := recorded(r), []string{"insert t[string:3] [a b c] <nil>:<nil>,int64:5,string:late"}; !slices.Equal(got,
+		want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -234,7 +243,8 @@ func TestRecorder_unseen(t *testing.T) {
 		r.must(`INSERT INTO t VALUES(?, 1), (? || 'x', 2)`, fmt.Sprint(i), fmt.Sprint(i))
 		err := r.db.Update(t.Context(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
 			return tx.Query(sql, store.Params{}, nil, func(s *sqlite3.Stmt) error {
-				if got, want := [3]int64{s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2) - base}, [3]int64{2 * (i + 1), 2, 2 * (i + 1)}; got != want {
+				if got, want := [3]int64{s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2) - base}, [3]int64{2 * (i + 1), 2,
+					2 * (i + 1)}; got != want {
 					t.Errorf("%s: got %v, want %v", sql, got, want)
 				}
 				return nil

@@ -5,20 +5,22 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
-// A replica whose digest is not the server's counts its rows anew, since what
-// it has kept of them may be what is wrong; then asks where it differs, and
-// fetches those rows.
+// A replica whose digest differs from the server's counts its rows again, since the
+// kept sums may be wrong. Then it asks in which buckets it differs, and fetches
+// their rows.
 
-// maxBuckets is up to how many buckets are mended by themselves.
+// maxBuckets is how many buckets are fetched by themselves at most.
 const maxBuckets = 2000
 
 // Verdict is what a comparison with the server's digest has shown.
@@ -42,13 +44,13 @@ func (rep *Replica) Verify(ctx context.Context, up *wire.CaughtUp) (v Verdict, e
 			return err
 		}
 		if v.Differs = s.pos.Seq == up.Seq && s.digest.Sum() != up.Digest; v.Differs {
-			meta, err := loadMeta(r.conn)
+			meta, err := loadMeta(r.Conn)
 			if err != nil {
 				return err
 			}
 			repairs, _ := meta[metaRepairs].(int64)
 			v.Repairs = int(repairs) + 1
-			return setMeta(r.conn, metaRepairs, repairs+1)
+			return setMeta(r.Conn, metaRepairs, repairs+1)
 		}
 		if s.former == nil && s.complete || s.pos.Seq < up.Seq {
 			return nil
@@ -56,10 +58,10 @@ func (rep *Replica) Verify(ctx context.Context, up *wire.CaughtUp) (v Verdict, e
 		invalidation = rep.invalidate()
 		copied := *s
 		settled, rep.state = &copied, &copied
-		if err := settled.completed(r.conn); err != nil || s.former == nil {
+		if err := settled.completed(r.Conn); err != nil || s.former == nil {
 			return err
 		}
-		return settled.settle(r.conn)
+		return settled.settle(r.Conn)
 	})
 	if err == nil && settled != nil {
 		v.Settled = true
@@ -127,7 +129,7 @@ func (rep *Replica) countAgain(tx *store.Tx) (*applier, error) {
 		return nil, err
 	}
 	return a, tx.Inside(func(*sqlite3.Conn) error {
-		if err := a.exec(`DELETE FROM heddle_digest`); err != nil {
+		if err := a.Exec(`DELETE FROM heddle_digest`); err != nil {
 			return err
 		}
 		return a.finish()
@@ -148,7 +150,7 @@ func (a *applier) countRows() error {
 		a.digest.Add(k.table, k.key, row, a.schema)
 		return nil
 	}
-	for _, t := range sortedTables(a.tables) {
+	for _, t := range synced.Sorted(a.tables) {
 		if err := a.countTable(t, count); err != nil {
 			return err
 		}
@@ -177,7 +179,7 @@ func (a *applier) countRows() error {
 		after = some[len(some)-1]
 	}
 	return a.tx.Inside(func(*sqlite3.Conn) error {
-		return a.query(`SELECT tbl, key, cells FROM heddle_overflow WHERE whole`, nil, func(s *sqlite3.Stmt) (err error) {
+		return a.Query(`SELECT tbl, key, cells FROM heddle_overflow WHERE whole`, nil, func(s *sqlite3.Stmt) (err error) {
 			k := rowKey{table: s.ColumnText(0), bytes: s.ColumnBlob(1, nil)}
 			row := &fold.Row{}
 			if k.key, err = wire.DecodeKey(k.bytes); err == nil {
@@ -192,10 +194,11 @@ func (a *applier) countRows() error {
 }
 
 // countTable calls count for each row of a table, in stretches by key.
-func (a *applier) countTable(t *table, count func(rowKey, *fold.Row) error) error {
-	all := "SELECT " + idents(append(slices.Clone(t.key), t.columns...), "", ", ") + " FROM main." + ident(t.name)
-	order := " ORDER BY " + idents(t.key, "", ", ") + " LIMIT " + itoa(chunk)
-	next := " WHERE (" + idents(t.key, "", ", ") + ") > (" + strings.Repeat("?, ", len(t.key)-1) + "?)"
+func (a *applier) countTable(t *synced.Table, count func(rowKey, *fold.Row) error) error {
+	all := "SELECT " + synced.Idents(append(slices.Clone(t.Key), t.Columns...), "", ", ") + " FROM main." +
+		synced.Ident(t.Name)
+	order := " ORDER BY " + synced.Idents(t.Key, "", ", ") + " LIMIT " + strconv.Itoa(chunk)
+	next := " WHERE (" + synced.Idents(t.Key, "", ", ") + ") > (" + strings.Repeat("?, ", len(t.Key)-1) + "?)"
 	var after []wire.Value
 	for ; ; a.tx.Yield() {
 		n := 0
@@ -204,17 +207,17 @@ func (a *applier) countTable(t *table, count func(rowKey, *fold.Row) error) erro
 			if after != nil {
 				sql = all + next + order
 			}
-			return a.query(sql, after, func(s *sqlite3.Stmt) error {
+			return a.Query(sql, after, func(s *sqlite3.Stmt) error {
 				n++
-				k := rowKey{table: t.name}
-				for i := range t.key {
-					k.key = append(k.key, column(s, i))
+				k := rowKey{table: t.Name}
+				for i := range t.Key {
+					k.key = append(k.key, synced.Column(s, i))
 				}
 				after, k.bytes = k.key, wire.EncodeKey(k.key)
-				row := &fold.Row{Cells: make(map[string]wire.Value, len(t.columns))}
-				for i, name := range t.columns {
-					if _, ok := a.schema.Column(t.name, name); ok {
-						row.Cells[name] = column(s, len(t.key)+i)
+				row := &fold.Row{Cells: make(map[string]wire.Value, len(t.Columns))}
+				for i, name := range t.Columns {
+					if _, ok := a.schema.Column(t.Name, name); ok {
+						row.Cells[name] = synced.Column(s, len(t.Key)+i)
 					}
 				}
 				return count(k, row)

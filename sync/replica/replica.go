@@ -13,6 +13,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -31,7 +32,19 @@ type Config struct {
 	Now  func() time.Time // the wall clock: when a transaction was made, for people
 }
 
-// Observer is told what a replica has done, after the commit and outside
+// Merge gives columns their merge policy, by name: how what two replicas wrote
+// joins. A write of a column with a policy other than "last" becomes what the
+// policy makes of it when it is committed: after writing 3 to a "max" column
+// that holds 10 it holds 10.
+//
+//   - "last": the later write in the log wins.
+//   - "counter": differences add up. What is no number is written as by "last".
+//   - "max", "min": the greatest, the smallest stays, in SQLite's order; NULL
+//     loses to everything.
+//   - "set": a JSON array as a set: elements are added and removed one by one.
+type Merge map[string]string
+
+// Observer learns what a replica has done, after the commit and outside
 // SQLite. Its methods may be called by several goroutines.
 type Observer interface {
 	// Changed is called after a transaction that moved the prefix or the
@@ -75,13 +88,13 @@ type Saved struct {
 type Replica struct {
 	db       *store.DB
 	cfg      Config
-	tables   map[string]*table // by the name in the log; does not change
-	foreign  []*foreignKey     // theirs; does not change
+	tables   map[string]*synced.Table // by the name in the log; does not change
+	foreign  []*synced.ForeignKey     // theirs; does not change
 	observer Observer
 	stop     func() // removes the commit listener
 
 	// Used by the holder of the writer alone.
-	conn     conn
+	conn     synced.Conn
 	state    *state
 	overflow map[string]contents
 	seeding  *store.Tx // the transaction of Seed
@@ -133,7 +146,7 @@ func (rep *Replica) Start(o Observer) {
 func (rep *Replica) Close() error {
 	rep.stop()
 	err := rep.inside(context.Background(), func(*rows) error {
-		rep.conn.close()
+		rep.conn.Close()
 		return nil
 	})
 	if errcode.Of(err) == errcode.Closed {
@@ -186,7 +199,7 @@ func (rep *Replica) load(tx *store.Tx, local []*store.Table) (unseen bool, err e
 	r := rep.rowsOn(tx)
 	defer func() {
 		if err != nil {
-			r.close()
+			r.Close()
 		}
 	}()
 	meta, err := rep.agree(&r, local, nil, rep.cfg.Rand)
@@ -198,12 +211,12 @@ func (rep *Replica) load(tx *store.Tx, local []*store.Table) (unseen bool, err e
 		return false, err
 	}
 	if unseen = meta[metaMigrated] != number; unseen {
-		if err := setMeta(r.conn, metaMigrated, number); err != nil {
+		if err := setMeta(r.Conn, metaMigrated, number); err != nil {
 			return false, err
 		}
 	}
 	if rep.foreign == nil {
-		if rep.foreign, err = loadForeignKeys(r.conn, rep.tables); err != nil {
+		if rep.foreign, err = synced.LoadForeignKeys(r.Conn, rep.tables); err != nil {
 			return false, err
 		}
 	}
@@ -222,25 +235,25 @@ func (rep *Replica) load(tx *store.Tx, local []*store.Table) (unseen bool, err e
 
 // rowsOn returns the rows of the open transaction.
 func (rep *Replica) rowsOn(tx *store.Tx) rows {
-	if raw := tx.Conn(); raw != rep.conn.sqlite {
-		rep.conn.close()
-		rep.conn.sqlite = raw
+	if raw := tx.Conn(); raw != rep.conn.SQLite {
+		rep.conn.Close()
+		rep.conn.SQLite = raw
 	}
-	return rows{conn: &rep.conn, tables: rep.tables, overflow: rep.overflow}
+	return rows{Conn: &rep.conn, tables: rep.tables, overflow: rep.overflow}
 }
 
 // current returns the state. It is loaded again where it may not be that of the
 // database: after a transaction that failed.
 func (rep *Replica) current(r *rows) (*state, error) {
 	if rep.stale.Swap(0) != 0 || rep.state == nil {
-		s, err := loadState(r.conn, rep.cfg.Rand)
+		s, err := loadState(r.Conn, rep.cfg.Rand)
 		if err != nil {
 			rep.invalidate()
 			return nil, err
 		}
 		rep.state = s
 	}
-	r.tables = undisputed(rep.tables, rep.state.schema)
+	r.tables = synced.Undisputed(rep.tables, rep.state.schema)
 	return rep.state, nil
 }
 
@@ -259,7 +272,7 @@ func (rep *Replica) validate(invalidation int64) { rep.stale.CompareAndSwap(inva
 // recount sees which transaction was recorded last: the COMMIT of the one that
 // set recorded may have failed.
 func (rep *Replica) recount(r *rows, s *state) error {
-	next, err := nextID(r.conn, s.last)
+	next, err := nextID(r.Conn, s.last)
 	rep.recorded.Store(next - 1)
 	return err
 }
@@ -330,23 +343,23 @@ func (rep *Replica) KeepServer(ctx context.Context, url string) error {
 }
 
 func (rep *Replica) setMeta(ctx context.Context, name string, value any) error {
-	return rep.inside(ctx, func(r *rows) error { return setMeta(r.conn, name, value) })
+	return rep.inside(ctx, func(r *rows) error { return setMeta(r.Conn, name, value) })
 }
 
 // Check refuses a configuration that cannot work whatever the database holds.
 func (c *Config) Check() error {
 	const op = "sync: open"
 	if !wire.ValidSpace(c.Space) {
-		return errcode.New(errcode.BadParam, op, "sync.space has "+wire.SpaceRule+"; it is "+quoted(c.Space))
+		return errcode.New(errcode.BadParam, op, "sync.space has "+wire.SpaceRule+"; it is "+synced.Quoted(c.Space))
 	}
 	for _, table := range c.names() {
 		if lower := strings.ToLower(table); strings.HasPrefix(lower, "heddle_") || strings.HasPrefix(lower, "sqlite_") {
-			return errcode.New(errcode.BadParam, op, "table "+quoted(table)+" is not the app's: it cannot be synced")
+			return errcode.New(errcode.BadParam, op, "table "+synced.Quoted(table)+" is not the app's: it cannot be synced")
 		}
 		for column, name := range c.Tables[table] {
-			if _, ok := merges[name]; !ok {
-				return errcode.New(errcode.BadParam, op, "table "+quoted(table)+": column "+quoted(column)+
-					" cannot join by "+quoted(name)+": there are last, counter, max, min and set")
+			if _, ok := synced.Merges[name]; !ok {
+				return errcode.New(errcode.BadParam, op, "table "+synced.Quoted(table)+": column "+synced.Quoted(column)+
+					" cannot join by "+synced.Quoted(name)+": there are last, counter, max, min and set")
 			}
 		}
 	}
@@ -357,19 +370,19 @@ func (c *Config) Check() error {
 func (c *Config) names() []string { return slices.Sorted(maps.Keys(c.Tables)) }
 
 // resolve finds the synced tables among those of the database.
-func (c *Config) resolve(find func(name string) (*store.Table, bool)) (map[string]*table, error) {
-	tables := map[string]*table{}
+func (c *Config) resolve(find func(name string) (*store.Table, bool)) (map[string]*synced.Table, error) {
+	tables := map[string]*synced.Table{}
 	for _, name := range c.names() {
 		info, ok := find(name)
 		if !ok {
-			return nil, schemaError(name, "it does not exist: create it in a migration")
+			return nil, synced.SchemaError(name, "it does not exist: create it in a migration")
 		}
 		if !info.Synced {
 			return nil, errcode.New(errcode.BadParam, "sync: open",
-				"the database was opened without table "+quoted(name)+" in store.Options.Synced")
+				"the database was opened without table "+synced.Quoted(name)+" in store.Options.Synced")
 		}
-		t := newTable(info)
-		if err := t.setMerges(c.Tables[name]); err != nil {
+		t := synced.NewTable(info)
+		if err := t.SetMerges(c.Tables[name]); err != nil {
 			return nil, err
 		}
 		tables[info.Name] = t

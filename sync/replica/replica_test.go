@@ -17,6 +17,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -33,7 +34,8 @@ type memoryLog struct {
 }
 
 func newMemoryLog(t testing.TB) *memoryLog {
-	return &memoryLog{t: t, epoch: wire.Epoch{1}, decided: map[wire.ClientID]uint64{}, schema: &fold.Schema{}, rows: map[string]*fold.Row{}, keys: map[string]Key{}}
+	return &memoryLog{t: t, epoch: wire.Epoch{1}, decided: map[wire.ClientID]uint64{}, schema: &fold.Schema{},
+		rows: map[string]*fold.Row{}, keys: map[string]Key{}}
 }
 
 // decide appends a transaction with its outcome.
@@ -62,7 +64,8 @@ func (l *memoryLog) decide(client wire.ClientID, counter uint64, body []byte, ou
 			}
 		}
 	}
-	e := wire.Entry{Seq: uint64(len(l.entries) + 1), Client: client, Counter: counter, Outcome: outcome, BodyHash: wire.HashBody(body), Body: body}
+	e := wire.Entry{Seq: uint64(len(l.entries) + 1), Client: client, Counter: counter, Outcome: outcome,
+		BodyHash: wire.HashBody(body), Body: body}
 	prev := wire.Hash{}
 	if n := len(l.entries); n > 0 {
 		prev = l.entries[n-1].Chain
@@ -262,19 +265,20 @@ func (r *replica) pull(l *memoryLog, n int) {
 func (r *replica) dump(table, key string, columns []string) []string {
 	r.t.Helper()
 	var out []string
-	err := r.db.Query(context.Background(), "SELECT "+key+", "+strings.Join(columns, ", ")+" FROM "+table, store.Params{}, nil, func(s *sqlite3.Stmt) error {
-		n := s.ColumnCount() - len(columns)
-		var k []wire.Value
-		for i := range n {
-			k = append(k, column(s, i))
-		}
-		line := show(k)
-		for i := range columns {
-			line += " " + show([]wire.Value{whole(table, column(s, n+i))})
-		}
-		out = append(out, line)
-		return nil
-	})
+	err := r.db.Query(context.Background(), "SELECT "+key+", "+strings.Join(columns, ", ")+" FROM "+table, store.Params{},
+		nil, func(s *sqlite3.Stmt) error {
+			n := s.ColumnCount() - len(columns)
+			var k []wire.Value
+			for i := range n {
+				k = append(k, synced.Column(s, i))
+			}
+			line := show(k)
+			for i := range columns {
+				line += " " + show([]wire.Value{whole(table, synced.Column(s, n+i))})
+			}
+			out = append(out, line)
+			return nil
+		})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -68,7 +69,8 @@ func (rep *Replica) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescue
 		done.Pending = len(w.sendable)
 		return tx.Inside(func(*sqlite3.Conn) error {
 			for _, r := range w.rejected {
-				if err := a.exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`, r...); err != nil {
+				if err := a.Exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`,
+					r...); err != nil {
 					return err
 				}
 			}
@@ -104,23 +106,23 @@ func (a *applier) inherit(w *wreck) error {
 	}
 	shift := next - last
 	a.last, a.offset = next, next
-	if err := setMeta(a.conn, metaLast, next); err != nil {
+	if err := setMeta(a.Conn, metaLast, next); err != nil {
 		return err
 	}
-	if err := setMeta(a.conn, metaOffset, next); err != nil || len(w.sendable) == 0 {
+	if err := setMeta(a.Conn, metaOffset, next); err != nil || len(w.sendable) == 0 {
 		return err
 	}
 	former, offset, until := any(id), number(metaOffset), last+int64(len(w.sendable))
 	if w.meta[metaFormer] != nil { // an import that had not synced yet
 		former, offset, until = w.meta[metaFormer], number(metaFormerOffset), number(metaFormerLast)
 	}
-	if err := setMeta(a.conn, metaFormerOffset, offset+shift); err != nil {
+	if err := setMeta(a.Conn, metaFormerOffset, offset+shift); err != nil {
 		return err
 	}
-	if err := setMeta(a.conn, metaFormerLast, until+shift); err != nil {
+	if err := setMeta(a.Conn, metaFormerLast, until+shift); err != nil {
 		return err
 	}
-	return setMeta(a.conn, metaFormer, former)
+	return setMeta(a.Conn, metaFormer, former)
 }
 
 // wreck is what can be read of a damaged database.
@@ -143,8 +145,8 @@ type wreckedTx struct {
 
 func readWreck(from *sqlite3.Conn) *wreck {
 	w := &wreck{meta: map[string]wire.Value{}, pending: map[int64]*wreckedTx{}}
-	c := &conn{sqlite: from}
-	defer c.close()
+	c := &synced.Conn{SQLite: from}
+	defer c.Close()
 	// Who the transactions are from counts only as it was written.
 	if meta, err := loadMeta(c); err == nil {
 		w.meta = meta
@@ -181,19 +183,20 @@ func readWreck(from *sqlite3.Conn) *wreck {
 				w.lost = true
 				return
 			}
-			w.rejected = append(w.rejected, []any{id, s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnText(3), body, s.ColumnInt64(5)})
+			w.rejected = append(w.rejected, []any{id, s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnText(3), body,
+				s.ColumnInt64(5)})
 		}
 	})
 	return w
 }
 
 // both reads a table to where it breaks off, and then from its other end.
-func (w *wreck) both(c *conn, sql string, row func(*sqlite3.Stmt)) {
+func (w *wreck) both(c *synced.Conn, sql string, row func(*sqlite3.Stmt)) {
 	each := func(s *sqlite3.Stmt) error { row(s); return nil }
-	if err := c.query(sql, nil, each); err != nil {
+	if err := c.Query(sql, nil, each); err != nil {
 		w.lost = true
 		up, keys, _ := strings.Cut(sql, "ORDER BY ")
-		_ = c.query(up+"ORDER BY "+strings.ReplaceAll(keys, ",", " DESC,")+" DESC", nil, each)
+		_ = c.Query(up+"ORDER BY "+strings.ReplaceAll(keys, ",", " DESC,")+" DESC", nil, each)
 	}
 }
 

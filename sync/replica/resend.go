@@ -24,22 +24,23 @@ const (
 func (a *applier) done(id int64, ok bool) error {
 	large := false
 	if !ok { // its number counts
-		if err := a.exec(`INSERT OR REPLACE INTO heddle_sent(id, part, total, hash, bytes, created) VALUES(?, 0, 0, x'', x'', 0)`, id); err != nil {
+		if err := a.Exec(`INSERT OR REPLACE INTO heddle_sent(id, part, total, hash, bytes, created) VALUES(?, 0, 0, x'',
+			x'', 0)`, id); err != nil {
 			return err
 		}
 	} else {
-		err := a.query(`SELECT total FROM heddle_pending WHERE id = ? LIMIT 1`, []any{id}, func(s *sqlite3.Stmt) error {
+		err := a.Query(`SELECT total FROM heddle_pending WHERE id = ? LIMIT 1`, []any{id}, func(s *sqlite3.Stmt) error {
 			large = s.ColumnInt64(0) > 1
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if err := a.exec(`INSERT OR REPLACE INTO heddle_sent SELECT * FROM heddle_pending WHERE id = ?`, id); err != nil {
+		if err := a.Exec(`INSERT OR REPLACE INTO heddle_sent SELECT * FROM heddle_pending WHERE id = ?`, id); err != nil {
 			return err
 		}
 	}
-	if err := a.exec(`DELETE FROM heddle_sent WHERE id <= ?`, id-sentCount); err != nil {
+	if err := a.Exec(`DELETE FROM heddle_sent WHERE id <= ?`, id-sentCount); err != nil {
 		return err
 	}
 	if large || id%64 == 0 {
@@ -47,36 +48,37 @@ func (a *applier) done(id int64, ok bool) error {
 			return err
 		}
 	}
-	if err := a.exec(`DELETE FROM heddle_pending WHERE id = ?`, id); err != nil {
+	if err := a.Exec(`DELETE FROM heddle_pending WHERE id = ?`, id); err != nil {
 		return err
 	}
 	a.bodies.drop(id)
 	a.last = id
-	return setMeta(a.conn, metaLast, id)
+	return setMeta(a.Conn, metaLast, id)
 }
 
 // trimSent drops the oldest beyond the bytes that are kept.
 func (a *applier) trimSent() error {
 	size, drop := int64(0), int64(0)
-	err := a.query(`SELECT id, length(bytes) FROM heddle_sent ORDER BY id DESC, part DESC`, nil, func(s *sqlite3.Stmt) error {
-		if size += s.ColumnInt64(1); size > sentBytes {
-			drop = s.ColumnInt64(0)
-			return errEnough
-		}
-		return nil
-	})
+	err := a.Query(`SELECT id, length(bytes) FROM heddle_sent ORDER BY id DESC, part DESC`, nil,
+		func(s *sqlite3.Stmt) error {
+			if size += s.ColumnInt64(1); size > sentBytes {
+				drop = s.ColumnInt64(0)
+				return errEnough
+			}
+			return nil
+		})
 	if err != nil && !errors.Is(err, errEnough) || drop == 0 {
 		return err
 	}
-	return a.exec(`DELETE FROM heddle_sent WHERE id <= ?`, drop)
+	return a.Exec(`DELETE FROM heddle_sent WHERE id <= ?`, drop)
 }
 
-// unexplained reports whether something pending touches a table or a column that
-// the log does not know any more: what told of it was lost with another's entry.
+// unexplained reports whether a pending transaction touches a table or a column
+// that the log no longer has: its descriptor was lost with another replica's entry.
 func (a *applier) unexplained() (found bool, err error) {
 	err = a.tx.Inside(func(*sqlite3.Conn) error {
 		var ids []int64
-		err := a.query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
+		err := a.Query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
 			ids = append(ids, s.ColumnInt64(0))
 			return nil
 		})
@@ -93,7 +95,7 @@ func (a *applier) unexplained() (found bool, err error) {
 }
 
 // resend makes what was decided after the transaction through pending again,
-// before what is pending: the server has lost it, and numbers it anew. decided
+// before what is pending: the server has lost it, and will number it again. decided
 // is the last counter that the server has; the prefix is the server's.
 func (a *applier) resend(through int64, decided uint64) error {
 	type source struct {
@@ -106,21 +108,22 @@ func (a *applier) resend(through int64, decided uint64) error {
 		if err := a.unrebase(); err != nil {
 			return err
 		}
-		next, err := nextID(a.conn, a.last)
+		next, err := nextID(a.Conn, a.last)
 		if err != nil {
 			return err
 		}
 		top = next - 1
 		seen := through
-		err = a.query(`SELECT DISTINCT id, total FROM heddle_sent WHERE id > ? ORDER BY id`, []any{through}, func(s *sqlite3.Stmt) error {
-			if id := s.ColumnInt64(0); id == seen+1 {
-				seen++
-			}
-			if s.ColumnInt64(1) > 0 { // else it was void
-				all = append(all, source{s.ColumnInt64(0), true})
-			}
-			return nil
-		})
+		err = a.Query(`SELECT DISTINCT id, total FROM heddle_sent WHERE id > ? ORDER BY id`, []any{through},
+			func(s *sqlite3.Stmt) error {
+				if id := s.ColumnInt64(0); id == seen+1 {
+					seen++
+				}
+				if s.ColumnInt64(1) > 0 { // else it was void
+					all = append(all, source{s.ColumnInt64(0), true})
+				}
+				return nil
+			})
 		if err != nil {
 			return err
 		}
@@ -131,7 +134,7 @@ func (a *applier) resend(through int64, decided uint64) error {
 		case seen < a.last:
 			a.events = append(a.events, Conflict{Seq: a.pos.Seq, Counter: uint64(seen + 1 - a.offset), Reason: ConflictLost})
 		}
-		return a.query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
+		return a.Query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
 			all = append(all, source{s.ColumnInt64(0), false})
 			return nil
 		})
@@ -153,7 +156,7 @@ func (a *applier) resend(through int64, decided uint64) error {
 			if from.sent {
 				sql = `SELECT bytes, created FROM heddle_sent WHERE id = ? ORDER BY part`
 			}
-			err = a.query(sql, []any{from.id}, func(s *sqlite3.Stmt) error {
+			err = a.Query(sql, []any{from.id}, func(s *sqlite3.Stmt) error {
 				data, created = append(data, s.ColumnRawBlob(0)...), s.ColumnInt64(1)
 				return nil
 			})
@@ -182,18 +185,18 @@ func (a *applier) resend(through int64, decided uint64) error {
 		}
 	}
 	return a.tx.Inside(func(*sqlite3.Conn) error {
-		if err := a.exec(`DELETE FROM heddle_sent`); err != nil {
+		if err := a.Exec(`DELETE FROM heddle_sent`); err != nil {
 			return err
 		}
-		if err := a.exec(`DELETE FROM heddle_pending WHERE id <= ?`, top); err != nil {
+		if err := a.Exec(`DELETE FROM heddle_pending WHERE id <= ?`, top); err != nil {
 			return err
 		}
 		a.bodies = bodyCache{}
 		a.last, a.offset = top, top-int64(decided)
-		if err := setMeta(a.conn, metaLast, a.last); err != nil {
+		if err := setMeta(a.Conn, metaLast, a.last); err != nil {
 			return err
 		}
-		return setMeta(a.conn, metaOffset, a.offset)
+		return setMeta(a.Conn, metaOffset, a.offset)
 	})
 }
 
@@ -218,7 +221,7 @@ func (a *applier) unrebase() error {
 			}
 		}
 		if len(some) < chunk {
-			return a.exec(`DELETE FROM heddle_row`)
+			return a.Exec(`DELETE FROM heddle_row`)
 		}
 		after = some[len(some)-1]
 	}

@@ -6,14 +6,15 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
 // rows reads and writes rows whole: the part that the app's tables hold and
 // the part that they do not know, in heddle_overflow.
 type rows struct {
-	*conn
-	tables   map[string]*table
+	*synced.Conn
+	tables   map[string]*synced.Table
 	overflow map[string]contents // what of tables is in heddle_overflow, at most
 	refused  []refusedRow        // what tables have refused in this transaction
 }
@@ -42,11 +43,11 @@ func keyOf(op *wire.Op) rowKey {
 // neither.
 func (r *rows) visible(k rowKey) (*fold.Row, error) {
 	t := r.tables[k.table]
-	if t == nil || !t.keepsKey(k.key) {
+	if t == nil || !t.KeepsKey(k.key) {
 		row, _, err := r.overflowed(k)
 		return row, err
 	}
-	row, err := t.read(r.conn, k.key)
+	row, err := t.Read(r.Conn, k.key)
 	if err != nil || r.overflow[k.table] == 0 {
 		return row, err
 	}
@@ -93,7 +94,7 @@ func (r *rows) writeRow(k rowKey, before, after *fold.Row, s *fold.Schema) error
 	if err != nil || is {
 		return err
 	}
-	if had, has := t.unknown(before), t.unknown(after); was || !maps.EqualFunc(had, has, identical) {
+	if had, has := t.Unknown(before), t.Unknown(after); was || !maps.EqualFunc(had, has, synced.Identical) {
 		return r.keepUnknown(k, has)
 	}
 	return nil
@@ -112,26 +113,27 @@ func (r *rows) overflowed(k rowKey) (row *fold.Row, whole bool, err error) {
 	if r.overflow[k.table] == 0 {
 		return nil, false, nil
 	}
-	err = r.query(`SELECT whole, cells FROM heddle_overflow WHERE tbl = ? AND key = ?`, []any{k.table, k.bytes}, func(stmt *sqlite3.Stmt) error {
-		cells, err := wire.DecodeRow(stmt.ColumnBlob(1, nil))
-		row, whole = &fold.Row{Cells: cells}, stmt.ColumnBool(0)
-		return err
-	})
+	err = r.Query(`SELECT whole, cells FROM heddle_overflow WHERE tbl = ? AND key = ?`, []any{k.table, k.bytes},
+		func(stmt *sqlite3.Stmt) error {
+			cells, err := wire.DecodeRow(stmt.ColumnBlob(1, nil))
+			row, whole = &fold.Row{Cells: cells}, stmt.ColumnBool(0)
+			return err
+		})
 	return row, whole, err
 }
 
 // putOverflow keeps a row, or cells of one. why is given of a quarantined row.
-func (r *rows) putOverflow(k rowKey, whole bool, cells map[string]wire.Value, why *violation) error {
+func (r *rows) putOverflow(k rowKey, whole bool, cells map[string]wire.Value, why *synced.Violation) error {
 	n, what := 0, someCells
 	if whole {
 		n, what = 1, wholeRows
 	}
 	var code, rule any
 	if why != nil {
-		code, rule = why.code, why.text
+		code, rule = why.Code, why.Text
 	}
 	r.overflow[k.table] |= what
-	return r.exec(`INSERT INTO heddle_overflow(tbl, key, whole, cells, code, rule) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+	return r.Exec(`INSERT INTO heddle_overflow(tbl, key, whole, cells, code, rule) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
 		ON CONFLICT DO UPDATE SET whole = excluded.whole, cells = excluded.cells, code = excluded.code, rule = excluded.rule`,
 		k.table, k.bytes, n, wire.EncodeRow(cells), code, rule)
 }
@@ -140,13 +142,13 @@ func (r *rows) dropOverflow(k rowKey) error {
 	if r.overflow[k.table] == 0 {
 		return nil
 	}
-	return r.exec(`DELETE FROM heddle_overflow WHERE tbl = ? AND key = ?`, k.table, k.bytes)
+	return r.Exec(`DELETE FROM heddle_overflow WHERE tbl = ? AND key = ?`, k.table, k.bytes)
 }
 
 // loadOverflow finds what of which tables is in heddle_overflow.
 func (r *rows) loadOverflow() error {
 	r.overflow = map[string]contents{}
-	return r.query(`SELECT DISTINCT tbl, whole FROM heddle_overflow`, nil, func(stmt *sqlite3.Stmt) error {
+	return r.Query(`SELECT DISTINCT tbl, whole FROM heddle_overflow`, nil, func(stmt *sqlite3.Stmt) error {
 		what := someCells
 		if stmt.ColumnBool(1) {
 			what = wholeRows
@@ -164,10 +166,11 @@ type based struct {
 
 // based returns the entry of a key, nil if no pending transaction touches it.
 func (r *rows) based(k rowKey) (b *based, err error) {
-	err = r.query(`SELECT base, ops FROM heddle_row WHERE tbl = ? AND key = ?`, []any{k.table, k.bytes}, func(stmt *sqlite3.Stmt) (err error) {
-		b, err = readBased(stmt)
-		return err
-	})
+	err = r.Query(`SELECT base, ops FROM heddle_row WHERE tbl = ? AND key = ?`, []any{k.table, k.bytes},
+		func(stmt *sqlite3.Stmt) (err error) {
+			b, err = readBased(stmt)
+			return err
+		})
 	return b, err
 }
 
@@ -183,7 +186,7 @@ func (r *rows) scanBased(after basedRow, limit int) (some []basedRow, err error)
 	if after.bytes == nil {
 		after.bytes = []byte{}
 	}
-	err = r.query(`SELECT base, ops, tbl, key FROM heddle_row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key LIMIT ?`,
+	err = r.Query(`SELECT base, ops, tbl, key FROM heddle_row WHERE (tbl, key) > (?, ?) ORDER BY tbl, key LIMIT ?`,
 		[]any{after.table, after.bytes, limit}, func(stmt *sqlite3.Stmt) error {
 			b, err := readBased(stmt)
 			some = append(some, basedRow{stmt.ColumnText(2), stmt.ColumnBlob(3, nil), b})
@@ -194,7 +197,7 @@ func (r *rows) scanBased(after basedRow, limit int) (some []basedRow, err error)
 
 // anyBased reports whether pending transactions touch rows of a table.
 func (r *rows) anyBased(table string) (found bool, err error) {
-	err = r.query(`SELECT 1 FROM heddle_row WHERE tbl = ? LIMIT 1`, []any{table}, func(*sqlite3.Stmt) error {
+	err = r.Query(`SELECT 1 FROM heddle_row WHERE tbl = ? LIMIT 1`, []any{table}, func(*sqlite3.Stmt) error {
 		found = true
 		return nil
 	})
@@ -217,7 +220,7 @@ func readBased(stmt *sqlite3.Stmt) (b *based, err error) {
 // addBased notes an operation of a pending transaction; base counts at the
 // first touch of the key alone.
 func (r *rows) addBased(k rowKey, base *fold.Row, op ref) error {
-	return r.exec(`INSERT INTO heddle_row(tbl, key, base, ops) VALUES(?1, ?2, ?3, ?4)
+	return r.Exec(`INSERT INTO heddle_row(tbl, key, base, ops) VALUES(?1, ?2, ?3, ?4)
 		ON CONFLICT DO UPDATE SET ops = CAST(ops || excluded.ops AS BLOB)`,
 		k.table, k.bytes, encodeBase(base), appendRef(nil, op))
 }
@@ -225,13 +228,14 @@ func (r *rows) addBased(k rowKey, base *fold.Row, op ref) error {
 // putBased writes back the entry of a key, or drops it without operations.
 func (r *rows) putBased(k rowKey, b *based) error {
 	if len(b.ops) == 0 {
-		return r.exec(`DELETE FROM heddle_row WHERE tbl = ? AND key = ?`, k.table, k.bytes)
+		return r.Exec(`DELETE FROM heddle_row WHERE tbl = ? AND key = ?`, k.table, k.bytes)
 	}
 	var ops []byte
 	for _, op := range b.ops {
 		ops = appendRef(ops, op)
 	}
-	return r.exec(`UPDATE heddle_row SET base = ?1, ops = ?2 WHERE tbl = ?3 AND key = ?4`, encodeBase(b.base), ops, k.table, k.bytes)
+	return r.Exec(`UPDATE heddle_row SET base = ?1, ops = ?2 WHERE tbl = ?3 AND key = ?4`, encodeBase(b.base), ops,
+		k.table, k.bytes)
 }
 
 func encodeBase(row *fold.Row) []byte {

@@ -1,13 +1,17 @@
 package replica
 
 import (
+	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -24,7 +28,8 @@ import (
 //
 // A table that is disputed is left as it is.
 func (rep *Replica) adapt(
-	r *rows, meta map[string]wire.Value, before map[string]wire.TableSchema, local []*store.Table, kept map[string]*keptTable,
+	r *rows, meta map[string]wire.Value, before map[string]wire.TableSchema, local []*store.Table,
+	kept map[string]*keptTable,
 ) error {
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		t := r.tables[name]
@@ -44,12 +49,12 @@ func (rep *Replica) adapt(
 			return err
 		}
 	}
-	version, err := schemaVersion(r.conn)
+	version, err := schemaVersion(r.Conn)
 	if err != nil {
 		return err
 	}
-	for _, t := range sortedTables(r.tables) {
-		schema, was := before[t.name]
+	for _, t := range synced.Sorted(r.tables) {
+		schema, was := before[t.Name]
 		if !was {
 			up := rep.takeUp
 			if rep.fresh {
@@ -59,39 +64,41 @@ func (rep *Replica) adapt(
 				return err
 			}
 		}
-		grown := !was || !slices.EqualFunc(schema.Columns, t.schema.Columns, sameName)
-		if r.overflow[t.name] != 0 && (grown || meta[metaTried] != version) {
+		grown := !was || !slices.EqualFunc(schema.Columns, t.Schema.Columns, sameName)
+		if r.overflow[t.Name] != 0 && (grown || meta[metaTried] != version) {
 			if err := rep.moveIn(r, t, grown); err != nil {
 				return err
 			}
 		}
 	}
 	if meta[metaTried] != version {
-		if err := setMeta(r.conn, metaTried, version); err != nil {
+		if err := setMeta(r.Conn, metaTried, version); err != nil {
 			return err
 		}
 	}
-	return setMeta(r.conn, metaTables, writeKnown(rep.tables))
+	return setMeta(r.Conn, metaTables, writeKnown(rep.tables))
 }
 
 func sameName(a, b wire.ColumnSchema) bool { return a.Name == b.Name }
 
 // checkDropped refuses a table that has lost columns, or its key, where the space
 // has them, or will have them once what is pending is sent.
-func (rep *Replica) checkDropped(r *rows, t *table, before wire.TableSchema) error {
-	pending, err := r.anyBased(t.name)
+func (rep *Replica) checkDropped(r *rows, t *synced.Table, before wire.TableSchema) error {
+	pending, err := r.anyBased(t.Name)
 	if err != nil {
 		return err
 	}
-	if pending && !slices.Equal(before.Key, t.key) {
-		return keyError(t, before.Key)
+	if pending && !slices.Equal(before.Key, t.Key) {
+		return synced.KeyError(t, before.Key)
 	}
 	for _, column := range before.Columns {
-		if _, ok := t.known[column.Name]; ok {
+		if _, ok := t.Known[column.Name]; ok {
 			continue
 		}
-		if _, told := rep.state.schema.Column(t.name, column.Name); told || pending {
-			return schemaError(t.name, "column "+quoted(column.Name)+" was dropped or renamed, and the space has it: keep it, unused, and add a new one")
+		if _, told := rep.state.schema.Column(t.Name, column.Name); told || pending {
+			return synced.SchemaError(t.Name,
+				"column "+synced.Quoted(column.Name)+" was dropped or renamed, and the space has it: keep it, unused, and add "+
+					"a new one")
 		}
 	}
 	return nil
@@ -99,20 +106,20 @@ func (rep *Replica) checkDropped(r *rows, t *table, before wire.TableSchema) err
 
 // restore makes a table hold the rows that it held before the migrations, and
 // columns of which the log has no cells their default.
-func (rep *Replica) restore(r *rows, t *table, before wire.TableSchema, kept *keptTable) error {
+func (rep *Replica) restore(r *rows, t *synced.Table, before wire.TableSchema, kept *keptTable) error {
 	if kept != nil {
 		if err := r.putBack(kept, t, rep.state.schema); err != nil {
 			return err
 		}
 	}
 	again := kept != nil
-	for _, column := range t.schema.Columns {
+	for _, column := range t.Schema.Columns {
 		old := slices.ContainsFunc(before.Columns, func(b wire.ColumnSchema) bool { return b.Name == column.Name })
-		told, ok := rep.state.schema.Column(t.name, column.Name)
+		told, ok := rep.state.schema.Column(t.Name, column.Name)
 		switch {
 		case old && (ok || kept == nil):
 			continue // it holds what it held
-		case kept == nil && (!ok || identical(told.Default, column.Default)):
+		case kept == nil && (!ok || synced.Identical(told.Default, column.Default)):
 			continue // ADD COLUMN has filled it
 		}
 		again = true
@@ -123,12 +130,12 @@ func (rep *Replica) restore(r *rows, t *table, before wire.TableSchema, kept *ke
 	if !again {
 		return nil
 	}
-	return rep.rebaseTable(r, t.name)
+	return rep.rebaseTable(r, t.Name)
 }
 
 // rebaseTable puts the pending operations on a table's rows again.
 func (rep *Replica) rebaseTable(r *rows, table string) error {
-	a := &applier{rows: *r, state: rep.state, merged: mergedSchema(rep.state.schema, r.tables)}
+	a := &applier{rows: *r, state: rep.state, merged: synced.MergedSchema(rep.state.schema, r.tables)}
 	return a.rebaseTable(table)
 }
 
@@ -158,8 +165,8 @@ func (a *applier) rebaseTable(table string) error {
 }
 
 // schemaVersion changes with each change of the schema.
-func schemaVersion(c *conn) (version int64, err error) {
-	err = c.query(`PRAGMA schema_version`, nil, func(s *sqlite3.Stmt) error {
+func schemaVersion(c *synced.Conn) (version int64, err error) {
+	err = c.Query(`PRAGMA schema_version`, nil, func(s *sqlite3.Stmt) error {
 		version = s.ColumnInt64(0)
 		return nil
 	})
@@ -174,10 +181,10 @@ func bit(b bool) int {
 }
 
 // writeKnown encodes which columns of which tables are synced here.
-func writeKnown(tables map[string]*table) []byte {
+func writeKnown(tables map[string]*synced.Table) []byte {
 	var all []wire.TableSchema
-	for _, t := range sortedTables(tables) {
-		all = append(all, t.schema)
+	for _, t := range synced.Sorted(tables) {
+		all = append(all, t.Schema)
 	}
 	return (&wire.Body{Schema: all}).Marshal()
 }
@@ -204,15 +211,16 @@ type overflowRow struct {
 
 // moveIn moves what a table knows now, and rows that it can hold now, out of
 // heddle_overflow. Without cells it looks at whole rows alone.
-func (rep *Replica) moveIn(r *rows, t *table, cells bool) error {
+func (rep *Replica) moveIn(r *rows, t *synced.Table, cells bool) error {
 	const portion = 500 // what is read is written, so never both at once
 	after := []byte{}
 	for {
 		var some []overflowRow
-		err := r.query(`SELECT key, whole, cells FROM heddle_overflow WHERE tbl = ? AND key > ? AND (whole OR ?) ORDER BY key LIMIT ?`,
-			[]any{t.name, after, bit(cells), portion}, func(s *sqlite3.Stmt) (err error) {
+		err := r.Query(`SELECT key, whole, cells FROM heddle_overflow WHERE tbl = ? AND key > ? AND (whole OR ?) ORDER BY
+			key LIMIT ?`,
+			[]any{t.Name, after, bit(cells), portion}, func(s *sqlite3.Stmt) (err error) {
 				o := overflowRow{whole: s.ColumnBool(1)}
-				o.table, o.bytes = t.name, s.ColumnBlob(0, nil)
+				o.table, o.bytes = t.Name, s.ColumnBlob(0, nil)
 				if o.key, err = wire.DecodeKey(o.bytes); err == nil {
 					o.cells, err = wire.DecodeRow(s.ColumnBlob(2, nil))
 				}
@@ -234,10 +242,10 @@ func (rep *Replica) moveIn(r *rows, t *table, cells bool) error {
 	}
 }
 
-func (rep *Replica) moveRow(r *rows, t *table, o *overflowRow) (err error) {
+func (rep *Replica) moveRow(r *rows, t *synced.Table, o *overflowRow) (err error) {
 	var before *fold.Row
-	if t.keepsKey(o.key) {
-		if before, err = t.read(r.conn, o.key); err != nil {
+	if t.KeepsKey(o.key) {
+		if before, err = t.Read(r.Conn, o.key); err != nil {
 			return err
 		}
 	}
@@ -253,76 +261,13 @@ func (rep *Replica) moveRow(r *rows, t *table, o *overflowRow) (err error) {
 	if err != nil || quarantined {
 		return err
 	}
-	return r.keepUnknown(o.rowKey, t.unknown(after))
+	return r.keepUnknown(o.rowKey, t.Unknown(after))
 }
 
 // empty takes out what migrations have put into a table of a file that they have
 // made: each device would have rows of its own mind.
-func (rep *Replica) empty(r *rows, t *table) error {
-	return r.each(t.every("true"), nil, t.order(), func(key []wire.Value) error { return r.remove(t, key) })
-}
-
-// takeUp records the rows of a table that was not synced before, where the log
-// does not have them.
-func (rep *Replica) takeUp(r *rows, t *table) error {
-	b := newBuilder(r.tables, rep.state.schema)
-	var all []adjustment
-	flush := func() error {
-		all = append(all, b.adjustments...)
-		if len(b.body.Ops) == 0 {
-			return nil
-		}
-		id, err := nextID(r.conn, rep.state.last)
-		if err != nil {
-			return err
-		}
-		err = b.store(r, id, rep.cfg.Now().UnixMilli())
-		b = newBuilder(r.tables, rep.state.schema)
-		return err
-	}
-	err := t.scan(r.conn, func(values []wire.Value) error {
-		ch := store.Change{Table: t.info, After: values}
-		for _, at := range t.keyAt {
-			ch.Key = append(ch.Key, values[at])
-		}
-		if r.overflow[t.name] != 0 {
-			k := rowKey{t.name, ch.Key, wire.EncodeKey(ch.Key)}
-			if known, _, err := r.overflowed(k); err != nil || known != nil {
-				return err
-			}
-		}
-		if err := b.add(&ch); err != nil {
-			return err
-		}
-		if b.size > wire.MaxBody/8 || len(b.body.Ops) >= 50_000 {
-			return flush()
-		}
-		return nil
-	})
-	if err == nil {
-		err = flush()
-	}
-	if err != nil {
-		return err
-	}
-	for _, b := range all { // not before: the table was being read
-		if err := r.adjust(&b, rep.state.schema); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// adjust writes a cell as the fold has it, where the table can hold that.
-func (r *rows) adjust(b *adjustment, s *fold.Schema) error {
-	k := rowKey{b.table.name, b.key, wire.EncodeKey(b.key)}
-	before, err := r.visible(k)
-	if err != nil {
-		return err
-	}
-	after := &fold.Row{Cells: maps.Clone(before.Cells)}
-	after.Cells[b.column] = b.value
-	return r.writeRow(k, before, after, s)
+func (rep *Replica) empty(r *rows, t *synced.Table) error {
+	return r.each(t.Every("true"), nil, t.Order(), func(key []wire.Value) error { return r.remove(t, key) })
 }
 
 // forget keeps what the log says of a table that is synced no longer, and will
@@ -335,8 +280,10 @@ func (rep *Replica) forget(r *rows, before wire.TableSchema, local []*store.Tabl
 		return rep.rebaseTable(r, name) // there is nothing but what is pending
 	}
 	at := slices.IndexFunc(local, func(info *store.Table) bool { return info.Name == name })
-	if at < 0 || !slices.Equal(newTable(local[at]).key, key) {
-		return schemaError(name, "it was dropped or changed in a migration, and the space has it: leave the table as it is, also when it is not synced any more")
+	if at < 0 || !slices.Equal(synced.NewTable(local[at]).Key, key) {
+		return synced.SchemaError(name,
+			"it was dropped or changed in a migration, and the space has it: leave the table as it is, also when it is not "+
+				"synced any more")
 	}
 	put := func(key []wire.Value, row *fold.Row) error {
 		k := rowKey{name, key, wire.EncodeKey(key)}
@@ -351,13 +298,13 @@ func (rep *Replica) forget(r *rows, before wire.TableSchema, local []*store.Tabl
 	}
 	var err error
 	if kept == nil {
-		t := newTable(local[at])
-		err = t.scan(r.conn, func(values []wire.Value) error {
-			key := make([]wire.Value, len(t.keyAt))
-			for i, at := range t.keyAt {
+		t := synced.NewTable(local[at])
+		err = t.Scan(r.Conn, func(values []wire.Value) error {
+			key := make([]wire.Value, len(t.KeyAt))
+			for i, at := range t.KeyAt {
 				key[i] = values[at]
 			}
-			return put(key, t.image(values, rep.state.schema, true))
+			return put(key, t.Image(values, rep.state.schema, true))
 		})
 	} else {
 		told := func(column string) bool {
@@ -376,4 +323,169 @@ func (rep *Replica) forget(r *rows, before wire.TableSchema, local []*store.Tabl
 		return err
 	}
 	return rep.rebaseTable(r, name)
+}
+
+// MigrationHook makes what store.Options.MigrationHook takes: with it the
+// migrations of a release and what sync makes of them are one transaction. A
+// release that Open would refuse (HEDDLE_SYNC_SCHEMA) leaves the database as it
+// was, for the release before and for a corrected one. cfg is what Open is given.
+func MigrationHook(cfg *Config) func(*sqlite3.Conn) (store.MigrationHook, error) {
+	return func(raw *sqlite3.Conn) (store.MigrationHook, error) {
+		if err := cfg.Check(); err != nil {
+			return nil, err
+		}
+		rep := &Replica{cfg: *cfg, conn: synced.Conn{SQLite: raw}}
+		m := &migration{Replica: rep, kept: map[string]*keptTable{}}
+		return m, m.begin()
+	}
+}
+
+// migration follows the migrations of one file. Its replica is not
+// open: it only adapts the file to a schema.
+type migration struct {
+	*Replica
+	before map[string]wire.TableSchema // what was synced, by the name in lower case
+	kept   map[string]*keptTable       // of those, by the name
+}
+
+// begin finds what was synced before.
+func (m *migration) begin() error {
+	defer m.conn.Close()
+	synced := false
+	m.fresh = true
+	const tables = `SELECT name = 'heddle_meta', name LIKE 'heddle\_%' ESCAPE '\' FROM sqlite_schema WHERE type = 'table'`
+	err := m.conn.Query(tables, nil, func(s *sqlite3.Stmt) error {
+		synced = synced || s.ColumnBool(0)
+		m.fresh = m.fresh && s.ColumnBool(1)
+		return nil
+	})
+	if err != nil || !synced {
+		return err
+	}
+	meta, err := loadMeta(&m.conn)
+	if err != nil {
+		return err
+	}
+	known, err := readKnown(meta[metaTables])
+	m.before = map[string]wire.TableSchema{}
+	for name, t := range known {
+		m.before[strings.ToLower(name)] = t
+	}
+	return err
+}
+
+// Touch implements store.MigrationHook.
+func (m *migration) Touch(name string) (kept bool, err error) {
+	t, ok := m.before[strings.ToLower(name)]
+	if !ok {
+		return false, nil
+	}
+	defer m.conn.Close()
+	r := &rows{Conn: &m.conn}
+	m.kept[t.Table], err = r.keep(t, len(m.kept))
+	return true, err
+}
+
+// Without implements store.MigrationHook.
+func (m *migration) Without(table string, run func() error) error {
+	defer m.conn.Close()
+	return (&rows{Conn: &m.conn}).without(table, run)
+}
+
+// Done implements store.MigrationHook.
+func (m *migration) Done(local []*store.Table) (err error) {
+	defer m.conn.Close()
+	m.tables, err = m.cfg.resolve(func(name string) (*store.Table, bool) {
+		for _, t := range local {
+			if strings.EqualFold(t.Name, name) {
+				return t, true
+			}
+		}
+		return nil, false
+	})
+	if err != nil {
+		return err
+	}
+	r := &rows{Conn: &m.conn, tables: m.tables}
+	// No id is minted: it belongs to the place where the file is in the end.
+	if _, err = m.agree(r, local, m.kept, nil); err != nil {
+		return err
+	}
+	m.conn.Close()
+	for _, k := range m.kept {
+		if err := m.conn.Exec("DROP TABLE " + k.name); err != nil {
+			return err
+		}
+	}
+	version, err := schemaVersion(r.Conn)
+	if err != nil {
+		return err
+	}
+	if err := setMeta(r.Conn, metaTried, version); err != nil {
+		return err
+	}
+	number, err := r.migrations()
+	if err != nil {
+		return err
+	}
+	return setMeta(r.Conn, metaMigrated, number)
+}
+
+// migrations is how many migrations the file has had.
+func (r *rows) migrations() (number int64, err error) {
+	err = r.Query(`SELECT count(*) FROM heddle_migration`, nil, func(s *sqlite3.Stmt) error {
+		number = s.ColumnInt64(0)
+		return nil
+	})
+	return number, err
+}
+
+// agree checks the schema, makes Heddle's tables where there are none, loads
+// the state and brings what is kept to the schema. Tables in kept get their rows
+// back first.
+func (rep *Replica) agree(
+	r *rows, local []*store.Table, kept map[string]*keptTable, random io.Reader,
+) (meta map[string]wire.Value, err error) {
+	if err := synced.CheckSchema(r.Conn, rep.tables, rep.cfg.IntegerKey); err != nil {
+		return nil, err
+	}
+	if err := r.SQLite.Exec(schemaSQL); err != nil {
+		return nil, synced.SQLError(err, schemaSQL)
+	}
+	if err := addReason(r.Conn); err != nil {
+		return nil, err
+	}
+	if meta, err = loadMeta(r.Conn); err != nil {
+		return nil, err
+	}
+	if v, ok := meta[metaFormat]; ok && v != int64(formatVersion) {
+		return nil, errcode.New(errcode.Unsupported, "sync: open",
+			"a newer version of Heddle has written this database: update the app")
+	}
+	if v, ok := meta[metaSpace]; ok && v != rep.cfg.Space {
+		return nil, errcode.New(errcode.BadParam, "sync: open",
+			"this database belongs to another space: open one of another name")
+	}
+	if err := setMeta(r.Conn, metaFormat, formatVersion); err != nil {
+		return nil, err
+	}
+	if err := setMeta(r.Conn, metaSpace, rep.cfg.Space); err != nil {
+		return nil, err
+	}
+	if rep.state, err = loadState(r.Conn, random); err != nil {
+		return nil, err
+	}
+	if err := r.loadOverflow(); err != nil {
+		return nil, err
+	}
+	rep.overflow = r.overflow
+	before, err := readKnown(meta[metaTables])
+	if err != nil {
+		return nil, err
+	}
+	if err := synced.CheckKeys(rep.tables, before, rep.state.schema); err != nil {
+		return nil, err
+	}
+	r.tables = synced.Undisputed(rep.tables, rep.state.schema)
+	return meta, rep.adapt(r, meta, before, local, kept)
 }

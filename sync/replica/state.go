@@ -8,6 +8,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -40,16 +41,18 @@ CREATE TABLE IF NOT EXISTS heddle_seen(
 `
 
 // addReason gives heddle_overflow the columns that it did not always have.
-func addReason(c *conn) error {
+func addReason(c *synced.Conn) error {
 	has := false
-	err := c.query(`SELECT 1 FROM pragma_table_info('heddle_overflow') WHERE name = 'rule'`, nil, func(*sqlite3.Stmt) error {
-		has = true
-		return nil
-	})
+	err := c.Query(`SELECT 1 FROM pragma_table_info('heddle_overflow') WHERE name = 'rule'`, nil,
+		func(*sqlite3.Stmt) error {
+			has = true
+			return nil
+		})
 	if err != nil || has {
 		return err
 	}
-	return c.sqlite.Exec(`ALTER TABLE heddle_overflow ADD COLUMN code TEXT; ALTER TABLE heddle_overflow ADD COLUMN rule TEXT`)
+	return c.SQLite.Exec(`ALTER TABLE heddle_overflow ADD COLUMN code TEXT;
+		ALTER TABLE heddle_overflow ADD COLUMN rule TEXT`)
 }
 
 // formatVersion is the version of the tables above and of what is in them.
@@ -93,8 +96,10 @@ type state struct {
 	digest *fold.Digest // of the prefix
 	// The replica has had the whole of the space once: a snapshot has ended, or
 	// the log has been followed to its head.
-	complete  bool
-	bootstrap *bootstrap // a snapshot that is being applied, nil for none; schema and digest are its, pos is that of before
+	complete bool
+	// A snapshot that is being applied, nil for none: schema and digest are the
+	// snapshot's then, pos is that of before.
+	bootstrap *bootstrap
 
 	// Of an imported file that had pending transactions: the device that they
 	// are from may have sent them already. Until the prefix has reached the
@@ -102,7 +107,7 @@ type state struct {
 	former *former
 }
 
-// former is who an imported file was.
+// former is the client that an imported file belonged to.
 type former struct {
 	client wire.ClientID
 	offset int64 // counter = id - offset
@@ -111,7 +116,7 @@ type former struct {
 
 // loadState reads the state. That of a database that has none is minted, unless
 // random is nil.
-func loadState(c *conn, random io.Reader) (*state, error) {
+func loadState(c *synced.Conn, random io.Reader) (*state, error) {
 	s := &state{}
 	meta, err := loadMeta(c)
 	if err != nil {
@@ -150,32 +155,33 @@ func loadState(c *conn, random io.Reader) (*state, error) {
 				return nil, err
 			}
 		}
-		if number(metaBootstrapKind) == bootstrapOnly { // nobody knows which any more
+		if number(metaBootstrapKind) == bootstrapOnly { // which ones is not kept
 			s.bootstrap.only = map[bucket]bool{}
 		}
 	}
 	s.digest = &fold.Digest{}
-	err = c.query(`SELECT tbl, grp, bucket, sum FROM heddle_digest`, nil, func(stmt *sqlite3.Stmt) error {
+	err = c.Query(`SELECT tbl, grp, bucket, sum FROM heddle_digest`, nil, func(stmt *sqlite3.Stmt) error {
 		b, err := fold.UnmarshalBucket(stmt.ColumnRawBlob(3))
 		if err == nil {
-			s.digest.Set(fold.BucketID{Table: stmt.ColumnText(0), Group: uint32(stmt.ColumnInt64(1)), Bucket: uint8(stmt.ColumnInt64(2))}, b)
+			s.digest.Set(fold.BucketID{Table: stmt.ColumnText(0), Group: uint32(stmt.ColumnInt64(1)),
+				Bucket: uint8(stmt.ColumnInt64(2))}, b)
 		}
 		return err
 	})
 	return s, err
 }
 
-func loadMeta(c *conn) (map[string]wire.Value, error) {
+func loadMeta(c *synced.Conn) (map[string]wire.Value, error) {
 	meta := map[string]wire.Value{}
-	err := c.query(`SELECT name, value FROM heddle_meta`, nil, func(stmt *sqlite3.Stmt) error {
-		meta[stmt.ColumnText(0)] = column(stmt, 1)
+	err := c.Query(`SELECT name, value FROM heddle_meta`, nil, func(stmt *sqlite3.Stmt) error {
+		meta[stmt.ColumnText(0)] = synced.Column(stmt, 1)
 		return nil
 	})
 	return meta, err
 }
 
-// mint gives the replica an id that nobody has.
-func (s *state) mint(c *conn, random io.Reader) error {
+// mint gives the replica a random id.
+func (s *state) mint(c *synced.Conn, random io.Reader) error {
 	var id wire.ClientID
 	if _, err := io.ReadFull(random, id[:]); err != nil {
 		return errcode.Wrap(err, errcode.Internal, "sync: new client id")
@@ -185,12 +191,12 @@ func (s *state) mint(c *conn, random io.Reader) error {
 
 // become gives the replica a new id. Its pending transactions keep their order
 // and are numbered from 1.
-func (s *state) become(c *conn, id wire.ClientID) error {
+func (s *state) become(c *synced.Conn, id wire.ClientID) error {
 	s.client = id
 	if err := setMeta(c, metaClient, s.client[:]); err != nil {
 		return err
 	}
-	if err := c.exec(`DELETE FROM heddle_sent`); err != nil { // numbered by who it was
+	if err := c.Exec(`DELETE FROM heddle_sent`); err != nil { // numbered under the former id
 		return err
 	}
 	return s.settle(c)
@@ -198,17 +204,17 @@ func (s *state) become(c *conn, id wire.ClientID) error {
 
 // settle ends the search for a former client's entries: what is still pending
 // was not sent, and is this client's now.
-func (s *state) settle(c *conn) error {
+func (s *state) settle(c *synced.Conn) error {
 	s.former = nil
 	s.offset = s.last
 	if err := setMeta(c, metaOffset, s.offset); err != nil {
 		return err
 	}
-	return c.exec(`DELETE FROM heddle_meta WHERE name = ?`, metaFormer)
+	return c.Exec(`DELETE FROM heddle_meta WHERE name = ?`, metaFormer)
 }
 
 // completed notes that the rows of the space are all here.
-func (s *state) completed(c *conn) error {
+func (s *state) completed(c *synced.Conn) error {
 	if s.complete {
 		return nil
 	}
@@ -217,7 +223,7 @@ func (s *state) completed(c *conn) error {
 }
 
 // savePosition writes the cursor.
-func (s *state) savePosition(c *conn) error {
+func (s *state) savePosition(c *synced.Conn) error {
 	if err := setMeta(c, metaEpoch, s.pos.Epoch[:]); err != nil {
 		return err
 	}
@@ -228,16 +234,17 @@ func (s *state) savePosition(c *conn) error {
 }
 
 // saveDigest writes the buckets that have changed.
-func (s *state) saveDigest(c *conn) error {
+func (s *state) saveDigest(c *synced.Conn) error {
 	for _, id := range s.digest.Dirty() {
 		b := s.digest.Get(id)
 		if b == (fold.Bucket{}) {
-			if err := c.exec(`DELETE FROM heddle_digest WHERE tbl = ? AND grp = ? AND bucket = ?`, id.Table, int64(id.Group), int64(id.Bucket)); err != nil {
+			if err := c.Exec(`DELETE FROM heddle_digest WHERE tbl = ? AND grp = ? AND bucket = ?`, id.Table, int64(id.Group),
+				int64(id.Bucket)); err != nil {
 				return err
 			}
 			continue
 		}
-		err := c.exec(`INSERT INTO heddle_digest(tbl, grp, bucket, sum) VALUES(?1, ?2, ?3, ?4)
+		err := c.Exec(`INSERT INTO heddle_digest(tbl, grp, bucket, sum) VALUES(?1, ?2, ?3, ?4)
 			ON CONFLICT DO UPDATE SET sum = excluded.sum`,
 			id.Table, int64(id.Group), int64(id.Bucket), b.Marshal())
 		if err != nil {
@@ -247,8 +254,9 @@ func (s *state) saveDigest(c *conn) error {
 	return nil
 }
 
-func setMeta(c *conn, name string, value any) error {
-	return c.exec(`INSERT INTO heddle_meta(name, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value`, name, value)
+func setMeta(c *synced.Conn, name string, value any) error {
+	return c.Exec(`INSERT INTO heddle_meta(name, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value`,
+		name, value)
 }
 
 // A ref names an operation of a pending transaction: heddle_row.ops is a list

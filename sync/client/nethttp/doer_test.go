@@ -25,13 +25,15 @@ func TestDoer_streams(t *testing.T) {
 	}))
 	defer hs.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	resp, err := nethttp.Doer{}.Do(ctx, &client.Request{Method: "POST", URL: hs.URL, Header: map[string]string{"X-Test": "yes"}, Body: []byte("body")})
+	resp, err := nethttp.Doer{}.Do(ctx, &client.Request{Method: "POST", URL: hs.URL,
+		Header: map[string]string{"X-Test": "yes"}, Body: []byte("body")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	got := make([]byte, len("POST yes body"))
-	if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != "POST yes body" || resp.Status != 418 || resp.Header("Retry-After") != "3" {
+	if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != "POST yes body" || resp.Status != 418 ||
+		resp.Header("Retry-After") != "3" {
 		t.Errorf("got %q, status %d, %v", got, resp.Status, err)
 	}
 	cancel()

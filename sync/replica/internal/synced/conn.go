@@ -1,4 +1,4 @@
-package replica
+package synced
 
 import (
 	"errors"
@@ -10,17 +10,17 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// conn is the writing connection with the statements that a client uses again
-// and again. Only who holds the writer may use it.
-type conn struct {
-	sqlite *sqlite3.Conn
+// Conn is the writing connection with the statements that a client uses again
+// and again. Only the holder of the writer may use it.
+type Conn struct {
+	SQLite *sqlite3.Conn
 	stmts  map[string]*sqlite3.Stmt
 }
 
-// prepare returns a compiled statement, from the cache if it was used before.
+// Prepare returns a compiled statement, from the cache if it was used before.
 // The cache is bounded by the number of tables and the sets of columns that
 // are written together.
-func (c *conn) prepare(sql string) (*sqlite3.Stmt, error) {
+func (c *Conn) Prepare(sql string) (*sqlite3.Stmt, error) {
 	if stmt, ok := c.stmts[sql]; ok {
 		return stmt, nil
 	}
@@ -32,9 +32,9 @@ func (c *conn) prepare(sql string) (*sqlite3.Stmt, error) {
 			}
 		}
 	}
-	stmt, _, err := c.sqlite.Prepare(sql)
+	stmt, _, err := c.SQLite.Prepare(sql)
 	if err != nil {
-		return nil, sqlError(err, sql)
+		return nil, SQLError(err, sql)
 	}
 	if c.stmts == nil {
 		c.stmts = map[string]*sqlite3.Stmt{}
@@ -43,32 +43,32 @@ func (c *conn) prepare(sql string) (*sqlite3.Stmt, error) {
 	return stmt, nil
 }
 
-// close lets go of all statements.
-func (c *conn) close() {
+// Close lets go of all statements.
+func (c *Conn) Close() {
 	for sql, stmt := range c.stmts {
 		stmt.Close()
 		delete(c.stmts, sql)
 	}
 }
 
-// exec runs a statement that returns no rows.
-func (c *conn) exec(sql string, args ...any) error {
-	stmt, err := c.prepare(sql)
+// Exec runs a statement that returns no rows.
+func (c *Conn) Exec(sql string, args ...any) error {
+	stmt, err := c.Prepare(sql)
 	if err != nil {
 		return err
 	}
 	return run(stmt, args...)
 }
 
-// query calls row for each row of a query. row must not run the same query.
-func (c *conn) query(sql string, args []any, row func(*sqlite3.Stmt) error) (err error) {
-	stmt, err := c.prepare(sql)
+// Query calls row for each row of a query. row must not run the same query.
+func (c *Conn) Query(sql string, args []any, row func(*sqlite3.Stmt) error) (err error) {
+	stmt, err := c.Prepare(sql)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if e := stmt.Reset(); err == nil {
-			err = sqlError(e, sql)
+			err = SQLError(e, sql)
 		}
 	}()
 	if err := bind(stmt, args...); err != nil {
@@ -79,24 +79,24 @@ func (c *conn) query(sql string, args []any, row func(*sqlite3.Stmt) error) (err
 			return err
 		}
 	}
-	return sqlError(stmt.Err(), sql)
+	return SQLError(stmt.Err(), sql)
 }
 
-// once is query for one that is not asked again.
-func (c *conn) once(sql string, row func(*sqlite3.Stmt)) error {
-	stmt, _, err := c.sqlite.Prepare(sql)
+// once is Query for a statement that is not kept.
+func (c *Conn) once(sql string, row func(*sqlite3.Stmt)) error {
+	stmt, _, err := c.SQLite.Prepare(sql)
 	if err != nil {
-		return sqlError(err, sql)
+		return SQLError(err, sql)
 	}
 	defer stmt.Close()
 	for stmt.Step() {
 		row(stmt)
 	}
-	return sqlError(stmt.Err(), sql)
+	return SQLError(stmt.Err(), sql)
 }
 
-// sqlError gives an error of SQLite its code and statement.
-func sqlError(err error, sql string) error {
+// SQLError gives an error of SQLite its code and statement.
+func SQLError(err error, sql string) error {
 	if err == nil {
 		return nil
 	}
@@ -113,14 +113,14 @@ func run(stmt *sqlite3.Stmt, args ...any) error {
 	if err := bind(stmt, args...); err != nil {
 		return err
 	}
-	return sqlError(stmt.Exec(), stmt.SQL())
+	return SQLError(stmt.Exec(), stmt.SQL())
 }
 
 // bind sets all parameters of stmt.
 func bind(stmt *sqlite3.Stmt, args ...any) error {
 	for i, v := range args {
 		if err := bindValue(stmt, i+1, v); err != nil {
-			return sqlError(err, stmt.SQL())
+			return SQLError(err, stmt.SQL())
 		}
 	}
 	return nil
@@ -151,8 +151,8 @@ func bindValue(stmt *sqlite3.Stmt, i int, v wire.Value) error {
 	}
 }
 
-// column reads a value as SQLite stores it. It owns its memory.
-func column(stmt *sqlite3.Stmt, i int) wire.Value {
+// Column reads a value as SQLite stores it. It owns its memory.
+func Column(stmt *sqlite3.Stmt, i int) wire.Value {
 	switch stmt.ColumnType(i) {
 	case sqlite3.INTEGER:
 		return stmt.ColumnInt64(i)
@@ -167,17 +167,17 @@ func column(stmt *sqlite3.Stmt, i int) wire.Value {
 	}
 }
 
-// ident quotes an identifier.
-func ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+// Ident quotes an identifier.
+func Ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// idents quotes identifiers, with suffix after each, and joins them.
-func idents(names []string, suffix, separator string) string {
+// Idents quotes identifiers, with suffix after each, and joins them.
+func Idents(names []string, suffix, separator string) string {
 	var b strings.Builder
 	for i, name := range names {
 		if i > 0 {
 			b.WriteString(separator)
 		}
-		b.WriteString(ident(name))
+		b.WriteString(Ident(name))
 		b.WriteString(suffix)
 	}
 	return b.String()

@@ -16,6 +16,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -94,7 +95,8 @@ func newMadeUp(r *rand.Rand) *madeUp {
 		m.tables[name] = t
 		first += t.create(name) + ";\n"
 	}
-	first += "CREATE TABLE idx(id, v); CREATE TRIGGER idx_s AFTER INSERT ON s BEGIN INSERT INTO idx VALUES(new.id, 1); END;\n"
+	first += "CREATE TABLE idx(id, v); CREATE TRIGGER idx_s AFTER INSERT ON s BEGIN INSERT INTO idx VALUES(new.id, " +
+		"1); END;\n"
 	m.release(first)
 	for range 1 + r.IntN(4) {
 		sql := ""
@@ -139,7 +141,8 @@ func (m *madeUp) change(t *madeTable) string {
 		if strings.Contains(t.options, "STRICT") {
 			c.decl = "ANY"
 		}
-		return "ALTER TABLE " + t.name + " DROP COLUMN " + c.name + "; ALTER TABLE " + t.name + " ADD COLUMN " + c.name + " " + c.decl + " " + c.rule
+		return "ALTER TABLE " + t.name + " DROP COLUMN " + c.name + "; ALTER TABLE " + t.name + " ADD COLUMN " + c.name +
+			" " + c.decl + " " + c.rule
 	case 3:
 		d := &t.columns[m.r.IntN(len(t.columns))]
 		if c == d {
@@ -153,11 +156,13 @@ func (m *madeUp) change(t *madeTable) string {
 		rename := func(a, b string) string { return "ALTER TABLE " + t.name + " RENAME COLUMN " + a + " TO " + b }
 		return rename(c.name, "x") + "; " + rename(d.name, c.name) + "; " + rename("x", d.name)
 	case 4:
-		return fmt.Sprintf("ALTER TABLE %s RENAME TO away; UPDATE away SET %s = 'away'; DELETE FROM away WHERE id = 'p'; ALTER TABLE away RENAME TO %s", t.name, c.name, t.name)
+		return fmt.Sprintf("ALTER TABLE %s RENAME TO away; UPDATE away SET %s = 'away'; DELETE FROM away WHERE id = 'p'; "+
+			"ALTER TABLE away RENAME TO %s", t.name, c.name, t.name)
 	case 5:
 		name := fmt.Sprint("i", m.local)
 		t.without = append(t.without, name)
-		return fmt.Sprintf("CREATE INDEX %s ON %s(%s)", name, t.name, m.one("json_extract("+c.name+", '$.a')", "abs("+c.name+")", c.name))
+		return fmt.Sprintf("CREATE INDEX %s ON %s(%s)", name, t.name,
+			m.one("json_extract("+c.name+", '$.a')", "abs("+c.name+")", c.name))
 	case 6:
 		if m.r.IntN(2) == 0 || !strings.Contains(c.rule, "NOT NULL") {
 			t.without = append(t.without, "check")
@@ -186,7 +191,8 @@ func (m *madeUp) rebuild(t *madeTable) string {
 			c.decl, c.rule = m.declaration(strings.Contains(t.options, "STRICT"))
 		}
 		into = append(into, c.name)
-		from = append(from, m.one(c.name, c.name, c.name, "coalesce("+c.name+", '')", "NULL", "'all'", "abs("+c.name+")", t.columns[m.r.IntN(len(t.columns))].name))
+		from = append(from, m.one(c.name, c.name, c.name, "coalesce("+c.name+", '')", "NULL", "'all'", "abs("+c.name+")",
+			t.columns[m.r.IntN(len(t.columns))].name))
 	}
 	m.r.Shuffle(len(t.columns), func(i, j int) { t.columns[i], t.columns[j] = t.columns[j], t.columns[i] })
 	var more []string
@@ -207,8 +213,10 @@ func (m *madeUp) rebuild(t *madeTable) string {
 	case 1:
 		sql += "INSERT INTO next(id) SELECT id || 'x' FROM " + t.name + " UNION SELECT 'new';\n"
 	default:
-		sql += m.one("INSERT", "INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE") + " INTO next(id, " + strings.Join(into, ", ") + ") SELECT id, " +
-			strings.Join(from, ", ") + " FROM " + t.name + m.one("", "", " WHERE id <> 'p'", " WHERE "+into[0]+" IS NOT NULL") + ";\n"
+		sql += m.one("INSERT", "INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE") + " INTO next(id, " +
+			strings.Join(into, ", ") + ") SELECT id, " +
+			strings.Join(from, ", ") + " FROM " + t.name + m.one("", "", " WHERE id <> 'p'", " WHERE "+into[0]+" IS NOT NULL") +
+			";\n"
 	}
 	sql += "DROP TABLE " + t.name + "; ALTER TABLE next RENAME TO " + t.name
 	if t.name == "s" {
@@ -217,7 +225,8 @@ func (m *madeUp) rebuild(t *madeTable) string {
 	return sql
 }
 
-var madeValues = []any{nil, nil, int64(1), int64(7), 2.0, 1.5, "7", "t", "", "forbidden", `{"a":1}`, `{"a":`, []byte{1}, []byte("{}"), "away"}
+var madeValues = []any{nil, nil, int64(1), int64(7), 2.0, 1.5, "7", "t", "", "forbidden", `{"a":1}`, `{"a":`, []byte{1},
+	[]byte("{}"), "away"}
 
 // write writes what its release may write.
 func (m *madeUp) write(r *replica, version int) {
@@ -233,11 +242,13 @@ func (m *madeUp) write(r *replica, version int) {
 				}
 			}
 			c := m.one(columns...)
-			sql, args := "INSERT INTO "+name+"(id, "+c+") VALUES(?, ?) ON CONFLICT DO UPDATE SET "+c+" = excluded."+c, []any{id, madeValues[m.r.IntN(len(madeValues))]}
+			sql, args := "INSERT INTO "+name+"(id, "+c+") VALUES(?, ?) ON CONFLICT DO UPDATE SET "+c+" = excluded."+c, []any{id,
+				madeValues[m.r.IntN(len(madeValues))]}
 			if m.r.IntN(6) == 0 {
 				sql, args = "DELETE FROM "+name+" WHERE id = ?", args[:1]
 			}
-			if _, err := tx.Exec(sql, store.Args(args...)); err != nil && !strings.HasPrefix(errcode.Of(err), "SQLITE_CONSTRAINT") {
+			if _, err := tx.Exec(sql, store.Args(args...)); err != nil &&
+				!strings.HasPrefix(errcode.Of(err), "SQLITE_CONSTRAINT") {
 				return err // malformed JSON in an index
 			}
 		}
@@ -272,7 +283,8 @@ func TestMigration_random(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { randomMigrations(t, seed, count) })
 	}
 	t.Log(count)
-	for _, what := range []string{"releases installed", "releases that alone would have changed rows", "rows quarantined", "releases refused"} {
+	for _, what := range []string{"releases installed", "releases that alone would have changed rows", "rows quarantined",
+		"releases refused"} {
 		if count[what] == 0 {
 			t.Errorf("nothing was seen of: %s", what)
 		}
@@ -315,7 +327,8 @@ func randomMigrations(t *testing.T, seed uint64, count map[string]int) {
 	upgrade := func(r *replica) {
 		r.close()
 		if m.r.IntN(3) == 0 {
-			r.opts.Migrations = append(r.opts.Migrations, m.one("ALTER TABLE s RENAME COLUMN c0 TO other", "ALTER TABLE s DROP COLUMN c0",
+			r.opts.Migrations = append(r.opts.Migrations, m.one("ALTER TABLE s RENAME COLUMN c0 TO other",
+				"ALTER TABLE s DROP COLUMN c0",
 				"CREATE UNIQUE INDEX one ON s(c0)", "DROP TABLE s", "ALTER TABLE s ADD COLUMN z TEXT DEFAULT (uuid7())"))
 			if err := r.tryOpen(); err == nil {
 				r.close() // nobody has written c0 yet
@@ -426,16 +439,17 @@ func same(t *testing.T, r *replica, when string) wire.Hash {
 func untold(t *testing.T, r *replica) {
 	t.Helper()
 	for _, tab := range r.c.tables {
-		for i, column := range tab.columns {
-			if _, ok := r.c.state.schema.Column(tab.name, column); ok {
+		for i, column := range tab.Columns {
+			if _, ok := r.c.state.schema.Column(tab.Name, column); ok {
 				continue
 			}
-			err := r.db.Query(t.Context(), "SELECT count(*) FROM "+tab.name+" WHERE "+column+" IS NOT ?", store.Args(tab.schema.Columns[i].Default), nil, func(s *sqlite3.Stmt) error {
-				if n := s.ColumnInt(0); n > 0 {
-					t.Errorf("%s.%s: %d rows do not have the default, and nobody has written it", tab.name, column, n)
-				}
-				return nil
-			})
+			err := r.db.Query(t.Context(), "SELECT count(*) FROM "+tab.Name+" WHERE "+column+" IS NOT ?",
+				store.Args(tab.Schema.Columns[i].Default), nil, func(s *sqlite3.Stmt) error {
+					if n := s.ColumnInt(0); n > 0 {
+						t.Errorf("%s.%s: %d rows do not have the default, and nobody has written it", tab.Name, column, n)
+					}
+					return nil
+				})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -470,7 +484,7 @@ func alone(t *testing.T, r *replica, rel release) bool {
 			for s.Step() {
 				row := map[string]any{}
 				for i := range s.ColumnCount() {
-					row[s.ColumnName(i)] = column(s, i)
+					row[s.ColumnName(i)] = synced.Column(s, i)
 				}
 				fmt.Fprintln(&b, name, row)
 			}

@@ -1,4 +1,4 @@
-package replica
+package synced
 
 import (
 	"fmt"
@@ -14,13 +14,13 @@ func TestConn_runningStatementsStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	c := &conn{sqlite: raw}
-	defer c.close()
+	c := &Conn{SQLite: raw}
+	defer c.Close()
 	rows := 0
-	err = c.query(`VALUES(1), (2), (3)`, nil, func(*sqlite3.Stmt) error {
+	err = c.Query(`VALUES(1), (2), (3)`, nil, func(*sqlite3.Stmt) error {
 		rows++
 		for i := range 200 {
-			if err := c.exec(fmt.Sprintf(`SELECT %d`, 200*rows+i)); err != nil {
+			if err := c.Exec(fmt.Sprintf(`SELECT %d`, 200*rows+i)); err != nil {
 				return err
 			}
 		}

@@ -94,30 +94,48 @@ var refusals = map[string]struct {
 	schema, n, body string // what the table cannot hold
 	want            string
 }{
-	"NOT NULL":             {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
-	"NOT NULL, rolls back": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT ROLLBACK DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
-	"NOT NULL, ignores":    {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT IGNORE DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
-	"NOT NULL, replaces":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT REPLACE DEFAULT 7, body)`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
-	"STRICT integer":       {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `'x'`, `'{}'`, `SQLITE_CONSTRAINT_DATATYPE cannot store TEXT value in INTEGER column t.n`},
-	"STRICT blob":          {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `1`, `x'00'`, `SQLITE_CONSTRAINT_DATATYPE cannot store BLOB value in TEXT column t.body`},
-	"expression index":     {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE INDEX i ON t(json_extract(body, '$.a'))`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
-	"partial index":        {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE INDEX i ON t(n) WHERE json_extract(body, '$.a') > 0`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
-	"generated, stored":    {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) STORED)`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
-	"generated NOT NULL":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) NOT NULL)`, `1`, `'{"b":1}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.a`},
-	"generated, indexed":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (abs(n))); CREATE INDEX i ON t(a)`, `-9223372036854775808`, `1`, `SQLITE_ERROR integer overflow`},
-	"text of an integer":   {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body)`, `'12'`, `'{}'`, `SQLITE_MISMATCH datatype mismatch: t.n is INTEGER and would store another value`},
-	"integer of a text":    {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body TEXT)`, `1`, `5`, `SQLITE_MISMATCH datatype mismatch: t.body is TEXT and would store another value`},
+	"NOT NULL": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL DEFAULT 7, body)`, `NULL`, `'{}'`,
+		`SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"NOT NULL, rolls back": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT ROLLBACK DEFAULT 7, body)`,
+		`NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"NOT NULL, ignores": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT IGNORE DEFAULT 7, body)`, `NULL`,
+		`'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"NOT NULL, replaces": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL ON CONFLICT REPLACE DEFAULT 7, body)`, `NULL`,
+		`'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+	"STRICT integer": {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `'x'`, `'{}'`,
+		`SQLITE_CONSTRAINT_DATATYPE cannot store TEXT value in INTEGER column t.n`},
+	"STRICT blob": {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body TEXT) STRICT`, `1`, `x'00'`,
+		`SQLITE_CONSTRAINT_DATATYPE cannot store BLOB value in TEXT column t.body`},
+	"expression index": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body);
+		CREATE INDEX i ON t(json_extract(body, '$.a'))`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
+	"partial index": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body);
+		CREATE INDEX i ON t(n) WHERE json_extract(body, '$.a') > 0`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
+	"generated, stored": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) STORED)`, `1`,
+		`'{'`, `SQLITE_ERROR malformed JSON`},
+	"generated NOT NULL": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (json_extract(body, '$.a')) NOT NULL)`,
+		`1`, `'{"b":1}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.a`},
+	"generated, indexed": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body, a AS (abs(n))); CREATE INDEX i ON t(a)`,
+		`-9223372036854775808`, `1`, `SQLITE_ERROR integer overflow`},
+	"text of an integer": {`CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, body)`, `'12'`, `'{}'`,
+		`SQLITE_MISMATCH datatype mismatch: t.n is INTEGER and would store another value`},
+	"integer of a text": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body TEXT)`, `1`, `5`,
+		`SQLITE_MISMATCH datatype mismatch: t.body is TEXT and would store another value`},
 	"trigger's function": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE TABLE l(a);
-		CREATE TRIGGER ti AFTER INSERT ON t BEGIN INSERT INTO l VALUES('insert'); INSERT INTO l VALUES(json_extract(new.body, '$.a')); END;
-		CREATE TRIGGER tu AFTER UPDATE ON t BEGIN INSERT INTO l VALUES('update'); INSERT INTO l VALUES(json_extract(new.body, '$.a')); END`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
+		CREATE TRIGGER ti AFTER INSERT ON t BEGIN INSERT INTO l VALUES('insert');
+			INSERT INTO l VALUES(json_extract(new.body, '$.a')); END;
+		CREATE TRIGGER tu AFTER UPDATE ON t BEGIN INSERT INTO l VALUES('update');
+			INSERT INTO l VALUES(json_extract(new.body, '$.a')); END`, `1`, `'{'`, `SQLITE_ERROR malformed JSON`},
 	"trigger's table": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE TABLE l(n UNIQUE);
 		INSERT INTO l VALUES(5); CREATE TRIGGER tu BEFORE UPDATE ON t BEGIN INSERT INTO l VALUES(new.n); END;
-		CREATE TRIGGER ti BEFORE INSERT ON t BEGIN INSERT INTO l VALUES(new.n); END`, `5`, `'{}'`, `SQLITE_CONSTRAINT_UNIQUE UNIQUE constraint failed: l.n`},
+		CREATE TRIGGER ti BEFORE INSERT ON t BEGIN INSERT INTO l VALUES(new.n);
+			END`, `5`, `'{}'`, `SQLITE_CONSTRAINT_UNIQUE UNIQUE constraint failed: l.n`},
 	"trigger's rowid": {`CREATE TABLE t(id TEXT PRIMARY KEY, n, body); CREATE TABLE l(id INTEGER PRIMARY KEY);
 		CREATE TRIGGER ti BEFORE INSERT ON t WHEN new.n = 5 BEGIN INSERT INTO l VALUES(new.n || 'x'); END;
-		CREATE TRIGGER tu BEFORE UPDATE ON t WHEN new.n = 5 BEGIN INSERT INTO l VALUES(new.n || 'x'); END`, `5`, `'{}'`, `SQLITE_MISMATCH datatype mismatch`},
+		CREATE TRIGGER tu BEFORE UPDATE ON t WHEN new.n = 5 BEGIN INSERT INTO l VALUES(new.n || 'x');
+			END`, `5`, `'{}'`, `SQLITE_MISMATCH datatype mismatch`},
 	"trigger's delete": {`CREATE TABLE t(id TEXT PRIMARY KEY, n NOT NULL DEFAULT 1, body);
-		CREATE TRIGGER td AFTER DELETE ON t BEGIN SELECT json_extract('{', '$.a') WHERE old.n = 2; END`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
+		CREATE TRIGGER td AFTER DELETE ON t BEGIN SELECT json_extract('{', '$.a') WHERE old.n = 2;
+			END`, `NULL`, `'{}'`, `SQLITE_CONSTRAINT_NOTNULL NOT NULL constraint failed: t.n`},
 }
 
 // A row that a table cannot hold is quarantined, whether it was there before, is
@@ -231,7 +249,8 @@ func TestQuarantine_reopened(t *testing.T) {
 	author := newReplica(t, []string{looseTable}, "t")
 	author.must(`INSERT INTO t VALUES('a', 1, '{'), ('b', 1, '{}')`)
 	author.sync(l)
-	strict := newReplica(t, []string{`CREATE TABLE t(id TEXT PRIMARY KEY, n, body)`, `CREATE INDEX i ON t(json_extract(body, '$.a'))`}, "t")
+	strict := newReplica(t, []string{`CREATE TABLE t(id TEXT PRIMARY KEY, n, body)`,
+		`CREATE INDEX i ON t(json_extract(body, '$.a'))`}, "t")
 	strict.pull(l, 100)
 	if got := strict.held(); len(got) != 1 {
 		t.Fatalf("quarantined: %q", got)
@@ -267,7 +286,8 @@ func TestQuarantine_keys(t *testing.T) {
 						b.Ops[0].Cells = []wire.Value{int64(10*round + i)}
 					}
 					if round+i == 0 {
-						b.Schema = []wire.TableSchema{{Table: "t", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "n", Group: 1}, {Name: "body", Group: 1}}}}
+						b.Schema = []wire.TableSchema{{Table: "t", Key: []string{"id"},
+							Columns: []wire.ColumnSchema{{Name: "n", Group: 1}, {Name: "body", Group: 1}}}}
 					}
 					l.decide(other, l.decided[other]+1, b.Marshal(), "")
 					r.pull(l, 10)

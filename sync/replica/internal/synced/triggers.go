@@ -1,4 +1,4 @@
-package replica
+package synced
 
 import (
 	"strings"
@@ -33,10 +33,11 @@ const (
 
 // programs compiles a statement and returns its program, then those of the
 // triggers that it fires, and of those that they fire.
-func (c *conn) programs(sql string) (all []program, err error) {
+func (c *Conn) programs(sql string) (all []program, err error) {
 	calls := 0
 	err = c.once("EXPLAIN "+sql, func(s *sqlite3.Stmt) {
-		op := instruction{code: s.ColumnText(1), p1: s.ColumnInt(2), p2: s.ColumnInt(3), p3: s.ColumnInt(4), p4: s.ColumnText(5), p5: s.ColumnInt(6)}
+		op := instruction{code: s.ColumnText(1), p1: s.ColumnInt(2), p2: s.ColumnInt(3), p3: s.ColumnInt(4),
+			p4: s.ColumnText(5), p5: s.ColumnInt(6)}
 		if s.ColumnInt(0) == 0 {
 			name, _ := strings.CutPrefix(op.p4, "-- TRIGGER ")
 			all = append(all, program{trigger: name})

@@ -1,4 +1,4 @@
-package replica
+package synced
 
 import (
 	"strings"
@@ -72,8 +72,8 @@ func (a affinity) keepsKey(v wire.Value) bool {
 
 func isWhole(f float64) bool { return f >= -1<<63 && f < 1<<63 && f == float64(int64(f)) }
 
-// keepsScanned is keeps, or keepsKey, for a value where it lies.
-func (a affinity) keepsScanned(v *wire.Scanned, key bool) bool {
+// KeepsScanned is keeps, or keepsKey, for a value where it lies.
+func (a affinity) KeepsScanned(v *wire.Scanned, key bool) bool {
 	switch v.Kind {
 	case value.Int:
 		return a.keepsInt(v.Int)

@@ -70,7 +70,8 @@ func TestOutcomes_retry(t *testing.T) {
 		}
 	}
 	// The update of the row that is gone is a conflict of the retry.
-	if c, ok := a.events[len(a.events)-1].(Conflict); !ok || c.Reason != ConflictMissing || len(c.Keys) != 1 || c.Keys[0].Key[0] != "gone" {
+	if c, ok := a.events[len(a.events)-1].(Conflict); !ok || c.Reason != ConflictMissing || len(c.Keys) != 1 ||
+		c.Keys[0].Key[0] != "gone" {
 		t.Errorf("got %+v", a.events)
 	}
 }
