@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"heddle.dev/heddle/internal/value"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/replica/internal/synced"
@@ -155,7 +153,7 @@ func (a *applier) upload(rows []rowKey, id, created int64) (*uploader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return u, a.tx.Inside(func(*sqlite3.Conn) error { return u.flush(created) })
+	return u, a.inside(func() error { return u.flush(created) })
 }
 
 func (u *uploader) begin() {

@@ -45,6 +45,11 @@ type applier struct {
 	touched      map[*synced.ForeignKey]*touchedKeys
 }
 
+// inside runs f inside SQLite.
+func (a *applier) inside(f func() error) error {
+	return a.tx.Inside(func(*sqlite3.Conn) error { return f() })
+}
+
 // eachOp runs f for each operation of an entry.
 func (a *applier) eachOp(n int, f func(i int) error) error {
 	err := a.inBatches(n, f)
@@ -60,7 +65,7 @@ func (a *applier) inBatches(n int, f func(i int) error) error {
 		if from > 0 {
 			a.tx.Yield()
 		}
-		err := a.tx.Inside(func(*sqlite3.Conn) error {
+		err := a.inside(func() error {
 			for i := from; i < min(n, from+chunk); i++ {
 				if err := f(i); err != nil {
 					return err
@@ -108,7 +113,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 	var id int64
 	var body *wire.Body
 	last := false
-	err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+	err := a.inside(func() (err error) {
 		var hash wire.Hash
 		if id, hash, err = a.oldest(); err != nil {
 			return err
@@ -170,7 +175,7 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 	if len(missed) > 0 {
 		a.events = append(a.events, Conflict{Seq: e.Seq, Counter: e.Counter, Reason: ConflictMissing, Keys: missed})
 	}
-	return a.tx.Inside(func(*sqlite3.Conn) error {
+	return a.inside(func() error {
 		if last {
 			a.pending = false
 			if err := a.Exec(`DELETE FROM heddle_row`); err != nil {
@@ -198,7 +203,7 @@ func (a *applier) ownAll(id int64, body *wire.Body, step func(int, rowKey, *base
 	seen := 0
 	for after := (basedRow{}); ; a.tx.Yield() {
 		var some []basedRow
-		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+		err := a.inside(func() (err error) {
 			if some, err = a.scanBased(after, chunk); err != nil {
 				return err
 			}
@@ -248,7 +253,7 @@ func (a *applier) other(e *wire.Entry) error {
 		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("entry %d cannot be: %v", e.Seq, err))
 	}
 	if len(body.Schema) > 0 {
-		if err := a.tx.Inside(func(*sqlite3.Conn) error { return a.learnSchema(body.Schema) }); err != nil {
+		if err := a.inside(func() error { return a.learnSchema(body.Schema) }); err != nil {
 			return err
 		}
 	}
@@ -418,7 +423,7 @@ func (rep *Replica) Apply(
 			if errors.Is(err, ErrFork) && a.pos.Seq+1 == entries[i].Seq {
 				// What came before is applied; from here on, with a new id.
 				forked = true
-				if err := tx.Inside(func(*sqlite3.Conn) error { return a.fork() }); err != nil {
+				if err := a.inside(a.fork); err != nil {
 					return err
 				}
 				break
@@ -430,7 +435,7 @@ func (rep *Replica) Apply(
 		if err := a.dangling(); err != nil {
 			return err
 		}
-		return tx.Inside(func(*sqlite3.Conn) error { return a.finish() })
+		return a.inside(a.finish)
 	})
 	if err != nil {
 		return 0, err
@@ -447,7 +452,7 @@ func (rep *Replica) Apply(
 // transaction fails.
 func (rep *Replica) begin(tx *store.Tx) (*applier, error) {
 	a := &applier{rep: rep, tx: tx, rows: rep.rowsOn(tx)}
-	return a, tx.Inside(func(*sqlite3.Conn) error {
+	return a, a.inside(func() error {
 		s, err := rep.current(&a.rows)
 		if err != nil {
 			return err

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
@@ -105,12 +103,12 @@ func (rep *Replica) Snapshot(
 			return err
 		}
 		told := a.rowSchema() // before this frame
-		err = tx.Inside(func(*sqlite3.Conn) error { return a.beginFrame(req, epoch, f, first) })
+		err = a.inside(func() error { return a.beginFrame(req, epoch, f, first) })
 		if err != nil {
 			return err
 		}
 		if f.Schema != nil {
-			if err := tx.Inside(func(*sqlite3.Conn) error { return a.bootstrapSchema(f.Schema, told) }); err != nil {
+			if err := a.inside(func() error { return a.bootstrapSchema(f.Schema, told) }); err != nil {
 				return err
 			}
 		}
@@ -129,7 +127,7 @@ func (rep *Replica) Snapshot(
 				return err
 			}
 		}
-		return tx.Inside(func(*sqlite3.Conn) error {
+		return a.inside(func() error {
 			if a.bootstrap != nil {
 				if err := a.bootstrap.save(a.Conn); err != nil {
 					return err

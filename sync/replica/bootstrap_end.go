@@ -32,7 +32,7 @@ func (a *applier) endBootstrap(req *wire.PullRequest, f *wire.Snapshot) error {
 	a.count = a.bootstrap.at.Rows
 	a.pos = wire.Position{Epoch: a.bootstrap.at.Epoch, Seq: f.Seq, Chain: f.Chain}
 	a.bootstrap = nil
-	return a.tx.Inside(func(*sqlite3.Conn) error {
+	return a.inside(func() error {
 		id, _, err := a.oldest()
 		if a.pending = id != 0; err != nil {
 			return err
@@ -52,7 +52,7 @@ func (a *applier) endBootstrap(req *wire.PullRequest, f *wire.Snapshot) error {
 
 // unseen returns the rows of the former prefix that the snapshot does not have.
 func (a *applier) unseen() (gone []rowKey, err error) {
-	err = a.tx.Inside(func(*sqlite3.Conn) error {
+	err = a.inside(func() error {
 		unseen := func(table string, key []byte) error {
 			seen := false
 			err := a.Query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
@@ -147,7 +147,7 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 		var id int64
 		var outcome wire.Outcome
 		var body *wire.Body
-		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+		err := a.inside(func() (err error) {
 			var hash wire.Hash
 			if id, hash, err = a.oldest(); err != nil || id == 0 || id > through {
 				id = 0
@@ -188,7 +188,7 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 		if err != nil {
 			return err
 		}
-		err = a.tx.Inside(func(*sqlite3.Conn) error {
+		err = a.inside(func() error {
 			if outcome.Code != "" {
 				if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code},
 					body); err != nil {
@@ -215,7 +215,7 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 	if forked || a.former == nil && through > a.last {
 		// The server has seen more of this id than this replica has written: its
 		// file is a copy, or an older one that was put back.
-		return a.tx.Inside(func(*sqlite3.Conn) error { return a.forkAt(req, end.Clients) })
+		return a.inside(func() error { return a.forkAt(req, end.Clients) })
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 // as this one has those that it keeps: the first such ends what of this one is
 // in the log.
 func (a *applier) notOurs(through *int64, offset int64, outcomes map[uint64]wire.Outcome) (forked bool, err error) {
-	err = a.tx.Inside(func(*sqlite3.Conn) error {
+	err = a.inside(func() error {
 		return a.Query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`,
 			[]any{*through}, func(s *sqlite3.Stmt) error {
 				o := outcomes[uint64(s.ColumnInt64(0)-offset)]

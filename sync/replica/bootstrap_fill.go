@@ -51,7 +51,7 @@ func (a *applier) filler(table string, again bool) (*filler, error) {
 		}
 		f.absent[i] = v[0]
 	}
-	return f, a.tx.Inside(func(*sqlite3.Conn) (err error) {
+	return f, a.inside(func() (err error) {
 		if f.stmt, err = a.Prepare(t.InsertSQL); err != nil || !a.pending {
 			return err
 		}

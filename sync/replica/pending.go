@@ -232,7 +232,7 @@ func (rep *Replica) Retry(ctx context.Context, id int64) (found bool, err error)
 		}
 		a.foreign = rep.foreign
 		var body *wire.Body
-		if err := tx.Inside(func(*sqlite3.Conn) error { again, body, err = a.retried(id); return err }); err != nil {
+		if err := a.inside(func() error { again, body, err = a.retried(id); return err }); err != nil {
 			return err
 		}
 		if found = body != nil; !found {
@@ -244,7 +244,7 @@ func (rep *Replica) Retry(ctx context.Context, id int64) (found bool, err error)
 		if err := a.dangling(); err != nil {
 			return err
 		}
-		return tx.Inside(func(*sqlite3.Conn) error { return a.finish() })
+		return a.inside(a.finish)
 	})
 	if errors.Is(err, errNothing) {
 		return false, nil

@@ -128,7 +128,7 @@ func (rep *Replica) countAgain(tx *store.Tx) (*applier, error) {
 	if err := a.countRows(); err != nil {
 		return nil, err
 	}
-	return a, tx.Inside(func(*sqlite3.Conn) error {
+	return a, a.inside(func() error {
 		if err := a.Exec(`DELETE FROM heddle_digest`); err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (a *applier) countRows() error {
 	}
 	for after := (basedRow{}); ; a.tx.Yield() {
 		var some []basedRow
-		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+		err := a.inside(func() (err error) {
 			if some, err = a.scanBased(after, chunk); err != nil {
 				return err
 			}
@@ -178,7 +178,7 @@ func (a *applier) countRows() error {
 		}
 		after = some[len(some)-1]
 	}
-	return a.tx.Inside(func(*sqlite3.Conn) error {
+	return a.inside(func() error {
 		return a.Query(`SELECT tbl, key, cells FROM heddle_overflow WHERE whole`, nil, func(s *sqlite3.Stmt) (err error) {
 			k := rowKey{table: s.ColumnText(0), bytes: s.ColumnBlob(1, nil)}
 			row := &fold.Row{}
@@ -202,7 +202,7 @@ func (a *applier) countTable(t *synced.Table, count func(rowKey, *fold.Row) erro
 	var after []wire.Value
 	for ; ; a.tx.Yield() {
 		n := 0
-		err := a.tx.Inside(func(*sqlite3.Conn) error {
+		err := a.inside(func() error {
 			sql := all + order
 			if after != nil {
 				sql = all + next + order

@@ -42,7 +42,7 @@ func (rep *Replica) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescue
 		}
 		a.foreign = rep.foreign
 		var w *wreck
-		err = tx.Inside(func(*sqlite3.Conn) error {
+		err = a.inside(func() error {
 			if a.pos.Seq != 0 || a.pending {
 				return errcode.New(errcode.Internal, op, "the database is not new")
 			}
@@ -58,7 +58,7 @@ func (rep *Replica) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescue
 		done.Lost = w.lost
 		for i, p := range w.sendable {
 			id := a.last + 1 + int64(i)
-			err := tx.Inside(func(*sqlite3.Conn) error { return a.addPending(id, p.created, p.bytes) })
+			err := a.inside(func() error { return a.addPending(id, p.created, p.bytes) })
 			if err == nil {
 				err = a.rebase(id, p.body)
 			}
@@ -67,7 +67,7 @@ func (rep *Replica) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescue
 			}
 		}
 		done.Pending = len(w.sendable)
-		return tx.Inside(func(*sqlite3.Conn) error {
+		return a.inside(func() error {
 			for _, r := range w.rejected {
 				if err := a.Exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`,
 					r...); err != nil {

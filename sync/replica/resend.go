@@ -76,7 +76,7 @@ func (a *applier) trimSent() error {
 // unexplained reports whether a pending transaction touches a table or a column
 // that the log no longer has: its descriptor was lost with another replica's entry.
 func (a *applier) unexplained() (found bool, err error) {
-	err = a.tx.Inside(func(*sqlite3.Conn) error {
+	err = a.inside(func() error {
 		var ids []int64
 		err := a.Query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
 			ids = append(ids, s.ColumnInt64(0))
@@ -104,7 +104,7 @@ func (a *applier) resend(through int64, decided uint64) error {
 	}
 	var all []source
 	var top int64 // of all numbers that were ever given out
-	err := a.tx.Inside(func(*sqlite3.Conn) error {
+	err := a.inside(func() error {
 		if err := a.unrebase(); err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (a *applier) resend(through int64, decided uint64) error {
 	for _, from := range all {
 		id := u.next
 		var body *wire.Body
-		err := a.tx.Inside(func(*sqlite3.Conn) (err error) {
+		err := a.inside(func() (err error) {
 			var created int64
 			var data []byte
 			sql := `SELECT bytes, created FROM heddle_pending WHERE id = ? ORDER BY part`
@@ -184,7 +184,7 @@ func (a *applier) resend(through int64, decided uint64) error {
 			return err
 		}
 	}
-	return a.tx.Inside(func(*sqlite3.Conn) error {
+	return a.inside(func() error {
 		if err := a.Exec(`DELETE FROM heddle_sent`); err != nil {
 			return err
 		}
