@@ -299,7 +299,8 @@ test_loaded() {
 }
 
 # sim runs the simulation of sync for SEEDS seeds from SEED_BASE on, on all cores.
-# One that fails is run again, with its trace, by -sim.trace SEED. Collecting
+# One that fails is run again, with its trace, by -sim.trace SEED, and made smaller
+# by -sim.shrink SEED: see sync/sim/README.md. Collecting
 # garbage less often saves a fifth of the time; a few seeds need much memory.
 sim() {
   tools

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -228,8 +229,11 @@ func (d *device) live() {
 	}
 	time.Sleep(time.Duration(d.rng.IntN(int(start))))
 	d.open()
-	for !d.s.failed() {
+	for taken := 1; !d.s.failed(); taken++ {
 		wait := time.Duration(d.rng.ExpFloat64() * float64(d.s.p.pace))
+		if d.s.p.steps > 0 && taken > d.s.p.steps {
+			wait = math.MaxInt64
+		}
 		select {
 		case <-time.After(wait):
 			d.act()
@@ -263,56 +267,70 @@ func (d *device) end() {
 	}
 }
 
-// act does one thing.
-func (d *device) act() {
-	if d.s.p.copies > 0 && d.rng.IntN(10) == 0 {
-		d.copy()
-	}
-	switch n := d.rng.IntN(100); {
-	case n < 45:
+// steps are what a device does, each with its share of a hundred.
+var steps = []struct {
+	name  string
+	share int
+	do    func(*device)
+}{
+	{"write", 45, func(d *device) {
 		for range 1 + d.rng.IntN(3) {
 			d.write(false)
 		}
 		if d.booting() {
 			d.check(false)
 		}
-	case n < 60:
-		d.check(false)
-	case n < 66:
-		d.write(true)
-	case n < 71:
+	}},
+	{"check", 15, func(d *device) { d.check(false) }},
+	{"long write", 6, func(d *device) { d.write(true) }},
+	{"restart", 5, func(d *device) {
 		d.s.hit("restarted")
 		d.close()
 		if d.disk.isDead() {
 			d.reboot()
 		}
 		d.open()
-	case n < 74:
-		d.upgradeTo(min(d.version+1, len(d.s.app.versions)))
-	case n < 78:
-		d.disk.cutAfter(1 + d.rng.IntN(30))
-	case n < 80:
-		d.disk.cutAfter(0)
-	case n < 88:
+	}},
+	{"upgrade", 3, func(d *device) { d.upgradeTo(min(d.version+1, len(d.s.app.versions))) }},
+	{"power cut in a write", 4, func(d *device) { d.disk.cutAfter(1 + d.rng.IntN(30)) }},
+	{"power cut", 2, func(d *device) { d.disk.cutAfter(0) }},
+	{"partition", 8, func(d *device) {
 		out, in := d.rng.IntN(2) == 0, d.rng.IntN(2) == 0
 		d.line.cut(out, in)
 		d.s.event("device %d: out %v, in %v", d.id, out, in)
-	case n < 91:
+	}},
+	{"pause", 3, func(d *device) {
 		if d.rng.IntN(2) == 0 {
 			d.c.Pause(context.Background(), false)
 		} else {
 			d.c.Resume(context.Background())
 		}
-	case n < 94:
-		d.settleRejected()
-	case n < 96:
-		d.c.SetOnline(d.rng.IntN(2) == 0)
-	default:
+	}},
+	{"settle rejected", 3, (*device).settleRejected},
+	{"online", 2, func(d *device) { d.c.SetOnline(d.rng.IntN(2) == 0) }},
+	{"now", 4, func(d *device) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.rng.IntN(int(time.Minute))))
 		err := d.c.Now(ctx)
 		cancel()
 		d.s.event("device %d: now: %s", d.id, errcode.Of(err))
 		d.noSurprise(err)
+	}},
+}
+
+// act takes one step.
+func (d *device) act() {
+	if d.s.p.copies > 0 && d.rng.IntN(10) == 0 {
+		d.copy()
+	}
+	n := d.rng.IntN(100)
+	for i := range steps {
+		step := &steps[i]
+		if n -= step.share; n < 0 {
+			if !d.s.p.off(step.name) {
+				step.do(d)
+			}
+			return
+		}
 	}
 }
 

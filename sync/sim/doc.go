@@ -6,7 +6,8 @@
 //
 //	make sim SEEDS=1000 SEED_BASE=7
 //
-// runs seeds 7 to 1006. A seed fixes everything: the schema and its later
+// runs seeds 7 to 1006; README.md says how to go on from one that fails, and how to
+// add a fault or a check. A seed fixes everything: the schema and its later
 // versions, the devices, what their apps write and when, and each fault.
 // Running one twice gives the same trace, and a test holds it to that.
 //

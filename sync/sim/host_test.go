@@ -306,23 +306,32 @@ func (h *host) run() {
 			h.restore()
 			continue
 		}
-		switch h.rng.IntN(5) {
-		case 0, 1: // in the middle of something
+		fault := serverFaults[h.rng.IntN(len(serverFaults))]
+		if h.s.p.off(fault) {
+			continue
+		}
+		switch fault {
+		case "server cut in a write":
 			h.disk.cutAfter(1 + h.rng.IntN(40))
-		case 2: // between two things
+		case "server cut":
 			h.disk.cutAfter(0)
-		case 3:
-			h.s.hit("server restarted")
+		case "server restarted":
+			h.s.hit(fault)
 			h.s.event("server restarts")
 			files := h.down("killed")
 			time.Sleep(time.Duration(h.rng.IntN(int(5 * time.Second))))
 			h.boot(files)
-		case 4:
-			h.s.hit("server unplugged")
+		case "server unplugged":
+			h.s.hit(fault)
 			h.s.event("server unplugged")
 			h.breakOff()
 		}
 	}
+}
+
+// serverFaults are chosen from with equal chances.
+var serverFaults = []string{
+	"server cut in a write", "server cut in a write", "server cut", "server restarted", "server unplugged",
 }
 
 // digest asks the server for that of the log's end.

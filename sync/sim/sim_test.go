@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -16,27 +17,10 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// profile says what a seed's run is like.
-type profile struct {
-	devices      int
-	duration     time.Duration // until the faults end
-	pace         time.Duration // mean time between two things that a device does
-	slow         time.Duration // most delays are below this
-	faults       int           // in a hundred requests
-	refused      int           // in a hundred transactions
-	undecided    int
-	serverFaults time.Duration // mean time between two
-	big          bool          // some transactions are sent in parts
-	log          int64         // bytes of the log that the server keeps
-	frame        int           // bytes of rows in a frame of a snapshot, 0: as many as there are
-	copies       int           // devices that begin as a copy of another
-	restore      bool          // the server is put back to what it was
-	dialects     bool          // devices declare the tables each in its own way
-}
-
 // manner says how a seed is run.
 type manner struct {
 	mutant     string // something is broken on purpose
+	settings   string // changes of the profile: see profile.set
 	verbose    bool   // the trace is kept
 	trueClocks bool   // the wall clocks of devices are right, and not years off
 }
@@ -100,40 +84,11 @@ func simulate(t *testing.T, seed uint64, how manner) (res result) {
 }
 
 func (s *sim) run() {
-	r := s.rng("profile")
-	s.p = profile{
-		devices:      2 + r.IntN(3),
-		duration:     time.Duration(40+r.IntN(160)) * time.Second,
-		pace:         time.Duration(2+r.IntN(6)) * time.Second,
-		slow:         []time.Duration{5 * time.Millisecond, 80 * time.Millisecond, time.Second, 8 * time.Second}[r.IntN(4)],
-		faults:       []int{0, 5, 20, 50}[r.IntN(4)],
-		refused:      []int{0, 5, 25}[r.IntN(3)],
-		undecided:    []int{0, 5}[r.IntN(2)],
-		serverFaults: []time.Duration{20 * time.Second, 2 * time.Minute, time.Hour}[r.IntN(3)],
+	s.p = drawProfile(s.rng("profile"))
+	if err := s.p.set(s.settings); err != nil {
+		s.violate("-sim.set: %v", err)
+		return
 	}
-	if r.IntN(6) == 0 {
-		s.p.restore, s.p.serverFaults = true, 20*time.Second
-	}
-	if r.IntN(8) == 0 {
-		s.p.copies = 1 + r.IntN(2)
-	}
-	s.p.big = r.IntN(25) == 0
-	if !s.p.big && r.IntN(3) == 0 {
-		s.p.log = 500 + int64(r.IntN(10_000))
-	}
-	if r.IntN(3) > 0 {
-		s.p.frame = 1 + r.IntN(400)
-	}
-	if s.p.restore || s.p.log > 0 {
-		// Where the server has lost or cut what two copies under one id have
-		// written, it cannot tell whose is whose: docs/DURABILITY.md.
-		s.p.copies = 0
-	}
-	if r.IntN(20) == 0 && !s.p.big { // now and then a long one, of many; of large ones that takes gigabytes
-		s.p.devices += 4
-		s.p.duration *= 4
-	}
-	s.p.dialects = r.IntN(3) > 0
 	s.app = newApp(s.rng("app"))
 	s.model = newModel(s)
 	s.srv = newHost(s)
@@ -253,12 +208,15 @@ func (s *sim) delay(r *rand.Rand) time.Duration {
 	return min(d, 2*time.Minute)
 }
 
-var netFaults = []string{"blackhole", "refused", "busy proxy", "portal", "repeated", "reply lost", "reply never comes", "cut short", "cut with an end"}
+var netFaults = []string{
+	"blackhole", "refused", "busy proxy", "portal", "repeated", "reply lost", "reply never comes", "cut short",
+	"cut with an end",
+}
 
 // fault is what becomes of a request, "" if nothing bad.
 func (s *sim) fault(r *rand.Rand) string {
 	hit, kind := r.IntN(100) < s.p.faults, netFaults[r.IntN(len(netFaults))]
-	if !hit || s.isCalm() {
+	if !hit || s.isCalm() || s.p.off(kind) {
 		return ""
 	}
 	return kind
@@ -351,6 +309,9 @@ var (
 	seedBase = flag.Uint64("sim.base", 1, "the first of them")
 	doubles  = flag.Int("sim.doubles", 4, "how many seeds to run twice")
 	onlySeed = flag.Uint64("sim.trace", 0, "run this seed alone, and print its trace")
+	toShrink = flag.Uint64("sim.shrink", 0, "look for a smaller run of this seed that still fails")
+	settings = flag.String("sim.set", "", "with -sim.trace and -sim.shrink: change the profile, \"devices=2;faults=0\"")
+	broken   = flag.String("sim.mutant", "", "with -sim.trace and -sim.shrink: break this on purpose")
 )
 
 // totals are the sums over the seeds.
@@ -385,8 +346,18 @@ func (tt *totals) add(res result) {
 }
 
 func TestSimulation(t *testing.T) {
+	how := manner{mutant: *broken, settings: *settings}
+	if *toShrink != 0 {
+		f, err := shrink(t, *toShrink, how, math.MaxInt, func(line string) { fmt.Println(line) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(f)
+		return
+	}
 	if *onlySeed != 0 {
-		res := simulate(t, *onlySeed, manner{verbose: true})
+		how.verbose = true
+		res := simulate(t, *onlySeed, how)
 		fmt.Println(strings.Join(res.trace, "\n"))
 		if len(res.violations) > 0 || res.stuck {
 			t.Errorf("seed %d: %q, stuck %v", *onlySeed, res.violations, res.stuck)
