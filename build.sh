@@ -374,8 +374,8 @@ bench_bootstrap() {
   CHROMIUM=$(chromium) node --import tsx bench/sync.ts --rows "${ROWS:-1000000}" "$@"
 }
 
-# Heddle beside its peers. They have a package.json of their own, so that nobody
-# else has to install them.
+# Heddle beside its peers. They have a package.json of their own: nothing else
+# installs them.
 peers_packages() {
   local dir=bench/peers
   if [ ! -d $dir/node_modules ] || ! fresh npm-peers $dir/package.json $dir/package-lock.json; then

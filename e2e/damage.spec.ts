@@ -125,7 +125,7 @@ test("with sync a damaged database comes back whole, and nothing wrong is answer
   expect(after).toEqual({ before: undefined, left: [] });
 });
 
-test("without sync open fails and leaves the file alone, until it is allowed to begin anew",
+test("without sync open fails and leaves the file alone, until it may begin with a new file",
   async ({ profile, site }) => {
   const device = await profile();
   let page = await device.tab(site);

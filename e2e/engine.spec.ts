@@ -1,4 +1,4 @@
-// Engines that break (F16): the page notices, starts another, and every call
+// Engines that break: the page notices, starts another, and every call
 // settles. The package is built with an SQL function that breaks the engine in
 // the way it is told, and with shorter bounds (wasm/faults.go, e2e/faults/).
 import type { Page } from "@playwright/test";

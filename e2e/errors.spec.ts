@@ -1,7 +1,6 @@
+// Errors that an app can meet, each with its code: the database works afterwards.
+// A call that hangs meets the spec's own limit, which is far below Playwright's.
 import { expect, failure, notes, openIn, test } from "./fixtures.js";
-
-// Each of these is answered, and the database goes on afterwards. What hangs
-// meets the spec's own limit, which is far below Playwright's.
 
 test("bad SQL, bad parameters, a closed database", async ({ profile, site }) => {
   const page = await (await profile()).tab(site);
@@ -126,7 +125,7 @@ test("an aborted call rejects at once, and the database goes on when the stateme
   expect(await page.evaluate(() => db.query(`SELECT 1 AS one`))).toEqual([{ one: 1 }]);
 });
 
-test("a write on the database inside its own transaction fails at once, and nobody waits for it",
+test("a write on the database inside its own transaction fails at once, and holds up no call",
   async ({ profile, site }) => {
   const device = await profile();
   const a = await device.tab(site), b = await device.tab(site);
@@ -145,7 +144,7 @@ test("a write on the database inside its own transaction fails at once, and nobo
       return codes;
     })).toEqual(Array.from({ length: 3 }, () => "HEDDLE_TX_NESTED"));
   }
-  // Where nobody can tell whose the write is, it waits for as long as the transaction may go on by itself.
+  // Where it is not known whose the write is, it waits for as long as the transaction may go on by itself.
   const outcome = await b.evaluate(async () => {
     const codes: string[] = [];
     await db.transaction(async (tx) => {

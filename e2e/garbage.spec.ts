@@ -1,5 +1,5 @@
-// What any script of the origin can post where tabs meet: it stops nobody, costs
-// little, and makes nobody believe what is not so.
+// What any script of the origin can post where tabs meet: it stops no tab, costs
+// little, and makes no tab believe what is not so.
 import type { Page } from "@playwright/test";
 import { expect, openIn, test } from "./fixtures.js";
 
@@ -91,7 +91,7 @@ for (const broker of [true, false]) {
     await garbage(stranger, channels);
     await goesOn(a);
     await goesOn(b);
-    // The broker is anybody's as well.
+    // Any script can connect to the broker as well.
     if (broker) {
       await stranger.evaluate((name) => {
         const { port } = new SharedWorker(new URL("./heddle/broker.js", location.href),
@@ -120,7 +120,7 @@ for (const broker of [true, false]) {
   });
 }
 
-test("nobody follows a leader that does not lead, nor leaves one that others say goodbye for",
+test("no tab follows a leader that does not lead, nor leaves one in whose name others say goodbye",
   async ({ profile, site }) => {
   const device = await profile();
   const a = await device.tab(site), b = await device.tab(site), stranger = await device.tab(site);
@@ -137,16 +137,16 @@ test("nobody follows a leader that does not lead, nor leaves one that others say
   await stranger.evaluate(([name, leader]) => {
     const tabs = new BroadcastChannel(`heddle:2:${name}:tabs`), builds = new BroadcastChannel(`heddle:${name}:builds`),
       commits = new BroadcastChannel(`heddle:2:${name}:commits`);
-    const nobody = (n: number) => n.toString(16).padStart(32, "0");
+    const stranger = (n: number) => n.toString(16).padStart(32, "0");
     for (let n = 1; n <= 1_000; n++) {
-      tabs.postMessage({ t: "leader", leader: nobody(n), tab: nobody(n + 1) });
+      tabs.postMessage({ t: "leader", leader: stranger(n), tab: stranger(n + 1) });
       tabs.postMessage({ t: "leaderGone", leader, crashed: true });
-      builds.postMessage({ t: "build", protocol: 99, migrations: 99, lock: `heddle:99:${name}:tab:${nobody(n)}`,
+      builds.postMessage({ t: "build", protocol: 99, migrations: 99, lock: `heddle:99:${name}:tab:${stranger(n)}`,
         answer: true });
-      builds.postMessage({ t: "build", protocol: 2, migrations: 99, lock: `heddle:2:${name}:tab:${nobody(n)}`,
+      builds.postMessage({ t: "build", protocol: 2, migrations: 99, lock: `heddle:2:${name}:tab:${stranger(n)}`,
         answer: true });
     }
-    // An announcement of somebody else's: a commit far ahead.
+    // An announcement of another script: a commit far ahead.
     const other = new Uint8Array([2, 0, 1, 0, 0, 0, 120, 255, 255, 0, 0, 0, 0, 0, 0, 0]);
     commits.postMessage(other);
   }, [NAME, leader] as const);
@@ -185,17 +185,17 @@ test("10,000 tabs that do not live get no line", async ({ profile, site }) => {
       tabs.onmessage = ({ data }) => { if (data?.t === "leader") resolve(data.leader); };
       tabs.postMessage({ t: "whoLeads" });
     });
-    const nobody = (n: number) => n.toString(16).padStart(32, "0");
+    const stranger = (n: number) => n.toString(16).padStart(32, "0");
     let welcomes = 0;
     const { port } = new SharedWorker(new URL("./heddle/broker.js", location.href), { type: "module", name: "heddle" });
     for (let n = 0; n < 10_000; n++) {
       if (n < 50) {
-        new BroadcastChannel(`heddle:2:${name}:port:${leader}:${nobody(n)}`).onmessage = () => { welcomes++; };
+        new BroadcastChannel(`heddle:2:${name}:port:${leader}:${stranger(n)}`).onmessage = () => { welcomes++; };
       }
-      tabs.postMessage({ t: "connect", leader, tab: nobody(n) });
+      tabs.postMessage({ t: "connect", leader, tab: stranger(n) });
       const { port1, port2 } = new MessageChannel();
       if (n < 50) port1.onmessage = () => { welcomes++; };
-      port.postMessage({ t: "connect", name, leader, tab: nobody(n) }, [port2]);
+      port.postMessage({ t: "connect", name, leader, tab: stranger(n) }, [port2]);
     }
     // Who comes after them is served.
     return new Promise<number>((resolve) => {

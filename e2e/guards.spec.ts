@@ -31,7 +31,7 @@ const stock = `CREATE TABLE stock(id TEXT PRIMARY KEY, n INTEGER NOT NULL DEFAUL
 const guard = (when: string) => `CREATE TRIGGER guard BEFORE UPDATE OF n ON stock WHEN ${when} new.n < 0
   BEGIN SELECT RAISE(ABORT, 'out of stock'); END`;
 
-test("a counter with a guard, sold twice offline, is below zero everywhere and stops nobody",
+test("a counter with a guard, sold twice offline, is below zero everywhere and stops no device",
   async ({ profile, site, wire }) => {
   const one = await wire(), two = await wire();
   const a = await (await profile()).tab(site), b = await (await profile()).tab(site);
@@ -122,7 +122,7 @@ test("an old version beside a new one: what the new one's schema refuses is quar
   expect(await query(later, `SELECT count(*) AS n FROM words WHERE words MATCH 'tag'`)).toEqual([{ n: 4 }]);
 });
 
-test("a client of somebody's own writes NULL, text and keys that the app's tables cannot hold",
+test("a client that is not Heddle writes NULL, text and keys that the app's tables cannot hold",
   async ({ profile, server, site }) => {
   const own = await (await profile()).tab(site), app = await (await profile()).tab(site);
   const tables = { notes: true, marks: true };

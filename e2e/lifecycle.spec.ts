@@ -36,7 +36,7 @@ async function hit(fault: string, what: "frozen" | "restored", ...pages: RawPage
   expect(n, "the fault did not happen").toBeGreaterThan(0);
 }
 
-test("F9: a page in the back/forward cache holds nobody up, and works when it comes back", async ({ chrome, site }) => {
+test("a page in the back/forward cache holds up no tab, and works when it comes back", async ({ chrome, site }) => {
   const a = await chrome.page(site);
   expect(await a.evaluate(open)).toBe("leader");
   await a.evaluate(watch);
@@ -49,12 +49,12 @@ test("F9: a page in the back/forward cache holds nobody up, and works when it co
   await b.evaluate(add("2"));
 
   await a.evaluate(`history.back()`);
-  await a.until(`globalThis.mark`, "kept"); // not loaded anew: it came out of the cache
+  await a.until(`globalThis.mark`, "kept"); // not reloaded: it came out of the cache
   expect(await a.evaluate(ids)).toBe("1,2");
   expect(await a.evaluate(`db.role`)).toBe("follower");
   await a.evaluate(add("3"));
   expect(await b.evaluate(ids)).toBe("1,2,3");
-  await hit("F9, the leader", "restored", a);
+  await hit("the leader in the cache", "restored", a);
 });
 
 test("a leader that is frozen has let go, and follows when it thaws", async ({ chrome, site }) => {
@@ -83,7 +83,7 @@ test("F7b: a frozen follower is no head of the queue", async ({ chrome, site }) 
   await hit("F7b", "frozen", b);
 });
 
-test("F9: a follower comes back from the cache to what others have written meanwhile", async ({ chrome, site }) => {
+test("a follower comes back from the cache to what others have written meanwhile", async ({ chrome, site }) => {
   const a = await chrome.page(site), b = await chrome.page(site);
   expect(await a.evaluate(open)).toBe("leader");
   expect(await b.evaluate(open)).toBe("follower");
@@ -100,7 +100,7 @@ test("F9: a follower comes back from the cache to what others have written meanw
   await b.until(`shown`, "1,2");
   await b.evaluate(add("3"));
   expect(await a.evaluate(ids)).toBe("1,2,3");
-  await hit("F9, a follower", "restored", b);
+  await hit("a follower in the cache", "restored", b);
 });
 
 // A counter that grows by one with each write, three of them on their way at a time.
@@ -119,7 +119,7 @@ const count = (tab: string) => `{
 const counted = `(async () => { counting.stop = true; await counting.done; ` +
   `return JSON.stringify([counting.wrong, counting.n]); })()`;
 
-test("F8: leaders that are frozen while they write write nothing when they thaw, and lose nothing",
+test("leaders that are frozen while they write write nothing when they thaw, and lose nothing",
   async ({ chrome, site }) => {
   const a = await chrome.page(site), b = await chrome.page(site);
   for (const page of [a, b]) await page.evaluate(open);
@@ -143,10 +143,10 @@ test("F8: leaders that are frozen while they write write nothing when they thaw,
   const ends = results.map((text) => JSON.parse(text) as [string[], number]);
   expect(ends.flatMap(([wrong]) => wrong)).toEqual([]);
   expect(JSON.parse(done)).toEqual(ends.map(([, n]) => n));
-  await hit("F8", "frozen", a, b);
+  await hit("frozen leaders", "frozen", a, b);
 });
 
-test("F7: a leader that is stopped without a word is in the way: that is said, and it goes on when it wakes",
+test("a leader that is stopped without a word is in the way: that is said, and it goes on when it wakes",
   async ({ chrome, site }) => {
   const a = await chrome.page(site), hidden = await chrome.page(site), c = await chrome.page(site);
   const b = await chrome.page(site, true);
@@ -173,9 +173,9 @@ test("F7: a leader that is stopped without a word is in the way: that is said, a
       await page.until(`typeof told.at(-1)`, "number");
       said.push(await page.evaluate<number>(`Math.round(told.at(-1) - called)`));
     }
-    console.log(`F7: said after ${said[0]} ms in a visible tab, ${said[1]} ms in a hidden one`);
-    expect(await b.evaluate(`db.role`), "nobody else may write").toBe("follower");
-    // A call can be given up meanwhile; of a write nobody knows whether it happened.
+    console.log(`a stopped leader: said after ${said[0]} ms in a visible tab, ${said[1]} ms in a hidden one`);
+    expect(await b.evaluate(`db.role`), "no other tab may write").toBe("follower");
+    // A call can be given up meanwhile; of a write it is not known whether it happened.
     const given = `{ signal: AbortSignal.timeout(10) }`;
     expect(await b.evaluate(`db.query("SELECT 1", [], ${given}).catch((error) => error.code)`)).toBe("HEDDLE_ABORTED");
     expect(await b.evaluate(`db.exec("INSERT INTO notes(id) VALUES ('given up')", [], ${given}).catch((error) => ` +

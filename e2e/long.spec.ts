@@ -75,7 +75,7 @@ test("on an isolated page an abort takes effect inside a statement", async ({ pr
   expect(page.workers()).toEqual([worker]);
 });
 
-test("a slow consumer of many rows holds up nobody", async ({ profile, site }) => {
+test("a slow consumer of many rows holds up no other call", async ({ profile, site }) => {
   const device = await profile();
   const leader = await device.tab(site), follower = await device.tab(site);
   await openIn(leader, { migrations: numbers });

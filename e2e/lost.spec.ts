@@ -1,4 +1,4 @@
-// Lost, delayed and doubled notifications (F15): half of what goes over a
+// Lost, delayed and doubled notifications: half of what goes over a
 // BroadcastChannel never arrives. Every live query still shows what is there, and
 // every listener learns that it has missed something.
 import type { Page } from "@playwright/test";
@@ -38,7 +38,7 @@ async function follow(page: Page): Promise<void> {
 const seen = (page: Page) =>
   page.evaluate(() => (globalThis as unknown as { seen: { live: number; listened: number } }).seen);
 
-test("F15: with half of the broadcasts lost, every tab still comes to show what is there",
+test("with half of the broadcasts lost, every tab still comes to show what is there",
   async ({ profile, site }) => {
   const device = await profile();
   // What a worker posts is dropped as well.
@@ -75,6 +75,6 @@ test("F15: with half of the broadcasts lost, every tab still comes to show what 
     (globalThis as unknown as { dropped: number }).dropped)))).concat(workers).reduce((a, b) => a + b, 0);
   expect(dropped, "nothing was lost, so nothing was shown").toBeGreaterThan(5);
   stale.sort((a, b) => a - b);
-  console.log(`F15: ${n} commits, ${dropped} broadcasts lost; ` +
+  console.log(`lost broadcasts: ${n} commits, ${dropped} broadcasts lost; ` +
     `all tabs up to date after p50 ${stale[stale.length >> 1]} ms, most ${stale.at(-1)} ms`);
 });

@@ -1,5 +1,5 @@
-// Writes take effect once, whatever ends the leader (F6): tabs write in a loop
-// while the leader's page crashes, is closed or is loaded anew. Each tab checks
+// Writes take effect once, whatever ends the leader: tabs write in a loop
+// while the leader's page crashes, is closed or is reloaded. Each tab checks
 // its answers: a counter of its own must grow by one with each write.
 import type { Page } from "@playwright/test";
 import { expect, test, type Profile } from "./fixtures.js";
@@ -96,7 +96,7 @@ async function storm(device: Profile, site: string, deaths: number,
   expect(await pages[0]!.evaluate(() => db.query(`PRAGMA integrity_check`))).toEqual([{ integrity_check: "ok" }]);
   served.sort((a, b) => a - b);
   const total = reports.reduce((sum, { writes }) => sum + writes, 0);
-  console.log(`F6: ${deaths} leaders ended, ${total} writes by tabs that outlived them, lost 0, doubled 0, hung 0; ` +
+  console.log(`${deaths} leaders ended, ${total} writes by tabs that outlived them, lost 0, doubled 0, hung 0; ` +
     `all tabs served again: p50 ${served[served.length >> 1]!.toFixed(0)} ms, p99 ` +
     `${served[Math.floor(served.length * 0.99)]!.toFixed(0)} ms, most ${served.at(-1)!.toFixed(0)} ms`);
 }
@@ -111,11 +111,11 @@ const crash = async (leader: Page) => {
   await crashed;
 };
 
-test("F6: the leader's renderer crashes while five tabs write", async ({ profile, site }) => {
+test("the leader's renderer crashes while five tabs write", async ({ profile, site }) => {
   await storm(await profile(), site, 5, [crash]);
 });
 
-test("the leader is closed, leaves for another page, or loads anew while five tabs write",
+test("the leader is closed, leaves for another page, or reloads while five tabs write",
   async ({ profile, site }) => {
   await storm(await profile(), site, 6, [
     (leader) => leader.close(),
@@ -124,7 +124,7 @@ test("the leader is closed, leaves for another page, or loads anew while five ta
   ]);
 });
 
-test("F10: eight tabs are loaded anew again and again, and all come up; no lock is left behind",
+test("eight tabs are reloaded again and again, and all come up; no lock is left behind",
   async ({ profile, site }) => {
   const ROUNDS = 5;
   const device = await profile();
@@ -161,6 +161,6 @@ test("F10: eight tabs are loaded anew again and again, and all come up; no lock 
   });
   await expect.poll(held).toEqual([]);
   up.sort((a, b) => a - b);
-  console.log(`F10: ${ROUNDS * pages.length} reloads, hung 0; ` +
+  console.log(`reloads: ${ROUNDS * pages.length} reloads, hung 0; ` +
     `open after p50 ${up[4]!.toFixed(0)} ms, most ${up.at(-1)!.toFixed(0)} ms`);
 });

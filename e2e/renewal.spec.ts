@@ -1,5 +1,5 @@
 // Go's memory never shrinks, so a worker whose engine has grown too large makes
-// room for a new one (F17): at a moment when nobody waits for it, and unseen.
+// room for a new one: at a moment without calls, and unseen.
 import type { Page } from "@playwright/test";
 import { expect, openIn, test } from "./fixtures.js";
 import { breakable } from "./harness.js";
@@ -31,7 +31,7 @@ const seen = (page: Page) => page.evaluate(() => {
   return { seen, errors };
 });
 
-test("a worker that has grown is replaced, and nobody notices", async ({ profile, serve }) => {
+test("a worker that has grown is replaced, and no call notices", async ({ profile, serve }) => {
   const ROUNDS = 3;
   const device = await profile(), site = await serve(breakable);
   const a = await device.tab(site), b = await device.tab(site);

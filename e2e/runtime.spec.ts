@@ -107,7 +107,7 @@ test("a hidden tab never stands in the queue, and still takes over", async ({ pr
   await add(b, "1");
 });
 
-test("a page that the browser puts aside lets go, and comes back", async ({ profile, site }) => {
+test("a page that the browser freezes or caches lets go, and comes back", async ({ profile, site }) => {
   const device = await profile();
   const a = await device.tab(site), b = await device.tab(site);
   await openIn(a);
@@ -184,7 +184,7 @@ test("a browser without what Heddle needs is told so, and nothing is kept in sec
     .toMatchObject({ code: "HEDDLE_UNSUPPORTED", message: expect.stringContaining("Web Locks") });
 });
 
-test("whoever waits for a database that another holds is told, in bounded time", async ({ profile, site }) => {
+test("a tab that waits for a database that another holds is told, in bounded time", async ({ profile, site }) => {
   const device = await profile();
   const holder = await device.tab(site), page = await device.tab(site);
   await holder.evaluate(() => { void navigator.locks.request("heddle:notes", () => new Promise(() => {})); });

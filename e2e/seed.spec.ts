@@ -1,3 +1,4 @@
+// open({ seed }): the rows that a new database begins with, and, with sync, a new space.
 import type { Page } from "@playwright/test";
 import { digest, expect, failure, notes, synced, test } from "./fixtures.js";
 

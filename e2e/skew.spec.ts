@@ -1,4 +1,4 @@
-// Two versions of an app in two tabs (F14): the newer one leads, the older one is
+// Two versions of an app in two tabs: the newer one leads, the older one is
 // told, no write is lost, and no column that only the newer one knows.
 import type { Page } from "@playwright/test";
 import { expect, failure, openIn, test } from "./fixtures.js";
@@ -71,7 +71,7 @@ test("a build with a new migration takes over from an older one, which reads on 
     .toMatchObject({ code: "HEDDLE_OUTDATED" });
   expect(await b.evaluate(() => db.query(`SELECT body, colour FROM notes WHERE id = 'x'`)))
     .toEqual([{ body: "from the new one", colour: "red" }]);
-  // Loaded anew, with the new build, it works.
+  // Reloaded, with the new build, it works.
   await a.reload();
   await a.waitForSelector("html[data-ready]");
   await open(a, later);

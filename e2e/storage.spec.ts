@@ -1,3 +1,4 @@
+// What a profile keeps: reloads, the end of the browser, migrations, export and import, destroy.
 import { expect, openIn, test } from "./fixtures.js";
 
 test("a reload keeps the data, and so does the end of the browser", async ({ profile, site }) => {

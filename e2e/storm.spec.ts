@@ -1,6 +1,6 @@
 // Three browsers and two Go programs write to one space at one real server, each
-// through a network of its own on which things go wrong (F18), while the server
-// is killed (F19), pages are loaded anew and the programs are killed. In the end
+// through a network of its own on which things go wrong, while the server
+// is killed, pages are reloaded and the programs are killed. In the end
 // all of them and the server hold the same, each acknowledged transaction once.
 // One browser runs the version of the app before, until the end.
 //
@@ -274,7 +274,7 @@ test("five devices and a server in a storm end up the same", async ({ profile, s
     info.annotations.push({ type: "storm", description: counts });
     if (seconds >= 60) {
       console.log(`seed ${seed}: ${seconds} s, ${seq} transactions (${acked.size} acknowledged, ${unheard} whose ` +
-        `answer nobody heard); all the same after ${healed} ms of calm\nfaults: ${counts}`);
+        `answer was lost); all the same after ${healed} ms of calm\nfaults: ${counts}`);
     }
   } finally {
     for (const device of devices) await device.close().catch(() => {});

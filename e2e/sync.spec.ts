@@ -1,3 +1,4 @@
+// Two devices and a real server: convergence, offline writes, merges, new devices, pauses, a server that dies.
 import type { Page } from "@playwright/test";
 import { digest, expect, notes, openIn, synced, test } from "./fixtures.js";
 

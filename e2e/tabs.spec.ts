@@ -1,3 +1,4 @@
+// Several tabs of one profile: live queries and listeners across tabs, takeover, errors and transactions per tab.
 import type { Page } from "@playwright/test";
 import { expect, failure, openIn, test } from "./fixtures.js";
 

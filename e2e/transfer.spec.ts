@@ -83,7 +83,7 @@ test("a large database passes through a worker of bounded memory", async ({ prof
   expect(after - before, "MiB that the worker grew").toBeLessThan(64);
   expect(after).toBeLessThan(256);
 
-  // The copies are gone, also one that nobody read to its end.
+  // The copies are gone, also one that was not read to its end.
   await page.evaluate(async () => {
     const reader = db.exportStream().getReader();
     await reader.read();

@@ -108,7 +108,7 @@ func (h *Host) Serve(to HostHandler) (release func(), err error) {
 	return f.Release, nil
 }
 
-// Quarantine has the worker give the files of the database, which nobody has open,
+// Quarantine has the worker give the files of the database, which are closed,
 // another name, and make new ones. It returns that name.
 func (h *Host) Quarantine(ctx context.Context, reason string) (string, error) {
 	promise, err := h.value.Call("quarantine", reason)

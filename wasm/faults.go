@@ -31,7 +31,7 @@ func init() {
 }
 
 var faults = map[string]func(sqlite3.Context){
-	// A panic of a goroutine that nobody guards.
+	// A panic of a goroutine without a recover.
 	"panic": func(sqlite3.Context) {
 		go panic("a fault that the test asked for")
 		runtime.Gosched()

@@ -61,7 +61,7 @@ func (s *side) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// WriteAt leaves the count as the browser gave it: whoever writes compares.
+// WriteAt leaves the count as the browser gave it: the writer compares.
 func (s *side) WriteAt(p []byte, off int64) (int, error) { return s.h.WriteAt(p, off) }
 
 func (s *side) Close() error {

@@ -24,8 +24,8 @@ func probe() {
 	}()
 }
 
-// pong answers; quiet is 1 if no tab waits for anything: a good moment to begin
-// anew.
+// pong answers; quiet is 1 if no tab waits for anything: a good moment for a new
+// engine.
 //
 //go:wasmimport heartbeat pong
 func pong(quiet int32)

@@ -59,7 +59,7 @@ better. The last column is Heddle's figure divided by the best peer's, whichever
 - **Turso's engine runs on the page's own thread**: a look-up crosses no thread, and the page stands still while a query
   runs. Rows where that decides give a second ratio, to the best peer whose engine is in a worker. Turso and SQLocal
   need COOP and COEP; the others do not.
-- **Some serve one tab only**: sqlite-wasm's and wa-sqlite's pools and Turso. They need not ask anybody before a
+- **Some serve one tab only**: sqlite-wasm's and wa-sqlite's pools and Turso. They need no lock before a
   write. Heddle, SQLocal, PowerSync, OPFSCoopSync and PGlite work in several tabs; of these SQLocal and PowerSync open
   the file in each tab and lock it for each transaction.
 - **A write is more in Heddle, PowerSync, SQLocal and PGlite** than in the bare engines: hooks note which rows changed,

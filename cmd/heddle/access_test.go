@@ -182,7 +182,7 @@ func TestServe_keysAndRevocations(t *testing.T) {
 	}
 }
 
-// SIGHUP fetches what is published anew.
+// SIGHUP fetches the published keys again.
 func TestServe_jwks(t *testing.T) {
 	var fetches atomic.Int64
 	doc, err := json.Marshal(map[string]any{"keys": []any{map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": "one",

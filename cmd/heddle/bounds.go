@@ -18,7 +18,7 @@ type bounds struct {
 	header      time.Duration // for the head of a request; 10 s
 	idle        time.Duration // how long a connection without a request stays open; 2 min
 	request     time.Duration // server.Limits.Request, and for a piece of a file; 30 s
-	refused     time.Duration // server.Limits.Refused: for a body that nobody reads; 2 s
+	refused     time.Duration // server.Limits.Refused: for an unread body; 2 s
 	decision    time.Duration // server.Limits.Decision
 	connections int           // 20,000
 }
@@ -58,7 +58,7 @@ func (b *bounds) server(h http.Handler, errors *slog.Logger) *http.Server {
 	}
 }
 
-// guard ends connections whose request has a body that nobody reads. Who reads one
+// guard ends connections whose request has a body that is not read. A reader of one
 // sets another deadline, as sync/server does.
 func (b *bounds) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func (b *bounds) guard(h http.Handler) http.Handler {
 }
 
 // slowWriter gives each piece of an answer its own time, so that a large file may
-// take long, and one that nobody takes may not.
+// take long, and one that is not read may not.
 type slowWriter struct {
 	http.ResponseWriter
 	rc   *http.ResponseController

@@ -129,7 +129,7 @@ func testFileThatNobodyTakes(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("nobody else gets in: %v", err)
+			t.Fatalf("no other client gets in: %v", err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

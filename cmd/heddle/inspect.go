@@ -287,7 +287,7 @@ func (i *inspection) space() {
 	i.chain()
 }
 
-// rowsDigest computes a space's digest from its rows anew.
+// rowsDigest computes a space's digest from its rows.
 func (i *inspection) rowsDigest() wire.Hash {
 	schema, d := &fold.Schema{}, &fold.Digest{}
 	note := func(err error) bool {

@@ -115,7 +115,7 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", s.csp)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-cache") // kept, but asked about: an old worker with a new page helps nobody
+	h.Set("Cache-Control", "no-cache") // kept, but revalidated: an old worker does not fit a new page
 	h.Add("Vary", "Accept-Encoding")
 	file, kind := name, ""
 	for _, e := range encodings {

@@ -8,7 +8,7 @@ declare const report: (json: string) => void;
 
 /** A call without an outcome after so many ticks of half a second is hung. A frozen page does not tick. */
 const HUNG_TICKS = 60;
-/** So many failures in a row, and the database is opened anew. */
+/** The database is opened again after this many failures in a row. */
 const GIVE_UP = 20;
 
 const heddle: typeof Heddle = await import(new URL("/heddle/index.js", location.href).href);

@@ -22,5 +22,5 @@ export type Report =
   | Outcome
   | { t: "open"; instance: string; code: string; ms: number }
   | { t: "hung"; instance: string; what: string }
-  /** Every call failed, and the database was opened anew. */
+  /** Every call failed, and the database was opened again. */
   | { t: "ended"; instance: string; code: string };

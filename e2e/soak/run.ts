@@ -81,7 +81,7 @@ async function site(): Promise<{ url: string; close(): void }> {
 class Soak {
   readonly ledger = new Ledger();
   readonly tally = new Map<string, Tally>();
-  /** Tabs that nobody served in time, and leaders that never came. */
+  /** Tabs that were not served in time, and leaders that never came. */
   readonly unserved: string[] = [];
   readonly #random: () => number;
   readonly #tabs: Tabs;
@@ -116,7 +116,7 @@ class Soak {
     const name = draw(this.#random), fault = faults[name]!;
     const leader = await this.#tabs.leader();
     if (!leader) {
-      this.unserved.push(`nobody leads before "${name}"`);
+      this.unserved.push(`no leader before "${name}"`);
       return;
     }
     const tally = this.tally.get(name) ?? { injected: 0, hit: 0, deaths: 0, waits: [] };
@@ -131,10 +131,10 @@ class Soak {
       tally.deaths += fault.deaths;
     }
     if (!(await this.#tabs.leader(fault.stays || !hit ? undefined : leader))) {
-      this.unserved.push(`nobody leads after "${name}"`);
+      this.unserved.push(`no leader after "${name}"`);
     }
     const since = Date.now();
-    // A tab may have been reloaded or have opened anew meanwhile.
+    // A tab may have been reloaded or have opened again meanwhile.
     const waiting = () => others.filter((tab) => !tab.away && tab.instance !== "").map((tab) => tab.instance);
     if (!(await within(SERVED_MS, () => this.ledger.served(waiting(), since)))) {
       this.unserved.push(`after "${name}": ` +

@@ -14,7 +14,7 @@ import (
 // Of SQLite's functions few are small, however little is inlined here.
 const smallBody = 50 // bytes; a shorter one counts as small
 
-// allowInlining adds functions that nobody calls until half of all are small.
+// allowInlining adds functions that are not called until half of all are small.
 // They are never compiled, and being all alike cost the download next to nothing.
 func allowInlining(module []byte) ([]byte, error) {
 	sections, err := split(module)

@@ -103,7 +103,7 @@ func isNoMemory(v any) bool {
 	return ok && err.Error() == errNoMemory.Error()
 }
 
-// xgo_sleep and xgo_busy_timeout answer at once: nobody waits inside SQLite.
+// xgo_sleep and xgo_busy_timeout answer at once: nothing waits inside SQLite.
 func (m *Module) xgo_sleep(pVfs, microseconds int32) int32 { return 0 }
 
 func (m *Module) xgo_busy_timeout(count, milliseconds int32) int32 { return 0 }

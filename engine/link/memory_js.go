@@ -99,7 +99,7 @@ func (m *Module) xgo_block(pBytes int32) int32 {
 		return 0
 	}
 	m.heap = append(m.heap, b)
-	// The slice may have been made anew.
+	// The slice may have been replaced.
 	binary.LittleEndian.PutUint32((*m.memory)[uint32(pBytes):], uint32(len(b)))
 	return int32(address(b))
 }

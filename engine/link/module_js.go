@@ -18,7 +18,7 @@ type Module struct {
 	static  []byte  // SQLite's data
 	stack   []byte  // SQLite's shadow stack
 	scratch []byte  // what sp points into
-	first   []byte  // heap block that was set aside for the start
+	first   []byte  // heap block reserved for the start
 	heap    [][]byte
 	used    int64 // bytes of all of these
 	shared  map[int32]*shmFile

@@ -83,7 +83,7 @@ func Poll(t testing.TB, what string, ok func() bool) {
 
 // deadline is when a wait is to give up. There is none for benchmarks, with
 // -timeout 0, and in a bubble of testing/synctest, which notices by itself that
-// nobody can go on.
+// no goroutine can go on.
 func deadline(t testing.TB) (end time.Time, ok bool) {
 	d, has := t.(interface{ Deadline() (time.Time, bool) })
 	if !has {

@@ -88,7 +88,7 @@ var forbidden = map[string]string{
 }
 
 // excused says which packages from outside may import a forbidden one all the
-// same: the linker leaves out what nobody calls.
+// same: the linker leaves out what is not called.
 var excused = map[string][]string{
 	"encoding/json": {"github.com/ncruces/go-sqlite3", "github.com/ncruces/go-sqlite3/internal/util",
 		"github.com/google/uuid"},

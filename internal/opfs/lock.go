@@ -9,7 +9,7 @@ import (
 
 // locks are the locks of one database file between the connections of this
 // process. Nobody waits in here: one goroutine at a time is inside SQLite, so
-// whoever holds the lock could not run. Busy is answered at once and retried
+// the holder of the lock could not run. Busy is answered at once and retried
 // outside.
 //
 // https://sqlite.org/lockingv3.html

@@ -72,7 +72,7 @@ func (n *node) writeAt(f *file, p []byte, off int64) error {
 // bytes these are when it was told of the failure, so what the same connection
 // writes next begins the next transaction, where the failed one began, or
 // clears the journal, or restarts a log that was checkpointed whole. It need not
-// carry bytes along that did not fit and that nobody will read.
+// carry bytes along that did not fit and that are never read.
 func (n *node) cut(off int64) {
 	switch keep := off - n.runOff; {
 	case keep <= 0:
@@ -85,7 +85,7 @@ func (n *node) cut(off int64) {
 // drain hands the run over for f. A run that fails is dropped in a database file
 // and kept in a log.
 //
-// Dropping is right in a database file: whoever wrote the run has a sync to come
+// Dropping is right in a database file: the writer of the run has a sync to come
 // before he relies on it; he is told, and then the log or the journal has those
 // pages. Playing the journal back in place must not wait for bytes that do not
 // fit.
@@ -262,7 +262,7 @@ func (n *node) truncate(f *file, size int64) error {
 }
 
 // sync hands the run over and flushes. A handle that was not written since its
-// last flush is not flushed again: nobody else writes to it.
+// last flush is not flushed again: no other code writes to it.
 func (n *node) sync(f *file) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

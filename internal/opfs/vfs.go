@@ -121,7 +121,7 @@ func (v *VFS) isFrozen(name string) bool {
 	return slices.ContainsFunc(v.frozen, func(f string) bool { return name == f || strings.HasPrefix(name, f+"-") })
 }
 
-// drop forgets a node that nobody has open. v.mu is held.
+// drop forgets a node without an open file. v.mu is held.
 func (v *VFS) drop(n *node) error {
 	if n.refs > 0 {
 		return nil

@@ -283,7 +283,7 @@ func TestVFS_check(t *testing.T) {
 	}
 }
 
-// TestFile_claims fails when somebody claims of a browser what it does not
+// TestFile_claims fails when a flag claims of a browser what it does not
 // state.
 func TestFile_claims(t *testing.T) {
 	f := openFile(t, New(Memory()), "test.db", rw|vfs.OPEN_MAIN_DB)

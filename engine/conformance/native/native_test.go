@@ -15,7 +15,7 @@ import (
 	"heddle.dev/heddle/engine/conformance"
 )
 
-var update = flag.Bool("update", false, "write testdata/native.txt anew")
+var update = flag.Bool("update", false, "write testdata/native.txt")
 
 func init() {
 	berlin, err := time.LoadLocation("Europe/Berlin")

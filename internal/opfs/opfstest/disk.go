@@ -215,7 +215,7 @@ func (op diskOp) apply(p []byte) []byte {
 }
 
 // tear applies some of the 512-byte pieces of a write. With damage, what else
-// lies in the 4096-byte sectors of the write may be garbage afterwards: nobody
+// lies in the 4096-byte sectors of the write may be garbage afterwards: no standard
 // states that it is not.
 func (op diskOp) tear(p []byte, r *rand.Rand, damage bool) []byte {
 	if op.kind == Truncate {

@@ -1,6 +1,6 @@
 // A digest as a piece of cloth: which thread lies on top, and in which dye, is
 // read off the digest's bits. Two devices hold the same rows if and only if
-// their cloth is the same, which one sees at a glance.
+// their cloth is the same, which shows at once.
 
 const ns = "http://www.w3.org/2000/svg";
 const columns = 26, rows = 9, cell = 10;

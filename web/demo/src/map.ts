@@ -1,5 +1,5 @@
 // A map of the world that is nothing but the places themselves: one dot for
-// each half degree in which somebody lives, brighter where there are more.
+// each half degree in which people live, brighter where there are more.
 import { h } from "./dom.js";
 
 export interface Cell { x: number; y: number; n: number }
