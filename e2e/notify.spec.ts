@@ -39,7 +39,7 @@ test("a notification reaches every tab when its transaction is committed, and on
   await expectSeen(a, [{ payload: { hello: "ü" }, origin: "local", missed: false, rows: 0 }]);
   await expectSeen(b, [{ payload: { hello: "ü" }, origin: "tab", missed: false, rows: 0 }]);
 
-  // Of a follower: rolled back by an error, rolled back to a savepoint, committed. What was not committed reaches nobody.
+  // Of a follower: rolled back by an error, rolled back to a savepoint, committed. The former two reach no tab.
   const held = await b.evaluate(async () => {
     await db.transaction(async (tx) => {
       await tx.exec("INSERT INTO notes(id, body) VALUES ('1', 'never')");
@@ -64,7 +64,8 @@ test("a notification reaches every tab when its transaction is committed, and on
 
   // In order, each once, beside other writes that share their flush.
   await b.evaluate(() => Promise.all(Array.from({ length: 50 }, (_, n) => [
-    db.notify("chat", n), db.exec("UPDATE notes SET body = ?", [String(n)]), db.exec("INSERT INTO nowhere VALUES (1)").catch(() => {}),
+    db.notify("chat", n), db.exec("UPDATE notes SET body = ?", [String(n)]),
+    db.exec("INSERT INTO nowhere VALUES (1)").catch(() => {}),
   ]).flat()));
   for (const [page, origin] of [[a, "tab"], [b, "local"]] as const) {
     await expectSeen(page, Array.from({ length: 50 }, (_, n) => ({ payload: n, origin, missed: false, rows: 1 })));
