@@ -112,7 +112,8 @@ func (s *Schema) Fits(before *Schema, descriptors []wire.TableSchema) error {
 	case columns > wire.MaxSchemaColumns:
 		return tooBig("the space's tables would have %d columns; at most %d are taken", columns, wire.MaxSchemaColumns)
 	case bytes > wire.MaxSchema:
-		return tooBig("the descriptors of the space's tables would have %d bytes; at most %d are taken", bytes, wire.MaxSchema)
+		return tooBig("the descriptors of the space's tables would have %d bytes; at most %d are taken", bytes,
+			wire.MaxSchema)
 	}
 	return nil
 }

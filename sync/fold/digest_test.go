@@ -198,7 +198,8 @@ func TestDigest_oneStateOneDigest(t *testing.T) {
 	d := &Digest{}
 	d.Add("notes", []wire.Value{"a"}, &Row{map[string]wire.Value{"body": "x"}}, s)
 	before := d.Sum()
-	s.Apply([]wire.TableSchema{{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "late", Group: 3, Default: int64(9)}}}})
+	s.Apply([]wire.TableSchema{{Table: "notes", Key: []string{"id"},
+		Columns: []wire.ColumnSchema{{Name: "late", Group: 3, Default: int64(9)}}}})
 	again := &Digest{}
 	again.Add("notes", []wire.Value{"a"}, &Row{map[string]wire.Value{"body": "x", "late": int64(9)}}, s)
 	if again.Sum() != before {

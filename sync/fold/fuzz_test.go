@@ -10,9 +10,11 @@ import (
 // Whatever body can be folded is folded, by each replica alike: rows counted out
 // leave the digest as it was, and the schema is read as it was stored.
 func FuzzFold(f *testing.F) {
-	in := &wire.Shape{Kind: wire.Insert, Table: "notes", Columns: []string{"body", "due"}, Joins: []wire.Join{wire.JoinSetAdd, wire.JoinAdd}}
+	in := &wire.Shape{Kind: wire.Insert, Table: "notes", Columns: []string{"body", "due"},
+		Joins: []wire.Join{wire.JoinSetAdd, wire.JoinAdd}}
 	f.Add((&wire.Body{Schema: testSchema().Tables(), Shapes: []*wire.Shape{in},
-		Ops: []wire.Op{{Shape: in, Key: []wire.Value{"a"}, Cells: []wire.Value{`["x"]`, int64(2)}}, {Shape: in, Key: []wire.Value{"a"}, Cells: []wire.Value{`["y"]`, 2.5}}}}).Marshal())
+		Ops: []wire.Op{{Shape: in, Key: []wire.Value{"a"}, Cells: []wire.Value{`["x"]`, int64(2)}},
+			{Shape: in, Key: []wire.Value{"a"}, Cells: []wire.Value{`["y"]`, 2.5}}}}).Marshal())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		body, err := wire.UnmarshalBody(data)
 		if err != nil {
@@ -46,7 +48,8 @@ func FuzzFold(f *testing.F) {
 			fresh.Add(op.Shape.Table, op.Key, rows[id], read)
 			d.Remove(op.Shape.Table, op.Key, rows[id], s)
 			if row := rows[id]; row != nil {
-				if again, err := wire.DecodeRow(wire.EncodeRow(row.Cells)); err != nil || !Equal(op.Shape.Table, row, &Row{again}, s) {
+				if again, err := wire.DecodeRow(wire.EncodeRow(row.Cells)); err != nil ||
+					!Equal(op.Shape.Table, row, &Row{again}, s) {
 					t.Fatalf("a row is read as another: %v", err)
 				}
 			}

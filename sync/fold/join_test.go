@@ -105,7 +105,8 @@ func TestJoin_algebra(t *testing.T) {
 			for _, b := range sampleValues {
 				same(fmt.Sprintf("join %d: commutativity", j), Join(j, in(a), b), Join(j, in(b), a), a, b)
 				for _, c := range sampleValues {
-					same(fmt.Sprintf("join %d: associativity", j), Join(j, Join(j, in(a), b), c), Join(j, in(a), Join(j, in(b), c)), a, b, c)
+					same(fmt.Sprintf("join %d: associativity", j), Join(j, Join(j, in(a), b), c), Join(j, in(a), Join(j, in(b), c)),
+						a, b, c)
 				}
 			}
 		}
@@ -158,7 +159,8 @@ func FuzzSet(f *testing.F) {
 		if !valid && got != "[]" {
 			t.Fatalf("%q is no array, yet gives %q", s, got)
 		}
-		if valid && len(array) > 0 && got == "[]" && utf8.ValidString(s) && !strings.Contains(s, `\u`) && strings.Count(s, "[")+strings.Count(s, "{") < maxDepth {
+		if valid && len(array) > 0 && got == "[]" && utf8.ValidString(s) && !strings.Contains(s, `\u`) &&
+			strings.Count(s, "[")+strings.Count(s, "{") < maxDepth {
 			t.Fatalf("%q is an array, yet the empty set", s)
 		}
 	})
@@ -200,10 +202,13 @@ func TestApply(t *testing.T) {
 		want *Row
 	}{
 		{"insert into nothing", op(wire.Insert, cells{"a": "x"}, 0), nil, &Row{cells{"a": "x", "n": int64(5)}}},
-		{"insert into nothing joins the default", op(wire.Insert, cells{"n": int64(2)}, wire.JoinAdd), nil, &Row{cells{"n": int64(7)}}},
+		{"insert into nothing joins the default", op(wire.Insert, cells{"n": int64(2)}, wire.JoinAdd), nil,
+			&Row{cells{"n": int64(7)}}},
 		{"insert without cells", op(wire.Insert, nil, 0), nil, &Row{}},
-		{"insert into a row joins", op(wire.Insert, cells{"n": int64(2)}, wire.JoinAdd), &Row{cells{"a": "y", "n": int64(1)}}, &Row{cells{"a": "y", "n": int64(3)}}},
-		{"update", op(wire.Update, cells{"a": "x"}, 0), &Row{cells{"a": "y", "n": int64(1)}}, &Row{cells{"a": "x", "n": int64(1)}}},
+		{"insert into a row joins", op(wire.Insert, cells{"n": int64(2)}, wire.JoinAdd),
+			&Row{cells{"a": "y", "n": int64(1)}}, &Row{cells{"a": "y", "n": int64(3)}}},
+		{"update", op(wire.Update, cells{"a": "x"}, 0), &Row{cells{"a": "y", "n": int64(1)}},
+			&Row{cells{"a": "x", "n": int64(1)}}},
 		{"update of nothing", op(wire.Update, cells{"a": "x"}, 0), nil, nil},
 		{"delete", op(wire.Delete, nil, 0), &Row{cells{"a": "y"}}, nil},
 		{"delete of nothing", op(wire.Delete, nil, 0), nil, nil},

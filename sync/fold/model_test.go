@@ -251,14 +251,16 @@ func run(seed uint64, mutant bool, met *tally) string {
 		digests := (r.n+len(r.pending))%8 == 0 // the dearest check, so not always
 		for _, k := range mKeys {
 			if !Equal("t", r.table[k], want[k], mSchema) {
-				return fmt.Sprintf("seed %d: %s: replica %d shows %v for %q, the definition %v", seed, what, r.id, r.table[k], k, want[k])
+				return fmt.Sprintf("seed %d: %s: replica %d shows %v for %q, the definition %v", seed, what, r.id, r.table[k], k,
+					want[k])
 			}
 			base, ok := r.base[k]
 			if ok != r.touched(k) {
 				return fmt.Sprintf("seed %d: %s: replica %d has a base image of %q: %v", seed, what, r.id, k, ok)
 			}
 			if ok && !Equal("t", base, prefix[k], mSchema) {
-				return fmt.Sprintf("seed %d: %s: replica %d has base %v for %q, the prefix %v", seed, what, r.id, base, k, prefix[k])
+				return fmt.Sprintf("seed %d: %s: replica %d has base %v for %q, the prefix %v", seed, what, r.id, base, k,
+					prefix[k])
 			}
 			if digests {
 				digest.Add("t", []wire.Value{k}, prefix[k], mSchema)

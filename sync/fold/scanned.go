@@ -52,7 +52,8 @@ func (r *Rows) Add(key []wire.Scanned, cells []wire.Cell) {
 		r.cells = append(r.cells, scannedCell{c, raw})
 	}
 	if !sorted { // by group, and in it by name, as they came
-		slices.SortStableFunc(r.cells, func(a, b scannedCell) int { return int(int64(a.column.group) - int64(b.column.group)) })
+		slices.SortStableFunc(r.cells,
+			func(a, b scannedCell) int { return int(int64(a.column.group) - int64(b.column.group)) })
 	}
 	if len(r.cells) == 0 {
 		r.d.sum(BucketID{r.table, 0, r.start(0, key)}, true)

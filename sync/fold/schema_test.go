@@ -13,7 +13,8 @@ import (
 func TestSchema(t *testing.T) {
 	s := testSchema()
 	first := s.Tables()
-	s.Apply([]wire.TableSchema{{Table: "notes", Key: []string{"other"}, Columns: []wire.ColumnSchema{{Name: "done", Group: 9, Default: "x"}, {Name: "id", Group: 9}}}})
+	s.Apply([]wire.TableSchema{{Table: "notes", Key: []string{"other"},
+		Columns: []wire.ColumnSchema{{Name: "done", Group: 9, Default: "x"}, {Name: "id", Group: 9}}}})
 	if !reflect.DeepEqual(s.Tables(), first) {
 		t.Errorf("the first descriptor did not win: %+v", s.Tables())
 	}
@@ -25,7 +26,8 @@ func TestSchema(t *testing.T) {
 		t.Errorf("nothing is missing, got %+v", m)
 	}
 	want := slices.Clone(first)
-	want = append(want[:0:0], wire.TableSchema{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "new", Group: 3}}},
+	want = append(want[:0:0], wire.TableSchema{Table: "notes", Key: []string{"id"},
+		Columns: []wire.ColumnSchema{{Name: "new", Group: 3}}},
 		wire.TableSchema{Table: "bare", Key: []string{"k"}})
 	asked := append(slices.Clone(first), want...)
 	if got := s.Missing(asked); !reflect.DeepEqual(got, want) {
@@ -39,7 +41,8 @@ func TestCheck(t *testing.T) {
 		return &wire.Shape{Kind: wire.Update, Table: table, Columns: columns, Joins: make([]wire.Join, len(columns))}
 	}
 	one := func(shape *wire.Shape, key ...wire.Value) *wire.Body {
-		return &wire.Body{Shapes: []*wire.Shape{shape}, Ops: []wire.Op{{Shape: shape, Key: key, Cells: make([]wire.Value, len(shape.Columns))}}}
+		return &wire.Body{Shapes: []*wire.Shape{shape},
+			Ops: []wire.Op{{Shape: shape, Key: key, Cells: make([]wire.Value, len(shape.Columns))}}}
 	}
 	with := func(b *wire.Body, d ...wire.TableSchema) *wire.Body { b.Schema = d; return b }
 	tests := []struct {
@@ -54,10 +57,14 @@ func TestCheck(t *testing.T) {
 		{"key too long", one(up("notes", "body"), "k", "l"), errcode.BadBody},
 		{"key too short", one(up("tags", "x"), "k"), errcode.BadBody},
 		{"null key", one(up("notes", "body"), nil), errcode.NullKey},
-		{"described column", with(one(up("notes", "new"), "k"), wire.TableSchema{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "new", Group: 4}}}), ""},
-		{"another key", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "notes", Key: []string{"uid"}}), errcode.BadBody},
-		{"column in the key", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "x", Key: []string{"a"}, Columns: []wire.ColumnSchema{{Name: "a"}}}), errcode.BadBody},
-		{"key column twice", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "x", Key: []string{"a", "a"}}), errcode.BadBody},
+		{"described column", with(one(up("notes", "new"), "k"),
+			wire.TableSchema{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "new", Group: 4}}}), ""},
+		{"another key", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "notes", Key: []string{"uid"}}),
+			errcode.BadBody},
+		{"column in the key", with(one(up("notes", "body"), "k"),
+			wire.TableSchema{Table: "x", Key: []string{"a"}, Columns: []wire.ColumnSchema{{Name: "a"}}}), errcode.BadBody},
+		{"key column twice", with(one(up("notes", "body"), "k"), wire.TableSchema{Table: "x", Key: []string{"a", "a"}}),
+			errcode.BadBody},
 		{"nothing at all", &wire.Body{}, ""},
 	}
 	for _, test := range tests {
@@ -135,7 +142,8 @@ func TestSchema_fits(t *testing.T) {
 		{"tables, one more", described(0, wire.MaxSchemaTables, 1, 1), described(2000, 1, 1, 1), false},
 		{"tables, at once", nil, described(0, 6000, 1, 1), false},
 		{"columns", described(0, 10, 1000, 1), described(10, 10, 1000, 1), true},
-		{"columns, one more", described(0, 10, 1000, 1), append(described(10, 10, 1000, 1), described(20, 1, 1, 1)...), false},
+		{"columns, one more", described(0, 10, 1000, 1), append(described(10, 10, 1000, 1), described(20, 1, 1, 1)...),
+			false},
 		{"groups", described(0, 1, 600, 600), described(0, 1, wire.MaxGroups, wire.MaxGroups), true},
 		{"groups, one more", described(0, 1, 600, 600), described(0, 1, wire.MaxGroups+1, wire.MaxGroups+1), false},
 		{"bytes", nil, long, false},

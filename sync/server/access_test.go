@@ -40,7 +40,8 @@ func mustKey(t testing.TB, file []byte) *server.Key {
 
 func mint(t testing.TB, key *server.Key, spaces ...string) string {
 	t.Helper()
-	token, err := key.Mint(server.Grant{Subject: "ann", Spaces: server.Spaces(server.ReadWrite, spaces...), Expires: time.Now().Add(time.Hour)})
+	token, err := key.Mint(server.Grant{Subject: "ann", Spaces: server.Spaces(server.ReadWrite, spaces...),
+		Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,12 +109,20 @@ func TestAccess(t *testing.T) {
 		{"part of the name", "Bearer " + mint(t, key, "an", "ann2", "ANN", "ann/", "a*"), 403, errcode.Forbidden},
 		{"another secret", "Bearer " + mint(t, mustKey(t, bytes.Repeat([]byte("x"), 40)), "ann"), 401, errcode.Unauthorized},
 		{"altered", "Bearer " + good[:len(good)-2] + "xx", 401, errcode.Unauthorized},
-		{"unsigned", "Bearer " + sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401, errcode.Unauthorized},
-		{"another method", "Bearer " + sign(jwt.SigningMethodHS512, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401, errcode.Unauthorized},
-		{"another kind of key", "Bearer " + sign(jwt.SigningMethodEdDSA, foreign, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401, errcode.Unauthorized},
-		{"expired", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": past}), 401, errcode.Unauthorized},
-		{"not yet", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon, "nbf": soon}), 401, errcode.Unauthorized},
-		{"without expiry", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}}), 401, errcode.Unauthorized},
+		{"unsigned", "Bearer " + sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType,
+			jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401, errcode.Unauthorized},
+		{"another method", "Bearer " +
+			sign(jwt.SigningMethodHS512, secret, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401,
+			errcode.Unauthorized},
+		{"another kind of key", "Bearer " +
+			sign(jwt.SigningMethodEdDSA, foreign, jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon}), 401,
+			errcode.Unauthorized},
+		{"expired", "Bearer " + sign(jwt.SigningMethodHS256, secret,
+			jwt.MapClaims{"spaces": []string{"ann"}, "exp": past}), 401, errcode.Unauthorized},
+		{"not yet", "Bearer " + sign(jwt.SigningMethodHS256, secret,
+			jwt.MapClaims{"spaces": []string{"ann"}, "exp": soon, "nbf": soon}), 401, errcode.Unauthorized},
+		{"without expiry", "Bearer " + sign(jwt.SigningMethodHS256, secret, jwt.MapClaims{"spaces": []string{"ann"}}), 401,
+			errcode.Unauthorized},
 		{"spaces is text", claim("spaces", "ann"), 401, errcode.Unauthorized},
 		{"spaces has numbers", claim("spaces", []any{1}), 401, errcode.Unauthorized},
 		{"no such access", claim("spaces", map[string]any{"ann": "w"}), 401, errcode.Unauthorized},
@@ -146,7 +155,8 @@ func TestAccess(t *testing.T) {
 // What happens in one space shows in no other.
 func TestSpaces_areApart(t *testing.T) {
 	h := start(t, nil)
-	names := []string{"a", "A", "a.b", "a_b", "aA", "Aa", strings.Repeat("n", 128), strings.Repeat("N", 97) + strings.Repeat("n", 31)}
+	names := []string{"a", "A", "a.b", "a_b", "aA", "Aa", strings.Repeat("n", 128),
+		strings.Repeat("N", 97) + strings.Repeat("n", 31)}
 	for i, name := range names {
 		c := newAuthor(h, name, 1) // one client id in all of them
 		for range i + 1 {
@@ -211,17 +221,22 @@ func TestRoutes_refuse(t *testing.T) {
 		{"not a space", "POST", "/v1/spaces/..%2fs/push", push, nil, 404, errcode.NotFound},
 		{"not a space's name", "POST", "/v1/spaces/.s/push", push, nil, 400, errcode.BadParam},
 		{"a long name", "POST", "/v1/spaces/" + strings.Repeat("s", 200) + "/push", push, nil, 400, errcode.BadParam},
-		{"a long name for a file", "POST", "/v1/spaces/" + strings.Repeat("S", 128) + "/push", push, nil, 400, errcode.BadParam},
-		{"a long name for a file's journal", "POST", "/v1/spaces/" + strings.Repeat("S", 112) + "ss/push", push, nil, 400, errcode.BadParam},
-		{"another media type", "POST", "/v1/spaces/s/push", push, []string{"Content-Type", "text/plain"}, 415, errcode.Protocol},
+		{"a long name for a file", "POST", "/v1/spaces/" + strings.Repeat("S", 128) + "/push", push, nil, 400,
+			errcode.BadParam},
+		{"a long name for a file's journal", "POST", "/v1/spaces/" + strings.Repeat("S", 112) + "ss/push", push, nil, 400,
+			errcode.BadParam},
+		{"another media type", "POST", "/v1/spaces/s/push", push, []string{"Content-Type", "text/plain"}, 415,
+			errcode.Protocol},
 		{"another encoding", "POST", "/v1/spaces/s/push", push, []string{"Content-Encoding", "br"}, 415, errcode.Protocol},
 		{"not gzip", "POST", "/v1/spaces/s/push", push, []string{"Content-Encoding", "gzip"}, 400, errcode.Protocol},
-		{"cut gzip", "POST", "/v1/spaces/s/push", zip(push)[:15], []string{"Content-Encoding", "gzip"}, 400, errcode.Protocol},
+		{"cut gzip", "POST", "/v1/spaces/s/push", zip(push)[:15], []string{"Content-Encoding", "gzip"}, 400,
+			errcode.Protocol},
 		{"garbage", "POST", "/v1/spaces/s/push", []byte("garbage"), nil, 400, errcode.Protocol},
 		{"no client", "POST", "/v1/spaces/s/push", (&wire.PushRequest{}).Marshal(), nil, 400, errcode.Protocol},
 		{"garbage to pull", "POST", "/v1/spaces/s/pull", []byte("garbage"), nil, 400, errcode.Protocol},
 		{"too large", "POST", "/v1/spaces/s/push", make([]byte, wire.MaxRequest+1), nil, 413, errcode.TooBig},
-		{"too large when unpacked", "POST", "/v1/spaces/s/push", zip(make([]byte, wire.MaxRequest+1)), []string{"Content-Encoding", "gzip"}, 413, errcode.TooBig},
+		{"too large when unpacked", "POST", "/v1/spaces/s/push", zip(make([]byte, wire.MaxRequest+1)),
+			[]string{"Content-Encoding", "gzip"}, 413, errcode.TooBig},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -239,7 +254,8 @@ func TestRoutes_refuse(t *testing.T) {
 func TestCORS(t *testing.T) {
 	key := mustKey(t, secret)
 	preflight := func(h *harness, origin string) http.Header {
-		res := h.do("OPTIONS", "/v1/spaces/s/push", nil, "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type")
+		res := h.do("OPTIONS", "/v1/spaces/s/push", nil, "Origin", origin, "Access-Control-Request-Method", "POST",
+			"Access-Control-Request-Headers", "authorization,content-type")
 		res.Body.Close()
 		if res.StatusCode != 204 {
 			t.Errorf("preflight: got %d", res.StatusCode)
@@ -269,7 +285,8 @@ func TestCORS(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", test.origin, got, test.want)
 		}
 		if allowed := strings.ToLower(head.Get("Access-Control-Allow-Headers")); test.want != "" &&
-			(!strings.Contains(allowed, "authorization") || !strings.Contains(allowed, "content-type") || head.Get("Access-Control-Max-Age") == "") {
+			(!strings.Contains(allowed, "authorization") || !strings.Contains(allowed, "content-type") ||
+				head.Get("Access-Control-Max-Age") == "") {
 			t.Errorf("%s: got headers %v", test.origin, head)
 		}
 		res := test.h.do("GET", "/v1/spaces/s/digest", nil, "Origin", test.origin) // a refusal must be readable too
@@ -286,11 +303,13 @@ func TestOrigins_refused(t *testing.T) {
 	var log bytes.Buffer
 	quiet := func(o *server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
 	dev := start(t, quiet)
-	for _, origin := range []string{"https://evil.example", "http://localhost.evil.example", "http://evil.example:127", "null", "::", "file://"} {
+	for _, origin := range []string{"https://evil.example", "http://localhost.evil.example", "http://evil.example:127",
+		"null", "::", "file://"} {
 		for range 2 {
 			log.Reset()
 			for _, route := range routes {
-				dev.refused(dev.do(route.method, "/v1/spaces/s/"+route.action, route.body, "Origin", origin), 403, errcode.Forbidden)
+				dev.refused(dev.do(route.method, "/v1/spaces/s/"+route.action, route.body, "Origin", origin), 403,
+					errcode.Forbidden)
 			}
 			res := dev.do("OPTIONS", "/v1/spaces/s/push", nil, "Origin", origin)
 			if res.Body.Close(); res.StatusCode != 403 || res.Header.Get("Access-Control-Allow-Origin") != "" {
@@ -309,7 +328,8 @@ func TestOrigins_refused(t *testing.T) {
 	key := mustKey(t, secret)
 	strict := start(t, func(o *server.Options) { quiet(o); o.Dev, o.Tokens = false, key })
 	log.Reset()
-	res := strict.post("s", "push", routes[0].body, "Origin", "https://evil.example", "Authorization", "Bearer "+mint(t, key, "s"))
+	res := strict.post("s", "push", routes[0].body, "Origin", "https://evil.example", "Authorization",
+		"Bearer "+mint(t, key, "s"))
 	if res.Body.Close(); res.StatusCode != 200 || res.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("got %d %v", res.StatusCode, res.Header)
 	}
@@ -336,7 +356,8 @@ func testRateWithoutSubject(t *testing.T) {
 	key := mustKey(t, secret)
 	h := startInMemory(t, func(o *server.Options) { o.Dev, o.Tokens, o.Limits.Rate = false, key, 0.5 })
 	token := func(space string) []string {
-		token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, space), Expires: time.Now().Add(time.Hour)})
+		token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, space),
+			Expires: time.Now().Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +399,8 @@ func TestKey(t *testing.T) {
 	token := mint(t, signer, "a", "b")
 	for _, key := range []*server.Key{signer, verifier} {
 		grant, err := key.Verify(t.Context(), token)
-		if err != nil || grant.Subject != "ann" || !maps.Equal(grant.Spaces, server.Spaces(server.ReadWrite, "a", "b")) || grant.Expires.Before(time.Now()) {
+		if err != nil || grant.Subject != "ann" || !maps.Equal(grant.Spaces, server.Spaces(server.ReadWrite, "a", "b")) ||
+			grant.Expires.Before(time.Now()) {
 			t.Errorf("got %+v, %v", grant, err)
 		}
 	}
@@ -386,7 +408,8 @@ func TestKey(t *testing.T) {
 		t.Errorf("minted by a public key: %s, %v", token, err)
 	}
 	// The public key's bytes are no secret of HS256.
-	confused, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"spaces": []string{"a"}, "exp": time.Now().Add(time.Hour).Unix()}).
+	confused, _ := jwt.NewWithClaims(jwt.SigningMethodHS256,
+		jwt.MapClaims{"spaces": []string{"a"}, "exp": time.Now().Add(time.Hour).Unix()}).
 		SignedString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}))
 	if _, err := verifier.Verify(t.Context(), confused); errcode.Of(err) != errcode.Unauthorized {
 		t.Errorf("signed with the public key: got %v", err)

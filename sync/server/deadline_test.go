@@ -40,7 +40,8 @@ func TestDeadlines_unreadBodies(t *testing.T) {
 			for _, auth := range []string{"", "Bearer x", "Bearer " + mint(t, key, "other"), "Bearer " + token} {
 				for _, length := range []string{"Content-Length: 7", "Content-Length: 5000000", "Transfer-Encoding: chunked"} {
 					for _, kind := range []string{wire.MediaType, "text/plain"} {
-						request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nAuthorization: %s\r\n%s\r\n\r\n", method, path, kind, auth, length)
+						request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nAuthorization: %s\r\n%s\r\n\r\n",
+							method, path, kind, auth, length)
 						wait.Go(func() {
 							if err := await.Disconnect(t, host, request); err != nil {
 								t.Errorf("%q: %v", request, err)
@@ -64,7 +65,8 @@ func TestDeadlines_slowBody(t *testing.T) {
 	}
 	defer c.Close()
 	for range 2 { // the connection is good for another one
-		fmt.Fprintf(c, "POST /v1/spaces/s/push HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", wire.MediaType, len(push))
+		fmt.Fprintf(c, "POST /v1/spaces/s/push HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+			wire.MediaType, len(push))
 		for i := range push {
 			time.Sleep(time.Millisecond)
 			c.Write(push[i : i+1])
@@ -156,7 +158,8 @@ func TestDeadlines_compressedBodies(t *testing.T) {
 	w.Write(make([]byte, 1<<20))
 	w.Close()
 	for n := 0; n < z.Len(); n += 97 {
-		request := fmt.Sprintf("POST /v1/spaces/s/push HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", wire.MediaType, z.Len()+1, z.Bytes()[:n])
+		request := fmt.Sprintf("POST /v1/spaces/s/push HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n"+
+			"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", wire.MediaType, z.Len()+1, z.Bytes()[:n])
 		if err := await.Disconnect(t, strings.TrimPrefix(h.http.URL, "http://"), request); err != nil {
 			t.Errorf("%d bytes: %v", n, err)
 		}

@@ -31,7 +31,8 @@ func TestFoldBody_looksAtItsContext(t *testing.T) {
 	}
 	defer sp.close()
 	s := &wire.Shape{Kind: wire.Insert, Table: "t", Columns: []string{"v"}, Joins: []wire.Join{wire.JoinAdd}}
-	b := &wire.Body{Schema: []wire.TableSchema{{Table: "t", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}, Shapes: []*wire.Shape{s}}
+	b := &wire.Body{Schema: []wire.TableSchema{{Table: "t", Key: []string{"id"},
+		Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}, Shapes: []*wire.Shape{s}}
 	for i := range 1000 {
 		key := "same"
 		if i%2 == 1 {
@@ -43,7 +44,8 @@ func TestFoldBody_looksAtItsContext(t *testing.T) {
 	o.Limits.defaults(true)
 	part := &wire.Part{Counter: 1, Total: 1}
 	for _, left := range []int{0, 1, 10, 999, 1000, 1400} {
-		if _, _, err := sp.judge(&expiring{t.Context(), left}, o, &Grant{}, wire.ClientID{1}, part, data); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := sp.judge(&expiring{t.Context(), left}, o, &Grant{}, wire.ClientID{1}, part, data); !errors.Is(err,
+			context.DeadlineExceeded) {
 			t.Errorf("with a context that ends after %d looks: got %v", left, err)
 		}
 	}

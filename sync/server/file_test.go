@@ -158,7 +158,8 @@ func TestFile_changedRow(t *testing.T) {
 // rows takes a snapshot of a space.
 func (h *harness) rows(space string) (map[string]*fold.Row, error) {
 	h.t.Helper()
-	res := h.post(space, "pull?wait=0", (&wire.PullRequest{Client: wire.ClientID{9}, Snapshots: true, Anew: true}).Marshal())
+	res := h.post(space, "pull?wait=0",
+		(&wire.PullRequest{Client: wire.ClientID{9}, Snapshots: true, Anew: true}).Marshal())
 	defer res.Body.Close()
 	if res.StatusCode != 200 {
 		data, err := io.ReadAll(res.Body)

@@ -164,7 +164,8 @@ func newAuthor(h *harness, space string, id byte) *author {
 	return &author{h: h, space: space, id: wire.ClientID{id}, sent: map[uint64][]byte{}, rows: map[string]*fold.Row{}}
 }
 
-var notes = []wire.TableSchema{{Table: "notes", Key: []string{"id"}, Columns: []wire.ColumnSchema{{Name: "body", Group: 1}, {Name: "n", Group: 1, Default: int64(0)}}}}
+var notes = []wire.TableSchema{{Table: "notes", Key: []string{"id"},
+	Columns: []wire.ColumnSchema{{Name: "body", Group: 1}, {Name: "n", Group: 1, Default: int64(0)}}}}
 
 // body makes a transaction on notes: each edit is a key and its text, or a
 // number to add, or nil to delete.

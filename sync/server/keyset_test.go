@@ -106,14 +106,17 @@ func TestKey_kinds(t *testing.T) {
 	}
 	for alg, p := range kinds {
 		token := mint(t, mustKey(t, p.private), "a")
-		if parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{}); err != nil || parsed.Method.Alg() != alg {
+		if parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{}); err != nil ||
+			parsed.Method.Alg() != alg {
 			t.Fatalf("%s: got %v, %v", alg, parsed, err)
 		}
-		for form, file := range map[string][]byte{"private": p.private, "public": p.public, "JWKS": jwks(with(p.jwk, "use", "sig", "alg", alg))} {
+		for form, file := range map[string][]byte{"private": p.private, "public": p.public,
+			"JWKS": jwks(with(p.jwk, "use", "sig", "alg", alg))} {
 			if g, err := mustKey(t, file).Verify(t.Context(), token); err != nil || g.Subject != "ann" {
 				t.Errorf("%s in %s: %v", alg, form, err)
 			}
-			confused, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"exp": time.Now().Add(time.Hour).Unix()}).SignedString(file)
+			confused, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
+				jwt.MapClaims{"exp": time.Now().Add(time.Hour).Unix()}).SignedString(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,8 +146,13 @@ func TestKey_kinds(t *testing.T) {
 
 // The example of RFC 7517, appendix A.1: its first key is for encryption.
 const rfc7517 = `{"keys":[
-{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"},
-{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}
+{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+ "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"},
+{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSo` +
+	`c_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_` +
+	`FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4v` +
+	`MQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",` +
+	`"e":"AQAB","alg":"RS256","kid":"2011-04-29"}
 ]}`
 
 func TestParseKeys(t *testing.T) {
@@ -156,18 +164,24 @@ func TestParseKeys(t *testing.T) {
 		ids  string // of the keys, "!" for an error
 	}{
 		{"RFC 7517", []byte(rfc7517), "2011-04-29"},
-		{"RFC 8037", []byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`), ""},
+		{"RFC 8037", []byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`),
+			""},
 		{"two in PEM", append(ed.named("one"), ed.named("two")...), "one two"},
 		{"a secret in JWKS", jwks(secretKey), "s"},
-		{"others are passed over", jwks(map[string]string{"kty": "EC", "crv": "P-521"}, map[string]string{"kty": "OKP", "crv": "X25519"}, with(ed.jwk, "use", "enc"), with(ed.jwk, "alg", "ES256"), with(ed.jwk, "kid", "k")), "k"},
+		{"others are passed over", jwks(map[string]string{"kty": "EC", "crv": "P-521"},
+			map[string]string{"kty": "OKP", "crv": "X25519"}, with(ed.jwk, "use", "enc"), with(ed.jwk, "alg", "ES256"),
+			with(ed.jwk, "kid", "k")), "k"},
 		{"a short secret in JWKS", jwks(with(secretKey, "k", b64([]byte("short")))), "!"},
 		{"no key", jwks(), "!"},
 		{"no key to use", jwks(with(ed.jwk, "use", "enc")), "!"},
 		{"no JSON", []byte(`{"keys":`), "!"},
 		{"a short number", jwks(with(ed.jwk, "x", "AAAA")), "!"},
-		{"not on the curve", jwks(map[string]string{"kty": "EC", "crv": "P-256", "x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}), "!"},
-		{"a small RSA key", jwks(map[string]string{"kty": "RSA", "n": b64(bytes.Repeat([]byte{0xff}, 128)), "e": "AQAB"}), "!"},
-		{"an RSA key with exponent 1", jwks(map[string]string{"kty": "RSA", "n": b64(bytes.Repeat([]byte{0xff}, 256)), "e": "AQ"}), "!"},
+		{"not on the curve", jwks(map[string]string{"kty": "EC", "crv": "P-256", "x": b64(make([]byte, 32)),
+			"y": b64(make([]byte, 32))}), "!"},
+		{"a small RSA key", jwks(map[string]string{"kty": "RSA", "n": b64(bytes.Repeat([]byte{0xff}, 128)), "e": "AQAB"}),
+			"!"},
+		{"an RSA key with exponent 1",
+			jwks(map[string]string{"kty": "RSA", "n": b64(bytes.Repeat([]byte{0xff}, 256)), "e": "AQ"}), "!"},
 		{"text after PEM", append(bytes.Clone(ed.public), "more"...), "!"},
 		{"PEM cut short", ed.public[:len(ed.public)-30], "!"},
 		{"a name that no token can have", ed.named("k\xff"), "!"},
@@ -237,16 +251,19 @@ func newProvider(t *testing.T, doc []byte) *provider {
 // not for each token that names one.
 func TestKeySet_url(t *testing.T) {
 	old, next := newPair(t, "RS256"), newPair(t, "ES256")
-	p := newProvider(t, jwks(with(old.jwk, "kid", "old"), map[string]string{"kty": "oct", "k": b64(secret), "kid": "open"}))
+	p := newProvider(t, jwks(with(old.jwk, "kid", "old"),
+		map[string]string{"kty": "oct", "k": b64(secret), "kid": "open"}))
 	now := time.Now()
-	keys, err := server.OpenKeys(t.Context(), server.KeyOptions{URLs: []string{p.URL}, Now: func() time.Time { return now }})
+	keys, err := server.OpenKeys(t.Context(),
+		server.KeyOptions{URLs: []string{p.URL}, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	oldToken, nextToken := mint(t, mustKey(t, old.named("old")), "a"), mint(t, mustKey(t, next.named("next")), "a")
 	check := func(what, token string, fine bool, fetches int64) {
 		t.Helper()
-		if _, err := keys.Verify(t.Context(), token); (err == nil) != fine || err != nil && errcode.Of(err) != errcode.Unauthorized {
+		if _, err := keys.Verify(t.Context(), token); (err == nil) != fine ||
+			err != nil && errcode.Of(err) != errcode.Unauthorized {
 			t.Errorf("%s: got %v", what, err)
 		}
 		if got := p.fetches.Load(); got != fetches {
@@ -308,7 +325,8 @@ func TestKeySet_issuerAndAudience(t *testing.T) {
 	if err := os.WriteFile(file, secret, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := server.OpenKeys(t.Context(), server.KeyOptions{Files: []string{file}, Issuer: "https://id.example", Audience: "notes"})
+	keys, err := server.OpenKeys(t.Context(),
+		server.KeyOptions{Files: []string{file}, Issuer: "https://id.example", Audience: "notes"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +342,8 @@ func TestKeySet_issuerAndAudience(t *testing.T) {
 		{"https://id.example/", "notes", false},
 		{nil, "notes", false},
 	} {
-		token, err := mustKey(t, secret).Mint(server.Grant{Claims: map[string]any{"iss": test.iss, "aud": test.aud}, Expires: time.Now().Add(time.Hour)})
+		token, err := mustKey(t, secret).Mint(server.Grant{Claims: map[string]any{"iss": test.iss, "aud": test.aud},
+			Expires: time.Now().Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -451,7 +470,9 @@ func TestRevocations(t *testing.T) {
 			t.Errorf("%q: got %v", text, err)
 		}
 	}
-	if err := os.WriteFile(file, []byte("sub ann\nbefore 2026-01-01T00:00:00Z ann\nbefore 2026-01-01T00:00:00Z bob\nbefore 2026-02-01T00:00:00Z bob"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte("sub ann\nbefore 2026-01-01T00:00:00Z ann\n"+
+			"before 2026-01-01T00:00:00Z bob\nbefore 2026-02-01T00:00:00Z bob"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r, err := server.OpenRevocations(file, nil)

@@ -15,7 +15,9 @@ import (
 func TestServer_spaceDoesNotOpen(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "s.space.db")
-	if err := os.WriteFile(file, []byte("this is no database, and longer than the hundred bytes that a header of one would have, so that SQLite says so"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte("this is no database, and longer than the hundred bytes that a header of one would have, "+
+			"so that SQLite says so"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h := start(t, func(o *server.Options) { o.Dir, o.Logger = dir, nil })

@@ -32,7 +32,8 @@ func startMembers(t *testing.T, change func(*server.Options)) *members {
 // as returns the header of a user's request. Each is a token of its own.
 func (m *members) as(subject string, access server.Access) []string {
 	m.t.Helper()
-	g := server.Grant{Subject: subject, ID: fmt.Sprint(time.Now().UnixNano()), Spaces: server.Spaces(access, "s"), Expires: time.Now().Add(time.Hour)}
+	g := server.Grant{Subject: subject, ID: fmt.Sprint(time.Now().UnixNano()), Spaces: server.Spaces(access, "s"),
+		Expires: time.Now().Add(time.Hour)}
 	token, err := m.key.Mint(g)
 	if err != nil {
 		m.t.Fatal(err)
@@ -42,7 +43,8 @@ func (m *members) as(subject string, access server.Access) []string {
 
 func (m *members) push(subject string, client wire.ClientID, parts ...wire.Part) *http.Response {
 	m.t.Helper()
-	return m.post("s", "push", (&wire.PushRequest{Client: client, Parts: parts}).Marshal(), m.as(subject, server.ReadWrite)...)
+	return m.post("s", "push", (&wire.PushRequest{Client: client, Parts: parts}).Marshal(),
+		m.as(subject, server.ReadWrite)...)
 }
 
 func (m *members) pull(subject string, req wire.PullRequest) *http.Response {
@@ -91,7 +93,8 @@ func TestClientID_belongsToItsSubject(t *testing.T) {
 	}
 	m.status("a pull under no id", m.pull("bob", wire.PullRequest{}), 200)
 	m.status("another's id that nobody has", m.push("bob", read, wire.SplitBody(1, body("z", "1"))...), 200)
-	if d := ok(m.harness, m.do("GET", "/v1/spaces/s/digest", nil, m.as("ann", server.Read)...), wire.UnmarshalDigestResponse); d.Seq != 2 {
+	if d := ok(m.harness, m.do("GET", "/v1/spaces/s/digest", nil, m.as("ann", server.Read)...),
+		wire.UnmarshalDigestResponse); d.Seq != 2 {
 		t.Errorf("the log has %d entries, want 2", d.Seq)
 	}
 }
@@ -145,7 +148,8 @@ func TestAccess_readOnly(t *testing.T) {
 		}
 	}
 	m.status("a pull", m.pull("bob", wire.PullRequest{Client: wire.ClientID{9}}), 200)
-	mixed, err := m.key.Mint(server.Grant{Subject: "cid", Spaces: map[string]server.Access{"*": server.ReadWrite, "s": server.Read}, Expires: time.Now().Add(time.Hour)})
+	mixed, err := m.key.Mint(server.Grant{Subject: "cid",
+		Spaces: map[string]server.Access{"*": server.ReadWrite, "s": server.Read}, Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +190,8 @@ func TestDecide_isTold(t *testing.T) {
 		t.Fatalf("asked %d times", len(seen))
 	}
 	second := seen[1]
-	if second.Space != "s" || second.Subject != "ann" || second.Counter != 2 || second.Client != (wire.ClientID{1}) || len(second.Rows) != 2 || len(second.Body.Ops) != 3 {
+	if second.Space != "s" || second.Subject != "ann" || second.Counter != 2 || second.Client != (wire.ClientID{1}) ||
+		len(second.Rows) != 2 || len(second.Body.Ops) != 3 {
 		t.Fatalf("told %+v", second)
 	}
 	x, y := second.Rows[0], second.Rows[1]

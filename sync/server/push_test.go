@@ -123,7 +123,9 @@ func TestPush_voids(t *testing.T) {
 	}{
 		{"fine", body("x", "1"), ""},
 		{"not a body", []byte("garbage"), errcode.BadBody},
-		{"a table without descriptor", (&wire.Body{Shapes: []*wire.Shape{alien}, Ops: []wire.Op{{Shape: alien, Key: []wire.Value{"k"}, Cells: []wire.Value{nil}}}}).Marshal(), errcode.BadBody},
+		{"a table without descriptor",
+			(&wire.Body{Shapes: []*wire.Shape{alien},
+				Ops: []wire.Op{{Shape: alien, Key: []wire.Value{"k"}, Cells: []wire.Value{nil}}}}).Marshal(), errcode.BadBody},
 		{"a null key", body(nil, "x"), errcode.NullKey},
 		{"the app's rule", body("forbidden", "x"), "APP_NO"},
 		{"without a code", body("odd", "x"), errcode.Rejected},
@@ -190,7 +192,8 @@ func (h *harness) staged(space string, age time.Duration) {
 		h.t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Exec(fmt.Sprintf(`UPDATE part SET at = %d; UPDATE upload SET at = %[1]d`, time.Now().Add(-age).Unix())); err != nil {
+	if err := c.Exec(fmt.Sprintf(`UPDATE part SET at = %d; UPDATE upload SET at = %[1]d`,
+		time.Now().Add(-age).Unix())); err != nil {
 		h.t.Fatal(err)
 	}
 	if c.Changes() == 0 {
@@ -303,7 +306,8 @@ func TestPush_groups(t *testing.T) {
 			d.Columns = append(d.Columns, c)
 			s.Columns, s.Joins, cells = append(s.Columns, c.Name), append(s.Joins, wire.JoinLast), append(cells, int64(1))
 		}
-		return (&wire.Body{Schema: []wire.TableSchema{d}, Shapes: []*wire.Shape{s}, Ops: []wire.Op{{Shape: s, Key: []wire.Value{"k"}, Cells: cells}}}).Marshal()
+		return (&wire.Body{Schema: []wire.TableSchema{d}, Shapes: []*wire.Shape{s},
+			Ops: []wire.Op{{Shape: s, Key: []wire.Value{"k"}, Cells: cells}}}).Marshal()
 	}
 	a.push(append(a.write(columns(wire.MaxGroups+1)), a.write(columns(wire.MaxGroups))...)...)
 	a.catchUp()
@@ -350,7 +354,8 @@ func TestPush_manyRows(t *testing.T) {
 	in := &wire.Shape{Kind: wire.Insert, Table: "notes", Columns: []string{"body", "n"}, Joins: []wire.Join{0, 0}}
 	b := &wire.Body{Schema: notes, Shapes: []*wire.Shape{in}}
 	for i := range n {
-		b.Ops = append(b.Ops, wire.Op{Shape: in, Key: []wire.Value{fmt.Sprintf("018f3b1c-%012d", i*7919%n)}, Cells: []wire.Value{"a place with a name", int64(i)}})
+		b.Ops = append(b.Ops, wire.Op{Shape: in, Key: []wire.Value{fmt.Sprintf("018f3b1c-%012d", i*7919%n)},
+			Cells: []wire.Value{"a place with a name", int64(i)}})
 	}
 	parts := a.write(b.Marshal())
 	began := time.Now()

@@ -66,7 +66,8 @@ func TestRepair(t *testing.T) {
 		end     bool   // the log's end is lost: devices give it back
 	}{
 		{name: "nothing", damage: func(*harness) {}, fromLog: true},
-		{name: "a row", damage: sql(`UPDATE row SET cells = CAST(replace(cells, 'content', 'kontent') AS BLOB) WHERE instr(key, 'k1')`), fromLog: true},
+		{name: "a row", fromLog: true,
+			damage: sql(`UPDATE row SET cells = CAST(replace(cells, 'content', 'kontent') AS BLOB) WHERE instr(key, 'k1')`)},
 		{name: "all rows", damage: sql(`DELETE FROM row`), fromLog: true},
 		{name: "the digest", damage: sql(`DELETE FROM bucket; DELETE FROM digest`), fromLog: true},
 		{name: "the clients", damage: sql(`UPDATE client SET decided = 3`), fromLog: true},
@@ -76,10 +77,13 @@ func TestRepair(t *testing.T) {
 		{name: "two entries", damage: sql(`DELETE FROM log WHERE seq IN (5, 9)`), horizon: 10},
 		{name: "the first entry", damage: sql(`UPDATE log SET counter = 99 WHERE seq = 1`), horizon: 1},
 		{name: "the end", damage: sql(`DELETE FROM log WHERE seq > 40`), fromLog: true, end: true},
-		{name: "the last body", damage: sql(`UPDATE log SET body = x'00' WHERE seq = (SELECT max(seq) FROM log)`), fromLog: true, end: true},
+		{name: "the last body", damage: sql(`UPDATE log SET body = x'00' WHERE seq = (SELECT max(seq) FROM log)`),
+			fromLog: true, end: true},
 		{name: "a body and a row", damage: sql(`UPDATE log SET body = x'00' WHERE seq = 7;
-			UPDATE row SET cells = CAST(replace(cells, 'content', 'kontent') AS BLOB) WHERE instr(cells, 'content')`), horizon: 7, lost: true},
-		{name: "the last body and an earlier one", damage: sql(`UPDATE log SET body = x'00' WHERE seq IN (7, (SELECT max(seq) FROM log))`), horizon: 43},
+			UPDATE row SET cells = CAST(replace(cells, 'content', 'kontent') AS BLOB) WHERE instr(cells, 'content')`),
+			horizon: 7, lost: true},
+		{name: "the last body and an earlier one",
+			damage: sql(`UPDATE log SET body = x'00' WHERE seq IN (7, (SELECT max(seq) FROM log))`), horizon: 43},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h, a := damaged(t, test.damage)
@@ -138,7 +142,8 @@ func present(a *author) map[string]*fold.Row {
 func TestRepair_refuses(t *testing.T) {
 	h, _ := damaged(t, sql(`DELETE FROM log WHERE seq = 1; UPDATE space SET schema = x'ff'`))
 	before := read(t, h.file("s"))
-	if _, err := server.Repair(h.o.Dir, "s"); errcode.Of(err) != errcode.Damaged || !strings.Contains(err.Error(), "restore a backup") {
+	if _, err := server.Repair(h.o.Dir, "s"); errcode.Of(err) != errcode.Damaged ||
+		!strings.Contains(err.Error(), "restore a backup") {
 		t.Errorf("got %v", err)
 	}
 	if !bytes.Equal(before, read(t, h.file("s"))) {

@@ -79,7 +79,8 @@ func (a *author) takeSnapshot(s *state, req wire.PullRequest, frames int, betwee
 			t.Fatalf("%+v", f.Error)
 		}
 		later = later || len(f.Entries) > 0
-		if f.CaughtUp != nil && !later && (s.end == nil || f.CaughtUp.Seq != s.end.Seq || f.CaughtUp.Digest != s.end.End.Digest) {
+		if f.CaughtUp != nil && !later &&
+			(s.end == nil || f.CaughtUp.Seq != s.end.Seq || f.CaughtUp.Digest != s.end.End.Digest) {
 			t.Errorf("caught up with %+v", f.CaughtUp)
 		}
 		p := f.Snapshot
@@ -163,7 +164,8 @@ func TestSnapshot(t *testing.T) {
 	n := 0
 	disturb := func() {
 		if n++; n < 5 {
-			a.push(a.write(body("k00", fmt.Sprint(n), "k79", 1, fmt.Sprintf("k%02d", 10+n), nil, fmt.Sprintf("new%d", n), "new", "k50", nil))...)
+			a.push(a.write(body("k00", fmt.Sprint(n), "k79", 1, fmt.Sprintf("k%02d", 10+n), nil, fmt.Sprintf("new%d", n),
+				"new", "k50", nil))...)
 		}
 	}
 	b := newAuthor(h, "s", 2)
@@ -199,7 +201,9 @@ func TestSnapshot(t *testing.T) {
 		t.Error("a snapshot of another past was resumed")
 	}
 	b.check(broken)
-	h.refused(h.post("s", "pull", (&wire.PullRequest{Client: b.id, Snapshots: true, Anew: true, Position: wire.Position{Epoch: wire.Epoch{1}}}).Marshal()), 409, errcode.Diverged)
+	h.refused(h.post("s", "pull",
+		(&wire.PullRequest{Client: b.id, Snapshots: true, Anew: true,
+			Position: wire.Position{Epoch: wire.Epoch{1}}}).Marshal()), 409, errcode.Diverged)
 	empty := newAuthor(h, "empty", 3)
 	none := &state{}
 	empty.takeSnapshot(none, wire.PullRequest{Anew: true}, 1000, nil)
@@ -224,7 +228,8 @@ func TestSnapshot_outcomes(t *testing.T) {
 	a.push(parts...)
 	a.counter = 0
 	a.catchUp()
-	res := h.post("s", "pull?wait=0", (&wire.PullRequest{Client: a.id, Snapshots: true, Anew: true, Clients: []wire.ClientID{{7}, b.id}}).Marshal())
+	res := h.post("s", "pull?wait=0",
+		(&wire.PullRequest{Client: a.id, Snapshots: true, Anew: true, Clients: []wire.ClientID{{7}, b.id}}).Marshal())
 	defer res.Body.Close()
 	var own []wire.Outcome
 	var clients []wire.Decided

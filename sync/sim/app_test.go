@@ -66,7 +66,8 @@ func names(columns []column, prefix string) string {
 // newApp makes up a schema with its versions.
 func newApp(r *rand.Rand) *app {
 	a := &app{versions: make([]string, 1+r.IntN(3))}
-	a.tables = append(a.tables, &table{name: "marks", since: 1, key: []column{{name: "id", kind: "TEXT"}}, columns: []column{{name: "saw", since: 1}}})
+	a.tables = append(a.tables, &table{name: "marks", since: 1, key: []column{{name: "id", kind: "TEXT"}},
+		columns: []column{{name: "saw", since: 1}}})
 	a.versions[0] = "CREATE TABLE marks(id TEXT PRIMARY KEY, saw TEXT NOT NULL);\n"
 	for v := range a.versions {
 		if v > 0 {
@@ -94,7 +95,8 @@ func newApp(r *rand.Rand) *app {
 	return a
 }
 
-var keyShapes = [][]string{{"TEXT"}, {"TEXT"}, {"INTEGER"}, {"BLOB"}, {"INTEGER", "TEXT"}, {"TEXT", "BLOB", "INTEGER"}, {"INT"}}
+var keyShapes = [][]string{{"TEXT"}, {"TEXT"}, {"INTEGER"}, {"BLOB"}, {"INTEGER", "TEXT"},
+	{"TEXT", "BLOB", "INTEGER"}, {"INT"}}
 
 func (a *app) newTable(r *rand.Rand, version int) string {
 	t := &table{name: fmt.Sprintf("t%d", len(a.tables)), since: version, strict: r.IntN(6) == 0}
@@ -109,7 +111,8 @@ func (a *app) newTable(r *rand.Rand, version int) string {
 		parts = append(parts, c.name+" "+c.decl)
 	}
 	if r.IntN(4) == 0 && len(t.columns) > 0 && !t.strict {
-		parts = append(parts, fmt.Sprintf("g AS (coalesce(%s, '') || 'x') %s", t.columns[0].name, []string{"STORED", "VIRTUAL"}[r.IntN(2)]))
+		parts = append(parts, fmt.Sprintf("g AS (coalesce(%s, '') || 'x') %s", t.columns[0].name,
+			[]string{"STORED", "VIRTUAL"}[r.IntN(2)]))
 	}
 	if r.IntN(5) == 0 && len(t.columns) > 0 {
 		parts = append(parts, fmt.Sprintf("CHECK (%s IS NOT 'forbidden')", t.columns[0].name))
@@ -150,9 +153,11 @@ func (a *app) newTable(r *rand.Rand, version int) string {
 		for _, c := range t.key {
 			decl, gone = append(decl, c.name+" "+c.decl), append(gone, c.name+" IS old."+c.name)
 		}
-		put := fmt.Sprintf("INSERT OR REPLACE INTO %s(%s%s) VALUES(%s%s);", t.index, names(t.key, ""), values, names(t.key, "new."), value)
+		put := fmt.Sprintf("INSERT OR REPLACE INTO %s(%s%s) VALUES(%s%s);", t.index, names(t.key, ""), values,
+			names(t.key, "new."), value)
 		drop := fmt.Sprintf("DELETE FROM %s WHERE %s;", t.index, strings.Join(gone, " AND "))
-		sql += fmt.Sprintf("CREATE TABLE %s(%s%s, PRIMARY KEY(%s));\n", t.index, strings.Join(decl, ", "), values, names(t.key, ""))
+		sql += fmt.Sprintf("CREATE TABLE %s(%s%s, PRIMARY KEY(%s));\n", t.index, strings.Join(decl, ", "), values,
+			names(t.key, ""))
 		sql += fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s BEGIN %s END;\n", t.index, t.name, put)
 		sql += fmt.Sprintf("CREATE TRIGGER %s_u AFTER UPDATE ON %s BEGIN %s %s END;\n", t.index, t.name, drop, put)
 		sql += fmt.Sprintf("CREATE TRIGGER %s_d AFTER DELETE ON %s BEGIN %s END;\n", t.index, t.name, drop)
@@ -160,7 +165,8 @@ func (a *app) newTable(r *rand.Rand, version int) string {
 	if others := a.tables[1:]; len(others) > 0 && r.IntN(3) == 0 {
 		o := others[r.IntN(len(others))]
 		if len(o.key) == 1 && o.key[0].kind == "TEXT" && !strings.Contains(sql, "STRICT") {
-			sql += fmt.Sprintf("CREATE TRIGGER echo_%s AFTER DELETE ON %s WHEN NOT heddle_applying() BEGIN INSERT OR IGNORE INTO %s(k0) VALUES('gone'); END;\n", t.name, t.name, o.name)
+			sql += fmt.Sprintf("CREATE TRIGGER echo_%s AFTER DELETE ON %s WHEN NOT heddle_applying() "+
+				"BEGIN INSERT OR IGNORE INTO %s(k0) VALUES('gone'); END;\n", t.name, t.name, o.name)
 		}
 	}
 	if len(t.columns) > 0 && r.IntN(3) == 0 {
@@ -196,7 +202,8 @@ func constraintsLast(parts []string) string {
 
 var (
 	decls = []string{"", "INTEGER", "TEXT", "REAL", "BLOB", "NUMERIC", "INTEGER NOT NULL DEFAULT 7", "TEXT DEFAULT 'd'",
-		"REAL NOT NULL DEFAULT 1", "BLOB DEFAULT x'00ff'", "TEXT COLLATE NOCASE", "DEFAULT 2.0", "INT DEFAULT '5'", "TEXT NOT NULL DEFAULT 3"}
+		"REAL NOT NULL DEFAULT 1", "BLOB DEFAULT x'00ff'", "TEXT COLLATE NOCASE", "DEFAULT 2.0", "INT DEFAULT '5'",
+		"TEXT NOT NULL DEFAULT 3"}
 	joinDecls = map[string][]string{
 		"counter": {"INTEGER NOT NULL DEFAULT 2", "REAL", "NUMERIC DEFAULT 0.5", ""},
 		"max":     {"", "INTEGER", "TEXT", "REAL DEFAULT 1"},
@@ -222,7 +229,8 @@ func newColumn(r *rand.Rand, t *table, version int) column {
 	return c
 }
 
-var values = []any{nil, int64(0), int64(1), int64(2), 2.0, 1.5, -0.0, "t", "T", "", "forbidden", []byte{}, []byte{1, 0}, "a\x00b", "7", int64(1) << 60}
+var values = []any{nil, int64(0), int64(1), int64(2), 2.0, 1.5, -0.0, "t", "T", "", "forbidden", []byte{},
+	[]byte{1, 0}, "a\x00b", "7", int64(1) << 60}
 
 var (
 	numbers = []any{nil, int64(1), int64(3), int64(-2), 0.5, 2.0, int64(1) << 62, -1e18, int64(1<<53 + 1), "t"}
@@ -290,7 +298,8 @@ func (a *app) statement(r *rand.Rand, version int) (sql string, args []any) {
 			args = append(args, cell(c))
 		}
 		into := append(append([]column{}, t.key...), some...)
-		return fmt.Sprintf("INSERT %sINTO %s(%s) VALUES(%s)", or, t.name, names(into, ""), strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")), args
+		return fmt.Sprintf("INSERT %sINTO %s(%s) VALUES(%s)", or, t.name, names(into, ""),
+			strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")), args
 	}
 	set := func(some []column) (string, []any) {
 		var sets []string

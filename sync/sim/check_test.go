@@ -74,8 +74,10 @@ func (d *device) snapshot() (*snapshot, error) {
 			queryErr = fmt.Errorf("%s: %w", sql, err)
 		}
 	}
-	query(`SELECT value FROM heddle_meta WHERE name = 'seq'`, func(s *sqlite3.Stmt) { snap.seq = uint64(s.ColumnInt64(0)) })
-	query(`SELECT value FROM heddle_meta WHERE name = 'chain'`, func(s *sqlite3.Stmt) { copy(snap.chain[:], s.ColumnRawBlob(0)) })
+	query(`SELECT value FROM heddle_meta WHERE name = 'seq'`,
+		func(s *sqlite3.Stmt) { snap.seq = uint64(s.ColumnInt64(0)) })
+	query(`SELECT value FROM heddle_meta WHERE name = 'chain'`,
+		func(s *sqlite3.Stmt) { copy(snap.chain[:], s.ColumnRawBlob(0)) })
 	query(`SELECT 1 FROM heddle_meta WHERE name = 'boot'`, func(s *sqlite3.Stmt) { snap.booting = true })
 	query(`SELECT value FROM heddle_meta WHERE name = 'schema'`, func(s *sqlite3.Stmt) {
 		if snap.told, err = fold.UnmarshalSchema(s.ColumnBlob(0, nil)); err != nil {
@@ -166,7 +168,8 @@ func (d *device) check(final bool) {
 	s.modelMu.Lock()
 	defer s.modelMu.Unlock()
 	s.srv.read()
-	s.event("device %d checked at %d with %d pending, a snapshot coming: %v", d.id, snap.seq, len(snap.pending), snap.booting)
+	s.event("device %d checked at %d with %d pending, a snapshot coming: %v", d.id, snap.seq, len(snap.pending),
+		snap.booting)
 	if n := d.c.Status().Repairs; n > 0 { // it would cover up what went wrong
 		s.violate("device %d: the digest was not the server's, %d times", d.id, n)
 		return
@@ -203,7 +206,8 @@ func (d *device) check(final bool) {
 	s.tally("checks", 1)
 	d.checkRows(snap)
 	d.checkMarks(snap)
-	if final && len(snap.left) > 0 && !((d.version < len(s.app.versions) || len(snap.held) > 0) && slices.Equal(snap.left, []string{"heddle_overflow"})) {
+	if final && len(snap.left) > 0 &&
+		!((d.version < len(s.app.versions) || len(snap.held) > 0) && slices.Equal(snap.left, []string{"heddle_overflow"})) {
 		s.violate("device %d is at rest, and not empty: %v", d.id, snap.left)
 	}
 }
@@ -239,15 +243,18 @@ func (d *device) checkRows(snap *snapshot) {
 	}
 	d.s.tally("rows found quarantined", len(held))
 	if !slices.Equal(held, snap.held) {
-		d.s.violate("device %d at %d with %d pending: quarantined\n got %q\nwant %q", d.id, snap.seq, len(snap.pending), snap.held, held)
+		d.s.violate("device %d at %d with %d pending: quarantined\n got %q\nwant %q", d.id, snap.seq, len(snap.pending),
+			snap.held, held)
 	}
 	for _, t := range d.s.app.syncedAt(d.version) {
 		slices.Sort(want[t.name])
 		if !slices.Equal(want[t.name], snap.rows[t.name]) {
-			d.s.violate("device %d at %d with %d pending: table %s\n got %q\nwant %q", d.id, snap.seq, len(snap.pending), t.name, snap.rows[t.name], want[t.name])
+			d.s.violate("device %d at %d with %d pending: table %s\n got %q\nwant %q", d.id, snap.seq, len(snap.pending),
+				t.name, snap.rows[t.name], want[t.name])
 		}
 		if t.index != "" && !slices.Equal(snap.index["want "+t.name], snap.index["got "+t.name]) {
-			d.s.violate("device %d: the index of %s that triggers keep\n got %q\nwant %q", d.id, t.name, snap.index["got "+t.name], snap.index["want "+t.name])
+			d.s.violate("device %d: the index of %s that triggers keep\n got %q\nwant %q", d.id, t.name,
+				snap.index["got "+t.name], snap.index["want "+t.name])
 		}
 	}
 }
@@ -283,7 +290,9 @@ func keyOf(id string) []wire.Value {
 
 // shown is how a row of the model looks in the app's table, false if that cannot
 // hold it.
-func (d *device) shown(t *table, id string, cells row, defaults func(table, column string) wire.Value) (line string, ok bool) {
+func (d *device) shown(
+	t *table, id string, cells row, defaults func(table, column string) wire.Value,
+) (line string, ok bool) {
 	values := keyOf(id)
 	for _, c := range t.columnsAt(d.version) {
 		v, ok := cells[c.name]
@@ -422,7 +431,8 @@ func (s *sim) compare() {
 	for _, d := range s.present {
 		seq, digest, err := d.c.Digest(context.Background())
 		if err != nil || seq != m.at.Seq || digest != sum {
-			s.violate("device %d: the digest at %d is %x, the model's at %d %x (%v)", d.id, seq, digest[:4], m.at.Seq, sum[:4], err)
+			s.violate("device %d: the digest at %d is %x, the model's at %d %x (%v)", d.id, seq, digest[:4], m.at.Seq,
+				sum[:4], err)
 		}
 		for _, n := range d.acked {
 			if _, ok := m.marks[mark{d.id, n}]; !ok {

@@ -59,7 +59,8 @@ type birth struct {
 }
 
 func newDevice(s *sim, id int) *device {
-	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, retried: map[int]int{}, discarded: map[int]bool{}, elsewhere: map[int]bool{}, seen: map[mark]bool{}}
+	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, retried: map[int]int{},
+		discarded: map[int]bool{}, elsewhere: map[int]bool{}, seen: map[mark]bool{}}
 	d.line = &line{s: s, id: id, count: map[string]int{}}
 	d.single = d.rng.IntN(2) == 0
 	d.version = 1 + d.rng.IntN(len(s.app.versions))
@@ -138,10 +139,12 @@ func (d *device) open() {
 }
 
 func (d *device) tryOpen() error {
-	opts := store.Options{Filename: "file:app.db?vfs=" + d.disk.name, Migrations: d.dialect.versions[:d.version], SingleConn: d.single,
+	opts := store.Options{Filename: "file:app.db?vfs=" + d.disk.name, Migrations: d.dialect.versions[:d.version],
+		SingleConn: d.single,
 		// In the bubble of synctest a turn of the others has an end that is the same each time.
 		Yield: func() { time.Sleep(time.Nanosecond) }}
-	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true, HTTP: d.line, Rand: d.random, Now: d.now}
+	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true,
+		HTTP: d.line, Rand: d.random, Now: d.now}
 	for _, t := range d.s.app.syncedAt(d.version) {
 		opts.Synced = append(opts.Synced, t.name)
 		cfg.Tables[t.name] = t.merges(d.version)
@@ -336,10 +339,11 @@ func (d *device) act() {
 
 // booting reports whether the device is in the middle of a snapshot.
 func (d *device) booting() (yes bool) {
-	_ = d.db.Query(context.Background(), `SELECT 1 FROM heddle_meta WHERE name = 'boot'`, store.Params{}, nil, func(*sqlite3.Stmt) error {
-		yes = true
-		return nil
-	})
+	_ = d.db.Query(context.Background(), `SELECT 1 FROM heddle_meta WHERE name = 'boot'`, store.Params{}, nil,
+		func(*sqlite3.Stmt) error {
+			yes = true
+			return nil
+		})
 	return yes
 }
 
@@ -419,7 +423,8 @@ func (d *device) write(long bool) {
 		d.failed[n] = true
 		d.s.tally("transactions failed", 1)
 		switch {
-		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, strings.HasPrefix(code, "SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"), ofFunction(err):
+		case errors.Is(err, errRollback), code == errcode.NullKey, code == errcode.TxClosed, strings.HasPrefix(code,
+			"SQLITE_CONSTRAINT"), strings.HasPrefix(code, "SQLITE_MISMATCH"), ofFunction(err):
 		default:
 			d.s.violate("device %d: transaction %d failed: %v", d.id, n, err)
 		}
@@ -449,7 +454,8 @@ func (d *device) transaction(n int, long bool) error {
 			}
 		}
 		if d.s.p.big && d.rng.IntN(30) == 0 { // sent in parts
-			_, err = tx.Exec("UPDATE marks SET saw = saw || ? WHERE id = ?", store.Args(strings.Repeat(" ", 1<<20+d.rng.IntN(1<<20)), mark{d.id, n - 1}.String()))
+			_, err = tx.Exec("UPDATE marks SET saw = saw || ? WHERE id = ?",
+				store.Args(strings.Repeat(" ", 1<<20+d.rng.IntN(1<<20)), mark{d.id, n - 1}.String()))
 			d.s.tally("large transactions", 1)
 			if err != nil {
 				return err
@@ -495,7 +501,8 @@ func (d *device) statement(tx *store.Tx) error {
 		if err == nil {
 			continue
 		}
-		if code := errcode.Of(err); strings.HasPrefix(code, "SQLITE_CONSTRAINT") || code == "SQLITE_MISMATCH" || ofFunction(err) {
+		if code := errcode.Of(err); strings.HasPrefix(code, "SQLITE_CONSTRAINT") || code == "SQLITE_MISMATCH" ||
+			ofFunction(err) {
 			if d.rng.IntN(3) > 0 {
 				return nil
 			}

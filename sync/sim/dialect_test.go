@@ -42,7 +42,8 @@ func (a *app) newDialect(r *rand.Rand) *dialect {
 // declare writes a table's CREATE TABLE with other types and constraints.
 func (a *app) declare(r *rand.Rand, d *dialect, t *table) string {
 	parts := slices.Clone(t.parts)
-	strict := !t.strict && r.IntN(5) == 0 && !strings.Contains(t.create, "g AS") && t.columnsAt(t.since) != nil && len(t.columnsAt(t.since)) == len(t.columns)
+	strict := !t.strict && r.IntN(5) == 0 && !strings.Contains(t.create, "g AS") && t.columnsAt(t.since) != nil &&
+		len(t.columnsAt(t.since)) == len(t.columns)
 	for i, c := range append(slices.Clone(t.key), t.columns...) {
 		if i >= len(parts) || !strings.HasPrefix(parts[i], c.name+" ") && parts[i] != c.name+" " {
 			break // those of later versions
@@ -79,11 +80,13 @@ func (a *app) declare(r *rand.Rand, d *dialect, t *table) string {
 
 func strictType(decl string) bool {
 	first, rest, _ := strings.Cut(decl, " ")
-	return slices.Contains([]string{"INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"}, first) && !strings.Contains(rest, "DEFAULT")
+	return slices.Contains([]string{"INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"}, first) &&
+		!strings.Contains(rest, "DEFAULT")
 }
 
 func (a *app) isParent(t *table) bool {
-	return slices.ContainsFunc(a.tables, func(o *table) bool { return o.parent == t || strings.Contains(o.sql, "INTO "+t.name+"(") })
+	return slices.ContainsFunc(a.tables,
+		func(o *table) bool { return o.parent == t || strings.Contains(o.sql, "INTO "+t.name+"(") })
 }
 
 // constrain makes up what refuses rows beside the columns, and what takes it back.
@@ -94,25 +97,33 @@ func (t *table) constrain(r *rand.Rand, writing bool) (sql, undo string) {
 	c := t.columns[0].name
 	switch name := "odd_" + t.name; r.IntN(9) {
 	case 0: // not for what is no JSON
-		return fmt.Sprintf("CREATE INDEX %s ON %s(json_extract(%s, '$'));\n", name, t.name, c), "DROP INDEX IF EXISTS " + name + ";\n"
+		return fmt.Sprintf("CREATE INDEX %s ON %s(json_extract(%s, '$'));\n", name, t.name,
+			c), "DROP INDEX IF EXISTS " + name + ";\n"
 	case 1:
-		return fmt.Sprintf("CREATE INDEX %s ON %s(%s) WHERE json_type(%s) IS NULL;\n", name, t.name, t.key[0].name, c), "DROP INDEX IF EXISTS " + name + ";\n"
+		return fmt.Sprintf("CREATE INDEX %s ON %s(%s) WHERE json_type(%s) IS NULL;\n", name, t.name, t.key[0].name,
+			c), "DROP INDEX IF EXISTS " + name + ";\n"
 	case 2: // one that fails as the app's own statements do
-		return fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s BEGIN SELECT json_extract(new.%s, '$'); END;\n", name, t.name, c) +
-				fmt.Sprintf("CREATE TRIGGER %s_u BEFORE UPDATE ON %s BEGIN SELECT json_extract(new.%s, '$'); END;\n", name, t.name, c),
+		return fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s BEGIN SELECT json_extract(new.%s, '$'); END;\n", name,
+				t.name, c) +
+				fmt.Sprintf("CREATE TRIGGER %s_u BEFORE UPDATE ON %s BEGIN SELECT json_extract(new.%s, '$'); END;\n", name,
+					t.name, c),
 			fmt.Sprintf("DROP TRIGGER IF EXISTS %s_i; DROP TRIGGER IF EXISTS %s_u;\n", name, name)
 	case 3: // one that fails half way
 		if !writing {
 			break
 		}
 		return fmt.Sprintf("CREATE TABLE %s(v);\n", name) +
-				fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s BEGIN INSERT INTO %s VALUES('seen'), (json_extract(new.%s, '$')); END;\n", name, t.name, name, c) +
-				fmt.Sprintf("CREATE TRIGGER %s_u AFTER UPDATE ON %s BEGIN INSERT INTO %s VALUES('seen'), (json_extract(new.%s, '$')); END;\n", name, t.name, name, c),
+				fmt.Sprintf("CREATE TRIGGER %s_i AFTER INSERT ON %s "+
+					"BEGIN INSERT INTO %s VALUES('seen'), (json_extract(new.%s, '$')); END;\n", name, t.name, name, c) +
+				fmt.Sprintf("CREATE TRIGGER %s_u AFTER UPDATE ON %s "+
+					"BEGIN INSERT INTO %s VALUES('seen'), (json_extract(new.%s, '$')); END;\n", name, t.name, name, c),
 			fmt.Sprintf("DROP TRIGGER IF EXISTS %s_i; DROP TRIGGER IF EXISTS %s_u;\n", name, name)
 	case 4, 5: // a guard, which binds the author
-		return fmt.Sprintf("CREATE TRIGGER %s_i BEFORE INSERT ON %s WHEN NOT heddle_applying() AND new.%s = 2 BEGIN SELECT RAISE(%s, 'guarded'); END;\n",
+		return fmt.Sprintf("CREATE TRIGGER %s_i BEFORE INSERT ON %s WHEN NOT heddle_applying() AND new.%s = 2 "+
+				"BEGIN SELECT RAISE(%s, 'guarded'); END;\n",
 				name, t.name, c, []string{"ABORT", "FAIL", "ROLLBACK"}[r.IntN(3)]) +
-				fmt.Sprintf("CREATE TRIGGER %s_u BEFORE UPDATE OF %s ON %s WHEN NOT heddle_applying() AND new.%s = 2 BEGIN SELECT RAISE(IGNORE); END;\n", name, c, t.name, c),
+				fmt.Sprintf("CREATE TRIGGER %s_u BEFORE UPDATE OF %s ON %s WHEN NOT heddle_applying() AND new.%s = 2 "+
+					"BEGIN SELECT RAISE(IGNORE); END;\n", name, c, t.name, c),
 			fmt.Sprintf("DROP TRIGGER IF EXISTS %s_i; DROP TRIGGER IF EXISTS %s_u;\n", name, name)
 	}
 	return "", ""
@@ -129,10 +140,12 @@ type holder struct {
 func newHolder(d *dialect, version int) *holder {
 	db, err := sqlite3.Open(":memory:")
 	if err == nil {
-		err = db.CreateFunction("heddle_applying", 0, sqlite3.INNOCUOUS, func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultBool(true) })
+		err = db.CreateFunction("heddle_applying", 0, sqlite3.INNOCUOUS,
+			func(ctx sqlite3.Context, _ ...sqlite3.Value) { ctx.ResultBool(true) })
 	}
 	if err == nil {
-		err = db.Exec(strings.Join(d.versions[:version], "\n") + "; PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
+		err = db.Exec(strings.Join(d.versions[:version], "\n") +
+			"; PRAGMA ignore_check_constraints = on; PRAGMA foreign_keys = off")
 	}
 	if err != nil {
 		panic(err)
@@ -150,7 +163,8 @@ func (h *holder) hold(t *table, columns []column, values []wire.Value) (stored [
 		panic(err)
 	}
 	defer h.db.Exec("ROLLBACK TO h; RELEASE h")
-	insert, _, err := h.db.Prepare(fmt.Sprintf("INSERT %sINTO %s(%s) VALUES(%s)", or, t.name, names(columns, ""), strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")))
+	insert, _, err := h.db.Prepare(fmt.Sprintf("INSERT %sINTO %s(%s) VALUES(%s)", or, t.name, names(columns, ""),
+		strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")))
 	if err != nil {
 		panic(err)
 	}

@@ -41,7 +41,8 @@ type host struct {
 const refusal = "SIM_REFUSED"
 
 func newHost(s *sim) *host {
-	h := &host{s: s, rng: s.rng("host"), open: map[int]*exchange{}, refuses: map[wire.Hash][]mark{}, tries: map[wire.Hash]int{}}
+	h := &host{s: s, rng: s.rng("host"), open: map[int]*exchange{}, refuses: map[wire.Hash][]mark{},
+		tries: map[wire.Hash]int{}}
 	h.disk = newDisk(nil)
 	h.disk.noFlush = s.mutant == "the server acknowledges before it has flushed"
 	return h
@@ -49,7 +50,8 @@ func newHost(s *sim) *host {
 
 // start opens the server on its disk.
 func (h *host) start() error {
-	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true, Limits: server.Limits{Log: h.s.p.log, Frame: h.s.p.frame}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
+	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true,
+		Limits: server.Limits{Log: h.s.p.log, Frame: h.s.p.frame}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
 	if h.s.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(logWriter{h.s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
@@ -72,16 +74,19 @@ func (h *host) start() error {
 // returns a connection to read it.
 func (h *host) watch(srv *server.Server) (*sqlite3.Conn, error) {
 	rec := &recorder{header: http.Header{}}
-	r, _ := http.NewRequest("POST", "http://model/v1/spaces/space/push", bytes.NewReader((&wire.PushRequest{Client: wire.ClientID{0xff}}).Marshal()))
+	r, _ := http.NewRequest("POST", "http://model/v1/spaces/space/push",
+		bytes.NewReader((&wire.PushRequest{Client: wire.ClientID{0xff}}).Marshal()))
 	r.Header.Set("Content-Type", wire.MediaType)
 	srv.ServeHTTP(rec, r) // makes the space where there is none
 	c, err := sqlite3.Open("file:/space.space.db?vfs=" + h.disk.name)
 	if err != nil {
 		return nil, err
 	}
-	err = c.Exec(`CREATE TABLE IF NOT EXISTS sim_log AS SELECT seq, client, counter, outcome, body_hash, body, chain FROM log;
+	err = c.Exec(`CREATE TABLE IF NOT EXISTS sim_log AS
+			SELECT seq, client, counter, outcome, body_hash, body, chain FROM log;
 		CREATE TRIGGER IF NOT EXISTS sim_log_keep AFTER INSERT ON log
-		BEGIN INSERT INTO sim_log VALUES(new.seq, new.client, new.counter, new.outcome, new.body_hash, new.body, new.chain); END`)
+		BEGIN INSERT INTO sim_log
+			VALUES(new.seq, new.client, new.counter, new.outcome, new.body_hash, new.body, new.chain); END`)
 	if err != nil {
 		c.Close()
 		return nil, err

@@ -102,12 +102,14 @@ func readMark(s string) mark {
 }
 
 func newModel(s *sim) *model {
-	return &model{s: s, states: []state{{}}, schemas: []schema{{}}, decided: map[wire.ClientID]uint64{}, marks: map[mark]string{}, times: map[mark]int{}, latest: map[int]int{}}
+	return &model{s: s, states: []state{{}}, schemas: []schema{{}}, decided: map[wire.ClientID]uint64{},
+		marks: map[mark]string{}, times: map[mark]int{}, latest: map[int]int{}}
 }
 
 // read takes in what the log has more, from the table that keeps a copy of it.
 func (m *model) read(c *sqlite3.Conn) {
-	s, _, err := c.Prepare(`SELECT seq, client, counter, outcome, body_hash, body, chain FROM sim_log WHERE seq > ? ORDER BY seq`)
+	s, _, err := c.Prepare(`SELECT seq, client, counter, outcome, body_hash, body, chain
+		FROM sim_log WHERE seq > ? ORDER BY seq`)
 	if err == nil {
 		defer s.Close()
 		err = s.BindInt64(1, int64(m.at.Seq))
@@ -116,7 +118,8 @@ func (m *model) read(c *sqlite3.Conn) {
 		return // the power is cut
 	}
 	for s.Step() {
-		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3), Body: s.ColumnBlob(5, nil)}
+		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3),
+			Body: s.ColumnBlob(5, nil)}
 		copy(e.Client[:], s.ColumnRawBlob(1))
 		copy(e.BodyHash[:], s.ColumnRawBlob(4))
 		copy(e.Chain[:], s.ColumnRawBlob(6))
@@ -191,7 +194,8 @@ func (m *model) note(marks []mark, outcome string, seq uint64) {
 	for _, k := range marks {
 		again := m.s.devices[k.device].retried[k.n]
 		if m.times[k]++; m.times[k] > 1+again {
-			m.s.violate("transaction %v is in the log %d times, the last at %d, and was tried again %d times", k, m.times[k], seq, again)
+			m.s.violate("transaction %v is in the log %d times, the last at %d, and was tried again %d times", k, m.times[k],
+				seq, again)
 		}
 		if last := m.latest[k.device]; k.n < last && again == 0 {
 			m.s.violate("transaction %v is in the log after number %d of its device", k, last)

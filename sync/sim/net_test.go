@@ -209,7 +209,8 @@ type chunk struct {
 }
 
 func newExchange(s *sim, l *line, rng *rand.Rand, cancel context.CancelFunc) *exchange {
-	return &exchange{s: s, line: l, rng: rng, settle: s.delay(rng), cancel: cancel, header: http.Header{}, began: make(chan struct{}), done: make(chan struct{}), more: make(chan struct{})}
+	return &exchange{s: s, line: l, rng: rng, settle: s.delay(rng), cancel: cancel, header: http.Header{},
+		began: make(chan struct{}), done: make(chan struct{}), more: make(chan struct{})}
 }
 
 func (x *exchange) run(h http.Handler, ctx context.Context, r *client.Request) {

@@ -34,7 +34,8 @@ func (a *app) rebuild(r *rand.Rand, t *table, version int) string {
 	if from := t.otherRows(r, columns); from != "" {
 		fmt.Fprintf(&b, "INSERT %sINTO next(%s) %s;\n", []string{"", "", "OR IGNORE ", "OR REPLACE "}[r.IntN(4)], into, from)
 	}
-	fmt.Fprintf(&b, "INSERT INTO rebuilt SELECT count(*) FROM (SELECT %s FROM %s EXCEPT SELECT %s FROM next);\n", into, t.name, into)
+	fmt.Fprintf(&b, "INSERT INTO rebuilt SELECT count(*) FROM (SELECT %s FROM %s EXCEPT SELECT %s FROM next);\n", into,
+		t.name, into)
 	fmt.Fprintf(&b, "DROP TABLE %s;\nALTER TABLE next RENAME TO %s;\n", t.name, t.name)
 	for _, sql := range strings.SplitAfter(strings.TrimPrefix(t.sql, t.create), ";\n") {
 		if !strings.HasPrefix(sql, "CREATE TABLE") {
@@ -46,7 +47,8 @@ func (a *app) rebuild(r *rand.Rand, t *table, version int) string {
 		if t.indexed != "" {
 			value, v = ", "+t.indexed, ", v"
 		}
-		fmt.Fprintf(&b, "DELETE FROM %s;\nINSERT INTO %s(%s%s) SELECT %s%s FROM %s;\n", t.index, t.index, names(t.key, ""), v, names(t.key, ""), value, t.name)
+		fmt.Fprintf(&b, "DELETE FROM %s;\nINSERT INTO %s(%s%s) SELECT %s%s FROM %s;\n", t.index, t.index, names(t.key, ""),
+			v, names(t.key, ""), value, t.name)
 	}
 	return b.String()
 }
@@ -63,7 +65,8 @@ func (t *table) otherRows(r *rand.Rand, columns []column) string {
 	}
 	for _, c := range columns {
 		other := columns[r.IntN(len(columns))].name
-		from = append(from, one(c.name, c.name, c.name, "coalesce("+c.name+", '')", "NULL", "'all'", "5", other, "CAST("+c.name+" AS TEXT)"))
+		from = append(from, one(c.name, c.name, c.name, "coalesce("+c.name+", '')", "NULL", "'all'", "5", other,
+			"CAST("+c.name+" AS TEXT)"))
 	}
 	sql := "SELECT " + strings.Join(from, ", ") + " FROM " + t.name
 	switch r.IntN(6) {
@@ -83,10 +86,11 @@ func (t *table) otherRows(r *rand.Rand, columns []column) string {
 // countRebuilt notes how many rows migrations would have changed.
 func (d *device) countRebuilt() error {
 	total := 0
-	err := d.db.Query(context.Background(), `SELECT count(*) FROM sqlite_schema WHERE name = 'rebuilt'`, store.Params{}, nil, func(s *sqlite3.Stmt) error {
-		total = s.ColumnInt(0)
-		return nil
-	})
+	err := d.db.Query(context.Background(), `SELECT count(*) FROM sqlite_schema WHERE name = 'rebuilt'`, store.Params{},
+		nil, func(s *sqlite3.Stmt) error {
+			total = s.ColumnInt(0)
+			return nil
+		})
 	if err != nil || total == 0 {
 		return err
 	}

@@ -393,7 +393,8 @@ func TestSimulation_doublecheck(t *testing.T) {
 			one, two := simulate(t, seed, manner{verbose: true}), simulate(t, seed, manner{verbose: true, trueClocks: true})
 			for i, line := range one.trace {
 				if i >= len(two.trace) || two.trace[i] != line {
-					t.Fatalf("line %d differs:\n%s\n%s", i, strings.Join(one.trace[max(0, i-6):i+1], "\n"), strings.Join(two.trace[max(0, i-6):min(i+1, len(two.trace))], "\n"))
+					t.Fatalf("line %d differs:\n%s\n%s", i, strings.Join(one.trace[max(0, i-6):i+1], "\n"),
+						strings.Join(two.trace[max(0, i-6):min(i+1, len(two.trace))], "\n"))
 				}
 			}
 			if one.hash != two.hash || len(one.trace) < 20 {
@@ -406,8 +407,10 @@ func TestSimulation_doublecheck(t *testing.T) {
 // What a run of some seeds has to show beside the faults of the network, and a
 // longer one as well.
 var (
-	mustHit = []string{"partition in", "partition out", "server down", "upgraded", "restarted", "device clock off", "device killed", "device lost", "device torn", "device reordered"}
-	rare    = []string{"cut in a snapshot", "server restarted", "server unplugged", "server restored", "server clock set", "server killed", "server lost", "server torn", "server reordered",
+	mustHit = []string{"partition in", "partition out", "server down", "upgraded", "restarted", "device clock off",
+		"device killed", "device lost", "device torn", "device reordered"}
+	rare = []string{"cut in a snapshot", "server restarted", "server unplugged", "server restored", "server clock set",
+		"server killed", "server lost", "server torn", "server reordered",
 		"slow decision", "undecided", "device copied"}
 )
 
@@ -426,7 +429,8 @@ func (tt *totals) print(t *testing.T) {
 	fmt.Printf("stuck %d\n", tt.stuck)
 	slices.Sort(tt.healing)
 	if n := len(tt.healing); n > 0 {
-		t.Logf("from the last fault until all were the same: p50 %v, p95 %v, longest %v", tt.healing[n/2], tt.healing[n*95/100], tt.healing[n-1])
+		t.Logf("from the last fault until all were the same: p50 %v, p95 %v, longest %v", tt.healing[n/2],
+			tt.healing[n*95/100], tt.healing[n-1])
 	}
 	must := append(slices.Clone(netFaults), mustHit...)
 	if tt.seeds >= 400 {

@@ -9,7 +9,8 @@ func largeBody() *Body {
 	in := &Shape{Kind: Insert, Table: "places", Columns: []string{"name", "lat", "lng", "country"}, Joins: make([]Join, 4)}
 	b := &Body{Shapes: []*Shape{in}}
 	for i := range 10_000 {
-		b.Ops = append(b.Ops, Op{Shape: in, Key: []Value{fmt.Sprintf("018f3b1c-%012d", i)}, Cells: []Value{"Sankt Johann im Pongau", 47.35 + float64(i), 13.2, "AT"}})
+		b.Ops = append(b.Ops, Op{Shape: in, Key: []Value{fmt.Sprintf("018f3b1c-%012d", i)},
+			Cells: []Value{"Sankt Johann im Pongau", 47.35 + float64(i), 13.2, "AT"}})
 	}
 	return b
 }

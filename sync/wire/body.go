@@ -71,7 +71,8 @@ func (b *Body) Marshal() []byte {
 func UnmarshalBody(data []byte) (*Body, error) {
 	const op = "wire: decode body"
 	if len(data) > MaxBody {
-		return nil, errcode.New(errcode.TooBig, op, fmt.Sprintf("the body has %d bytes; at most %d are taken", len(data), MaxBody))
+		return nil, errcode.New(errcode.TooBig, op,
+			fmt.Sprintf("the body has %d bytes; at most %d are taken", len(data), MaxBody))
 	}
 	r := strict{b: data}
 	b := &Body{}
@@ -290,7 +291,8 @@ func SplitBody(counter uint64, body []byte) []Part {
 	for i := range total {
 		from := i * PartSize
 		to := min(from+PartSize, len(body))
-		parts = append(parts, Part{Counter: counter, Index: uint32(i), Total: uint32(total), BodyHash: hash, Bytes: body[from:to:to]})
+		parts = append(parts, Part{Counter: counter, Index: uint32(i), Total: uint32(total), BodyHash: hash,
+			Bytes: body[from:to:to]})
 	}
 	return parts
 }

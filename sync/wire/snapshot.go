@@ -30,9 +30,9 @@ type Snapshot struct {
 	Schema  []byte          // a Body with the descriptors of the state; absent if they are as in the frame before
 	Tables  []SnapshotTable // rows
 	Clients []Decided       // before the end or with it: those of the clients asked for that have a decided transaction
-	Own     []Outcome       // before the end or with it: decided transactions of the clients asked for, as far as the server still knows them
+	Own     []Outcome       // before the end or with it: those of the clients asked for, as far as they are known
 	End     *SnapshotEnd    // the snapshot is whole, and as of Seq
-	Only    bool            // first frame alone: it has the rows that PullRequest.Only names, and those changed after the position
+	Only    bool            // first frame alone: the rows of PullRequest.Only, and those changed after the position
 }
 
 // SnapshotTable holds rows of a table: see AppendRow.

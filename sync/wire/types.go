@@ -66,7 +66,8 @@ func (j Join) String() string {
 	return ""
 }
 
-var joinNames = [...]string{JoinLast: "last", JoinAdd: "add", JoinMax: "max", JoinMin: "min", JoinSetAdd: "set+", JoinSetRemove: "set-"}
+var joinNames = [...]string{JoinLast: "last", JoinAdd: "add", JoinMax: "max", JoinMin: "min", JoinSetAdd: "set+",
+	JoinSetRemove: "set-"}
 
 // Shape is what operations of one kind on one table have in common, written
 // once in a body. An Op names its shape by index.
@@ -155,7 +156,7 @@ type PullRequest struct {
 	Snapshots bool       // the asker takes a snapshot where the log alone will not do
 	Resume    *Resume    // goes on with a snapshot; Position says nothing then
 	Anew      bool       // the asker starts over with a snapshot, whatever Position says beside the epoch
-	Only      []Bucket   // with Anew: rows of these alone, and what has changed after Position; their sums are not looked at
+	Only      []Bucket   // with Anew: rows of these alone, and those changed after Position; sums are ignored
 	Clients   []ClientID // what a snapshot is to tell of beside Client
 }
 

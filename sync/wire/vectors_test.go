@@ -87,7 +87,8 @@ func words(v any) any {
 	case *PushRequest:
 		var parts []any
 		for _, p := range v.Parts {
-			parts = append(parts, obj{"counter": p.Counter, "index": p.Index, "total": p.Total, "bodyHash": h(p.BodyHash[:]), "bytes": h(p.Bytes)})
+			parts = append(parts, obj{"counter": p.Counter, "index": p.Index, "total": p.Total, "bodyHash": h(p.BodyHash[:]),
+				"bytes": h(p.Bytes)})
 		}
 		return obj{"position": words(v.Position), "client": h(v.Client[:]), "parts": parts}
 	case *PushResponse:
@@ -111,7 +112,8 @@ func words(v any) any {
 			o["clients"] = ids
 		}
 		if r := v.Resume; r != nil {
-			o["resume"] = obj{"epoch": h(r.Epoch[:]), "seq": r.Seq, "chain": h(r.Chain[:]), "table": r.Table, "key": h(r.Key), "rows": r.Rows, "done": r.Done}
+			o["resume"] = obj{"epoch": h(r.Epoch[:]), "seq": r.Seq, "chain": h(r.Chain[:]), "table": r.Table, "key": h(r.Key),
+				"rows": r.Rows, "done": r.Done}
 		}
 		return o
 	case *DigestResponse:
@@ -129,7 +131,8 @@ func words(v any) any {
 	case *Error:
 		return obj{"code": v.Code, "message": v.Message}
 	case *Snapshot:
-		o := obj{"resumed": v.Resumed, "again": v.Again, "last": v.Last, "seq": v.Seq, "chain": h(v.Chain[:]), "total": v.Total, "schema": h(v.Schema)}
+		o := obj{"resumed": v.Resumed, "again": v.Again, "last": v.Last, "seq": v.Seq, "chain": h(v.Chain[:]),
+			"total": v.Total, "schema": h(v.Schema)}
 		var tables []any
 		for _, t := range v.Tables {
 			tables = append(tables, obj{"table": t.Table, "rows": h(t.Rows)})
@@ -286,11 +289,12 @@ func samples() []vector {
 		return &all[len(all)-1]
 	}
 	for name, key := range map[string][]Value{
-		"integers": {int64(0), int64(-1), int64(1), int64(63), int64(-64), int64(64), int64(1) << 53, int64(math.MinInt64), int64(math.MaxInt64)},
-		"texts":    {"", "a", "nul\x00inside", "grüße, 世界 🌍"},
-		"blobs":    {[]byte{}, []byte{0, 1, 0xff}},
-		"reals":    {0.0, 1.5, -2.25, 1e308, 5e-324},
-		"mixed":    {"notes", int64(7), []byte("x")},
+		"integers": {int64(0), int64(-1), int64(1), int64(63), int64(-64), int64(64), int64(1) << 53, int64(math.MinInt64),
+			int64(math.MaxInt64)},
+		"texts": {"", "a", "nul\x00inside", "grüße, 世界 🌍"},
+		"blobs": {[]byte{}, []byte{0, 1, 0xff}},
+		"reals": {0.0, 1.5, -2.25, 1e308, 5e-324},
+		"mixed": {"notes", int64(7), []byte("x")},
 	} {
 		add("key", name, key, EncodeKey(key))
 	}
@@ -326,18 +330,25 @@ func samples() []vector {
 	pr := &PushResponse{Epoch: epoch, Head: 300, Decided: 7, Staged: 1}
 	add("pushResponse", "all", pr, pr.Marshal())
 	add("pull", "start", &PullRequest{Client: client}, (&PullRequest{Client: client}).Marshal())
-	add("pull", "resume", &PullRequest{Position: at, Client: client}, (&PullRequest{Position: at, Client: client}).Marshal())
-	add("pull", "ownBodies", &PullRequest{Client: client, OwnBodies: true}, (&PullRequest{Client: client, OwnBodies: true}).Marshal())
-	add("pull", "snapshots", &PullRequest{Client: client, Snapshots: true}, (&PullRequest{Client: client, Snapshots: true}).Marshal())
+	add("pull", "resume", &PullRequest{Position: at, Client: client},
+		(&PullRequest{Position: at, Client: client}).Marshal())
+	add("pull", "ownBodies", &PullRequest{Client: client, OwnBodies: true},
+		(&PullRequest{Client: client, OwnBodies: true}).Marshal())
+	add("pull", "snapshots", &PullRequest{Client: client, Snapshots: true},
+		(&PullRequest{Client: client, Snapshots: true}).Marshal())
 	anew := &PullRequest{Position: at, Client: client, Snapshots: true, Anew: true}
 	add("pull", "anew", anew, anew.Marshal())
-	only := &PullRequest{Position: at, Client: client, Snapshots: true, Anew: true, Only: []Bucket{{Table: "notes", Number: 7}, {Table: "posts", Number: 255}}}
+	only := &PullRequest{Position: at, Client: client, Snapshots: true, Anew: true,
+		Only: []Bucket{{Table: "notes", Number: 7}, {Table: "posts", Number: 255}}}
 	add("pull", "only", only, only.Marshal())
 	named := &PullRequest{Client: client, Snapshots: true, Clients: []ClientID{{1}, next}}
 	add("pull", "clients", named, named.Marshal())
-	located := &DigestResponse{Epoch: epoch, Seq: 9, Digest: Hash{7}, Rows: 2, Buckets: []Bucket{{"notes", 1, 7, make([]byte, 40)}}}
+	located := &DigestResponse{Epoch: epoch, Seq: 9, Digest: Hash{7}, Rows: 2,
+		Buckets: []Bucket{{"notes", 1, 7, make([]byte, 40)}}}
 	add("digestResponse", "buckets", located, located.Marshal())
-	goesOn := &PullRequest{Client: client, Snapshots: true, Resume: &Resume{Epoch: epoch, Seq: 2, Chain: void.Chain, Table: "notes", Key: EncodeKey([]Value{"n1"}), Rows: 1, Done: true}}
+	goesOn := &PullRequest{Client: client, Snapshots: true,
+		Resume: &Resume{Epoch: epoch, Seq: 2, Chain: void.Chain, Table: "notes", Key: EncodeKey([]Value{"n1"}), Rows: 1,
+			Done: true}}
 	add("pull", "resumeSnapshot", goesOn, goesOn.Marshal())
 	rows := AppendRow(AppendRow(nil, EncodeKey([]Value{"n1"}), EncodeRow(row)), EncodeKey([]Value{"n2"}), nil)
 	dr := &DigestResponse{Epoch: epoch, Seq: 9, Chain: void.Chain, Digest: Hash{7}, Rows: 150000}
@@ -345,16 +356,21 @@ func samples() []vector {
 	refusal := &Error{Code: "HEDDLE_FORBIDDEN", Message: "the token does not grant this space"}
 	add("error", "forbidden", refusal, refusal.Marshal())
 	for name, f := range map[string]*Frame{
-		"hello":         {Hello: &Hello{Epoch: epoch, Head: 2}},
-		"entries":       {Entries: []Entry{first, void}},
-		"caughtUp":      {CaughtUp: &CaughtUp{Seq: 2, Digest: Hash{5}}},
-		"heartbeat":     {Heartbeat: &Heartbeat{Head: 2}},
-		"error":         {Error: refusal},
-		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3, Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
-		"snapshotOnly":  {Snapshot: &Snapshot{Seq: 2, Only: true, Tables: []SnapshotTable{{"notes", rows}}}},
-		"snapshotEnd": {Snapshot: &Snapshot{Resumed: true, Again: true, Last: true, Seq: 300, Chain: Hash{9}, Tables: []SnapshotTable{{"notes", rows}},
-			Clients: []Decided{{client, 7}}, Own: []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}, ClientID{}}, {7, 300, "", Hash{3}, client}}, End: &SnapshotEnd{Digest: Hash{5}}}},
-		"snapshotOwn": {Snapshot: &Snapshot{Again: true, Last: true, Seq: 300, Chain: Hash{9}, Clients: []Decided{{client, 7}}, Own: []Outcome{{7, 300, "", Hash{3}, ClientID{}}}}},
+		"hello":     {Hello: &Hello{Epoch: epoch, Head: 2}},
+		"entries":   {Entries: []Entry{first, void}},
+		"caughtUp":  {CaughtUp: &CaughtUp{Seq: 2, Digest: Hash{5}}},
+		"heartbeat": {Heartbeat: &Heartbeat{Head: 2}},
+		"error":     {Error: refusal},
+		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3,
+			Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
+		"snapshotOnly": {Snapshot: &Snapshot{Seq: 2, Only: true, Tables: []SnapshotTable{{"notes", rows}}}},
+		"snapshotEnd": {Snapshot: &Snapshot{Resumed: true, Again: true, Last: true, Seq: 300, Chain: Hash{9},
+			Tables:  []SnapshotTable{{"notes", rows}},
+			Clients: []Decided{{client, 7}},
+			Own:     []Outcome{{2, 2, "HEDDLE_BAD_BODY", Hash{}, ClientID{}}, {7, 300, "", Hash{3}, client}},
+			End:     &SnapshotEnd{Digest: Hash{5}}}},
+		"snapshotOwn": {Snapshot: &Snapshot{Again: true, Last: true, Seq: 300, Chain: Hash{9},
+			Clients: []Decided{{client, 7}}, Own: []Outcome{{7, 300, "", Hash{3}, ClientID{}}}}},
 	} {
 		add("frame", name, f, f.Marshal())
 	}
@@ -374,8 +390,10 @@ func sampleBody() *Body {
 	del := &Shape{Kind: Delete, Table: "notes"}
 	return &Body{
 		Schema: []TableSchema{
-			{Table: "notes", Key: []string{"id"}, Columns: []ColumnSchema{{Name: "body", Group: 1}, {Name: "done", Group: 1, Default: int64(0)}}},
-			{Table: "posts", Key: []string{"space", "id"}, Columns: []ColumnSchema{{Name: "likes", Group: 2, Default: int64(0)}, {Name: "title", Group: 3, Default: "—"}}},
+			{Table: "notes", Key: []string{"id"},
+				Columns: []ColumnSchema{{Name: "body", Group: 1}, {Name: "done", Group: 1, Default: int64(0)}}},
+			{Table: "posts", Key: []string{"space", "id"},
+				Columns: []ColumnSchema{{Name: "likes", Group: 2, Default: int64(0)}, {Name: "title", Group: 3, Default: "—"}}},
 		},
 		Shapes: []*Shape{in, up, del},
 		Ops: []Op{

@@ -106,10 +106,12 @@ func TestOuterMessages_ignoreUnknownFields(t *testing.T) {
 	if err != nil || f.Hello != nil || f.Entries != nil || f.Error != nil || f.Heartbeat != nil || f.CaughtUp != nil {
 		t.Errorf("a frame of a later kind: got %+v, %v", f, err)
 	}
-	if _, err := UnmarshalFrame(append((&Frame{Hello: &Hello{}}).Marshal(), (&Frame{Heartbeat: &Heartbeat{}}).Marshal()...)); errcode.Of(err) != errcode.Protocol {
+	if _, err := UnmarshalFrame(append((&Frame{Hello: &Hello{}}).Marshal(),
+		(&Frame{Heartbeat: &Heartbeat{}}).Marshal()...)); errcode.Of(err) != errcode.Protocol {
 		t.Errorf("a frame of two kinds: got %v", err)
 	}
-	if _, err := UnmarshalPushRequest((&PushRequest{Parts: []Part{{Counter: 1, Index: 1, Total: 1}}}).Marshal()); errcode.Of(err) != errcode.Protocol {
+	if _, err := UnmarshalPushRequest((&PushRequest{Parts: []Part{{Counter: 1, Index: 1,
+		Total: 1}}}).Marshal()); errcode.Of(err) != errcode.Protocol {
 		t.Errorf("a part after the last: got %v", err)
 	}
 }
@@ -128,7 +130,8 @@ func TestFrameReader(t *testing.T) {
 		for err == nil {
 			_, err = r.Next()
 		}
-		if boundary := err == io.EOF; boundary != frameStart(stream, cut) || !boundary && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if boundary := err == io.EOF; boundary != frameStart(stream, cut) ||
+			!boundary && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("cut at %d: got %v", cut, err)
 		}
 	}
@@ -145,7 +148,8 @@ func TestFrameReader(t *testing.T) {
 	if _, err := r.Next(); err != io.EOF {
 		t.Errorf("at the end: got %v, want io.EOF", err)
 	}
-	for _, long := range [][]byte{{0xff, 0xff, 0xff, 0xff, 0x7f}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, {0x80, 0x80, 0x80, 0x12}} {
+	for _, long := range [][]byte{{0xff, 0xff, 0xff, 0xff, 0x7f}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		{0x80, 0x80, 0x80, 0x12}} {
 		if _, err := NewFrameReader(bytes.NewReader(long)).Next(); errcode.Of(err) != errcode.Protocol {
 			t.Errorf("length %x: got %v, want code %s", long, err, errcode.Protocol)
 		}
@@ -177,11 +181,13 @@ func TestSplitBody(t *testing.T) {
 		parts := SplitBody(9, body)
 		var joined []byte
 		for i, p := range parts {
-			if p.Counter != 9 || int(p.Index) != i || int(p.Total) != len(parts) || p.BodyHash != HashBody(body) || len(p.Bytes) > MaxPart {
+			if p.Counter != 9 || int(p.Index) != i || int(p.Total) != len(parts) || p.BodyHash != HashBody(body) ||
+				len(p.Bytes) > MaxPart {
 				t.Errorf("size %d: part %d is %d/%d of counter %d, %d bytes", size, i, p.Index, p.Total, p.Counter, len(p.Bytes))
 			}
 			joined = append(joined, p.Bytes...)
-			if n := len((&PushRequest{Position: Position{Epoch{1}, 1 << 60, Hash{1}}, Client: ClientID{1}, Parts: parts[i : i+1]}).Marshal()); n > 1<<20 {
+			if n := len((&PushRequest{Position: Position{Epoch{1}, 1 << 60, Hash{1}}, Client: ClientID{1},
+				Parts: parts[i : i+1]}).Marshal()); n > 1<<20 {
 				t.Errorf("size %d: a request with part %d has %d bytes", size, i, n)
 			}
 		}
