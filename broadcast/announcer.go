@@ -53,7 +53,8 @@ func (a *Announcer) encode(c store.Commit) []byte {
 		commit.Notified = append(commit.Notified, rpc.Notification(n))
 	}
 	for {
-		message := rpc.EncodeAnnouncement(rpc.Announcement{Version: rpc.Version, Leader: a.leader, Number: c.Number, Commit: &commit})
+		message := rpc.EncodeAnnouncement(rpc.Announcement{Version: rpc.Version, Leader: a.leader, Number: c.Number,
+			Commit: &commit})
 		if len(message) <= MaxSize || !leaveOut(commit.Tables) {
 			return message
 		}

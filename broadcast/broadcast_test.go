@@ -37,7 +37,8 @@ func TestAnnouncer(t *testing.T) {
 	a := NewAnnouncer(&ch, "one")
 	a.Head()
 	a.Commit(store.Commit{Number: 7, Origin: store.Origin{Kind: store.Local, Tab: "tab-1"}, Tables: []store.TableCommit{
-		{Table: "notes", HasInsertOrDelete: true, Inserted: [][]store.Value{{"a"}, {"é"}}, Deleted: [][]store.Value{{nil}}, More: 2}}})
+		{Table: "notes", HasInsertOrDelete: true, Inserted: [][]store.Value{{"a"}, {"é"}}, Deleted: [][]store.Value{{nil}},
+			More: 2}}})
 	a.Commit(store.Commit{Number: 8, Origin: store.Origin{Kind: store.Sync}, Schema: true})
 	a.Head()
 	head := rpc.Announcement{Version: rpc.Version, Leader: "one"}
@@ -62,7 +63,8 @@ func TestAnnouncer_leavesOutKeys(t *testing.T) {
 	NewAnnouncer(&ch, "l").Commit(store.Commit{Number: 1, Tables: []store.TableCommit{
 		{Table: "big", Inserted: keys, More: 5}, {Table: "small", Updated: [][]store.Value{{int64(1)}}}}})
 	got := ch.take(t).Commit.Tables
-	want := []rpc.TableCommit{{Table: "big", More: store.MaxKeys + 5}, {Table: "small", Updated: [][]store.Value{{int64(1)}}}}
+	want := []rpc.TableCommit{{Table: "big", More: store.MaxKeys + 5},
+		{Table: "small", Updated: [][]store.Value{{int64(1)}}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}

@@ -30,7 +30,8 @@ func database(t testing.TB) *sqlite3.Conn {
 }
 
 // query packs a statement's rows as a leader does, and unpacks the blocks.
-func query(t testing.TB, db *sqlite3.Conn, sql string, args ...rpc.Value) (columns []string, rows [][]rpc.Value, blocks [][]byte) {
+func query(t testing.TB, db *sqlite3.Conn, sql string, args ...rpc.Value) (columns []string, rows [][]rpc.Value,
+	blocks [][]byte) {
 	t.Helper()
 	stmt, _, err := db.Prepare(sql)
 	if err != nil {
@@ -130,7 +131,8 @@ func TestPacker_randomRowsOfAStatement(t *testing.T) {
 		case 4:
 			return bytes.Repeat([]byte{byte(r.IntN(256))}, r.IntN(9))
 		case 5:
-			return []rpc.Value{int64(safeInteger), int64(safeInteger + 1), int64(-safeInteger - 1), math.Inf(-1), int64(math.MinInt64)}[r.IntN(5)]
+			return []rpc.Value{int64(safeInteger), int64(safeInteger + 1), int64(-safeInteger - 1), math.Inf(-1),
+				int64(math.MinInt64)}[r.IntN(5)]
 		default:
 			return nil
 		}
@@ -206,7 +208,8 @@ func TestPacker_randomRowsOfAStatement(t *testing.T) {
 
 func TestPacker_invalidTextOfAStatement(t *testing.T) {
 	db := database(t)
-	_, rows, _ := query(t, db, "SELECT CAST(x'61ff62' AS TEXT), CAST(x'f09f98' AS TEXT), 'after', CAST(x'eda080' AS TEXT), 'end'")
+	_, rows, _ := query(t, db, `
+		SELECT CAST(x'61ff62' AS TEXT), CAST(x'f09f98' AS TEXT), 'after', CAST(x'eda080' AS TEXT), 'end'`)
 	want := []rpc.Value{"a\uFFFDb", "\uFFFD", "after", "\uFFFD\uFFFD\uFFFD", "end"}
 	equalRows(t, rows, [][]rpc.Value{want})
 }
@@ -230,7 +233,8 @@ func TestPacker_noRowsAndNoColumns(t *testing.T) {
 
 func TestPacker_bigRowsMakeSmallBlocks(t *testing.T) {
 	db := database(t)
-	_, rows, blocks := query(t, db, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20) SELECT i, zeroblob(100000) FROM n`)
+	_, rows, blocks := query(t, db,
+		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20) SELECT i, zeroblob(100000) FROM n`)
 	if len(rows) != 20 || len(blocks) < 6 {
 		t.Errorf("got %d rows in %d blocks", len(rows), len(blocks))
 	}
@@ -246,14 +250,16 @@ func TestPacker_reuseLeavesNothingBehind(t *testing.T) {
 	var fresh rpc.Packer
 	fresh.Begin([]string{"x"})
 	fresh.Values([]rpc.Value{int64(1)})
-	if got, want := p.AppendTo(rpc.Reply(1, rpc.KindResult)), fresh.AppendTo(rpc.Reply(1, rpc.KindResult)); !bytes.Equal(got, want) {
+	if got, want := p.AppendTo(rpc.Reply(1, rpc.KindResult)),
+		fresh.AppendTo(rpc.Reply(1, rpc.KindResult)); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
 }
 
 func TestPacker_allocatesNothingPerValue(t *testing.T) {
 	db := database(t)
-	stmt, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 400) SELECT i, i*1.5, 'text '||i, x'00ff' FROM n`)
+	stmt, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 400)
+		SELECT i, i*1.5, 'text '||i, x'00ff' FROM n`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +286,8 @@ func TestPacker_allocatesNothingPerValue(t *testing.T) {
 
 func BenchmarkPacker_row(b *testing.B) {
 	db := database(b)
-	stmt, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 100000) SELECT i, i*1.5, 'text '||i, NULL FROM n`)
+	stmt, _, err := db.Prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 100000)
+		SELECT i, i*1.5, 'text '||i, NULL FROM n`)
 	if err != nil {
 		b.Fatal(err)
 	}

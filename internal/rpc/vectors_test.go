@@ -31,24 +31,33 @@ type vectors struct {
 var write = rpc.WriteID{Counter: 7, Ack: 5}
 
 var requestVectors = map[string]rpc.Request{
-	"hello":   {ID: 1, Method: rpc.MethodHello, Hello: rpc.Hello{Version: 2, Session: "tab-1", Migrations: 3, Token: true}},
+	"hello": {ID: 1, Method: rpc.MethodHello,
+		Hello: rpc.Hello{Version: 2, Session: "tab-1", Migrations: 3, Token: true}},
 	"cancel":  {ID: 3, Method: rpc.MethodCancel, Target: 2},
 	"outcome": {ID: 39, Method: rpc.MethodOutcome, Write: write},
 	"exec":    {ID: 5, Method: rpc.MethodExec, Write: write, Stmt: rpc.Stmt{SQL: "DELETE FROM t"}},
-	"exec-positional": {ID: 6, Method: rpc.MethodExec, Write: write, Stmt: rpc.Stmt{SQL: "INSERT INTO t VALUES(?,?,?,?,?,?,?,?)", Params: rpc.Params{Positional: []rpc.Value{
-		nil, int64(1), int64(-9007199254740993), int64(math.MaxInt64), 1.5, "a\x00ü€😀", []byte{0, 255}, math.Copysign(0, -1)}}}},
-	"exec-empty": {ID: 7, Method: rpc.MethodExec, Write: write, Stmt: rpc.Stmt{SQL: "SELECT 1", Params: rpc.Params{Positional: []rpc.Value{}}}},
-	"query-named": {ID: 8, Method: rpc.MethodQuery, Stmt: rpc.Stmt{SQL: "SELECT :a, $b", Params: rpc.Params{Named: map[string]rpc.Value{
-		"$b": "x", "a": int64(1)}}}},
-	"batch":        {ID: 9, Method: rpc.MethodBatch, Write: write, Stmts: []rpc.Stmt{{SQL: "A"}, {SQL: "B", Params: rpc.Params{Positional: []rpc.Value{int64(1)}}}}},
-	"bulkBegin":    {ID: 10, Method: rpc.MethodBulkBegin, Write: write, Stmt: rpc.Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
-	"bulkRows":     {ID: 11, Method: rpc.MethodBulkRows, Target: 10, Rows: rpctest.MakeRows(2, [][]rpc.Value{{int64(1), "a"}, {nil, 2.5}})},
-	"bulkEnd":      {ID: 12, Method: rpc.MethodBulkEnd, Target: 10},
-	"notify":       {ID: 46, Method: rpc.MethodNotify, Write: write, Channel: "chat", Payload: `{"a":"ü"}`},
-	"txNotify":     {ID: 47, Method: rpc.MethodTxNotify, Target: 13, Channel: "chat", Payload: "null"},
-	"iterate":      {ID: 40, Method: rpc.MethodIterate, Stmt: rpc.Stmt{SQL: "SELECT ?", Params: rpc.Params{Positional: []rpc.Value{int64(1)}}}, Block: 1000, Credit: 2},
-	"credit":       {ID: 41, Method: rpc.MethodCredit, Target: 40, Credit: 1},
-	"deadline":     {ID: 42, Method: rpc.MethodTxExec, Time: 1500 * time.Millisecond, Target: 13, Stmt: rpc.Stmt{SQL: "A"}},
+	"exec-positional": {ID: 6, Method: rpc.MethodExec, Write: write,
+		Stmt: rpc.Stmt{SQL: "INSERT INTO t VALUES(?,?,?,?,?,?,?,?)", Params: rpc.Params{Positional: []rpc.Value{
+			nil, int64(1), int64(-9007199254740993), int64(math.MaxInt64), 1.5, "a\x00ü€😀", []byte{0, 255},
+			math.Copysign(0, -1)}}}},
+	"exec-empty": {ID: 7, Method: rpc.MethodExec, Write: write,
+		Stmt: rpc.Stmt{SQL: "SELECT 1", Params: rpc.Params{Positional: []rpc.Value{}}}},
+	"query-named": {ID: 8, Method: rpc.MethodQuery,
+		Stmt: rpc.Stmt{SQL: "SELECT :a, $b", Params: rpc.Params{Named: map[string]rpc.Value{
+			"$b": "x", "a": int64(1)}}}},
+	"batch": {ID: 9, Method: rpc.MethodBatch, Write: write,
+		Stmts: []rpc.Stmt{{SQL: "A"}, {SQL: "B", Params: rpc.Params{Positional: []rpc.Value{int64(1)}}}}},
+	"bulkBegin": {ID: 10, Method: rpc.MethodBulkBegin, Write: write, Stmt: rpc.Stmt{SQL: "INSERT INTO t VALUES(?,?)"}},
+	"bulkRows": {ID: 11, Method: rpc.MethodBulkRows, Target: 10,
+		Rows: rpctest.MakeRows(2, [][]rpc.Value{{int64(1), "a"}, {nil, 2.5}})},
+	"bulkEnd":  {ID: 12, Method: rpc.MethodBulkEnd, Target: 10},
+	"notify":   {ID: 46, Method: rpc.MethodNotify, Write: write, Channel: "chat", Payload: `{"a":"ü"}`},
+	"txNotify": {ID: 47, Method: rpc.MethodTxNotify, Target: 13, Channel: "chat", Payload: "null"},
+	"iterate": {ID: 40, Method: rpc.MethodIterate,
+		Stmt: rpc.Stmt{SQL: "SELECT ?", Params: rpc.Params{Positional: []rpc.Value{int64(1)}}}, Block: 1000, Credit: 2},
+	"credit": {ID: 41, Method: rpc.MethodCredit, Target: 40, Credit: 1},
+	"deadline": {ID: 42, Method: rpc.MethodTxExec, Time: 1500 * time.Millisecond, Target: 13,
+		Stmt: rpc.Stmt{SQL: "A"}},
 	"txBegin":      {ID: 13, Method: rpc.MethodTxBegin, Write: write},
 	"txExec":       {ID: 14, Method: rpc.MethodTxExec, Target: 13, Stmt: rpc.Stmt{SQL: "A"}},
 	"txQuery":      {ID: 15, Method: rpc.MethodTxQuery, Target: 13, Stmt: rpc.Stmt{SQL: "B"}},
@@ -80,11 +89,14 @@ var requestVectors = map[string]rpc.Request{
 	"exportPart":      {ID: 42, Method: rpc.MethodExportPart, Target: 39, From: 1 << 33},
 	"exportEnd":       {ID: 43, Method: rpc.MethodExportEnd, Target: 39},
 	"health":          {ID: 41, Method: rpc.MethodHealth, Full: true},
-	"token-error":     {ID: 32, Method: rpc.MethodToken, Target: 4, Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
+	"token-error": {ID: 32, Method: rpc.MethodToken, Target: 4,
+		Err: &errcode.Error{Code: errcode.Unauthorized, Msg: "no token"}},
 }
 
-var rejectedVector = rpc.Transaction{ID: 9, Counter: 4, Created: 1700000000000, Code: "SQLITE_CONSTRAINT_CHECK", Message: "no", Ops: []rpc.Op{
-	{Kind: "update", Table: "t", Key: []rpc.Value{"k"}, Columns: []string{"a", "b"}, Cells: []rpc.Value{int64(5), "x"}, Joins: []string{"add", "last"}}}}
+var rejectedVector = rpc.Transaction{ID: 9, Counter: 4, Created: 1700000000000, Code: "SQLITE_CONSTRAINT_CHECK",
+	Message: "no", Ops: []rpc.Op{
+		{Kind: "update", Table: "t", Key: []rpc.Value{"k"}, Columns: []string{"a", "b"}, Cells: []rpc.Value{int64(5), "x"},
+			Joins: []string{"add", "last"}}}}
 
 func packed(id uint32, kind rpc.Kind, columns []string, rows ...[]rpc.Value) []byte {
 	var p rpc.Packer
@@ -107,21 +119,27 @@ func liveVector(u rpc.Update, rows ...[]rpc.Value) []byte {
 }
 
 func replyVectors() map[string][]byte {
-	failure := &errcode.Error{Code: "SQLITE_CONSTRAINT_UNIQUE", Msg: "UNIQUE constraint failed: t.a", Op: "store: exec", SQL: "INSERT …"}
-	status := rpc.Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true, Polling: "buffered"}
+	failure := &errcode.Error{Code: "SQLITE_CONSTRAINT_UNIQUE", Msg: "UNIQUE constraint failed: t.a", Op: "store: exec",
+		SQL: "INSERT …"}
+	status := rpc.Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true,
+		Polling: "buffered"}
 	return map[string][]byte{
-		"error":           rpc.ReplyError(5, failure),
-		"result":          rpc.ReplyResult(5, rpc.Result{Changes: 2, LastInsertRowID: 1 << 60}),
-		"results":         rpc.ReplyResults(9, []rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}),
-		"empty":           rpc.Reply(2, rpc.KindResult),
-		"welcome":         rpc.ReplyWelcome(1, rpc.Welcome{Version: 2, Leader: "L", Storage: "persistent", Migrations: 2, Commit: 9, Sync: true, Status: rpc.Status{State: "offline"}}),
+		"error":  rpc.ReplyError(5, failure),
+		"result": rpc.ReplyResult(5, rpc.Result{Changes: 2, LastInsertRowID: 1 << 60}),
+		"results": rpc.ReplyResults(9,
+			[]rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}),
+		"empty": rpc.Reply(2, rpc.KindResult),
+		"welcome": rpc.ReplyWelcome(1,
+			rpc.Welcome{Version: 2, Leader: "L", Storage: "persistent", Migrations: 2, Commit: 9, Sync: true,
+				Status: rpc.Status{State: "offline"}}),
 		"digest":          rpc.ReplyDigest(30, rpc.Digest{Seq: 12, Hash: "abcd"}),
 		"rows-none":       packed(8, rpc.KindResult, []string{"a", "b"}),
 		"rows-no-columns": packed(8, rpc.KindResult, nil),
 		"rows-types": packed(8, rpc.KindChunk, []string{"nil", "i32", "f64", "i53", "i64", "text", "blob", "mixed"},
 			[]rpc.Value{nil, int64(1), 1.5, int64(1 << 53), int64(1<<53 + 1), "a", []byte{1}, int64(math.MinInt64)},
 			[]rpc.Value{nil, int64(-2147483648), math.Inf(1), int64(-1 << 53), int64(-1), "", []byte{}, "x"},
-			[]rpc.Value{nil, int64(2147483647), int64(3), int64(7), int64(math.MinInt64), "\ufeffä\x00€😀", []byte{0, 254, 255}, []byte{9}}),
+			[]rpc.Value{nil, int64(2147483647), int64(3), int64(7), int64(math.MinInt64), "\ufeffä\x00€😀", []byte{0, 254, 255},
+				[]byte{9}}),
 		"rows-nulls": packed(8, rpc.KindResult, []string{"i32", "f64", "i64", "text", "blob", "mixed"},
 			[]rpc.Value{nil, nil, nil, nil, nil, nil},
 			[]rpc.Value{int64(1), 0.5, int64(math.MaxInt64), "é", []byte{1, 2}, 2.5},
@@ -133,51 +151,66 @@ func replyVectors() map[string][]byte {
 			[]rpc.Value{nil, nil, nil, nil, nil, nil},
 			[]rpc.Value{int64(-5), -1.0, int64(2), "end", []byte{3}, []byte{}}),
 		"rows-invalid-utf8": packed(8, rpc.KindResult, []string{"t"},
-			[]rpc.Value{"a\xffb"}, []rpc.Value{"\xf0\x9f\x98"}, []rpc.Value{"\xed\xa0\x80"}, []rpc.Value{"\xe2\x82ok"}, []rpc.Value{"\xc0\xaf"}, []rpc.Value{"\xf4\x90\x80\x80"}, []rpc.Value{"fine"}),
+			[]rpc.Value{"a\xffb"}, []rpc.Value{"\xf0\x9f\x98"}, []rpc.Value{"\xed\xa0\x80"}, []rpc.Value{"\xe2\x82ok"},
+			[]rpc.Value{"\xc0\xaf"}, []rpc.Value{"\xf4\x90\x80\x80"}, []rpc.Value{"fine"}),
 		"live-first": liveVector(rpc.Update{Reset: true, Columns: []string{"a", "b"}, Total: 2, Runs: []rpc.Run{{N: 2}}},
 			[]rpc.Value{int64(1), "x"}, []rpc.Value{int64(2), nil}),
-		"live-diff": liveVector(rpc.Update{Columns: []string{"a", "b"}, Total: 3, Runs: []rpc.Run{{Copy: true, From: 1, N: 1}, {N: 1}, {Copy: true, From: 0, N: 1}}},
+		"live-diff": liveVector(rpc.Update{Columns: []string{"a", "b"}, Total: 3,
+			Runs: []rpc.Run{{Copy: true, From: 1, N: 1}, {N: 1}, {Copy: true, From: 0, N: 1}}},
 			[]rpc.Value{int64(3), "y"}),
 		"live-error":   rpc.LiveErrorEvent(19, failure),
 		"status-event": rpc.StatusEvent(status),
 		"progress":     rpc.ProgressEvent(rpc.Progress{Phase: "pull", Done: 10, Total: 200}),
 		"rejected":     rpc.RejectedEvent(rejectedVector),
-		"transactions": rpc.ReplyTransactions(34, []rpc.Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []rpc.Op{
-			{Kind: "delete", Table: "t", Key: []rpc.Value{"k"}}}}}),
-		"flag":     rpc.ReplyBool(35, true),
-		"keys":     rpc.ReplyKeys(37, []rpc.Key{{Table: "t", Key: []rpc.Value{"k", int64(2)}}, {Table: "u", Key: []rpc.Value{[]byte{1}}}}),
-		"text":     rpc.ReplyString(38, `{"a":"ü"}`),
-		"conflict": rpc.ConflictEvent(rpc.Conflict{Counter: 4, Kind: "missing", Key: rpc.Key{Table: "t", Key: []rpc.Value{int64(1), []byte{2}}}}),
-		"conflict-constraint": rpc.ConflictEvent(rpc.Conflict{Kind: "constraint", Key: rpc.Key{Table: "t", Key: []rpc.Value{"k"}},
+		"transactions": rpc.ReplyTransactions(34,
+			[]rpc.Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []rpc.Op{
+				{Kind: "delete", Table: "t", Key: []rpc.Value{"k"}}}}}),
+		"flag": rpc.ReplyBool(35, true),
+		"keys": rpc.ReplyKeys(37, []rpc.Key{{Table: "t", Key: []rpc.Value{"k", int64(2)}},
+			{Table: "u", Key: []rpc.Value{[]byte{1}}}}),
+		"text": rpc.ReplyString(38, `{"a":"ü"}`),
+		"conflict": rpc.ConflictEvent(rpc.Conflict{Counter: 4, Kind: "missing",
+			Key: rpc.Key{Table: "t", Key: []rpc.Value{int64(1), []byte{2}}}}),
+		"conflict-constraint": rpc.ConflictEvent(rpc.Conflict{Kind: "constraint",
+			Key:  rpc.Key{Table: "t", Key: []rpc.Value{"k"}},
 			Code: "SQLITE_CONSTRAINT_NOTNULL", Constraint: "NOT NULL constraint failed: t.n"}),
-		"quarantined": rpc.ReplyQuarantinedRows(44, []rpc.QuarantinedRow{{Key: rpc.Key{Table: "t", Key: []rpc.Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
-			Constraint: "NOT NULL constraint failed: t.n", Columns: []string{"b", "n"}, Cells: []rpc.Value{int64(5), nil}}}),
-		"ask":       rpc.TokenEvent(77),
-		"storage":   rpc.StorageEvent("best-effort"),
-		"recovered": rpc.RecoveredEvent(rpc.Recovered{File: "notes.db-aside-1", Reason: "malformed", Pending: 3, Rejected: 1, Rows: 500, Tables: []string{"drafts"}, Lost: true}),
-		"checking":  rpc.ChunkChecked(9, rpc.Checked{Done: 10, Total: 300}),
-		"health":    rpc.ReplyHealth(9, rpc.Health{Pages: 300, Trees: 7, Problems: []string{"page 4: bad"}, Checksums: true, PageSize: 4096, Bytes: 1 << 33, LogBytes: 5000, LastExit: "unclean"}),
-		"exported":  rpc.ReplyU64(9, 1<<33),
+		"quarantined": rpc.ReplyQuarantinedRows(44,
+			[]rpc.QuarantinedRow{{Key: rpc.Key{Table: "t", Key: []rpc.Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
+				Constraint: "NOT NULL constraint failed: t.n", Columns: []string{"b", "n"}, Cells: []rpc.Value{int64(5), nil}}}),
+		"ask":     rpc.TokenEvent(77),
+		"storage": rpc.StorageEvent("best-effort"),
+		"recovered": rpc.RecoveredEvent(rpc.Recovered{File: "notes.db-aside-1", Reason: "malformed", Pending: 3, Rejected: 1,
+			Rows: 500, Tables: []string{"drafts"}, Lost: true}),
+		"checking": rpc.ChunkChecked(9, rpc.Checked{Done: 10, Total: 300}),
+		"health": rpc.ReplyHealth(9,
+			rpc.Health{Pages: 300, Trees: 7, Problems: []string{"page 4: bad"}, Checksums: true, PageSize: 4096, Bytes: 1 << 33,
+				LogBytes: 5000, LastExit: "unclean"}),
+		"exported": rpc.ReplyU64(9, 1<<33),
 	}
 }
 
 var configVectors = map[string]rpc.OpenConfig{
-	"plain": {Version: rpc.Version, Name: "notes", Storage: "persistent", Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}, Recover: true, Seed: []rpc.Stmt{
-		{SQL: "INSERT INTO t VALUES (1)"}, {SQL: "INSERT INTO t VALUES (?)", Params: rpc.Params{Positional: []rpc.Value{"x"}}}}},
-	"sync": {Version: rpc.Version, Name: "notes", Storage: "memory", Sync: &rpc.SyncConfig{URL: "https://example.test", Space: "family", Token: true, Tables: []rpc.SyncTable{
-		{Name: "notes"}, {Name: "posts", Merges: []rpc.ColumnMerge{{"likes", "counter"}}}}}},
+	"plain": {Version: rpc.Version, Name: "notes", Storage: "persistent",
+		Migrations: []string{"CREATE TABLE t(a)", "CREATE TABLE ü(a)"}, Recover: true, Seed: []rpc.Stmt{
+			{SQL: "INSERT INTO t VALUES (1)"},
+			{SQL: "INSERT INTO t VALUES (?)", Params: rpc.Params{Positional: []rpc.Value{"x"}}}}},
+	"sync": {Version: rpc.Version, Name: "notes", Storage: "memory",
+		Sync: &rpc.SyncConfig{URL: "https://example.test", Space: "family", Token: true, Tables: []rpc.SyncTable{
+			{Name: "notes"}, {Name: "posts", Merges: []rpc.ColumnMerge{{"likes", "counter"}}}}}},
 }
 
 var announcementVectors = map[string]rpc.Announcement{
 	"head":   {Version: rpc.Version, Leader: "leader-1", Number: 41},
 	"schema": {Version: rpc.Version, Leader: "l", Number: 1 << 40, Commit: &rpc.Commit{Sync: true, Schema: true}},
-	"notified": {Version: rpc.Version, Leader: "l", Number: 2, Commit: &rpc.Commit{Tab: "tab-1", Notified: []rpc.Notification{
-		{Channel: "chat", Payload: `{"a":"ü"}`}, {Channel: "chat", Payload: "null"}}}},
-	"commit": {Version: rpc.Version, Leader: "leader-1", Number: 7, Commit: &rpc.Commit{Tab: "tab-1", Tables: []rpc.TableCommit{
-		{Table: "notes", Inserted: [][]rpc.Value{{"a"}, {"é"}}, Deleted: [][]rpc.Value{{nil}}},
-		{Table: "posts", More: 12, Updated: [][]rpc.Value{
-			{int64(1), "x"}, {int64(math.MinInt64), 1.5}, {int64(1<<53 + 1), []byte{0, 255}}, {-0.5, []byte{}}}},
-	}}},
+	"notified": {Version: rpc.Version, Leader: "l", Number: 2,
+		Commit: &rpc.Commit{Tab: "tab-1", Notified: []rpc.Notification{
+			{Channel: "chat", Payload: `{"a":"ü"}`}, {Channel: "chat", Payload: "null"}}}},
+	"commit": {Version: rpc.Version, Leader: "leader-1", Number: 7,
+		Commit: &rpc.Commit{Tab: "tab-1", Tables: []rpc.TableCommit{
+			{Table: "notes", Inserted: [][]rpc.Value{{"a"}, {"é"}}, Deleted: [][]rpc.Value{{nil}}},
+			{Table: "posts", More: 12, Updated: [][]rpc.Value{
+				{int64(1), "x"}, {int64(math.MinInt64), 1.5}, {int64(1<<53 + 1), []byte{0, 255}}, {-0.5, []byte{}}}},
+		}}},
 }
 
 func made() vectors {
@@ -346,22 +379,26 @@ func TestMessage_decodes(t *testing.T) {
 		}
 		return m.Payload
 	}
-	if err := open("error").Err(); errcode.Of(err) != "SQLITE_CONSTRAINT_UNIQUE" || err.(*errcode.Error).SQL != "INSERT …" {
+	if err := open("error").Err(); errcode.Of(err) != "SQLITE_CONSTRAINT_UNIQUE" ||
+		err.(*errcode.Error).SQL != "INSERT …" {
 		t.Errorf("error: got %v", err)
 	}
-	if v, err := open("results").Results(); err != nil || !reflect.DeepEqual(v, []rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}) {
+	if v, err := open("results").Results(); err != nil ||
+		!reflect.DeepEqual(v, []rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}) {
 		t.Errorf("results: got %v, %v", v, err)
 	}
 	if v, err := open("welcome").Welcome(); err != nil || v.Commit != 9 || !v.Sync || v.Status.State != "offline" {
 		t.Errorf("welcome: got %+v, %v", v, err)
 	}
-	if v, err := open("status-event").Status(); err != nil || v.Pending != 3 || errcode.Of(v.Err) != "SQLITE_CONSTRAINT_UNIQUE" {
+	if v, err := open("status-event").Status(); err != nil || v.Pending != 3 ||
+		errcode.Of(v.Err) != "SQLITE_CONSTRAINT_UNIQUE" {
 		t.Errorf("status: got %+v, %v", v, err)
 	}
 	if got, err := open("rejected").Transaction(); err != nil || !reflect.DeepEqual(got, rejectedVector) {
 		t.Errorf("rejected: got %+v, %v", got, err)
 	}
-	if got, err := open("transactions").Transactions(); err != nil || len(got) != 2 || !reflect.DeepEqual(got[0], rejectedVector) || got[1].Ops[0].Kind != "delete" {
+	if got, err := open("transactions").Transactions(); err != nil || len(got) != 2 ||
+		!reflect.DeepEqual(got[0], rejectedVector) || got[1].Ops[0].Kind != "delete" {
 		t.Errorf("transactions: got %+v, %v", got, err)
 	}
 	if got, err := open("flag").Bool(); err != nil || !got {
@@ -370,17 +407,20 @@ func TestMessage_decodes(t *testing.T) {
 	if got, err := open("keys").Keys(); err != nil || len(got) != 2 || got[0].Key[1] != int64(2) {
 		t.Errorf("keys: got %+v, %v", got, err)
 	}
-	if got, err := open("quarantined").QuarantinedRows(); err != nil || len(got) != 1 || got[0].Code != "SQLITE_CONSTRAINT_NOTNULL" || got[0].Columns[1] != "n" || got[0].Cells[1] != nil {
+	if got, err := open("quarantined").QuarantinedRows(); err != nil || len(got) != 1 ||
+		got[0].Code != "SQLITE_CONSTRAINT_NOTNULL" || got[0].Columns[1] != "n" || got[0].Cells[1] != nil {
 		t.Errorf("quarantined: got %+v, %v", got, err)
 	}
-	if got, err := open("conflict-constraint").Conflict(); err != nil || got.Kind != "constraint" || got.Key.Table != "t" || got.Constraint == "" {
+	if got, err := open("conflict-constraint").Conflict(); err != nil || got.Kind != "constraint" ||
+		got.Key.Table != "t" || got.Constraint == "" {
 		t.Errorf("conflict: got %+v, %v", got, err)
 	}
 	if got, err := open("text").Str(); err != nil || got != `{"a":"ü"}` {
 		t.Errorf("text: got %q, %v", got, err)
 	}
 	v, err := open("live-diff").Live()
-	if err != nil || !v.First || !v.Last || v.Update.Total != 3 || len(v.Update.Runs) != 3 || !reflect.DeepEqual(v.Rows, [][]rpc.Value{{int64(3), "y"}}) {
+	if err != nil || !v.First || !v.Last || v.Update.Total != 3 || len(v.Update.Runs) != 3 ||
+		!reflect.DeepEqual(v.Rows, [][]rpc.Value{{int64(3), "y"}}) {
 		t.Errorf("live: got %+v, %v", v, err)
 	}
 }

@@ -34,7 +34,8 @@ func (tx *Tx) Notify(channel, payload string) error {
 	return tx.run(op, "", func() error {
 		n := &tx.c.capture.notified
 		if n.size+len(channel)+len(payload) > MaxNotified {
-			return errcode.New(errcode.TooBig, op, fmt.Sprintf("the notifications of one transaction have %d bytes at most", MaxNotified))
+			return errcode.New(errcode.TooBig, op,
+				fmt.Sprintf("the notifications of one transaction have %d bytes at most", MaxNotified))
 		}
 		n.size += len(channel) + len(payload)
 		n.list = append(n.list, Notification{channel, payload})

@@ -38,11 +38,13 @@ func TestTx_notify(t *testing.T) {
 		}, []string{"c:1 in 1", "d:2 in 1"}},
 		{"rolled back", func(tx *Tx) error { return firstOf(tx.Notify("c", "1"), tx.Rollback()) }, nil},
 		{"rolled back to a savepoint", func(tx *Tx) error {
-			return firstOf(tx.Notify("c", "1"), run(tx, `SAVEPOINT a`), tx.Notify("c", "2"), run(tx, `SAVEPOINT b`), tx.Notify("c", "3"),
+			return firstOf(tx.Notify("c", "1"), run(tx, `SAVEPOINT a`), tx.Notify("c", "2"), run(tx, `SAVEPOINT b`),
+				tx.Notify("c", "3"),
 				run(tx, `ROLLBACK TO A`), tx.Notify("c", "4"), run(tx, `ROLLBACK TO a`), tx.Notify("c", "5"))
 		}, []string{"c:1 in 0", "c:5 in 0"}},
 		{"a savepoint that was released", func(tx *Tx) error {
-			return firstOf(run(tx, `SAVEPOINT a`), tx.Notify("c", "1"), run(tx, `SAVEPOINT b`), run(tx, `RELEASE b`), run(tx, `RELEASE a`),
+			return firstOf(run(tx, `SAVEPOINT a`), tx.Notify("c", "1"), run(tx, `SAVEPOINT b`), run(tx, `RELEASE b`),
+				run(tx, `RELEASE a`),
 				tx.Notify("c", "2"))
 		}, []string{"c:1 in 0", "c:2 in 0"}},
 	} {

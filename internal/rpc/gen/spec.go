@@ -42,7 +42,8 @@ type Event struct {
 }
 
 var (
-	methodLine = regexp.MustCompile(`^method +(\d+) +(\w+) +(hello|tell|read|write|tx|load|side)( +again)? +\(([^)]*)\) +(\S+)( +[^ #]+)?(?: +# +(.*))?$`)
+	methodLine = regexp.MustCompile(`^method +(\d+) +(\w+) +(hello|tell|read|write|tx|load|side)( +again)?` +
+		` +\(([^)]*)\) +(\S+)( +[^ #]+)?(?: +# +(.*))?$`)
 	eventLine  = regexp.MustCompile(`^event +(\d+) +(\w+) +(\w+|-) +(\S+)(?: +# +(.*))?$`)
 	fieldLine  = regexp.MustCompile(`^  (\w+) +(\S+)(?: +(.*))?$`)
 	structLine = regexp.MustCompile(`^struct (\w+)(?:  (.*))?$`)
@@ -170,7 +171,8 @@ func (s *Spec) check() error {
 }
 
 // byHand are the contents of replies and events that hand-written code makes.
-var byHand = map[string]bool{"": true, "none": true, "any": true, "empty": true, "rows": true, "rest": true, "Live": true}
+var byHand = map[string]bool{"": true, "none": true, "any": true, "empty": true, "rows": true, "rest": true,
+	"Live": true}
 
 // primitive is a type that the hand-written Writer and Reader of both languages have.
 type primitive struct {

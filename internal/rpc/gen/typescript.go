@@ -69,7 +69,8 @@ func (s *Spec) TypeScript() []byte {
 		for i, f := range d.Fields {
 			fields[i] = f.Name + ": " + s.tsRead(f.Type)
 		}
-		p("\nexport function read%s(r: Reader): %s {\n  return {\n    %s,\n  };\n}", d.Name, d.Name, strings.Join(fields, ",\n    "))
+		p("\nexport function read%s(r: Reader): %s {\n  return {\n    %s,\n  };\n}", d.Name, d.Name,
+			strings.Join(fields, ",\n    "))
 	}
 	p("\n/** What open() asks for, as the worker that may have to lead reads it. */")
 	p("export function encodeOpenConfig(v: OpenConfig): Uint8Array<ArrayBuffer> {")
