@@ -22,7 +22,8 @@ interface Vectors {
   announcements: Record<string, string>;
 }
 
-const vectors = JSON.parse(readFileSync(new URL("../../internal/rpc/testdata/vectors.json", import.meta.url), "utf8")) as Vectors;
+const vectors = JSON.parse(readFileSync(new URL("../../internal/rpc/testdata/vectors.json", import.meta.url),
+  "utf8")) as Vectors;
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const unhex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
 
@@ -105,7 +106,8 @@ test("open configurations are the vectors' bytes", () => {
   }))), vectors.configs["plain"]);
   assert.equal(hex(messages.encodeOpenConfig(checkOptions({
     name: "notes", storage: "memory",
-    sync: { url: "https://example.test", space: "family", token: () => "x", tables: { notes: true, posts: { likes: "counter" } } },
+    sync: { url: "https://example.test", space: "family", token: () => "x",
+      tables: { notes: true, posts: { likes: "counter" } } },
   }))), vectors.configs["sync"]);
 });
 
@@ -126,14 +128,17 @@ function rows(name: string): { columns: string[]; rows: Row[] } {
   return { columns: state.columns, rows: out };
 }
 
-const failure = { code: "SQLITE_CONSTRAINT_UNIQUE", message: "UNIQUE constraint failed: t.a", op: "store: exec", sql: "INSERT …" };
-const pick = ({ code, message, op, sql }: Pick<HeddleError, "code" | "message" | "op" | "sql">) => ({ code, message, op, sql });
+const failure = { code: "SQLITE_CONSTRAINT_UNIQUE", message: "UNIQUE constraint failed: t.a", op: "store: exec",
+  sql: "INSERT …" };
+const pick = ({ code, message, op, sql }: Pick<HeddleError, "code" | "message" | "op" | "sql">) =>
+  ({ code, message, op, sql });
 
 test("small replies decode", () => {
   const error = reply("error");
   assert.deepEqual([error.id, error.kind, pick(error.r.error()!)], [5, Kind.error, failure]);
   assert.deepEqual(reply("result").r.result(), { changes: 2, lastInsertRowid: 2n ** 60n });
-  assert.deepEqual(reply("results").r.results(), [{ changes: 1, lastInsertRowid: 2 }, { changes: 3, lastInsertRowid: 4 }]);
+  assert.deepEqual(reply("results").r.results(),
+    [{ changes: 1, lastInsertRowid: 2 }, { changes: 3, lastInsertRowid: 4 }]);
   assert.deepEqual(messages.readWelcome(reply("welcome").r), {
     version: 2, leader: "L", storage: "persistent", migrations: 2, commit: 9, sync: true,
     status: { state: "offline", seq: 0, pending: 0, err: undefined, repairs: 0, incomplete: false, polling: "" },
@@ -141,7 +146,8 @@ test("small replies decode", () => {
   const { lastError, ...status } = syncStatus(messages.readStatus(reply("status-event").r));
   assert.deepEqual(status, { state: "live", seq: 12, pending: 3, repairs: 2, incomplete: true, polling: "buffered" });
   assert.deepEqual(pick(lastError!), failure);
-  assert.deepEqual(syncStatus({ state: "live", seq: 1, pending: 0, err: undefined, repairs: 0, incomplete: false, polling: "" }),
+  assert.deepEqual(syncStatus({ state: "live", seq: 1, pending: 0, err: undefined, repairs: 0, incomplete: false,
+    polling: "" }),
     { state: "live", seq: 1, pending: 0 });
   assert.deepEqual(messages.readDigest(reply("digest").r), { seq: 12, hash: "abcd" });
   assert.deepEqual(progress(messages.readProgress(reply("progress").r)), { phase: "pull", done: 10, total: 200 });
@@ -151,14 +157,18 @@ test("small replies decode", () => {
   };
   assert.deepEqual(rejection(messages.readTransaction(reply("rejected").r)), refused);
   assert.deepEqual(messages.syncPending().result(reply("transactions").r).map(rejection), [refused, {
-    id: 8, counter: 0, created: 1700000000000, code: "", message: "", operations: [{ kind: "delete", table: "t", key: ["k"], cells: {} }],
+    id: 8, counter: 0, created: 1700000000000, code: "", message: "",
+      operations: [{ kind: "delete", table: "t", key: ["k"], cells: {} }],
   }]);
   assert.equal(messages.syncRetry(1).result(reply("flag").r), true);
-  assert.deepEqual(messages.syncDangling(1).result(reply("keys").r), [{ table: "t", key: ["k", 2] }, { table: "u", key: [new Uint8Array([1])] }]);
+  assert.deepEqual(messages.syncDangling(1).result(reply("keys").r),
+    [{ table: "t", key: ["k", 2] }, { table: "u", key: [new Uint8Array([1])] }]);
   assert.equal(reply("text").r.string(), `{"a":"ü"}`);
-  assert.deepEqual(conflict(messages.readConflict(reply("conflict").r)), { counter: 4, kind: "missing", table: "t", key: [1, new Uint8Array([2])] });
+  assert.deepEqual(conflict(messages.readConflict(reply("conflict").r)),
+    { counter: 4, kind: "missing", table: "t", key: [1, new Uint8Array([2])] });
   const why = { code: "SQLITE_CONSTRAINT_NOTNULL", constraint: "NOT NULL constraint failed: t.n" };
-  assert.deepEqual(conflict(messages.readConflict(reply("conflict-constraint").r)), { counter: 0, kind: "constraint", table: "t", key: ["k"], ...why });
+  assert.deepEqual(conflict(messages.readConflict(reply("conflict-constraint").r)),
+    { counter: 0, kind: "constraint", table: "t", key: ["k"], ...why });
   const [row] = messages.syncQuarantined(1).result(reply("quarantined").r);
   assert.deepEqual(quarantinedRow(row!), { table: "t", key: ["k"], ...why, cells: { b: 5, n: null } });
   assert.equal(reply("ask").r.u32(), 77);
@@ -166,7 +176,8 @@ test("small replies decode", () => {
   assert.equal(pick(reply("live-error").r.error()!).code, failure.code);
   assert.deepEqual(messages.readChecked(reply("checking").r), { done: 10, total: 300 });
   assert.deepEqual(messages.health(true).result(reply("health").r), {
-    pages: 300, trees: 7, problems: ["page 4: bad"], checksums: true, pageSize: 4096, bytes: 2 ** 33, logBytes: 5000, lastExit: "unclean",
+    pages: 300, trees: 7, problems: ["page 4: bad"], checksums: true, pageSize: 4096, bytes: 2 ** 33, logBytes: 5000,
+      lastExit: "unclean",
   });
   assert.deepEqual(messages.readRecovered(reply("recovered").r), {
     file: "notes.db-aside-1", reason: "malformed", pending: 3, rejected: 1, rows: 500, tables: ["drafts"], lost: true,
@@ -184,12 +195,14 @@ test("announcements decode; one of another version, or a damaged one, is undefin
         { table: "notes", inserted: [["a"], ["é"]], updated: [], deleted: [[null]], more: 0 },
         {
           table: "posts", inserted: [], deleted: [], more: 12,
-          updated: [[1, "x"], [-(2n ** 63n), 1.5], [2n ** 53n + 1n, new Uint8Array([0, 255])], [-0.5, new Uint8Array()]],
+          updated: [[1, "x"], [-(2n ** 63n), 1.5], [2n ** 53n + 1n, new Uint8Array([0, 255])],
+            [-0.5, new Uint8Array()]],
         },
       ], notified: [],
     },
   });
-  assert.deepEqual(read("notified")?.commit?.notified, [{ channel: "chat", payload: `{"a":"ü"}` }, { channel: "chat", payload: "null" }]);
+  assert.deepEqual(read("notified")?.commit?.notified,
+    [{ channel: "chat", payload: `{"a":"ü"}` }, { channel: "chat", payload: "null" }]);
   const whole = unhex(vectors.announcements["commit"]!);
   for (let n = 0; n < whole.length; n++) assert.equal(decodeAnnouncement(whole.slice(0, n)), undefined);
   whole[0] = 3;
@@ -200,9 +213,12 @@ test("rows of every form decode", () => {
   assert.deepEqual(rows("rows-none"), { columns: ["a", "b"], rows: [] });
   assert.deepEqual(rows("rows-no-columns"), { columns: [], rows: [] });
   assert.deepEqual(rows("rows-types").rows, [
-    { nil: null, i32: 1, f64: 1.5, i53: 2 ** 53, i64: 2n ** 53n + 1n, text: "a", blob: new Uint8Array([1]), mixed: -(2n ** 63n) },
-    { nil: null, i32: -2147483648, f64: Infinity, i53: -(2 ** 53), i64: -1, text: "", blob: new Uint8Array(), mixed: "x" },
-    { nil: null, i32: 2147483647, f64: 3, i53: 7, i64: -(2n ** 63n), text: "\ufeffä\0€😀", blob: new Uint8Array([0, 254, 255]), mixed: new Uint8Array([9]) },
+    { nil: null, i32: 1, f64: 1.5, i53: 2 ** 53, i64: 2n ** 53n + 1n, text: "a", blob: new Uint8Array([1]),
+      mixed: -(2n ** 63n) },
+    { nil: null, i32: -2147483648, f64: Infinity, i53: -(2 ** 53), i64: -1, text: "", blob: new Uint8Array(),
+      mixed: "x" },
+    { nil: null, i32: 2147483647, f64: 3, i53: 7, i64: -(2n ** 63n), text: "\ufeffä\0€😀",
+      blob: new Uint8Array([0, 254, 255]), mixed: new Uint8Array([9]) },
   ]);
   const none = { i32: null, f64: null, i64: null, text: null, blob: null, mixed: null };
   assert.deepEqual(rows("rows-nulls").rows, [
@@ -270,8 +286,10 @@ test("a reply cut anywhere is a HEDDLE_PROTOCOL error, never nonsense", () => {
 
 test("Writer.value and Reader.value are inverse, at every edge of the types", () => {
   const values = [
-    null, 0, 1, -1, 2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 5, -(2 ** 32) - 5, 2 ** 53, -(2 ** 53), 2 ** 53 + 2, 1e300, -1e-300,
-    0.1, Infinity, -Infinity, 2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n + 1n, "", "a".repeat(64), "a".repeat(65) + "ü", "ü".repeat(200), "\ud83d",
+    null, 0, 1, -1, 2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 5, -(2 ** 32) - 5, 2 ** 53, -(2 ** 53), 2 ** 53 + 2, 1e300,
+      -1e-300,
+    0.1, Infinity, -Infinity, 2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n + 1n, "", "a".repeat(64), "a".repeat(65) + "ü",
+      "ü".repeat(200), "\ud83d",
     new Uint8Array(), new Uint8Array([1, 2, 3]),
   ];
   const w = new Writer();

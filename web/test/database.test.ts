@@ -53,7 +53,8 @@ test("errors keep code, message and SQL", async () => {
   c.error(q.id, "SQLITE_CONSTRAINT_UNIQUE", "UNIQUE constraint failed");
   const error = await done;
   assert.ok(error instanceof HeddleError && error instanceof Error);
-  assert.deepEqual([error.code, error.message, error.sql, error.name], ["SQLITE_CONSTRAINT_UNIQUE", "UNIQUE constraint failed", "INSERT …", "HeddleError"]);
+  assert.deepEqual([error.code, error.message, error.sql, error.name],
+    ["SQLITE_CONSTRAINT_UNIQUE", "UNIQUE constraint failed", "INSERT …", "HeddleError"]);
 });
 
 test("a bad call rejects, it does not throw, and sends nothing", async () => {
@@ -72,15 +73,18 @@ test("a bad call rejects, it does not throw, and sends nothing", async () => {
 
 test("after close every call gives HEDDLE_CLOSED, also those that waited", async () => {
   const { db, c } = await opened({ sync: { url: "https://x.test", space: "s", tables: { notes: true } } });
-  const waiting = [db.exec("A"), db.query("SELECT 1"), db.transaction(async () => {}), db.bulk("B", [[1]]), db.export(), db.sync.now()].map(rejection);
+  const waiting = [db.exec("A"), db.query("SELECT 1"), db.transaction(async () => {}), db.bulk("B", [[1]]),
+    db.export(), db.sync.now()].map(rejection);
   await settle();
   await db.close();
   await db.close();
   assert.ok(c.closed);
   for (const error of await Promise.all(waiting)) assert.equal(error.code, "HEDDLE_CLOSED");
   const calls: (() => Promise<unknown>)[] = [
-    () => db.exec("A"), () => db.query("B"), () => db.batch(["C"]), () => db.bulk("D", []), () => db.transaction(async () => {}),
-    () => db.export(), () => db.import(new Uint8Array()), () => db.sync.now(), () => db.sync.pause(), () => db.sync.digest(),
+    () => db.exec("A"), () => db.query("B"), () => db.batch(["C"]), () => db.bulk("D", []),
+      () => db.transaction(async () => {}),
+    () => db.export(), () => db.import(new Uint8Array()), () => db.sync.now(), () => db.sync.pause(),
+      () => db.sync.digest(),
   ];
   for (const call of calls) assert.equal((await rejection(call())).code, "HEDDLE_CLOSED", String(call));
   assert.throws(() => db.live("SELECT 1", [], () => {}), { code: "HEDDLE_CLOSED" });
@@ -137,7 +141,8 @@ test("connect rejects when there will be no leader, and closes", async () => {
   abort.abort(new Error("enough"));
   assert.equal((await connecting).code, "HEDDLE_ABORTED");
   assert.ok(c.closed);
-  assert.equal((await rejection(Database.connect(new FakeConnection(), config, undefined, { signal: abort.signal }))).code, "HEDDLE_ABORTED");
+  assert.equal((await rejection(Database.connect(new FakeConnection(), config, undefined,
+    { signal: abort.signal }))).code, "HEDDLE_ABORTED");
 });
 
 test("what is called before there is a leader is sent to it, in order", async () => {

@@ -7,9 +7,11 @@ import { opened, rejection, writeStatus } from "./fake.js";
 
 test("an error written as JSON keeps code, operation, SQL and causes", () => {
   const cause = new TypeError("Failed to fetch", { cause: "the cable" });
-  const error = new HeddleError("HEDDLE_NETWORK", "the server could not be reached", { op: "sync: pull", sql: "SELECT 1", cause });
+  const error = new HeddleError("HEDDLE_NETWORK", "the server could not be reached",
+    { op: "sync: pull", sql: "SELECT 1", cause });
   const record = {
-    name: "HeddleError", message: "the server could not be reached", code: "HEDDLE_NETWORK", op: "sync: pull", sql: "SELECT 1",
+    name: "HeddleError", message: "the server could not be reached", code: "HEDDLE_NETWORK", op: "sync: pull",
+      sql: "SELECT 1",
     cause: { name: "TypeError", message: "Failed to fetch", cause: { name: "string", message: "the cable" } },
   };
   assert.deepEqual(error.toJSON(), record);
@@ -26,14 +28,16 @@ test("causes that go round, or are nothing of the kind, end somewhere", () => {
   const itself = new HeddleError("HEDDLE_INTERNAL", "a");
   Object.assign(itself, { cause: itself });
   assert.ok(JSON.stringify(itself).length < 2_000);
-  assert.deepEqual(new HeddleError("HEDDLE_INTERNAL", "a", { cause: 5n }).toJSON().cause, { name: "bigint", message: "5" });
+  assert.deepEqual(new HeddleError("HEDDLE_INTERNAL", "a", { cause: 5n }).toJSON().cause,
+    { name: "bigint", message: "5" });
 });
 
 test("what a call rejects with says itself whole", async () => {
   const { db, c } = await opened();
   const done = rejection(db.exec("INSERT 1"));
   c.error(c.sent.at(-1)!.id, "SQLITE_FULL", "the disk is full");
-  assert.deepEqual((await done).toJSON(), { name: "HeddleError", message: "the disk is full", code: "SQLITE_FULL", op: "test", sql: "INSERT 1" });
+  assert.deepEqual((await done).toJSON(),
+    { name: "HeddleError", message: "the disk is full", code: "SQLITE_FULL", op: "test", sql: "INSERT 1" });
 });
 
 test("a status with an error can be posted and logged", async () => {

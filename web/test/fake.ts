@@ -127,7 +127,8 @@ export function writeRows(w: Writer, columns: string[], rows: CheckedValue[][], 
   const body: (() => void)[] = [];
   for (let i = 0; i < columns.length; i++) {
     const cells = rows.map((row) => row[i]!);
-    const tags = cells.map((v) => (v === null ? 0 : typeof v === "number" ? 2 : typeof v === "string" ? 3 : typeof v === "bigint" ? 1 : 4));
+    const tags = cells.map((v) => (v === null ? 0 : typeof v === "number" ? 2 : typeof v === "string" ? 3
+      : typeof v === "bigint" ? 1 : 4));
     for (const v of cells) {
       if (typeof v === "string") texts.push(encoder.encode(v));
       if (v instanceof Uint8Array) blobs.push(v);

@@ -77,7 +77,8 @@ test("next and return settle in whatever order they are called", async () => {
   const q = await begun(c);
   c.rows(q.id, ["n"], rows(1, 2), Kind.chunk);
   c.rows(q.id, ["n"], [], Kind.result, false);
-  assert.deepEqual(await all, [{ value: { n: 1 }, done: false }, { value: { n: 2 }, done: false }, { value: undefined, done: true }]);
+  assert.deepEqual(await all, [{ value: { n: 1 }, done: false }, { value: { n: 2 }, done: false },
+    { value: undefined, done: true }]);
   assert.deepEqual(await it.next(), { value: undefined, done: true });
 
   const other = db.iterate("SELECT n");

@@ -46,7 +46,8 @@ function announce(c: FakeConnection, leader: string, number: number, commit?: (w
   c.handler.broadcast(w.finish());
 }
 
-const short = (change: Change) => (change.missed ? `${change.seq} missed` : `${change.seq} ${change.origin} ${Object.keys(change.tables).join()}`);
+const short = (change: Change) => (change.missed ? `${change.seq} missed`
+  : `${change.seq} ${change.origin} ${Object.keys(change.tables).join()}`);
 
 test("commits come with their origin, to those who listen to their tables", async () => {
   const { db, c } = await opened();
@@ -60,8 +61,10 @@ test("commits come with their origin, to those who listen to their tables", asyn
   commit(c, { leader: "L1", number: 4, tab: "tab-1" });
   assert.deepEqual(all, ["1 local notes", "2 tab notes,other", "3 sync other", "4 local notes"]);
   assert.deepEqual(notes, [
-    { seq: 1, origin: "local", missed: false, tables: { notes: { inserted: [["k"]], updated: [], deleted: [], more: 0 } } },
-    { seq: 2, origin: "tab", missed: false, tables: { notes: { inserted: [["a"]], updated: [], deleted: [], more: 0 } } },
+    { seq: 1, origin: "local", missed: false,
+      tables: { notes: { inserted: [["k"]], updated: [], deleted: [], more: 0 } } },
+    { seq: 2, origin: "tab", missed: false,
+      tables: { notes: { inserted: [["a"]], updated: [], deleted: [], more: 0 } } },
   ]);
 });
 
@@ -76,12 +79,14 @@ test("what was missed is said once, by whatever sign", async (t) => {
   assert.deepEqual(took(() => commit(c, { leader: "L1", number: 3 })), ["3 missed"], "a gap");
   assert.deepEqual(took(() => leads(c, "L1", 3)), [], "nothing new");
   assert.deepEqual(took(() => leads(c, "L1", 5)), ["5 missed"], "the last ones were lost");
-  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 6, schema: true, tables: {} })), ["6 missed"], "an import");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 6, schema: true, tables: {} })), ["6 missed"],
+    "an import");
   assert.deepEqual(took(() => leads(c, "L2", 0)), [], "somebody else says that it leads");
   assert.deepEqual(took(() => commit(c, { leader: "L2", number: 1 })), [], "and that it commits");
   assert.deepEqual(took(() => commit(c, { leader: "L1", number: 7 })), ["7 tab notes"], "the leader is still heard");
   assert.deepEqual(took(() => c.handler.broadcast(new Uint8Array([7, 1, 2]))), ["7 missed"], "another version");
-  assert.deepEqual(took(() => { for (let i = 0; i < 1_000; i++) c.handler.broadcast(new Uint8Array([1, 2])); }), [], "damaged, and said just now");
+  assert.deepEqual(took(() => { for (let i = 0; i < 1_000; i++) c.handler.broadcast(new Uint8Array([1, 2])); }), [],
+    "damaged, and said just now");
   assert.deepEqual(took(() => t.mock.timers.tick(250)), ["7 missed"]);
   assert.deepEqual(took(() => t.mock.timers.tick(60_000)), []);
   c.handler.lost(false);
@@ -99,7 +104,8 @@ test("what was missed is said once, by whatever sign", async (t) => {
 
 test("listen's arguments are checked, and a listener that throws stops nobody", async () => {
   const { db, c } = await opened();
-  for (const tables of ["notes", [5], undefined, {}]) assert.throws(() => db.listen(tables as never, () => {}), { code: "HEDDLE_BAD_PARAM" });
+  for (const tables of ["notes", [5], undefined, {}]) assert.throws(() => db.listen(tables as never, () => {}),
+    { code: "HEDDLE_BAD_PARAM" });
   assert.throws(() => db.listen(null, 5 as never), { code: "HEDDLE_BAD_PARAM" });
   const errors: unknown[] = [];
   const scope = globalThis as { reportError?: (e: unknown) => void };
@@ -139,7 +145,8 @@ test("notifications come to those who listen to their channel, after the commit'
   commit(c, { leader: "L1", number: 1, tab: "tab-1", notified: [["chat", `{"a":1}`], ["chat", "null"]] });
   const chat = { channel: "chat", origin: "local", missed: false };
   assert.deepEqual(seen.splice(0), ["1 local notes", { ...chat, payload: { a: 1 } }, { ...chat, payload: null }]);
-  commit(c, { leader: "L1", number: 2, tab: "tab-2", tables: {}, schema: true, notified: [["other", `"x"`], ["third", "1"]] });
+  commit(c, { leader: "L1", number: 2, tab: "tab-2", tables: {}, schema: true,
+    notified: [["other", `"x"`], ["third", "1"]] });
   assert.deepEqual(seen.splice(0), ["2 missed", { channel: "other", payload: "x", origin: "tab", missed: false }]);
   off();
   commit(c, { leader: "L1", number: 5, tables: {}, notified: [["chat", "1"]] });
@@ -162,7 +169,8 @@ test("channels and payloads are checked before anything is sent", async () => {
   const { db, c } = await opened();
   const loop: { self?: unknown } = {};
   loop.self = loop;
-  for (const [channel, payload] of [["", 1], [5, 1], ["x".repeat(129), 1], ["c", loop], ["c", 1n], ["c", () => {}]] as [string, unknown][]) {
+  for (const [channel, payload] of [["", 1], [5, 1], ["x".repeat(129), 1], ["c", loop], ["c", 1n],
+    ["c", () => {}]] as [string, unknown][]) {
     assert.equal((await rejection(db.notify(channel, payload))).code, "HEDDLE_BAD_PARAM");
   }
   assert.equal((await rejection(db.notify("c", "x".repeat(8_000)))).code, "HEDDLE_TOO_BIG");

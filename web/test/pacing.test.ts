@@ -13,7 +13,8 @@ const MANY = 1_600;
 const MAX_QUEUED = 1_024;
 
 /** Takes the requests of the method that are out, and answers them, until no more come. */
-async function serve(c: FakeConnection, method: number, answer: (id: number) => void): Promise<{ served: number; most: number }> {
+async function serve(c: FakeConnection, method: number,
+  answer: (id: number) => void): Promise<{ served: number; most: number }> {
   let served = 0, most = 0;
   while (await c.has(method)) {
     const out = c.sent.filter((s) => s.method === method);
@@ -44,15 +45,18 @@ test("1,600 live queries started at once all begin, and never too many are out",
   const { db, c } = await opened();
   const seen = new Set<number>();
   const errors: string[] = [];
-  for (let i = 0; i < MANY; i++) db.live("SELECT 1", [], () => seen.add(i), { onError: (error) => errors.push(error.code) });
+  for (let i = 0; i < MANY; i++) db.live("SELECT 1", [], () => seen.add(i),
+    { onError: (error) => errors.push(error.code) });
   const { served, most } = await serve(c, Method.liveStart, (id) => first(c, id));
   assert.deepEqual([served, seen.size, errors], [MANY, MANY, []]);
   assert.ok(most < MAX_QUEUED, `${most} were out`);
 });
 
-test("live queries that wait for their turn go to the next leader, once each; one that was stopped never does", async () => {
+test("live queries that wait for their turn go to the next leader, once each; one that was stopped never does",
+  async () => {
   const { db, c } = await opened();
-  const stops = Array.from({ length: MANY }, (_, i) => db.live(`SELECT ${i}`, [], () => {}, { onError: () => assert.fail() }));
+  const stops = Array.from({ length: MANY },
+    (_, i) => db.live(`SELECT ${i}`, [], () => {}, { onError: () => assert.fail() }));
   await settle();
   stops[3]!(); // is out
   stops[1_500]!(); // waits

@@ -30,7 +30,8 @@ test("what SQLite cannot store is refused, with what to do", () => {
     [new Blob([]), /arrayBuffer\(\)/],
     [2n ** 63n, /64-bit/],
     [-(2n ** 63n) - 1n, /64-bit/],
-  ] as const) assert.throws(() => checkParams([given] as unknown as Params, "SELECT ?"), { ...bad(says), sql: "SELECT ?" });
+  ] as const) assert.throws(() => checkParams([given] as unknown as Params, "SELECT ?"),
+    { ...bad(says), sql: "SELECT ?" });
   assert.throws(() => checkParams({ ":a": undefined } as unknown as Params, "S"), bad(/parameter ":a" is undefined/));
   assert.throws(() => checkParams([1, , 3] as unknown as Params, "S"), bad(/parameter 2 is undefined/));
   for (const params of ["x", 5, null, new Date(), new Map(), new Uint8Array()]) {
@@ -42,7 +43,8 @@ test("params of either kind", () => {
   assert.deepEqual(checkParams(undefined, "S"), { kind: "none" });
   assert.deepEqual(checkParams([], "S"), { kind: "positional", values: [] });
   assert.deepEqual(checkParams({ a: 1, $b: "x" }, "S"), { kind: "named", names: ["a", "$b"], values: [1, "x"] });
-  assert.deepEqual(checkParams(Object.assign(Object.create(null) as object, { a: 1 }) as Params, "S"), { kind: "named", names: ["a"], values: [1] });
+  assert.deepEqual(checkParams(Object.assign(Object.create(null) as object, { a: 1 }) as Params, "S"),
+    { kind: "named", names: ["a"], values: [1] });
 });
 
 test("SQL and batches", () => {
@@ -55,10 +57,12 @@ test("SQL and batches", () => {
 
 test("only what surely reads is taken for a read", () => {
   for (const sql of [
-    "SELECT 1", "  select 1", "-- hi\nSELECT 1", "/* a */ /* b\n*/ VALUES(1)", "EXPLAIN DELETE FROM t", "WITH a AS (SELECT 1) SELECT * FROM a",
+    "SELECT 1", "  select 1", "-- hi\nSELECT 1", "/* a */ /* b\n*/ VALUES(1)", "EXPLAIN DELETE FROM t",
+      "WITH a AS (SELECT 1) SELECT * FROM a",
   ]) assert.equal(isRead(sql), true, sql);
   for (const sql of [
-    "INSERT INTO t VALUES(1) RETURNING a", "WITH a AS (SELECT 1) DELETE FROM t", "PRAGMA user_version = 5", "", "-- SELECT 1", "/* SELECT", "SELECTX",
+    "INSERT INTO t VALUES(1) RETURNING a", "WITH a AS (SELECT 1) DELETE FROM t", "PRAGMA user_version = 5", "",
+      "-- SELECT 1", "/* SELECT", "SELECTX",
     "WITH a AS (SELECT replace('a','b','c')) SELECT 1",
   ]) assert.equal(isRead(sql), false, sql);
 });
@@ -83,17 +87,22 @@ test("options: what no database can be opened with", () => {
     [{ name: "a", sync: { ...sync, tables: { t: false } } }, /tables\.t must be true/],
     [{ name: "a", sync: { ...sync, tables: { t: { c: "sum" } } } }, /t\.c must be one of/],
   ] as const) assert.throws(() => checkOptions(options as unknown as OpenOptions), bad(says));
-  assert.throws(() => checkOptions({ name: "a", sync: { ...sync, key: {} } } as unknown as OpenOptions), { code: "HEDDLE_UNSUPPORTED" });
-  assert.throws(() => checkOptions({ name: "a", seed: "x" } as unknown as OpenOptions), bad(/open: seed takes an array/));
+  assert.throws(() => checkOptions({ name: "a", sync: { ...sync, key: {} } } as unknown as OpenOptions),
+    { code: "HEDDLE_UNSUPPORTED" });
+  assert.throws(() => checkOptions({ name: "a", seed: "x" } as unknown as OpenOptions),
+    bad(/open: seed takes an array/));
   assert.throws(() => checkOptions({ name: "a", seed: [1] } as unknown as OpenOptions), bad(/open: seed: entry 0/));
-  assert.equal(checkOptions({ name: "a", sync: { ...sync, tables: { t: true }, url: "https://x.test/base/?q#f" } }).sync!.url, "https://x.test/base");
+  assert.equal(checkOptions({ name: "a",
+    sync: { ...sync, tables: { t: true }, url: "https://x.test/base/?q#f" } }).sync!.url, "https://x.test/base");
 });
 
 test("a space's name is looked at before anything starts, by the server's rule", () => {
   const path = new URL("../../sync/wire/testdata/spaces.json", import.meta.url);
   const names = JSON.parse(readFileSync(path, "utf8")) as { valid: string[]; invalid: string[] };
   assert.ok(names.valid.length > 0 && names.invalid.length > 0);
-  const options = (space: unknown) => ({ name: "a", sync: { url: "https://x.test", space, tables: { t: true } } }) as OpenOptions;
+  const options = (space: unknown) =>
+    ({ name: "a", sync: { url: "https://x.test", space, tables: { t: true } } }) as OpenOptions;
   for (const space of names.valid) assert.equal(checkOptions(options(space)).sync?.space, space);
-  for (const space of names.invalid) assert.throws(() => checkOptions(options(space)), bad(/sync\.space has 1 to 128 ASCII letters, digits and/), space);
+  for (const space of names.invalid) assert.throws(() => checkOptions(options(space)),
+    bad(/sync\.space has 1 to 128 ASCII letters, digits and/), space);
 });

@@ -13,7 +13,8 @@ const live: SyncStatus = { state: "live", seq: 5, pending: 0 };
 test("without sync there is a status and no more", async () => {
   const { db } = await opened();
   assert.deepEqual(db.sync.status, { state: "off", seq: 0, pending: 0 });
-  for (const call of [db.sync.now(), db.sync.pause(), db.sync.resume(), db.sync.digest(), db.sync.pending(), db.sync.retry(1), db.sync.export()]) {
+  for (const call of [db.sync.now(), db.sync.pause(), db.sync.resume(), db.sync.digest(), db.sync.pending(),
+    db.sync.retry(1), db.sync.export()]) {
     assert.equal((await rejection(call)).code, "HEDDLE_NO_SYNC");
   }
 });
@@ -27,7 +28,8 @@ test("status follows the leader, and each event is acknowledged", async () => {
   c.event(0, EventType.status, (w) => writeStatus(w, { state: "offline", seq: 6, pending: 2, lastError }));
   const ack = await c.next(Method.ack);
   assert.deepEqual([ack.r.u32(), ack.r.u8()], [0, EventType.status]);
-  assert.deepEqual([db.sync.status.state, db.sync.status.seq, db.sync.status.pending, db.sync.status.lastError?.code], ["offline", 6, 2, "HEDDLE_NETWORK"]);
+  assert.deepEqual([db.sync.status.state, db.sync.status.seq, db.sync.status.pending, db.sync.status.lastError?.code],
+    ["offline", 6, 2, "HEDDLE_NETWORK"]);
   c.handler.lost(false);
   assert.equal(db.sync.status.state, "connecting");
   off();
@@ -47,11 +49,13 @@ test("rejections, conflicts and progress reach their listeners, across leaders",
     w.u64(9); w.u64(4); w.u64(1000); w.string("SQLITE_CONSTRAINT_CHECK"); w.string("no"); w.u32(1);
     w.string("delete"); w.string("notes"); w.u32(1); w.value("k"); w.u32(0); w.u32(0); w.u32(0);
   });
-  c.event(0, EventType.conflict, (w) => { w.u64(4); w.string("missing"); w.string("notes"); w.u32(1); w.value("k"); w.string(""); w.string(""); });
+  c.event(0, EventType.conflict, (
+    w) => { w.u64(4); w.string("missing"); w.string("notes"); w.u32(1); w.value("k"); w.string(""); w.string(""); });
   c.event(0, EventType.progress, (w) => { w.string("pull"); w.u64(1); w.u64(0); });
   c.event(0, 99, (w) => w.u8(1)); // of a newer leader
   assert.deepEqual(seen, [
-    { id: 9, counter: 4, created: 1000, code: "SQLITE_CONSTRAINT_CHECK", message: "no", operations: [{ kind: "delete", table: "notes", key: ["k"], cells: {} }] },
+    { id: 9, counter: 4, created: 1000, code: "SQLITE_CONSTRAINT_CHECK", message: "no",
+      operations: [{ kind: "delete", table: "notes", key: ["k"], cells: {} }] },
     { counter: 4, kind: "missing", table: "notes", key: ["k"] },
     { phase: "pull", done: 1, total: undefined },
   ]);
@@ -92,14 +96,16 @@ test("outcomes are asked of the leader, lists in as many chunks as it likes", as
   const refused = (id: number) => (w: Writer) => {
     w.u32(1);
     w.u64(id); w.u64(4); w.u64(1000); w.string("APP_NO"); w.string("no"); w.u32(1);
-    w.string("update"); w.string("notes"); w.u32(1); w.value("k"); w.strings(["likes"]); w.u32(1); w.value(2); w.strings(["add"]);
+    w.string("update"); w.string("notes"); w.u32(1); w.value("k"); w.strings(["likes"]); w.u32(1); w.value(
+      2); w.strings(["add"]);
   };
   const list = db.sync.rejected();
   const { id } = await c.next(Method.syncRejected);
   c.reply(id, Kind.chunk, refused(1));
   c.reply(id, Kind.result, refused(2));
   const operations = [{ kind: "update", table: "notes", key: ["k"], cells: { likes: 2 }, joins: { likes: "add" } }];
-  assert.deepEqual(await list, [1, 2].map((id) => ({ id, counter: 4, created: 1000, code: "APP_NO", message: "no", operations })));
+  assert.deepEqual(await list, [1,
+    2].map((id) => ({ id, counter: 4, created: 1000, code: "APP_NO", message: "no", operations })));
 
   const pending = db.sync.pending();
   const first = await c.next(Method.syncPending);
@@ -127,7 +133,8 @@ test("outcomes are asked of the leader, lists in as many chunks as it likes", as
   const lost = await c.next(Method.syncQuarantined);
   assert.equal(lost.r.u32(), 5);
   const row = (n: number) => (w: Writer): void => {
-    w.u32(1); w.string("notes"); w.u32(1); w.value(n); w.string("SQLITE_MISMATCH"); w.string("no"); w.u32(1); w.string("a"); w.u32(1); w.value(null);
+    w.u32(1); w.string("notes"); w.u32(1); w.value(n); w.string("SQLITE_MISMATCH"); w.string("no"); w.u32(1); w.string(
+      "a"); w.u32(1); w.value(null);
   };
   c.reply(lost.id, Kind.chunk, row(1));
   c.reply(lost.id, Kind.result, row(2));
@@ -138,7 +145,8 @@ test("outcomes are asked of the leader, lists in as many chunks as it likes", as
   c.reply((await c.next(Method.syncExport)).id, Kind.result, (w) => w.string("{}"));
   assert.equal(await exported, "{}");
 
-  for (const call of [db.sync.retry("1" as never), db.sync.discard(-1), db.sync.dangling({ limit: 0 }), db.sync.quarantined({ limit: 1e7 })]) {
+  for (const call of [db.sync.retry("1" as never), db.sync.discard(-1), db.sync.dangling({ limit: 0 }),
+    db.sync.quarantined({ limit: 1e7 })]) {
     assert.equal((await rejection(call)).code, "HEDDLE_BAD_PARAM");
   }
 });

@@ -46,7 +46,8 @@ test("a read whose time is over rejects at once, and the leader hears of it", as
   const read = rejection(db.query("SELECT 1", [], { timeout: 5 }));
   const q = await limited(c);
   const error = await read;
-  assert.deepEqual([error.code, error.sql, error.message], ["HEDDLE_TIMEOUT", "SELECT 1", "the call's time, 5 ms, is over"]);
+  assert.deepEqual([error.code, error.sql, error.message],
+    ["HEDDLE_TIMEOUT", "SELECT 1", "the call's time, 5 ms, is over"]);
   assert.equal((await c.next(Method.cancel)).r.u32(), q.id);
 });
 

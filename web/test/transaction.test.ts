@@ -113,7 +113,8 @@ test("tx cannot be used after the end", async () => {
   const done = db.transaction(async (tx) => { kept = tx; });
   await end(c, Method.txCommit, await begin(c));
   await done;
-  for (const call of [kept.exec("A"), kept.query("B"), kept.batch(["C"])]) assert.equal((await rejection(call)).code, "HEDDLE_TX_CLOSED");
+  for (const call of [kept.exec("A"), kept.query("B"), kept.batch(["C"])]) assert.equal((await rejection(call)).code,
+    "HEDDLE_TX_CLOSED");
   const failed = rejection(db.transaction(async (tx) => { kept = tx; throw new Error("x"); }));
   await end(c, Method.txRollback, await begin(c));
   await failed;

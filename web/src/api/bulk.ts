@@ -31,8 +31,10 @@ export class Bulk {
 
   constructor(caller: Caller, sql: string, rows: Rows, options: BulkOptions) {
     const iterable = rows as Partial<Iterable<unknown> & AsyncIterable<unknown>> | null | undefined;
-    if (typeof rows === "string" || (typeof iterable?.[Symbol.iterator] !== "function" && typeof iterable?.[Symbol.asyncIterator] !== "function")) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `bulk takes an array or iterable of rows, not ${describe(rows)}`, { sql });
+    if (typeof rows === "string" || (typeof iterable?.[Symbol.iterator] !== "function"
+      && typeof iterable?.[Symbol.asyncIterator] !== "function")) {
+      throw new HeddleError("HEDDLE_BAD_PARAM", `bulk takes an array or iterable of rows, not ${describe(rows)}`,
+        { sql });
     }
     this.#caller = caller;
     this.#sql = sql;
@@ -90,7 +92,8 @@ export class Bulk {
   #add(row: readonly unknown[]): boolean {
     const at = this.#taken++;
     if (!Array.isArray(row)) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `bulk: row ${at} must be an array of values, it is ${describe(row)}`, { sql: this.#sql });
+      throw new HeddleError("HEDDLE_BAD_PARAM", `bulk: row ${at} must be an array of values, it is ${describe(row)}`,
+        { sql: this.#sql });
     }
     if (at === 0) this.#width = row.length;
     if (row.length !== this.#width || row.length === 0) {

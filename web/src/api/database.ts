@@ -7,7 +7,9 @@ import { decodeAnnouncement } from "../rpc/commits.js";
 import { MAX_DEATHS, type RequestOf } from "../rpc/call.js";
 import { Caller, type CallerEvents } from "../rpc/client.js";
 import type { Reader, Statement } from "../rpc/codec.js";
-import { batch, EventType, exec, notify, query, readRecovered, type OpenConfig, type Welcome } from "../rpc/messages.gen.js";
+import {
+  batch, EventType, exec, notify, query, readRecovered, type OpenConfig, type Welcome,
+} from "../rpc/messages.gen.js";
 import { syncStatus } from "../rpc/results.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
 import { RowIterator } from "./iterate.js";
@@ -16,14 +18,18 @@ import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery } from "./live.js";
-import { checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkSql, checkTimeout, isRead } from "../rpc/params.js";
+import {
+  checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkSql, checkTimeout, isRead,
+} from "../rpc/params.js";
 import { collectRows } from "../rpc/collect-rows.js";
 import { SyncApi } from "./sync.js";
 import { Tx, TxState } from "./transaction.js";
 import type { Connection } from "../rpc/connection.js";
 import type {
-  BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions, ImportSource, IterateOptions, LiveDiff,
-  LiveOptions, NamedParams, Notification, ParamsOf, Recovery, Role, Row, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
+  BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions,
+  ImportSource, IterateOptions, LiveDiff,
+  LiveOptions, NamedParams, Notification, ParamsOf, Recovery, Role, Row, Storage, Sync, SyncOptions, Transaction,
+  TransactionOptions,
 } from "../shared/types.js";
 
 const inTheWay = (name: string) =>
@@ -68,7 +74,10 @@ export class Database {
           clearTimeout(patience);
           if (!now) return;
           if (onBlocked) onBlocked(inTheWay(config.name));
-          else patience = setTimeout(() => reject(new HeddleError("HEDDLE_BLOCKED", inTheWay(config.name))), PATIENCE_MS);
+          else {
+            const error = new HeddleError("HEDDLE_BLOCKED", inTheWay(config.name));
+            patience = setTimeout(() => reject(error), PATIENCE_MS);
+          }
         });
       });
       return database!;
@@ -83,7 +92,8 @@ export class Database {
   }
 
   private constructor(
-    connection: Connection, config: OpenConfig, token: SyncOptions["token"], opened: () => void, failed: (e: HeddleError) => void,
+    connection: Connection, config: OpenConfig, token: SyncOptions["token"], opened: () => void,
+    failed: (e: HeddleError) => void,
     blocked: (now: boolean) => void,
   ) {
     this.name = config.name;
@@ -160,13 +170,17 @@ export class Database {
   }
 
   /** Runs a statement that returns no rows; without params it may be several. */
-  async exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<ExecResult> {
+  async exec<P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
+  ): Promise<ExecResult> {
     const statement = this.#statement(sql, params);
     return this.#write(exec(statement), options, statement.sql);
   }
 
   /** Runs a statement and resolves with its rows as objects. */
-  async query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<T[]> {
+  async query<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
+  ): Promise<T[]> {
     const statement = this.#statement(sql, params);
     const read = isRead(statement.sql);
     const write = read ? undefined : this.#caller.newWrite();
@@ -183,7 +197,9 @@ export class Database {
    * connection of its own: writes and other reads go on. Leaving the loop frees
    * it; it fails with HEDDLE_TIMEOUT when its snapshot is a minute old.
    */
-  iterate<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: IterateOptions = {}): AsyncIterableIterator<T> {
+  iterate<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options: IterateOptions = {},
+  ): AsyncIterableIterator<T> {
     return new RowIterator<T>(this.#caller, this.#statement(sql, params), options);
   }
 
@@ -224,7 +240,10 @@ export class Database {
       try {
         return await new Tx(state).run(fn, left === undefined ? options : { ...options, timeout: left });
       } catch (error) {
-        if (state.crashed && ++deaths >= MAX_DEATHS) throw new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${deaths} times during the transaction: nothing of it was kept`);
+        if (state.crashed && ++deaths >= MAX_DEATHS) {
+          const what = `the engine died ${deaths} times during the transaction: nothing of it was kept`;
+          throw new HeddleError("HEDDLE_ENGINE_CRASH", what);
+        }
         if (!options.retry || !state.wasLost) throw error;
         await state.over(options.signal);
         if (left !== undefined) left = Math.max(1, options.timeout! - (performance.now() - start));
@@ -240,12 +259,14 @@ export class Database {
    * Returns what stops it.
    */
   live<T = Row, P extends object = NamedParams>(
-    sql: string, params: ParamsOf<P> | undefined | null, fn: (rows: T[], diff: LiveDiff) => void, options: LiveOptions = {},
+    sql: string, params: ParamsOf<P> | undefined | null, fn: (rows: T[], diff: LiveDiff) => void,
+    options: LiveOptions = {},
   ): () => void {
     const statement = this.#statement(sql, params ?? undefined);
     checkFunction(fn, "live's callback");
     if (options.onError !== undefined) checkFunction(options.onError, "onError");
-    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn as (rows: Row[], diff: LiveDiff) => void, options, () => this.#lives.delete(live));
+    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn as (rows: Row[], diff: LiveDiff) => void,
+      options, () => this.#lives.delete(live));
     this.#lives.add(live);
     if (this.#caller.ready) live.start();
     return () => live.stop();
@@ -305,7 +326,9 @@ export class Database {
    */
   async health(options: HealthOptions = {}): Promise<Health> {
     this.#alive();
-    return checkHealth(this.#caller, () => ({ name: this.name, storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), options);
+    return checkHealth(this.#caller,
+      () => ({ name: this.name, storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }),
+      options);
   }
 
   /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */
@@ -339,7 +362,9 @@ export class Database {
 
   #ready(welcome: Welcome, again: boolean): void {
     this.#storage = welcome.storage as Storage;
-    if (welcome.migrations > this.#migrations) this.#outdate("a newer build of this app has migrated the database: reload this page");
+    if (welcome.migrations > this.#migrations) {
+      this.#outdate("a newer build of this app has migrated the database: reload this page");
+    }
     this.#sync.welcome(syncStatus(welcome.status));
     this.#listeners.leader(welcome.leader, welcome.commit, again);
     for (const live of [...this.#lives]) live.start();

@@ -15,7 +15,9 @@ export class Emitter<E extends object> {
   on<K extends keyof E>(event: K, fn: (detail: E[K]) => void): () => void {
     const set = this.#listeners.get(event);
     if (!set) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `${this.#what}: no event is called ${JSON.stringify(event)}; there are ${[...this.#listeners.keys()].join(", ")}`);
+      const known = [...this.#listeners.keys()].join(", ");
+      const what = `${this.#what}: no event is called ${JSON.stringify(event)}; there are ${known}`;
+      throw new HeddleError("HEDDLE_BAD_PARAM", what);
     }
     checkFunction(fn, `${this.#what}'s callback`);
     // A function registered twice is called twice, and stopped one at a time.

@@ -77,7 +77,8 @@ export async function importFile(caller: Caller, file: ImportSource, options: Ca
   const source = sourceOf(file);
   const write = caller.newWrite();
   const begin = importBegin(source.size ?? UNKNOWN_SIZE);
-  await load(caller, { ...begin, write, signal: options.signal, timeout: options.timeout }, source.once, async (attempt) => {
+  const spec = { ...begin, write, signal: options.signal, timeout: options.timeout };
+  await load(caller, spec, source.once, async (attempt) => {
     const ahead: Promise<void>[] = [];
     let first = true;
     for await (const part of source.parts()) {
@@ -118,11 +119,18 @@ function sourceOf(file: unknown): Source {
   if (typeof Blob !== "undefined" && file instanceof Blob) {
     return {
       size: file.size, once: false,
-      async* parts() { for (let at = 0; at < file.size; at += PART_BYTES) yield new Uint8Array(await file.slice(at, at + PART_BYTES).arrayBuffer()); },
+      async* parts() {
+        for (let at = 0; at < file.size; at += PART_BYTES) {
+          yield new Uint8Array(await file.slice(at, at + PART_BYTES).arrayBuffer());
+        }
+      },
     };
   }
-  if (typeof ReadableStream !== "undefined" && file instanceof ReadableStream) return { size: undefined, once: true, parts: () => gathered(file) };
-  throw new HeddleError("HEDDLE_BAD_PARAM", `import takes the bytes of an SQLite file, a Blob, a stream of bytes or SQL text, not ${describe(file)}`);
+  if (typeof ReadableStream !== "undefined" && file instanceof ReadableStream) {
+    return { size: undefined, once: true, parts: () => gathered(file) };
+  }
+  throw new HeddleError("HEDDLE_BAD_PARAM",
+    `import takes the bytes of an SQLite file, a Blob, a stream of bytes or SQL text, not ${describe(file)}`);
 }
 
 /** A stream's chunks, made parts of one size. */
@@ -133,7 +141,9 @@ async function* gathered(stream: ReadableStream<unknown>): AsyncIterable<Uint8Ar
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      if (!(value instanceof Uint8Array)) throw new HeddleError("HEDDLE_BAD_PARAM", `import: the stream gives ${describe(value)}, not bytes`);
+      if (!(value instanceof Uint8Array)) {
+        throw new HeddleError("HEDDLE_BAD_PARAM", `import: the stream gives ${describe(value)}, not bytes`);
+      }
       for (let at = 0; at < value.length;) {
         const n = Math.min(value.length - at, PART_BYTES - filled);
         part.set(value.subarray(at, at + n), filled);
@@ -156,7 +166,8 @@ function checkStart(bytes: Uint8Array): void {
   const magic = "SQLite format 3\0";
   if ([...magic].every((c, i) => bytes[i] === c.charCodeAt(0))) return;
   const start = bytes.subarray(0, 256);
-  if (start.length === 0 || !start.every((b) => b >= 0x20 && b !== 0x7f || b === 9 || b === 10 || b === 12 || b === 13)) {
+  const isText = (b: number) => b >= 0x20 && b !== 0x7f || b === 9 || b === 10 || b === 12 || b === 13;
+  if (start.length === 0 || !start.every(isText)) {
     throw new HeddleError("HEDDLE_BAD_PARAM", "import: these bytes are no SQLite file and no SQL text");
   }
 }

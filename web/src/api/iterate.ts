@@ -17,7 +17,9 @@ const MAX_BATCH = 4096;
 export function checkBatchSize(batch: unknown): number {
   if (batch === undefined) return 0;
   if (!Number.isInteger(batch) || (batch as number) < 1 || (batch as number) > MAX_BATCH) {
-    throw new HeddleError("HEDDLE_BAD_PARAM", `iterate: batch must be a whole number from 1 to ${MAX_BATCH}, it is ${typeof batch === "number" ? batch : describe(batch)}`);
+    const it = typeof batch === "number" ? batch : describe(batch);
+    const what = `iterate: batch must be a whole number from 1 to ${MAX_BATCH}, it is ${it}`;
+    throw new HeddleError("HEDDLE_BAD_PARAM", what);
   }
   return batch as number;
 }
@@ -136,5 +138,6 @@ export class RowIterator<T> implements AsyncIterableIterator<T> {
 
 function leftAlone(error: HeddleError): HeddleError {
   if (error.code !== "HEDDLE_TX_LOST") return error;
-  return new HeddleError("HEDDLE_LEADER_LOST", "the leading tab went away in the middle of the rows: iterate again", { sql: error.sql, cause: error });
+  return new HeddleError("HEDDLE_LEADER_LOST", "the leading tab went away in the middle of the rows: iterate again",
+    { sql: error.sql, cause: error });
 }

@@ -39,7 +39,8 @@ export class Listeners {
 
   add(tables: readonly string[] | null, fn: (change: Change) => void): () => void {
     if (tables !== null && !(Array.isArray(tables) && tables.every((t) => typeof t === "string"))) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `listen takes an array of table names, or null for any, not ${describe(tables)}`);
+      throw new HeddleError("HEDDLE_BAD_PARAM",
+        `listen takes an array of table names, or null for any, not ${describe(tables)}`);
     }
     // SQLite's names do not heed case.
     const listener: Listener = { tables: tables && new Set(tables.map((t) => t.toLowerCase())), fn };
@@ -108,7 +109,9 @@ export class Listeners {
 
   #missed(): void {
     this.#tell({ seq: this.#last, origin: "tab", tables: {}, missed: true });
-    for (const { channel, fn } of [...this.#notified]) call(fn, { channel, payload: undefined, origin: "tab", missed: true });
+    for (const { channel, fn } of [...this.#notified]) {
+      call(fn, { channel, payload: undefined, origin: "tab", missed: true });
+    }
   }
 
   #tell(change: Change): void {

@@ -43,7 +43,8 @@ export class LiveQuery {
   #update: Update | undefined;
 
   constructor(
-    caller: Caller, statement: Statement, fn: (rows: Row[], diff: LiveDiff) => void, options: LiveOptions, gone: () => void,
+    caller: Caller, statement: Statement, fn: (rows: Row[], diff: LiveDiff) => void, options: LiveOptions,
+    gone: () => void,
   ) {
     this.#caller = caller;
     this.#statement = statement;
@@ -91,7 +92,8 @@ export class LiveQuery {
   /** The leader went away; start() follows. */
   lost(crashed: boolean): void {
     if (crashed && this.#starting && ++this.#deaths >= MAX_DEATHS) {
-      this.fail(new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_DEATHS} times over this query`, { sql: this.#statement.sql }));
+      this.fail(new HeddleError("HEDDLE_ENGINE_CRASH", `the engine died ${MAX_DEATHS} times over this query`,
+        { sql: this.#statement.sql }));
     }
     this.#id = 0;
     this.#starting = false;
@@ -173,14 +175,18 @@ function readUpdate(r: Reader): Update {
 }
 
 /** Builds the new result of the former one and the new rows. */
-export function applyRuns(former: readonly Row[], runs: readonly Run[], fresh: readonly Row[], reset: boolean): { rows: Row[]; diff: LiveDiff } {
+export function applyRuns(
+  former: readonly Row[], runs: readonly Run[], fresh: readonly Row[], reset: boolean,
+): { rows: Row[]; diff: LiveDiff } {
   const rows: Row[] = [];
   const added: number[] = [];
   const kept = new Uint8Array(former.length);
   let at = 0;
   for (const run of runs) {
     if (run.copy) {
-      if (reset || run.from + run.count > former.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result copies rows that are not there");
+      if (reset || run.from + run.count > former.length) {
+        throw new HeddleError("HEDDLE_PROTOCOL", "a live result copies rows that are not there");
+      }
       for (let i = run.from; i < run.from + run.count; i++) {
         rows.push(former[i]!);
         kept[i] = 1;

@@ -18,7 +18,8 @@ import type { CallOptions, OpenOptions } from "../shared/types.js";
  *
  * - HEDDLE_UNSUPPORTED, HEDDLE_STORAGE: the browser lacks something; the message says what
  * - HEDDLE_ASSETS: a file of this package cannot be loaded
- * - HEDDLE_BLOCKED: another tab holds the database and does not answer (it waits on, if options.onBlocked is there to say so)
+ * - HEDDLE_BLOCKED: another tab holds the database and does not answer (it waits on, if options.onBlocked is there to
+ * say so)
  * - HEDDLE_OUTDATED: a newer build of the app is open in another tab
  * - HEDDLE_MIGRATION, HEDDLE_SYNC_SCHEMA, HEDDLE_BAD_PARAM: the options are not right
  */
@@ -30,7 +31,8 @@ export async function open(options: OpenOptions): Promise<Database> {
   await shown();
   let database: Database | undefined;
   const ended = new AbortController();
-  const connection = new LeaderConnection({ name: config.name, memory, storage: memory ? "memory" : "best-effort", open: encodeOpenConfig(config), migrations: config.migrations.length }, () => {
+  const connection = new LeaderConnection({ name: config.name, memory, storage: memory ? "memory" : "best-effort",
+    open: encodeOpenConfig(config), migrations: config.migrations.length }, () => {
     ended.abort(new HeddleError("HEDDLE_CLOSED", `open: the database "${config.name}" was destroyed meanwhile`));
     void database?.close();
   });
@@ -42,7 +44,8 @@ export async function open(options: OpenOptions): Promise<Database> {
   const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
   const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
-    database = await Database.connect(connection, config, options.sync?.token, { signal, onBlocked: options.onBlocked });
+    database = await Database.connect(connection, config, options.sync?.token,
+      { signal, onBlocked: options.onBlocked });
     return database;
   } catch (error) {
     throw ended.signal.aborted ? ended.signal.reason : error;
@@ -74,7 +77,8 @@ export async function destroy(name: string, options: DestroyOptions = {}): Promi
   const late = AbortSignal.timeout(checkTimeout(options.timeout) ?? DESTROY_MS);
   try {
     tabs.postMessage({ t: "destroy" } satisfies TabsMessage);
-    await navigator.locks.request(lockName(name), { signal: signal ? AbortSignal.any([signal, late]) : late }, () => remove(folder));
+    const either = signal ? AbortSignal.any([signal, late]) : late;
+    await navigator.locks.request(lockName(name), { signal: either }, () => remove(folder));
   } catch (error) {
     if (signal?.aborted) throw abortError(signal);
     if (!late.aborted) throw error;
@@ -96,7 +100,10 @@ async function remove(folder: string): Promise<void> {
       const { name } = error as DOMException;
       if (name === "NotFoundError") return;
       if (name !== "NoModificationAllowedError" && name !== "InvalidModificationError") throw error;
-      if (wait > 2_000) throw new HeddleError("HEDDLE_BLOCKED", "destroy: the browser still holds the database's files", { cause: error });
+      if (wait > 2_000) {
+        const what = "destroy: the browser still holds the database's files";
+        throw new HeddleError("HEDDLE_BLOCKED", what, { cause: error });
+      }
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }

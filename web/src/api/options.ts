@@ -26,7 +26,8 @@ export function checkOptions(options: OpenOptions): OpenConfig {
   const migrations: unknown = options.migrations ?? [];
   if (!Array.isArray(migrations)) refuse(`migrations must be an array of SQL strings, it is ${describe(migrations)}`);
   for (let i = 0; i < migrations.length; i++) {
-    if (typeof migrations[i] !== "string") refuse(`migrations[${i}] must be a string, it is ${describe(migrations[i])}`);
+    if (typeof migrations[i] === "string") continue;
+    refuse(`migrations[${i}] must be a string, it is ${describe(migrations[i])}`);
   }
   const storage = options.storage ?? "persistent";
   if (storage !== "persistent" && storage !== "memory") {
@@ -53,15 +54,19 @@ function checkSync(sync: unknown): SyncConfig {
   } catch {
     refuse(`sync.url is no URL: ${JSON.stringify(url)}`);
   }
-  if (parsed.protocol !== "https:" && parsed.protocol !== "http:") refuse(`sync.url must be http or https, it is ${parsed.protocol}`);
+  if (!/^https?:$/.test(parsed.protocol)) refuse(`sync.url must be http or https, it is ${parsed.protocol}`);
   if (typeof space !== "string") refuse(`sync.space must be a string, it is ${describe(space)}`);
   if (!SPACE.test(space)) refuse(`sync.space has ${SPACE_RULE}; it is ${JSON.stringify(space)}`);
-  if (token !== undefined && typeof token !== "function") refuse(`sync.token must be a function, it is ${describe(token)}`);
+  if (token !== undefined && typeof token !== "function") {
+    refuse(`sync.token must be a function, it is ${describe(token)}`);
+  }
   if (integerKey !== undefined && typeof integerKey !== "boolean") refuse("sync.integerKey must be true or false");
   if (!isObject(tables)) refuse(`sync.tables must be an object such as { notes: true }, it is ${describe(tables)}`);
   const list = Object.entries(tables).map(([name, columns]) => {
     if (columns === true) return { name, merges: [] };
-    if (!isObject(columns)) refuse(`sync.tables.${name} must be true or an object of columns, it is ${describe(columns)}`);
+    if (!isObject(columns)) {
+      refuse(`sync.tables.${name} must be true or an object of columns, it is ${describe(columns)}`);
+    }
     const merges = Object.entries(columns).map(([column, merge]) => {
       if (!MERGES.includes(merge as Merge)) {
         refuse(`sync.tables.${name}.${column} must be one of ${MERGES.join(", ")}, it is ${JSON.stringify(merge)}`);

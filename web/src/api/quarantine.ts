@@ -9,7 +9,9 @@ import { checkBrowser } from "../shared/browser-support.js";
 export interface QuarantinedFile {
   name: string;
   size: number;
-  /** Its bytes, read as they are asked for. The log that belongs to it is a file of its own, with the name and "-wal". */
+  /**
+   * Its bytes, read as they are asked for. The log that belongs to it is a file of its own, with the name and "-wal".
+   */
   file: File;
   /** Removes it. Refused for the database's own. */
   remove(): Promise<void>;
@@ -24,7 +26,8 @@ async function folderOf(name: string): Promise<FileSystemDirectoryHandle | undef
     return await all.getDirectoryHandle(databaseFolder(name));
   } catch (error) {
     if ((error as DOMException).name === "NotFoundError") return undefined;
-    throw new HeddleError("HEDDLE_STORAGE", `the browser refuses its file system: ${(error as Error).message}`, { cause: error });
+    throw new HeddleError("HEDDLE_STORAGE", `the browser refuses its file system: ${(error as Error).message}`,
+      { cause: error });
   }
 }
 
@@ -42,14 +45,17 @@ export async function quarantinedFiles(name: string): Promise<QuarantinedFile[]>
   const own = `${databaseFolder(name)}.db`;
   const found: QuarantinedFile[] = [];
   for await (const [entry, handle] of folder as unknown as Entries) {
-    if (handle.kind !== "file" || !(entry === own || entry === `${own}-wal` || entry.startsWith(own + QUARANTINE_MARK))) continue;
+    const ours = entry === own || entry === `${own}-wal` || entry.startsWith(own + QUARANTINE_MARK);
+    if (handle.kind !== "file" || !ours) continue;
     const file = await (handle as FileSystemFileHandle).getFile();
     if (file.size === 0) continue;
     const mine = entry.startsWith(own + QUARANTINE_MARK);
     found.push({
       name: entry, size: file.size, file,
       remove: async () => {
-        if (!mine) throw new HeddleError("HEDDLE_BAD_PARAM", `${entry} is the database itself: destroy("${name}") removes it`);
+        if (!mine) {
+          throw new HeddleError("HEDDLE_BAD_PARAM", `${entry} is the database itself: destroy("${name}") removes it`);
+        }
         await folder.removeEntry(entry);
       },
     });

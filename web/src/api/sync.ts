@@ -15,13 +15,15 @@ import type {
 const EVENTS: readonly (keyof SyncEvents)[] = ["status", "rejected", "conflict", "progress"];
 
 function checkId(id: number, what: string): void {
-  if (!Number.isSafeInteger(id) || id < 0) throw new HeddleError("HEDDLE_BAD_PARAM", `sync.${what} takes a transaction's id, not ${describe(id)}`);
+  if (Number.isSafeInteger(id) && id >= 0) return;
+  throw new HeddleError("HEDDLE_BAD_PARAM", `sync.${what} takes a transaction's id, not ${describe(id)}`);
 }
 
 function checkLimit(limit: number | undefined, what: string): number {
   if (limit === undefined) return 1000;
   if (!Number.isInteger(limit) || limit < 1 || limit > 1e6) {
-    throw new HeddleError("HEDDLE_BAD_PARAM", `sync.${what}'s limit must be a number from 1 to 1000000, it is ${describe(limit)}`);
+    throw new HeddleError("HEDDLE_BAD_PARAM",
+      `sync.${what}'s limit must be a number from 1 to 1000000, it is ${describe(limit)}`);
   }
   return limit;
 }
@@ -49,7 +51,8 @@ export class SyncApi implements Sync {
 
   on<E extends keyof SyncEvents>(event: E, fn: (detail: SyncEvents[E]) => void): () => void {
     if (!EVENTS.includes(event)) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `sync.on: no event is called ${JSON.stringify(event)}; there are ${EVENTS.join(", ")}`);
+      throw new HeddleError("HEDDLE_BAD_PARAM",
+        `sync.on: no event is called ${JSON.stringify(event)}; there are ${EVENTS.join(", ")}`);
     }
     checkFunction(fn, "sync.on's callback");
     // A function registered twice is called twice, and stopped one at a time.
@@ -124,11 +127,13 @@ export class SyncApi implements Sync {
   }
 
   async #call<T>(
-    request: RequestOf<T>, { signal, timeout }: CallOptions = {}, parts: Pick<CallSpec<T>, "sent" | "chunk" | "writer"> = {},
+    request: RequestOf<T>, { signal, timeout }: CallOptions = {},
+    parts: Pick<CallSpec<T>, "sent" | "chunk" | "writer"> = {},
   ): Promise<T> {
     if (this.#caller.ended) throw this.#caller.ended.clone();
     if (!this.#configured) {
-      throw new HeddleError("HEDDLE_NO_SYNC", "the database was opened without sync: pass open({ sync: { url, space, tables } })");
+      throw new HeddleError("HEDDLE_NO_SYNC",
+        "the database was opened without sync: pass open({ sync: { url, space, tables } })");
     }
     return this.#caller.call({ ...request, signal, timeout, ...parts });
   }

@@ -7,7 +7,9 @@ import { collectRows } from "../rpc/collect-rows.js";
 import { abortError, HeddleError, timeoutError } from "../shared/errors.js";
 import type { Running } from "../rpc/nested-writes.js";
 import { checkBatch, checkChannel, checkParams, checkPayload, checkSql, checkTimeout } from "../rpc/params.js";
-import type { BatchStatement, CallOptions, ExecResult, NamedParams, ParamsOf, Row, Transaction } from "../shared/types.js";
+import type {
+  BatchStatement, CallOptions, ExecResult, NamedParams, ParamsOf, Row, Transaction,
+} from "../shared/types.js";
 
 /** A statement's promise that knows whether anybody looked at it. */
 class Watched<T> extends Promise<T> {
@@ -21,10 +23,12 @@ class Watched<T> extends Promise<T> {
 
   // `await` calls this too: it takes the short way for plain promises alone.
   override then<A = T, B = never>(
-    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null, onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     this.seen = true;
-    const resumed = <V, R>(fn: ((value: V) => R) | null | undefined) => fn && ((value: V) => this.resume(() => fn(value)));
+    const resumed = <V, R>(fn: ((value: V) => R) | null | undefined) => fn
+      && ((value: V) => this.resume(() => fn(value)));
     return super.then(resumed(onFulfilled), resumed(onRejected));
   }
 }
@@ -75,7 +79,8 @@ export class TxState implements Running {
     if (this.id === 0 || this.#ended) return;
     this.wasLost = !error;
     this.crashed = crashed;
-    this.#ended = error ?? new HeddleError("HEDDLE_TX_LOST", "the leading tab went away during the transaction: nothing of it was kept");
+    this.#ended = error ?? new HeddleError("HEDDLE_TX_LOST",
+      "the leading tab went away during the transaction: nothing of it was kept");
     this.#goes(this.#ended.clone());
   }
 
@@ -126,7 +131,9 @@ export class Tx implements Transaction {
     this.#state = state;
   }
 
-  exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<ExecResult> {
+  exec<P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
+  ): Promise<ExecResult> {
     return this.#state.track(async () => {
       const text = checkSql(sql);
       const statement = { sql: text, params: checkParams(params, text) };
@@ -134,7 +141,9 @@ export class Tx implements Transaction {
     });
   }
 
-  query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options: CallOptions = {}): Promise<T[]> {
+  query<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
+  ): Promise<T[]> {
     return this.#state.track(async () => {
       const text = checkSql(sql);
       const statement = { sql: text, params: checkParams(params, text) };

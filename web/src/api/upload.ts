@@ -32,7 +32,8 @@ export class Attempt {
  * cannot be had a second time, so a later leader is only asked whether it ended.
  */
 export async function load<T>(
-  caller: Caller, spec: Omit<CallSpec<T>, "sent"> & { write: number }, once: boolean, parts: (attempt: Attempt) => Promise<void>,
+  caller: Caller, spec: Omit<CallSpec<T>, "sent"> & { write: number }, once: boolean,
+  parts: (attempt: Attempt) => Promise<void>,
 ): Promise<T> {
   let attempt: Attempt | undefined;
   let next!: () => void;

@@ -10,8 +10,9 @@ import { MAX_MESSAGE } from "../shared/message-shapes.js";
 export const MAX_DEATHS = 2;
 
 /**
- * Which queue a call goes through. Each queue keeps its order and has a window of its own, so that no number of calls is
- * too many for the leader. "tx" has the statements of interactive transactions, which are for the leader that began them;
+ * Which queue a call goes through. Each queue keeps its order and has a window of its own, so that no number of calls
+ * is too many for the leader. "tx" has the statements of interactive transactions, which are for the leader that began
+ * them;
  * "side" has what may wait for the network and must not hold up reads.
  */
 export type Queue = "read" | "write" | "tx" | "side";
@@ -38,7 +39,9 @@ export interface RequestOf<T> extends Request {
 }
 
 export interface CallSpec<T> extends RequestOf<T> {
-  /** It waits for the writer, and so for a transaction that is open: what the lane "write" has, unless told otherwise. */
+  /**
+   * It waits for the writer, and so for a transaction that is open: what the lane "write" has, unless told otherwise.
+   */
   writer?: boolean;
   /** Of a write: the counter that names it (newWrite). A leader that it is sent to again knows whether it was done. */
   write?: number | undefined;
@@ -78,7 +81,8 @@ export interface Call {
 export const isRead = (lane: Lane) => lane === "read" || lane === "side";
 
 export function newCall(spec: CallSpec<unknown>, resolve: Call["resolve"], reject: Call["reject"]): Call {
-  return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, nested: false, reason: undefined, end: Infinity, unlisten: () => {} };
+  return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, nested: false, reason: undefined,
+    end: Infinity, unlisten: () => {} };
 }
 
 export function badTimeout(timeout: number | undefined): HeddleError | undefined {
@@ -106,9 +110,11 @@ export function gone(sql?: string): HeddleError {
 }
 
 export function givenUp(): HeddleError {
-  return new HeddleError("HEDDLE_LEADER_LOST", "the call was given up while no leading tab answered: it may have happened or not");
+  return new HeddleError("HEDDLE_LEADER_LOST",
+    "the call was given up while no leading tab answered: it may have happened or not");
 }
 
 export function withSql(error: HeddleError, sql: string | undefined): HeddleError {
-  return new HeddleError(error.code, error.message, { sql: error.sql ?? sql, op: error.op, cause: error.cause ?? error });
+  return new HeddleError(error.code, error.message,
+    { sql: error.sql ?? sql, op: error.op, cause: error.cause ?? error });
 }

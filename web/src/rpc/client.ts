@@ -3,7 +3,8 @@
 
 import { ENDING_MS } from "../shared/bounds.js";
 import {
-  badTimeout, each, engineCrash, givenUp, gone, isRead, MAX_DEATHS, newCall, QUEUES, tooBig, withSql, type Call, type CallSpec,
+  badTimeout, each, engineCrash, givenUp, gone, isRead, MAX_DEATHS, newCall, QUEUES, tooBig, withSql, type Call,
+  type CallSpec,
   type Request,
 } from "./call.js";
 import { encodeRequest, Kind, NONE, Reader } from "./codec.js";
@@ -197,9 +198,11 @@ export class Caller implements ConnectionHandler {
       if (crashed) call.deaths++;
       if (!spec.retry) this.#fail(call, gone());
       else if (spec.signal?.aborted) this.#fail(call, spec.write === undefined ? abortError(spec.signal) : givenUp());
-      else if (call.end <= performance.now()) this.#fail(call, spec.write === undefined ? timeoutError(spec.timeout!) : givenUp());
-      else if (call.deaths >= MAX_DEATHS && spec.write === undefined && spec.instead === undefined) this.#fail(call, engineCrash());
-      else {
+      else if (call.end <= performance.now()) {
+        this.#fail(call, spec.write === undefined ? timeoutError(spec.timeout!) : givenUp());
+      } else if (call.deaths >= MAX_DEATHS && spec.write === undefined && spec.instead === undefined) {
+        this.#fail(call, engineCrash());
+      } else {
         if (call.lane === "direct") call.lane = "write";
         again[call.lane].push(call);
       }
@@ -213,7 +216,9 @@ export class Caller implements ConnectionHandler {
   blocked(now: boolean): void {
     if (this.#end) return;
     this.#blocked = now;
-    if (now) for (const call of [...this.#calls.values()]) if (call.spec.signal?.aborted || call.end <= performance.now()) this.#giveUp(call);
+    for (const call of now ? [...this.#calls.values()] : []) {
+      if (call.spec.signal?.aborted || call.end <= performance.now()) this.#giveUp(call);
+    }
     this.#events.blocked(now);
   }
 
@@ -280,7 +285,8 @@ export class Caller implements ConnectionHandler {
       // It was only asked about, and has not been done.
       const deadly = error.code === "HEDDLE_TX_LOST" && call.deaths >= MAX_DEATHS;
       // This leader did not get to it; one before may have.
-      const unknown = (error.code === "HEDDLE_TIMEOUT" || error.code === "HEDDLE_ABORTED") && call.spec.write !== undefined && call.times > 1;
+      const unknown = (error.code === "HEDDLE_TIMEOUT" || error.code === "HEDDLE_ABORTED")
+        && call.spec.write !== undefined && call.times > 1;
       const ended = error.code === "HEDDLE_ABORTED" ? call.reason : undefined;
       this.#fail(call, deadly ? engineCrash() : unknown ? givenUp() : ended ?? error);
     } else {
@@ -319,7 +325,9 @@ export class Caller implements ConnectionHandler {
     return id;
   }
 
-  #message(id: number, { method, body }: { method: number; body: Uint8Array }, write: number, deadline: number): Uint8Array<ArrayBuffer> {
+  #message(
+    id: number, { method, body }: Pick<Request, "method" | "body">, write: number, deadline: number,
+  ): Uint8Array<ArrayBuffer> {
     const [open] = this.#open;
     return encodeRequest({ id, method, deadline, write, ack: (open ?? this.#counter + 1) - 1 }, body);
   }
@@ -381,7 +389,8 @@ export class Caller implements ConnectionHandler {
   }
 
   #nested(): Call[] {
-    return [...this.#calls.values(), ...this.#waiting.write, ...this.#waiting.side].filter((call) => call.nested && !call.reason);
+    const calls = [...this.#calls.values(), ...this.#waiting.write, ...this.#waiting.side];
+    return calls.filter((call) => call.nested && !call.reason);
   }
 
   #abort(call: Call, error: HeddleError): void {

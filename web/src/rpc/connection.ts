@@ -21,7 +21,10 @@ export interface Connection {
    * only between connected() and lost(); what is sent outside is dropped.
    */
   send(message: Uint8Array<ArrayBuffer>): void;
-  /** Says beside the messages that request id is aborted, where memory can be shared: the engine sees it inside a statement. */
+  /**
+   * Says beside the messages that request id is aborted, where memory can be shared: the engine sees it inside a
+   * statement.
+   */
   interrupt?(id: number): void;
   /** The leader is of an older build than this one, and shall make room. */
   refused?(): void;

@@ -75,7 +75,9 @@ export class Nesting {
     if (!this.active) this.#stop();
   }
 
-  /** Calls what waits for a statement of the transaction: the function goes on, in fn or in a microtask that fn queues. */
+  /**
+   * Calls what waits for a statement of the transaction: the function goes on, in fn or in a microtask that fn queues.
+   */
   resume<T>(running: Running, fn: () => T): T {
     if (!this.#running.has(running)) return fn();
     queueMicrotask(() => { this.#inside++; });
@@ -122,6 +124,7 @@ export class Nesting {
     if (this.#idle < MAX_IDLE_TICKS) return;
     const seconds = (MAX_IDLE_TICKS * IDLE_TICK_MS) / 1_000;
     const what = `the write waited for a transaction of this page that did nothing for ${seconds} seconds`;
-    this.#events.fail(new HeddleError("HEDDLE_TX_NESTED", `${what}. If the transaction's function waits for it, ${USE_TX}`));
+    this.#events.fail(new HeddleError("HEDDLE_TX_NESTED",
+      `${what}. If the transaction's function waits for it, ${USE_TX}`));
   }
 }

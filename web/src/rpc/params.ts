@@ -88,7 +88,8 @@ export function checkParams(params: object | undefined, sql: string): CheckedPar
     refuse(`the parameters must be an array or an object of names and values, they are ${describe(params)}`, sql);
   }
   const names = Object.keys(params);
-  const values = names.map((name) => checkValue((params as Record<string, unknown>)[name], () => `parameter ${JSON.stringify(name)}`, sql));
+  const record = params as Record<string, unknown>;
+  const values = names.map((name) => checkValue(record[name], () => `parameter ${JSON.stringify(name)}`, sql));
   return { kind: "named", names, values };
 }
 
@@ -110,7 +111,9 @@ const MAX_PAYLOAD = 8_000;
 /** The name of a channel, for notify and onNotify. */
 export function checkChannel(channel: unknown): string {
   if (typeof channel !== "string") refuse(`a channel's name must be a string, it is ${describe(channel)}`);
-  if (channel === "" || channel.length > MAX_CHANNEL) refuse(`a channel's name has 1 to ${MAX_CHANNEL} characters, this one ${channel.length}`);
+  if (channel === "" || channel.length > MAX_CHANNEL) {
+    refuse(`a channel's name has 1 to ${MAX_CHANNEL} characters, this one ${channel.length}`);
+  }
   return channel;
 }
 
@@ -124,7 +127,8 @@ export function checkPayload(payload: unknown): string {
   }
   if (json === undefined) refuse(`notify: the payload cannot be written as JSON: it is ${describe(payload)}`);
   if (json.length > MAX_PAYLOAD) {
-    throw new HeddleError("HEDDLE_TOO_BIG", `notify: the payload has ${json.length} characters as JSON, and ${MAX_PAYLOAD} are the most: send a row's key`);
+    throw new HeddleError("HEDDLE_TOO_BIG",
+      `notify: the payload has ${json.length} characters as JSON, and ${MAX_PAYLOAD} are the most: send a row's key`);
   }
   return json;
 }
@@ -135,7 +139,8 @@ const MAX_TIMEOUT = 2 ** 31 - 1; // of setTimeout
 export function checkTimeout(timeout: unknown): number | undefined {
   if (timeout === undefined) return undefined;
   if (typeof timeout !== "number" || !(timeout > 0)) {
-    refuse(`timeout must be a number of milliseconds greater than 0, it is ${typeof timeout === "number" ? timeout : describe(timeout)}`);
+    const it = typeof timeout === "number" ? timeout : describe(timeout);
+    refuse(`timeout must be a number of milliseconds greater than 0, it is ${it}`);
   }
   return timeout > MAX_TIMEOUT ? undefined : Math.ceil(timeout);
 }

@@ -14,7 +14,8 @@ export function syncStatus({ state, seq, pending, err, repairs, incomplete, poll
   return status;
 }
 
-const cellsOf = (columns: string[], cells: SqlValue[]) => Object.fromEntries(columns.map((c, i) => [c, cells[i] ?? null]));
+const cellsOf = (columns: string[], cells: SqlValue[]) =>
+  Object.fromEntries(columns.map((c, i) => [c, cells[i] ?? null]));
 
 function operation({ kind, table, key, columns, cells, joins }: wire.Op): Operation {
   const operation: Operation = { kind: kind as Operation["kind"], table, key, cells: cellsOf(columns, cells) };
