@@ -7,9 +7,9 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// A server whose disk is lost begins a new log, of another epoch. No replica takes
-// that for its own by itself: it may as well be a wrong URL, or a space that was
-// deleted. Accept is the user's word.
+// A server whose disk is lost begins a new log, of another epoch. No replica
+// follows it unasked: it may also be a wrong URL, or a space that was deleted.
+// Accept is the user's consent.
 
 // Accept goes on with the log that the server has now, if it is another one than
 // this replica has followed (HEDDLE_DIVERGED); else it does nothing. It asks the

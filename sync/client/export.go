@@ -17,7 +17,8 @@ import (
 // that is whole or infinite, {"blob": base64} and {"text": base64} for what is
 // not UTF-8.
 func (c *Client) Export(ctx context.Context) ([]byte, error) {
-	// In this order: what is decided meanwhile stands in both, not in neither.
+	// In this order a transaction that is decided meanwhile is in both lists, not
+	// in neither.
 	pending, err := c.Pending(ctx)
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ const (
 // How long a request for the log stays open.
 const (
 	untilHead time.Duration = 0  // it ends at the log's end
-	forever   time.Duration = -1 // until the line breaks
+	forever   time.Duration = -1 // until the connection breaks
 )
 
 // pullResource names the log, for a request that stays open for wait: until then,

@@ -21,11 +21,11 @@ const batch = 1 << 20
 // or the stream breaks, which is an error; a poll ends without one. opened is called
 // when the server has answered, caughtUp when the prefix has reached the head.
 func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp func()) error {
-	anew, err := c.pullOnce(ctx, wait, opened, caughtUp)
+	restarted, err := c.pullOnce(ctx, wait, opened, caughtUp)
 	switch {
 	case errcode.Of(err) != errcode.Diverged || errors.Is(err, replica.ErrEpoch):
 		return err
-	case anew: // which a server refuses for its epoch alone
+	case restarted: // which a server refuses for its epoch alone
 		return replica.ErrEpoch
 	}
 	return c.startOver(err)
@@ -55,7 +55,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 			req.Resume = &at
 		}
 	}
-	replaced := c.generation
+	generation := c.generation
 	c.mu.Unlock()
 	rctx, heard := c.watchStream(ctx, wait)
 	defer heard.close()
@@ -65,7 +65,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 	}
 	defer a.close()
 	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq,
-		generation: replaced}
+		generation: generation}
 	defer func() {
 		if p.bootstrapping {
 			<-c.bootstrapTurn

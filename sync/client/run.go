@@ -170,7 +170,7 @@ func (c *Client) pushLoop(ctx context.Context, fine func()) error {
 	c.mu.Unlock()
 	for {
 		if err := c.push(ctx); errcode.Of(err) == errcode.Diverged {
-			// What is to be done about that the pull says, or that it is the end.
+			// The pull finds out how to go on, or that sync stops.
 			return &errcode.Error{Code: errcode.Behind, Op: "sync: push", Err: err}
 		} else if err != nil {
 			return err
@@ -245,7 +245,7 @@ func (c *Client) SetOnline(online bool) {
 func (c *Client) Now(ctx context.Context) error {
 	const op = "sync: now"
 	c.mu.Lock()
-	fatal, online, last, replaced := c.cond.fatal, c.cond.online, c.cond.last, c.generation
+	fatal, online, last, generation := c.cond.fatal, c.cond.online, c.cond.last, c.generation
 	c.mu.Unlock()
 	switch {
 	case fatal != nil:
@@ -261,9 +261,8 @@ func (c *Client) Now(ctx context.Context) error {
 	}
 	for tries, forks := 0, 0; ; tries++ {
 		err := c.push(ctx)
-		// Where the server sees one id twice, the log tells whose is whose.
-		// And where it is not the one that this replica has followed, or no longer
-		// has all of it, what to do.
+		// Where the server has seen one id twice, or its log is another one or no
+		// longer complete, the answer to a pull says how to go on.
 		push := err
 		switch code := errcode.Of(err); code {
 		case "", errcode.ClientFork, errcode.Diverged, errcode.Behind:
@@ -287,7 +286,7 @@ func (c *Client) Now(ctx context.Context) error {
 			return errcode.Wrap(err, errcode.Network, op)
 		}
 		c.mu.Lock()
-		if c.generation != replaced { // what is pending may have new numbers
+		if c.generation != generation { // what is pending may have new numbers
 			last = math.MaxInt64
 		}
 		decided := c.cond.first >= min(last, c.cond.last)

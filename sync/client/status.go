@@ -159,7 +159,7 @@ func (c *Client) update(f func(*condition)) {
 type condition struct {
 	running, paused, online bool
 	bootstrapping           bool           // a snapshot is being applied
-	complete                bool           // see state.complete
+	complete                bool           // see replica.View
 	live                    bool           // the pull stream has caught up
 	serverKnown             bool           // the server has answered as one, now or in an earlier session
 	fatal                   *errcode.Error // why sync has stopped

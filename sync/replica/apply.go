@@ -201,39 +201,47 @@ func alreadyMissed(missed []Key, k rowKey) bool {
 // row of heddle_row is of it, and is read in the order of the index.
 func (a *applier) ownAll(id int64, body *wire.Body, step func(int, rowKey, *based) error) error {
 	seen := 0
-	for after := (basedRow{}); ; a.tx.Yield() {
-		var some []basedRow
-		err := a.inside(func() (err error) {
-			if some, err = a.scanBased(after, chunk); err != nil {
-				return err
-			}
-			for _, b := range some {
-				for len(b.ops) > 0 {
-					i := b.ops[0].op
-					if i >= len(body.Ops) {
-						return damaged("heddle_row.ops")
-					}
-					if err := step(i, rowKey{b.table, body.Ops[i].Key, b.bytes}, b.based); err != nil {
-						return err
-					}
-					seen++
+	err := a.basedBatches(func(some []basedRow) error {
+		for _, b := range some {
+			for len(b.ops) > 0 {
+				i := b.ops[0].op
+				if i >= len(body.Ops) {
+					return damaged("heddle_row.ops")
 				}
+				if err := step(i, rowKey{b.table, body.Ops[i].Key, b.bytes}, b.based); err != nil {
+					return err
+				}
+				seen++
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
-		if len(some) < chunk {
-			break
-		}
-		after = some[len(some)-1]
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if seen != len(body.Ops) {
 		return damaged("heddle_row")
 	}
 	a.count += uint64(seen)
 	return nil
+}
+
+// basedBatches calls f, inside SQLite, with the rows of heddle_row in the order of
+// the index, many at a time, and lets others in between.
+func (a *applier) basedBatches(f func(some []basedRow) error) error {
+	for after := (basedRow{}); ; a.tx.Yield() {
+		var some []basedRow
+		err := a.inside(func() (err error) {
+			if some, err = a.scanBased(after, chunk); err != nil {
+				return err
+			}
+			return f(some)
+		})
+		if err != nil || len(some) < chunk {
+			return err
+		}
+		after = some[len(some)-1]
+	}
 }
 
 // other applies an entry of another replica.
@@ -363,12 +371,8 @@ func (a *applier) oldest() (id int64, hash wire.Hash, err error) {
 }
 
 func (a *applier) isLast(id int64) (last bool, err error) {
-	last = true
-	err = a.Query(`SELECT 1 FROM heddle_pending WHERE id > ? LIMIT 1`, []any{id}, func(*sqlite3.Stmt) error {
-		last = false
-		return nil
-	})
-	return last, err
+	more, err := a.Has(`SELECT 1 FROM heddle_pending WHERE id > ? LIMIT 1`, id)
+	return !more, err
 }
 
 // reject keeps what the server has refused.

@@ -24,19 +24,19 @@ import (
 // bootstrap is a snapshot that is being applied.
 type bootstrap struct {
 	at wire.Resume
-	// There was no prefix before. Otherwise the rows of the old one stay until
-	// the end, heddle_seen has the keys that the snapshot has named, and the
-	// others go then.
+	// There was no prefix before. Otherwise the rows of the old prefix stay until
+	// the end, heddle_seen has the keys that the snapshot has named, and rows of
+	// other keys are removed then.
 	fresh bool
-	// Where it mends a digest: the buckets that it has the rows of. It is not
-	// resumed. The others stay as they are, but for what entries have changed.
+	// Of a snapshot that repairs a digest: the buckets whose rows it brings. It is
+	// not resumed. Rows of other buckets stay, with the changes of later entries.
 	only map[bucket]bool
-	// Of a log that was accepted in place of another, see Client.Accept: the schema
-	// of that one, if rows that the new one does not have are uploaded; else nil.
+	// Of a log that replaced another by Accept with upload: the schema of the log
+	// that was left. Rows that the new log does not have are uploaded. Else nil.
 	upload *fold.Schema
 }
 
-// Values of metaBootFresh.
+// Values of metaBootstrapKind.
 const (
 	bootstrapAgain  = 0
 	bootstrapFresh  = 1
@@ -87,7 +87,7 @@ func (a *applier) bootstrapSchema(data []byte, told *fold.Schema) (err error) {
 	return nil
 }
 
-// errSnapshot says that what came does not make the state that it should.
+// errSnapshot says that the rows of a snapshot do not have its digest.
 var errSnapshot = diverged("the rows of a snapshot do not have the digest that the server names")
 
 // Snapshot applies a frame of a snapshot of the log of epoch that req has asked
@@ -168,7 +168,7 @@ func (a *applier) beginFrame(req *wire.PullRequest, epoch wire.Epoch, f *wire.Sn
 	return nil
 }
 
-// asked reports whether the replica still is where it was when it asked.
+// asked reports whether the replica is still at the position of its request.
 func (a *applier) asked(req *wire.PullRequest) bool {
 	if req.Resume == nil {
 		return a.pos == req.Position && (a.bootstrap == nil || req.Anew)
@@ -179,8 +179,8 @@ func (a *applier) asked(req *wire.PullRequest) bool {
 // ErrBootstrapping says that another pull has gone on with the snapshot meanwhile.
 var ErrBootstrapping = errcode.New(errcode.Network, "sync: pull", "another request fetches the state already")
 
-// startBootstrap begins again with a snapshot. What the tables hold of the prefix
-// stays until the end, unless there was none.
+// startBootstrap begins with the first row of a snapshot. Rows of the old prefix
+// stay until the end, if there was one.
 func (a *applier) startBootstrap(epoch wire.Epoch, req *wire.PullRequest, only bool) error {
 	began := bootstrap{at: wire.Resume{Epoch: epoch}, fresh: a.pos.Seq == 0 && a.bootstrap == nil && !only}
 	if a.bootstrap != nil {
@@ -260,7 +260,7 @@ func (a *applier) bootstrapTable(table string, rows []byte, again bool) error {
 	return nil
 }
 
-// bootstrapRow makes a row of the prefix what the snapshot says.
+// bootstrapRow puts a row of the snapshot into the prefix.
 func (a *applier) bootstrapRow(table string, key, cells []byte, again bool) (err error) {
 	k := rowKey{table: table, bytes: key}
 	if k.key, err = wire.DecodeKey(key); err != nil {
@@ -315,7 +315,8 @@ func (a *applier) bootstrapRow(table string, key, cells []byte, again bool) (err
 	return a.write(k, before, row, a.schema)
 }
 
-// markSeen notes whether the snapshot has a row, and says whether it had it before.
+// markSeen notes whether the snapshot has a row, and reports whether it was noted
+// before.
 func (a *applier) markSeen(k rowKey, there bool) (had bool, err error) {
 	sql := `INSERT OR IGNORE INTO heddle_seen(tbl, key) VALUES(?, ?)`
 	if !there {

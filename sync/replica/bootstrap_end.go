@@ -9,8 +9,8 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// endBootstrap ends a snapshot: the prefix is its state, and what it says is decided
-// is pending no longer.
+// endBootstrap ends a snapshot: its state is the prefix, and the transactions that
+// it counts as decided are no longer pending.
 func (a *applier) endBootstrap(req *wire.PullRequest, f *wire.Snapshot) error {
 	if a.digest.Sum() != f.End.Digest {
 		return errSnapshot
@@ -54,11 +54,7 @@ func (a *applier) endBootstrap(req *wire.PullRequest, f *wire.Snapshot) error {
 func (a *applier) unseen() (gone []rowKey, err error) {
 	err = a.inside(func() error {
 		unseen := func(table string, key []byte) error {
-			seen := false
-			err := a.Query(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, []any{table, key}, func(*sqlite3.Stmt) error {
-				seen = true
-				return nil
-			})
+			seen, err := a.Has(`SELECT 1 FROM heddle_seen WHERE tbl = ? AND key = ?`, table, key)
 			if err != nil || seen {
 				return err
 			}
@@ -92,7 +88,7 @@ func (a *applier) unseen() (gone []rowKey, err error) {
 	return gone, err
 }
 
-// sweep takes rows of the former prefix away.
+// sweep removes rows of the former prefix.
 func (a *applier) sweep(gone []rowKey) error {
 	return a.inBatches(len(gone), func(i int) error {
 		k := gone[i]
@@ -115,7 +111,8 @@ func (a *applier) sweep(gone []rowKey) error {
 	})
 }
 
-// settleDecided takes what the snapshot has decided out of what is pending.
+// settleDecided removes the transactions that the snapshot counts as decided from
+// the pending ones.
 func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error {
 	var own, earlier uint64
 	for _, d := range end.Clients {
@@ -220,9 +217,9 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 	return nil
 }
 
-// notOurs looks whether another copy of this database has numbered transactions
-// as this one has those that it keeps: the first such ends what of this one is
-// in the log.
+// notOurs looks for a kept transaction whose number another copy of this database
+// has used for another body. The transactions of this replica in the log end before
+// the first such number.
 func (a *applier) notOurs(through *int64, offset int64, outcomes map[uint64]wire.Outcome) (forked bool, err error) {
 	err = a.inside(func() error {
 		return a.Query(`SELECT id, hash FROM heddle_sent WHERE part = 0 AND total > 0 AND id <= ? ORDER BY id`,

@@ -19,8 +19,8 @@ import (
 // bootstrapRow.
 type filler struct {
 	a *applier
-	// The first key at or after the last row's that something is pending on; nil
-	// for none. Rows come in the order of their keys, as heddle_row has them.
+	// The first key, at or after that of the last row, that pending operations
+	// touch; nil for none. Rows come in the order of their keys, as in heddle_row.
 	based  []byte
 	t      *synced.Table
 	key    int // columns of it
@@ -63,7 +63,7 @@ func (a *applier) filler(table string, again bool) (*filler, error) {
 	})
 }
 
-// seek finds the first key at or after one that something is pending on.
+// seek finds the first key, at or after another, that pending operations touch.
 func (f *filler) seek(key []byte) error {
 	f.based = nil
 	return f.a.Query(`SELECT key FROM heddle_row WHERE tbl = ? AND key >= ? ORDER BY key LIMIT 1`, []any{f.t.Name, key},
@@ -73,8 +73,8 @@ func (f *filler) seek(key []byte) error {
 		})
 }
 
-// pending reports whether something is pending on a key, which comes after those
-// that it was asked of before.
+// pending reports whether pending operations touch a key. Keys are asked for in
+// ascending order.
 func (f *filler) pending(key []byte) (bool, error) {
 	if f.based != nil && bytes.Compare(f.based, key) < 0 {
 		if err := f.seek(key); err != nil {

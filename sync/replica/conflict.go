@@ -19,15 +19,15 @@ const (
 	ConflictLost     = "lost"     // the server has lost transactions from Counter on, which are kept no longer
 	ConflictReplaced = "replaced" // rows that differ between this replica and the log that Accept has chosen
 	ConflictDangling = "dangling" // rows whose foreign key names a row that is gone
-	// Rows that their table here cannot hold; see [Client.Quarantined].
+	// Rows that their table here cannot hold; see [Replica.Quarantined].
 	ConflictConstraint = "constraint"
 	// ConflictKey: a table that the space knows with another primary key than this
 	// app, so that it is not synced here. Constraint says which; Keys name the table.
 	ConflictKey = "key"
 )
 
-// Conflict says that replicas wrote what does not go together. The log has
-// settled it alike everywhere; the app may want to look.
+// Conflict reports writes of several replicas that contradict each other. The log
+// has settled them in the same way everywhere; the app may want to look.
 type Conflict struct {
 	Seq     uint64
 	Counter uint64 // of the own transaction, where Reason is ConflictMissing
@@ -94,11 +94,11 @@ func disputeOf(t *synced.Table, s *fold.Schema, seq uint64) Conflict {
 		"): it is not synced; make a new table"}
 }
 
-// A row of the log that its table here cannot hold is quarantined: it is kept
-// whole in heddle_overflow, with what refuses it, and the table has no row of
-// that key. What the log says of it goes on as for any other row, so the digest
-// stays the server's. It is tried again whenever it changes, and when the
-// database is opened with another schema.
+// A row of the log that its table cannot hold is quarantined: it is kept whole in
+// heddle_overflow, with the reason, and the table has no row of that key. Entries
+// change it like any other row, so the digest equals the server's. The table is
+// tried again whenever the row changes, and when the database is opened with
+// another schema.
 
 // place makes the row that a table holds into after, nil for none, and reports
 // whether the table refused it and the row is quarantined now. Where it is not,
@@ -129,8 +129,8 @@ func (r *rows) quarantine(k rowKey, row *fold.Row, why *synced.Violation) error 
 	return r.putOverflow(k, true, row.Cells, why)
 }
 
-// remove takes a row out of its table. Where a trigger fails on that, it is left
-// out with all others.
+// remove takes a row out of its table. Where a trigger fails on that, no trigger of
+// the table runs.
 func (r *rows) remove(t *synced.Table, key []wire.Value) error {
 	err := r.Exec(t.DeleteSQL, key...)
 	if synced.Refused(err) == nil {

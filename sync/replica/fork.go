@@ -10,14 +10,14 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// ErrFork says that an entry under this client's id is not of its making.
+// ErrFork says that an entry under this client's id was made by another client.
 var ErrFork = errcode.New(errcode.ClientFork, "sync: apply", "another copy of this database uses the same client id")
 
-// fork gives this replica another id, since another copy of its file writes
-// under the one that it has. What is pending may be pending in a third copy as
-// well, which is to take another id for the same reason. So the new id is made of
-// the first that is pending: both come to the same, the log takes what they have
-// in common once, and where they part they fork again.
+// fork gives this replica another id, since another copy of its file writes under
+// the present one. The pending transactions may be pending in a third copy too,
+// which will fork as well. So the new id is derived from the first pending
+// transaction: copies with the same one get the same id, the log takes their common
+// transactions once, and where they differ they fork again.
 func (a *applier) fork() error {
 	next, err := a.forked()
 	if err != nil {
@@ -57,8 +57,9 @@ func (a *applier) forkAt(req *wire.PullRequest, known []wire.Decided) error {
 	return a.mint(a.Conn, a.rep.cfg.Rand)
 }
 
-// maxAsks bounds how often a snapshot's end is asked for again: what the id is
-// made of may change each time, while the other copy goes on writing.
+// maxAsks bounds how often a snapshot's end is asked for again: the first pending
+// transaction, from which the id is derived, may be another each time, while the
+// other copy goes on writing.
 const maxAsks = 4
 
 // AskError says that the end of a snapshot is to be asked for again, with Client
@@ -99,13 +100,7 @@ func (rep *Replica) adopt(raw *sqlite3.Conn) error {
 		return err // nothing is pending
 	}
 	if _, twice := meta[metaFormer]; twice {
-		return nil // it was imported and not synced since: whose they were is still known
+		return nil // it was imported and not synced since: the first author is known
 	}
-	if err := setMeta(copied, metaFormerOffset, offset); err != nil {
-		return err
-	}
-	if err := setMeta(copied, metaFormerLast, next-1); err != nil {
-		return err
-	}
-	return setMeta(copied, metaFormer, old)
+	return setMeta(copied, metaFormerOffset, offset, metaFormerLast, next-1, metaFormer, old)
 }

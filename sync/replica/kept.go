@@ -233,8 +233,8 @@ func (r *rows) keptRow(k *keptTable, key []wire.Value, wanted func(column string
 	})
 }
 
-// without calls run while a table has no rows, and gives back those that it can
-// hold then. Triggers see nothing of it.
+// without calls run while a table has no rows, and puts back the rows that it can
+// hold then. No trigger runs.
 func (r *rows) without(name string, run func() error) (err error) {
 	columns, rowid, err := r.stored(name)
 	if err != nil {
@@ -280,11 +280,7 @@ func (r *rows) without(name string, run func() error) (err error) {
 
 // giveBack gives rows back one by one, and leaves out those that are refused.
 func (r *rows) giveBack(sql string) error {
-	last := int64(0)
-	err := r.Query(`SELECT max(rowid) FROM heddle_aside`, nil, func(s *sqlite3.Stmt) error {
-		last = s.ColumnInt64(0)
-		return nil
-	})
+	last, err := r.Int(`SELECT max(rowid) FROM heddle_aside`)
 	for id := int64(1); err == nil && id <= last; id++ {
 		if err = r.Exec(sql+" WHERE rowid = ?", id); synced.Refused(err) != nil {
 			err = nil

@@ -8,8 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
@@ -60,8 +58,8 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 	return tx.Applying(func() error { return synced.AdjustCells(r.Conn, b.adjustments) })
 }
 
-// replace makes the insert of a key whose row is quarantined what it is to the
-// log: that row inserted again.
+// replace describes the insert of a key whose row is quarantined as the log sees
+// it: an insert of a row that exists.
 func (r *rows) replace(ch *store.Change, s *fold.Schema) error {
 	t := r.tables[ch.Table.Name]
 	if t == nil || ch.Before != nil || r.overflow[t.Name]&wholeRows == 0 {
@@ -78,12 +76,8 @@ func (r *rows) replace(ch *store.Change, s *fold.Schema) error {
 // nextID returns the number of the next transaction: gapless over all that
 // were committed.
 func nextID(c *synced.Conn, last int64) (id int64, err error) {
-	id = last
-	err = c.Query(`SELECT max(id) FROM heddle_pending`, nil, func(stmt *sqlite3.Stmt) error {
-		id = max(id, stmt.ColumnInt64(0))
-		return nil
-	})
-	return id + 1, err
+	id, err = c.Int(`SELECT max(id) FROM heddle_pending`)
+	return max(id, last) + 1, err
 }
 
 // builder makes a transaction's body of its changes.
@@ -267,8 +261,8 @@ func (b *builder) store(r *rows, id, created int64) error {
 	return nil
 }
 
-// uncover brings heddle_overflow to what the app has written in the table, and
-// returns the row that was there before, with all its cells.
+// uncover updates heddle_overflow after a write of the app, and returns the row
+// before it, with all its cells.
 func (r *rows) uncover(k rowKey, base *fold.Row, kind wire.Kind) (*fold.Row, error) {
 	more, whole, err := r.overflowed(k)
 	switch {
@@ -287,10 +281,10 @@ func (r *rows) uncover(k rowKey, base *fold.Row, kind wire.Kind) (*fold.Row, err
 	return base, err
 }
 
-// Seed has run write what an empty space begins with, if the database is new and
-// was opened with store.Options.Seed. Rows of synced tables are taken out of the
-// tables again and kept. What run writes to other tables stays. The body that is
-// kept is returned, nil for none; nothing has happened if run fails.
+// Seed lets run write the rows that an empty space begins with, if the database is
+// new and was opened with store.Options.Seed. Rows of synced tables are taken out
+// of the tables again and kept as one body, which is returned; nil for none. What
+// run writes to other tables stays. If run fails, nothing has happened.
 func (rep *Replica) Seed(ctx context.Context, run func(*store.Tx) error) (kept []byte, err error) {
 	err = rep.db.Update(ctx, store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
 		owed, err := tx.TakeSeed()

@@ -155,28 +155,18 @@ func (a *applier) countRows() error {
 			return err
 		}
 	}
-	for after := (basedRow{}); ; a.tx.Yield() {
-		var some []basedRow
-		err := a.inside(func() (err error) {
-			if some, err = a.scanBased(after, chunk); err != nil {
-				return err
+	err := a.basedBatches(func(some []basedRow) error {
+		for _, b := range some {
+			key, err := wire.DecodeKey(b.bytes)
+			if err != nil {
+				return damaged("heddle_row")
 			}
-			for _, b := range some {
-				key, err := wire.DecodeKey(b.bytes)
-				if err != nil {
-					return damaged("heddle_row")
-				}
-				a.digest.Add(b.table, key, b.base, a.schema)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+			a.digest.Add(b.table, key, b.base, a.schema)
 		}
-		if len(some) < chunk {
-			break
-		}
-		after = some[len(some)-1]
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return a.inside(func() error {
 		return a.Query(`SELECT tbl, key, cells FROM heddle_overflow WHERE whole`, nil, func(s *sqlite3.Stmt) (err error) {

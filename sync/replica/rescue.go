@@ -14,24 +14,23 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// Rescued says what of a damaged database's own work was brought over.
+// Rescued counts the transactions of a damaged database that were brought over.
 type Rescued struct {
 	Pending  int  // transactions that go to the server, those that it has already found out first
 	Rejected int  // those that were refused, and those that cannot be sent: see Rescue
 	Lost     bool // some could not be read
 }
 
-// Rescue takes the transactions that the server may not have, and those that it
-// refused, out of a damaged database into this one, which is new and has not run
-// yet. They lie on top of the rows that the server will send, under a new client
-// id: as after an import, what had been sent before is looked for first.
+// Rescue copies the transactions that the server may not have, and the rejected
+// ones, from a damaged database into this one, which is new and has not run yet.
+// They are pending under a new client id; as after an import, the log is searched
+// for those that were sent before.
 //
-// A transaction counts as read if its bytes are those of its hash. One that
-// cannot be sent, since one before it is lost or since it is not known any more
-// whose it is, is kept as a rejected one with the code HEDDLE_DAMAGED, for
-// Retry, Discard or export.
+// A transaction counts as read if its bytes have its hash. One that cannot be
+// sent, since an earlier one is lost or its client is unknown, is kept as a
+// rejected one with the code HEDDLE_DAMAGED, for Retry, Discard or Export.
 //
-// from is used inside SQLite alone, and not written.
+// from is used inside SQLite, and not written.
 func (rep *Replica) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescued, err error) {
 	const op = "sync: rescue"
 	err = rep.db.Apply(ctx, func(tx *store.Tx) error {
@@ -85,9 +84,9 @@ func (rep *Replica) Rescue(ctx context.Context, from *sqlite3.Conn) (done Rescue
 	return done, nil
 }
 
-// inherit numbers on from where the damaged database was, and says whose the
-// rescued transactions were: see state.former. Ids name transactions to the app,
-// so no later one gets that of one which is kept as rejected.
+// inherit continues the numbering of the damaged database, and notes the client of
+// the rescued transactions: see state.former. Ids name transactions to the app, so
+// the id of a rejected one is not given out again.
 func (a *applier) inherit(w *wreck) error {
 	number := func(name string) int64 { n, _ := w.meta[name].(int64); return n }
 	id, _ := w.meta[metaClient].([]byte)
@@ -106,23 +105,14 @@ func (a *applier) inherit(w *wreck) error {
 	}
 	shift := next - last
 	a.last, a.offset = next, next
-	if err := setMeta(a.Conn, metaLast, next); err != nil {
-		return err
-	}
-	if err := setMeta(a.Conn, metaOffset, next); err != nil || len(w.sendable) == 0 {
+	if err := setMeta(a.Conn, metaLast, next, metaOffset, next); err != nil || len(w.sendable) == 0 {
 		return err
 	}
 	former, offset, until := any(id), number(metaOffset), last+int64(len(w.sendable))
 	if w.meta[metaFormer] != nil { // an import that had not synced yet
 		former, offset, until = w.meta[metaFormer], number(metaFormerOffset), number(metaFormerLast)
 	}
-	if err := setMeta(a.Conn, metaFormerOffset, offset+shift); err != nil {
-		return err
-	}
-	if err := setMeta(a.Conn, metaFormerLast, until+shift); err != nil {
-		return err
-	}
-	return setMeta(a.Conn, metaFormer, former)
+	return setMeta(a.Conn, metaFormerOffset, offset+shift, metaFormerLast, until+shift, metaFormer, former)
 }
 
 // wreck is what can be read of a damaged database.
@@ -147,7 +137,7 @@ func readWreck(from *sqlite3.Conn) *wreck {
 	w := &wreck{meta: map[string]wire.Value{}, pending: map[int64]*wreckedTx{}}
 	c := &synced.Conn{SQLite: from}
 	defer c.Close()
-	// Who the transactions are from counts only as it was written.
+	// The client's id counts only if it can be read without a checksum error.
 	if meta, err := loadMeta(c); err == nil {
 		w.meta = meta
 	} else {
@@ -190,7 +180,7 @@ func readWreck(from *sqlite3.Conn) *wreck {
 	return w
 }
 
-// both reads a table to where it breaks off, and then from its other end.
+// both reads a table up to the first error, and then from its other end.
 func (w *wreck) both(c *synced.Conn, sql string, row func(*sqlite3.Stmt)) {
 	each := func(s *sqlite3.Stmt) error { row(s); return nil }
 	if err := c.Query(sql, nil, each); err != nil {

@@ -9,9 +9,9 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// A server that was restored from a backup has lost the end of its log, and
-// with it transactions that it had decided. Their authors keep the last ones
-// for that and send them again.
+// A server that was restored from a backup has lost the end of its log, with
+// transactions that it had decided. Each author keeps its last ones, and sends them
+// again.
 
 // What is kept in heddle_sent.
 const (
@@ -19,21 +19,18 @@ const (
 	sentBytes = 64 << 20
 )
 
-// done ends that a transaction is pending. One that stands in the log is kept
-// for a while.
+// done removes a transaction from the pending ones. One that the log holds is kept
+// for a while, for resend.
 func (a *applier) done(id int64, ok bool) error {
-	large := false
+	var parts int64
 	if !ok { // its number counts
 		if err := a.Exec(`INSERT OR REPLACE INTO heddle_sent(id, part, total, hash, bytes, created) VALUES(?, 0, 0, x'',
 			x'', 0)`, id); err != nil {
 			return err
 		}
 	} else {
-		err := a.Query(`SELECT total FROM heddle_pending WHERE id = ? LIMIT 1`, []any{id}, func(s *sqlite3.Stmt) error {
-			large = s.ColumnInt64(0) > 1
-			return nil
-		})
-		if err != nil {
+		var err error
+		if parts, err = a.Int(`SELECT total FROM heddle_pending WHERE id = ? LIMIT 1`, id); err != nil {
 			return err
 		}
 		if err := a.Exec(`INSERT OR REPLACE INTO heddle_sent SELECT * FROM heddle_pending WHERE id = ?`, id); err != nil {
@@ -43,7 +40,7 @@ func (a *applier) done(id int64, ok bool) error {
 	if err := a.Exec(`DELETE FROM heddle_sent WHERE id <= ?`, id-sentCount); err != nil {
 		return err
 	}
-	if large || id%64 == 0 {
+	if parts > 1 || id%64 == 0 {
 		if err := a.trimSent(); err != nil {
 			return err
 		}
@@ -94,9 +91,9 @@ func (a *applier) unexplained() (found bool, err error) {
 	return found, err
 }
 
-// resend makes what was decided after the transaction through pending again,
-// before what is pending: the server has lost it, and will number it again. decided
-// is the last counter that the server has; the prefix is the server's.
+// resend makes the kept transactions after through pending again, before the
+// pending ones: the server has lost them, and will number them again. decided is
+// the last counter that the server has; the prefix is the server's.
 func (a *applier) resend(through int64, decided uint64) error {
 	type source struct {
 		id   int64
@@ -193,36 +190,21 @@ func (a *applier) resend(through int64, decided uint64) error {
 		}
 		a.bodies = bodyCache{}
 		a.last, a.offset = top, top-int64(decided)
-		if err := setMeta(a.Conn, metaLast, a.last); err != nil {
-			return err
-		}
-		return setMeta(a.Conn, metaOffset, a.offset)
+		return setMeta(a.Conn, metaLast, a.last, metaOffset, a.offset)
 	})
 }
 
 // unrebase takes all pending operations off the rows: what shows is the prefix.
 func (a *applier) unrebase() error {
-	for after := (basedRow{}); ; {
-		some, err := a.scanBased(after, chunk)
+	err := a.eachBased("", func(k rowKey, b *based) error {
+		before, err := a.visible(k)
 		if err != nil {
 			return err
 		}
-		for _, b := range some {
-			k := rowKey{table: b.table, bytes: b.bytes}
-			if k.key, err = wire.DecodeKey(b.bytes); err != nil {
-				return damaged("heddle_row")
-			}
-			before, err := a.visible(k)
-			if err != nil {
-				return err
-			}
-			if err := a.write(k, before, b.base, a.schema); err != nil {
-				return err
-			}
-		}
-		if len(some) < chunk {
-			return a.Exec(`DELETE FROM heddle_row`)
-		}
-		after = some[len(some)-1]
+		return a.write(k, before, b.base, a.schema)
+	})
+	if err != nil {
+		return err
 	}
+	return a.Exec(`DELETE FROM heddle_row`)
 }

@@ -38,9 +38,9 @@ func keyOf(op *wire.Op) rowKey {
 	return rowKey{op.Shape.Table, op.Key, wire.EncodeKey(op.Key)}
 }
 
-// visible returns the row as the app sees it, with the cells that it does not
-// know, or as it would see it if its table could hold it. The caller may change
-// neither.
+// visible returns the row as the app sees it, with the cells that its table does
+// not have; of a quarantined row, the row as the table would show it. The caller
+// may change neither.
 func (r *rows) visible(k rowKey) (*fold.Row, error) {
 	t := r.tables[k.table]
 	if t == nil || !t.KeepsKey(k.key) {
@@ -145,7 +145,7 @@ func (r *rows) dropOverflow(k rowKey) error {
 	return r.Exec(`DELETE FROM heddle_overflow WHERE tbl = ? AND key = ?`, k.table, k.bytes)
 }
 
-// loadOverflow finds what of which tables is in heddle_overflow.
+// loadOverflow finds which tables have cells or rows in heddle_overflow.
 func (r *rows) loadOverflow() error {
 	r.overflow = map[string]contents{}
 	return r.Query(`SELECT DISTINCT tbl, whole FROM heddle_overflow`, nil, func(stmt *sqlite3.Stmt) error {
@@ -195,13 +195,36 @@ func (r *rows) scanBased(after basedRow, limit int) (some []basedRow, err error)
 	return some, err
 }
 
+// eachBased calls f with each key that pending transactions touch, of one table, or
+// of all where table is "".
+func (r *rows) eachBased(table string, f func(k rowKey, b *based) error) error {
+	for after := (basedRow{table: table}); ; {
+		some, err := r.scanBased(after, chunk)
+		if err != nil {
+			return err
+		}
+		for _, b := range some {
+			if table != "" && b.table != table {
+				return nil
+			}
+			k := rowKey{table: b.table, bytes: b.bytes}
+			if k.key, err = wire.DecodeKey(b.bytes); err != nil {
+				return damaged("heddle_row")
+			}
+			if err := f(k, b.based); err != nil {
+				return err
+			}
+		}
+		if len(some) < chunk {
+			return nil
+		}
+		after = some[len(some)-1]
+	}
+}
+
 // anyBased reports whether pending transactions touch rows of a table.
 func (r *rows) anyBased(table string) (found bool, err error) {
-	err = r.Query(`SELECT 1 FROM heddle_row WHERE tbl = ? LIMIT 1`, []any{table}, func(*sqlite3.Stmt) error {
-		found = true
-		return nil
-	})
-	return found, err
+	return r.Has(`SELECT 1 FROM heddle_row WHERE tbl = ? LIMIT 1`, table)
 }
 
 func readBased(stmt *sqlite3.Stmt) (b *based, err error) {

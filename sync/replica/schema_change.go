@@ -71,12 +71,7 @@ func (rep *Replica) adapt(
 			}
 		}
 	}
-	if meta[metaTried] != version {
-		if err := setMeta(r.Conn, metaTried, version); err != nil {
-			return err
-		}
-	}
-	return setMeta(r.Conn, metaTables, writeKnown(rep.tables))
+	return setMeta(r.Conn, metaTried, version, metaTables, writeKnown(rep.tables))
 }
 
 func sameName(a, b wire.ColumnSchema) bool { return a.Name == b.Name }
@@ -140,37 +135,12 @@ func (rep *Replica) rebaseTable(r *rows, table string) error {
 }
 
 func (a *applier) rebaseTable(table string) error {
-	for after := (basedRow{table: table}); ; {
-		some, err := a.scanBased(after, chunk)
-		if err != nil {
-			return err
-		}
-		for _, b := range some {
-			if b.table != table {
-				return nil
-			}
-			k := rowKey{table: table, bytes: b.bytes}
-			if k.key, err = wire.DecodeKey(b.bytes); err != nil {
-				return damaged("heddle_row")
-			}
-			if err := a.recompute(k, b.based); err != nil {
-				return err
-			}
-		}
-		if len(some) < chunk {
-			return nil
-		}
-		after = some[len(some)-1]
-	}
+	return a.eachBased(table, a.recompute)
 }
 
 // schemaVersion changes with each change of the schema.
 func schemaVersion(c *synced.Conn) (version int64, err error) {
-	err = c.Query(`PRAGMA schema_version`, nil, func(s *sqlite3.Stmt) error {
-		version = s.ColumnInt64(0)
-		return nil
-	})
-	return version, err
+	return c.Int(`PRAGMA schema_version`)
 }
 
 func bit(b bool) int {
@@ -264,15 +234,15 @@ func (rep *Replica) moveRow(r *rows, t *synced.Table, o *overflowRow) (err error
 	return r.keepUnknown(o.rowKey, t.Unknown(after))
 }
 
-// empty takes out what migrations have put into a table of a file that they have
-// made: each device would have rows of its own mind.
+// empty removes the rows that migrations have put into a table of a file that they
+// have made: they would differ between devices.
 func (rep *Replica) empty(r *rows, t *synced.Table) error {
 	return r.each(t.Every("true"), nil, t.Order(), func(key []wire.Value) error { return r.remove(t, key) })
 }
 
-// forget keeps what the log says of a table that is synced no longer, and will
-// say of it once what is pending is sent. kept has its rows where a migration may
-// have changed them.
+// forget keeps the log's rows of a table that is no longer synced, for entries and
+// pending operations to come. kept has the rows where a migration may have changed
+// them.
 func (rep *Replica) forget(r *rows, before wire.TableSchema, local []*store.Table, kept *keptTable) error {
 	name := before.Table
 	key := rep.state.schema.Key(name)
@@ -421,23 +391,16 @@ func (m *migration) Done(local []*store.Table) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := setMeta(r.Conn, metaTried, version); err != nil {
-		return err
-	}
 	number, err := r.migrations()
 	if err != nil {
 		return err
 	}
-	return setMeta(r.Conn, metaMigrated, number)
+	return setMeta(r.Conn, metaTried, version, metaMigrated, number)
 }
 
 // migrations is how many migrations the file has had.
 func (r *rows) migrations() (number int64, err error) {
-	err = r.Query(`SELECT count(*) FROM heddle_migration`, nil, func(s *sqlite3.Stmt) error {
-		number = s.ColumnInt64(0)
-		return nil
-	})
-	return number, err
+	return r.Int(`SELECT count(*) FROM heddle_migration`)
 }
 
 // agree checks the schema, makes Heddle's tables where there are none, loads
@@ -466,10 +429,7 @@ func (rep *Replica) agree(
 		return nil, errcode.New(errcode.BadParam, "sync: open",
 			"this database belongs to another space: open one of another name")
 	}
-	if err := setMeta(r.Conn, metaFormat, formatVersion); err != nil {
-		return nil, err
-	}
-	if err := setMeta(r.Conn, metaSpace, rep.cfg.Space); err != nil {
+	if err := setMeta(r.Conn, metaFormat, formatVersion, metaSpace, rep.cfg.Space); err != nil {
 		return nil, err
 	}
 	if rep.state, err = loadState(r.Conn, random); err != nil {

@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -42,12 +43,7 @@ CREATE TABLE IF NOT EXISTS heddle_seen(
 
 // addReason gives heddle_overflow the columns that it did not always have.
 func addReason(c *synced.Conn) error {
-	has := false
-	err := c.Query(`SELECT 1 FROM pragma_table_info('heddle_overflow') WHERE name = 'rule'`, nil,
-		func(*sqlite3.Stmt) error {
-			has = true
-			return nil
-		})
+	has, err := c.Has(`SELECT 1 FROM pragma_table_info('heddle_overflow') WHERE name = 'rule'`)
 	if err != nil || has {
 		return err
 	}
@@ -101,9 +97,9 @@ type state struct {
 	// snapshot's then, pos is that of before.
 	bootstrap *bootstrap
 
-	// Of an imported file that had pending transactions: the device that they
-	// are from may have sent them already. Until the prefix has reached the
-	// head once, its entries are looked for and nothing is sent.
+	// Of an imported file that had pending transactions: the device where it was
+	// exported may have sent them already. Until the prefix has reached the head
+	// once, its entries are looked for and nothing is sent.
 	former *former
 }
 
@@ -224,13 +220,7 @@ func (s *state) completed(c *synced.Conn) error {
 
 // savePosition writes the cursor.
 func (s *state) savePosition(c *synced.Conn) error {
-	if err := setMeta(c, metaEpoch, s.pos.Epoch[:]); err != nil {
-		return err
-	}
-	if err := setMeta(c, metaSeq, int64(s.pos.Seq)); err != nil {
-		return err
-	}
-	return setMeta(c, metaChain, s.pos.Chain[:])
+	return setMeta(c, metaEpoch, s.pos.Epoch[:], metaSeq, int64(s.pos.Seq), metaChain, s.pos.Chain[:])
 }
 
 // saveDigest writes the buckets that have changed.
@@ -254,9 +244,16 @@ func (s *state) saveDigest(c *synced.Conn) error {
 	return nil
 }
 
-func setMeta(c *synced.Conn, name string, value any) error {
-	return c.Exec(`INSERT INTO heddle_meta(name, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value`,
-		name, value)
+// setMeta writes names in heddle_meta, each with the value that follows it.
+func setMeta(c *synced.Conn, pairs ...any) error {
+	for pair := range slices.Chunk(pairs, 2) {
+		err := c.Exec(`INSERT INTO heddle_meta(name, value) VALUES(?1, ?2)
+			ON CONFLICT DO UPDATE SET value = excluded.value`, pair...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A ref names an operation of a pending transaction: heddle_row.ops is a list
@@ -287,7 +284,7 @@ func decodeRefs(b []byte) ([]ref, error) {
 	return refs, nil
 }
 
-// damaged says that Heddle's own tables do not hold what they must.
+// damaged reports that Heddle's own tables do not decode.
 func damaged(what string) error {
 	return errcode.New(errcode.Internal, "sync: read", what+" does not decode: the database was changed from outside")
 }

@@ -72,7 +72,7 @@ func (a affinity) keepsKey(v wire.Value) bool {
 
 func isWhole(f float64) bool { return f >= -1<<63 && f < 1<<63 && f == float64(int64(f)) }
 
-// KeepsScanned is keeps, or keepsKey, for a value where it lies.
+// KeepsScanned is keeps, or keepsKey, for a value that is not decoded.
 func (a affinity) KeepsScanned(v *wire.Scanned, key bool) bool {
 	switch v.Kind {
 	case value.Int:

@@ -82,6 +82,24 @@ func (c *Conn) Query(sql string, args []any, row func(*sqlite3.Stmt) error) (err
 	return SQLError(stmt.Err(), sql)
 }
 
+// Has reports whether a query has rows.
+func (c *Conn) Has(sql string, args ...any) (has bool, err error) {
+	err = c.Query(sql, args, func(*sqlite3.Stmt) error {
+		has = true
+		return nil
+	})
+	return has, err
+}
+
+// Int returns the integer that a query gives, 0 for no row and for NULL.
+func (c *Conn) Int(sql string, args ...any) (n int64, err error) {
+	err = c.Query(sql, args, func(s *sqlite3.Stmt) error {
+		n = s.ColumnInt64(0)
+		return nil
+	})
+	return n, err
+}
+
 // once is Query for a statement that is not kept.
 func (c *Conn) once(sql string, row func(*sqlite3.Stmt)) error {
 	stmt, _, err := c.SQLite.Prepare(sql)

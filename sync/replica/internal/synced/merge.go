@@ -57,7 +57,7 @@ func (p merge) Write(before, after wire.Value, kind wire.Kind) written {
 		if delta, ok := fold.Delta(before, after); ok {
 			w.Join, w.Cell = wire.JoinAdd, delta
 		}
-		// Adding nothing to a number says nothing.
+		// Adding zero to a number has no effect.
 		w.Set = !Identical(after, before) && !(w.Join == wire.JoinAdd && fold.Same(before, after))
 	case mergeMax, mergeMin:
 		w.Join = wire.JoinMax

@@ -109,8 +109,8 @@ func checkKey(t *Table, integerKey bool) error {
 	return nil
 }
 
-// checkColumns looks at columns that came after their table: replicas that
-// have them not yet must know what they hold in rows that are there already.
+// checkColumns looks at columns that were added after their table was made:
+// replicas without them must know their value in existing rows.
 func checkColumns(t *Table) error {
 	if len(t.Columns)+len(t.Key) > wire.MaxColumns {
 		return SchemaError(t.Name, "it has too many columns")

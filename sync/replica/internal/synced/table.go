@@ -163,7 +163,7 @@ func (t *Table) KeepsKey(key []wire.Value) bool {
 
 // Write changes the row of a key from before to after, which may be missing.
 // Only columns that differ are written. The error is a violation, or has SQLite's
-// code, where the table cannot hold the row: see [refused]; then it is as before.
+// code, where the table cannot hold the row: see [Refused]; then it is as before.
 func (t *Table) Write(c *Conn, key []wire.Value, before, after *fold.Row, s *fold.Schema) error {
 	switch {
 	case after == nil && before == nil:

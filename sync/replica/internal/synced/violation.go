@@ -9,8 +9,8 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 )
 
-// Violation is why a table cannot hold a row. It is an error where a table is
-// written, and none to the log.
+// Violation is why a table cannot hold a row. It is an error to the caller that
+// writes the table, and none to the log.
 type Violation struct {
 	Code string // SQLite's result code
 	Text string // SQLite's message, which names the constraint
