@@ -73,10 +73,9 @@ func repeated(list []string) (name string, found bool) {
 	return "", false
 }
 
-// Fits reports whether the schema of a log may become s, which has the
-// descriptors of a transaction that is to be decided, and before has not:
-// HEDDLE_TOO_BIG says what would be too much. It is for those who decide and for
-// authors. A replica that folds a log passes what the log has.
+// Fits reports whether a log's schema, before, may become s, which has the
+// descriptors of one more transaction: HEDDLE_TOO_BIG says which limit it would
+// pass. Servers and authors ask it. A replica takes whatever the log has.
 func (s *Schema) Fits(before *Schema, descriptors []wire.TableSchema) error {
 	const op = "fold: check schema"
 	tooBig := func(format string, args ...any) error {

@@ -155,7 +155,7 @@ func (r *replica) without(op wire.Op) wire.Op {
 	return rest
 }
 
-// bootstrap starts anew from a snapshot of the whole log, keeping what the
+// bootstrap starts over from a snapshot of the whole log, keeping what the
 // snapshot's counters do not say is decided.
 func (r *replica) bootstrap(log []mTx, decided int) {
 	r.n = len(log)
@@ -235,7 +235,7 @@ type tally struct{ commits, pulls, voids, conflicts, bootstraps, rebased int }
 func run(seed uint64, mutant bool, met *tally) string {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	var log []mTx
-	folds := []mState{{}} // the definition at each seq, so that it is not folded anew for each check
+	folds := []mState{{}} // the definition at each seq, so that it is folded once for all checks
 	var decided [3]int
 	var replicas [3]*replica
 	for i := range replicas {

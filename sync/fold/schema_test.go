@@ -149,7 +149,7 @@ func TestSchema_fits(t *testing.T) {
 		{"bytes", nil, long, false},
 		{"key", nil, []wire.TableSchema{least}, true},
 		{"key, one more", nil, []wire.TableSchema{wide}, false},
-		// What a log has counts no more against those who add nothing.
+		// What a log has does not count against a transaction that adds nothing.
 		{"known already", described(0, 6000, 1, 1), described(7, 1, 1, 1), true},
 		{"beyond already", described(0, 6000, 1, 1), described(7, 1, 2, 1), false},
 	} {

@@ -8,7 +8,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 )
 
-// caller is who makes a request, and for which space.
+// caller is the grant under which a request is made, and its space.
 type caller struct {
 	Grant
 	token string // "" in development mode

@@ -22,7 +22,7 @@ import (
 )
 
 // The handler alone, in an http.Server that bounds nothing: no route keeps a
-// connection whose body does not come, before it has let somebody in or after.
+// connection whose body does not come, with a valid token or without.
 func TestDeadlines_unreadBodies(t *testing.T) {
 	key := mustKey(t, secret)
 	h := start(t, func(o *server.Options) {

@@ -116,7 +116,7 @@ func (s *KeySet) Verify(ctx context.Context, token string) (Grant, error) {
 	return g, s.addressed(&g)
 }
 
-// addressed refuses a token of another issuer, or for somebody else.
+// addressed refuses a token of another issuer, or for another audience.
 func (s *KeySet) addressed(g *Grant) error {
 	if s.o.Issuer != "" && g.Claims["iss"] != s.o.Issuer {
 		return errcode.New(errcode.Unauthorized, opVerify, "the token is of another issuer")
@@ -148,7 +148,7 @@ func (s *KeySet) fetch(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-	if s.Version() == before { // else somebody else has just done it
+	if s.Version() == before { // else another request has just done it
 		s.read(ctx, func(k *keySource) bool { return k.url != "" && s.o.Now().Sub(k.tried) >= fetchAgain })
 	}
 	return s.Version() != before

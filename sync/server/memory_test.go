@@ -10,7 +10,7 @@ import (
 )
 
 // startInMemory starts a server without sockets, which runs in a bubble of
-// testing/synctest: time passes there only when nobody has anything to do. A
+// testing/synctest: time passes there only when every goroutine waits. A
 // request ends when its answer is read to the end or closed.
 func startInMemory(t testing.TB, change func(*server.Options)) *harness {
 	t.Helper()

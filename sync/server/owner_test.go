@@ -99,7 +99,7 @@ func TestClientID_belongsToItsSubject(t *testing.T) {
 	}
 }
 
-// The author of the seed is nobody: whoever comes first sends it.
+// The id of the seed has no owner: any subject sends it, and the first one counts.
 func TestClientID_ofTheSeed(t *testing.T) {
 	m := startMembers(t, nil)
 	seed := wire.SplitBody(1, body("x", "1"))
@@ -110,7 +110,7 @@ func TestClientID_ofTheSeed(t *testing.T) {
 }
 
 // Ids of data that is older than ownership, or from development mode, belong to
-// whoever pushes under them next.
+// the subject that pushes under them next.
 func TestClientID_takenOver(t *testing.T) {
 	m := startMembers(t, nil)
 	m.down()
@@ -125,7 +125,7 @@ func TestClientID_takenOver(t *testing.T) {
 	m.status("the next push", m.push("ann", a.id), 200)
 	m.status("another's", m.push("bob", a.id), 403)
 	m.down()
-	m.o.Dev = true // nobody is asked for, and nothing is lost
+	m.o.Dev = true // no token is needed, and nothing is lost
 	m.up()
 	a.push(a.write(body("x", "2"))...)
 }
@@ -158,7 +158,7 @@ func TestAccess_readOnly(t *testing.T) {
 	m.refused(m.post("s", "push", routes[0].body, auth...), 403, errcode.Forbidden)
 }
 
-// The app's rule is told who asks, and what each row was and would be.
+// Decide gets the subject and its claims, and each row before and after.
 func TestDecide_isTold(t *testing.T) {
 	var seen []server.Decision
 	m := startMembers(t, func(o *server.Options) {

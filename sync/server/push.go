@@ -91,7 +91,7 @@ func (sp *space) push(
 			return nil
 		}, req.Client[:], decided+1)
 	})
-	if errors.Is(err, errPartsHash) { // else the same parts would be refused for ever
+	if errors.Is(err, errPartsHash) { // the same parts would be refused each time they are sent
 		if err := sp.write(request, ctx, func() error { return sp.unstage(req.Client) }); err != nil {
 			return nil, err
 		}

@@ -77,7 +77,7 @@ func TestPush_inParts(t *testing.T) {
 	a.push(half[0])
 	h.refused(a.try(wire.SplitBody(2, body("x", strings.Repeat("c", 3<<20)))[1]), 409, errcode.ClientFork)
 
-	// Parts that do not make what they say are dropped, and can be sent anew.
+	// Parts that do not make what they say are dropped, and can be sent again.
 	broken := half[3]
 	broken.Bytes = bytes.Repeat([]byte("d"), len(broken.Bytes))
 	h.refused(a.try(half[1], half[2], broken), 400, errcode.Protocol)
@@ -202,7 +202,7 @@ func (h *harness) staged(space string, age time.Duration) {
 }
 
 // Two copies of a database share an id until the log shows it. What one of them
-// has begun to send and left must not stop the other for ever.
+// has begun to send and left must not stop the other.
 func TestPush_abandonedPartsGiveWay(t *testing.T) {
 	h := start(t, nil)
 	a := newAuthor(h, "s", 1)

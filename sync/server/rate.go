@@ -35,7 +35,7 @@ func (r *rate) take(subject string, now time.Time) (wait time.Duration) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now.Sub(r.swept) > quietSubject { // forget who has been quiet
+	if now.Sub(r.swept) > quietSubject { // forget subjects without requests
 		for name, b := range r.buckets {
 			if now.Sub(b.at) > quietSubject {
 				delete(r.buckets, name)

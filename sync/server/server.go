@@ -1,6 +1,6 @@
 // Package server is Heddle's sync server: an http.Handler that keeps each
 // space's log, decides the transactions that clients push, and streams the log
-// to those who pull. docs/PROTOCOL.md is what it speaks.
+// to clients that pull. docs/PROTOCOL.md is its protocol.
 //
 // A space is one SQLite file in Options.Dir. What is acknowledged has been
 // committed with synchronous=FULL. One process at a time serves a directory.

@@ -34,7 +34,7 @@ func TestServer_twoAuthorsConverge(t *testing.T) {
 	if got := a.rows["notes\x00"+string(wire.EncodeKey([]wire.Value{"x"}))].Cells["n"]; got != int64(7) {
 		t.Errorf("the counter: got %v, want 7", got)
 	}
-	c := newAuthor(h, "family", 3) // who comes late gets everything
+	c := newAuthor(h, "family", 3) // a late client gets everything
 	c.catchUp()
 	if c.digest.Sum() != a.digest.Sum() || len(c.log) != 4 {
 		t.Errorf("a late client has %d entries and digest %x", len(c.log), c.digest.Sum())

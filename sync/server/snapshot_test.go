@@ -193,7 +193,7 @@ func TestSnapshot(t *testing.T) {
 	if len(broken.clients) != 1 || broken.clients[0] != (wire.Decided{Client: a.id, Counter: a.counter}) {
 		t.Errorf("got %+v", broken.clients)
 	}
-	// What is of another log begins anew.
+	// A position in another log starts over.
 	other := broken.at
 	other.Chain[0] ^= 1
 	b.takeSnapshot(broken, wire.PullRequest{Resume: &other}, 1000, nil)
@@ -210,8 +210,8 @@ func TestSnapshot(t *testing.T) {
 	empty.check(none)
 }
 
-// What a snapshot tells of clients and outcomes is cut into frames like its rows,
-// and it tells of those clients that it was asked for.
+// The clients and outcomes of a snapshot are cut into frames like its rows. They are
+// those of the clients that were asked for.
 func TestSnapshot_outcomes(t *testing.T) {
 	const frame, n = 4096, 300
 	h := start(t, func(o *server.Options) { o.Limits.Frame = frame })
@@ -287,8 +287,8 @@ func TestSnapshot_largestRow(t *testing.T) {
 	a.check(s)
 }
 
-// The log stays in proportion to the live data, and those behind its horizon
-// are told.
+// The log stays in proportion to the live data, and devices behind its
+// horizon get HEDDLE_BEHIND.
 func TestCompaction(t *testing.T) {
 	const most = 100_000
 	h := start(t, func(o *server.Options) {
@@ -339,8 +339,8 @@ func TestCompaction(t *testing.T) {
 	s := &state{}
 	a.takeSnapshot(s, wire.PullRequest{Position: old}, 1000, nil)
 	a.check(s)
-	// What the log has no more is told with its hash: only what is shown to be decided
-	// is pending no longer.
+	// Outcomes that the log no longer has come with their hash: a replica takes a
+	// transaction for decided only where the hash is that of its body.
 	if len(s.own) != 402 {
 		t.Errorf("the author's own outcomes: got %d, want 402", len(s.own))
 	}

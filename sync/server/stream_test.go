@@ -72,7 +72,7 @@ func TestPull_manyFollow(t *testing.T) {
 	for i := range 6 {
 		f := newAuthor(h, "s", byte(3+i))
 		if i < len(writers) {
-			f.id, f.sent = writers[i].id, writers[i].sent // the stream of who writes
+			f.id, f.sent = writers[i].id, writers[i].sent // a writer's own stream
 		}
 		followers = append(followers, f)
 	}
@@ -121,8 +121,8 @@ func TestPull_manyFollow(t *testing.T) {
 	}
 }
 
-// Who reads while batches come that no frame holds whole is told that it has
-// caught up at the end of a commit alone: only there is a digest.
+// A reader of batches that no frame holds whole is caught up at the end of a commit
+// alone: only there is a digest.
 func TestPull_caughtUpAtCommits(t *testing.T) {
 	h := start(t, nil)
 	a, b := newAuthor(h, "s", 1), newAuthor(h, "s", 2)
@@ -355,9 +355,9 @@ func TestPush_timeIsUp(t *testing.T) {
 	}
 }
 
-// Who asked may be gone before a large transaction is decided, and come back
-// with it: it must not be begun anew each time.
-func TestPush_askerGoes(t *testing.T) {
+// A client may leave before its large transaction is decided, and come back with it:
+// the decision must not begin again each time.
+func TestPush_clientLeaves(t *testing.T) {
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	h := start(t, func(o *server.Options) {
 		o.Decide = func(_ context.Context, d *server.Decision) error {

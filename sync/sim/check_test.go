@@ -259,7 +259,7 @@ func (d *device) checkRows(snap *snapshot) {
 	}
 }
 
-// defaults gives a column's default: what the log has told, else what the app has.
+// defaults gives a column's default: that of the log, else what the app has.
 func (d *device) defaults(told func(table, column string) (wire.Value, bool)) func(table, column string) wire.Value {
 	own := map[string]wire.Value{}
 	for _, t := range d.s.app.syncedAt(d.version) {
@@ -448,9 +448,9 @@ func (s *sim) compare() {
 	}
 }
 
-// checkRejected: a device has been told of each of its transactions that ended
-// void, and of no other. What a copy of it has tried again or given up is told
-// here as before: rejections are local.
+// checkRejected: a device lists each of its transactions that ended void, and no
+// other, also those that a copy of it has retried or discarded: rejections are
+// local.
 func (d *device) checkRejected() {
 	if d.unsure {
 		return

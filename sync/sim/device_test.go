@@ -45,7 +45,7 @@ type device struct {
 	failed    map[int]bool // those that were not, and may never show
 	retried   map[int]int  // how often those that were refused were tried again
 	discarded map[int]bool // or given up
-	elsewhere map[int]bool // one or the other by a copy of this device: here it is still told
+	elsewhere map[int]bool // one or the other by a copy of this device: here it is still listed
 	unsure    bool         // the power went while one was
 	seq       uint64       // the highest prefix seen
 	seen      map[mark]bool
@@ -206,7 +206,7 @@ func (d *device) reboot() {
 
 // revive brings the device back after its power was cut.
 func (d *device) revive() {
-	time.Sleep(time.Millisecond) // until who met it has given up
+	time.Sleep(time.Millisecond) // until the calls that met it have failed
 	d.close()
 	d.reboot()
 	if !d.s.isCalm() {
@@ -383,7 +383,7 @@ func (d *device) settleRejected() {
 	d.s.event("device %d: transaction %d again: %v, %s", d.id, k.n, again, errcode.Of(err))
 	d.s.tally("refused and tried again or discarded", 1)
 	defer time.Sleep(time.Microsecond)
-	if err != nil && !again { // nobody knows: it may be there or not
+	if err != nil && !again { // not known: it may be there or not
 		d.s.devices[k.device].unsure = true
 	}
 	if err != nil && !d.disk.isDead() {
@@ -412,7 +412,7 @@ func (d *device) write(long bool) {
 	err := d.transaction(n, long)
 	code := errcode.Of(err)
 	d.s.event("device %d: transaction %d: %s", d.id, n, code)
-	defer time.Sleep(time.Microsecond) // who was woken by it goes first, so that a seed has one course
+	defer time.Sleep(time.Microsecond) // goroutines that it woke go first, so that a seed has one course
 	switch {
 	case err == nil:
 		d.acked = append(d.acked, n)

@@ -12,8 +12,8 @@ import (
 )
 
 // dialect is how the app on one device declares the tables: under the same names
-// and with other constraints, as another version of it does, or a client of
-// somebody's own. What a table of one cannot hold, the log has all the same.
+// and with other constraints, as another version of it does, or a client that
+// others wrote. What such a table cannot hold, the log has all the same.
 type dialect struct {
 	versions []string
 	clauses  map[string]bool // tables whose constraints have ON CONFLICT clauses

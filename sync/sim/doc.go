@@ -21,7 +21,7 @@
 //     app). A row that a device's table cannot hold, by an INSERT into one of
 //     another database, is quarantined there, and no other is.
 //   - No effect before its cause: each transaction writes down what its device
-//     had seen of all others, and whoever sees it must see that too.
+//     had seen of all others, and a device that sees the transaction must see those too.
 //   - A device always sees its own acknowledged writes, also after its power
 //     was cut, and never loses sight of what it saw.
 //   - The log only grows; each transaction is in it once, in its author's order.

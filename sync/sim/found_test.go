@@ -9,7 +9,7 @@ import (
 // cause has a test of its own beside the code as well, where one could be written.
 var found = map[uint64]string{
 	60890:   "the answer to a push from before a restore was recorded against the numbers of after it",
-	61164:   "two copies of a device sent their common pending transactions under two ids, as a third had used their numbers",
+	61164:   "two copies of a device sent their common pending work under two ids, as a third had used their numbers",
 	300385:  "the delayed answer to a push acknowledged more than the restored server had",
 	1004521: "a stream from before a restore announced an entry whose number another entry had by then",
 }

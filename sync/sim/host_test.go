@@ -124,8 +124,8 @@ func (h *host) decide(ctx context.Context, d *server.Decision) error {
 	hash := wire.HashBody(body.Marshal())
 	rng := h.s.rng("decide", fnv64(string(hash[:])))
 	refuse, hesitate := rng.IntN(100) < h.s.p.refused, rng.IntN(100) < h.s.p.undecided
-	// Those who wait for their turn do not come all at once, and who follows the log
-	// sees it after each.
+	// Pushes that wait for their turn do not come all at once, so that followers see
+	// the log after each.
 	slow := time.Microsecond
 	if rng.IntN(20) == 0 {
 		slow = time.Duration(1 + rng.IntN(int(3*time.Second)))
@@ -163,7 +163,7 @@ func (h *host) refused(hash wire.Hash) ([]mark, bool) {
 	return marks, ok
 }
 
-// serve begins a request, nil if nobody listens.
+// serve begins a request, nil if the server is down.
 func (h *host) serve(l *line, r *client.Request, rng *rand.Rand) *exchange {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -295,7 +295,7 @@ func (h *host) run() {
 		select {
 		case <-time.After(wait):
 		case <-h.disk.died:
-			time.Sleep(time.Millisecond) // until who met it has given up
+			time.Sleep(time.Millisecond) // until the calls that met it have failed
 			how := losses[h.rng.IntN(len(losses))]
 			h.s.hit("server " + how)
 			h.recover(how)

@@ -55,7 +55,7 @@ func join(j wire.Join, x, v wire.Value) wire.Value {
 	return fold.Join(j, x, v)
 }
 
-// schema is what the log has told of columns: the first descriptor counts.
+// schema is the log's descriptors of columns: the first one counts.
 type schema map[string]wire.Value // default by table, a dot and column
 
 func (s schema) learn(body *wire.Body) schema {
@@ -140,7 +140,7 @@ func (m *model) rewind(seq uint64) {
 		clear(d.seen) // what others wrote comes back with them
 		d.seq = 0
 	}
-	// Who was told that one is void has it as that, and does not send it again.
+	// A device that knows of a void keeps it as rejected, and does not send it again.
 	for k, outcome := range marks {
 		if _, ok := m.marks[k]; !ok && outcome != "" {
 			m.marks[k] = outcome

@@ -184,7 +184,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // exchange is a request at the server, and its answer on the way back.
 type exchange struct {
 	s      *sim
-	line   *line // nil where nobody reads
+	line   *line // nil where the answer is not read
 	cancel context.CancelFunc
 	began  chan struct{} // closed when the answer's head is there
 	done   chan struct{} // closed when the handler has returned
@@ -198,7 +198,7 @@ type exchange struct {
 	settle  time.Duration // how long the end of it takes to be seen
 	end     time.Time     // when the end, after the handler has returned, is seen
 	broken  time.Time     // when it is seen that the server has gone
-	reset   bool          // who asked has left
+	reset   bool          // the client has left
 	stalled bool          // what follows was lost
 	more    chan struct{}
 }
@@ -315,7 +315,7 @@ func (x *exchange) isReset() bool {
 	return x.reset || !x.broken.IsZero()
 }
 
-// abandon tells the server that nobody reads.
+// abandon tells the server that its client has left.
 func (x *exchange) abandon() {
 	x.mu.Lock()
 	x.reset = true

@@ -21,7 +21,7 @@ type Resume struct {
 // the order of table and key, then those that have changed meanwhile come
 // again.
 type Snapshot struct {
-	Resumed bool            // first frame alone: it goes on where the asker was, else it begins anew
+	Resumed bool            // first frame alone: it goes on at PullRequest.Resume, else it starts over
 	Again   bool            // the rows have changed while the snapshot was sent
 	Last    bool            // no more frames without Again follow
 	Seq     uint64          // all rows so far are at least as of this entry

@@ -17,8 +17,8 @@ type Hash [32]byte
 // ClientID names a replica: 16 random bytes, minted with the database file.
 type ClientID [16]byte
 
-// SeedClient is who the first transaction of a space is from that an app has
-// asked each new space to begin with: whichever device sends it.
+// SeedClient is the author of a space's seed, the transaction that an app has a new
+// space begin with, whichever device sends it.
 var SeedClient = ClientID([]byte("heddle/1/seed\x00\x00\x00"))
 
 // Epoch names one life of a space's log: 16 random bytes.
@@ -85,7 +85,7 @@ type Op struct {
 	Cells []Value // one for each of Shape.Columns
 }
 
-// ColumnSchema describes a column of a synced table to those who do not know it.
+// ColumnSchema describes a column of a synced table to replicas that do not know it.
 type ColumnSchema struct {
 	Name    string
 	Group   uint32 // 1-based number of the migration that brought it
@@ -128,7 +128,7 @@ type Part struct {
 
 // Position is a point in a space's log as a replica knows it.
 type Position struct {
-	Epoch Epoch // zero if the replica has not met the space yet
+	Epoch Epoch // zero if the replica does not know the space yet
 	Seq   uint64
 	Chain Hash
 }
@@ -157,7 +157,7 @@ type PullRequest struct {
 	Resume    *Resume    // goes on with a snapshot; Position says nothing then
 	Anew      bool       // the asker starts over with a snapshot, whatever Position says beside the epoch
 	Only      []Bucket   // with Anew: rows of these alone, and those changed after Position; sums are ignored
-	Clients   []ClientID // what a snapshot is to tell of beside Client
+	Clients   []ClientID // whose decided counters a snapshot holds beside Client's
 }
 
 // Frame is one message of a pull stream. Exactly one field is set.
