@@ -1,21 +1,11 @@
 package jsbridge
 
-import (
-	"sync"
+import "github.com/hack-pad/safejs"
 
-	"github.com/hack-pad/safejs"
-)
-
-// Channel is a BroadcastChannel that carries bytes: what Post sends reaches
-// every other context of the origin that opened the same name, never this
-// Channel itself. https://html.spec.whatwg.org/#broadcasting-to-other-browsing-contexts
-type Channel struct {
-	channel safejs.Value
-	mu      sync.Mutex
-	stops   map[int]func()
-	next    int
-	closed  bool
-}
+// Channel is a BroadcastChannel for bytes: what Post sends reaches every other
+// context of the origin that opened the same name.
+// https://html.spec.whatwg.org/#broadcasting-to-other-browsing-contexts
+type Channel struct{ channel safejs.Value }
 
 // NewChannel opens the channel of that name.
 func NewChannel(name string) (*Channel, error) {
@@ -23,7 +13,7 @@ func NewChannel(name string) (*Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Channel{channel: c, stops: map[int]func(){}}, nil
+	return &Channel{c}, nil
 }
 
 // Post sends a copy of p and returns at once.
@@ -36,48 +26,8 @@ func (c *Channel) Post(p []byte) error {
 	return thrown(err)
 }
 
-// Receive calls fn with each message, which is fn's own, until stop is called.
-// fn must not block. Messages that are not bytes are ignored.
-func (c *Channel) Receive(fn func([]byte)) (stop func()) {
-	remove, err := listen(c.channel, "message", func(event safejs.Value) {
-		data, err := event.Get("data")
-		if err != nil || data.Type() != safejs.TypeObject {
-			return
-		}
-		if p, err := bytesOf(data); err == nil {
-			fn(p)
-		}
-	})
-	if err != nil {
-		return func() {}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	id := c.next
-	c.next++
-	c.stops[id] = remove
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if remove, ok := c.stops[id]; ok {
-			delete(c.stops, id)
-			remove()
-		}
-	}
-}
-
-// Close ends the channel and every Receive. It may be called more than once.
+// Close ends the channel. It may be called more than once.
 func (c *Channel) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
-	}
-	c.closed = true
-	for id, remove := range c.stops {
-		delete(c.stops, id)
-		remove()
-	}
 	_, err := c.channel.Call("close")
 	return thrown(err)
 }

@@ -127,8 +127,19 @@ func TestChannel(t *testing.T) {
 	defer b.Close()
 	got := make(chan []byte, 10)
 	own := make(chan []byte, 10)
-	stop := b.Receive(func(p []byte) { got <- p })
-	a.Receive(func(p []byte) { own <- p })
+	receive := func(c *Channel, to chan<- []byte) {
+		stop, err := listen(c.channel, "message", func(event safejs.Value) {
+			data, _ := event.Get("data")
+			p, _ := bytesOf(data)
+			to <- p
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(stop)
+	}
+	receive(b, got)
+	receive(a, own)
 	for i := range 3 {
 		if err := a.Post([]byte{byte(i), 7}); err != nil {
 			t.Fatal(err)
@@ -142,8 +153,6 @@ func TestChannel(t *testing.T) {
 	if len(own) != 0 {
 		t.Error("the sender heard itself")
 	}
-	stop()
-	stop()
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}

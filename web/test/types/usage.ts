@@ -57,7 +57,14 @@ export async function accepted(): Promise<void> {
   const statements: BatchStatement[] = ["A", ["B"], ["C", [1]], ["D", { id: 1 }], ["E", filter], ["F", undefined]];
   await db.batch(statements);
   await db.bulk("A", [[1, "a"]], { onProgress: undefined, signal, timeout });
+  const payloads: unknown[] = [];
+  const unsubscribe: () => void = db.onNotify("chat", ({ payload, origin, missed }) => {
+    if (origin === "local" && !missed) payloads.push(payload);
+  });
+  unsubscribe();
+  await db.notify("chat", { any: ["JSON", 1, null] }, { timeout: 1_000 });
   await db.transaction(async (tx) => {
+    await tx.notify("chat");
     await tx.exec("A", filter);
     await tx.query<Note>("B", filter);
     await tx.batch(statements);
