@@ -6,8 +6,12 @@
 //   *.d.ts                           tsc
 //   LICENSE, NOTICE                  what a copy has to carry along
 //
+//   vite.js                          the plugin of "heddle/vite", for Node.js
+//   *.br, *.gz                       each of the browser's files, compressed for servers that look for them
+//
 // Go, esbuild and tsc decide themselves how little there is to do. --quick
-// leaves out the types; --sizes adds the compressed sizes, which take a while.
+// leaves out types and compression; --release compresses as well as it can be
+// done, which takes half a minute.
 // --faults builds what the tests of broken engines load instead, into
 // .cache/faults/: an engine that can be broken, and bounds that are shorter.
 // --next builds, into .cache/next/, what the tests take for a later version of
@@ -15,13 +19,13 @@
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { brotliCompress, constants } from "node:zlib";
+import { brotliCompress, constants, gzip } from "node:zlib";
 import { build } from "esbuild";
 import { slim } from "./slim.mjs";
 
@@ -30,7 +34,11 @@ const root = dirname(web);
 const faults = process.argv.includes("--faults");
 const next = process.argv.includes("--next");
 const dist = faults ? join(root, ".cache/faults") : next ? join(root, ".cache/next") : join(web, "dist");
+const release = process.argv.includes("--release");
 const quick = faults || next || process.argv.includes("--quick");
+
+/** What the browser loads. */
+const FILES = ["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"];
 
 function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
@@ -80,6 +88,7 @@ const scripts = () =>
     format: "esm",
     target: ["es2022"],
     minify: true,
+    sourcemap: true,
     legalComments: "none",
     logLevel: "warning",
     // The package's own files are told apart by their URLs: none may be taken in.
@@ -92,32 +101,40 @@ const types = () => {
   return run(process.execPath, [join(dirname(tsc), "bin/tsc"), "-p", join(web, "tsconfig.build.json")]);
 };
 
-// Raw sizes, and compressed ones where asked for; compressing takes half a minute, so what has not changed is
-// remembered.
-async function sizes() {
-  const memo = join(dist, ".sizes.json");
-  const old = JSON.parse(await readFile(memo, "utf8").catch(() => "{}"));
-  const known = {};
-  const compress = promisify(brotliCompress);
-  const compressed = process.argv.includes("--sizes");
-  let raw = 0;
-  let small = 0;
-  const kb = (n) => `${(n / 1000).toFixed(1).padStart(9)} kB`;
-  const line = (name, size, brotli) =>
-    console.log(name.padEnd(14) + kb(size) + (compressed ? `${kb(brotli)} brotli` : ""));
-  for (const name of ["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"]) {
-    const bytes = await readFile(join(dist, name));
-    const hash = createHash("sha256").update(bytes).digest("hex");
-    if (compressed) {
-      const params = { [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length, [constants.BROTLI_PARAM_LGWIN]: 24 };
-      known[hash] = old[hash] ?? (await compress(bytes, { params })).length;
-    } else if (old[hash]) known[hash] = old[hash];
-    raw += bytes.length;
-    small += known[hash];
-    line(name, bytes.length, known[hash]);
+// name.br and name.gz beside each file: what a server sends that finds them there. The last compression of a content is
+// kept, by its hash.
+async function compressed(name) {
+  const path = join(dist, name);
+  const bytes = await readFile(path);
+  const quality = release ? constants.BROTLI_MAX_QUALITY : 9;
+  const key = createHash("sha256").update(bytes).update(String(quality)).digest("hex");
+  const kept = join(root, ".cache/compressed", name);
+  if (await readFile(`${kept}.key`, "utf8").catch(() => "") !== key) {
+    const params = {
+      [constants.BROTLI_PARAM_QUALITY]: quality,
+      [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+      [constants.BROTLI_PARAM_LGWIN]: 24,
+    };
+    await mkdir(dirname(kept), { recursive: true });
+    await writeFile(`${kept}.br`, await promisify(brotliCompress)(bytes, { params }));
+    await writeFile(`${kept}.gz`, await promisify(gzip)(bytes, { level: constants.Z_BEST_COMPRESSION }));
+    await writeFile(`${kept}.key`, key);
   }
-  line("all", raw, small);
-  await writeFile(memo, JSON.stringify(known));
+  const sizes = [bytes.length];
+  for (const ending of [".br", ".gz"]) {
+    await copyFile(kept + ending, path + ending);
+    sizes.push((await stat(path + ending)).size);
+  }
+  return sizes;
+}
+
+async function compressAll() {
+  const row = (name, cells) => console.log(name.padEnd(14) + cells.map((cell) => cell.padStart(12)).join(""));
+  const line = (name, sizes) => row(name, sizes.map((n) => `${(n / 1000).toFixed(1)} kB`));
+  row("", ["raw", "brotli", "gzip"]);
+  const all = await Promise.all(FILES.map(async (name) => [name, await compressed(name)]));
+  for (const [name, sizes] of all) line(name, sizes);
+  line("all", [0, 1, 2].map((i) => all.reduce((sum, [, sizes]) => sum + sizes[i], 0)));
 }
 
 async function main() {
@@ -133,7 +150,7 @@ async function main() {
   if (quick) console.log("no types: --quick");
   else {
     await types();
-    await sizes();
+    await compressAll();
   }
 }
 

@@ -5,10 +5,11 @@ import { encodeOpenConfig } from "../rpc/messages.gen.js";
 import { Database } from "./database.js";
 import { HeddleError, abortError, timeoutError } from "../shared/errors.js";
 import { checkName, databaseFolder, FOLDER, lockName, tabsChannel } from "../shared/names.js";
-import { checkOptions } from "./options.js";
+import { checkAssets, checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
 import type { TabsMessage } from "../shared/messages.js";
 import { checkBrowser, checkDirectory, watchStorage } from "../shared/browser-support.js";
+import { Assets } from "../tabs/assets.js";
 import { LeaderConnection } from "../tabs/leader-connection.js";
 import type { CallOptions, OpenOptions } from "../shared/types.js";
 
@@ -31,8 +32,9 @@ export async function open(options: OpenOptions): Promise<Database> {
   await shown();
   let database: Database | undefined;
   const ended = new AbortController();
-  const connection = new LeaderConnection({ name: config.name, memory, storage: memory ? "memory" : "best-effort",
-    open: encodeOpenConfig(config), migrations: config.migrations.length }, () => {
+  const storage = memory ? "memory" : "best-effort", migrations = config.migrations.length;
+  const connecting = { name: config.name, memory, storage, open: encodeOpenConfig(config), migrations } as const;
+  const connection = new LeaderConnection(connecting, new Assets(checkAssets(options.assets)), () => {
     ended.abort(new HeddleError("HEDDLE_CLOSED", `open: the database "${config.name}" was destroyed meanwhile`));
     void database?.close();
   });

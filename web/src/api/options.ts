@@ -4,7 +4,7 @@ import { VERSION, type OpenConfig, type SyncConfig } from "../rpc/messages.gen.j
 import { HeddleError } from "../shared/errors.js";
 import { checkName } from "../shared/names.js";
 import { checkBatch, describe } from "../rpc/params.js";
-import type { Merge, OpenOptions } from "../shared/types.js";
+import type { AssetUrls, Merge, OpenOptions } from "../shared/types.js";
 
 const MERGES: readonly Merge[] = ["last", "counter", "max", "min", "set"];
 
@@ -40,6 +40,22 @@ export function checkOptions(options: OpenOptions): OpenConfig {
     seed: options.seed === undefined ? [] : checkBatch(options.seed, "open: seed"),
     sync: options.sync === undefined ? undefined : checkSync(options.sync),
   };
+}
+
+const ASSETS: readonly (keyof AssetUrls)[] = ["worker", "broker", "heddle", "sqlite"];
+
+/** Throws HEDDLE_BAD_PARAM on what names no file. */
+export function checkAssets(assets: unknown = {}): AssetUrls {
+  if (!isObject(assets)) refuse(`assets must be an object of URLs, it is ${describe(assets)}`);
+  for (const [name, url] of Object.entries(assets)) {
+    if (!ASSETS.includes(name as keyof AssetUrls)) {
+      refuse(`assets.${name} is no file of the package: ${ASSETS.join(", ")}`);
+    }
+    if (url === undefined) continue;
+    if (typeof url !== "string" && !(url instanceof URL)) refuse(`assets.${name} must be a URL, it is ${describe(url)}`);
+    if (!URL.canParse(url, location.href)) refuse(`assets.${name} is no URL: ${JSON.stringify(url)}`);
+  }
+  return assets;
 }
 
 function checkSync(sync: unknown): SyncConfig {

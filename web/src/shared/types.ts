@@ -181,6 +181,17 @@ export interface SyncOptions {
   integerKey?: boolean | undefined;
 }
 
+/**
+ * URLs of the package's files; relative ones begin at the page's. Each is the file of heddle/dist, unchanged: worker.js and
+ * broker.js are ES modules that are not to be bundled into another script.
+ */
+export interface AssetUrls {
+  worker?: string | URL | undefined;
+  broker?: string | URL | undefined;
+  heddle?: string | URL | undefined;
+  sqlite?: string | URL | undefined;
+}
+
 /** What open() takes. */
 export interface OpenOptions extends CallOptions {
   /** Names the database in this origin: one SQLite file. */
@@ -203,6 +214,8 @@ export interface OpenOptions extends CallOptions {
    * of it, also without sync. With sync that is done anyway.
    */
   recover?: boolean | undefined;
+  /** Where the package's files are, for a bundler that does not leave them beside the module. */
+  assets?: AssetUrls | undefined;
 }
 
 /** What became of a damaged database. */

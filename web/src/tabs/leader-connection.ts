@@ -6,6 +6,7 @@ import { ANSWER_MS, BYE_MS, OTHERS_MS, TELL_MS, WORD_MS } from "../shared/bounds
 import { VersionHandshake } from "./version-handshake.js";
 import { LockHolders, leads } from "../shared/lock-holders.js";
 import { HeddleError } from "../shared/errors.js";
+import type { Assets } from "./assets.js";
 import { Handover } from "./handover.js";
 import { WorkerSupervisor } from "./worker-supervisor.js";
 import type { SupervisorOptions } from "./worker-supervisor.js";
@@ -60,6 +61,7 @@ export class LeaderConnection implements Connection {
   #awake = new AbortController();
   /** Held while this tab listens: leaders take its absence for our end. */
   readonly #listens: HeldLock;
+  readonly #assets: Assets;
   /** Held while something may still be asked of the record of our writes. */
   readonly #record: HeldLock;
   #others: ReturnType<typeof setTimeout> | undefined;
@@ -73,7 +75,10 @@ export class LeaderConnection implements Connection {
   /** Why our own worker will not lead. It matters only when nobody else does. */
   #failure: HeddleError | undefined;
 
-  constructor(options: Omit<SupervisorOptions, "tab" | "scope" | "yieldTo"> & { migrations: number }, destroyed: () => void) {
+  constructor(
+    options: Omit<SupervisorOptions, "tab" | "scope" | "yieldTo"> & { migrations: number }, assets: Assets, destroyed: () => void,
+  ) {
+    this.#assets = assets;
     this.session = randomId();
     // A database in memory is its page's own: nobody else is in its scope.
     this.#scope = options.memory ? `${options.name}:memory:${this.session}` : options.name;
@@ -97,6 +102,7 @@ export class LeaderConnection implements Connection {
     });
     this.#worker = new WorkerSupervisor(
       { ...options, scope: this.#scope, tab: this.session, yieldTo: [] },
+      assets,
       {
         granted: () => { this.#starting = true; },
         leading: (leader) => this.#lead(leader),
@@ -339,7 +345,7 @@ export class LeaderConnection implements Connection {
   // The broker may have lived in the tab that has just died, and nothing tells.
   #meetBroker(): void {
     this.#broker?.close();
-    this.#broker = brokerPort((message) => this.#fromBroker(message));
+    this.#broker = brokerPort(this.#assets, (message) => this.#fromBroker(message));
   }
 
   #fromBroker(message: FromBroker): void {

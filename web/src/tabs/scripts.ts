@@ -1,35 +1,33 @@
-// Starts the package's own scripts. The forms `new URL("./x.js",
-// import.meta.url)` and `new SharedWorker(new URL(…))` are what bundlers
-// recognise: they carry the files along.
+// Starts the package's own scripts.
 
 import type { FromBroker } from "../shared/messages.js";
 import { take } from "../shared/message-shapes.js";
+import type { Assets } from "./assets.js";
 
-// One URL tells where the package was loaded from: bundlers change
-// import.meta.url itself into other things.
-const workerURL = () => new URL("./worker.js", import.meta.url);
-
-let blobURL: string | undefined;
+const elsewhere = (href: string) => new URL(href).origin !== location.origin;
 
 /** Starts worker.js: directly, or, where this module came from another origin,
  * through a blob that imports it (a worker's own script must be of the page's
  * origin; what it imports need not). The import is a dynamic one, which a
  * Content-Security-Policy sees as a script; a static one it sees as a worker. */
-export function startWorker(): Worker {
-  const url = workerURL();
+export function startWorker(assets: Assets): Worker {
+  const href = assets.href("worker");
   const options = { type: "module", name: "heddle" } as const;
-  if (url.origin === location.origin) return new Worker(url, options);
-  blobURL ??= URL.createObjectURL(new Blob([`import(${JSON.stringify(url.href)}).catch((e) => setTimeout(() => { throw e; }));`], { type: "text/javascript" }));
-  return new Worker(blobURL, options);
+  if (!elsewhere(href)) return new Worker(href, options);
+  const script = `import(${JSON.stringify(href)}).catch((e) => setTimeout(() => { throw e; }));`;
+  return new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), options);
 }
 
 let noBroker = false;
 
 /** A port to the broker, which is started if there is none; null where there can be none: another origin, or no SharedWorker. */
-export function brokerPort(receive: (message: FromBroker) => void): MessagePort | null {
-  if (noBroker || typeof SharedWorker !== "function" || workerURL().origin !== location.origin) return null;
+export function brokerPort(assets: Assets, receive: (message: FromBroker) => void): MessagePort | null {
+  if (noBroker || typeof SharedWorker !== "function" || elsewhere(assets.href("worker"))) return null;
   try {
-    const broker = new SharedWorker(new URL("./broker.js", import.meta.url), { type: "module", name: "heddle" });
+    // This exact form is what bundlers recognise: a file as small as this one they would take in as a data: URL.
+    const broker = assets.bundled("broker")
+      ? new SharedWorker(new URL("./broker.js", import.meta.url), { type: "module", name: "heddle-broker" })
+      : new SharedWorker(assets.href("broker"), { type: "module", name: "heddle-broker" });
     broker.onerror = () => {
       noBroker = true;
     };

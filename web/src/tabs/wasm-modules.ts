@@ -4,46 +4,48 @@
 
 import { HeddleError, asHeddleError } from "../shared/errors.js";
 import type { Modules } from "../shared/messages.js";
+import type { AssetUrls } from "../shared/types.js";
+import type { Assets } from "./assets.js";
 
-// These exact forms are what bundlers recognise as files to carry along.
-const goURL = () => new URL("./heddle.wasm", import.meta.url);
-const sqliteURL = () => new URL("./sqlite3.wasm", import.meta.url);
-
-let compiled: Promise<Modules> | undefined;
+/** Each file's module, by its URL. */
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
 /** Compiles both files, once a page. A failure is not kept: the next call tries again. */
-export function compileModules(): Promise<Modules> {
-  compiled ??= Promise.all([compile(goURL()), compile(sqliteURL())]).then(
-    ([go, sqlite]) => ({ go, sqlite }),
-    (error: unknown) => {
-      compiled = undefined;
-      throw error;
-    },
-  );
-  return compiled;
+export async function compileModules(assets: Assets): Promise<Modules> {
+  const [go, sqlite] = await Promise.all([moduleOf(assets, "heddle"), moduleOf(assets, "sqlite")]);
+  return { go, sqlite };
 }
 
-async function compile(url: URL): Promise<WebAssembly.Module> {
+function moduleOf(assets: Assets, asset: keyof AssetUrls): Promise<WebAssembly.Module> {
+  const href = assets.href(asset);
+  let module = compiled.get(href);
+  if (!module) {
+    module = compile(href, assets.cure(asset));
+    compiled.set(href, module);
+    module.catch(() => compiled.delete(href));
+  }
+  return module;
+}
+
+async function compile(href: string, cure: string): Promise<WebAssembly.Module> {
   let response: Response;
   try {
-    response = await fetch(url, { credentials: "same-origin" });
+    response = await fetch(href, { credentials: "same-origin" });
   } catch (error) {
-    throw new HeddleError("HEDDLE_ASSETS", `cannot load ${url.href}: ${asHeddleError(error).message}`, { cause: error });
+    throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${asHeddleError(error).message}`, { cause: error });
   }
-  if (!response.ok) {
-    throw new HeddleError("HEDDLE_ASSETS", `cannot load ${url.href}: the server answered ${response.status}`);
-  }
+  if (!response.ok) throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: the server answered ${response.status}; ${cure}`);
   try {
     // Streaming insists on the right media type; a server without it still works, a little slower.
     const type = response.headers.get("content-type") ?? "";
     if (type.split(";")[0]?.trim() === "application/wasm") return await WebAssembly.compileStreaming(response);
     return await WebAssembly.compile(await response.arrayBuffer());
   } catch (error) {
-    throw compileError(url, error);
+    throw compileError(href, error, cure);
   }
 }
 
-function compileError(url: URL, error: unknown): HeddleError {
+function compileError(href: string, error: unknown, cure: string): HeddleError {
   const message = asHeddleError(error).message;
   if (/content security policy|unsafe-eval|disallowed by embedder/i.test(message)) {
     return new HeddleError(
@@ -52,5 +54,5 @@ function compileError(url: URL, error: unknown): HeddleError {
       { cause: error },
     );
   }
-  return new HeddleError("HEDDLE_ASSETS", `${url.href} is not the WebAssembly that it should be: ${message}`, { cause: error });
+  return new HeddleError("HEDDLE_ASSETS", `${href} is not the WebAssembly that it should be: ${cure} (${message})`, { cause: error });
 }

@@ -3,6 +3,7 @@
 import { CRASH_WINDOW_MS, MAX_PAUSE_MS, PAUSE_MS, STOP_MS } from "../shared/bounds.js";
 import { HeddleError, asHeddleError } from "../shared/errors.js";
 import type { ErrorCode } from "../shared/errors.js";
+import type { Assets } from "./assets.js";
 import { compileModules } from "./wasm-modules.js";
 import { startWorker } from "./scripts.js";
 import { HeartbeatMonitor } from "./heartbeat-monitor.js";
@@ -54,6 +55,7 @@ interface Running {
 
 export class WorkerSupervisor {
   readonly #options: SupervisorOptions;
+  readonly #assets: Assets;
   readonly #events: SupervisorEvents;
   #running: Running | undefined;
   /** When workers that led died. */
@@ -62,15 +64,16 @@ export class WorkerSupervisor {
   #stillborn = 0;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: SupervisorOptions, events: SupervisorEvents) {
+  constructor(options: SupervisorOptions, assets: Assets, events: SupervisorEvents) {
     this.#options = options;
+    this.#assets = assets;
     this.#events = events;
   }
 
   start(): void {
     let worker: Worker;
     try {
-      worker = startWorker();
+      worker = startWorker(this.#assets);
     } catch (error) {
       this.#events.failed(asHeddleError(error, "HEDDLE_ASSETS"));
       return;
@@ -91,7 +94,7 @@ export class WorkerSupervisor {
   // Nobody leads: our worker will, so compiling need not wait for its word.
   #compileEarly(): void {
     navigator.locks.query().then(({ held }) => {
-      if (!held?.some((lock) => lock.name === lockName(this.#options.scope))) compileModules().catch(() => {});
+      if (!held?.some((lock) => lock.name === lockName(this.#options.scope))) compileModules(this.#assets).catch(() => {});
     }, () => {});
   }
 
@@ -180,7 +183,7 @@ export class WorkerSupervisor {
         break;
       case "standby":
         // Next in line: a leader's end should not have to wait for a download.
-        compileModules().catch(() => {});
+        compileModules(this.#assets).catch(() => {});
         break;
       case "leading":
         running.leader = message.leader;
@@ -207,7 +210,7 @@ export class WorkerSupervisor {
 
   #sendModules({ worker }: Running): void {
     const send = (message: ToWorker) => worker.postMessage(message);
-    compileModules().then(
+    compileModules(this.#assets).then(
       (modules) => send({ t: "modules", modules }),
       (error: unknown) => {
         const { code, message } = asHeddleError(error);
@@ -230,7 +233,7 @@ export class WorkerSupervisor {
     }
     if (this.#running !== running) return;
     if (!running.alive) {
-      this.#end(running, new HeddleError("HEDDLE_ASSETS", `the worker's script cannot be loaded${message && `: ${message}`}`));
+      this.#end(running, new HeddleError("HEDDLE_ASSETS", `the worker's script ${this.#assets.href("worker")} cannot be loaded: ${message || this.#assets.cure("worker")}`));
       return;
     }
     console.error(`heddle: the engine died: ${message}`);

@@ -1,0 +1,20 @@
+/** A plugin of Vite, as far as this one goes: its type does not need Vite's. */
+export interface HeddlePlugin {
+  name: string;
+  config(): { optimizeDeps: { exclude: string[] } };
+  configResolved(config: any): void;
+  generateBundle: { order: "post"; handler(options: unknown, bundle: Record<string, any>): Promise<void> };
+  closeBundle: { order: "post"; sequential: true; handler(): Promise<void> };
+}
+
+/**
+ * Vite's plugin for Heddle:
+ *
+ *     import heddle from "heddle/vite";
+ *     export default defineConfig({ plugins: [heddle()] });
+ *
+ * In development it keeps the package out of Vite's dependency optimizer. A build has the wasm files with `.br` and `.gz`
+ * beside them, for servers that send those. With vite-plugin-pwa they are kept for a start without a network: no option
+ * of that plugin has to change.
+ */
+export default function heddle(): HeddlePlugin;
