@@ -14,7 +14,8 @@ test("files lie beside the module", () => {
 });
 
 test("given URLs begin at the page's", () => {
-  const assets = new Assets({ worker: "/static/worker.js", sqlite: "sqlite3.wasm", broker: new URL("https://cdn.example/broker.js") });
+  const broker = new URL("https://cdn.example/broker.js");
+  const assets = new Assets({ worker: "/static/worker.js", sqlite: "sqlite3.wasm", broker });
   equal(assets.href("worker"), "https://app.example/static/worker.js");
   equal(assets.href("sqlite"), "https://app.example/shop/sqlite3.wasm");
   equal(assets.href("broker"), "https://cdn.example/broker.js");

@@ -13,7 +13,8 @@ interface Packed {
 }
 
 function pack(): Packed {
-  const out = execFileSync("npm", ["pack", "--dry-run", "--json", "--silent", "--ignore-scripts"], { cwd: web, encoding: "utf8" });
+  const flags = ["--dry-run", "--json", "--silent", "--ignore-scripts"];
+  const out = execFileSync("npm", ["pack", ...flags], { cwd: web, encoding: "utf8" });
   return (JSON.parse(out) as [Packed])[0];
 }
 
@@ -29,8 +30,8 @@ test("the package holds what its users need, and nothing else", () => {
 });
 
 test("each entry of exports is a file of the package", () => {
-  const { exports } = JSON.parse(readFileSync(`${web}/package.json`, "utf8")) as { exports: Record<string, string | Record<string, string>> };
-  for (const target of Object.values(exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)))) {
-    equal(existsSync(`${web}/${target}`), true, target);
-  }
+  type Entry = string | Record<string, string>;
+  const { exports } = JSON.parse(readFileSync(`${web}/package.json`, "utf8")) as { exports: Record<string, Entry> };
+  const targets = Object.values(exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)));
+  for (const target of targets) equal(existsSync(`${web}/${target}`), true, target);
 });

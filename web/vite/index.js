@@ -16,7 +16,7 @@ const same = (source, original) => Buffer.compare(Buffer.from(source), original)
 
 /** @returns {import("./index.js").HeddlePlugin} */
 export default function heddle() {
-  /** @type {{ root: string, base: string, build: { outDir: string }, plugins: readonly { name: string, api?: any }[] }} */
+  /** @type {{ root: string, build: { outDir: string }, plugins: readonly { name: string, api?: any }[] }} */
   let config;
   /** What the bundler calls the wasm files, and what the package does. @type {Map<string, string>} */
   const files = new Map();
@@ -38,13 +38,15 @@ export default function heddle() {
         for (const name of ["heddle.wasm", "sqlite3.wasm"]) {
           const original = await readFile(join(dist, name));
           for (const output of Object.values(bundle)) {
-            if (output.type !== "asset" || !output.fileName.endsWith(".wasm") || !same(output.source, original)) continue;
+            if (output.type !== "asset" || !output.fileName.endsWith(".wasm")) continue;
+            if (!same(output.source, original)) continue;
             files.set(output.fileName, name);
             delete bundle[output.fileName];
           }
         }
         const pwa = config.plugins.find((plugin) => plugin.name === "vite-plugin-pwa")?.api;
-        pwa?.extendManifestEntries((entries) => [...entries, ...[...files.keys()].map((url) => ({ url, revision: null }))]);
+        const kept = [...files.keys()].map((url) => ({ url, revision: null }));
+        pwa?.extendManifestEntries((entries) => [...entries, ...kept]);
       },
     },
 

@@ -37,7 +37,9 @@ export class Assets {
   /** What to do where the file is not at its URL. */
   cure(asset: keyof AssetUrls): string {
     if (this.#given[asset] !== undefined) return `open({ assets: { ${asset} } }) names no such file`;
-    if (this.#optimized(asset)) return `keep Vite's optimizer away from this package: optimizeDeps: { exclude: ["heddle"] }, or the plugin of "heddle/vite"`;
+    if (this.#optimized(asset)) {
+      return `keep Vite's optimizer away from it: optimizeDeps: { exclude: ["heddle"] }, or the plugin of "heddle/vite"`;
+    }
     return `copy the files of heddle/dist beside the bundle, or give their URLs to open({ assets })`;
   }
 

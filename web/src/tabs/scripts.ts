@@ -20,7 +20,7 @@ export function startWorker(assets: Assets): Worker {
 
 let noBroker = false;
 
-/** A port to the broker, which is started if there is none; null where there can be none: another origin, or no SharedWorker. */
+/** A port to the broker, which is started if there is none. Null on another origin, and without SharedWorker. */
 export function brokerPort(assets: Assets, receive: (message: FromBroker) => void): MessagePort | null {
   if (noBroker || typeof SharedWorker !== "function" || elsewhere(assets.href("worker"))) return null;
   try {

@@ -34,7 +34,9 @@ async function compile(href: string, cure: string): Promise<WebAssembly.Module> 
   } catch (error) {
     throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${asHeddleError(error).message}`, { cause: error });
   }
-  if (!response.ok) throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: the server answered ${response.status}; ${cure}`);
+  if (!response.ok) {
+    throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: the server answered ${response.status}; ${cure}`);
+  }
   try {
     // Streaming insists on the right media type; a server without it still works, a little slower.
     const type = response.headers.get("content-type") ?? "";
@@ -54,5 +56,6 @@ function compileError(href: string, error: unknown, cure: string): HeddleError {
       { cause: error },
     );
   }
-  return new HeddleError("HEDDLE_ASSETS", `${href} is not the WebAssembly that it should be: ${cure} (${message})`, { cause: error });
+  const text = `${href} is not the WebAssembly that it should be: ${cure} (${message})`;
+  return new HeddleError("HEDDLE_ASSETS", text, { cause: error });
 }
