@@ -16,7 +16,7 @@ import (
 	"heddle.dev/heddle/internal/rpc/rpctest"
 )
 
-var update = flag.Bool("update", false, "write testdata/vectors.json anew")
+var update = flag.Bool("update", false, "write testdata/vectors.json")
 
 // vectors is testdata/vectors.json: messages by name, in hex. web/test/codec.test.ts
 // makes the same requests and reads the same replies.

@@ -121,7 +121,7 @@ export class Bulk {
         this.#progress();
       },
     }).catch(() => { throw new PartRefused(); });
-    promise.catch(() => {}); // read by whoever awaits it, or not at all
+    promise.catch(() => {}); // it may never be awaited
     return promise;
   }
 

@@ -155,7 +155,7 @@ export class Database {
     };
   }
 
-  // What has begun already, and is told at once.
+  // Conditions that hold already: a new listener is told of them at once.
   #past(): Partial<DatabaseEvents> {
     return {
       ...(this.#connection.blocked ? { blocked: { message: inTheWay(this.name) } } : {}),
@@ -358,7 +358,7 @@ export class Database {
     return this.#caller.call({ ...request, write: this.#caller.newWrite(), sql, signal, timeout });
   }
 
-  // ---- the leader's comings and goings
+  // ---- leaders
 
   #ready(welcome: Welcome, again: boolean): void {
     this.#storage = welcome.storage as Storage;
@@ -388,7 +388,7 @@ export class Database {
     else this.#sync.event(type, r);
   }
 
-  // A leader says it to whoever comes to it, so again to a page that lost its line.
+  // A leader sends the event to each new connection: a page that connects twice gets it twice.
   #tellRecovered(recovery: Recovery): void {
     if (recovery.file === this.#recovered?.file) return;
     this.#recovered = recovery;

@@ -87,7 +87,7 @@ export async function importFile(caller: Caller, file: ImportSource, options: Ca
       first = false;
       const sent: Promise<void> = caller.call(importPart(attempt.id, part))
         .catch(() => { throw new PartRefused(); });
-      sent.catch(() => {}); // read by whoever awaits it, or not at all
+      sent.catch(() => {}); // it may never be awaited
       ahead.push(sent);
       if (ahead.length >= 2) await Promise.race([ahead.shift(), attempt.ended]);
     }

@@ -1,5 +1,5 @@
 // db.iterate(): rows a batch at a time. The leader sends a batch for each credit,
-// and keeps its place where there is none: a slow consumer holds up nobody.
+// and keeps its place while there is none: a slow consumer delays no other call.
 
 import type { Caller } from "../rpc/client.js";
 import type { Reader, Statement } from "../rpc/codec.js";

@@ -72,14 +72,14 @@ export class LiveQuery {
         this.#deaths = this.#refusals = 0;
       },
     }).catch((error: HeddleError) => {
-      // A leader that went away is followed by another, which is asked anew.
+      // The next leader is asked again.
       if (error.code === "HEDDLE_TX_LOST" || id !== this.#id) return;
       if (error.code === "HEDDLE_BUSY") this.#askAgain();
       else this.fail(error);
     });
   }
 
-  // Too many requests are at the leader. That passes, and nobody else would ask again.
+  // The leader has too many requests. Nothing else would subscribe the query again.
   #askAgain(): void {
     this.#caller.unsubscribe(this.#id);
     this.lost(false);
@@ -143,7 +143,7 @@ export class LiveQuery {
     const { rows, diff } = applyRuns(this.#rows, update.runs, update.rows, update.reset);
     if (rows.length !== update.total) throw new HeddleError("HEDDLE_PROTOCOL", "a live result does not add up");
     this.#rows = rows;
-    // The app gets an array of its own: what it does to it is its own affair.
+    // The app gets a copy of the array, which it may change.
     try {
       this.#fn(rows.slice(), diff);
     } catch (thrown) {

@@ -112,8 +112,8 @@ export class TxState implements Running {
   }
 
   /**
-   * Waits for statements that nobody awaited: they were sent, so they are part
-   * of the transaction, and one that failed unseen must not be committed over.
+   * Waits for statements that the function did not await. They were sent, so they are part of the transaction; if one
+   * failed and its error was not seen, the transaction must not be committed.
    */
   async settle(): Promise<void> {
     const known = this.#failed.length;

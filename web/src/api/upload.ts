@@ -11,7 +11,7 @@ export class PartRefused extends Error {}
 /** One leader's turn at the load. */
 export class Attempt {
   readonly id: number;
-  /** The load was answered, or begins anew. */
+  /** The load was answered, or begins again at another leader. */
   over = false;
   readonly ended: Promise<void>;
   end!: () => void;

@@ -1,5 +1,5 @@
-// Requests and their answers over a Connection: ids, order, cancellation, how
-// many may be on their way, and what becomes of them when the leader changes.
+// Requests and their answers over a Connection: ids, order, cancellation, the limit of requests on their way, and
+// retries when the leader changes.
 
 import { ENDING_MS } from "../shared/bounds.js";
 import {
@@ -37,9 +37,9 @@ export class Caller implements ConnectionHandler {
   #waiting = each<Call[]>(() => []);
   #flying = each(() => 0);
   readonly #calls = new Map<number, Call>();
-  /** How many calls are at the leader that an engine died over. */
+  /** Calls at the leader during which an engine has died before. */
   #suspects = 0;
-  /** Knows calls that are made inside the functions of transactions. */
+  /** Finds writes that are made inside the function of a transaction. */
   readonly nesting = new Nesting({
     waiting: () => this.#nested()[0]?.spec.sql ?? (this.#nested().length > 0 ? "" : undefined),
     fail: (error) => {
@@ -47,16 +47,16 @@ export class Caller implements ConnectionHandler {
     },
   });
   readonly #subscribers = new Map<number, (type: number, r: Reader) => void>();
-  /** Counters of the writes whose callers do not know their outcomes, in order. */
+  /** Counters of the writes without an outcome, in order. */
   readonly #open = new Set<number>();
   #nextId = 1;
   #counter = 0;
   #ready = false;
   #met = false;
-  /** The leader does not answer, or there is none. */
+  /** No leader answers. */
   #blocked = false;
   #end: HeddleError | undefined;
-  /** Why no more calls are taken, while those under way are still answered. */
+  /** Why new calls are refused, while those on their way are still answered. */
   #ending: HeddleError | undefined;
 
   constructor(connection: Connection, events: CallerEvents) {
@@ -82,18 +82,18 @@ export class Caller implements ConnectionHandler {
     return this.#open.size > 0;
   }
 
-  /** Why no call is taken any more. */
+  /** Why calls are refused. */
   get ended(): HeddleError | undefined {
     return this.#end;
   }
 
-  /** The next counter: it names a write. call() settles the one in its spec. */
+  /** The next counter: it names a write. call() settles the counter `write` of its spec. */
   newWrite(): number {
     this.#open.add(++this.#counter);
     return this.#counter;
   }
 
-  /** The outcome of that write is known here: leaders need not keep it. */
+  /** The outcome of that write is known here: leaders need not keep it any longer. */
   settled(write: number): void {
     this.#open.delete(write);
   }
@@ -124,7 +124,7 @@ export class Caller implements ConnectionHandler {
     this.#connection.send(this.#message(this.#newId(), request, 0, 0));
   }
 
-  /** Ends whatever the leader does for request id. */
+  /** Cancels request id at the leader. */
   cancel(id: number): void {
     this.tell(cancel(id));
   }
@@ -161,8 +161,7 @@ export class Caller implements ConnectionHandler {
     this.#send(newCall(
       request as CallSpec<Welcome>,
       (value) => this.#welcome(value as Welcome),
-      // A leader that goes away in the middle is followed by another.
-      // One of an older build makes room for this one.
+      // If the leader goes away in the middle, another follows. A leader of an older build gives the lead to this one.
       (error) => {
         if (error.code === "HEDDLE_OUTDATED") this.#connection.refused?.();
         else if (error.code !== "HEDDLE_TX_LOST") this.failed(error);
@@ -222,7 +221,7 @@ export class Caller implements ConnectionHandler {
     this.#events.blocked(now);
   }
 
-  // Its caller does not wait any more, and nobody says what became of it.
+  // The app does not wait for the call any more, and no leader can tell its outcome.
   #giveUp(call: Call): void {
     this.#done(call);
     this.#fail(call, givenUp());
@@ -255,7 +254,7 @@ export class Caller implements ConnectionHandler {
     try {
       this.#receive(new Reader(message));
     } catch (thrown) {
-      // Bytes that do not decode: nothing after them can be trusted.
+      // After bytes that do not decode, none can be trusted.
       this.failed(asHeddleError(thrown, "HEDDLE_PROTOCOL"));
     }
   }
@@ -282,9 +281,9 @@ export class Caller implements ConnectionHandler {
     this.#done(call);
     if (kind === Kind.error) {
       const error = r.error() ?? new HeddleError("HEDDLE_PROTOCOL", "an error without a code");
-      // It was only asked about, and has not been done.
+      // The write was only asked about, and has not been done.
       const deadly = error.code === "HEDDLE_TX_LOST" && call.deaths >= MAX_DEATHS;
-      // This leader did not get to it; one before may have.
+      // This leader did not begin the write; an earlier one may have done it.
       const unknown = (error.code === "HEDDLE_TIMEOUT" || error.code === "HEDDLE_ABORTED")
         && call.spec.write !== undefined && call.times > 1;
       const ended = error.code === "HEDDLE_ABORTED" ? call.reason : undefined;
@@ -332,7 +331,7 @@ export class Caller implements ConnectionHandler {
     return encodeRequest({ id, method, deadline, write, ack: (open ?? this.#counter + 1) - 1 }, body);
   }
 
-  // Its signal and its timeout end a call from outside.
+  // The call's signal and its timeout end it from outside.
   #listen(call: Call): void {
     const { signal } = call.spec;
     const timeout = checkTimeout(call.spec.timeout);
@@ -366,16 +365,15 @@ export class Caller implements ConnectionHandler {
     spec.sent?.(call.id);
   }
 
-  // The write whose outcome is asked for in place of the call: one that cannot be done again, or that was deadly.
+  // The write whose outcome is asked for in place of the call: it cannot be done again, or engines died over it.
   #askedAbout({ spec, times, deaths }: Call): number | undefined {
     if (times > 0 && spec.instead !== undefined) return spec.instead;
     return spec.retry && deaths >= MAX_DEATHS ? spec.write : undefined;
   }
 
-  // Calls go out in order, those of each queue as its window allows; the order
-  // between reads and writes is kept where neither waits. After an engine's
-  // death those that it had go one by one: the deadly one alone shall be there
-  // when the next one dies.
+  // Sends calls in order, as many of each queue as its window allows. The order between reads and writes is kept if
+  // neither waits. The calls during which an engine died are sent one by one, so that the next death tells which of
+  // them is the cause.
   #flush(): void {
     for (const queue of QUEUES) {
       while (this.#ready && this.#flying[queue] < WINDOW) {
@@ -403,7 +401,7 @@ export class Caller implements ConnectionHandler {
     }
     this.#connection.interrupt?.(call.id);
     this.cancel(call.id);
-    // A write may have happened by now: its answer says. A read need not wait.
+    // A write may have happened by now: its answer tells. A read need not wait for its answer.
     if (isRead(lane)) {
       this.#done(call);
       this.#fail(call, error);
@@ -413,7 +411,7 @@ export class Caller implements ConnectionHandler {
     }
   }
 
-  // The leader keeps the time too: of a write, its answer says what became of it.
+  // The leader has the deadline too: its answer tells the outcome of a write.
   #timeUp(call: Call, error: HeddleError): void {
     if (isRead(call.lane) || this.#blocked || this.#calls.get(call.id) !== call) this.#abort(call, error);
   }

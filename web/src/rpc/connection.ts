@@ -42,14 +42,14 @@ export interface ConnectionHandler {
   /** One whole message of the database's BroadcastChannel (broadcast/). */
   broadcast(message: Uint8Array): void;
   /** The leader is gone: what it has not answered it never will. connected()
-   * or failed() follows, but nobody knows when. crashed: its engine died, and
+   * or failed() follows, at a time that is not known. crashed: its engine died, and
    * something that it was sent may be why. */
   lost(crashed: boolean): void;
   /** Whether something was sent whose outcome is not known: then the record of it must stay. */
   readonly unsettled: boolean;
   /** Whether calls wait for an answer. */
   readonly busy: boolean;
-  /** Calls wait, and whoever holds the database does not answer; or no longer so. */
+  /** now: calls wait, and the tab that holds the database does not answer. Else this is over. */
   blocked(now: boolean): void;
   /** A newer build has taken over, and this one cannot follow it. */
   outdated(error: HeddleError): void;
