@@ -19,13 +19,13 @@ func directory(storage string) opfs.Directory {
 	return opfs.From(jsbridge.OpenedOPFS(0))
 }
 
-// sides makes the files that copies pass through: beside the database, or in
-// memory, as that.
-func sides(host *jsbridge.Host, dir opfs.Directory, files *opfs.VFS, storage, vfsName string) store.SideFunc {
+// scratchFiles makes the files that copies pass through: in the database's folder, or in
+// memory if the database is.
+func scratchFiles(host *jsbridge.Host, dir opfs.Directory, files *opfs.VFS, storage, vfsName string) store.ScratchFunc {
 	if storage == "memory" {
 		return nil
 	}
-	return func(ctx context.Context) (store.Side, error) {
+	return func(ctx context.Context) (store.ScratchFile, error) {
 		name, err := host.OpenScratch(ctx)
 		if err != nil {
 			if c, ok := dir.(opfs.Checker); ok {
@@ -38,12 +38,12 @@ func sides(host *jsbridge.Host, dir opfs.Directory, files *opfs.VFS, storage, vf
 			host.CloseScratch(name)
 			return nil, err
 		}
-		return &side{host: host, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h, end: files.Draft(name)}, nil
+		return &scratchFile{host: host, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h, end: files.Draft(name)}, nil
 	}
 }
 
-// side is a file whose bytes SQLite and Go see in turn.
-type side struct {
+// scratchFile is a file whose bytes SQLite and Go see in turn.
+type scratchFile struct {
 	host *jsbridge.Host
 	name string
 	uri  string
@@ -51,9 +51,9 @@ type side struct {
 	end  func()
 }
 
-func (s *side) URI() string { return s.uri }
+func (s *scratchFile) URI() string { return s.uri }
 
-func (s *side) ReadAt(p []byte, off int64) (int, error) {
+func (s *scratchFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := s.h.ReadAt(p, off)
 	if err == nil && n < len(p) {
 		err = io.EOF
@@ -62,9 +62,9 @@ func (s *side) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // WriteAt leaves the count as the browser gave it: the writer compares.
-func (s *side) WriteAt(p []byte, off int64) (int, error) { return s.h.WriteAt(p, off) }
+func (s *scratchFile) WriteAt(p []byte, off int64) (int, error) { return s.h.WriteAt(p, off) }
 
-func (s *side) Close() error {
+func (s *scratchFile) Close() error {
 	s.end()
 	s.host.CloseScratch(s.name)
 	return nil

@@ -81,8 +81,8 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	l, err := leader.Open(ctx, open, leader.Env{
 		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{},
 		Stream: host.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
-		Exit: config.Exit,
-		Side: sides(host, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),
+		Exit:    config.Exit,
+		Scratch: scratchFiles(host, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),
 		Quarantine: func(ctx context.Context, reason string) (leader.Quarantined, error) {
 			name, err := host.Quarantine(ctx, reason)
 			files.Freeze(name)

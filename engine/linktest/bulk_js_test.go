@@ -135,7 +135,7 @@ func TestBulk(t *testing.T) {
 			columns = 2
 		}
 		odd := rnd.IntN(3) == 0
-		var parts []store.Part
+		var parts []store.Batch
 		for range 1 + rnd.IntN(3) {
 			rows := make([][]rpc.Value, rnd.IntN(700))
 			for i := range rows {
@@ -161,7 +161,7 @@ func TestBulk(t *testing.T) {
 		var said [2]string
 		for i, db := range dbs {
 			err := db.Update(context.Background(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
-				res, err := tx.BulkParts(sql, func(yield func(store.Part) bool) {
+				res, err := tx.BulkBatches(sql, func(yield func(store.Batch) bool) {
 					for k := range parts {
 						p := *parts[k].(*rpc.RowReader) // each reads from the start
 						if !yield(&p) {

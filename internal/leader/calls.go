@@ -21,7 +21,7 @@ func (s *Session) update(c *call, do func(*store.Tx, *call) (answer []byte, err 
 		return err
 	}
 	defer tx.Rollback()
-	return s.inside(tx, c, do)
+	return s.once(tx, c, do)
 }
 
 func (s *Session) exec(c *call) error {

@@ -35,7 +35,7 @@ func (s *Session) brief(c *call) (next *call) {
 		}
 		defer tx.Rollback()
 		if group, next = s.alike(c); len(group) == 1 {
-			return s.inside(tx, c, c.method.share)
+			return s.once(tx, c, c.method.share)
 		}
 		s.together(tx, group)
 		return nil
@@ -73,7 +73,7 @@ func (s *Session) together(tx *store.Tx, group []*call) {
 		switch {
 		case answers[i] == nil && ok: // cancelled, or it has had its answer
 		case answers[i] == nil:
-			s.record.put(outcomes[i]...) // it failed, before those that run again now
+			s.l.db.LogFailure(s.tab, outcomes[i]...) // it failed, before those that run again now
 		case ok:
 			c.reply(answers[i])
 		default:
@@ -89,10 +89,10 @@ func (s *Session) together(tx *store.Tx, group []*call) {
 
 // parts runs and commits a group. The answer of a write is nil if it has had one.
 // Each has an outcome, unless it was known before, or has to run again.
-func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes [][]outcome, ok bool) {
+func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes [][]store.Entry, ok bool) {
 	answers = make([][]byte, len(group))
-	outcomes = make([][]outcome, len(group))
-	var all []outcome
+	outcomes = make([][]store.Entry, len(group))
+	var all []store.Entry
 	again := []byte{} // stands for the answer of a write that has to run again
 	for i, c := range group {
 		if !c.start() {
@@ -104,10 +104,10 @@ func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes
 		}
 		known := false
 		err := guarded(c, func(c *call) (err error) {
-			if known, err = s.record.replay(tx, c); known || err != nil {
+			if known, err = s.replay(tx, c); known || err != nil {
 				return err
 			}
-			return tx.Part(c.ctx, func() (err error) {
+			return tx.Savepoint(c.ctx, func() (err error) {
 				answers[i], err = c.method.share(tx, c)
 				return err
 			})
@@ -123,5 +123,5 @@ func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes
 		all = append(all, outcomes[i]...)
 	}
 	tx.SetContext(context.Background())
-	return answers, outcomes, tx.Whole() && s.record.commit(tx, all...) == nil
+	return answers, outcomes, tx.Whole() && tx.CommitOnce(s.tab, all...) == nil
 }

@@ -53,8 +53,8 @@ type Env struct {
 	// Engine is what else it does many rows at a time. It may be empty.
 	Engine store.Engine
 
-	// Side makes a file for a copy of the database to pass through; memory if nil.
-	Side store.SideFunc
+	// Scratch makes a file for a copy of the database to pass through; memory if nil.
+	Scratch store.ScratchFunc
 	// Quarantine gives the files of the database, which nobody has open, another
 	// name, so that the next to open it makes a new one. Nil: it cannot be.
 	Quarantine func(ctx context.Context, reason string) (Quarantined, error)
@@ -82,8 +82,7 @@ type Leader struct {
 	closed   bool
 	storage  string
 	sessions map[*Session]struct{}
-	records  map[string]*record // of each tab that has written
-	met      map[string]int     // the number of each tab's last connection
+	met      map[string]int // the number of each tab's last connection
 	connects int
 	blocks   []BlockPacker // to be closed
 	unsaid   []store.Commit
@@ -100,7 +99,7 @@ type Leader struct {
 func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quarantined) (_ *Leader, err error) {
 	const op = "leader: open"
 	env.Bounds.defaults()
-	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}, records: map[string]*record{}, met: map[string]int{}}
+	l := &Leader{env: env, config: config, storage: env.Storage, sessions: map[*Session]struct{}{}, met: map[string]int{}}
 	l.packers.New = func() any { return new(rpc.Packer) }
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -110,7 +109,7 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quar
 	}()
 	options := store.Options{
 		Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine,
-		OnDamage: l.damaged, Side: env.Side, Bounds: env.Bounds.Store, Seed: len(config.Seed) > 0 && quarantined == nil,
+		OnDamage: l.damaged, Scratch: env.Scratch, Bounds: env.Bounds.Store, Seed: len(config.Seed) > 0 && quarantined == nil,
 	}
 	var synced client.Config
 	if config.Sync != nil {

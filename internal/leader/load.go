@@ -75,12 +75,12 @@ func (s *Session) bulk(c *call) error {
 	}
 	defer tx.Rollback()
 	defer s.holds()()
-	return s.inside(tx, c, func(tx *store.Tx, c *call) ([]byte, error) { return s.bulkRows(tx, c, d) })
+	return s.once(tx, c, func(tx *store.Tx, c *call) ([]byte, error) { return s.bulkRows(tx, c, d) })
 }
 
 func (s *Session) bulkRows(tx *store.Tx, c *call, d *load) (answer []byte, err error) {
 	var heard error
-	res, err := tx.BulkParts(c.Stmt.SQL, func(yield func(store.Part) bool) {
+	res, err := tx.BulkBatches(c.Stmt.SQL, func(yield func(store.Batch) bool) {
 		for {
 			part, err := s.hears(c, d, rpc.MethodBulkEnd)
 			if part == nil {
@@ -113,27 +113,22 @@ func (s *Session) importFile(c *call) error {
 	if err != nil {
 		return err
 	}
-	known, err := s.record.replay(tx, c)
+	known, err := s.replay(tx, c)
 	tx.Rollback()
 	if known || err != nil {
 		return err
 	}
 	defer s.holds()()
 	done := rpc.Reply(c.ID, rpc.KindResult)
-	outcome := c.success(done)
-	var kept []store.Outcomes
-	if len(outcome) > 0 {
-		kept = append(kept, s.record.with(outcome...))
-	}
 	left := c.Size
 	if left == rpc.UnknownSize {
 		left = math.MaxUint64
 	}
-	if err := s.l.db.Import(c.ctx, &partReader{s: s, c: c, d: d, left: left}, kept...); err != nil {
-		s.record.put(c.failure(err)...)
+	file := &partReader{s: s, c: c, d: d, left: left}
+	if err := s.l.db.ImportOnce(c.ctx, file, s.tab, c.success(done)...); err != nil {
+		s.l.db.LogFailure(s.tab, c.failure(err)...)
 		return err
 	}
-	s.record.put(outcome...)
 	c.reply(done)
 	return nil
 }
@@ -198,7 +193,7 @@ func (w fileWriter) Write(p []byte) (int, error) {
 }
 
 // exportParts are what a page reads of an export at a time.
-const exportParts = 4 * store.CopyPart
+const exportParts = 4 * store.CopyChunk
 
 // exportFile makes a copy that the page reads in parts, as fast as it can use them.
 func (s *Session) exportFile(c *call) error {
@@ -224,13 +219,13 @@ func (s *Session) exportPart(c *call) error {
 	s.mu.Lock()
 	k := s.exports[c.Target]
 	s.mu.Unlock()
-	if k == nil || c.From%store.CopyPart != 0 || c.From > 1<<52 {
+	if k == nil || c.From%store.CopyChunk != 0 || c.From > 1<<52 {
 		return errcode.New(errcode.TxClosed, "leader: export", "the export that this belongs to has ended")
 	}
 	part := rpc.Reply(c.ID, rpc.KindResult)
 	head := len(part)
 	part = append(part, make([]byte, min(exportParts, max(0, k.Size-int64(c.From))))...)
-	if _, err := k.Part(part[head:], int64(c.From)); err != nil {
+	if _, err := k.ReadChunk(part[head:], int64(c.From)); err != nil {
 		return err
 	}
 	c.reply(part)

@@ -26,7 +26,7 @@ func (s *Session) quick(q rpc.Request) bool {
 	var rest func(context.Context) error
 	did := false
 	err := guarded(c, func(c *call) (err error) {
-		rest, did, err = s.l.db.Glance(c.ctx, q.Stmt.SQL, q.Stmt.Params, r.columns, r.row)
+		rest, did, err = s.l.db.TryQuery(c.ctx, q.Stmt.SQL, q.Stmt.Params, r.columns, r.row)
 		return err
 	})
 	switch {

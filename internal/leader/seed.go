@@ -12,7 +12,7 @@ import (
 func (l *Leader) seed(ctx context.Context) error {
 	run := func(tx *store.Tx) error {
 		for _, s := range l.config.Seed {
-			if _, err := tx.Exec(s.SQL, store.Params(s.Params)); err != nil {
+			if _, err := tx.Exec(s.SQL, s.Params); err != nil {
 				return err
 			}
 		}

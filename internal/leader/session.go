@@ -15,7 +15,6 @@ type Session struct {
 	l      *Leader
 	peer   Peer
 	tab    string
-	record *record
 	ctx    context.Context
 	end    context.CancelFunc
 	order  order
@@ -60,7 +59,7 @@ type call struct {
 // p. tab names it in announcements, and stays the same from leader to leader.
 func (l *Leader) Connect(p Peer, tab string) *Session {
 	s := &Session{
-		l: l, peer: p, tab: tab, record: l.recordOf(tab),
+		l: l, peer: p, tab: tab,
 		writes:  make(chan *call, MaxQueued),
 		reads:   make(chan *call, MaxQueued),
 		calls:   map[uint32]*call{},

@@ -121,7 +121,7 @@ func (s *Session) txNotify(c *call) error { return c.ended(c.tx.tx.Notify(c.Chan
 func (s *Session) txCommit(c *call) error {
 	c.tx.ended = true
 	done := rpc.Reply(c.ID, rpc.KindResult)
-	if err := s.record.commit(c.tx.tx, c.tx.open.success(done)...); err != nil {
+	if err := c.tx.tx.CommitOnce(s.tab, c.tx.open.success(done)...); err != nil {
 		return err
 	}
 	c.reply(done)

@@ -17,15 +17,15 @@ type rowHash [2]uint64
 
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 
-// differ takes the rows of a new result, one by one, and says them as runs of
-// the former one. A row that is there costs a hash and no allocation.
+// differ takes the rows of a new result, one by one, and describes them as runs of
+// the former one. A row of the former result costs a hash and no allocation.
 type differ struct {
 	old    []rowHash
 	index  map[rowHash]int // first place of each row in old; made when needed
 	next   int             // the place in old that is likely to come next
 	hashes []rowHash
 	runs   []value.Run
-	whole  bool // collect all rows besides
+	whole  bool // collect all rows, too
 	all    [][]value.Value
 	raw    []any
 }

@@ -2,9 +2,9 @@
 // when a commit touches the tables and columns that it reads, and its
 // subscribers get the difference by row.
 //
-// Subscriptions of the same SQL and parameters share one run. Commits that
-// come while queries run are taken together, so that a burst of writes costs
-// two runs and not one each.
+// Subscriptions of the same SQL and parameters share one run. Commits that arrive
+// while queries run are handled together, so a burst of writes costs two runs and
+// not one each.
 package live
 
 import (
@@ -26,8 +26,8 @@ import (
 type Sink interface {
 	// Result gets the first result, then each one that differs from the last.
 	Result(value.Update)
-	// Error says that the query failed just now. It stays subscribed, and
-	// runs again after the next relevant commit.
+	// Error gets the failure of a run. The query stays subscribed and runs again
+	// after the next relevant commit.
 	Error(error)
 }
 
@@ -56,7 +56,7 @@ type query struct {
 
 	// Guarded by Engine.mu.
 	dirty   bool
-	schema  bool // what it reads has to be found out anew
+	schema  bool // its dependencies must be read again
 	deps    store.Deps
 	pin     *pin
 	subs    []*Subscription
@@ -65,7 +65,7 @@ type query struct {
 	// Of the engine's goroutine alone.
 	rows    []rowHash // of the last result
 	columns []string
-	failed  bool // the subscribers know of the failure of the last run
+	failed  bool // the last run failed, and the subscribers know it
 	scratch []byte
 }
 
@@ -81,7 +81,8 @@ type Subscription struct {
 // New starts an engine over db. Close ends it, before db is closed.
 func New(db *store.DB) *Engine {
 	ctx, cancel := context.WithCancel(context.Background())
-	e := &Engine{db: db, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}), queries: map[string]*query{}}
+	e := &Engine{db: db, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		queries: map[string]*query{}}
 	e.remove = db.OnCommit(e.commit)
 	go e.loop()
 	return e
@@ -199,7 +200,7 @@ func (e *Engine) commit(c store.Commit) {
 	defer e.mu.Unlock()
 	marked := false
 	for _, q := range e.order {
-		// What a query reads is not known after a change of the schema, nor
+		// The dependencies of a query are unknown after a change of the schema, and
 		// while it does not compile.
 		q.schema = q.schema || c.Schema
 		if !q.dirty && (q.schema || q.concerns(&c)) {
@@ -266,7 +267,7 @@ func (e *Engine) next() (q *query, subs []*Subscription, fresh []bool) {
 		t.dirty = false
 		e.busy = true
 		e.runs++
-		// The next one to look at is the one after: none starves.
+		// The search goes on after this query, so that none starves.
 		rest := append([]*query{}, e.order[i+1:]...)
 		e.order = append(rest, e.order[:i+1]...)
 		for _, s := range t.subs {
@@ -278,7 +279,7 @@ func (e *Engine) next() (q *query, subs []*Subscription, fresh []bool) {
 	return nil, nil, nil
 }
 
-// run runs q and tells its subscribers.
+// run runs q and sends its subscribers the result.
 func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 	if err := e.renew(q); err != nil {
 		q.fail(e, subs, err)
@@ -332,7 +333,7 @@ func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 	}
 }
 
-// renew finds out anew what q reads, if the schema has changed.
+// renew reads the dependencies of q again, if the schema has changed.
 func (e *Engine) renew(q *query) error {
 	e.mu.Lock()
 	schema := q.schema
@@ -345,14 +346,14 @@ func (e *Engine) renew(q *query) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
-		q.schema = true // what it reads is not known: any commit may matter
+		q.schema = true // its dependencies are unknown: any commit may matter
 		return err
 	}
 	q.deps, q.pin = deps, findPin(e.db, q.sql, q.params, deps)
 	return nil
 }
 
-// fail tells the subscribers, unless the engine ends.
+// fail reports err to the subscribers, unless the engine is closing.
 func (q *query) fail(e *Engine, subs []*Subscription, err error) {
 	if e.ctx.Err() != nil {
 		return

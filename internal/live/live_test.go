@@ -143,7 +143,8 @@ func TestEngine_updatesEqualFreshQueries(t *testing.T) {
 		{`SELECT n.id, t.tag FROM notes n LEFT JOIN tags t ON t.note = n.id ORDER BY n.rank DESC, 1, 2`, store.Params{}},
 		{`SELECT * FROM open_notes WHERE body > ?`, store.Args("b")},
 		{`SELECT body, rank FROM notes WHERE id = ?`, store.Args("k3")},
-		{`SELECT body FROM notes WHERE done = $d AND id = $id`, store.Params{Named: map[string]store.Value{"d": int64(0), "$id": "k5"}}},
+		{`SELECT body FROM notes WHERE done = $d AND id = $id`,
+			store.Params{Named: map[string]store.Value{"d": int64(0), "$id": "k5"}}},
 		{`SELECT count(*) FROM log`, store.Params{}},
 		{`SELECT 1 AS one UNION ALL SELECT rank FROM notes`, store.Params{}},
 	}
@@ -239,14 +240,20 @@ func TestEngine_irrelevantCommitsDoNotRun(t *testing.T) {
 		{`SELECT x FROM log`, nil, `UPDATE log SET x = x + 1`, true},
 		{`SELECT id FROM open_notes`, nil, `UPDATE notes SET done = 1 WHERE id = 'b'`, true},
 		{`SELECT * FROM notes WHERE id = ?`, []store.Value{"a"}, `UPDATE notes SET rank = rank + 1 WHERE id = 'b'`, false},
-		{`SELECT * FROM notes n WHERE n.rank > 0 AND ? = id LIMIT 1`, []store.Value{"a"}, `UPDATE notes SET rank = rank + 1 WHERE id = 'b'`, false},
+		{`SELECT * FROM notes n WHERE n.rank > 0 AND ? = id LIMIT 1`, []store.Value{"a"},
+			`UPDATE notes SET rank = rank + 1 WHERE id = 'b'`, false},
 		{`SELECT * FROM notes WHERE id = 'a' -- OR`, nil, `UPDATE notes SET rank = rank + 1 WHERE id = 'b'`, false},
-		{`SELECT * FROM notes WHERE id = ? OR 1`, []store.Value{"a"}, `UPDATE notes SET rank = rank + 1 WHERE id = 'b'`, true},
-		{`SELECT * FROM notes WHERE rank BETWEEN 0 AND id = ?`, []store.Value{"a"}, `UPDATE notes SET rank = rank + 1 WHERE id = 'b'`, true},
-		{`SELECT (SELECT count(*) FROM notes) FROM notes WHERE id = ?`, []store.Value{"a"}, `INSERT INTO notes(id) VALUES('c')`, true},
+		{`SELECT * FROM notes WHERE id = ? OR 1`, []store.Value{"a"}, `UPDATE notes SET rank = rank + 1 WHERE id = 'b'`,
+			true},
+		{`SELECT * FROM notes WHERE rank BETWEEN 0 AND id = ?`, []store.Value{"a"},
+			`UPDATE notes SET rank = rank + 1 WHERE id = 'b'`, true},
+		{`SELECT (SELECT count(*) FROM notes) FROM notes WHERE id = ?`, []store.Value{"a"},
+			`INSERT INTO notes(id) VALUES('c')`, true},
 		{`SELECT * FROM notes WHERE id = ?`, []store.Value{"a"}, `UPDATE notes SET rank = rank + 1 WHERE id = 'a'`, true},
-		{`SELECT * FROM tags WHERE note = ?2 AND tag > ?1`, []store.Value{"", "n1"}, `INSERT INTO tags VALUES('n2', 't')`, false},
-		{`SELECT * FROM tags WHERE note = ?2 AND tag > ?1`, []store.Value{"", "n1"}, `INSERT INTO tags VALUES('n1', 't')`, true},
+		{`SELECT * FROM tags WHERE note = ?2 AND tag > ?1`, []store.Value{"", "n1"}, `INSERT INTO tags VALUES('n2', 't')`,
+			false},
+		{`SELECT * FROM tags WHERE note = ?2 AND tag > ?1`, []store.Value{"", "n1"}, `INSERT INTO tags VALUES('n1', 't')`,
+			true},
 		{`SELECT 1`, nil, `INSERT INTO log VALUES(3)`, false},
 	} {
 		s := newSink(t)
@@ -270,7 +277,8 @@ func TestEngine_smallChangeSmallPatch(t *testing.T) {
 	db, e := open(t)
 	exec(t, db, `INSERT INTO notes SELECT format('n%05d', value), 'body ' || value, 0, value FROM `+series(5000))
 	s := newSink(t)
-	if _, err := e.Subscribe(context.Background(), `SELECT * FROM notes ORDER BY rank, id`, store.Params{}, s); err != nil {
+	if _, err := e.Subscribe(context.Background(), `SELECT * FROM notes ORDER BY rank, id`, store.Params{},
+		s); err != nil {
 		t.Fatal(err)
 	}
 	s.wait(t)
@@ -343,7 +351,8 @@ func TestEngine_errorsAndSchema(t *testing.T) {
 	if _, err := e.Subscribe(ctx, `SELECT * FROM nowhere`, store.Params{}, newSink(t)); errcode.Of(err) != "SQLITE_ERROR" {
 		t.Errorf("no such table: got %v", err)
 	}
-	if _, err := e.Subscribe(ctx, `INSERT INTO log VALUES(1) RETURNING x`, store.Params{}, newSink(t)); errcode.Of(err) != errcode.Unsupported {
+	if _, err := e.Subscribe(ctx, `INSERT INTO log VALUES(1) RETURNING x`, store.Params{},
+		newSink(t)); errcode.Of(err) != errcode.Unsupported {
 		t.Errorf("a write: got %v", err)
 	}
 	bad := newSink(t)
@@ -409,7 +418,8 @@ func TestEngine_concurrent(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if _, err := db.Exec(ctx, `INSERT OR REPLACE INTO notes(id, rank) VALUES(?, ?)`, store.Args(fmt.Sprint("k", i%7), int64(w*each+i))); err != nil {
+				if _, err := db.Exec(ctx, `INSERT OR REPLACE INTO notes(id, rank) VALUES(?, ?)`,
+					store.Args(fmt.Sprint("k", i%7), int64(w*each+i))); err != nil {
 					t.Error(err)
 				}
 			}
@@ -447,5 +457,6 @@ func TestEngine_concurrent(t *testing.T) {
 // series is the numbers from 1 to n as a table with the column value: the
 // browser's engine has no generate_series.
 func series(n int) string {
-	return fmt.Sprintf(`(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < %d) SELECT value FROM s)`, n)
+	return fmt.Sprintf(`(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < %d)
+		SELECT value FROM s)`, n)
 }

@@ -64,7 +64,8 @@ func TestPin_neverHidesAChange(t *testing.T) {
 		for range r.IntN(3) {
 			where += pick(" AND ", " AND ", " and ", " OR ", " /* OR */ AND NOT ") + term()
 		}
-		sql := fmt.Sprintf(`SELECT %s FROM %s%s WHERE %s%s`, pick("*", "count(*)", "id, n", "max(n)"), table, pick(" t", " AS t"), where, pick("", " ORDER BY 1", " LIMIT 2", " GROUP BY n"))
+		sql := fmt.Sprintf(`SELECT %s FROM %s%s WHERE %s%s`, pick("*", "count(*)", "id, n", "max(n)"), table,
+			pick(" t", " AS t"), where, pick("", " ORDER BY 1", " LIMIT 2", " GROUP BY n"))
 		params := store.Args(args...)
 		deps, err := db.Deps(ctx, sql)
 		if err != nil {
@@ -78,7 +79,8 @@ func TestPin_neverHidesAChange(t *testing.T) {
 		before := fresh(t, db, sql, params)
 		commit = nil
 		key := pick("1", "2", "'1'", "'2'", "'k2'", "'K2'", "'x'")
-		write := fmt.Sprintf(pick(`INSERT OR REPLACE INTO %[1]s(id, s, n) VALUES(%[2]s, %[2]s, %[3]d)`, `UPDATE OR IGNORE %[1]s SET n = n + 1 WHERE id = %[2]s`,
+		write := fmt.Sprintf(pick(`INSERT OR REPLACE INTO %[1]s(id, s, n) VALUES(%[2]s, %[2]s, %[3]d)`,
+			`UPDATE OR IGNORE %[1]s SET n = n + 1 WHERE id = %[2]s`,
 			`DELETE FROM %[1]s WHERE s = %[2]s`, `UPDATE OR IGNORE %[1]s SET id = %[2]s, n = %[3]d`), table, key, r.IntN(5))
 		if _, err := db.Exec(ctx, write, store.Params{}); err != nil && !strings.Contains(err.Error(), "mismatch") {
 			t.Fatalf("%s: %v", write, err)
@@ -125,7 +127,8 @@ func TestFindPin_joins(t *testing.T) {
 }
 
 func FuzzScanSQL(f *testing.F) {
-	for _, s := range []string{`SELECT * FROM t WHERE id = ?`, `select "a""b", [c d], x'00' -- x`, `:a @b $c ?12 1.5e-3 'it''s'`, `'open`, `/* open`, "`q`"} {
+	for _, s := range []string{`SELECT * FROM t WHERE id = ?`, `select "a""b", [c d], x'00' -- x`,
+		`:a @b $c ?12 1.5e-3 'it''s'`, `'open`, `/* open`, "`q`"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -147,7 +150,8 @@ func TestEngine_fullText(t *testing.T) {
 		CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, done INT);
 		CREATE VIRTUAL TABLE found USING fts5(body, content='notes');
 		CREATE TRIGGER ai AFTER INSERT ON notes BEGIN INSERT INTO found(rowid, body) VALUES(new.rowid, new.body); END;
-		CREATE TRIGGER ad AFTER DELETE ON notes BEGIN INSERT INTO found(found, rowid, body) VALUES('delete', old.rowid, old.body); END;
+		CREATE TRIGGER ad AFTER DELETE ON notes BEGIN INSERT INTO found(found, rowid, body) VALUES('delete', old.rowid,
+		old.body); END;
 		CREATE TRIGGER au AFTER UPDATE OF body ON notes BEGIN
 			INSERT INTO found(found, rowid, body) VALUES('delete', old.rowid, old.body);
 			INSERT INTO found(rowid, body) VALUES(new.rowid, new.body);

@@ -72,7 +72,9 @@ func scanSQL(s string) (toks []token, ok bool) {
 			i += n
 		case c >= '0' && c <= '9' || c == '.' && i+1 < len(s) && s[i+1] >= '0' && s[i+1] <= '9':
 			n := 1
-			for i+n < len(s) && (identByte(s[i+n]) || s[i+n] == '.' || (s[i+n] == '+' || s[i+n] == '-') && s[i+n-1]|0x20 == 'e') {
+			for i+n < len(s) && (identByte(s[i+n]) || s[i+n] == '.' ||
+				(s[i+n] == '+' || s[i+n] == '-') && s[i+n-1]|0x20 ==
+					'e') {
 				n++
 			}
 			toks = append(toks, token{kind: 'n', text: s[i : i+n]})

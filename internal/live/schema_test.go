@@ -28,13 +28,15 @@ func TestEngine_renamedColumns(t *testing.T) {
 	s.wait(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if u := s.updates[1]; !u.Reset || !reflect.DeepEqual(u.Columns, []string{"y"}) || len(u.Runs) != 1 || u.Runs[0].Copy || u.Runs[0].N != 2 {
+	if u := s.updates[1]; !u.Reset || !reflect.DeepEqual(u.Columns, []string{"y"}) || len(u.Runs) != 1 || u.Runs[0].Copy ||
+		u.Runs[0].N != 2 {
 		t.Errorf("after RENAME COLUMN: %+v", u)
 	}
 	if u := s.updates[2]; !u.Reset || !reflect.DeepEqual(u.Columns, []string{"y", "z"}) {
 		t.Errorf("after ADD COLUMN: %+v", u)
 	}
-	if want := [][]store.Value{{int64(1), int64(4)}, {int64(2), int64(3)}}; !reflect.DeepEqual(s.rows, want) || s.updates[3].Reset {
+	if want := [][]store.Value{{int64(1), int64(4)}, {int64(2), int64(3)}}; !reflect.DeepEqual(s.rows, want) ||
+		s.updates[3].Reset {
 		t.Errorf("got %v, %+v", s.rows, s.updates[3])
 	}
 }
@@ -43,7 +45,8 @@ func TestEngine_renamedColumns(t *testing.T) {
 // says at once that it does not see them.
 func TestEngine_temporaryTables(t *testing.T) {
 	for _, single := range []bool{false, true} {
-		db, err := store.Open(context.Background(), store.Options{Filename: testFile(t), Migrations: []string{schema}, SingleConn: single})
+		db, err := store.Open(context.Background(), store.Options{Filename: testFile(t), Migrations: []string{schema},
+			SingleConn: single})
 		if err != nil {
 			t.Fatal(err)
 		}

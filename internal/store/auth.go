@@ -8,7 +8,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// authMode says on whose behalf a statement is prepared.
+// authMode is on whose behalf a statement is prepared.
 type authMode uint8
 
 const (
@@ -50,7 +50,7 @@ func (c *conn) note(action sqlite3.AuthorizerActionCode, a3, a4, schema string) 
 	}
 	switch action {
 	case sqlite3.AUTH_READ:
-		// The schema is not said where only the number of rows matters.
+		// SQLite names no schema where only the number of rows matters.
 		if schema == "main" || schema == "" && !c.db.isTemp(a3) {
 			col.add(&col.reads, a3, a4)
 		} else {
@@ -65,10 +65,12 @@ func (c *conn) note(action sqlite3.AuthorizerActionCode, a3, a4, schema string) 
 		case "changes", "total_changes", "last_insert_rowid", "heddle_applying":
 			col.writer = true
 		}
-	case sqlite3.AUTH_CREATE_TABLE, sqlite3.AUTH_CREATE_INDEX, sqlite3.AUTH_CREATE_TRIGGER, sqlite3.AUTH_CREATE_VIEW, sqlite3.AUTH_CREATE_VTABLE,
-		sqlite3.AUTH_DROP_TABLE, sqlite3.AUTH_DROP_INDEX, sqlite3.AUTH_DROP_TRIGGER, sqlite3.AUTH_DROP_VIEW, sqlite3.AUTH_DROP_VTABLE,
-		sqlite3.AUTH_ALTER_TABLE, sqlite3.AUTH_CREATE_TEMP_TABLE, sqlite3.AUTH_CREATE_TEMP_TRIGGER, sqlite3.AUTH_CREATE_TEMP_VIEW, sqlite3.AUTH_CREATE_TEMP_INDEX,
-		sqlite3.AUTH_DROP_TEMP_TABLE, sqlite3.AUTH_DROP_TEMP_TRIGGER, sqlite3.AUTH_DROP_TEMP_VIEW, sqlite3.AUTH_DROP_TEMP_INDEX:
+	case sqlite3.AUTH_CREATE_TABLE, sqlite3.AUTH_CREATE_INDEX, sqlite3.AUTH_CREATE_TRIGGER,
+		sqlite3.AUTH_CREATE_VIEW, sqlite3.AUTH_CREATE_VTABLE, sqlite3.AUTH_DROP_TABLE, sqlite3.AUTH_DROP_INDEX,
+		sqlite3.AUTH_DROP_TRIGGER, sqlite3.AUTH_DROP_VIEW, sqlite3.AUTH_DROP_VTABLE, sqlite3.AUTH_ALTER_TABLE,
+		sqlite3.AUTH_CREATE_TEMP_TABLE, sqlite3.AUTH_CREATE_TEMP_TRIGGER, sqlite3.AUTH_CREATE_TEMP_VIEW,
+		sqlite3.AUTH_CREATE_TEMP_INDEX, sqlite3.AUTH_DROP_TEMP_TABLE, sqlite3.AUTH_DROP_TEMP_TRIGGER,
+		sqlite3.AUTH_DROP_TEMP_VIEW, sqlite3.AUTH_DROP_TEMP_INDEX:
 		col.schema = true
 		col.alters = col.alters || action == sqlite3.AUTH_ALTER_TABLE
 		if schema == "temp" {
@@ -87,7 +89,7 @@ var rowAction = map[sqlite3.AuthorizerActionCode]bool{
 
 const authOp = "store: authorize"
 
-// refuse says why the app may not do this, or nil.
+// refuse returns why the app may not do this, or nil.
 func (c *conn) refuse(action sqlite3.AuthorizerActionCode, a3, a4, schema string) error {
 	if c.mode == vacuuming {
 		return refuseVacuum(action, a3)
@@ -117,7 +119,8 @@ func (c *conn) refuse(action sqlite3.AuthorizerActionCode, a3, a4, schema string
 			return notOurs("table", a3)
 		case c.mode == migration && c.db.isSynced(a3) && !equalFold(c.dropOK, a3):
 			return errcode.New(errcode.SyncSchema, authOp,
-				"a migration may not write rows of the synced table "+a3+": it would run once on each device; write them after open()")
+				"a migration may not write rows of the synced table "+a3+": it would run once on each device; write them after "+
+					"open()")
 		}
 	case sqlite3.AUTH_CREATE_TABLE, sqlite3.AUTH_CREATE_VIEW, sqlite3.AUTH_CREATE_VTABLE, sqlite3.AUTH_DROP_VIEW:
 		return c.refuseDDL(a3, a3, schema)
@@ -168,7 +171,8 @@ func (db *DB) isSynced(table string) bool { return db.synced[strings.ToLower(tab
 // file without a name, VACUUM INTO one that the app names.
 func refuseVacuum(action sqlite3.AuthorizerActionCode, file string) error {
 	if action == sqlite3.AUTH_ATTACH && file != "" {
-		return errcode.New(errcode.Unsupported, authOp, "VACUUM INTO is not supported: export hands out a copy of the database")
+		return errcode.New(errcode.Unsupported, authOp,
+			"VACUUM INTO is not supported: export hands out a copy of the database")
 	}
 	return nil
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// backupPages is how many pages an export copies before it lets others in.
+// backupPages is how many pages an export copies in one call into SQLite.
 const backupPages = 512
 
 // Export writes a valid SQLite file with the content as of now: one snapshot,
-// taken beside writers. w is called outside SQLite.
+// which writers do not wait for. w is called outside SQLite.
 func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	const op = "store: export"
 	k, err := db.Snapshot(ctx)
@@ -24,12 +24,12 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer k.Close()
-	part := make([]byte, CopyPart)
+	part := make([]byte, CopyChunk)
 	for at := int64(0); at < k.Size; {
 		if err := ctx.Err(); err != nil {
 			return errcode.Wrap(err, errcode.Aborted, op)
 		}
-		n, err := k.Part(part, at)
+		n, err := k.ReadChunk(part, at)
 		if err != nil {
 			return err
 		}
@@ -41,32 +41,32 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// CopyPart is a size of parts that whole pages fill, whatever their size.
-const CopyPart = 256 << 10
+// CopyChunk is a size of parts that whole pages fill, whatever their size.
+const CopyChunk = 256 << 10
 
-// A Copy is the database as it was at one moment: a file of its own.
+// A Copy is a file with the content that the database had at one moment.
 type Copy struct {
-	Size int64
-	side Side
-	page int // its size, 0 without checksums
+	Size    int64
+	scratch ScratchFile
+	page    int // its size, 0 without checksums
 }
 
-// Snapshot copies the database to a side file, beside all other work.
+// Snapshot copies the database to a scratch file. Other calls do not wait for it.
 //
 // https://sqlite.org/backup.html
 func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 	const op = "store: export"
-	side, err := db.side(ctx)
+	scratch, err := db.scratch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k := &Copy{side: side}
+	k := &Copy{scratch: scratch}
 	defer func() {
 		if err != nil {
 			k.Close()
 		}
 	}()
-	e, err := db.aside(ctx, op)
+	e, err := db.extraConn(ctx, op)
 	if err != nil {
 		return nil, wrapErr(ctx, err, op, "")
 	}
@@ -75,7 +75,7 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 	var b *sqlite3.Backup
 	err = db.inside(ctx, c, func() (err error) {
 		// The read transaction holds one snapshot over all steps: without it
-		// each commit would start the copy anew.
+		// each commit would restart the copy.
 		if err := c.exec(`BEGIN; SELECT count(*) FROM sqlite_schema`); err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 			return err
 		}
 		k.Size, _ = size.(int64)
-		b, err = c.c.BackupInit("main", side.URI()+"&_pragma=journal_mode(off)&_pragma=synchronous(off)")
+		b, err = c.c.BackupInit("main", scratch.URI()+"&_pragma=journal_mode(off)&_pragma=synchronous(off)")
 		return err
 	})
 	for done := false; err == nil && !done; {
@@ -95,7 +95,7 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 			done, err = b.Step(backupPages)
 			return err
 		})
-		db.breathe()
+		db.yield()
 	}
 	e2 := db.inside(context.Background(), c, func() error {
 		err := b.Close()
@@ -108,7 +108,7 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 		return nil, wrapErr(ctx, err, op, "")
 	}
 	var head [headerSize]byte
-	if _, err := side.ReadAt(head[:], 0); err != nil && err != io.EOF {
+	if _, err := scratch.ReadAt(head[:], 0); err != nil && err != io.EOF {
 		return nil, wrapErr(ctx, err, op, "")
 	}
 	if checksummed(head[:]) {
@@ -117,14 +117,14 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 	return k, nil
 }
 
-// Part reads into p from at on and returns how much: all of p but at the end. The
-// size of p and at are whole multiples of CopyPart.
-func (k *Copy) Part(p []byte, at int64) (int, error) {
+// ReadChunk reads into p from at on and returns how much: all of p but at the end. The
+// size of p and at are whole multiples of CopyChunk.
+func (k *Copy) ReadChunk(p []byte, at int64) (int, error) {
 	n := int(min(int64(len(p)), k.Size-at))
 	if n <= 0 {
 		return 0, nil
 	}
-	if m, err := k.side.ReadAt(p[:n], at); m != n {
+	if m, err := k.scratch.ReadAt(p[:n], at); m != n {
 		return 0, wrapErr(nil, errors.Join(io.ErrUnexpectedEOF, err), "store: export", "")
 	}
 	if k.page > 0 {
@@ -137,7 +137,7 @@ func (k *Copy) Part(p []byte, at int64) (int, error) {
 }
 
 // Close removes the copy.
-func (k *Copy) Close() error { return k.side.Close() }
+func (k *Copy) Close() error { return k.scratch.Close() }
 
 // OnImport lets f adapt the content of an import before it replaces the
 // database's: the replica's identity belongs to the file's place, not to its
@@ -154,16 +154,20 @@ func (db *DB) OnImport(f func(*sqlite3.Conn) error) {
 // pass SQLite's quick check, and have had a beginning of this
 // database's migrations (HEDDLE_MIGRATION otherwise); the missing ones run on
 // a copy first. If Import fails, the database is as it was. Subscribers get a
-// commit with Schema set. What is kept of tabs' writes stays, and outcomes are
-// kept with the new content.
-func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) error {
+// commit with Schema set. The write logs of sessions stay.
+func (db *DB) Import(ctx context.Context, r io.Reader) error {
+	return db.ImportOnce(ctx, r, "")
+}
+
+// ImportOnce is Import as a write of a session, with the entry of its write log.
+func (db *DB) ImportOnce(ctx context.Context, r io.Reader, session string, entries ...Entry) error {
 	const op = "store: import"
-	side, err := db.side(ctx)
+	scratch, err := db.scratch(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { side.Close() }()
-	header, err := db.take(ctx, side, r)
+	defer func() { scratch.Close() }()
+	header, err := db.take(ctx, scratch, r)
 	if err != nil {
 		return wrapErr(ctx, err, op, "")
 	}
@@ -189,31 +193,32 @@ func (db *DB) Import(ctx context.Context, r io.Reader, outcomes ...Outcomes) err
 		return err
 	}
 	// A backup into WAL keeps the destination's page size, and takes over whether
-	// pages have checksums: a file that is not like ours is written anew.
-	var like Side
+	// pages have checksums: a file that differs is rewritten.
+	var like ScratchFile
 	if !checksummed(header) || int64(pageSize(header)) != size {
-		if like, err = db.side(ctx); err != nil {
+		if like, err = db.scratch(ctx); err != nil {
 			return err
 		}
 		defer func() { like.Close() }()
 	}
 	return wrapErr(ctx, db.inside(ctx, c, func() error {
 		c.foreign = true
-		if err := db.prepareImport(ctx, c, side.URI(), like, size, outcomes); err != nil {
+		if err := db.prepareImport(ctx, c, scratch.URI(), like, size, session, entries); err != nil {
 			return err
 		}
 		c.foreign = false
 		db.dropCaches()
 		if like != nil {
-			side, like = like, side // and the former is not needed any more
+			scratch, like = like, scratch // and the former is not needed any more
 			like.Close()
-			if err := sealFile(side); err != nil {
+			if err := sealFile(scratch); err != nil {
 				return err
 			}
 		}
-		if err := c.c.Restore("main", side.URI()); err != nil {
+		if err := c.c.Restore("main", scratch.URI()); err != nil {
 			return err
 		}
+		db.writeLogs.add(session, entries)
 		if err := db.loadSchema(c); err != nil {
 			return err
 		}
@@ -231,16 +236,16 @@ func (db *DB) pageSize(ctx context.Context, c *conn) (size Value, err error) {
 	return size, wrapErr(ctx, err, "store: page size", "")
 }
 
-// take reads a file into a side file, or runs a text there, and returns the file's
+// take reads a file into a scratch file, or runs a text there, and returns the file's
 // header.
-func (db *DB) take(ctx context.Context, side Side, r io.Reader) (header []byte, err error) {
-	part := make([]byte, CopyPart)
+func (db *DB) take(ctx context.Context, scratch ScratchFile, r io.Reader) (header []byte, err error) {
+	part := make([]byte, CopyChunk)
 	n, err := io.ReadFull(r, part)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, errcode.Wrap(err, errcode.Internal, "store: import")
 	}
 	if !isText(part[:n]) {
-		return takeFile(side, part, n, r)
+		return takeFile(scratch, part, n, r)
 	}
 	c, err := db.turn(ctx, db.writer, "store: import")
 	if err != nil {
@@ -250,18 +255,18 @@ func (db *DB) take(ctx context.Context, side Side, r io.Reader) (header []byte, 
 	if db.writer <- c; err != nil {
 		return nil, err
 	}
-	if err := db.runScript(ctx, side, size, io.MultiReader(bytes.NewReader(part[:n]), r)); err != nil {
+	if err := db.runScript(ctx, scratch, size, io.MultiReader(bytes.NewReader(part[:n]), r)); err != nil {
 		return nil, err
 	}
-	if err := sealFile(side); err != nil {
+	if err := sealFile(scratch); err != nil {
 		return nil, err
 	}
-	_, err = side.ReadAt(part[:headerSize], 0)
+	_, err = scratch.ReadAt(part[:headerSize], 0)
 	return part[:headerSize], err
 }
 
-// takeFile reads a file into a side file: n bytes are in part already.
-func takeFile(side Side, part []byte, n int, r io.Reader) (header []byte, err error) {
+// takeFile reads a file into a scratch file: n bytes are in part already.
+func takeFile(scratch ScratchFile, part []byte, n int, r io.Reader) (header []byte, err error) {
 	if err := rollbackMode(part[:n]); err != nil {
 		return nil, err
 	}
@@ -271,7 +276,7 @@ func takeFile(side Side, part []byte, n int, r io.Reader) (header []byte, err er
 	}
 	header = append(header, part[:headerSize]...)
 	for at := int64(0); n > 0; {
-		if m, err := side.WriteAt(part[:n], at); err != nil || m != n {
+		if m, err := scratch.WriteAt(part[:n], at); err != nil || m != n {
 			return nil, errors.Join(sqlite3.FULL, err)
 		}
 		at += int64(n)
@@ -284,7 +289,8 @@ func takeFile(side Side, part []byte, n int, r io.Reader) (header []byte, err er
 
 // prepareImport checks the copy and brings it to this database's migrations. It is
 // written to like, if that is not nil, with pages like ours.
-func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, like Side, size Value, outcomes []Outcomes) (err error) {
+func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, like ScratchFile, size Value, session string,
+	entries []Entry) (err error) {
 	const op = "store: import"
 	c := &conn{db: db}
 	if c.c, err = sqlite3.OpenContext(ctx, uri); err != nil {
@@ -320,7 +326,7 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, like Side,
 		return err
 	}
 	c.c.SetInterrupt(ctx)
-	if err := w.carryOutcomes(c, outcomes); err != nil {
+	if err := w.carryWriteLogs(c, session, entries); err != nil {
 		return err
 	}
 	for _, f := range db.onImport {
@@ -337,13 +343,13 @@ func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, like Side,
 	if like == nil {
 		return nil
 	}
-	return c.writeAnew(like.URI(), size)
+	return c.rewrite(like.URI(), size)
 }
 
-// writeAnew writes the database to an empty file, with pages of that size which
+// rewrite writes the database to an empty file, with pages of that size which
 // have room for checksums.
-func (c *conn) writeAnew(uri string, size Value) error {
-	// The size for VACUUM is the connection's, whatever schema it is said for, and
+func (c *conn) rewrite(uri string, size Value) error {
+	// The size for VACUUM is the connection's, whatever schema the pragma names, and
 	// the checksums of a file forbid to say it for main. Said for main, it would
 	// undo the room for checksums as well.
 	if err := c.exec(fmt.Sprintf(`PRAGMA temp.page_size = %d`, size)); err != nil {

@@ -73,7 +73,8 @@ func TestDB_import_otherPageSizeAndDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Exec(`PRAGMA page_size = 1024; CREATE TABLE other(x); INSERT INTO other SELECT value FROM ` + series(5000)); err != nil {
+	if err := c.Exec(`PRAGMA page_size = 1024; CREATE TABLE other(x); INSERT INTO other SELECT value FROM ` +
+		series(5000)); err != nil {
 		t.Fatal(err)
 	}
 	c.Close()

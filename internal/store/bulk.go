@@ -7,8 +7,8 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 )
 
-// Bulk runs one statement for each row of parameters. rows is asked outside
-// SQLite, so it may wait; a row is not used after the next one is asked for.
+// Bulk runs one statement for each row of parameters. rows is called outside
+// SQLite, so it may wait; a row is not used after the next one was requested.
 // Result.Changes is the sum.
 func (tx *Tx) Bulk(sql string, rows iter.Seq[[]Value]) (res Result, err error) {
 	return tx.bulk(sql, func(b *bulk) error {
@@ -18,32 +18,32 @@ func (tx *Tx) Bulk(sql string, rows iter.Seq[[]Value]) (res Result, err error) {
 				return err
 			}
 			if n++; n%4096 == 0 {
-				tx.db.breathe()
+				tx.db.yield()
 			}
 		}
 		return nil
 	})
 }
 
-// Part is a number of rows that are all there already.
-type Part interface {
-	// Next returns the next row, which is good until the next call.
+// Batch is a number of rows in memory.
+type Batch interface {
+	// Next returns the next row, which is valid until the next call.
 	Next() (row []Value, ok bool)
 }
 
-// BulkParts is Bulk for rows that come in parts: parts is asked outside SQLite,
-// so it may wait; the rows of a part are asked for inside, many in a stretch.
-func (tx *Tx) BulkParts(sql string, parts iter.Seq[Part]) (Result, error) {
+// BulkBatches is Bulk for rows that come in batches: batches is called outside
+// SQLite, so it may wait; the rows of a batch are read inside, many in one call.
+func (tx *Tx) BulkBatches(sql string, batches iter.Seq[Batch]) (Result, error) {
 	return tx.bulk(sql, func(b *bulk) error {
-		for part := range parts {
+		for rows := range batches {
 			for more := true; more; {
 				err := tx.run(bulkOp, sql, func() (err error) {
-					if ran, err := b.many(part); ran || err != nil {
+					if ran, err := b.many(rows); ran || err != nil {
 						return err
 					}
 					for range batch {
 						var row []Value
-						if row, more = part.Next(); !more {
+						if row, more = rows.Next(); !more {
 							return nil
 						}
 						if err := b.one(row); err != nil {
@@ -56,7 +56,7 @@ func (tx *Tx) BulkParts(sql string, parts iter.Seq[Part]) (Result, error) {
 					return err
 				}
 			}
-			tx.db.breathe()
+			tx.db.yield()
 		}
 		return nil
 	})
@@ -118,22 +118,22 @@ func (b *bulk) one(row []Value) error {
 	return err
 }
 
-// many runs the statement for many rows of a part at once, if the engine can,
-// and reports whether there may be more. Where it reports false, rows of the part
-// are for one to run, which is slower and the same.
-func (b *bulk) many(part Part) (ran bool, err error) {
-	encoded, ok := part.(EncodedPart)
+// many runs the statement for many rows of a batch at once, if the engine can,
+// and reports whether more may be left for it. Otherwise [bulk.one] runs the rows,
+// slower and with the same result.
+func (b *bulk) many(rows Batch) (ran bool, err error) {
+	encoded, ok := rows.(EncodedBatch)
 	run := b.tx.db.opts.Engine.RunRows
 	if !ok || run == nil || b.tx.ctx.Err() != nil {
 		return false, nil
 	}
-	rows, columns, n := encoded.Encoded()
+	bytes, columns, n := encoded.Encoded()
 	if n == 0 || columns != len(b.s.names) {
 		return false, nil
 	}
 	c := b.tx.c
 	c.start(b.s)
-	did, code, ok := run(b.s.Stmt, rows, columns, min(n, batch))
+	did, code, ok := run(b.s.Stmt, bytes, columns, min(n, batch))
 	c.current = nil
 	if !ok {
 		return false, nil

@@ -7,9 +7,9 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// capture is the account of one transaction. The pre-update hook only notes
-// which rows were touched: events alone would be wrong, since a failed
-// statement or ROLLBACK TO takes rows back without a signal.
+// capture follows one transaction. The pre-update hook only notes which rows were
+// touched: events alone would be wrong, since a failed statement or ROLLBACK TO
+// reverts rows without an event.
 //
 // https://sqlite.org/c3ref/preupdate_blobwrite.html
 type capture struct {
@@ -23,19 +23,19 @@ type capture struct {
 	lastName  string
 	last      *touched
 	touches   int // rows noted so far, over all tables captured whole
-	spared    spared
+	tallied   tallied
 	notified  notified
 	err       error
 }
 
 // touched is what the hook saw of one table.
 type touched struct {
-	t     *Table
-	full  bool
-	rows  map[int64]int  // by rowid, index in list
-	keys  map[string]int // the same of WITHOUT ROWID tables, by encoded key
-	list  []touch
-	cheap cheap
+	t        *Table
+	full     bool
+	rows     map[int64]int  // by rowid, index in list
+	keys     map[string]int // the same of WITHOUT ROWID tables, by encoded key
+	list     []touch
+	keysOnly keysOnly
 }
 
 // touch is a row of a table captured whole.
@@ -45,7 +45,7 @@ type touch struct {
 	key     []Value // WITHOUT ROWID alone
 	before  []Value // image at the first touch, nil if there was no row
 	after   []Value // filled before COMMIT
-	deleted bool    // a DELETE was seen, so that what is there now was inserted again
+	deleted bool    // a DELETE was seen, so that a present row was inserted again
 }
 
 func newCapture(db *DB, c *conn, origin Origin) *capture {
@@ -55,7 +55,7 @@ func newCapture(db *DB, c *conn, origin Origin) *capture {
 	return &capture{db: db, c: c, local: origin.Kind != Sync, tables: map[string]*touched{}}
 }
 
-// table returns the account of the named table, nil for those of no interest.
+// table returns what was noted of the named table, nil if it is not followed.
 func (cp *capture) table(name string) *touched {
 	if name == cp.lastName {
 		return cp.last
@@ -74,7 +74,7 @@ func (cp *capture) table(name string) *touched {
 	return tt
 }
 
-// byTable finds the account of t: all shadow tables of a virtual one share it.
+// byTable finds what was noted of t: all shadow tables of a virtual one share it.
 func (cp *capture) byTable(t *Table) *touched {
 	for _, tt := range cp.order {
 		if tt.t == t || tt.t.Name == t.Name {
@@ -102,11 +102,11 @@ func (c *conn) preUpdate(d sqlite3.PreUpdateData) {
 	cp.drain()
 	switch {
 	case tt.t.Virtual:
-		tt.cheap.more++
-		tt.cheap.insertOrDelete = true
-		cp.spare(tt, &d, false)
+		tt.keysOnly.more++
+		tt.keysOnly.insertOrDelete = true
+		cp.tallyLike(tt, &d, false)
 	case !tt.full || cp.recording:
-		cp.noteCheap(tt, &d)
+		cp.noteKeysOnly(tt, &d)
 	case tt.t.WithoutRowID:
 		cp.noteKey(tt, &d)
 	default:
@@ -133,8 +133,8 @@ func (cp *capture) noteRow(tt *touched, d *sqlite3.PreUpdateData) {
 	if d.Op != sqlite3.AUTH_DELETE {
 		cp.noteNew(tt, d.NewRowID)
 	}
-	if d.Op == sqlite3.AUTH_INSERT && len(tt.list) >= spareAfter {
-		cp.spare(tt, d, true)
+	if d.Op == sqlite3.AUTH_INSERT && len(tt.list) >= tallyAfter {
+		cp.tallyLike(tt, d, true)
 	}
 }
 

@@ -52,7 +52,8 @@ func (g gen) key() string {
 }
 
 func (g gen) val() string {
-	return g.pick("NULL", "0", "1", "2", "-5", "1.5", "2.0", "'1'", "'t'", "x'00ff'", "x''", "''", "9223372036854775807", fmt.Sprint(g.n(9)))
+	return g.pick("NULL", "0", "1", "2", "-5", "1.5", "2.0", "'1'", "'t'", "x'00ff'", "x''", "''", "9223372036854775807",
+		fmt.Sprint(g.n(9)))
 }
 
 func (g gen) or() string {
@@ -70,9 +71,11 @@ func (g gen) stmt() string {
 			return fmt.Sprintf(`INSERT%s INTO plain VALUES(%s, %d, %s, %d), (%s, %d, %s, %s)`,
 				g.or(), g.key(), g.n(6), g.val(), g.n(5), g.key(), g.n(6), g.val(), g.pick("NULL", "1", "2"))
 		case 1:
-			return fmt.Sprintf(`INSERT INTO plain VALUES(%s, %d, %s, NULL) ON CONFLICT(id) DO UPDATE SET b = excluded.b, a = a + 1`, g.key(), g.n(6), g.val())
+			return fmt.Sprintf(`INSERT INTO plain VALUES(%s, %d, %s, NULL) ON CONFLICT(id) DO UPDATE SET b = excluded.b, a =
+				a + 1`, g.key(), g.n(6), g.val())
 		case 2:
-			return fmt.Sprintf(`UPDATE%s plain SET a = %d, b = %s, u = %d WHERE id >= %s`, g.or(), g.n(6), g.val(), g.n(5), g.key())
+			return fmt.Sprintf(`UPDATE%s plain SET a = %d, b = %s, u = %d WHERE id >= %s`, g.or(), g.n(6), g.val(), g.n(5),
+				g.key())
 		case 3:
 			return fmt.Sprintf(`UPDATE%s plain SET id = %s WHERE id = %s`, g.or(), g.key(), g.key())
 		default:
@@ -81,7 +84,8 @@ func (g gen) stmt() string {
 	case "num":
 		switch g.n(4) {
 		case 0:
-			return fmt.Sprintf(`INSERT%s INTO num(id, a, b) VALUES(%s, %d, %d)`, g.or(), g.pick("NULL", "1", "2", "3", "4"), g.n(6), g.n(3))
+			return fmt.Sprintf(`INSERT%s INTO num(id, a, b) VALUES(%s, %d, %d)`, g.or(), g.pick("NULL", "1", "2", "3", "4"),
+				g.n(6), g.n(3))
 		case 1:
 			return fmt.Sprintf(`UPDATE%s num SET id = id + %d, a = %s WHERE id < %d`, g.or(), g.n(3)-1, g.val(), g.n(6))
 		case 2:
@@ -102,7 +106,8 @@ func (g gen) stmt() string {
 			return fmt.Sprintf(`DELETE FROM %s WHERE x = %d`, table, g.n(3))
 		}
 	default:
-		return fmt.Sprintf(`INSERT%s INTO child(id, a, b) SELECT %d, a, id FROM plain WHERE id = %s`, g.or(), g.n(20), g.key())
+		return fmt.Sprintf(`INSERT%s INTO child(id, a, b) SELECT %d, a, id FROM plain WHERE id = %s`, g.or(), g.n(20),
+			g.key())
 	}
 }
 
@@ -236,7 +241,8 @@ func captureMatchesCopies(t *testing.T, engine Engine) {
 		}
 	}
 	if nonempty < rounds/3 || failed < rounds/10 {
-		t.Errorf("the test is hollow: %d of %d transactions changed something, %d statements failed", nonempty, rounds, failed)
+		t.Errorf("the test is hollow: %d of %d transactions changed something, %d statements failed", nonempty, rounds,
+			failed)
 	}
 }
 

@@ -68,7 +68,8 @@ func (tt *touched) diff(out []placed) ([]placed, error) {
 			continue
 		}
 		if t.hasNullKey(e.after) {
-			return nil, errcode.New(errcode.NullKey, "store: commit", "a row of the synced table "+t.Name+" has NULL in its primary key")
+			return nil, errcode.New(errcode.NullKey, "store: commit",
+				"a row of the synced table "+t.Name+" has NULL in its primary key")
 		}
 		ch := Change{Table: t, Key: t.keyOf(e.after, e.rowid), After: e.after}
 		seq := e.seq

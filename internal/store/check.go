@@ -20,16 +20,16 @@ type Checked struct {
 
 const maxProblems = 20
 
-// Check walks every table and index on a connection of its own, in stretches
-// between which others work: each page that it reads passes its checksum and
-// SQLite's tests, and an index must have as many entries as its table has rows.
-// With full set it ends with SQLite's integrity check, which lets nobody in
-// until it is done. It reports after each stretch. An error means that it could
-// not go on, not that something was found.
+// Check walks every table and index on a connection of its own, a piece at a time,
+// so that other calls run in between: each page that it reads passes its checksum
+// and SQLite's tests, and an index must have as many entries as its table has rows.
+// With full set it ends with SQLite's integrity check, during which no other call
+// runs. It reports after each piece. An error means that the check ended early, not
+// that it found damage.
 func (db *DB) Check(ctx context.Context, full bool, report func(Checked)) (Checked, error) {
 	const op = "store: check"
 	k := &checker{db: db, ctx: ctx, report: report}
-	done, err := db.aside(ctx, op)
+	done, err := db.extraConn(ctx, op)
 	if err != nil {
 		if k.found("open", err) {
 			return k.Checked, nil
@@ -42,15 +42,15 @@ func (db *DB) Check(ctx context.Context, full bool, report func(Checked)) (Check
 	return k.Checked, wrapErr(ctx, err, op, "")
 }
 
-// extra is a connection beside those that serve, or one of those that is lent.
+// extra is a connection for one long operation.
 type extra struct {
 	c   *conn
 	end func()
 }
 
-// aside opens a reading connection for something that takes its time, so that
-// nobody waits for it. With SingleConn it is the one that there is.
-func (db *DB) aside(ctx context.Context, op string) (extra, error) {
+// extraConn opens a reading connection for a long operation, so that no other call
+// waits for it. With SingleConn it returns the only connection.
+func (db *DB) extraConn(ctx context.Context, op string) (extra, error) {
 	if db.opts.SingleConn {
 		c, err := db.turn(ctx, db.reader, op)
 		return extra{c, func() { db.reader <- c }}, err
@@ -75,7 +75,7 @@ func (db *DB) aside(ctx context.Context, op string) (extra, error) {
 	}}, nil
 }
 
-// About says what is known of the database's files.
+// About describes the database's files.
 type About struct {
 	Checksums       bool
 	PageSize        int64
@@ -85,7 +85,7 @@ type About struct {
 // About looks at the database's files.
 func (db *DB) About(ctx context.Context) (about About, err error) {
 	const op = "store: about"
-	e, err := db.aside(ctx, op)
+	e, err := db.extraConn(ctx, op)
 	if err != nil {
 		return about, wrapErr(ctx, err, op, "")
 	}
@@ -99,13 +99,14 @@ func (db *DB) About(ctx context.Context) (about About, err error) {
 		if _, err := e.c.scalar(`SELECT count(*) FROM sqlite_schema`); err != nil {
 			return err
 		}
-		// What the file's header says, and what the snapshot's does, which may be in
-		// the log.
+		// Both the file's header and the snapshot's, which may be in the log, must
+		// have room for checksums.
 		if v, err = e.c.scalar(`PRAGMA checksum_verification`); err == nil && v == "1" {
 			room, err := e.c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES)
 			about.Checksums = err == nil && room == checksumSize
 		}
-		for op, size := range map[sqlite3.FcntlOpcode]*int64{sqlite3.FCNTL_FILE_POINTER: &about.Bytes, sqlite3.FCNTL_JOURNAL_POINTER: &about.LogBytes} {
+		for op, size := range map[sqlite3.FcntlOpcode]*int64{sqlite3.FCNTL_FILE_POINTER: &about.Bytes,
+			sqlite3.FCNTL_JOURNAL_POINTER: &about.LogBytes} {
 			*size, _ = e.c.fileSize(op)
 		}
 		return nil
@@ -132,8 +133,8 @@ func (k *checker) found(what string, err error) bool {
 	return true
 }
 
-// stretch runs f inside SQLite. Damage is noted, and is no error.
-func (k *checker) stretch(what string, f func() error) error {
+// piece runs f inside SQLite. Damage is noted, and is not an error.
+func (k *checker) piece(what string, f func() error) error {
 	err := k.db.inside(k.ctx, k.c, func() error {
 		err := f()
 		if misses, _, e := k.c.c.Status(sqlite3.DBSTATUS_CACHE_MISS, false); e == nil {
@@ -147,7 +148,7 @@ func (k *checker) stretch(what string, f func() error) error {
 	if k.report != nil {
 		k.report(k.Checked)
 	}
-	k.db.breathe()
+	k.db.yield()
 	return err
 }
 
@@ -159,7 +160,7 @@ type tree struct {
 
 func (k *checker) run(full bool) error {
 	var trees []tree
-	err := k.stretch("schema", func() error {
+	err := k.piece("schema", func() error {
 		if v, err := k.c.scalar(`PRAGMA page_count`); err != nil {
 			return err
 		} else if n, ok := v.(int64); ok {
@@ -189,7 +190,7 @@ func (k *checker) run(full bool) error {
 		}
 	}
 	if full {
-		err := k.stretch("integrity", func() error {
+		err := k.piece("integrity", func() error {
 			return k.c.each(`PRAGMA integrity_check(20)`, func(s *sqlite3.Stmt) error {
 				if text := s.ColumnText(0); text != "ok" {
 					return errcode.New(errcode.Damaged, "store: check", text)
@@ -210,7 +211,7 @@ func (k *checker) run(full bool) error {
 
 // table walks a table and its indexes, in one snapshot.
 func (k *checker) table(table string, indexes []tree) error {
-	if err := k.stretch(table, func() error { return k.c.exec(`BEGIN`) }); err != nil {
+	if err := k.piece(table, func() error { return k.c.exec(`BEGIN`) }); err != nil {
 		return err
 	}
 	defer k.db.inside(context.Background(), k.c, func() error { return k.c.exec(`ROLLBACK`) })
@@ -222,9 +223,11 @@ func (k *checker) table(table string, indexes []tree) error {
 		var entries int64
 		var all bool
 		// The condition keeps SQLite from counting in another index.
-		entries, all, err = k.walk(t.index, "SELECT 1 FROM main."+sqlite3.QuoteIdentifier(table)+" INDEXED BY "+sqlite3.QuoteIdentifier(t.index)+" WHERE 1")
+		entries, all, err = k.walk(t.index,
+			"SELECT 1 FROM main."+sqlite3.QuoteIdentifier(table)+" INDEXED BY "+sqlite3.QuoteIdentifier(t.index)+" WHERE 1")
 		if err == nil && whole && all && entries != rows {
-			k.found(t.index, errcode.New(errcode.Damaged, "store: check", fmt.Sprintf("%d entries, and the table %q has %d rows", entries, table, rows)))
+			k.found(t.index, errcode.New(errcode.Damaged, "store: check",
+				fmt.Sprintf("%d entries, and the table %q has %d rows", entries, table, rows)))
 		}
 	}
 	return err
@@ -234,7 +237,7 @@ func (k *checker) table(table string, indexes []tree) error {
 // it came to the end.
 func (k *checker) walk(what, sql string) (rows int64, whole bool, err error) {
 	var s *stmt
-	err = k.stretch(what, func() (err error) {
+	err = k.piece(what, func() (err error) {
 		s, _, err = k.c.prepare(sql, trusted)
 		return err
 	})
@@ -245,7 +248,7 @@ func (k *checker) walk(what, sql string) (rows int64, whole bool, err error) {
 	k.Trees++
 	problems := len(k.Problems)
 	for err == nil && !whole && len(k.Problems) == problems {
-		err = k.stretch(what, func() error {
+		err = k.piece(what, func() error {
 			for end := time.Now().Add(k.db.opts.Bounds.Stretch); !whole; {
 				for range 64 {
 					if !s.Step() {

@@ -101,7 +101,8 @@ func TestDB_check_findsDamage(t *testing.T) {
 		signs := make(chan error, 10)
 		uri, _, drop := memory.create(broken)
 		t.Cleanup(drop)
-		damaged, err := Open(ctx, Options{Filename: uri, SingleConn: true, Migrations: notes, OnDamage: func(err error) { signs <- err }})
+		damaged, err := Open(ctx, Options{Filename: uri, SingleConn: true, Migrations: notes,
+			OnDamage: func(err error) { signs <- err }})
 		if err != nil {
 			if !Damaged(err) {
 				t.Errorf("page %d: opening: %v", at/4096+1, err)

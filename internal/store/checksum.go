@@ -48,7 +48,7 @@ func checksum(page []byte) (sum [8]byte) {
 	return sum
 }
 
-// intact reports whether a page is as its checksum says.
+// intact reports whether a page matches its checksum.
 func intact(page []byte) bool { return checksum(page) == [8]byte(page[len(page)-8:]) }
 
 // seal gives the pages of a copied file their checksums: those that came out of
@@ -63,8 +63,8 @@ func seal(pages []byte, size int) {
 // sealFile gives every page of a file its checksum: SQLite writes those first
 // that its cache has no room for, when the header does not yet say that there
 // are any.
-func sealFile(f Side) error {
-	part := make([]byte, CopyPart)
+func sealFile(f ScratchFile) error {
+	part := make([]byte, CopyChunk)
 	page := 0
 	for at := int64(0); ; {
 		n, err := f.ReadAt(part, at)
@@ -88,7 +88,7 @@ func sealFile(f Side) error {
 }
 
 // rollbackMode makes a file's first page say that it is not in WAL mode, so that
-// any SQLite opens it without making files beside it. The page must be whole.
+// any SQLite opens it without making further files. The page must be whole.
 //
 // https://sqlite.org/fileformat2.html section 1.3.3
 func rollbackMode(first []byte) error {
@@ -101,7 +101,8 @@ func rollbackMode(first []byte) error {
 	}
 	page := first[:n]
 	if checksummed(page) && !intact(page) {
-		return errcode.New("SQLITE_CORRUPT", "store: file", "the file's first page is damaged: its checksum is of other bytes")
+		return errcode.New("SQLITE_CORRUPT", "store: file",
+			"the file's first page is damaged: its checksum is of other bytes")
 	}
 	if page[18] == 2 && page[19] == 2 {
 		page[18], page[19] = 1, 1

@@ -52,7 +52,8 @@ func TestChecksums_ofNewFiles(t *testing.T) {
 			t.Errorf("byte %d: a wrong answer", at)
 		}
 	}
-	t.Logf("%d bits flipped, one at a time: %d seen by one query, the others in pages that it does not read", flipped, seen)
+	t.Logf("%d bits flipped, one at a time: %d seen by one query, the others in pages that it does not read", flipped,
+		seen)
 	if seen < flipped/2 {
 		t.Error("the query reads most of the file, and saw few of the flips")
 	}

@@ -25,8 +25,8 @@ const (
 // maxClasses bounds the texts whose class is remembered.
 const maxClasses = 512
 
-// Class says what sql does, which may hold several statements. It waits for no
-// turn, since nothing runs.
+// Class returns what sql does, which may hold several statements. It does not wait
+// for a connection, since it only compiles.
 func (db *DB) Class(sql string) (class Class) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -99,9 +99,9 @@ func (s *stmt) class() Class {
 	return Rows
 }
 
-// errVacuum says that the statement is VACUUM, in a transaction.
+// errVacuum is for VACUUM in a transaction.
 var errVacuum error = errcode.New(errcode.Unsupported, "store: exec",
-	"VACUUM does not run inside a transaction, nor beside other statements: exec it by itself")
+	"VACUUM does not run inside a transaction, nor together with other statements: exec it by itself")
 
 // Exec runs sql in a transaction of its own with the origin Local. Several
 // statements are allowed if there are no parameters. VACUUM, which SQLite does
@@ -117,7 +117,7 @@ func (db *DB) Exec(ctx context.Context, sql string, p Params) (res Result, err e
 	return res, err
 }
 
-// vacuum runs a VACUUM of the app's.
+// vacuum runs the app's VACUUM.
 func (db *DB) vacuum(ctx context.Context, sql string) error {
 	const op = "store: vacuum"
 	c, err := db.turn(ctx, db.writer, op)

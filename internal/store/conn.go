@@ -48,7 +48,7 @@ type stmt struct {
 	collect
 }
 
-// collect is what the authorizer says of one statement.
+// collect is what the authorizer reports of one statement.
 type collect struct {
 	readOnly      bool
 	writer        bool   // asks for something that only the writing connection knows
@@ -100,7 +100,7 @@ func (c *conn) prepare(sql string, mode authMode) (*stmt, string, error) {
 	s.sql = sql
 	s.readOnly = p.ReadOnly()
 	s.simple = tail == ""
-	// SQLite asks about everything but VACUUM, until that runs.
+	// SQLite asks the authorizer about everything but VACUUM, until that runs.
 	s.vacuum = !s.acts && !s.readOnly && p.ColumnCount() == 0
 	if n := p.BindCount(); n > 0 {
 		s.names = make([]string, n)
@@ -119,8 +119,8 @@ func (c *conn) compile(sql string, mode authMode, col *collect) (*sqlite3.Stmt, 
 	return c.c.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
 }
 
-// refresh reads the schema anew after another connection has changed it: SQLite
-// finds that out by itself when a statement runs, not when one is compiled.
+// refresh reads the schema again after another connection has changed it: SQLite
+// notices the change when a statement runs, not when one is compiled.
 func (c *conn) refresh() {
 	if c.stale && c.c.TxnState("main") == sqlite3.TXN_NONE {
 		_, err := c.scalar(`SELECT 1 FROM sqlite_schema LIMIT 1`)
@@ -153,8 +153,7 @@ func (c *conn) exec(sql string) error {
 	return c.c.Exec(sql)
 }
 
-// control runs a statement that begins or ends something, again and again: it
-// stays compiled.
+// control runs BEGIN, COMMIT and the like, whose statements stay compiled.
 func (c *conn) control(sql string) error {
 	s, _, err := c.prepare(sql, trusted)
 	if err != nil {
@@ -197,8 +196,8 @@ func (c *conn) each(sql string, row func(*sqlite3.Stmt) error, args ...Value) er
 	return s.Err()
 }
 
-// inside runs f inside SQLite: nothing else is in there meanwhile, on any
-// connection. ctx interrupts it. f must not wait for anything.
+// inside runs f inside SQLite: with the mutex, so no other goroutine uses any
+// connection meanwhile. ctx interrupts it. f must not wait for anything.
 func (db *DB) inside(ctx context.Context, c *conn, f func() error) (err error) {
 	if c.held {
 		return f()
@@ -246,8 +245,8 @@ func columnNames(s *sqlite3.Stmt) []string {
 	return names
 }
 
-// stmtCache keeps prepared statements that nobody uses at the moment, the
-// least recently used go first.
+// stmtCache keeps prepared statements that are not in use. The least recently used
+// ones are closed first.
 type stmtCache struct {
 	list []cached // from the least to the most recently used
 }

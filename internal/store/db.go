@@ -19,7 +19,7 @@ type DB struct {
 	opts   Options
 	synced map[string]bool // lower case
 
-	mu     sync.Mutex // held around every stretch inside SQLite, over both connections
+	mu     sync.Mutex // held during each call into SQLite, over both connections
 	closed bool
 	gone   chan struct{} // closed by Close
 
@@ -27,11 +27,11 @@ type DB struct {
 
 	writerConn *conn
 	readerConn *conn          // the same as writerConn with SingleConn
-	writer     chan *conn     // the turn to write: whoever holds the element
+	writer     chan *conn     // the turn to write: the goroutine that holds the element has it
 	reader     chan *conn     // the turn to read; the writer's with SingleConn
 	slots      chan struct{}  // an element for each iteration
-	iterators  map[*conn]bool // all connections beside these: of iterations, checks
-	spare      []*conn        // those that nobody uses
+	iterators  map[*conn]bool // all other connections: of iterations, checks
+	idle       []*conn        // those not in use
 
 	schema   *schema
 	classes  map[string]Class // of SQL that was asked about; see Class
@@ -41,6 +41,8 @@ type DB struct {
 	temp    atomic.Bool     // the writer has tables that the reader has not
 	temps   map[string]bool // their names, lower case
 	notices notices
+
+	writeLogs writeLogs
 }
 
 // Open opens or creates the database and runs the migrations that it has not
@@ -50,11 +52,12 @@ type DB struct {
 func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 	const op = "store: open"
 	db := &DB{
-		opts:    opts,
-		synced:  map[string]bool{},
-		classes: map[string]Class{},
-		gone:    make(chan struct{}),
-		writer:  make(chan *conn, 1),
+		opts:      opts,
+		synced:    map[string]bool{},
+		classes:   map[string]Class{},
+		writeLogs: writeLogs{logs: map[string]*writeLog{}},
+		gone:      make(chan struct{}),
+		writer:    make(chan *conn, 1),
 
 		iterators: map[*conn]bool{},
 		slots:     make(chan struct{}, maxIterations),
@@ -87,8 +90,8 @@ func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 	if err := db.migrate(ctx, db.writerConn, opts.Migrations); err != nil {
 		return nil, err
 	}
-	// A file that an older build has made has no place for them.
-	if err := db.writerConn.exec(tableOfOutcomes); err != nil {
+	// A file that an older build has made has no such table.
+	if err := db.writerConn.exec(writeLogTable); err != nil {
 		return nil, wrapErr(ctx, err, op, "")
 	}
 	db.readerConn, db.reader = db.writerConn, db.writer
@@ -173,10 +176,12 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 			return err
 		}
 		if mode != "wal" && !(c.db.opts.SingleConn && mode == "memory") {
-			return errcode.New(errcode.StorageUnavail, op, fmt.Sprintf("the journal mode is %v, and only wal is safe here", mode))
+			return errcode.New(errcode.StorageUnavail, op, fmt.Sprintf("the journal mode is %v, and only wal is safe here",
+				mode))
 		}
 	}
-	if err := c.exec(`PRAGMA synchronous = full; PRAGMA foreign_keys = on; PRAGMA temp_store = memory; PRAGMA trusted_schema = off`); err != nil {
+	if err := c.exec(`PRAGMA synchronous = full; PRAGMA foreign_keys = on; PRAGMA temp_store = memory; PRAGMA
+		trusted_schema = off`); err != nil {
 		return err
 	}
 	// No SQL writes to sqlite_schema or to the shadow tables of an index.
@@ -203,7 +208,7 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 	return nil
 }
 
-// logLimit is what the log keeps of its space.
+// logLimit is how much of its space the log keeps after a checkpoint, in bytes.
 const logLimit = 8 << 20
 
 // emptyLog copies a large log into the file and cuts it off: else each start has
@@ -332,7 +337,7 @@ func (db *DB) turn(ctx context.Context, ch chan *conn, op string) (*conn, error)
 	}
 }
 
-// retryBusy runs f again while SQLite says BUSY, for at most [Bounds.Busy]. The
+// retryBusy runs f again while SQLite returns BUSY, for at most [Bounds.Busy]. The
 // mutex, which the caller holds, is released while it waits.
 func (db *DB) retryBusy(ctx context.Context, f func() error) error {
 	wait, spent := time.Millisecond, time.Duration(0)
@@ -357,6 +362,6 @@ func (db *DB) retryBusy(ctx context.Context, f func() error) error {
 	}
 }
 
-// breathe lets other goroutines into SQLite: an Unlock followed by a Lock
+// yield lets other goroutines into SQLite: an Unlock followed by a Lock
 // alone would win the mutex back.
-func (db *DB) breathe() { db.opts.Yield() }
+func (db *DB) yield() { db.opts.Yield() }

@@ -5,8 +5,8 @@
 // # Connections
 //
 // One goroutine is inside SQLite at a time, over both connections: DB holds
-// one mutex around every stretch in there and never while it waits for
-// anything. A long read gives the mutex up between batches of rows.
+// one mutex during each call into SQLite, and never while it waits for
+// anything. A long read releases the mutex between batches of rows.
 //
 // Reads run on the reading connection, each on a snapshot of its own, and do
 // not wait for an open transaction. Writers take turns, first come, first
@@ -14,12 +14,17 @@
 //
 // # Capture
 //
-// The pre-update hook says which rows a transaction touched, and gives their
+// The pre-update hook reports which rows a transaction touched, and their
 // images at the first touch. Before COMMIT each touched row of a synced table
 // is read again: the net difference is what the transaction did, whatever
-// failed statements, savepoints and triggers happened on the way. A [Recorder]
-// sees it inside the same transaction. After the commit every subscriber of
+// statements failed, savepoints were rolled back and triggers fired. A [Recorder]
+// gets it inside the same transaction. After the commit every subscriber of
 // [DB.OnCommit] gets the tables, columns and keys.
+//
+// # Exactly once
+//
+// A tab sends a write again if its reply was lost. [Tx.CommitOnce] logs the reply
+// in the write's own transaction, and [Tx.Replay] finds it: see writelog.go.
 //
 // # Names
 //

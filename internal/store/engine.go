@@ -2,11 +2,11 @@ package store
 
 import "github.com/ncruces/go-sqlite3"
 
-// Engine is what an engine may do in one call where this package makes one a
-// row. Both may be nil; then the work is done in Go, with the same outcome.
+// Engine is what an engine may do in one call where this package makes a call for
+// each row. Both may be nil; then the work is done in Go, with the same result.
 type Engine struct {
-	// RunRows runs stmt, which was reset, for up to max rows of parameters that
-	// are encoded as package rpc does: columns values a row. The code is 0 if that
+	// RunRows runs stmt, which was reset, for up to max rows of parameters in
+	// the page encoding of package value: columns values a row. The code is 0 if that
 	// many rows ran, negative if the next row is one to run in Go, and else
 	// SQLite's: then stmt must be reset, which reports the error. ok is false, and
 	// nothing was done, if it cannot run this statement.
@@ -22,7 +22,7 @@ type Run struct {
 	LastInsertRowID int64
 }
 
-// Tally stands before a pre-update hook and keeps from it what it was told to.
+// Tally counts events in front of a pre-update hook, which is not called for them.
 // It is used inside SQLite only.
 type Tally interface {
 	// Add keeps further events of op on a table of the main schema from the hook:
@@ -39,10 +39,10 @@ type Tally interface {
 	Clear()
 }
 
-// An EncodedPart is a [Part] whose rows lie in one piece of memory, encoded as
-// package rpc does.
-type EncodedPart interface {
-	Part
+// An EncodedBatch is a [Batch] whose rows lie in one piece of memory, in the page
+// encoding of package value.
+type EncodedBatch interface {
+	Batch
 	// Encoded returns the rows that are left.
 	Encoded() (rows []byte, columns, n int)
 	// Skip passes over the next n rows, which take that many bytes.

@@ -17,7 +17,7 @@ func wrapErr(ctx context.Context, err error, op, sql string) error {
 		return nil
 	}
 	code := sqliteCode(err)
-	// A recorder gives what interrupted it a code of its own.
+	// A recorder gives an interruption a code of its own.
 	if ctx != nil && ctx.Err() != nil && code&0xff == uint32(sqlite3.INTERRUPT) {
 		w := errcode.Wrap(ctx.Err(), errcode.Aborted, op).(*errcode.Error)
 		w.SQL = sql
@@ -36,12 +36,13 @@ func wrapErr(ctx context.Context, err error, op, sql string) error {
 	}
 	msg := err.Error()
 	if class := sqlite3.ErrorCode(code); class == sqlite3.ERROR || class == sqlite3.CONSTRAINT {
-		// "constraint failed: UNIQUE constraint failed: t.a" says it twice.
+		// "constraint failed: UNIQUE constraint failed: t.a" repeats itself.
 		msg = strings.TrimPrefix(msg, class.Error()+": ")
 	}
 	msg = strings.TrimPrefix(msg, "sqlite3: ")
 	if code == uint32(sqlite3.TOOBIG) {
-		msg += ": a value or a row has 64 MiB at most, the text of one statement 1,000,000 bytes (give values as parameters, rows to bulk)"
+		msg += ": a value or a row has 64 MiB at most, the text of one statement 1,000,000 bytes (give values as " +
+			"parameters, rows to bulk)"
 	}
 	return &errcode.Error{Code: errcode.SQLite(code), Op: op, Msg: msg, SQL: sql, Err: err}
 }

@@ -6,9 +6,9 @@ import (
 	"heddle.dev/heddle/internal/value"
 )
 
-// cheap is what is noted of a table that is not captured whole: keys of the
+// keysOnly is what is noted of a table whose rows are not captured: keys of the
 // first rows, and the columns.
-type cheap struct {
+type keysOnly struct {
 	rows           map[string]int // by encoded key, index in list
 	list           []rowState
 	more           int
@@ -23,9 +23,9 @@ type rowState struct {
 	existed, present bool
 }
 
-// noteCheap notes an event by key, for the first MaxKeys rows of a table.
-func (cp *capture) noteCheap(tt *touched, d *sqlite3.PreUpdateData) {
-	k := &tt.cheap
+// noteKeysOnly notes an event by key, for the first MaxKeys rows of a table.
+func (cp *capture) noteKeysOnly(tt *touched, d *sqlite3.PreUpdateData) {
+	k := &tt.keysOnly
 	if d.Op == sqlite3.AUTH_UPDATE {
 		cp.noteColumns(tt, d)
 	} else if d.BlobWrite() >= 0 {
@@ -35,7 +35,7 @@ func (cp *capture) noteCheap(tt *touched, d *sqlite3.PreUpdateData) {
 	}
 	if len(k.list) >= MaxKeys {
 		k.more++
-		cp.spareCheap(tt, d)
+		cp.tallyKeysOnly(tt, d)
 		return
 	}
 	var old, new []Value
@@ -68,7 +68,7 @@ func (cp *capture) hookKey(t *Table, get func(int) (sqlite3.Value, error), rowid
 	return cp.key(t, get)
 }
 
-func (k *cheap) state(key []Value, existed bool) *rowState {
+func (k *keysOnly) state(key []Value, existed bool) *rowState {
 	enc := value.AppendAll(nil, key)
 	i, ok := k.rows[string(enc)]
 	if !ok {
@@ -85,7 +85,7 @@ func (k *cheap) state(key []Value, existed bool) *rowState {
 // noteColumns notes which columns an update touches: those that the running
 // statement names, else those that differ.
 func (cp *capture) noteColumns(tt *touched, d *sqlite3.PreUpdateData) {
-	k := &tt.cheap
+	k := &tt.keysOnly
 	if k.allColumns || len(k.columns) == len(tt.t.Columns) {
 		return
 	}
@@ -115,12 +115,12 @@ func (cp *capture) noteColumns(tt *touched, d *sqlite3.PreUpdateData) {
 // recheck looks which of the noted keys are there.
 func (cp *capture) recheck(tt *touched) error {
 	where := tt.t.whereKey()
-	if len(tt.cheap.list) == 0 || where == "" {
+	if len(tt.keysOnly.list) == 0 || where == "" {
 		return nil
 	}
 	return cp.with("SELECT 1 FROM main."+sqlite3.QuoteIdentifier(tt.t.Name)+" WHERE "+where, func(s *stmt) error {
-		for i := range tt.cheap.list {
-			e := &tt.cheap.list[i]
+		for i := range tt.keysOnly.list {
+			e := &tt.keysOnly.list[i]
 			if err := s.bind(Params{Positional: e.key}); err != nil {
 				return err
 			}
@@ -133,10 +133,10 @@ func (cp *capture) recheck(tt *touched) error {
 	})
 }
 
-// event makes what is announced of a table. changes are the whole
-// transaction's; those of other tables are passed over.
+// event makes what is announced of a table. changes are the whole transaction's;
+// those of other tables are skipped.
 func (tt *touched) event(changes []Change) (tc TableCommit, ok bool) {
-	t, k := tt.t, &tt.cheap
+	t, k := tt.t, &tt.keysOnly
 	tc = TableCommit{Table: t.Name, More: k.more, HasInsertOrDelete: k.insertOrDelete}
 	cols := make([]bool, len(t.Columns))
 	n := 0
@@ -165,7 +165,7 @@ func (tt *touched) event(changes []Change) (tc TableCommit, ok bool) {
 				cols[j] = cols[j] || !value.Equal(ch.Before[j], ch.After[j])
 			}
 		}
-		if k.rows != nil { // the recorder wrote: a key is named once
+		if k.rows != nil { // the recorder wrote it too: a key is reported once
 			if j, seen := k.rows[string(value.AppendAll(nil, ch.Key))]; seen {
 				k.list[j].existed, k.list[j].present = false, false
 			}

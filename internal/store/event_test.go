@@ -33,23 +33,36 @@ func TestOnCommit_tables(t *testing.T) {
 		sql  string
 		want []TableCommit
 	}{
-		{`INSERT INTO l VALUES(1, 1, 1), (2, 2, 2)`, []TableCommit{{Table: "l", Inserted: k(one, int64(2)), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
+		{`INSERT INTO l VALUES(1, 1, 1), (2, 2, 2)`,
+			[]TableCommit{{Table: "l", Inserted: k(one, int64(2)), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
 		{`UPDATE l SET a = 5 WHERE id = 1`, []TableCommit{{Table: "l", Updated: k(one), Columns: []string{"a"}}}},
-		{`UPDATE l SET id = 3 WHERE id = 2`, []TableCommit{{Table: "l", Inserted: k(int64(3)), Deleted: k(int64(2)), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
+		{`UPDATE l SET id = 3 WHERE id = 2`,
+			[]TableCommit{{Table: "l", Inserted: k(int64(3)), Deleted: k(int64(2)), Columns: []string{"id", "a", "b"},
+				HasInsertOrDelete: true}}},
 		{`UPDATE l SET a = 5 WHERE id = 99`, nil},
 		{`INSERT INTO l VALUES(9, 9, 9); DELETE FROM l WHERE id = 9`, nil},
-		{`INSERT INTO k VALUES('x', 1, 1)`, []TableCommit{{Table: "k", Inserted: k("x"), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
-		{`UPDATE k SET a = 2`, []TableCommit{{Table: "k", Updated: k("x"), Columns: []string{"a"}}, {Table: "l", Updated: k(one), Columns: []string{"b"}}}},
+		{`INSERT INTO k VALUES('x', 1, 1)`,
+			[]TableCommit{{Table: "k", Inserted: k("x"), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
+		{`UPDATE k SET a = 2`, []TableCommit{{Table: "k", Updated: k("x"), Columns: []string{"a"}},
+			{Table: "l", Updated: k(one), Columns: []string{"b"}}}},
 		{`UPDATE k SET b = 2`, []TableCommit{{Table: "k", Updated: k("x"), Columns: []string{"b"}}}},
-		{`INSERT INTO k VALUES('x', 1, 1) ON CONFLICT DO UPDATE SET b = 3`, []TableCommit{{Table: "k", Updated: k("x"), Columns: []string{"b"}}}},
-		{`REPLACE INTO k VALUES('x', 1, 1)`, []TableCommit{{Table: "k", Updated: k("x"), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
-		{`DELETE FROM k`, []TableCommit{{Table: "k", Deleted: k("x"), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
-		{`INSERT INTO w VALUES('x', 1, 0)`, []TableCommit{{Table: "w", Inserted: [][]Value{{one, "x"}}, Columns: []string{"x", "y", "a"}, HasInsertOrDelete: true}}},
+		{`INSERT INTO k VALUES('x', 1, 1) ON CONFLICT DO UPDATE SET b = 3`,
+			[]TableCommit{{Table: "k", Updated: k("x"), Columns: []string{"b"}}}},
+		{`REPLACE INTO k VALUES('x', 1, 1)`,
+			[]TableCommit{{Table: "k", Updated: k("x"), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
+		{`DELETE FROM k`, []TableCommit{{Table: "k", Deleted: k("x"), Columns: []string{"id", "a", "b"},
+			HasInsertOrDelete: true}}},
+		{`INSERT INTO w VALUES('x', 1, 0)`,
+			[]TableCommit{{Table: "w", Inserted: [][]Value{{one, "x"}}, Columns: []string{"x", "y", "a"},
+				HasInsertOrDelete: true}}},
 		{`UPDATE w SET a = 1`, []TableCommit{{Table: "w", Updated: [][]Value{{one, "x"}}, Columns: []string{"a"}}}},
-		{`INSERT INTO n VALUES(1, 2)`, []TableCommit{{Table: "n", Inserted: k(one), Columns: []string{"a", "b"}, HasInsertOrDelete: true}}},
-		{`INSERT INTO s VALUES('a', 1, 2)`, []TableCommit{{Table: "s", Inserted: k("a"), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
+		{`INSERT INTO n VALUES(1, 2)`,
+			[]TableCommit{{Table: "n", Inserted: k(one), Columns: []string{"a", "b"}, HasInsertOrDelete: true}}},
+		{`INSERT INTO s VALUES('a', 1, 2)`,
+			[]TableCommit{{Table: "s", Inserted: k("a"), Columns: []string{"id", "a", "b"}, HasInsertOrDelete: true}}},
 		{`UPDATE s SET a = 1, b = 3`, []TableCommit{{Table: "s", Updated: k("a"), Columns: []string{"b"}}}},
-		{`INSERT INTO auto VALUES(NULL)`, []TableCommit{{Table: "auto", Inserted: k(one), Columns: []string{"id"}, HasInsertOrDelete: true}}},
+		{`INSERT INTO auto VALUES(NULL)`,
+			[]TableCommit{{Table: "auto", Inserted: k(one), Columns: []string{"id"}, HasInsertOrDelete: true}}},
 		{`ANALYZE`, nil},
 	} {
 		got = nil
@@ -68,10 +81,12 @@ func TestOnCommit_tables(t *testing.T) {
 	}
 
 	// A full-text index stands for its shadow tables.
-	for _, sql := range []string{`INSERT INTO f VALUES('some words')`, `UPDATE f SET body = 'other'`, `DELETE FROM f`, `INSERT INTO f(f) VALUES('rebuild')`} {
+	for _, sql := range []string{`INSERT INTO f VALUES('some words')`, `UPDATE f SET body = 'other'`, `DELETE FROM f`,
+		`INSERT INTO f(f) VALUES('rebuild')`} {
 		got = nil
 		exec(t, db, sql)
-		if got == nil || len(got.Tables) != 1 || got.Tables[0].Table != "f" || !got.Tables[0].HasInsertOrDelete || got.Tables[0].More == 0 {
+		if got == nil || len(got.Tables) != 1 || got.Tables[0].Table != "f" || !got.Tables[0].HasInsertOrDelete ||
+			got.Tables[0].More == 0 {
 			t.Errorf("%s: got %+v", sql, got)
 		}
 	}
@@ -154,7 +169,8 @@ func TestDeps_reads(t *testing.T) {
 		{`SELECT count(*) FROM a`, true, map[string]map[string]bool{"a": {}}},
 		{`SELECT x FROM av`, true, map[string]map[string]bool{"a": {"id": true, "x": true, "y": true}}},
 		{`SELECT v FROM A`, true, map[string]map[string]bool{"a": {"id": true, "x": true, "y": true}}},
-		{`SELECT 1 FROM b WHERE a IN (SELECT id FROM a ORDER BY y)`, true, map[string]map[string]bool{"b": {"a": true}, "a": {"id": true, "y": true}}},
+		{`SELECT 1 FROM b WHERE a IN (SELECT id FROM a ORDER BY y)`, true,
+			map[string]map[string]bool{"b": {"a": true}, "a": {"id": true, "y": true}}},
 		{`SELECT rowid FROM b`, true, map[string]map[string]bool{"b": {"id": true}}},
 		{`SELECT rowid FROM f WHERE f MATCH 'word'`, true, map[string]map[string]bool{"f": {}}},
 		{`SELECT value FROM json_each('[1]')`, true, map[string]map[string]bool{}},

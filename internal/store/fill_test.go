@@ -68,10 +68,11 @@ func TestFill_run(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		err = db.Query(t.Context(), `SELECT quote(a), quote(b), typeof(a), typeof(b) FROM t ORDER BY rowid`, Params{}, nil, func(s *sqlite3.Stmt) error {
-			got = append(got, fmt.Sprint(s.ColumnText(0), s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)))
-			return nil
-		})
+		err = db.Query(t.Context(), `SELECT quote(a), quote(b), typeof(a), typeof(b) FROM t ORDER BY rowid`, Params{}, nil,
+			func(s *sqlite3.Stmt) error {
+				got = append(got, fmt.Sprint(s.ColumnText(0), s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)))
+				return nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,10 +132,11 @@ func TestFill_fails(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := ""
-		err = db.Query(t.Context(), `SELECT group_concat(a || b ORDER BY a) FROM t`, Params{}, nil, func(s *sqlite3.Stmt) error {
-			got = s.ColumnText(0)
-			return nil
-		})
+		err = db.Query(t.Context(), `SELECT group_concat(a || b ORDER BY a) FROM t`, Params{}, nil,
+			func(s *sqlite3.Stmt) error {
+				got = s.ColumnText(0)
+				return nil
+			})
 		if err != nil || got != "x0,y1,z4" {
 			t.Errorf("%d: got %v, %v", most, got, err)
 		}

@@ -5,8 +5,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// functions registers Heddle's SQL functions and those of SQLite's that
-// bookkeeping would disturb.
+// functions registers Heddle's SQL functions and replaces
+// those of SQLite whose results bookkeeping would change.
 func (c *conn) functions() error {
 	const flags = sqlite3.INNOCUOUS
 	for name, f := range map[string]sqlite3.ScalarFunction{
@@ -37,8 +37,8 @@ func (c *conn) changes() int64 {
 	return c.c.Changes()
 }
 
-// bookkeeping runs f, which writes for Heddle, so that the app cannot tell
-// from last_insert_rowid(), changes() and total_changes().
+// bookkeeping runs f, which makes Heddle's own writes: last_insert_rowid(),
+// changes() and total_changes() do not show them to the app.
 func (c *conn) bookkeeping(f func() error) error {
 	if c.capture != nil {
 		c.capture.begins(nil)

@@ -46,7 +46,8 @@ func TestGuard_attach(t *testing.T) {
 		if err == nil {
 			t.Error("VACUUM INTO a parameter works")
 		}
-		same(t, query(t, db, `SELECT group_concat(name) FROM pragma_database_list WHERE name NOT IN ('temp')`), [][]Value{{"main"}})
+		same(t, query(t, db, `SELECT group_concat(name) FROM pragma_database_list WHERE name NOT IN ('temp')`),
+			[][]Value{{"main"}})
 		exec(t, db, `INSERT INTO t VALUES(1)`)
 		exec(t, db, `VACUUM`)
 	}
@@ -76,7 +77,8 @@ func TestGuard_pragmas(t *testing.T) {
 		}
 		for _, name := range names {
 			use := pragmas[name]
-			for _, form := range []string{"%s = 1", "%s(1)", "%s = ''", `%s("")`, "%s = off", "%s = 'delete'", "main.%s = 3", "%s /* = */ = 0", "%s -- ;\n = 0"} {
+			for _, form := range []string{"%s = 1", "%s(1)", "%s = ''", `%s("")`, "%s = off", "%s = 'delete'", "main.%s = 3",
+				"%s /* = */ = 0", "%s -- ;\n = 0"} {
 				sql := "PRAGMA " + fmt.Sprintf(form, name)
 				_, err := db.Exec(ctx, sql, Params{})
 				err2 := db.Query(ctx, sql, Params{}, nil, func(*sqlite3.Stmt) error { return nil })
@@ -171,9 +173,11 @@ func TestGuard_temporary(t *testing.T) {
 	exec(t, db, `ALTER TABLE u RENAME COLUMN a TO heddle_a`) // a column's name is the app's
 	exec(t, db, `INSERT INTO t VALUES(1)`)
 	exec(t, db, `INSERT INTO tmp VALUES(8)`)
-	same(t, query(t, db, `SELECT a, (SELECT count(*) FROM u) FROM t`), [][]Value{{int64(1), int64(2)}, {int64(8), int64(2)}})
+	same(t, query(t, db, `SELECT a, (SELECT count(*) FROM u) FROM t`),
+		[][]Value{{int64(1), int64(2)}, {int64(8), int64(2)}})
 	same(t, query(t, db, `SELECT count(*) FROM tmp`), [][]Value{{int64(2)}})
-	for _, sql := range []string{`CREATE TEMP TABLE a(x); CREATE TABLE a(y)`, `CREATE TABLE a(x); ALTER TABLE a RENAME TO heddle_a`} {
+	for _, sql := range []string{`CREATE TEMP TABLE a(x); CREATE TABLE a(y)`,
+		`CREATE TABLE a(x); ALTER TABLE a RENAME TO heddle_a`} {
 		_, err := Open(ctx, Options{Filename: testFile(t), Migrations: []string{sql}})
 		wantCode(t, err, errcode.Migration)
 	}
@@ -192,7 +196,8 @@ func TestClass(t *testing.T) {
 	}
 	classes := map[string]Class{"other": Other, "read": Reads, "rows": Rows, "vacuum": Vacuum}
 	for _, single := range []bool{false, true} {
-		db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a, b); CREATE TABLE vacuum_cleaners(a)`}, SingleConn: single})
+		db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a, b); CREATE TABLE vacuum_cleaners(a)`},
+			SingleConn: single})
 		exec(t, db, `CREATE TABLE late(a)`) // by the other connection
 		for _, test := range cases {
 			if got := db.Class(test.SQL); got != classes[test.Class] {
@@ -204,7 +209,8 @@ func TestClass(t *testing.T) {
 			exec(t, db, `DELETE FROM t`)
 			before := query(t, db, `SELECT freelist_count FROM pragma_freelist_count`)[0][0].(int64)
 			exec(t, db, sql)
-			if after := query(t, db, `SELECT freelist_count FROM pragma_freelist_count`)[0][0].(int64); before < 100 || after != 0 {
+			if after := query(t, db, `SELECT freelist_count FROM pragma_freelist_count`)[0][0].(int64); before < 100 ||
+				after != 0 {
 				t.Errorf("%q: %d free pages before, %d after", sql, before, after)
 			}
 		}

@@ -35,7 +35,8 @@ func foreignFile(t *testing.T, setup string, reserve int) []byte {
 		if _, err := c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, reserve); err != nil {
 			t.Fatal(err)
 		}
-		sql = `CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT); INSERT INTO notes(body) SELECT hex(randomblob(400)) FROM ` + series(300)
+		sql = `CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT); INSERT INTO notes(body) SELECT hex(randomblob(400))
+			FROM ` + series(300)
 	}
 	if err := c.Exec(sql); err != nil {
 		t.Fatal(err)
@@ -90,8 +91,12 @@ func TestChecksums_howeverItCame(t *testing.T) {
 			imported(`CREATE TABLE large(a); INSERT INTO large SELECT randomblob(3000) FROM `+series(9000), 0)(t, db)
 		}},
 		{name: "an older file", before: func(t *testing.T, path string) { older(t, path, ``) }},
-		{name: "an older file in WAL", before: func(t *testing.T, path string) { older(t, path, `PRAGMA journal_mode = wal`) }},
-		{name: "an older file, pages of 1024", before: func(t *testing.T, path string) { older(t, path, `PRAGMA page_size = 1024`) }},
+		{name: "an older file in WAL",
+			before: func(t *testing.T, path string) { older(t, path, `PRAGMA journal_mode = wal`) }},
+		{name: "an older file, pages of 1024", before: func(t *testing.T,
+			path string) {
+			older(t, path, `PRAGMA page_size = 1024`)
+		}},
 		{name: "salvaged", in: func(t *testing.T, db *DB) {
 			uri, _, drop := memory.create(foreignFile(t, ``, 0))
 			defer drop()

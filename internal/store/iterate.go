@@ -14,20 +14,21 @@ import (
 // connection of its own, which is an instance of the engine.
 const maxIterations = 8
 
-// Iterate is Query for a consumer that takes its time: the statement, which
-// only reads, has a connection and a snapshot of its own, so that neither
-// writes nor other reads wait for it. Between two stretches of rows, where
-// Query merely lets others in, wait is called, outside SQLite: it returns when
+// Iterate is Query for a slow consumer: the statement, which only reads, has a
+// connection and a snapshot of its own, so neither writes nor other reads wait for
+// it. Between two batches of rows it calls wait, outside SQLite: wait returns when
 // more rows are wanted, or an error, which ends the iteration.
 //
 // The snapshot keeps the log from being emptied: after [Bounds.ReadAge] the
 // iteration fails with HEDDLE_TIMEOUT. The context that wait gets ends then.
 func (db *DB) Iterate(
-	ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error, wait func(context.Context) error,
+	ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error,
+	wait func(context.Context) error,
 ) error {
 	const op = "store: iterate"
 	if db.opts.SingleConn {
-		return errcode.New(errcode.Unsupported, op, "this database has one connection, which cannot stand in the middle of rows: query them whole")
+		return errcode.New(errcode.Unsupported, op,
+			"this database has one connection, which an iteration would occupy: query the rows at once")
 	}
 	c, err := db.iterator(ctx)
 	if err != nil {
@@ -61,12 +62,13 @@ func (db *DB) Iterate(
 	}
 	if err != nil && ctx.Err() != nil && outer.Err() == nil {
 		return &errcode.Error{Code: errcode.Timeout, Op: op, SQL: sql, Err: err,
-			Msg: fmt.Sprintf("the iteration kept its snapshot for longer than %v: read in parts, each where the last one ended", age)}
+			Msg: fmt.Sprintf("the iteration kept its snapshot for longer than %v: read in parts, each where the last one ended",
+				age)}
 	}
 	return wrapErr(outer, err, op, sql)
 }
 
-// resting is aging for those that wait, too.
+// resting is aging for callers that wait on Done, too.
 type resting struct {
 	aging
 	timed context.Context
@@ -74,8 +76,7 @@ type resting struct {
 
 func (r resting) Done() <-chan struct{} { return r.timed.Done() }
 
-// iterator returns a connection for one iteration: one that is left over, or a
-// new one.
+// iterator returns a connection for one iteration: an idle or a new one.
 func (db *DB) iterator(ctx context.Context) (c *conn, err error) {
 	const op = "store: iterate"
 	if err := db.slot(ctx, op); err != nil {
@@ -91,9 +92,9 @@ func (db *DB) iterator(ctx context.Context) (c *conn, err error) {
 	if db.closed {
 		return nil, closedErr(op)
 	}
-	if n := len(db.spare); n > 0 {
-		c = db.spare[n-1]
-		db.spare = db.spare[:n-1]
+	if n := len(db.idle); n > 0 {
+		c = db.idle[n-1]
+		db.idle = db.idle[:n-1]
 		return c, nil
 	}
 	defer func() {
@@ -105,7 +106,7 @@ func (db *DB) iterator(ctx context.Context) (c *conn, err error) {
 		return nil, err
 	}
 	db.iterators[c] = true
-	// Rows that go by once are not worth much memory.
+	// Rows that are read once need little cache.
 	return c, c.exec(`PRAGMA cache_size = -2048`)
 }
 
@@ -133,7 +134,7 @@ func (db *DB) slot(ctx context.Context, op string) error {
 	}
 }
 
-// iterated takes a connection back. One is kept for the next iteration.
+// iterated returns a connection. One stays open for the next iteration.
 func (db *DB) iterated(c *conn) {
 	defer func() { <-db.slots }()
 	db.mu.Lock()
@@ -142,8 +143,8 @@ func (db *DB) iterated(c *conn) {
 		return
 	}
 	c.cache.clear() // what was noted of statements may be wrong after DDL
-	if len(db.spare) == 0 {
-		db.spare = append(db.spare, c)
+	if len(db.idle) == 0 {
+		db.idle = append(db.idle, c)
 		return
 	}
 	delete(db.iterators, c)

@@ -71,23 +71,26 @@ func TestDB_Iterate_keepsItsSnapshotWhileOthersWriteAndRead(t *testing.T) {
 
 func TestDB_Iterate_endsWithItsSnapshotsAge(t *testing.T) {
 	db := numbers(t, 10, Options{Bounds: Bounds{ReadAge: 10 * time.Millisecond}})
-	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause }, func(ctx context.Context) error {
-		<-ctx.Done() // the consumer takes no more
-		return ctx.Err()
-	})
+	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+		func(ctx context.Context) error {
+			<-ctx.Done() // the consumer takes no more
+			return ctx.Err()
+		})
 	wantCode(t, err, errcode.Timeout)
 	if !emptied(t, db) {
 		t.Error("the log cannot be emptied after the iteration")
 	}
 	// The same within one step.
-	err = db.Iterate(t.Context(), `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT count(*) FROM s`, Params{}, nil, nil, noWait)
+	err = db.Iterate(t.Context(), `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s) SELECT count(*) FROM s`,
+		Params{}, nil, nil, noWait)
 	wantCode(t, err, errcode.Timeout)
 }
 
 func TestDB_Iterate_endsWhereItsConsumerStops(t *testing.T) {
 	db := numbers(t, 1000, Options{})
 	enough := errors.New("enough")
-	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause }, func(context.Context) error { return enough })
+	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+		func(context.Context) error { return enough })
 	if !errors.Is(err, enough) {
 		t.Errorf("got %v, want what wait returned", err)
 	}
@@ -95,7 +98,8 @@ func TestDB_Iterate_endsWhereItsConsumerStops(t *testing.T) {
 		t.Error("the log cannot be emptied after the iteration")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err = db.Iterate(ctx, `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return nil }, func(context.Context) error { cancel(); return nil })
+	err = db.Iterate(ctx, `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return nil },
+		func(context.Context) error { cancel(); return nil })
 	wantCode(t, err, errcode.Aborted)
 }
 
@@ -114,17 +118,18 @@ func TestDB_Iterate_refuses(t *testing.T) {
 	var nest func(depth int) error
 	nest = func(depth int) error {
 		first := true
-		return db.Iterate(t.Context(), `SELECT n FROM t LIMIT 2`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause }, func(context.Context) error {
-			if !first {
-				return nil
-			}
-			first = false
-			if depth == maxIterations {
-				wantCode(t, nest(depth+1), errcode.Busy)
-				return nil
-			}
-			return nest(depth + 1)
-		})
+		return db.Iterate(t.Context(), `SELECT n FROM t LIMIT 2`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+			func(context.Context) error {
+				if !first {
+					return nil
+				}
+				first = false
+				if depth == maxIterations {
+					wantCode(t, nest(depth+1), errcode.Busy)
+					return nil
+				}
+				return nest(depth + 1)
+			})
 	}
 	if err := nest(1); err != nil {
 		t.Error(err)
@@ -139,7 +144,8 @@ func TestDB_Iterate_refuses(t *testing.T) {
 func TestDB_Iterate_seesTheSchemaAsItIs(t *testing.T) {
 	db := numbers(t, 1, Options{})
 	columns := func() (names []string) {
-		err := db.Iterate(t.Context(), `SELECT * FROM t`, Params{}, func(n []string) { names = n }, func(*sqlite3.Stmt) error { return nil }, noWait)
+		err := db.Iterate(t.Context(), `SELECT * FROM t`, Params{}, func(n []string) { names = n },
+			func(*sqlite3.Stmt) error { return nil }, noWait)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +158,8 @@ func TestDB_Iterate_seesTheSchemaAsItIs(t *testing.T) {
 
 func TestDB_Close_duringAnIteration(t *testing.T) {
 	db := numbers(t, 1000, Options{})
-	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause }, func(context.Context) error { return db.Close() })
+	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+		func(context.Context) error { return db.Close() })
 	wantCode(t, err, errcode.Closed)
 }
 

@@ -2,7 +2,7 @@ package store
 
 import "github.com/ncruces/go-sqlite3"
 
-// limits bound what one statement can ask of the engine that all tabs share. A
+// limits bound what one statement can ask of the engine, which all tabs share. A
 // statement beyond one is refused with SQLite's error, before it runs wherever
 // that is possible.
 //
@@ -31,7 +31,7 @@ var limits = map[sqlite3.LimitCategory]int{
 	// The planner's time grows with the square of the columns.
 	sqlite3.LIMIT_COLUMN:       2000,
 	sqlite3.LIMIT_FUNCTION_ARG: 1000,
-	// ?32766 makes SQLite set aside that many parameters.
+	// ?32766 makes SQLite allocate that many parameters.
 	sqlite3.LIMIT_VARIABLE_NUMBER: 32766,
 	// VACUUM attaches one; the app's SQL none.
 	sqlite3.LIMIT_ATTACHED: 1,

@@ -18,7 +18,8 @@ import (
 func TestLimits(t *testing.T) {
 	ctx := context.Background()
 	for _, single := range []bool{false, true} {
-		db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a); CREATE TABLE chain(id INTEGER PRIMARY KEY, up REFERENCES chain ON DELETE CASCADE)`}, SingleConn: single})
+		db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a); CREATE TABLE chain(id INTEGER PRIMARY KEY, up
+			REFERENCES chain ON DELETE CASCADE)`}, SingleConn: single})
 		repeat := func(n int, s, sep string) string { return strings.Repeat(s+sep, n-1) + s }
 		for _, test := range []struct {
 			what       string
@@ -27,21 +28,38 @@ func TestLimits(t *testing.T) {
 			p          func(n int) Params
 			code, says string
 		}{
-			{"LIKE", func(int) string { return `SELECT 'aaa' LIKE ?` }, 1000, 1001, func(n int) Params { return Args(strings.Repeat("%", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
-			{"LIKE, pasted", func(int) string { return `SELECT 'aaa' LIKE ?` }, 500, 25000, func(n int) Params { return Args(strings.Repeat("%a", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
-			{"GLOB", func(int) string { return `SELECT 'aaa' GLOB ?` }, 1000, 1001, func(n int) Params { return Args(strings.Repeat("*", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
-			{"a value", func(int) string { return `SELECT length(zeroblob(?))` }, MaxValue, MaxValue + 1, func(n int) Params { return Args(int64(n)) }, "SQLITE_TOOBIG", "too big"},
-			{"a parameter", func(int) string { return `SELECT length(?)` }, 1 << 20, MaxValue + 1, func(n int) Params { return Args(make([]byte, n)) }, "SQLITE_TOOBIG", "too big"},
-			{"SQL", func(n int) string { return `SELECT` + strings.Repeat(" ", n-7) + "1" }, MaxSQL - 1, MaxSQL + 1, nil, "SQLITE_TOOBIG", "too big"},
-			{"an expression", func(n int) string { return `SELECT ` + repeat(n, "1", "+") }, 200, 1001, nil, "SQLITE_ERROR", "too large"},
-			{"parentheses", func(n int) string { return `SELECT ` + strings.Repeat("(", n) + "1" + strings.Repeat(")", n) }, 200, 100000, nil, "SQLITE_ERROR", "Recursion limit"},
-			{"a compound", func(n int) string { return repeat(n, `SELECT 1`, ` UNION ALL `) }, 100, 501, nil, "SQLITE_ERROR", "too many terms in compound SELECT"},
-			{"columns", func(n int) string { return `SELECT ` + repeat(n, "1", ",") }, 2000, 2001, nil, "SQLITE_ERROR", "too many columns"},
-			{"arguments", func(n int) string { return `SELECT max(` + repeat(n, "1", ",") + `)` }, 1000, 1001, nil, "SQLITE_ERROR", "too many arguments"},
-			{"parameters", func(n int) string { return fmt.Sprintf(`SELECT ?%d`, n) }, 32766, 32767, func(n int) Params { return Params{Positional: make([]Value, min(n, 32766))} }, "SQLITE_ERROR", "variable number must be between"},
-			{"rows of VALUES", func(n int) string { return `INSERT INTO t VALUES` + repeat(n, "(1)", ",") }, 100000, 300000, nil, "SQLITE_TOOBIG", "too big"},
+			{"LIKE", func(int) string { return `SELECT 'aaa' LIKE ?` }, 1000, 1001,
+				func(n int) Params { return Args(strings.Repeat("%", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
+			{"LIKE, pasted", func(int) string { return `SELECT 'aaa' LIKE ?` }, 500, 25000,
+				func(n int) Params { return Args(strings.Repeat("%a", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
+			{"GLOB", func(int) string { return `SELECT 'aaa' GLOB ?` }, 1000, 1001,
+				func(n int) Params { return Args(strings.Repeat("*", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
+			{"a value", func(int) string { return `SELECT length(zeroblob(?))` }, MaxValue, MaxValue + 1,
+				func(n int) Params { return Args(int64(n)) }, "SQLITE_TOOBIG", "too big"},
+			{"a parameter", func(int) string { return `SELECT length(?)` }, 1 << 20, MaxValue + 1,
+				func(n int) Params { return Args(make([]byte, n)) }, "SQLITE_TOOBIG", "too big"},
+			{"SQL", func(n int) string { return `SELECT` + strings.Repeat(" ", n-7) + "1" }, MaxSQL - 1, MaxSQL + 1, nil,
+				"SQLITE_TOOBIG", "too big"},
+			{"an expression", func(n int) string { return `SELECT ` + repeat(n, "1", "+") }, 200, 1001, nil, "SQLITE_ERROR",
+				"too large"},
+			{"parentheses", func(n int) string { return `SELECT ` + strings.Repeat("(", n) + "1" + strings.Repeat(")", n) }, 200,
+				100000, nil, "SQLITE_ERROR", "Recursion limit"},
+			{"a compound", func(n int) string { return repeat(n, `SELECT 1`, ` UNION ALL `) }, 100, 501, nil, "SQLITE_ERROR",
+				"too many terms in compound SELECT"},
+			{"columns", func(n int) string { return `SELECT ` + repeat(n, "1", ",") }, 2000, 2001, nil, "SQLITE_ERROR",
+				"too many columns"},
+			{"arguments", func(n int) string { return `SELECT max(` + repeat(n, "1", ",") + `)` }, 1000, 1001, nil,
+				"SQLITE_ERROR", "too many arguments"},
+			{"parameters", func(n int) string { return fmt.Sprintf(`SELECT ?%d`, n) }, 32766, 32767,
+				func(n int) Params {
+					return Params{Positional: make([]Value,
+						min(n, 32766))}
+				}, "SQLITE_ERROR", "variable number must be between"},
+			{"rows of VALUES", func(n int) string { return `INSERT INTO t VALUES` + repeat(n, "(1)", ",") }, 100000, 300000, nil,
+				"SQLITE_TOOBIG", "too big"},
 			{"a cascade", func(n int) string {
-				return fmt.Sprintf(`DELETE FROM chain; INSERT INTO chain SELECT value, nullif(value - 1, 0) FROM %s; DELETE FROM chain WHERE id = 1`, series(n))
+				return fmt.Sprintf(`DELETE FROM chain; INSERT INTO chain SELECT value, nullif(value - 1, 0) FROM %s; DELETE FROM
+					chain WHERE id = 1`, series(n))
 			}, 200, 260, nil, "SQLITE_ERROR", "triggers nested too deep"},
 		} {
 			run := func(n int) error {
@@ -87,7 +105,8 @@ func TestLimits_ofNames(t *testing.T) {
 	db.readerConn.c.Limit(sqlite3.LIMIT_SQL_LENGTH, 10_000_000)
 	long := strings.Repeat("n", 1_000_001)
 	for _, sql := range []string{`SELECT 1 AS "` + long + `"`, `SELECT '` + long + `'`} {
-		wantCode(t, db.Query(ctx, sql, Params{}, func([]string) {}, func(*sqlite3.Stmt) error { return nil }), "SQLITE_TOOBIG")
+		wantCode(t, db.Query(ctx, sql, Params{}, func([]string) {}, func(*sqlite3.Stmt) error { return nil }),
+			"SQLITE_TOOBIG")
 		err := db.Update(ctx, Origin{Kind: Local}, func(tx *Tx) error {
 			return tx.Query(sql, Params{}, func([]string) {}, func(*sqlite3.Stmt) error { return nil })
 		})

@@ -19,7 +19,7 @@ const migrateOp = "store: migrate"
 const tablesOfMigration = `
 CREATE TABLE heddle_migration(number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE heddle_column("table" TEXT NOT NULL, "column" TEXT NOT NULL, migration INTEGER NOT NULL,
-	PRIMARY KEY("table", "column")) WITHOUT ROWID;` + tableOfOutcomes
+	PRIMARY KEY("table", "column")) WITHOUT ROWID;` + writeLogTable
 
 // migrate brings the file to the given migrations, all in one transaction. It
 // is called inside SQLite.
@@ -86,7 +86,7 @@ func (db *DB) migrateFrom(ctx context.Context, c *conn, done [][]byte, migration
 	return m.finish()
 }
 
-// migrationErr says which migration failed, unless the caller has given up.
+// migrationErr names the migration that failed, unless ctx has ended.
 func migrationErr(ctx context.Context, err error, number int, sql string) error {
 	e := wrapErr(ctx, err, migrateOp, sql).(*errcode.Error)
 	if e.Code == errcode.Aborted || e.Code == errcode.Timeout {
@@ -123,7 +123,8 @@ func checkMigrations(done [][]byte, migrations []string) error {
 	}
 	if len(done) > len(migrations) {
 		return errcode.New(errcode.Migration, migrateOp, fmt.Sprintf(
-			"the database has had %d migrations and this build of the app knows %d: a newer build wrote it, load that one", len(done), len(migrations)))
+			"the database has had %d migrations and this build of the app knows %d: a newer build wrote it, load that one",
+			len(done), len(migrations)))
 	}
 	return nil
 }

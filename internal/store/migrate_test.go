@@ -37,7 +37,8 @@ func TestOpen_migrations(t *testing.T) {
 
 	db := openTest(t, Options{Filename: file, Migrations: []string{one, two}})
 	same(t, query(t, db, `SELECT count(*) FROM a`), [][]Value{{int64(1)}})
-	same(t, query(t, db, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'heddle%' ORDER BY 1`), [][]Value{{"a"}, {"b"}})
+	same(t, query(t, db, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'heddle%' ORDER BY 1`),
+		[][]Value{{"a"}, {"b"}})
 	same(t, query(t, db, `SELECT number FROM heddle_migration`), [][]Value{{int64(1)}, {int64(2)}})
 }
 
@@ -47,8 +48,10 @@ func TestOpen_syncedRowsInMigrations(t *testing.T) {
 		`CREATE TABLE s(id TEXT PRIMARY KEY); INSERT INTO s VALUES('seed')`,
 		`CREATE TABLE s(id TEXT PRIMARY KEY); DELETE FROM s`,
 		`CREATE TABLE s(id TEXT PRIMARY KEY, n); UPDATE S SET n = 1`,
-		`CREATE TABLE s(id TEXT PRIMARY KEY); CREATE TABLE l(x); CREATE TRIGGER g AFTER INSERT ON l BEGIN INSERT INTO s VALUES(new.x); END; INSERT INTO l VALUES(1)`,
-		`CREATE TABLE s(id TEXT PRIMARY KEY); CREATE VIEW v AS SELECT * FROM s; CREATE TRIGGER g INSTEAD OF INSERT ON v BEGIN INSERT INTO s VALUES(new.id); END; INSERT INTO v VALUES(1)`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY); CREATE TABLE l(x); CREATE TRIGGER g AFTER INSERT ON l BEGIN INSERT INTO s
+			VALUES(new.x); END; INSERT INTO l VALUES(1)`,
+		`CREATE TABLE s(id TEXT PRIMARY KEY); CREATE VIEW v AS SELECT * FROM s; CREATE TRIGGER g INSTEAD OF INSERT ON v
+			BEGIN INSERT INTO s VALUES(new.id); END; INSERT INTO v VALUES(1)`,
 		`CREATE TABLE s(id TEXT PRIMARY KEY); WITH w AS (SELECT 1 AS x) INSERT INTO s SELECT x FROM w`,
 		`CREATE TABLE s(id TEXT PRIMARY KEY); PRAGMA writable_schema = on`,
 	} {
@@ -84,7 +87,8 @@ func TestTables_describe(t *testing.T) {
 	db := openTest(t, Options{Migrations: []string{`
 		CREATE TABLE a(id TEXT PRIMARY KEY COLLATE nocase, n INT NOT NULL DEFAULT 7, t TEXT DEFAULT 5, r REAL DEFAULT 2,
 			i INTEGER DEFAULT '12', s DEFAULT ('it''s'), b BLOB DEFAULT x'00ff', e DEFAULT (1 + 1), c DEFAULT CURRENT_TIMESTAMP,
-			neg INT DEFAULT -3, tr DEFAULT TRUE, nl DEFAULT NULL, q NUMERIC DEFAULT 3.0, g INT AS (n * 2) STORED, v AS (n) VIRTUAL);
+			neg INT DEFAULT -3, tr DEFAULT TRUE, nl DEFAULT NULL, q NUMERIC DEFAULT 3.0, g INT AS (n * 2) STORED, v AS (n)
+			VIRTUAL);
 		CREATE TABLE b(x INT, rowid TEXT, y TEXT, PRIMARY KEY(y, x)) WITHOUT ROWID, STRICT;
 		CREATE TABLE c(id INTEGER PRIMARY KEY);
 		CREATE TABLE d(id INTEGER PRIMARY KEY DESC);
@@ -107,7 +111,8 @@ func TestTables_describe(t *testing.T) {
 			t.Errorf("%s: migration %d", c.Name, c.Migration)
 		}
 	}
-	if a.ColumnIndex("v") >= 0 || a.Columns[0].Collation != "NOCASE" || a.Columns[1].Collation != "BINARY" || !a.Columns[1].NotNull {
+	if a.ColumnIndex("v") >= 0 || a.Columns[0].Collation != "NOCASE" || a.Columns[1].Collation != "BINARY" ||
+		!a.Columns[1].NotNull {
 		t.Errorf("got %+v", a)
 	}
 	b, _ := db.Table("B")
@@ -165,10 +170,11 @@ func TestOpen_migrationHook(t *testing.T) {
 	file, h := testFile(t), &hook{}
 	var migrations []string
 	open := func() (*DB, error) {
-		return Open(t.Context(), Options{Filename: file, Migrations: migrations, MigrationHook: func(c *sqlite3.Conn) (MigrationHook, error) {
-			h.c = c
-			return h, nil
-		}})
+		return Open(t.Context(), Options{Filename: file, Migrations: migrations,
+			MigrationHook: func(c *sqlite3.Conn) (MigrationHook, error) {
+				h.c = c
+				return h, nil
+			}})
 	}
 	refused := errcode.New(errcode.SyncSchema, "test", "no")
 	for _, step := range []struct {

@@ -36,12 +36,12 @@ type migrator struct {
 	*conn
 	hook    MigrationHook
 	names   Value             // of Heddle's tables, as the hook left them
-	blame   func(error) error // says which migration failed
+	blame   func(error) error // names the migration that failed
 	kept    map[string]bool   // tables that the hook was asked about, in lower case
 	skipped map[int64]error   // by root page: tables that were not written, and why
 }
 
-// migrates is what the authorizer says of a statement of a migration.
+// migrates is what the authorizer reports of a statement of a migration.
 type migrates struct {
 	touches []string // tables whose rows it may change
 	altered string   // the table of an ALTER TABLE, or one that gets an index

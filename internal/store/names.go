@@ -34,7 +34,8 @@ func (c *conn) named(change func() error) error {
 
 // ourNames are the names of Heddle's own things, in one text.
 func (c *conn) ourNames() (Value, error) {
-	return c.scalar(`SELECT group_concat(name, ' ' ORDER BY name) FROM main.sqlite_schema WHERE name LIKE 'heddle\_%' ESCAPE '\'`)
+	return c.scalar(`SELECT group_concat(name, ' ' ORDER BY name) FROM main.sqlite_schema WHERE name LIKE 'heddle\_%'
+		ESCAPE '\'`)
 }
 
 // checkNames refuses a name of Heddle's that is new or gone, and temporary things
@@ -73,10 +74,11 @@ func (db *DB) loadTemp(c *conn) error {
 		return nil
 	}
 	db.temps = map[string]bool{}
-	return c.each(`SELECT lower(name) FROM temp.sqlite_schema WHERE type IN ('table', 'view')`, func(s *sqlite3.Stmt) error {
-		db.temps[s.ColumnText(0)] = true
-		return nil
-	})
+	return c.each(`SELECT lower(name) FROM temp.sqlite_schema WHERE type IN ('table', 'view')`,
+		func(s *sqlite3.Stmt) error {
+			db.temps[s.ColumnText(0)] = true
+			return nil
+		})
 }
 
 // isTemp reports whether a name is a temporary table's: it is no other's then.

@@ -62,12 +62,12 @@ func TestTx_notify(t *testing.T) {
 	}
 }
 
-func TestTx_notifyOfAPartThatFails(t *testing.T) {
+func TestTx_notifyOfASavepointThatFails(t *testing.T) {
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a PRIMARY KEY)`}})
 	take := notifications(db)
 	err := db.Update(t.Context(), Origin{Kind: Local}, func(tx *Tx) error {
 		for i, fail := range []error{nil, errcode.New("APP_NO", "test", "no"), nil} {
-			err := tx.Part(t.Context(), func() error { return firstOf(tx.Notify("c", fmt.Sprint(i)), fail) })
+			err := tx.Savepoint(t.Context(), func() error { return firstOf(tx.Notify("c", fmt.Sprint(i)), fail) })
 			if err != nil && fail == nil {
 				return err
 			}

@@ -6,7 +6,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 )
 
-// use says how the app may name a pragma.
+// use is how the app may name a pragma.
 type use uint8
 
 const (
@@ -52,7 +52,7 @@ var pragmas = map[string]use{
 	// wal_checkpoint and the rest.
 }
 
-// refusePragma says why the app may not use a pragma, or nil.
+// refusePragma returns why the app may not use a pragma, or nil.
 func refusePragma(name string, valued bool) error {
 	want := look
 	if valued {

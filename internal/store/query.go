@@ -10,16 +10,16 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// batch is how many rows a read takes before it lets others into SQLite.
+// batch is how many rows a read takes in one call into SQLite.
 const batch = 256
 
 // What a row callback may return instead of an error, if it steps the statement
 // itself: many rows at once, inside the engine.
 var (
-	// Pause says that it stepped over many rows: others are let into SQLite
-	// before the statement is stepped again.
+	// Pause means that the callback stepped over many rows: the mutex is released
+	// before the next step.
 	Pause = errors.New("store: many rows were read")
-	// End says that it met the end of the rows.
+	// End means that the callback reached the end of the rows.
 	End = errors.New("store: all rows were read")
 )
 
@@ -33,7 +33,8 @@ var (
 // taken at its first row, without waiting for writers. Any other runs in a
 // transaction of its own with the origin Local, which commits after the last
 // row.
-func (db *DB) Query(ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) error {
+func (db *DB) Query(ctx context.Context, sql string, p Params, cols func([]string),
+	row func(*sqlite3.Stmt) error) error {
 	if age := db.opts.Bounds.ReadAge; age > 0 {
 		if done, err := db.read(aging{ctx, time.Now().Add(age)}, sql, p, cols, row); done {
 			return err
@@ -44,9 +45,8 @@ func (db *DB) Query(ctx context.Context, sql string, p Params, cols func([]strin
 	return db.Update(ctx, Origin{Kind: Local}, func(tx *Tx) error { return tx.Query(sql, p, cols, row) })
 }
 
-// aging is a context that ends at a time, for those that ask for its error, as
-// SQLite does while it runs. A timer, for each short read, costs as much as the
-// read.
+// aging is a context with a deadline for callers that poll Err, as SQLite does while
+// it runs. A timer for each short read would cost as much as the read.
 type aging struct {
 	context.Context
 	end time.Time
@@ -64,7 +64,8 @@ func (a aging) Err() error {
 
 // read runs sql on the reading connection. It reports false, having done
 // nothing, if the statement is one for the writer.
-func (db *DB) read(ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) (done bool, err error) {
+func (db *DB) read(ctx context.Context, sql string, p Params, cols func([]string),
+	row func(*sqlite3.Stmt) error) (done bool, err error) {
 	const op = "store: query"
 	c, err := db.turn(ctx, db.reader, op)
 	if err != nil {
@@ -78,7 +79,7 @@ func (db *DB) read(ctx context.Context, sql string, p Params, cols func([]string
 	})
 	switch {
 	case err != nil && c != db.writerConn && db.temp.Load() && sqliteCode(err) == uint32(sqlite3.ERROR):
-		// The reading connection has no temporary tables: let the writer say.
+		// The reading connection has no temporary tables: the writer decides.
 		return false, nil
 	case err != nil:
 		return true, wrapErr(ctx, err, op, sql)
@@ -150,7 +151,7 @@ func (r *reading) some(retry func(func() error) error) error {
 		if err := retry(r.first); err != nil {
 			return err
 		}
-		// Not earlier: the first step compiles anew after DDL.
+		// Not earlier: the first step recompiles after DDL.
 		if r.cols != nil {
 			r.cols(columnNames(r.s.Stmt))
 		}
@@ -180,17 +181,18 @@ func (r *reading) take() (paused bool, err error) {
 	return false, err
 }
 
-// rows steps through a prepared statement and releases it. between, if not nil,
-// is called outside SQLite wherever others are let in.
+// rows steps through a prepared statement and releases it. between, if not
+// nil, is called outside SQLite between two batches.
 func (db *DB) rows(
-	ctx context.Context, c *conn, s *stmt, mode authMode, p Params, cols func([]string), row func(*sqlite3.Stmt) error, between func() error,
+	ctx context.Context, c *conn, s *stmt, mode authMode, p Params, cols func([]string), row func(*sqlite3.Stmt) error,
+	between func() error,
 ) error {
 	return db.rest(ctx, &reading{c: c, s: s, mode: mode, p: p, cols: cols, row: row}, between)
 }
 
 // rest takes the rows that are left, and releases the statement.
 func (db *DB) rest(ctx context.Context, r *reading, between func() error) (err error) {
-	// What Reset says is the error that Step gave. This runs also if a callback
+	// Reset repeats the error of Step. This runs also if a callback
 	// panics: the snapshot must not stay.
 	defer db.inside(context.Background(), r.c, func() error { return r.c.release(r.s, r.mode) })
 	retry := func(f func() error) error { return db.retryBusy(ctx, f) }
@@ -199,7 +201,7 @@ func (db *DB) rest(ctx context.Context, r *reading, between func() error) (err e
 		if r.done || err != nil {
 			return err
 		}
-		if db.breathe(); between != nil {
+		if db.yield(); between != nil {
 			if err := between(); err != nil {
 				return err
 			}
@@ -207,7 +209,7 @@ func (db *DB) rest(ctx context.Context, r *reading, between func() error) (err e
 	}
 }
 
-// Deps says what a statement reads, without running it.
+// Deps returns what a statement reads, without running it.
 func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 	const op = "store: deps"
 	c, err := db.turn(ctx, db.reader, op)

@@ -17,7 +17,7 @@ type Salvaged struct {
 // new: the rows of tables that are not synced (those of the others come from the
 // server). From a table that breaks off it takes the rows before the break and
 // those after it. Virtual tables are left as the migrations made them; triggers
-// fire. from is used inside SQLite alone, as if it were this database's.
+// fire. from is used inside SQLite only, like one of this database's.
 func (db *DB) Salvage(ctx context.Context, from *sqlite3.Conn) (Salvaged, error) {
 	var all Salvaged
 	for _, t := range db.Tables() {
@@ -66,7 +66,8 @@ func (s *salvage) copy(tx *Tx) error {
 		if err := tx.c.exec("DELETE FROM " + table); err != nil {
 			return err
 		}
-		s.put, _, err = tx.c.prepare("INSERT OR REPLACE INTO "+table+"("+list+") VALUES(?"+strings.Repeat(", ?", len(columns)-1)+")", trusted)
+		s.put, _, err = tx.c.prepare("INSERT OR REPLACE INTO "+table+"("+list+") VALUES(?"+strings.Repeat(", ?",
+			len(columns)-1)+")", trusted)
 		return err
 	})
 	if err != nil {
@@ -147,7 +148,7 @@ func (s *salvage) pass(sql string) error {
 		if err != nil {
 			return err
 		}
-		s.tx.db.breathe()
+		s.tx.db.yield()
 	}
 	return nil
 }

@@ -27,13 +27,13 @@ func (s *schema) owner(name string) *Table {
 	return s.shadow[name]
 }
 
-// loadSchema takes over the schema, as c sees it. It is called inside SQLite.
+// loadSchema reads the schema through c and keeps it. It is called inside SQLite.
 func (db *DB) loadSchema(c *conn) error {
 	s, err := db.readSchema(c)
 	if err != nil {
 		return err
 	}
-	// An open transaction goes on with its account of what it touched before.
+	// An open transaction keeps what it has noted so far.
 	if cp := c.capture; cp != nil {
 		cp.renew(s)
 	}
@@ -41,23 +41,25 @@ func (db *DB) loadSchema(c *conn) error {
 	return db.loadTemp(c)
 }
 
-// readSchema reads the schema, as c sees it. It is called inside SQLite.
+// readSchema reads the schema through c. It is called inside SQLite.
 func (db *DB) readSchema(c *conn) (*schema, error) {
 	s := &schema{byName: map[string]*Table{}, shadow: map[string]*Table{}}
 	var shadows []string
-	err := c.each(`SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name`, func(st *sqlite3.Stmt) error {
-		name, kind := st.ColumnText(0), st.ColumnText(1)
-		switch {
-		case ours(name) || strings.HasPrefix(strings.ToLower(name), "sqlite_") || kind == "view":
-		case kind == "shadow":
-			shadows = append(shadows, name)
-		default:
-			t := &Table{Name: name, WithoutRowID: st.ColumnBool(2), Strict: st.ColumnBool(3), Virtual: kind == "virtual", Synced: db.isSynced(name)}
-			s.list = append(s.list, t)
-			s.byName[strings.ToLower(name)] = t
-		}
-		return nil
-	})
+	err := c.each(`SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name`,
+		func(st *sqlite3.Stmt) error {
+			name, kind := st.ColumnText(0), st.ColumnText(1)
+			switch {
+			case ours(name) || strings.HasPrefix(strings.ToLower(name), "sqlite_") || kind == "view":
+			case kind == "shadow":
+				shadows = append(shadows, name)
+			default:
+				t := &Table{Name: name, WithoutRowID: st.ColumnBool(2), Strict: st.ColumnBool(3), Virtual: kind == "virtual",
+					Synced: db.isSynced(name)}
+				s.list = append(s.list, t)
+				s.byName[strings.ToLower(name)] = t
+			}
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +84,9 @@ func (db *DB) readSchema(c *conn) (*schema, error) {
 	return s, db.loadMigrations(c, s)
 }
 
-// renew lets the capture look tables up anew after DDL. Rows already noted
-// keep the description that they were read by: DDL on synced tables is refused
-// outside migrations, so theirs has not changed.
+// renew makes the capture look tables up again after DDL. Rows already noted keep
+// the table description they were read with: DDL on synced tables is refused outside
+// migrations, so theirs has not changed.
 func (cp *capture) renew(s *schema) {
 	cp.tables = map[string]*touched{}
 	cp.lastName, cp.last = "", nil
@@ -99,28 +101,29 @@ func (cp *capture) renew(s *schema) {
 func (t *Table) load(c *conn) error {
 	names := map[string]bool{}
 	key := map[int]int{}
-	err := c.each(`SELECT cid, name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main')`, func(st *sqlite3.Stmt) error {
-		hidden := st.ColumnInt(6)
-		name := st.ColumnText(1)
-		names[strings.ToLower(name)] = true
-		if hidden == 1 || hidden == 2 { // hidden columns of virtual tables, virtual generated ones
-			return nil
-		}
-		col := Column{Name: name, Decl: st.ColumnText(2), NotNull: st.ColumnBool(3), Generated: hidden == 3}
-		if st.ColumnType(4) != sqlite3.NULL && !col.Generated {
-			col.HasDefault = true
-			expr := st.ColumnText(4)
-			if literal(expr) {
-				col.Default = &[]Value{expr}[0] // evaluated below, outside this statement
+	err := c.each(`SELECT cid, name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main')`,
+		func(st *sqlite3.Stmt) error {
+			hidden := st.ColumnInt(6)
+			name := st.ColumnText(1)
+			names[strings.ToLower(name)] = true
+			if hidden == 1 || hidden == 2 { // hidden columns of virtual tables, virtual generated ones
+				return nil
 			}
-		}
-		if pk := st.ColumnInt(5); pk > 0 {
-			key[pk] = len(t.Columns)
-		}
-		t.cids = append(t.cids, st.ColumnInt(0))
-		t.Columns = append(t.Columns, col)
-		return nil
-	}, t.Name)
+			col := Column{Name: name, Decl: st.ColumnText(2), NotNull: st.ColumnBool(3), Generated: hidden == 3}
+			if st.ColumnType(4) != sqlite3.NULL && !col.Generated {
+				col.HasDefault = true
+				expr := st.ColumnText(4)
+				if literal(expr) {
+					col.Default = &[]Value{expr}[0] // evaluated below, outside this statement
+				}
+			}
+			if pk := st.ColumnInt(5); pk > 0 {
+				key[pk] = len(t.Columns)
+			}
+			t.cids = append(t.cids, st.ColumnInt(0))
+			t.Columns = append(t.Columns, col)
+			return nil
+		}, t.Name)
 	if err != nil {
 		return err
 	}

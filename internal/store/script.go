@@ -70,10 +70,10 @@ type script struct {
 
 // runScript writes the database that a text describes to an empty file, with pages
 // of that size.
-func (db *DB) runScript(ctx context.Context, side Side, size Value, r io.Reader) (err error) {
+func (db *DB) runScript(ctx context.Context, scratch ScratchFile, size Value, r io.Reader) (err error) {
 	s := &script{db: db, r: r, c: &conn{db: db, foreign: true}}
 	db.mu.Lock()
-	s.c.c, err = sqlite3.OpenContext(ctx, side.URI())
+	s.c.c, err = sqlite3.OpenContext(ctx, scratch.URI())
 	db.mu.Unlock()
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (s *script) run(ctx context.Context) error {
 		default:
 			return nil
 		}
-		s.db.breathe()
+		s.db.yield()
 	}
 }
 
@@ -201,7 +201,7 @@ func (s *script) next() (more bool, err error) {
 	}
 }
 
-// step runs a statement. Its rows are nobody's; VACUUM has nothing to do in a file
+// step runs a statement and drops its rows; VACUUM has nothing to do in a file
 // that is written in one go.
 func (s *script) step(p *stmt) error {
 	defer p.Close()
@@ -234,7 +234,8 @@ func (s *script) admit(action sqlite3.AuthorizerActionCode, a3 string) sqlite3.A
 	switch action {
 	case sqlite3.AUTH_TRANSACTION:
 		if s.begun = a3 == "BEGIN"; a3 == "ROLLBACK" {
-			return deny("SQLITE_CORRUPT", "the text rolls its transaction back: the database that it was made of could not be read whole")
+			return deny("SQLITE_CORRUPT",
+				"the text rolls its transaction back: the database that it was made of could not be read whole")
 		}
 		return sqlite3.AUTH_IGNORE
 	case sqlite3.AUTH_PRAGMA:

@@ -34,7 +34,8 @@ func TestImport_script(t *testing.T) {
 		"byte by byte": iotest.OneByteReader,
 	} {
 		path := filepath.Join(t.TempDir(), "ours.db")
-		db := openTest(t, Options{Filename: "file:" + path, Migrations: []string{`CREATE TABLE IF NOT EXISTS notes(id INTEGER PRIMARY KEY, body TEXT)`}})
+		db := openTest(t, Options{Filename: "file:" + path,
+			Migrations: []string{`CREATE TABLE IF NOT EXISTS notes(id INTEGER PRIMARY KEY, body TEXT)`}})
 		exec(t, db, `INSERT INTO notes(body) VALUES('before')`)
 		var commits []Commit
 		db.OnCommit(func(c Commit) { commits = append(commits, c) })
@@ -88,9 +89,11 @@ func TestImport_scriptOfOurs(t *testing.T) {
 	var script strings.Builder
 	script.WriteString("\ufeff-- of ours\nBEGIN;\n")
 	exec(t, db, `INSERT INTO notes(id, body) VALUES('a', 'b;')`)
-	for _, row := range query(t, db, `SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
+	for _, row := range query(t, db, `SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE
+		'sqlite_%'
 		UNION ALL SELECT format('INSERT INTO heddle_migration VALUES(%d, X''%s'');', number, hex(hash)) FROM heddle_migration
-		UNION ALL SELECT format('INSERT INTO heddle_column VALUES(%Q, %Q, %d);', "table", "column", migration) FROM heddle_column
+		UNION ALL SELECT format('INSERT INTO heddle_column VALUES(%Q, %Q, %d);', "table", "column", migration) FROM
+		heddle_column
 		UNION ALL SELECT format('INSERT INTO notes VALUES(%Q, %Q, %d, %d);', id, body, done, likes) FROM notes`) {
 		script.WriteString(row[0].(string) + "\r\n")
 	}
@@ -111,25 +114,32 @@ func TestImport_scriptFails(t *testing.T) {
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE mine(a)`}})
 	exec(t, db, `INSERT INTO mine VALUES(1)`)
 	for _, test := range []struct{ what, text, code, says string }{
-		{"a wrong statement", "CREATE TABLE t(a);\nINSERT INTO t VALUES(1,2);\nINSERT INTO t VALUES(3);", "SQLITE_ERROR", "has 1 columns but 2 values"},
-		{"a constraint", "CREATE TABLE t(a UNIQUE);INSERT INTO t VALUES(1);INSERT INTO t VALUES(1);", "SQLITE_CONSTRAINT_UNIQUE", "UNIQUE"},
+		{"a wrong statement", "CREATE TABLE t(a);\nINSERT INTO t VALUES(1,2);\nINSERT INTO t VALUES(3);", "SQLITE_ERROR",
+			"has 1 columns but 2 values"},
+		{"a constraint", "CREATE TABLE t(a UNIQUE);INSERT INTO t VALUES(1);INSERT INTO t VALUES(1);",
+			"SQLITE_CONSTRAINT_UNIQUE", "UNIQUE"},
 		{"no SQL", "Dear reader,\nthis is a letter.\n", "SQLITE_ERROR", "syntax error"},
 		{"a cut text", dump[:len(dump)/2], "SQLITE_ERROR", ""},
 		{"a text cut between statements", dump[:strings.Index(dump, "CREATE TRIGGER")], errcode.BadParam, "breaks off"},
-		{"a rollback", "BEGIN; CREATE TABLE t(a); ROLLBACK; -- due to errors\n", "SQLITE_CORRUPT", "rolls its transaction back"},
+		{"a rollback", "BEGIN; CREATE TABLE t(a); ROLLBACK; -- due to errors\n", "SQLITE_CORRUPT",
+			"rolls its transaction back"},
 		{"ATTACH", "ATTACH 'x' AS y;", errcode.Unsupported, "ATTACH"},
 		{"a command of the shell", ".open x.db\n", "SQLITE_ERROR", "syntax error"},
 		{"a table of the migrations", "CREATE TABLE mine(b);", errcode.Migration, "already exists"},
 		{"a NUL", "CREATE TABLE t(a);" + strings.Repeat(" ", 5000) + "\x00 CREATE TABLE u(a);", errcode.BadParam, "NUL"},
-		{"another encoding", "CREATE TABLE t(a);" + strings.Repeat(" ", 300_000) + "INSERT INTO t VALUES('\xe9\xe8')", errcode.BadParam, "UTF-8"},
-		{"a damaged schema", "PRAGMA writable_schema=ON; INSERT INTO sqlite_schema VALUES('table','x','x',77,'CREATE TABLE x(a)');", "SQLITE_CORRUPT", ""},
-		{"a statement without an end", "INSERT INTO t VALUES('" + strings.Repeat("x", maxScriptSQL+1<<20), "SQLITE_TOOBIG", ""},
+		{"another encoding", "CREATE TABLE t(a);" + strings.Repeat(" ", 300_000) + "INSERT INTO t VALUES('\xe9\xe8')",
+			errcode.BadParam, "UTF-8"},
+		{"a damaged schema", "PRAGMA writable_schema=ON; INSERT INTO sqlite_schema VALUES('table','x','x',77,'CREATE " +
+			"TABLE x(a)');", "SQLITE_CORRUPT", ""},
+		{"a statement without an end", "INSERT INTO t VALUES('" + strings.Repeat("x", maxScriptSQL+1<<20), "SQLITE_TOOBIG",
+			""},
 	} {
 		err := db.Import(ctx, strings.NewReader(test.text))
 		if errcode.Of(err) != test.code || !strings.Contains(fmt.Sprint(err), test.says) {
 			t.Errorf("%s: got %.300v (%s)", test.what, err, errcode.Of(err))
 		}
-		same(t, query(t, db, `SELECT a, (SELECT count(*) FROM sqlite_schema WHERE name IN ('t', 'u', 'x', 'books')) FROM mine`), [][]Value{{int64(1), int64(0)}})
+		same(t, query(t, db, `SELECT a, (SELECT count(*) FROM sqlite_schema WHERE name IN ('t', 'u', 'x', 'books')) FROM
+			mine`), [][]Value{{int64(1), int64(0)}})
 	}
 	wantCode(t, db.Import(ctx, bytes.NewReader([]byte("\x1f\x8b\x08 no text"))), "SQLITE_NOTADB")
 	wantCode(t, db.Import(ctx, bytes.NewReader(nil)), "SQLITE_NOTADB")
@@ -144,11 +154,13 @@ func TestImport_scriptOfSize(t *testing.T) {
 	for i := range 50_000 {
 		fmt.Fprintf(&b, "INSERT INTO t VALUES(%d,'row; %d');\n", i, i)
 	}
-	fmt.Fprintf(&b, "INSERT INTO t VALUES(-1, X'%s');VACUUM;\n/* %s */", strings.Repeat("ab", 5<<20), strings.Repeat("c;", 100_000))
+	fmt.Fprintf(&b, "INSERT INTO t VALUES(-1, X'%s');VACUUM;\n/* %s */", strings.Repeat("ab", 5<<20),
+		strings.Repeat("c;", 100_000))
 	if err := db.Import(context.Background(), strings.NewReader(b.String())); err != nil {
 		t.Fatal(err)
 	}
-	same(t, query(t, db, `SELECT count(*), sum(a), max(length(b)) FROM t`), [][]Value{{int64(50_001), int64(50_000*49_999/2 - 1), int64(5 << 20)}})
+	same(t, query(t, db, `SELECT count(*), sum(a), max(length(b)) FROM t`),
+		[][]Value{{int64(50_001), int64(50_000*49_999/2 - 1), int64(5 << 20)}})
 }
 
 // TestImport_scriptAtRandom: wherever a text is cut into pieces, it does what it
@@ -161,10 +173,14 @@ func TestImport_scriptAtRandom(t *testing.T) {
 	statements := []string{
 		`INSERT INTO t VALUES('a;b')`, `INSERT INTO t VALUES('it''s -- not /* a')`, "INSERT INTO t VALUES(';\n;')",
 		`INSERT INTO t /* ; ' */ VALUES(1) -- ; "` + "\n", `INSERT INTO "t" VALUES(X'3B3b')`, `INSERT INTO [t] VALUES(2)`,
-		`INSERT INTO t SELECT CASE WHEN 1 THEN ';' END`, `UPDATE t SET a = a || ';' WHERE rowid % 3 = 0`, `DELETE FROM t WHERE rowid % 7 = 0`,
-		`CREATE TRIGGER IF NOT EXISTS r AFTER INSERT ON t BEGIN UPDATE t SET a = 'r;' WHERE rowid = new.rowid - 1; SELECT 1; END`,
-		`DROP TRIGGER IF EXISTS r`, `;`, ` /* nothing; */ `, `INSERT INTO t VALUES('Ünïcödé 😀 ' || ?1)`, `SAVEPOINT s; INSERT INTO t VALUES(3); ROLLBACK TO s; RELEASE s`,
-		`INSERT INTO t VALUES(4) RETURNING a`, `SELECT ';'`, `INSERT INTO t VALUES(` + strings.Repeat("1+", 60) + `1)`, `PRAGMA cache_size = 7`,
+		`INSERT INTO t SELECT CASE WHEN 1 THEN ';' END`, `UPDATE t SET a = a || ';' WHERE rowid % 3 = 0`, `DELETE FROM t
+			WHERE rowid % 7 = 0`,
+		`CREATE TRIGGER IF NOT EXISTS r AFTER INSERT ON t BEGIN UPDATE t SET a = 'r;' WHERE rowid = new.rowid - 1; SELECT
+			1; END`,
+		`DROP TRIGGER IF EXISTS r`, `;`, ` /* nothing; */ `, `INSERT INTO t VALUES('Ünïcödé 😀 ' || ?1)`, `SAVEPOINT s;
+			INSERT INTO t VALUES(3); ROLLBACK TO s; RELEASE s`,
+		`INSERT INTO t VALUES(4) RETURNING a`, `SELECT ';'`, `INSERT INTO t VALUES(` + strings.Repeat("1+",
+			60) + `1)`, `PRAGMA cache_size = 7`,
 	}
 	model := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a)`}})
 	db := openTest(t, Options{})

@@ -2,13 +2,12 @@ package store
 
 import "github.com/ncruces/go-sqlite3"
 
-// tableOfSeed has a row in a file that was made to be given rows to begin with,
-// until it was.
+// tableOfSeed has a row in a file made with Options.Seed until its seed is written.
 const tableOfSeed = `CREATE TABLE heddle_seed(owed INTEGER PRIMARY KEY); INSERT INTO heddle_seed VALUES(1);`
 
-// TakeSeed reports whether the file is owed the rows that it begins with: it was
-// made with Options.Seed, and no transaction that took the debt has been
-// committed. It is owed them no longer once this one is.
+// TakeSeed reports whether the seed is still to be written: the file was made with
+// Options.Seed, and no transaction in which TakeSeed reported true has committed.
+// Committing this one settles it.
 func (tx *Tx) TakeSeed() (owed bool, err error) {
 	err = tx.Inside(func(*sqlite3.Conn) error {
 		n, err := tx.c.scalar(`SELECT count(*) FROM sqlite_schema WHERE name = 'heddle_seed'`)

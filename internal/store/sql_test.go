@@ -98,10 +98,12 @@ func TestQuery_columnsOfNoRows(t *testing.T) {
 func TestTx_control(t *testing.T) {
 	ctx := context.Background()
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a INTEGER PRIMARY KEY)`}})
-	for _, sql := range []string{`BEGIN`, `COMMIT`, `END`, `ROLLBACK`, `begin immediate`, `/* x */ commit transaction`, `INSERT INTO t VALUES(9); COMMIT`} {
+	for _, sql := range []string{`BEGIN`, `COMMIT`, `END`, `ROLLBACK`, `begin immediate`, `/* x */ commit transaction`,
+		`INSERT INTO t VALUES(9); COMMIT`} {
 		_, err := db.Exec(ctx, sql, Params{})
 		wantCode(t, err, errcode.TxControl)
-		wantCode(t, db.Query(ctx, sql, Params{}, nil, nil), map[bool]string{true: errcode.Unsupported, false: errcode.TxControl}[len(sql) > 30])
+		wantCode(t, db.Query(ctx, sql, Params{}, nil, nil), map[bool]string{true: errcode.Unsupported,
+			false: errcode.TxControl}[len(sql) > 30])
 		err = db.Update(ctx, Origin{Kind: Local}, func(tx *Tx) error {
 			_, err := tx.Exec(sql, Params{})
 			wantCode(t, err, errcode.TxControl)
@@ -165,7 +167,8 @@ func TestQuery_interrupt(t *testing.T) {
 
 	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	err = db.Query(ctx, `SELECT sum(value) FROM `+series(1000000000000), Params{}, nil, func(*sqlite3.Stmt) error { return nil })
+	err = db.Query(ctx, `SELECT sum(value) FROM `+series(1000000000000), Params{}, nil,
+		func(*sqlite3.Stmt) error { return nil })
 	wantCode(t, err, errcode.Timeout)
 
 	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -200,14 +203,16 @@ func TestQuery_callbackPanics(t *testing.T) {
 func TestDB_functions(t *testing.T) {
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY DEFAULT (uuid7()), n)`}})
 	exec(t, db, `INSERT INTO t(n) SELECT value FROM `+series(500))
-	same(t, query(t, db, `SELECT count(*) FROM (SELECT n, row_number() OVER (ORDER BY id) r FROM t) WHERE n != r`), [][]Value{{int64(0)}})
+	same(t, query(t, db, `SELECT count(*) FROM (SELECT n, row_number() OVER (ORDER BY id) r FROM t) WHERE n != r`),
+		[][]Value{{int64(0)}})
 	same(t, query(t, db, `SELECT length(id), substr(id, 15, 1) FROM t LIMIT 1`), [][]Value{{int64(36), "7"}})
 	same(t, query(t, db, `SELECT heddle_applying()`), [][]Value{{int64(0)}})
 }
 
 func TestDB_authorizer(t *testing.T) {
 	ctx := context.Background()
-	db := openTest(t, Options{Migrations: []string{`CREATE TABLE s(id TEXT PRIMARY KEY, n); CREATE TABLE l(a); CREATE INDEX s_n ON s(n)`}, Synced: []string{"S"}})
+	db := openTest(t, Options{Migrations: []string{`CREATE TABLE s(id TEXT PRIMARY KEY, n); CREATE TABLE l(a); CREATE
+		INDEX s_n ON s(n)`}, Synced: []string{"S"}})
 	for _, test := range []struct{ sql, code string }{
 		{`CREATE TABLE other(a)`, ""},
 		{`CREATE INDEX l_a ON l(a)`, ""},

@@ -78,5 +78,6 @@ func TestDB_execAndQuery(t *testing.T) {
 // series is the numbers from 1 to n as a table with the column value: the
 // browser's engine has no generate_series.
 func series(n int) string {
-	return fmt.Sprintf(`(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < %d) SELECT value FROM s)`, n)
+	return fmt.Sprintf(`(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < %d)
+		SELECT value FROM s)`, n)
 }

@@ -22,7 +22,7 @@ type Tx struct {
 	notified bool  // it has a notification
 	ended    bool  // the turn is given back
 	broken   error // SQLite has rolled the transaction back by itself
-	parts    []*Commit
+	released []*Commit
 	before   int64 // SQLite's count of changes at the beginning
 }
 
@@ -41,7 +41,7 @@ func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 	}
 	tx := &Tx{db: db, c: c, ctx: ctx, origin: origin}
 	err = db.inside(ctx, c, func() error {
-		if !c.c.GetAutocommit() { // a rollback that failed is made up for
+		if !c.c.GetAutocommit() { // an earlier rollback has failed
 			if err := c.exec(`ROLLBACK`); err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func (tx *Tx) SetContext(ctx context.Context) { tx.ctx = ctx }
 // Origin returns what Begin was given.
 func (tx *Tx) Origin() Origin { return tx.origin }
 
-// Applying runs f, in a [Recorder], as if entries of the log were applied:
+// Applying runs f, in a [Recorder], with the rules of [DB.Apply]:
 // heddle_applying() is true, so that triggers write local-only tables alone.
 func (tx *Tx) Applying(f func() error) error {
 	defer func(before bool) { tx.c.apply = before }(tx.c.apply)
@@ -132,12 +132,12 @@ func (tx *Tx) Inside(f func(*sqlite3.Conn) error) error {
 	})
 }
 
-// Yield lets others run in the middle of what lasts: see Options.Yield. It is
+// Yield lets other goroutines run during a long operation: see Options.Yield. It is
 // called outside SQLite.
-func (tx *Tx) Yield() { tx.db.breathe() }
+func (tx *Tx) Yield() { tx.db.yield() }
 
-// Undone says that a statement inside has failed and its error was settled: what
-// was noted of it is looked at again before it is announced.
+// Undone is called after a statement inside has failed and the failure was dealt
+// with: what the hook noted of it is checked before it is announced.
 func (tx *Tx) Undone() {
 	if tx.c.capture != nil {
 		tx.c.capture.undone = true
@@ -157,7 +157,7 @@ func (tx *Tx) run(op, sql string, f func() error) error {
 			if tx.c.capture != nil {
 				tx.c.capture.undone = true
 			}
-			// Out of memory may have cut a statement off anywhere.
+			// Without memory a statement may have stopped anywhere.
 			if errcode.Of(err) == "SQLITE_NOMEM" && !tx.c.c.GetAutocommit() {
 				tx.c.exec(`ROLLBACK`)
 			}
@@ -266,7 +266,7 @@ func (tx *Tx) execStmt(s *stmt, p Params, res *Result) (err error) {
 	return nil
 }
 
-// start says that s runs for the app.
+// start is called before s runs for the app.
 func (c *conn) start(s *stmt) {
 	if c.capture != nil {
 		c.capture.begins(s)
@@ -341,7 +341,10 @@ func (tx *Tx) Rollback() error {
 // Commit takes the net difference, shows it to the recorder, commits, and
 // tells the subscribers. If it fails, nothing was written and the transaction
 // has ended.
-func (tx *Tx) Commit() error {
+func (tx *Tx) Commit() error { return tx.commit("", nil) }
+
+// commit commits with the entries of a session's write log.
+func (tx *Tx) commit(session string, entries []Entry) error {
 	const op = "store: commit"
 	if err := tx.check(op); err != nil {
 		tx.Rollback()
@@ -349,9 +352,11 @@ func (tx *Tx) Commit() error {
 	}
 	var commit *Commit
 	err := tx.db.inside(tx.ctx, tx.c, func() error {
-		var err error
-		commit, err = tx.c.capture.finish(tx)
+		err := tx.saveLog(session, entries)
 		if err != nil {
+			return err
+		}
+		if commit, err = tx.c.capture.finish(tx); err != nil {
 			return err
 		}
 		if err := tx.ctx.Err(); err != nil {
@@ -366,12 +371,13 @@ func (tx *Tx) Commit() error {
 		return err
 	}
 	tx.ended = true
+	tx.db.writeLogs.add(session, entries) // before another transaction has its turn
 	err = tx.db.inside(context.Background(), tx.c, func() error {
 		tx.c.capture = nil
 		if tx.schema {
 			tx.db.dropCaches()
 		}
-		for _, part := range tx.parts {
+		for _, part := range tx.released {
 			tx.db.notices.add(part)
 		}
 		if commit != nil {

@@ -215,7 +215,8 @@ func TestRecorder_inTheTransaction(t *testing.T) {
 			t.Errorf("commit %d has number %d", i, c.Number)
 		}
 	}
-	same(t, commits[len(commits)-1].Tables, []TableCommit{{Table: "t", Updated: [][]Value{{"a"}, {"b"}}, Columns: []string{"top"}}})
+	same(t, commits[len(commits)-1].Tables,
+		[]TableCommit{{Table: "t", Updated: [][]Value{{"a"}, {"b"}}, Columns: []string{"top"}}})
 }
 
 // A recorder that is interrupted says so in its own words; who gave up hears that
@@ -226,7 +227,8 @@ func TestRecorder_interrupted(t *testing.T) {
 	defer cancel()
 	db.SetRecorder(recorderFunc(func(tx *Tx, _ []Change) error {
 		cancel()
-		err := tx.Conn().Exec(`WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000000) SELECT count(*) FROM n`)
+		err := tx.Conn().Exec(`WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000000) SELECT
+			count(*) FROM n`)
 		if !errors.Is(err, sqlite3.INTERRUPT) {
 			t.Errorf("got %v, want an interrupt", err)
 		}
@@ -293,7 +295,8 @@ func TestApply_rules(t *testing.T) {
 		CREATE TABLE c(id TEXT PRIMARY KEY, p REFERENCES p(id) ON DELETE CASCADE);
 		CREATE TABLE local(what);
 		CREATE TRIGGER fires AFTER INSERT ON p BEGIN INSERT INTO local VALUES('trigger ' || heddle_applying()); END;
-		CREATE TRIGGER guarded AFTER INSERT ON p WHEN NOT heddle_applying() BEGIN INSERT INTO c VALUES(new.id, new.id); END;`},
+		CREATE TRIGGER guarded AFTER INSERT ON p WHEN NOT heddle_applying() BEGIN INSERT INTO c VALUES(new.id, new.id);
+		END;`},
 		Synced: []string{"p", "c"}})
 	recorded := 0
 	db.SetRecorder(recorderFunc(func(*Tx, []Change) error { recorded++; return nil }))
@@ -301,7 +304,8 @@ func TestApply_rules(t *testing.T) {
 	db.OnCommit(func(c Commit) { last = c })
 	exec(t, db, `INSERT INTO p VALUES('mine', 1)`)
 	err := db.Apply(ctx, func(tx *Tx) error {
-		_, err := tx.Exec(`INSERT INTO p VALUES('theirs', -1); INSERT INTO c VALUES('orphan', 'nobody'); DELETE FROM p WHERE id = 'mine'`, Params{})
+		_, err := tx.Exec(`INSERT INTO p VALUES('theirs', -1); INSERT INTO c VALUES('orphan', 'nobody'); DELETE FROM p
+			WHERE id = 'mine'`, Params{})
 		return err
 	})
 	if err != nil {
@@ -311,7 +315,8 @@ func TestApply_rules(t *testing.T) {
 	same(t, query(t, db, `SELECT what FROM local`), [][]Value{{"trigger 0"}, {"trigger 1"}})
 	same(t, recorded, 1)
 	same(t, last.Origin.Kind, Sync)
-	same(t, last.Tables[0], TableCommit{Table: "p", Inserted: [][]Value{{"theirs"}}, Deleted: [][]Value{{"mine"}}, Columns: []string{"id", "n"}, HasInsertOrDelete: true})
+	same(t, last.Tables[0], TableCommit{Table: "p", Inserted: [][]Value{{"theirs"}}, Deleted: [][]Value{{"mine"}},
+		Columns: []string{"id", "n"}, HasInsertOrDelete: true})
 
 	// Afterwards all is as before, also after one that failed or was interrupted.
 	cut, cancel := context.WithCancel(ctx)

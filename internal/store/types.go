@@ -25,12 +25,12 @@ type Options struct {
 	Migrations []string    // run once each, in order, all that are due in one transaction
 	Synced     []string    // tables whose rows are captured whole
 	SingleConn bool        // WAL in exclusive mode and no reading connection: for a VFS without shared memory
-	Yield      func()      // lets others run, in the middle of what lasts; runtime.Gosched if nil
-	Side       SideFunc    // where copies of the database pass through; memory if nil
-	OnDamage   func(error) // called once, in a goroutine, at the first sign that the file is damaged: see [Damaged]
+	Yield      func()      // lets other goroutines run during long operations; runtime.Gosched if nil
+	Scratch    ScratchFunc // where copies of the database pass through; memory if nil
+	OnDamage   func(error) // called once, in a goroutine, when an error is [Damaged]
 	Engine     Engine      // what only the browser's engine can do
 	Bounds     Bounds      // for tests
-	Seed       bool        // a new file is owed rows to begin with: see [Tx.TakeSeed]
+	Seed       bool        // a new file gets a seed: see [Tx.TakeSeed]
 
 	// MigrationHook makes what follows the migrations of a database: this one,
 	// or a file that is imported. It is called in their transaction, before the
@@ -38,12 +38,12 @@ type Options struct {
 	MigrationHook func(*sqlite3.Conn) (MigrationHook, error)
 }
 
-// OriginKind says where a transaction came from.
+// OriginKind is where a transaction came from.
 type OriginKind uint8
 
 // The kinds of origins.
 const (
-	Local OriginKind = 1 // an app's own write, in whichever tab
+	Local OriginKind = 1 // an app's own write, of any tab
 	Sync  OriginKind = 2 // entries of the log being applied
 )
 
@@ -78,9 +78,10 @@ type Change struct {
 // Table describes a table of the main schema. It does not change: after DDL
 // there is another.
 type Table struct {
-	Name         string
-	Columns      []Column // the stored ones, in order; virtual generated columns are left out
-	Key          []int    // indexes in Columns of the primary key's columns, in the key's order; none without an explicit key
+	Name    string
+	Columns []Column // the stored ones, in order; virtual generated columns are left out
+	// indexes in Columns of the primary key's columns, in the key's order; none without an explicit key
+	Key          []int
 	WithoutRowID bool
 	RowIDKey     bool // INTEGER PRIMARY KEY: the key is the rowid
 	Strict       bool
@@ -103,7 +104,7 @@ type Column struct {
 	Migration  int    // 1-based number of the migration that brought it; 0 if none did
 }
 
-// ColumnIndex returns the index of the named column, or -1. Case matters not.
+// ColumnIndex returns the index of the named column, or -1. Case is ignored.
 func (t *Table) ColumnIndex(name string) int {
 	for i := range t.Columns {
 		if equalFold(t.Columns[i].Name, name) {
@@ -113,7 +114,7 @@ func (t *Table) ColumnIndex(name string) int {
 	return -1
 }
 
-// Commit is what a transaction did, for those who listen.
+// Commit is what a transaction did, for subscribers.
 type Commit struct {
 	Number uint64 // 1, 2, … since the database was opened
 	Origin Origin
@@ -142,5 +143,5 @@ type Deps struct {
 	Reads    map[string]map[string]bool
 	ReadOnly bool
 	Columns  []string // names of the result's columns
-	Temp     bool     // it reads a temporary table: nothing else is said then
+	Temp     bool     // it reads a temporary table: then the other fields are not set
 }

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-var values = []Value{nil, int64(0), int64(-1), int64(math.MaxInt64), 0.5, math.Inf(-1), math.Copysign(0, -1), math.NaN(),
+var values = []Value{nil, int64(0), int64(-1), int64(math.MaxInt64), 0.5, math.Inf(-1), math.Copysign(0, -1),
+	math.NaN(),
 	"", "a\x00é", "\xff", []byte{}, []byte{0, 255}}
 
 func TestDecode_undoesAppend(t *testing.T) {
@@ -42,7 +43,8 @@ func TestEqual(t *testing.T) {
 
 func TestOf(t *testing.T) {
 	for _, c := range []struct{ given, want any }{
-		{true, int64(1)}, {false, int64(0)}, {7, int64(7)}, {int32(-7), int64(-7)}, {uint32(7), int64(7)}, {"a", "a"}, {nil, nil},
+		{true, int64(1)}, {false, int64(0)}, {7, int64(7)}, {int32(-7), int64(-7)}, {uint32(7), int64(7)}, {"a", "a"}, {nil,
+			nil},
 	} {
 		if got, ok := Of(c.given); !ok || got != c.want {
 			t.Errorf("%T: got %#v, %v", c.given, got, ok)

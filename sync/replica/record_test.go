@@ -159,7 +159,7 @@ func TestRecorder_partTakenBack(t *testing.T) {
 	}))
 	err := r.db.Update(t.Context(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
 		for _, id := range []string{"p", "q"} {
-			_ = tx.Part(ctx, func() error {
+			_ = tx.Savepoint(ctx, func() error {
 				_, err := tx.Exec(`INSERT INTO a(id) VALUES(?)`, store.Args(id))
 				return err
 			})

@@ -5,22 +5,22 @@ import (
 	"errors"
 )
 
-// Part runs f as if it were a transaction of its own: what f did is taken back
-// if it fails, alone, and else it is recorded and announced by itself, with
-// everything else, when tx commits. So writes that wait at the same time share
-// one flush. ctx interrupts the statements.
+// Savepoint runs f in a savepoint, as a transaction within the transaction: if f
+// fails, only its own changes are rolled back; otherwise they are recorded by
+// themselves, and announced as a commit of their own when tx commits. So writes that
+// wait at the same time share one flush. ctx interrupts the statements.
 //
-// A transaction has parts only: nothing is done between them. After an error
-// [Tx.Whole] says whether the other parts still stand.
-func (tx *Tx) Part(ctx context.Context, f func() error) error {
-	const op = "store: part"
+// Such a transaction consists of savepoints only. After an error [Tx.Whole] reports
+// whether the other ones are still in effect.
+func (tx *Tx) Savepoint(ctx context.Context, f func() error) error {
+	const op = "store: savepoint"
 	tx.ctx = ctx
 	defer tx.SetContext(context.Background())
 	err := tx.run(op, "", func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return tx.c.control(`SAVEPOINT heddle_part`)
+		return tx.c.control(`SAVEPOINT heddle_savepoint`)
 	})
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func (tx *Tx) Part(ctx context.Context, f func() error) error {
 	whole := false
 	defer func() {
 		if !whole && tx.broken == nil {
-			tx.broken = errPart
+			tx.broken = errSavepoint
 		}
 	}()
 	if err = f(); err == nil {
@@ -38,10 +38,10 @@ func (tx *Tx) Part(ctx context.Context, f func() error) error {
 				err = ctx.Err()
 			}
 			if err == nil {
-				err = tx.c.control(`RELEASE heddle_part`)
+				err = tx.c.control(`RELEASE heddle_savepoint`)
 			}
 			if err == nil && commit != nil {
-				tx.parts = append(tx.parts, commit)
+				tx.released = append(tx.released, commit)
 			}
 			return err
 		})
@@ -52,7 +52,7 @@ func (tx *Tx) Part(ctx context.Context, f func() error) error {
 		if !undo {
 			return nil
 		}
-		wrong := errors.Join(tx.c.control(`ROLLBACK TO heddle_part`), tx.c.control(`RELEASE heddle_part`))
+		wrong := errors.Join(tx.c.control(`ROLLBACK TO heddle_savepoint`), tx.c.control(`RELEASE heddle_savepoint`))
 		if tx.schema {
 			tx.db.dropCaches()
 			wrong = errors.Join(wrong, tx.db.loadSchema(tx.c))
@@ -63,7 +63,7 @@ func (tx *Tx) Part(ctx context.Context, f func() error) error {
 	return err
 }
 
-var errPart = errors.New("a part could not be taken back")
+var errSavepoint = errors.New("a savepoint could not be rolled back")
 
 // Whole reports whether the transaction goes on: no error has ended it.
 func (tx *Tx) Whole() bool { return tx.broken == nil && !tx.ended }

@@ -7,14 +7,14 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Glance is [DB.Query] for one who cannot wait: it does nothing, and reports
-// false, where Query would have to, and for a statement that was not run
-// lately. Nothing but the statement itself takes time: no goroutine is woken,
-// which costs a browser more than to look up a row.
+// TryQuery is [DB.Query] for a caller that cannot wait. It does nothing and reports
+// false where Query would wait, and for a statement that is not in the cache of
+// compiled ones. It wakes no goroutine, which in a browser costs more than reading
+// a row.
 //
-// Of a long result it reads the first batch alone. rest is not nil then: it must
-// be called, may wait, and reads what is left.
-func (db *DB) Glance(ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) (
+// Of a long result it reads only the first batch. rest is not nil then: it must be
+// called, may wait, and reads the remaining rows.
+func (db *DB) TryQuery(ctx context.Context, sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) (
 	rest func(context.Context) error, did bool, err error,
 ) {
 	const op = "store: query"

@@ -10,7 +10,8 @@ import (
 )
 
 func TestTx_partsAreRecordedAndAnnouncedOneByOne(t *testing.T) {
-	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT UNIQUE)`}, Synced: []string{"t"}})
+	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT UNIQUE)`},
+		Synced: []string{"t"}})
 	var recorded, announced []string
 	db.SetRecorder(recorderFunc(func(_ *Tx, changes []Change) error {
 		for _, ch := range changes {
@@ -28,7 +29,7 @@ func TestTx_partsAreRecordedAndAnnouncedOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	insert := func(ctx context.Context, sql string) error {
-		return tx.Part(ctx, func() error {
+		return tx.Savepoint(ctx, func() error {
 			_, err := tx.Exec(sql, Params{})
 			return err
 		})
@@ -46,7 +47,8 @@ func TestTx_partsAreRecordedAndAnnouncedOneByOne(t *testing.T) {
 		{stopped, `INSERT INTO t VALUES(5, 'e')`, errcode.Aborted},
 		{t.Context(), `INSERT INTO t VALUES(2, 'c')`, ""},
 	} {
-		if err := insert(step.ctx, step.sql); step.code == "" && err != nil || step.code != "" && errcode.Of(err) != step.code {
+		if err := insert(step.ctx, step.sql); step.code == "" && err != nil || step.code != "" &&
+			errcode.Of(err) != step.code {
 			t.Errorf("%s: got %v, want %q", step.sql, err, step.code)
 		}
 		if !tx.Whole() {
@@ -69,7 +71,7 @@ func TestTx_aPartThatPanicsEndsTheTransaction(t *testing.T) {
 	}
 	func() {
 		defer func() { recover() }()
-		tx.Part(t.Context(), func() error {
+		tx.Savepoint(t.Context(), func() error {
 			tx.Exec(`INSERT INTO t VALUES(1)`, Params{})
 			panic(errors.New("a fault"))
 		})

@@ -41,7 +41,7 @@ func again(t *testing.T, l *Leader, q rpc.Request, same func(answer)) {
 	same(p.wait(p.sendAs(q)))
 }
 
-func TestRecord_answersEachKindOfWriteAsBefore(t *testing.T) {
+func TestWriteLog_answersEachKindOfWriteAsBefore(t *testing.T) {
 	insert := func(id string) rpc.Stmt { return stmt(insertNotes, id, "body", int64(1)) }
 	t.Run("exec", func(t *testing.T) {
 		again(t, openLeader(t, nil), named(rpc.Request{Method: rpc.MethodExec, Stmt: insert("k")}, 1), func(a answer) {
@@ -99,7 +99,7 @@ func TestRecord_answersEachKindOfWriteAsBefore(t *testing.T) {
 	})
 }
 
-func TestRecord_loads(t *testing.T) {
+func TestWriteLog_loads(t *testing.T) {
 	bulk := func(p *tab, counter uint64) answer {
 		load := p.sendAs(named(bulkBegin(insertNotes), counter))
 		p.send(part(load, 0, 10))
@@ -137,7 +137,7 @@ func TestRecord_loads(t *testing.T) {
 	}
 }
 
-func TestRecord_outcomeOfWhatWasNotDone(t *testing.T) {
+func TestWriteLog_outcomeOfWhatWasNotDone(t *testing.T) {
 	l := openLeader(t, nil)
 	p := connect(t, l, "a")
 	tx := p.begin()
@@ -150,7 +150,7 @@ func TestRecord_outcomeOfWhatWasNotDone(t *testing.T) {
 }
 
 // A tab that slept comes back to the same leader by another line.
-func TestRecord_outlivesTheSession(t *testing.T) {
+func TestWriteLog_outlivesTheSession(t *testing.T) {
 	l := openLeader(t, nil)
 	first := connect(t, l, "a")
 	free := blockWriters(t, l)
@@ -173,7 +173,7 @@ func TestRecord_outlivesTheSession(t *testing.T) {
 }
 
 // What the end of a session interrupts is no outcome: it will be sent again.
-func TestRecord_theSessionsEndIsNoOutcome(t *testing.T) {
+func TestWriteLog_theSessionsEndIsNoOutcome(t *testing.T) {
 	l := openLeader(t, nil)
 	first := connect(t, l, "a")
 	load := first.sendAs(named(bulkBegin(insertNotes), 1))
@@ -191,7 +191,7 @@ func TestRecord_theSessionsEndIsNoOutcome(t *testing.T) {
 
 // A tab of an older build reads, and is told what became of its writes: of those
 // before the newer one came, too.
-func TestRecord_aTabOfAnOlderBuildWritesNothing(t *testing.T) {
+func TestWriteLog_aTabOfAnOlderBuildWritesNothing(t *testing.T) {
 	l := openLeader(t, nil)
 	p := connect(t, l, "a")
 	p.wait(p.sendAs(named(exec("INSERT INTO notes VALUES('k','b',1)"), 1))).ok()
@@ -228,7 +228,7 @@ func TestRecord_aTabOfAnOlderBuildWritesNothing(t *testing.T) {
 }
 
 // The app does not see that outcomes are kept.
-func TestRecord_isInvisible(t *testing.T) {
+func TestWriteLog_isInvisible(t *testing.T) {
 	var commits []store.Commit
 	l := openLeader(t, nil)
 	l.DB().OnCommit(func(c store.Commit) { commits = append(commits, c) })
@@ -254,21 +254,5 @@ func TestRecord_isInvisible(t *testing.T) {
 	p.ask(exec("DELETE FROM heddle_outcome")).fails("SQLITE_AUTH")
 	if err := l.ForgetTabs(t.Context(), nil, 1<<30); err != nil || len(commits) != 4 {
 		t.Errorf("forgetting is announced: %d commits, %v", len(commits), err)
-	}
-}
-
-func TestRecord_decodeRefuses(t *testing.T) {
-	whole := (&record{last: 9}).encode([]outcome{{7, rpc.ReplyResult(0, rpc.Result{Changes: -1, LastInsertRowID: 1 << 62})[4:]}, {9, []byte{0, 1, 2}}})
-	var back record
-	if err := back.decode(whole); err != nil || back.last != 9 || len(back.kept) != 2 || !bytes.Equal(back.encode(back.kept), whole) {
-		t.Errorf("got %v of %d, %v", back.kept, back.last, err)
-	}
-	for n := 1; n < len(whole); n++ {
-		if err := new(record).decode(whole[:n]); err == nil {
-			t.Errorf("cut to %d of %d bytes it is taken", n, len(whole))
-		}
-	}
-	if err := new(record).decode([]byte{99}); errcode.Of(err) != errcode.Protocol {
-		t.Errorf("another version: %v", err)
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// glance returns the rows that one Glance read, and what is left.
-func glance(t *testing.T, db *DB, sql string, args ...Value) (rows *[][]Value, rest func(context.Context) error, did bool) {
+// glance returns the rows that one TryQuery read, and what is left.
+func glance(t *testing.T, db *DB, sql string, args ...Value) (rows *[][]Value, rest func(context.Context) error,
+	did bool) {
 	t.Helper()
 	rows = new([][]Value)
-	rest, did, err := db.Glance(t.Context(), sql, Args(args...), nil, func(s *sqlite3.Stmt) error {
+	rest, did, err := db.TryQuery(t.Context(), sql, Args(args...), nil, func(s *sqlite3.Stmt) error {
 		row := make([]Value, s.ColumnCount())
 		*rows = append(*rows, row)
 		return Scan(s, row)
@@ -44,7 +45,7 @@ func TestDB_Glance_readsWhatWasReadLately(t *testing.T) {
 
 	const bad = `SELECT abs(?)`
 	query(t, db, bad, int64(1))
-	_, did, err := db.Glance(t.Context(), bad, Args(int64(-1<<63)), nil, func(*sqlite3.Stmt) error { return nil })
+	_, did, err := db.TryQuery(t.Context(), bad, Args(int64(-1<<63)), nil, func(*sqlite3.Stmt) error { return nil })
 	if wantCode(t, err, "SQLITE_ERROR"); !did {
 		t.Error("an error is an answer")
 	}
@@ -78,12 +79,13 @@ func TestDB_Glance_leavesTheRestOfALongResult(t *testing.T) {
 
 	// What a row's callback ends with, also by a panic, ends the reading.
 	stop := errors.New("stop")
-	if rest, did, err := db.Glance(t.Context(), all, Params{}, nil, func(*sqlite3.Stmt) error { return stop }); !did || rest != nil || !errors.Is(err, stop) {
+	if rest, did, err := db.TryQuery(t.Context(), all, Params{}, nil, func(*sqlite3.Stmt) error { return stop }); !did ||
+		rest != nil || !errors.Is(err, stop) {
 		t.Errorf("did %v, rest %v, %v", did, rest != nil, err)
 	}
 	func() {
 		defer func() { same(t, recover(), stop) }()
-		db.Glance(t.Context(), all, Params{}, nil, func(*sqlite3.Stmt) error { panic(stop) })
+		db.TryQuery(t.Context(), all, Params{}, nil, func(*sqlite3.Stmt) error { panic(stop) })
 	}()
 	if !emptied(t, db) {
 		t.Error("the log cannot be emptied after errors")
@@ -99,7 +101,7 @@ func TestDB_Glance_leavesWritesAlone(t *testing.T) {
 		t.Errorf("did %v, %d rows", did, len(*rows))
 	}
 	db.Close()
-	if _, did, err := db.Glance(t.Context(), `SELECT 1`, Params{}, nil, nil); did || err != nil {
+	if _, did, err := db.TryQuery(t.Context(), `SELECT 1`, Params{}, nil, nil); did || err != nil {
 		t.Errorf("closed: did %v, %v", did, err)
 	}
 }

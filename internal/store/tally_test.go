@@ -31,9 +31,9 @@ type kept struct {
 // tallyEngine makes an Engine with such a tally, used from the first row on, and
 // counts what it keeps from the hook.
 func tallyEngine(t *testing.T) (engine Engine, n *int) {
-	old := spareAfter
-	spareAfter = 1
-	t.Cleanup(func() { spareAfter = old })
+	old := tallyAfter
+	tallyAfter = 1
+	t.Cleanup(func() { tallyAfter = old })
 	n = new(int)
 	return Engine{NewTally: func(c *sqlite3.Conn, hook func(sqlite3.PreUpdateData)) Tally {
 		tally := &hookTally{kept: n}
@@ -93,15 +93,19 @@ func (t *hookTally) Clear() { t.adds, t.noted = nil, nil }
 func (g gen) many() string {
 	table := g.pick("num", "quiet", "nokey", "norow", "f")
 	from := g.n(3000)
-	rows := fmt.Sprintf(`(WITH RECURSIVE s(value) AS (SELECT %d UNION ALL SELECT value + 1 FROM s WHERE value < %d) SELECT value FROM s)`, from, from+g.n(2500))
+	rows := fmt.Sprintf(`(WITH RECURSIVE s(value) AS (SELECT %d UNION ALL SELECT value + 1 FROM s WHERE value < %d)
+		SELECT value FROM s)`, from, from+g.n(2500))
 	switch table {
 	case "num":
-		return g.pick(`INSERT OR IGNORE INTO num(id, a) SELECT value, value FROM `+rows, `UPDATE num SET b = a + 1`, `UPDATE num SET a = 1, b = 2 WHERE id > 500`,
+		return g.pick(`INSERT OR IGNORE INTO num(id, a) SELECT value, value FROM `+rows, `UPDATE num SET b = a + 1`,
+			`UPDATE num SET a = 1, b = 2 WHERE id > 500`,
 			`REPLACE INTO num(id, b) SELECT value, 'new' FROM `+rows, `DELETE FROM num WHERE id % 3 = 0`)
 	case "quiet":
-		return g.pick(`INSERT OR IGNORE INTO quiet SELECT value, 1 FROM `+rows, `UPDATE quiet SET n = n + 1`, `DELETE FROM quiet`, `UPDATE OR IGNORE quiet SET k = k + 1`)
+		return g.pick(`INSERT OR IGNORE INTO quiet SELECT value, 1 FROM `+rows, `UPDATE quiet SET n = n + 1`,
+			`DELETE FROM quiet`, `UPDATE OR IGNORE quiet SET k = k + 1`)
 	case "nokey":
-		return g.pick(`INSERT INTO nokey SELECT value, 1 FROM `+rows, `UPDATE nokey SET a = a + 1`, `UPDATE nokey SET b = b + 1 WHERE a > 100`, `DELETE FROM nokey WHERE rowid % 2`)
+		return g.pick(`INSERT INTO nokey SELECT value, 1 FROM `+rows, `UPDATE nokey SET a = a + 1`,
+			`UPDATE nokey SET b = b + 1 WHERE a > 100`, `DELETE FROM nokey WHERE rowid % 2`)
 	case "norow":
 		return g.pick(`INSERT OR IGNORE INTO norow(x, y) SELECT value, 'y' FROM `+rows, `UPDATE norow SET b = 1`)
 	default:
@@ -119,7 +123,8 @@ func TestTally_changesNothing(t *testing.T) {
 	engine, n := tallyEngine(t)
 	type seen struct{ changes, tables string }
 	run := func(o Options) (all []seen) {
-		o.Migrations, o.Synced = []string{captureSchema, `CREATE VIRTUAL TABLE f USING fts5(body)`}, []string{"num", "norow", "plain"}
+		o.Migrations, o.Synced = []string{captureSchema, `CREATE VIRTUAL TABLE f USING fts5(body)`}, []string{"num", "norow",
+			"plain"}
 		db := openTest(t, o)
 		var last seen
 		recorded := 0
@@ -156,7 +161,8 @@ func TestTally_changesNothing(t *testing.T) {
 	want, got := run(Options{}), run(Options{Engine: engine})
 	for i := range want {
 		if got[i] != want[i] {
-			t.Fatalf("round %d: with a tally\n%.3000s\n%.3000s\nwithout\n%.3000s\n%.3000s", i, got[i].changes, got[i].tables, want[i].changes, want[i].tables)
+			t.Fatalf("round %d: with a tally\n%.3000s\n%.3000s\nwithout\n%.3000s\n%.3000s", i, got[i].changes, got[i].tables,
+				want[i].changes, want[i].tables)
 		}
 	}
 	if *n < 1000*rounds {
