@@ -38,7 +38,8 @@ func scratchFiles(host *jsbridge.Host, dir opfs.Directory, files *opfs.VFS, stor
 			host.CloseScratch(name)
 			return nil, err
 		}
-		return &scratchFile{host: host, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h, end: files.Draft(name)}, nil
+		return &scratchFile{host: host, name: name, uri: "file:" + name + "?vfs=" + vfsName, h: h,
+			end: files.Draft(name)}, nil
 	}
 }
 

@@ -36,7 +36,8 @@ func BenchmarkBulk(b *testing.B) {
 
 func BenchmarkQuery(b *testing.B) {
 	p := connect(b, openLeader(b, nil), "a")
-	q := query(fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) SELECT i, 'row number '||i, i*1.5, NULL FROM n", benchRows))
+	q := query(fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) SELECT i, 'row "+
+		"number '||i, i*1.5, NULL FROM n", benchRows))
 	for b.Loop() {
 		p.ask(q).ok()
 	}

@@ -8,16 +8,16 @@ import (
 	"heddle.dev/heddle/sync/client"
 )
 
-// Bounds are the leader's waits, and those of what it drives. A field that is 0
+// Bounds are the waits of the leader and of the packages it uses. A field that is 0
 // has the value in the comment. Tests of a wait run in a bubble of
-// testing/synctest with these values; others set what a slow machine could reach
-// higher.
+// testing/synctest with these values; others raise
+// those that a slow machine could reach.
 type Bounds struct {
-	TxIdle     time.Duration // an interactive transaction, or a load, that stays silent so long is rolled back; 30 s
-	Token      time.Duration // how long pages may take over a token; 30 s
-	Check      time.Duration // after an unclean end, until the file is checked: who has come to see their rows comes first; 3 s
-	SpeakFirst time.Duration // after a commit, until it is said again how far the leader is; doubles; 250 ms
-	SpeakLast  time.Duration // the longest such pause; a minute
+	TxIdle    time.Duration // without a request an interactive transaction or a load is rolled back; 30 s
+	Token     time.Duration // until pages must have answered with a token; 30 s
+	Check     time.Duration // after an unclean end, until the file is checked: queries of the start come first; 3 s
+	HeadFirst time.Duration // after a commit, until the head is announced again; doubles; 250 ms
+	HeadLast  time.Duration // the longest such pause; a minute
 
 	Store store.Bounds
 	Sync  client.Bounds
@@ -27,6 +27,6 @@ func (b *Bounds) defaults() {
 	b.TxIdle = cmp.Or(b.TxIdle, 30*time.Second)
 	b.Token = cmp.Or(b.Token, 30*time.Second)
 	b.Check = cmp.Or(b.Check, 3*time.Second)
-	b.SpeakFirst = cmp.Or(b.SpeakFirst, 250*time.Millisecond)
-	b.SpeakLast = cmp.Or(b.SpeakLast, time.Minute)
+	b.HeadFirst = cmp.Or(b.HeadFirst, 250*time.Millisecond)
+	b.HeadLast = cmp.Or(b.HeadLast, time.Minute)
 }

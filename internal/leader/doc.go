@@ -5,7 +5,7 @@
 //
 //	l, err := leader.Open(ctx, config, env)   // config: rpc.DecodeOpenConfig of the page's bytes
 //	s := l.Connect(peer, tab)                 // once a tab; peer.Send takes replies and never blocks
-//	s.Handle(message)                         // each message of that tab, in order; waits for nobody
+//	s.Handle(message)                         // each message of that tab, in order; does not block
 //	s.Close()                                 // the tab is gone
 //	l.SetOnline(bool); l.SetStorage("persistent")
 //	l.Close(ctx)
@@ -20,21 +20,20 @@
 // run in order among themselves.
 //
 // An iteration takes its snapshot in its place among the reads, and then goes on
-// beside the line, at the pace of its page.
+// in a goroutine of its own, at the pace of its page.
 //
 // Writes of one tab that wait at the same time, and only change rows, share a
-// transaction and its flush. Each is a part of it: it fails alone, and is
-// recorded and announced by itself. If the whole cannot be committed, each runs
-// again in a transaction of its own.
+// transaction and its flush. Each is a savepoint of it: it fails alone, and is
+// recorded and announced by itself. If the transaction cannot be committed, each
+// runs again in a transaction of its own.
 //
 // # Limits
 //
-// A request may say how long it may take; what it does then, or waits for, is
-// interrupted.
+// A request may have a deadline, which interrupts its statement or its wait.
 //
 // An interactive transaction that receives nothing for Bounds.TxIdle is rolled
 // back; its next request fails with HEDDLE_TX_CLOSED. A tab may have MaxQueued
-// requests waiting; more fail with HEDDLE_BUSY, written nothing. Events that
+// requests waiting; more fail with HEDDLE_BUSY and write nothing. Events that
 // repeat (live, status, progress) wait for the page's ack and are merged
 // meanwhile.
 package leader

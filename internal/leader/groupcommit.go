@@ -10,9 +10,9 @@ import (
 // maxGroup is how many writes share a transaction at most.
 const maxGroup = 128
 
-// isBrief reports whether a write changes rows and nothing else, so that it may
+// isGroupable reports whether a write changes rows and nothing else, so that it may
 // share a transaction, and its flush, with others.
-func (c *call) isBrief() bool {
+func (c *call) isGroupable() bool {
 	if c.method.share == nil || c.Method == rpc.MethodExec && c.s.l.db.Class(c.Stmt.SQL) != store.Rows {
 		return false
 	}
@@ -24,9 +24,9 @@ func (c *call) isBrief() bool {
 	return true
 }
 
-// brief serves a brief write and those that wait right behind it when its turn
-// comes. next is what it took out of the line beside them.
-func (s *Session) brief(c *call) (next *call) {
+// groupCommit serves a groupable write, and those that wait directly behind it when
+// its turn comes. next is the first other write, which it took from the queue.
+func (s *Session) groupCommit(c *call) (next *call) {
 	var group []*call
 	s.run(c, func(c *call) error {
 		tx, err := s.begin(c.ctx)
@@ -34,23 +34,23 @@ func (s *Session) brief(c *call) (next *call) {
 			return err
 		}
 		defer tx.Rollback()
-		if group, next = s.alike(c); len(group) == 1 {
+		if group, next = s.collect(c); len(group) == 1 {
 			return s.once(tx, c, c.method.share)
 		}
-		s.together(tx, group)
+		s.commitGroup(tx, group)
 		return nil
 	})
 	s.order.writeDone(max(1, len(group)))
 	return next
 }
 
-// alike takes the brief writes out of the line that stand right behind c.
-func (s *Session) alike(c *call) (group []*call, next *call) {
+// collect takes the groupable writes directly behind c from the queue.
+func (s *Session) collect(c *call) (group []*call, next *call) {
 	group = []*call{c}
 	for len(group) < maxGroup {
 		select {
 		case n := <-s.writes:
-			if !n.isBrief() || !s.order.mayWrite(n.after) {
+			if !n.isGroupable() || !s.order.mayWrite(n.after) {
 				return group, n
 			}
 			group = append(group, n)
@@ -61,23 +61,23 @@ func (s *Session) alike(c *call) (group []*call, next *call) {
 	return group, nil
 }
 
-// together runs the writes of a group in tx, each a part of it with an outcome
-// of its own. If the whole cannot be committed, nothing was written, and each
-// runs by itself.
-func (s *Session) together(tx *store.Tx, group []*call) {
-	answers, outcomes, ok := s.parts(tx, group)
+// commitGroup runs the writes of a group in tx, each in a savepoint and with a reply
+// of its own. If tx cannot be committed, nothing was written, and each runs in a
+// transaction of its own.
+func (s *Session) commitGroup(tx *store.Tx, group []*call) {
+	answers, entries, ok := s.runEach(tx, group)
 	if !ok {
 		tx.Rollback()
 	}
 	for i, c := range group {
 		switch {
-		case answers[i] == nil && ok: // cancelled, or it has had its answer
+		case answers[i] == nil && ok: // cancelled, or answered already
 		case answers[i] == nil:
-			s.l.db.LogFailure(s.tab, outcomes[i]...) // it failed, before those that run again now
+			s.l.db.LogFailure(s.tab, entries[i]...) // before the writes that run again now
 		case ok:
 			c.reply(answers[i])
 		default:
-			if err := guarded(c, dispatch); err != nil {
+			if err := unlessCancelled(c, dispatch); err != nil {
 				c.fail(err)
 			}
 		}
@@ -87,11 +87,12 @@ func (s *Session) together(tx *store.Tx, group []*call) {
 	}
 }
 
-// parts runs and commits a group. The answer of a write is nil if it has had one.
-// Each has an outcome, unless it was known before, or has to run again.
-func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes [][]store.Entry, ok bool) {
+// runEach runs and commits a group. The answer of a write is nil if it was sent
+// already. Each write has an entry for the log, unless it was logged before or has to
+// run again.
+func (s *Session) runEach(tx *store.Tx, group []*call) (answers [][]byte, entries [][]store.Entry, ok bool) {
 	answers = make([][]byte, len(group))
-	outcomes = make([][]store.Entry, len(group))
+	entries = make([][]store.Entry, len(group))
 	var all []store.Entry
 	again := []byte{} // stands for the answer of a write that has to run again
 	for i, c := range group {
@@ -103,7 +104,7 @@ func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes
 			continue
 		}
 		known := false
-		err := guarded(c, func(c *call) (err error) {
+		err := unlessCancelled(c, func(c *call) (err error) {
 			if known, err = s.replay(tx, c); known || err != nil {
 				return err
 			}
@@ -115,13 +116,13 @@ func (s *Session) parts(tx *store.Tx, group []*call) (answers [][]byte, outcomes
 		switch {
 		case err != nil:
 			answers[i] = nil
-			outcomes[i] = c.failure(err)
+			entries[i] = c.failure(err)
 			c.fail(err)
 		case !known:
-			outcomes[i] = c.success(answers[i])
+			entries[i] = c.success(answers[i])
 		}
-		all = append(all, outcomes[i]...)
+		all = append(all, entries[i]...)
 	}
 	tx.SetContext(context.Background())
-	return answers, outcomes, tx.Whole() && tx.CommitOnce(s.tab, all...) == nil
+	return answers, entries, tx.Whole() && tx.CommitOnce(s.tab, all...) == nil
 }

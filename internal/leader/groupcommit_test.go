@@ -24,12 +24,16 @@ func TestGroup_eachWriteHasItsOwnOutcome(t *testing.T) {
 	}{
 		{"all are right", exec("DELETE FROM notes WHERE id = 'nobody'"), ""},
 		{"a constraint", exec("INSERT INTO notes VALUES('n1', 'twice', 0)"), "SQLITE_CONSTRAINT_PRIMARYKEY"},
-		{"a constraint that rolls back", exec("INSERT OR ROLLBACK INTO notes VALUES('n1', 'twice', 0)"), "SQLITE_CONSTRAINT_PRIMARYKEY"},
+		{"a constraint that rolls back", exec("INSERT OR ROLLBACK INTO notes VALUES('n1', 'twice', 0)"),
+			"SQLITE_CONSTRAINT_PRIMARYKEY"},
 		{"a foreign key at the end", exec("INSERT INTO child VALUES('nobody')"), "SQLITE_CONSTRAINT_FOREIGNKEY"},
 		{"no such table", exec("INSERT INTO nothing VALUES(1)"), "SQLITE_ERROR"},
-		{"a savepoint left open", exec("INSERT INTO notes VALUES('x', '', 0); SAVEPOINT s; INSERT INTO nothing VALUES(1)"), "SQLITE_ERROR"},
-		{"half a batch", rpc.Request{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{stmt("DELETE FROM notes"), stmt("INSERT INTO nothing VALUES(1)")}}, "SQLITE_ERROR"},
-		{"the schema", exec("INSERT INTO notes VALUES('x', '', 0); CREATE TABLE nothing(a); INSERT INTO nowhere VALUES(1)"), "SQLITE_ERROR"},
+		{"a savepoint left open", exec("INSERT INTO notes VALUES('x', '', 0); SAVEPOINT s; INSERT INTO nothing VALUES(1)"),
+			"SQLITE_ERROR"},
+		{"half a batch", rpc.Request{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{stmt("DELETE FROM notes"),
+			stmt("INSERT INTO nothing VALUES(1)")}}, "SQLITE_ERROR"},
+		{"the schema", exec("INSERT INTO notes VALUES('x', '', 0); CREATE TABLE nothing(a); INSERT INTO nowhere VALUES(1)"),
+			"SQLITE_ERROR"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := openLeader(t, nil)
@@ -56,7 +60,8 @@ func TestGroup_eachWriteHasItsOwnOutcome(t *testing.T) {
 			read := p.send(query("SELECT count(*) FROM notes"))
 			free()
 			for i := range n {
-				if res, err := p.wait(ids[i]).ok().last.Payload.Result(); err != nil || res.Changes != 1 || res.LastInsertRowID != int64(i+1) {
+				if res, err := p.wait(ids[i]).ok().last.Payload.Result(); err != nil || res.Changes != 1 ||
+					res.LastInsertRowID != int64(i+1) {
 					t.Errorf("write %d: got %+v, %v", i, res, err)
 				}
 			}

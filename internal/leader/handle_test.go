@@ -15,22 +15,29 @@ func FuzzSession_Handle(f *testing.F) {
 	hello := rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: "a", Migrations: 1}}
 	write := rpc.WriteID{Counter: 1}
 	requests := []rpc.Request{
-		hello, {Method: rpc.MethodExportEnd}, {Method: rpc.MethodCancel, Target: 2}, {Method: rpc.MethodOutcome, Write: write},
+		hello, {Method: rpc.MethodExportEnd}, {Method: rpc.MethodCancel, Target: 2}, {Method: rpc.MethodOutcome,
+			Write: write},
 		{Method: rpc.MethodExec, Write: write, Stmt: stmt("INSERT INTO notes VALUES(?,?,?)", "k", "b", int64(1))},
 		{Method: rpc.MethodQuery, Stmt: stmt("SELECT * FROM notes"), Time: 1e9},
 		{Method: rpc.MethodBatch, Write: write, Stmts: []rpc.Stmt{stmt("DELETE FROM notes"), stmt("SELECT 1")}},
 		{Method: rpc.MethodBulkBegin, Write: write, Stmt: rpc.Stmt{SQL: "INSERT INTO notes(id) VALUES(?)"}},
-		{Method: rpc.MethodBulkRows, Target: 8, Rows: rpctest.MakeRows(1, [][]rpc.Value{{"a"}, {nil}})}, {Method: rpc.MethodBulkEnd, Target: 8},
-		{Method: rpc.MethodIterate, Stmt: stmt("SELECT 1"), Block: 1, Credit: 1}, {Method: rpc.MethodCredit, Target: 11, Credit: rpc.MaxCredit},
+		{Method: rpc.MethodBulkRows, Target: 8, Rows: rpctest.MakeRows(1,
+			[][]rpc.Value{{"a"}, {nil}})}, {Method: rpc.MethodBulkEnd, Target: 8},
+		{Method: rpc.MethodIterate, Stmt: stmt("SELECT 1"), Block: 1, Credit: 1}, {Method: rpc.MethodCredit, Target: 11,
+			Credit: rpc.MaxCredit},
 		{Method: rpc.MethodTxBegin, Write: write}, {Method: rpc.MethodTxExec, Target: 13, Stmt: stmt("DELETE FROM notes")},
 		{Method: rpc.MethodTxQuery, Target: 13, Stmt: stmt("SELECT 1")}, {Method: rpc.MethodTxCommit, Target: 13},
 		{Method: rpc.MethodTxRollback, Target: 13}, {Method: rpc.MethodLiveStart, Stmt: stmt("SELECT count(*) FROM notes")},
 		{Method: rpc.MethodLiveStop, Target: 18}, {Method: rpc.MethodAck, Target: 18, Event: uint8(rpc.EventLive)},
 		{Method: rpc.MethodAck, Event: uint8(rpc.EventStatus)}, {Method: rpc.MethodImportBegin, Write: write, Size: 1 << 20},
-		{Method: rpc.MethodImportPart, Target: 22, Bytes: []byte("SQLite format 3")}, {Method: rpc.MethodImportEnd, Target: 22},
-		{Method: rpc.MethodExportFile}, {Method: rpc.MethodExportPart, Target: 25, From: 1 << 40}, {Method: rpc.MethodExportEnd, Target: 25},
-		{Method: rpc.MethodSyncNow}, {Method: rpc.MethodSyncRetry, Tx: 1 << 60}, {Method: rpc.MethodToken, Target: 1, Token: "t"},
-		{Method: rpc.MethodSyncDangling, Limit: 1 << 31}, {Method: rpc.MethodSyncQuarantined, Limit: 1 << 31}, {Method: rpc.MethodHealth},
+		{Method: rpc.MethodImportPart, Target: 22, Bytes: []byte("SQLite format 3")}, {Method: rpc.MethodImportEnd,
+			Target: 22},
+		{Method: rpc.MethodExportFile}, {Method: rpc.MethodExportPart, Target: 25,
+			From: 1 << 40}, {Method: rpc.MethodExportEnd, Target: 25},
+		{Method: rpc.MethodSyncNow}, {Method: rpc.MethodSyncRetry, Tx: 1 << 60}, {Method: rpc.MethodToken, Target: 1,
+			Token: "t"},
+		{Method: rpc.MethodSyncDangling, Limit: 1 << 31}, {Method: rpc.MethodSyncQuarantined,
+			Limit: 1 << 31}, {Method: rpc.MethodHealth},
 	}
 	var all []byte
 	for i, q := range requests {

@@ -31,7 +31,7 @@ func (it *iteration) sent() {
 
 func (it *iteration) add(n uint32) {
 	it.mu.Lock()
-	it.credit = min(it.credit, rpc.MaxCredit) + n // no overflow
+	it.credit = min(it.credit, rpc.MaxCredit) + n // cannot overflow
 	it.mu.Unlock()
 	select {
 	case it.more <- struct{}{}:

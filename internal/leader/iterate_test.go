@@ -187,7 +187,8 @@ func TestSession_limitEndsACallInTheMiddleOfAStep(t *testing.T) {
 	}
 	p.ask(within(query(endless))).fails(errcode.Timeout)
 	p.ask(within(iterate(0, 1, endless))).fails(errcode.Timeout)
-	p.ask(within(exec("INSERT INTO notes SELECT i, i, i FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i FROM n)"))).fails(errcode.Timeout)
+	p.ask(within(exec("INSERT INTO notes SELECT i, i, i FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 " +
+		"FROM n) SELECT i FROM n)"))).fails(errcode.Timeout)
 	p.ask(within(rpc.Request{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{
 		stmt("INSERT INTO notes VALUES ('a', 'b', 1)"), stmt("UPDATE notes SET n = (" + endless + ")"),
 	}})).fails(errcode.Timeout)
@@ -207,7 +208,8 @@ func TestSession_limitEndsACallInTheMiddleOfAStep(t *testing.T) {
 	for i := range 10 {
 		q := exec("INSERT INTO notes VALUES (?, 'b', 1)", fmt.Sprint(i))
 		if i == 5 {
-			q = within(exec("INSERT INTO notes SELECT 'x'||i, i, i FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i FROM n)"))
+			q = within(exec("INSERT INTO notes SELECT 'x'||i, i, i FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT " +
+				"i+1 FROM n) SELECT i FROM n)"))
 		}
 		ids = append(ids, p.send(q))
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// MaxQueued is how many requests of one tab may wait in each of its lines.
+// MaxQueued is how many requests of one tab may wait in each of its queues.
 const MaxQueued = 1024
 
-// Peer is the way to one tab.
+// Peer is the connection to one tab.
 type Peer interface {
 	// Send takes ownership of message. It never blocks, and it is called from
 	// any goroutine, also from inside SQLite.
@@ -30,7 +30,7 @@ type Peer interface {
 // client.Config.Stream.
 type StreamLimit = func(ctx context.Context, server string) (release func(), ok bool)
 
-// Env is what a leader needs from where it runs.
+// Env is what a leader needs from its platform.
 type Env struct {
 	Filename   string            // of the database, as go-sqlite3 takes it, with its VFS
 	SingleConn bool              // the VFS has no shared memory: no reading connection
@@ -40,26 +40,26 @@ type Env struct {
 	HTTP       client.Doer       // needed if the configuration syncs
 	Stream     StreamLimit       // nil: any number of connections may stay open
 	Rand       io.Reader         // crypto/rand if nil
-	Exit       string            // how the last leader ended: new, clean, unclean or damaged; "" if nobody knows
+	Exit       string            // how the last leader ended: new, clean, unclean or damaged; "" if unknown
 	Bounds     Bounds            // for tests
 
-	// Yield, if not nil, is called in the middle of what lasts, outside SQLite,
-	// to let others run. It returns soon.
+	// Yield, if not nil, is called during long operations, outside SQLite, to let
+	// other goroutines run. It returns soon.
 	Yield func()
 
 	// NewBlockPacker makes a packer for the rows of a statement, if the engine
 	// has one. It may be nil, and may return nil: rows are packed in Go then.
 	NewBlockPacker func(stmt *sqlite3.Stmt, columns int) BlockPacker
-	// Engine is what else it does many rows at a time. It may be empty.
+	// Engine is what else the engine does for many rows at a time. It may be empty.
 	Engine store.Engine
 
-	// Scratch makes a file for a copy of the database to pass through; memory if nil.
+	// Scratch makes a file for a copy of the database; in memory if nil.
 	Scratch store.ScratchFunc
-	// Quarantine gives the files of the database, which nobody has open, another
-	// name, so that the next to open it makes a new one. Nil: it cannot be.
+	// Quarantine renames the files of the database, which are closed, so that the
+	// next Open makes new ones. Nil if that is not possible.
 	Quarantine func(ctx context.Context, reason string) (Quarantined, error)
-	// OnDamage is called when the open database turns out to be damaged: the next
-	// leader is to be told so by Exit. It may be nil.
+	// OnDamage is called when the open database turns out to be damaged. The next
+	// leader's Exit is ExitDamaged then. It may be nil.
 	OnDamage func(error)
 }
 
@@ -78,18 +78,18 @@ type Leader struct {
 	packers   sync.Pool
 	tokens    tokens
 
-	mu       sync.Mutex
-	closed   bool
-	storage  string
-	sessions map[*Session]struct{}
-	met      map[string]int // the number of each tab's last connection
-	connects int
-	blocks   []BlockPacker // to be closed
-	unsaid   []store.Commit
-	speaks   *time.Timer
-	open     int // interactive transactions and loads that hold the writer
-	serving  bool
-	damage   error // seen before it served
+	mu          sync.Mutex
+	closed      bool
+	storage     string
+	sessions    map[*Session]struct{}
+	met         map[string]int // the number of each tab's last connection
+	connects    int
+	blocks      []BlockPacker // to be closed
+	unannounced []store.Commit
+	headTimer   *time.Timer
+	open        int // interactive transactions and loads that hold the writer
+	serving     bool
+	damage      error // seen before it served
 
 	recovered *rpc.Recovered // set before it serves
 }
@@ -108,7 +108,8 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quar
 		}
 	}()
 	options := store.Options{
-		Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn, Yield: env.Yield, Engine: env.Engine,
+		Filename: env.Filename, Migrations: config.Migrations, SingleConn: env.SingleConn,
+		Yield: env.Yield, Engine: env.Engine,
 		OnDamage: l.damaged, Scratch: env.Scratch, Bounds: env.Bounds.Store, Seed: len(config.Seed) > 0 && quarantined == nil,
 	}
 	var synced client.Config
@@ -145,29 +146,29 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quar
 	}
 	if l.sync != nil {
 		l.spawn(func() {
-			// What it ends with shows in the status.
+			// The status shows how it ends.
 			_ = l.sync.Run(l.ctx)
 		})
 	}
 	return l, nil
 }
 
-// announce tells the other tabs of a commit, soon: he who waits for the commit
-// is answered first.
+// announce sends a commit to the other tabs from a goroutine: the reply to the write
+// goes out first.
 func (l *Leader) announce(c store.Commit) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.unsaid = append(l.unsaid, c)
-	l.speakSoon(l.env.Bounds.SpeakFirst)
-	if len(l.unsaid) > 1 {
+	l.unannounced = append(l.unannounced, c)
+	l.scheduleHead(l.env.Bounds.HeadFirst)
+	if len(l.unannounced) > 1 {
 		return
 	}
 	go func() {
 		for n := 0; ; {
 			l.mu.Lock()
-			list := l.unsaid[n:]
-			if n = len(l.unsaid); len(list) == 0 {
-				l.unsaid = nil
+			list := l.unannounced[n:]
+			if n = len(l.unannounced); len(list) == 0 {
+				l.unannounced = nil
 			}
 			l.mu.Unlock()
 			if len(list) == 0 {
@@ -181,33 +182,33 @@ func (l *Leader) announce(c store.Commit) {
 	}()
 }
 
-// speakSoon says again how far the leader is, ever more rarely, after commits
-// have ceased: a listener that misses the last of several sees no gap. The mutex
-// is held.
-func (l *Leader) speakSoon(wait time.Duration) {
-	if l.speaks != nil {
-		l.speaks.Stop()
+// scheduleHead announces the number of the last commit again, in growing intervals,
+// once commits have stopped: a listener that misses the last of several commits sees
+// no gap. The mutex is held.
+func (l *Leader) scheduleHead(wait time.Duration) {
+	if l.headTimer != nil {
+		l.headTimer.Stop()
 	}
-	l.speaks = nil
-	if l.closed || wait > l.env.Bounds.SpeakLast {
+	l.headTimer = nil
+	if l.closed || wait > l.env.Bounds.HeadLast {
 		return
 	}
-	l.speaks = time.AfterFunc(wait, func() {
+	l.headTimer = time.AfterFunc(wait, func() {
 		_ = l.announcer.Head()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.speakSoon(2 * wait)
+		l.scheduleHead(2 * wait)
 	})
 }
 
-// SetOnline says whether there is a network, as far as the platform knows.
+// SetOnline passes on whether the platform has a network.
 func (l *Leader) SetOnline(online bool) {
 	if l.sync != nil {
 		l.sync.SetOnline(online)
 	}
 }
 
-// SetStorage says how safe the database's files are, now that it is known.
+// SetStorage sets the storage class of the database's files, once it is known.
 func (l *Leader) SetStorage(storage string) {
 	l.mu.Lock()
 	changed := l.storage != storage
@@ -218,16 +219,15 @@ func (l *Leader) SetStorage(storage string) {
 	}
 }
 
-// DB is the database, for those who drive the leader: health checks, tests.
+// DB is the database, for tests and checks.
 func (l *Leader) DB() *store.DB { return l.db }
 
-// Probe returns once everything that a request needs could be had: the leader's
-// and the sessions' own state, and the way into SQLite. It does not return from a
-// leader that is stuck. quiet says that no tab waits for an answer, and none has
-// a transaction or a load open.
+// Probe returns once it has held every mutex that a request needs: the leader's, the
+// sessions' and SQLite's. If the leader is stuck it does not return. quiet means that
+// no tab waits for a reply, and none has a transaction or a load open.
 func (l *Leader) Probe() (quiet bool) {
 	l.db.Probe()
-	quiet = !l.held()
+	quiet = !l.hasLongWriter()
 	l.each(func(s *Session) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -236,9 +236,9 @@ func (l *Leader) Probe() (quiet bool) {
 	return quiet
 }
 
-// Close ends every session without a word (the tabs learn from their lines that
-// the leader is gone, and ask the next one), stops sync and closes the
-// database. ctx bounds the wait for what still runs.
+// Close ends every session without a message (the tabs learn from their ports that
+// the leader is gone, and turn to the next one), stops sync and closes the database.
+// ctx bounds the wait for running calls.
 func (l *Leader) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if l.closed {
@@ -246,8 +246,8 @@ func (l *Leader) Close(ctx context.Context) error {
 		return nil
 	}
 	l.closed = true
-	if l.speaks != nil {
-		l.speaks.Stop()
+	if l.headTimer != nil {
+		l.headTimer.Stop()
 	}
 	l.mu.Unlock()
 	l.each(func(s *Session) { s.Close() })
@@ -290,16 +290,16 @@ func (l *Leader) each(f func(*Session)) {
 	}
 }
 
-// hold counts, by +1 and -1, the transactions and loads that may keep the
-// writer for long. Reads that wait for writes behind them look again.
-func (l *Leader) hold(by int) {
+// longWriter counts, by +1 and -1, the transactions and loads that may keep the
+// writer for long. Reads that wait for writes behind them check again.
+func (l *Leader) longWriter(by int) {
 	l.mu.Lock()
 	l.open += by
 	l.mu.Unlock()
-	l.each(func(s *Session) { s.order.kick() })
+	l.each(func(s *Session) { s.order.signal() })
 }
 
-func (l *Leader) held() bool {
+func (l *Leader) hasLongWriter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open > 0

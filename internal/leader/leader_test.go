@@ -46,7 +46,8 @@ func TestSession_execAndQuery(t *testing.T) {
 
 func TestSession_manyRowsComeInBlocks(t *testing.T) {
 	p := connect(t, openLeader(t, nil), "a")
-	a := p.ask(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 10000) SELECT i, 'row '||i FROM n"))
+	a := p.ask(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 10000) SELECT i, 'row " +
+		"'||i FROM n"))
 	_, rows := a.rows()
 	if len(rows) != 10000 || len(a.chunks) < 2 {
 		t.Fatalf("got %d rows in %d chunks", len(rows), len(a.chunks))
@@ -108,14 +109,16 @@ func TestSession_queryThatWrites(t *testing.T) {
 	l := openLeader(t, nil)
 	l.DB().OnCommit(func(c store.Commit) { commits = append(commits, c) })
 	p := connect(t, l, "tab-a")
-	if _, rows := p.writeQuery("INSERT INTO notes VALUES('k','b',7) RETURNING n").rows(); !reflect.DeepEqual(rows, [][]rpc.Value{{int64(7)}}) {
+	if _, rows := p.writeQuery("INSERT INTO notes VALUES('k','b',7) RETURNING n").rows(); !reflect.DeepEqual(rows,
+		[][]rpc.Value{{int64(7)}}) {
 		t.Errorf("got %v", rows)
 	}
 	if len(commits) != 1 || commits[0].Origin.Tab != "tab-a" {
 		t.Errorf("got commits %+v, want one of tab-a", commits)
 	}
 	// One that the page could not tell to be a read.
-	if _, rows := p.writeQuery("WITH x AS (SELECT replace('a','a','b')) SELECT * FROM x").rows(); !reflect.DeepEqual(rows, [][]rpc.Value{{"b"}}) {
+	if _, rows := p.writeQuery("WITH x AS (SELECT replace('a','a','b')) SELECT * FROM x").rows(); !reflect.DeepEqual(rows,
+		[][]rpc.Value{{"b"}}) {
 		t.Errorf("got %v", rows)
 	}
 }
@@ -132,7 +135,8 @@ func TestSession_hello(t *testing.T) {
 	}
 	hello.Hello.Migrations = 0
 	w, err := p.ask(hello).ok().last.Payload.Welcome()
-	if err != nil || w.Leader != "leader-1" || w.Storage != "best-effort" || w.Migrations != 1 || w.Sync || w.Status.State != "off" {
+	if err != nil || w.Leader != "leader-1" || w.Storage != "best-effort" || w.Migrations != 1 || w.Sync ||
+		w.Status.State != "off" {
 		t.Errorf("got %+v, %v", w, err)
 	}
 	l.SetStorage("persistent")

@@ -9,8 +9,8 @@ import (
 	"heddle.dev/heddle/internal/value"
 )
 
-// liveQuery is a tab's live query. While the page has not said that it dealt
-// with the last update, those that come are merged into one.
+// liveQuery is a tab's live query. Until the page acknowledges the last update,
+// further ones are merged into one.
 type liveQuery struct {
 	s  *Session
 	id uint32
@@ -45,7 +45,7 @@ func (s *Session) startLive(c *call) error {
 	q.sub = sub
 	stopped := q.stopped
 	q.mu.Unlock()
-	if stopped { // while it started
+	if stopped { // while Subscribe ran
 		sub.Stop()
 	}
 	c.done()
@@ -107,7 +107,7 @@ func (q *liveQuery) Error(err error) {
 	q.s.send(rpc.LiveErrorEvent(q.id, err))
 }
 
-// ack sends what came since the event that the page has now dealt with.
+// ack sends what is pending since the event that the page has acknowledged.
 func (q *liveQuery) ack(e rpc.Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -172,7 +172,7 @@ func compose(first *value.Update, second value.Update) value.Update {
 			add(run)
 			continue
 		}
-		// The stretch of B that is copied, run by run of those that made it.
+		// The copied rows of B, run by run of the first update.
 		i, _ := slices.BinarySearch(starts[1:], run.From+1)
 		for ; i < len(first.Runs) && starts[i] < run.From+run.N; i++ {
 			made := first.Runs[i]
@@ -191,14 +191,14 @@ func compose(first *value.Update, second value.Update) value.Update {
 	return out
 }
 
-// gate lets one event of a kind out at a time and keeps the latest meanwhile.
+// coalescer sends one event of a kind at a time and keeps only the latest meanwhile.
 // Session.mu guards it.
-type gate struct {
+type coalescer struct {
 	waits   bool
 	pending []byte
 }
 
-func (s *Session) pass(g *gate, message []byte) {
+func (s *Session) coalesce(g *coalescer, message []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -211,7 +211,7 @@ func (s *Session) pass(g *gate, message []byte) {
 	}
 }
 
-// ack says that the page has dealt with an event.
+// ack is called when the page has dealt with an event.
 func (s *Session) ack(c *call) error {
 	e := rpc.Event(c.Event)
 	s.mu.Lock()
@@ -221,7 +221,7 @@ func (s *Session) ack(c *call) error {
 		return nil
 	}
 	defer s.mu.Unlock()
-	var g *gate
+	var g *coalescer
 	switch {
 	case c.Target != 0 || s.closed:
 		return nil

@@ -19,8 +19,8 @@ type load struct{ parts chan *call }
 
 func newLoad() *load { return &load{parts: make(chan *call, maxParts)} }
 
-// hears waits for the load's next part. end says that there are no more.
-func (s *Session) hears(c *call, d *load, end rpc.Method) (part *call, err error) {
+// nextPart waits for the load's next part. It is nil after the request end.
+func (s *Session) nextPart(c *call, d *load, end rpc.Method) (part *call, err error) {
 	idle := time.NewTimer(s.l.env.Bounds.TxIdle)
 	defer idle.Stop()
 	select {
@@ -37,13 +37,13 @@ func (s *Session) hears(c *call, d *load, end rpc.Method) (part *call, err error
 	}
 }
 
-// holds marks the load as something that reads do not wait for, until done.
-func (s *Session) holds() (done func()) {
-	s.l.hold(+1)
+// longLoad counts the load as a long writer, which reads do not wait for, until done.
+func (s *Session) longLoad() (done func()) {
+	s.l.longWriter(+1)
 	s.order.setWaits(true)
 	return func() {
 		s.order.setWaits(false)
-		s.l.hold(-1)
+		s.l.longWriter(-1)
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *Session) bulk(c *call) error {
 		return err
 	}
 	defer tx.Rollback()
-	defer s.holds()()
+	defer s.longLoad()()
 	return s.once(tx, c, func(tx *store.Tx, c *call) ([]byte, error) { return s.bulkRows(tx, c, d) })
 }
 
@@ -82,7 +82,7 @@ func (s *Session) bulkRows(tx *store.Tx, c *call, d *load) (answer []byte, err e
 	var heard error
 	res, err := tx.BulkBatches(c.Stmt.SQL, func(yield func(store.Batch) bool) {
 		for {
-			part, err := s.hears(c, d, rpc.MethodBulkEnd)
+			part, err := s.nextPart(c, d, rpc.MethodBulkEnd)
 			if part == nil {
 				heard = err
 				return
@@ -108,7 +108,7 @@ func (s *Session) bulkRows(tx *store.Tx, c *call, d *load) (answer []byte, err e
 // importFile replaces the database by the file that the parts make up.
 func (s *Session) importFile(c *call) error {
 	d := s.loadOf(c)
-	// The import has the writer's turn to itself: it is looked up before.
+	// Import takes the writer's turn itself: so the log is read before.
 	tx, err := s.begin(c.ctx)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (s *Session) importFile(c *call) error {
 	if known || err != nil {
 		return err
 	}
-	defer s.holds()()
+	defer s.longLoad()()
 	done := rpc.Reply(c.ID, rpc.KindResult)
 	left := c.Size
 	if left == rpc.UnknownSize {
@@ -148,7 +148,7 @@ func (r *partReader) Read(p []byte) (int, error) {
 		if r.end {
 			return 0, io.EOF
 		}
-		part, err := r.s.hears(r.c, r.d, rpc.MethodImportEnd)
+		part, err := r.s.nextPart(r.c, r.d, rpc.MethodImportEnd)
 		switch {
 		case err != nil:
 			return 0, err
@@ -192,10 +192,10 @@ func (w fileWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// exportParts are what a page reads of an export at a time.
+// exportParts is how much of an export a page reads at a time, in bytes.
 const exportParts = 4 * store.CopyChunk
 
-// exportFile makes a copy that the page reads in parts, as fast as it can use them.
+// exportFile makes a copy that the page reads in parts, at its own pace.
 func (s *Session) exportFile(c *call) error {
 	k, err := s.l.db.Snapshot(c.ctx)
 	if err != nil {

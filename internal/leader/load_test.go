@@ -185,7 +185,8 @@ func TestImport_refuses(t *testing.T) {
 
 // A text is imported as a file is, also one whose size is not known before.
 func TestImport_text(t *testing.T) {
-	text := []byte(`BEGIN; CREATE TABLE others(a); INSERT INTO others VALUES('x;'); ` + strings.Repeat("INSERT INTO others VALUES('y'); ", 9999) + `COMMIT`)
+	text := []byte(`BEGIN; CREATE TABLE others(a); INSERT INTO others VALUES('x;'); ` +
+		strings.Repeat("INSERT INTO others VALUES('y'); ", 9999) + `COMMIT`)
 	for _, size := range []uint64{uint64(len(text)), rpc.UnknownSize} {
 		p := connect(t, openLeader(t, nil), "a")
 		p.ask(exec(insertNotes, "a", "b", nil)).ok()

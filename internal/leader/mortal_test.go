@@ -105,5 +105,6 @@ func (f *life) open(t testing.TB, id string, migrations ...string) (*Leader, err
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Open(t.Context(), rpc.OpenConfig{Name: "notes", Storage: "persistent", Migrations: migrations}, Env{Filename: uri, Storage: "persistent", LeaderID: id, Bounds: unhurried})
+	return Open(t.Context(), rpc.OpenConfig{Name: "notes", Storage: "persistent", Migrations: migrations},
+		Env{Filename: uri, Storage: "persistent", LeaderID: id, Bounds: unhurried})
 }

@@ -189,7 +189,8 @@ type flight struct {
 }
 
 func newPage(t *testing.T, name string, r *rand.Rand) *page {
-	return &page{t: t, name: name, r: r, news: make(chan struct{}), answers: map[uint32]rpctest.Message{}, ids: map[uint32]bool{}}
+	return &page{t: t, name: name, r: r, news: make(chan struct{}), answers: map[uint32]rpctest.Message{},
+		ids: map[uint32]bool{}}
 }
 
 // peer is the page's line to one leader: what that says after its death is lost.
@@ -391,7 +392,8 @@ func (p *page) sometimes() {
 		p.log = append(p.log, p.counter+1)
 	}
 	p.write(rpc.Request{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{
-		stmt("INSERT INTO log(tab, write) SELECT tab, ? FROM state WHERE tab = ? AND last % 2 = ?", int64(p.counter+1), p.name, rest),
+		stmt("INSERT INTO log(tab, write) SELECT tab, ? FROM state WHERE tab = ? AND last % 2 = ?", int64(p.counter+1),
+			p.name, rest),
 		stmt("UPDATE state SET last = last + 1 WHERE tab = ? AND last % 2 = ?", p.name, rest),
 	}}, func(m rpctest.Message) {
 		if m.Kind == rpc.KindError {
@@ -409,7 +411,8 @@ func (p *page) bulk() {
 	}
 	part := rpc.Request{Method: rpc.MethodBulkRows, Rows: rpctest.MakeRows(3, rows)}
 	p.loaded += 10
-	p.write(rpc.Request{Method: rpc.MethodBulkBegin, Stmt: rpc.Stmt{SQL: "INSERT INTO loaded VALUES(?,?,?)"}}, p.changes(10),
+	p.write(rpc.Request{Method: rpc.MethodBulkBegin, Stmt: rpc.Stmt{SQL: "INSERT INTO loaded VALUES(?,?,?)"}},
+		p.changes(10),
 		part, part, rpc.Request{Method: rpc.MethodBulkEnd})
 }
 

@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// order keeps a tab's reads and writes in the relation in which they arrived:
-// see the package comment.
+// order keeps a tab's reads and writes in the order in which they arrived: see the
+// package comment.
 type order struct {
-	held func() bool // somebody holds the writer for long
+	held func() bool // a long writer has the writer's turn
 
 	mu      sync.Mutex
-	changed chan struct{} // closed, and made anew, at each change
+	changed chan struct{} // closed and replaced at each change
 	writes  uint64        // writes that have arrived
 	written uint64        // writes that are done with
 	reads   uint64        // reads that have arrived
 	begun   uint64        // reads that have their snapshot, or are done with
-	waiting bool          // somebody waits for changed
+	waiting bool          // a goroutine waits for changed
 	waits   bool          // the write at the head waits for its turn, or is a load
 }
 
@@ -34,7 +34,7 @@ func (o *order) arrive(write bool) (after uint64) {
 	return o.writes
 }
 
-// idle reports whether nothing that arrived is still to begin.
+// idle reports whether everything that arrived has begun.
 func (o *order) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -52,13 +52,13 @@ func (o *order) set(f func()) {
 	}
 }
 
-func (o *order) kick()           { o.set(func() {}) }
+func (o *order) signal()         { o.set(func() {}) }
 func (o *order) writeDone(n int) { o.set(func() { o.written += uint64(n) }) }
 func (o *order) readBegun()      { o.set(func() { o.begun++ }) }
 func (o *order) setWaits(w bool) { o.set(func() { o.waits = w }) }
 
-// waitToRead returns when the writes before a read are done, or wait for
-// somebody who may keep the writer for long, or ctx has ended.
+// waitToRead returns when the writes before a read are done, or wait for a long
+// writer, or ctx has ended.
 func (o *order) waitToRead(ctx context.Context, after uint64) {
 	o.wait(ctx, func() bool { return o.written >= after || o.waits && o.held() })
 }

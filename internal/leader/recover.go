@@ -12,7 +12,7 @@ import (
 	"heddle.dev/heddle/internal/store"
 )
 
-// How a leader ended, as Env.Exit says it.
+// How a leader ended: the values of Env.Exit.
 const (
 	ExitNew     = "new"     // there was none: the files are new
 	ExitClean   = "clean"   // it closed the database
@@ -30,9 +30,9 @@ type Quarantined struct {
 // live queries, announcements and sync. The error has a code. ctx bounds the
 // opening alone.
 //
-// A damaged file is quarantined if its rows can be had again from a server, or if
-// config allows it: a new database takes over what can be read of the old one's
-// own. Otherwise Open fails with HEDDLE_DAMAGED, and leaves the file alone.
+// A damaged file is quarantined if a server has its rows, or if config allows it: a
+// new database takes over what can be read of the local rows. Otherwise Open fails
+// with HEDDLE_DAMAGED, and does not touch the file.
 func Open(ctx context.Context, config rpc.OpenConfig, env Env) (*Leader, error) {
 	const op = "leader: open"
 	l, err := open(ctx, config, env, nil)
@@ -74,8 +74,8 @@ func message(err error) string {
 	return ""
 }
 
-// verify looks closely at a file that the last leader found damaged. What it saw
-// may have been an accident of reading.
+// verify checks a file that the last leader found damaged: a read may have failed by
+// accident.
 func (l *Leader) verify(ctx context.Context) error {
 	found, err := l.db.Check(ctx, true, nil)
 	if err == nil && len(found.Problems) > 0 {
@@ -84,7 +84,7 @@ func (l *Leader) verify(ctx context.Context) error {
 	return err
 }
 
-// serve tells of damage from now on, and looks for it after an unclean end.
+// serve reports damage from now on, and checks the file after an unclean end.
 func (l *Leader) serve() {
 	l.mu.Lock()
 	l.serving = true
@@ -97,7 +97,7 @@ func (l *Leader) serve() {
 		l.spawn(func() {
 			select {
 			case <-time.After(l.env.Bounds.Check):
-				// What it finds, the store tells.
+				// The store reports what it finds.
 				_, _ = l.db.Check(l.ctx, false, nil)
 			case <-l.ctx.Done():
 			}
@@ -105,7 +105,7 @@ func (l *Leader) serve() {
 	}
 }
 
-// damaged is told by the store, once.
+// damaged is called by the store, once.
 func (l *Leader) damaged(err error) {
 	l.mu.Lock()
 	serving := l.serving && !l.closed
@@ -125,7 +125,7 @@ func (l *Leader) rescue(ctx context.Context, quarantined *Quarantined) error {
 	// Other connections are idle: nothing else is inside SQLite yet.
 	from, err := sqlite3.OpenContext(ctx, quarantined.URI)
 	if err != nil {
-		return nil // SQLite makes nothing of it
+		return nil // SQLite cannot open it
 	}
 	defer from.Close()
 	if _, err := from.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
@@ -146,14 +146,14 @@ func (l *Leader) rescue(ctx context.Context, quarantined *Quarantined) error {
 	return err
 }
 
-// tellRecovered says to a tab that has just come what became of the database.
+// tellRecovered sends a new tab what was recovered of the database.
 func (s *Session) tellRecovered() {
 	if r := s.l.recovered; r != nil {
 		s.send(rpc.RecoveredEvent(*r))
 	}
 }
 
-// health checks the database, and answers with what it found.
+// health checks the database and replies with the result.
 func (s *Session) health(c *call) error {
 	l := s.l
 	total := int64(0)
@@ -172,7 +172,8 @@ func (s *Session) health(c *call) error {
 		return err
 	}
 	c.reply(rpc.ReplyHealth(c.ID, rpc.Health{
-		Pages: uint64(total), Trees: uint64(found.Trees), Problems: found.Problems, Checksums: about.Checksums, PageSize: uint32(about.PageSize),
+		Pages: uint64(total), Trees: uint64(found.Trees), Problems: found.Problems,
+		Checksums: about.Checksums, PageSize: uint32(about.PageSize),
 		Bytes: uint64(about.Bytes), LogBytes: uint64(about.LogBytes), LastExit: l.env.Exit,
 	}))
 	return nil

@@ -79,7 +79,8 @@ func (p *place) flip(text string) {
 }
 
 var damagedConfig = rpc.OpenConfig{Name: "test", Storage: "persistent", Migrations: []string{
-	`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT); CREATE TABLE drafts(a, b TEXT); INSERT INTO drafts VALUES (0, 'of the migration')`}}
+	`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT); CREATE TABLE drafts(a, b TEXT); INSERT INTO drafts VALUES (0,
+		'of the migration')`}}
 
 func syncedConfig() rpc.OpenConfig {
 	c := damagedConfig
@@ -95,8 +96,10 @@ func (p *place) fill(config rpc.OpenConfig) {
 	}
 	tab := connect(p.t, l, "a")
 	for i := range 40 {
-		tab.ask(exec(`INSERT INTO notes VALUES (?, ?)`, fmt.Sprint("n", i), fmt.Sprint("<note ", i, ">", strings.Repeat("x", 1500)))).ok()
-		tab.ask(exec(`INSERT INTO drafts VALUES (?, ?)`, int64(i), fmt.Sprint("<draft ", i, ">", strings.Repeat("y", 1500)))).ok()
+		tab.ask(exec(`INSERT INTO notes VALUES (?, ?)`, fmt.Sprint("n", i),
+			fmt.Sprint("<note ", i, ">", strings.Repeat("x", 1500)))).ok()
+		tab.ask(exec(`INSERT INTO drafts VALUES (?, ?)`, int64(i),
+			fmt.Sprint("<draft ", i, ">", strings.Repeat("y", 1500)))).ok()
 	}
 	if err := l.Close(context.Background()); err != nil {
 		p.t.Fatal(err)
@@ -219,7 +222,8 @@ func TestHealth(t *testing.T) {
 	}
 	tab := connect(t, l, "a")
 	got, err := tab.ask(rpc.Request{Method: rpc.MethodHealth, Full: true}).ok().last.Payload.Health()
-	if err != nil || got.Pages < 30 || got.Trees < 3 || len(got.Problems) > 0 || !got.Checksums || got.LastExit != ExitClean || got.Bytes == 0 {
+	if err != nil || got.Pages < 30 || got.Trees < 3 || len(got.Problems) > 0 || !got.Checksums ||
+		got.LastExit != ExitClean || got.Bytes == 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	p.flip("<draft 9>")

@@ -20,16 +20,16 @@ type BlockPacker interface {
 	// Rows is how many rows wait in the block.
 	Rows() int
 	// AppendTo appends the block to message, from its number of columns on, and
-	// begins the next one. It reports false for want of memory.
+	// begins the next one. It reports false if there is no memory.
 	AppendTo(message []byte) ([]byte, bool)
 	Close()
 }
 
 const (
-	// blockAfter is how many rows a result has before the engine packs it: for
-	// fewer the way there is the longer one.
+	// blockAfter is how many rows a result has before the engine packs it: for fewer
+	// the calls into the engine cost more.
 	blockAfter = 128
-	// blockSteps is how many rows the engine packs before others are let in.
+	// blockSteps is how many rows the engine packs in one call into SQLite.
 	blockSteps = 512
 
 	codeRow  = 100
@@ -61,7 +61,8 @@ func (r *rows) row(stmt *sqlite3.Stmt) error {
 	if r.block != nil {
 		return r.read(stmt)
 	}
-	if open := r.c.s.l.env.NewBlockPacker; open != nil && !r.tried && r.p.Rows() >= blockAfter && (r.it == nil || r.it.wanted(2)) {
+	if open := r.c.s.l.env.NewBlockPacker; open != nil && !r.tried && r.p.Rows() >= blockAfter &&
+		(r.it == nil || r.it.wanted(2)) {
 		r.tried = true
 		if r.block = open(stmt, r.width); r.block != nil {
 			r.chunk(r.p.AppendTo(rpc.Reply(r.c.ID, rpc.KindChunk)))
@@ -92,7 +93,7 @@ func (r *rows) read(stmt *sqlite3.Stmt) error {
 	switch code := r.block.Read(stmt, true, r.most, rpc.MaxBytes, blockSteps); code {
 	case codeRow:
 		if n := r.block.Rows(); n < r.most && n-before > blockSteps {
-			return store.Pause // the steps ended it: the block has room
+			return store.Pause // after blockSteps: the block has room
 		}
 		message, err := r.take(rpc.KindChunk)
 		if err != nil {
@@ -127,7 +128,7 @@ func (r *rows) take(kind rpc.Kind) ([]byte, error) {
 	return message, nil
 }
 
-// stream runs f with where the rows go, and sends the last block.
+// stream runs f, which sends rows to r, and sends the last block.
 func (s *Session) stream(c *call, f func(r *rows) error) error {
 	answer, err := s.gather(c, f)
 	if err == nil {
@@ -136,7 +137,7 @@ func (s *Session) stream(c *call, f func(r *rows) error) error {
 	return err
 }
 
-// gather is stream, but for the last block, which it returns.
+// gather is stream, except that it returns the last block.
 func (s *Session) gather(c *call, f func(r *rows) error) (answer []byte, err error) {
 	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer), most: rpc.MaxRows}
 	defer s.l.packers.Put(r.p)
@@ -145,7 +146,7 @@ func (s *Session) gather(c *call, f func(r *rows) error) (answer []byte, err err
 
 // end makes the last block of a result, unless it ended by err.
 func (r *rows) end(err error) (answer []byte, _ error) {
-	if r.block != nil { // ended in the middle, by an error
+	if r.block != nil { // an error has ended it
 		r.c.s.l.leaveBlock(r.block)
 	}
 	switch {
@@ -158,8 +159,8 @@ func (r *rows) end(err error) (answer []byte, _ error) {
 	}
 }
 
-// leaveBlock keeps a packer until somebody is inside SQLite, where alone it can
-// be closed.
+// leaveBlock keeps a packer until the next call into SQLite: it can be closed only
+// there.
 func (l *Leader) leaveBlock(p BlockPacker) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -76,13 +76,15 @@ func TestRows_packedInsideTheEngine(t *testing.T) {
 		t.Errorf("in a transaction: got %d rows", len(rows))
 	}
 	p.ask(commit(tx)).ok()
-	if _, rows := p.writeQuery("UPDATE notes SET n = n + 1 RETURNING n").rows(); len(rows) != 3000 || rows[2999][0] != int64(3001) {
+	if _, rows := p.writeQuery("UPDATE notes SET n = n + 1 RETURNING n").rows(); len(rows) != 3000 ||
+		rows[2999][0] != int64(3001) {
 		t.Errorf("RETURNING: got %d rows", len(rows))
 	}
 
 	// Ended in the middle: by an error, and by the page.
 	for range 3 {
-		p.ask(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT abs(CASE i WHEN 3000 THEN -9223372036854775808 ELSE i END) FROM n")).fails("SQLITE_ERROR")
+		p.ask(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT abs(CASE i WHEN 3000 THEN " +
+			"-9223372036854775808 ELSE i END) FROM n")).fails("SQLITE_ERROR")
 		id := p.send(query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i FROM n"))
 		p.take("chunk", func(m rpctest.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
 		p.send(rpc.Request{Method: rpc.MethodCancel, Target: id})

@@ -7,8 +7,8 @@ import (
 	"heddle.dev/heddle/internal/store"
 )
 
-// seed gives a new database the rows that it begins with; with sync, once the
-// server says that the space is empty.
+// seed writes the rows that a new database begins with; with sync, once the server
+// has reported that the space is empty.
 func (l *Leader) seed(ctx context.Context) error {
 	run := func(tx *store.Tx) error {
 		for _, s := range l.config.Seed {

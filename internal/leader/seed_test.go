@@ -13,7 +13,8 @@ import (
 // fails is the error of opening it, and leaves nothing.
 func TestLeader_seed(t *testing.T) {
 	config := rpc.OpenConfig{Name: "notes", Storage: "persistent", Migrations: []string{notes}}
-	env := Env{Filename: "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "notes.db")), Storage: "best-effort", LeaderID: "leader-1", Bounds: unhurried}
+	env := Env{Filename: "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "notes.db")), Storage: "best-effort",
+		LeaderID: "leader-1", Bounds: unhurried}
 	row := rpc.Stmt{SQL: `INSERT INTO notes VALUES('welcome', ?, 1)`, Params: rpc.Params{Positional: []rpc.Value{"Hello"}}}
 
 	config.Seed = []rpc.Stmt{row, row}

@@ -24,7 +24,7 @@ type Session struct {
 	mu       sync.Mutex
 	closed   bool
 	greeted  bool
-	outdated bool // its app does not know all of the schema
+	outdated bool // its app knows only a part of the schema
 	canToken bool // the page can be asked for a token
 	calls    map[uint32]*call
 	txs      map[uint32]*transaction
@@ -32,8 +32,8 @@ type Session struct {
 	exports  map[uint32]*store.Copy
 	lives    map[uint32]*liveQuery
 	its      map[uint32]*iteration
-	status   gate
-	progress gate
+	status   coalescer
+	progress coalescer
 }
 
 // call is a request that has not been answered.
@@ -45,13 +45,13 @@ type call struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	after  uint64 // see order
-	begun  bool   // a read has told order that it begins
-	begins func() // told of it too, if not nil
+	begun  bool   // order has counted that the read has begun
+	begins func() // called then, if not nil
 
 	inChunks bool // part of the answer was sent before its end
 
 	// Guarded by Session.mu.
-	started  bool // a line has taken it
+	started  bool // a queue's goroutine has taken it
 	answered bool
 }
 
@@ -69,7 +69,7 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 		lives:   map[uint32]*liveQuery{},
 		its:     map[uint32]*iteration{},
 	}
-	s.order.init(l.held)
+	s.order.init(l.hasLongWriter)
 	s.ctx, s.end = context.WithCancel(l.ctx)
 	l.mu.Lock()
 	if l.closed {
@@ -88,8 +88,8 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 	return s
 }
 
-// Close says that the tab is gone: its open transaction is rolled back, its
-// live queries end, its waiting requests are dropped.
+// Close is called when the tab is gone: its open transaction is rolled back, its live
+// queries end, its waiting requests are dropped.
 func (s *Session) Close() {
 	s.mu.Lock()
 	if s.closed {
@@ -123,7 +123,7 @@ func (s *Session) send(message []byte) {
 	}
 }
 
-// Handle takes one message of the tab and returns soon: it waits for nobody.
+// Handle takes one message of the tab and returns soon: it does not wait.
 func (s *Session) Handle(message []byte) {
 	q, err := rpc.DecodeRequest(message)
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Session) Handle(message []byte) {
 	case lane == rpc.LaneHello, lane == rpc.LaneTell:
 		c := &call{Request: q, s: s, method: &methods[q.Method]}
 		err = dispatch(c)
-	case !s.quick(q):
+	case !s.tryQuery(q):
 		s.enqueue(q, &methods[q.Method])
 	}
 	if err != nil {
@@ -181,11 +181,11 @@ func (s *Session) hello(c *call) error {
 	return nil
 }
 
-// enqueue puts a request into the line that it belongs to.
+// enqueue puts a request into its queue.
 func (s *Session) enqueue(q rpc.Request, m *method) {
 	const op = "leader: handle"
 	c := &call{Request: q, s: s, method: m}
-	c.ctx, c.cancel = s.limit(q)
+	c.ctx, c.cancel = s.callContext(q)
 	s.mu.Lock()
 	var err error
 	switch _, twice := s.calls[q.ID]; {
@@ -250,7 +250,7 @@ func (s *Session) route(c *call) error {
 	return put(line)
 }
 
-// line serves one line of calls until the session ends.
+// line serves one queue of calls until the session ends.
 func (s *Session) line(line chan *call, serve func(*call)) {
 	defer s.l.running.Done()
 	for {
@@ -266,8 +266,8 @@ func (s *Session) line(line chan *call, serve func(*call)) {
 func (s *Session) write(c *call) {
 	for c != nil {
 		s.order.waitToWrite(c.ctx, c.after)
-		if c.isBrief() {
-			c = s.brief(c)
+		if c.isGroupable() {
+			c = s.groupCommit(c)
 			continue
 		}
 		s.run(c, dispatch)
@@ -292,7 +292,7 @@ func (s *Session) read(c *call) {
 	<-begun
 }
 
-// begin tells that a read has its snapshot.
+// begin is called when a read has its snapshot.
 func (c *call) begin() {
 	if !c.begun {
 		c.begun = true
@@ -309,15 +309,15 @@ func dispatch(c *call) error { return c.method.do(c.s, c) }
 // run serves a call, unless it was cancelled, and sends its error.
 func (s *Session) run(c *call, f func(*call) error) {
 	if c.start() {
-		if err := guarded(c, f); err != nil {
+		if err := unlessCancelled(c, f); err != nil {
 			c.fail(err)
 		}
 	}
 	c.finish()
 }
 
-// start says that the call's turn has come, and reports whether it still wants
-// to run.
+// start is called when the call's turn has come, and reports whether the call is to
+// run.
 func (c *call) start() bool {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -325,9 +325,9 @@ func (c *call) start() bool {
 	return !c.answered
 }
 
-// guarded runs f for a call that nobody has cancelled.
-func guarded(c *call, f func(*call) error) error {
-	return whole(c, func(c *call) error {
+// unlessCancelled runs f for a call that was not cancelled.
+func unlessCancelled(c *call, f func(*call) error) error {
+	return recovering(c, func(c *call) error {
 		if err := c.ctx.Err(); err != nil {
 			return errcode.Wrap(err, errcode.Aborted, "leader: handle")
 		}
@@ -335,14 +335,14 @@ func guarded(c *call, f func(*call) error) error {
 	})
 }
 
-// whole makes an error of a panic of f, and says it as the page is to see it.
-func whole(c *call, f func(*call) error) (err error) {
+// recovering runs f and makes an error of its panic. The error is as the page gets it.
+func recovering(c *call, f func(*call) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = errcode.New(errcode.Internal, "leader: handle", fmt.Sprintf("a fault of Heddle: %v", r))
 		}
 	}()
-	return c.late(f(c))
+	return c.explainTimeout(f(c))
 }
 
 // finish forgets the call.
@@ -378,7 +378,7 @@ func (s *Session) cancel(c *call) error {
 	return nil
 }
 
-// cancelCall ends a call: at once if it still waits in a line.
+// cancelCall ends a call: at once if it still waits in a queue.
 func (s *Session) cancelCall(id uint32) {
 	s.mu.Lock()
 	c := s.calls[id]

@@ -9,11 +9,12 @@ import (
 	"heddle.dev/heddle/sync/client"
 )
 
-// syncConfig is how the configuration's space is synced.
+// syncConfig is the client's configuration for the space.
 func (l *Leader) syncConfig(c *rpc.SyncConfig) client.Config {
 	config := client.Config{
 		URL: c.URL, Space: c.Space, IntegerKey: c.IntegerKey,
-		HTTP: l.env.HTTP, Stream: l.env.Stream, Rand: l.env.Rand, Bounds: l.env.Bounds.Sync, Tables: map[string]client.Merge{},
+		HTTP: l.env.HTTP, Stream: l.env.Stream, Rand: l.env.Rand,
+		Bounds: l.env.Bounds.Sync, Tables: map[string]client.Merge{},
 	}
 	for _, t := range c.Tables {
 		merge := client.Merge{}
@@ -35,11 +36,11 @@ func (l *Leader) openSync(ctx context.Context, config client.Config) (err error)
 	}
 	l.sync.OnStatus(func(client.Status) {
 		status := l.status()
-		l.each(func(s *Session) { s.pass(&s.status, rpc.StatusEvent(status)) })
+		l.each(func(s *Session) { s.coalesce(&s.status, rpc.StatusEvent(status)) })
 	})
 	l.sync.OnProgress(func(p client.Progress) {
 		l.each(func(s *Session) {
-			s.pass(&s.progress, rpc.ProgressEvent(rpc.Progress{Phase: p.Phase, Done: p.Done, Total: p.Total}))
+			s.coalesce(&s.progress, rpc.ProgressEvent(rpc.Progress{Phase: p.Phase, Done: p.Done, Total: p.Total}))
 		})
 	})
 	l.sync.OnRejected(func(r client.Rejected) {
@@ -70,7 +71,7 @@ func (s *Session) tell(message []byte) {
 	}
 }
 
-// status is where sync stands, "off" without it.
+// status is the state of sync, "off" without it.
 func (l *Leader) status() rpc.Status {
 	if l.sync == nil {
 		return rpc.Status{State: string(client.Off)}

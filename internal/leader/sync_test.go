@@ -20,7 +20,8 @@ import (
 // serve starts a real server; decide may refuse transactions.
 func serve(t *testing.T, decide func(*wire.Body) error) *httptest.Server {
 	t.Helper()
-	s, err := server.New(server.Options{Dir: t.TempDir(), Dev: true, Limits: server.Limits{Request: await.Long, Decision: await.Long},
+	s, err := server.New(server.Options{Dir: t.TempDir(), Dev: true,
+		Limits: server.Limits{Request: await.Long, Decision: await.Long},
 		Decide: func(_ context.Context, d *server.Decision) error {
 			body := d.Body
 			if decide == nil {
@@ -155,13 +156,15 @@ func TestSync_outcomes(t *testing.T) {
 		p.ask(exec("INSERT INTO notes VALUES(uuid7(), ?, 7)", large)).ok()
 	}
 	pending := list(rpc.MethodSyncPending)
-	if len(pending) != 3 || pending[2].ID != 3 || pending[0].Code != "" || len(pending[0].Ops) != 1 || pending[0].Ops[0].Cells[0] != large {
+	if len(pending) != 3 || pending[2].ID != 3 || pending[0].Code != "" || len(pending[0].Ops) != 1 ||
+		pending[0].Ops[0].Cells[0] != large {
 		t.Fatalf("%d pending", len(pending))
 	}
 	l.SetOnline(true)
 	p.statusOf(func(s rpc.Status) bool { return s.State == "live" && s.Pending == 0 })
 	rejected := list(rpc.MethodSyncRejected)
-	if len(rejected) != 3 || rejected[0].Code != "APP_NO" || rejected[0].Message == "" || rejected[2].Counter != 3 || rejected[0].Ops[0].Kind != "insert" {
+	if len(rejected) != 3 || rejected[0].Code != "APP_NO" || rejected[0].Message == "" || rejected[2].Counter != 3 ||
+		rejected[0].Ops[0].Kind != "insert" {
 		t.Fatalf("%d rejected", len(rejected))
 	}
 	if n := p.value("SELECT count(*) FROM notes"); n != int64(0) {
@@ -176,7 +179,8 @@ func TestSync_outcomes(t *testing.T) {
 		}
 		return v
 	}
-	if !flag(rpc.MethodSyncRetry, 2) || !flag(rpc.MethodSyncDiscard, 1) || flag(rpc.MethodSyncRetry, 1) || flag(rpc.MethodSyncDiscard, 2) {
+	if !flag(rpc.MethodSyncRetry, 2) || !flag(rpc.MethodSyncDiscard, 1) || flag(rpc.MethodSyncRetry, 1) ||
+		flag(rpc.MethodSyncDiscard, 2) {
 		t.Error("retry and discard tell wrongly what was there")
 	}
 	p.ask(rpc.Request{Method: rpc.MethodSyncNow}).ok()
@@ -187,10 +191,12 @@ func TestSync_outcomes(t *testing.T) {
 	if err != nil || strings.Count(text, "APP_NO") != 1 {
 		t.Errorf("got %.200s, %v", text, err)
 	}
-	if rows, err := p.ask(rpc.Request{Method: rpc.MethodSyncQuarantined, Limit: 10}).ok().last.Payload.QuarantinedRows(); err != nil || len(rows) != 0 {
+	if rows, err := p.ask(rpc.Request{Method: rpc.MethodSyncQuarantined,
+		Limit: 10}).ok().last.Payload.QuarantinedRows(); err != nil || len(rows) != 0 {
 		t.Errorf("quarantined: got %v, %v", rows, err)
 	}
-	if keys, err := p.ask(rpc.Request{Method: rpc.MethodSyncDangling, Limit: 10}).ok().last.Payload.Keys(); err != nil || len(keys) != 0 {
+	if keys, err := p.ask(rpc.Request{Method: rpc.MethodSyncDangling, Limit: 10}).ok().last.Payload.Keys(); err != nil ||
+		len(keys) != 0 {
 		t.Errorf("got %v, %v", keys, err)
 	}
 }
@@ -205,7 +211,8 @@ func TestSync_none(t *testing.T) {
 // greet says hello as a page that can be asked for a token.
 func greet(t *testing.T, l *Leader, name string) *tab {
 	p := stranger(t, l, name)
-	p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name, Migrations: 1, Token: true}}).ok()
+	p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name, Migrations: 1,
+		Token: true}}).ok()
 	return p
 }
 

@@ -30,7 +30,8 @@ func hurried(_ *rpc.OpenConfig, env *Env) { env.Bounds = Bounds{} }
 func openLeader(t testing.TB, change func(*rpc.OpenConfig, *Env)) *Leader {
 	t.Helper()
 	config := rpc.OpenConfig{Name: "notes", Storage: "persistent", Migrations: []string{notes}}
-	env := Env{Filename: "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "notes.db")), Storage: "best-effort", LeaderID: "leader-1", Bounds: unhurried}
+	env := Env{Filename: "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "notes.db")), Storage: "best-effort",
+		LeaderID: "leader-1", Bounds: unhurried}
 	if change != nil {
 		change(&config, &env)
 	}
@@ -75,7 +76,8 @@ func (p *tab) Send(message []byte) {
 func connect(t testing.TB, l *Leader, name string) *tab {
 	t.Helper()
 	p := stranger(t, l, name)
-	if err := p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name, Migrations: uint32(len(l.config.Migrations))}}).err(); err != nil {
+	if err := p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name,
+		Migrations: uint32(len(l.config.Migrations))}}).err(); err != nil {
 		t.Fatal(err)
 	}
 	return p

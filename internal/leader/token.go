@@ -10,8 +10,8 @@ import (
 	"heddle.dev/heddle/internal/rpc"
 )
 
-// tokens asks pages for the server's token: all that can be asked, and the
-// first answer counts. A page that comes while one is wanted is asked too.
+// tokens asks all pages that can provide the server's token, and takes the first
+// answer. A page that connects while a token is wanted is asked too.
 type tokens struct {
 	mu   sync.Mutex
 	last uint32
@@ -20,7 +20,7 @@ type tokens struct {
 
 type ask struct {
 	asked   map[*Session]bool // true until it has answered
-	failure error             // of the last page that had none
+	failure error             // of the last page that failed
 	answer  chan string
 	failed  chan error
 }
@@ -51,7 +51,8 @@ func (t *tokens) ask(ctx context.Context, l *Leader) (string, error) {
 		return "", err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return "", errcode.New(errcode.Timeout, op, "no tab answered with a token in "+l.env.Bounds.Token.Round(time.Millisecond).String())
+			return "", errcode.New(errcode.Timeout, op,
+				"no tab answered with a token in "+l.env.Bounds.Token.Round(time.Millisecond).String())
 		}
 		return "", errcode.Wrap(ctx.Err(), errcode.Aborted, op)
 	}
@@ -79,7 +80,7 @@ func (t *tokens) put(s *Session, id uint32) {
 	}
 }
 
-// came asks a page that has just come for what is wanted.
+// came asks a page that has just connected, if a token is wanted.
 func (t *tokens) came(s *Session) {
 	t.mu.Lock()
 	ids := make([]uint32, 0, len(t.asks))
@@ -120,7 +121,7 @@ func (t *tokens) answer(s *Session, id uint32, token string, err error) {
 	a.check()
 }
 
-// gone says that a page will not answer.
+// gone is called when a page will not answer.
 func (t *tokens) gone(s *Session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,11 +14,11 @@ import (
 // one, while other writers wait.
 type transaction struct {
 	id   uint32
-	open *call // what began it: its name stands for the whole
+	open *call // the request that began it: its write names the transaction
 	tx   *store.Tx
 	line chan *call
 
-	ended bool // committed or rolled back by the page; its goroutine's alone
+	ended bool // committed or rolled back by the page; used by its goroutine only
 }
 
 // over is the error of a request for a transaction that is not open.
@@ -27,7 +27,7 @@ func (*transaction) over(l *Leader) error {
 		"the transaction has ended: it was committed or rolled back, or nothing was heard of it for %v", l.env.Bounds.TxIdle))
 }
 
-// txBegin waits for the tab's turn; the transaction then has a line of its own.
+// txBegin waits for the writer; the transaction then has a queue of its own.
 func (s *Session) txBegin(c *call) error {
 	if err := s.current(); err != nil {
 		return err
@@ -38,21 +38,21 @@ func (s *Session) txBegin(c *call) error {
 	}
 	t := &transaction{id: c.ID, open: c, tx: tx, line: make(chan *call, MaxQueued)}
 	s.mu.Lock()
-	if s.closed || c.answered { // gone, or cancelled, just as its turn came
+	if s.closed || c.answered { // closed or cancelled meanwhile
 		s.mu.Unlock()
 		tx.Rollback()
 		return errcode.Wrap(context.Canceled, errcode.Aborted, "leader: transaction")
 	}
 	s.txs[t.id] = t
 	s.mu.Unlock()
-	s.l.hold(+1)
+	s.l.longWriter(+1)
 	s.l.spawn(func() { s.serve(t) })
 	c.done()
 	return nil
 }
 
 // serve runs the transaction's statements in order until it ends: by the page,
-// by silence, or with the session.
+// by a timeout, or with the session.
 func (s *Session) serve(t *transaction) {
 	defer s.endTx(t)
 	idle := time.NewTimer(s.l.env.Bounds.TxIdle)
@@ -74,14 +74,14 @@ func (s *Session) serve(t *transaction) {
 	}
 }
 
-// endTx rolls back what was not committed and refuses what still waits.
+// endTx rolls back what was not committed and refuses the waiting requests.
 func (s *Session) endTx(t *transaction) {
 	t.tx.Rollback()
-	s.l.hold(-1)
+	s.l.longWriter(-1)
 	s.mu.Lock()
 	delete(s.txs, t.id)
 	s.mu.Unlock()
-	// No request can come into the line any more.
+	// No request can enter the queue any more.
 	for {
 		select {
 		case c := <-t.line:

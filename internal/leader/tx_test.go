@@ -24,10 +24,12 @@ func TestTransaction_commitAndRollback(t *testing.T) {
 	p := connect(t, openLeader(t, nil), "a")
 	tx := p.begin()
 	p.ask(inTx(rpc.MethodTxExec, tx, "INSERT INTO notes VALUES(?,?,?)", "a", "b", int64(1))).ok()
-	if _, rows := p.ask(inTx(rpc.MethodTxQuery, tx, "SELECT id FROM notes")).rows(); !reflect.DeepEqual(rows, [][]rpc.Value{{"a"}}) {
+	if _, rows := p.ask(inTx(rpc.MethodTxQuery, tx, "SELECT id FROM notes")).rows(); !reflect.DeepEqual(rows,
+		[][]rpc.Value{{"a"}}) {
 		t.Errorf("inside: got %v", rows)
 	}
-	list, err := p.ask(rpc.Request{Method: rpc.MethodTxBatch, Target: tx, Stmts: []rpc.Stmt{stmt("UPDATE notes SET n = 2"), stmt("UPDATE notes SET n = 3")}}).ok().last.Payload.Results()
+	list, err := p.ask(rpc.Request{Method: rpc.MethodTxBatch, Target: tx,
+		Stmts: []rpc.Stmt{stmt("UPDATE notes SET n = 2"), stmt("UPDATE notes SET n = 3")}}).ok().last.Payload.Results()
 	if err != nil || len(list) != 2 {
 		t.Errorf("batch: got %v, %v", list, err)
 	}
@@ -56,7 +58,8 @@ func TestTransaction_aFailedStatementLeavesItOpen(t *testing.T) {
 		t.Errorf("got %v notes, want 1", n)
 	}
 	tx = p.begin()
-	p.ask(inTx(rpc.MethodTxExec, tx, "INSERT OR ROLLBACK INTO notes VALUES('a','b',1)")).fails("SQLITE_CONSTRAINT_PRIMARYKEY")
+	p.ask(inTx(rpc.MethodTxExec, tx,
+		"INSERT OR ROLLBACK INTO notes VALUES('a','b',1)")).fails("SQLITE_CONSTRAINT_PRIMARYKEY")
 	p.ask(inTx(rpc.MethodTxExec, tx, "DELETE FROM notes")).fails(errcode.TxClosed)
 	p.ask(commit(tx)).fails(errcode.TxClosed)
 	p.ask(exec("DELETE FROM notes")).ok()

@@ -51,21 +51,25 @@ func TestWriteLog_answersEachKindOfWriteAsBefore(t *testing.T) {
 		})
 	})
 	t.Run("batch", func(t *testing.T) {
-		again(t, openLeader(t, nil), named(rpc.Request{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{insert("k"), insert("l")}}, 1), func(a answer) {
-			if list, err := a.ok().last.Payload.Results(); err != nil || !reflect.DeepEqual(list, []rpc.Result{{Changes: 1, LastInsertRowID: 1}, {Changes: 1, LastInsertRowID: 2}}) {
+		again(t, openLeader(t, nil), named(rpc.Request{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{insert("k"), insert("l")}},
+			1), func(a answer) {
+			if list, err := a.ok().last.Payload.Results(); err != nil ||
+				!reflect.DeepEqual(list, []rpc.Result{{Changes: 1, LastInsertRowID: 1}, {Changes: 1, LastInsertRowID: 2}}) {
 				t.Errorf("got %v, %v", list, err)
 			}
 		})
 	})
 	t.Run("rows", func(t *testing.T) {
 		again(t, openLeader(t, nil), named(query("INSERT INTO notes VALUES('k','b',7) RETURNING id, n"), 1), func(a answer) {
-			if columns, rows := a.rows(); !reflect.DeepEqual(columns, []string{"id", "n"}) || !reflect.DeepEqual(rows, [][]rpc.Value{{"k", int64(7)}}) {
+			if columns, rows := a.rows(); !reflect.DeepEqual(columns, []string{"id", "n"}) ||
+				!reflect.DeepEqual(rows, [][]rpc.Value{{"k", int64(7)}}) {
 				t.Errorf("got %q %v", columns, rows)
 			}
 		})
 	})
 	t.Run("more rows than are kept", func(t *testing.T) {
-		const sql = "INSERT INTO notes WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) SELECT i, 'body', i FROM n RETURNING *"
+		const sql = "INSERT INTO notes WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) " +
+			"SELECT i, 'body', i FROM n RETURNING *"
 		first := true
 		again(t, openLeader(t, nil), named(query(sql), 1), func(a answer) {
 			if first {
@@ -112,7 +116,8 @@ func TestWriteLog_loads(t *testing.T) {
 	bulk(p, 1).ok()
 	l = heir(t, l)
 	p = connect(t, l, "a")
-	if res, err := p.wait(p.sendAs(named(bulkBegin(insertNotes), 1))).ok().last.Payload.Result(); err != nil || res.Changes != 10 {
+	if res, err := p.wait(p.sendAs(named(bulkBegin(insertNotes), 1))).ok().last.Payload.Result(); err != nil ||
+		res.Changes != 10 {
 		t.Errorf("got %v, %v", res, err)
 	}
 	p.wait(p.sendAs(named(rpc.Request{Method: rpc.MethodOutcome}, 1))).ok()
@@ -131,7 +136,8 @@ func TestWriteLog_loads(t *testing.T) {
 	l = heir(t, l)
 	p, other = connect(t, l, "a"), connect(t, l, "b")
 	p.wait(p.sendAs(named(rpc.Request{Method: rpc.MethodImportBegin, Size: uint64(file.Len())}, 2))).ok()
-	other.wait(other.sendAs(named(exec("INSERT INTO nothing VALUES(1)"), 1))).ok() // the import has not forgotten other tabs' writes
+	// the import has not forgotten other tabs' writes
+	other.wait(other.sendAs(named(exec("INSERT INTO nothing VALUES(1)"), 1))).ok()
 	if n := p.value("SELECT count(*) FROM notes"); n != int64(1) {
 		t.Errorf("%v rows: the import was done again", n)
 	}
@@ -210,7 +216,8 @@ func TestWriteLog_aTabOfAnOlderBuildWritesNothing(t *testing.T) {
 	p.wait(p.sendAs(named(exec("INSERT INTO notes VALUES('k','b',1)"), 1))).ok()
 	p.wait(p.sendAs(named(rpc.Request{Method: rpc.MethodOutcome}, 1))).ok()
 	for _, q := range []rpc.Request{
-		exec("INSERT OR REPLACE INTO notes(id, body) VALUES('k', 'b')"), exec("CREATE TABLE t(a)"), {Method: rpc.MethodTxBegin},
+		exec("INSERT OR REPLACE INTO notes(id, body) VALUES('k', 'b')"), exec("CREATE TABLE t(a)"),
+		{Method: rpc.MethodTxBegin},
 		{Method: rpc.MethodBatch, Stmts: []rpc.Stmt{stmt("DELETE FROM notes")}}, query("DELETE FROM notes RETURNING id"),
 		bulkBegin(insertNotes), {Method: rpc.MethodImportBegin, Size: 1000},
 	} {
@@ -218,7 +225,8 @@ func TestWriteLog_aTabOfAnOlderBuildWritesNothing(t *testing.T) {
 		p.wait(p.sendAs(named(q, p.counter+1))).fails(errcode.Outdated)
 	}
 	free := blockWriters(t, l)
-	first, second := p.sendAs(named(exec("DELETE FROM notes"), 20)), p.sendAs(named(exec("DELETE FROM notes"), 21)) // as a group
+	// as a group
+	first, second := p.sendAs(named(exec("DELETE FROM notes"), 20)), p.sendAs(named(exec("DELETE FROM notes"), 21))
 	free()
 	p.wait(first).fails(errcode.Outdated)
 	p.wait(second).fails(errcode.Outdated)
@@ -238,7 +246,8 @@ func TestWriteLog_isInvisible(t *testing.T) {
 		p.ask(exec("INSERT INTO notes VALUES(?,'b',1)", fmt.Sprint(i))).ok()
 	}
 	p.ask(exec("UPDATE notes SET n = 2")).ok()
-	for sql, want := range map[string]int64{"SELECT changes()": 3, "SELECT total_changes()": before + 6, "SELECT last_insert_rowid()": 3} {
+	for sql, want := range map[string]int64{"SELECT changes()": 3, "SELECT total_changes()": before + 6,
+		"SELECT last_insert_rowid()": 3} {
 		if _, rows := p.writeQuery(sql).rows(); rows[0][0] != want {
 			t.Errorf("%s: got %v, want %d", sql, rows[0][0], want)
 		}

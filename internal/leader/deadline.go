@@ -13,21 +13,21 @@ import (
 // AbortWatcher is a Peer that learns of an abort while the engine is inside a
 // statement, where no message reaches it.
 type AbortWatcher interface {
-	// Aborted reports whether the page aborts that request. It is asked often.
+	// Aborted reports whether the page aborts that request. It is called often.
 	Aborted(id uint32) bool
 }
 
-// limited is the context of a call. SQLite asks for its error every few
-// thousand steps, and then no timer runs where there is one thread: so it looks
-// at the clock, and at the page, itself.
-type limited struct {
+// callContext is the context of a call. SQLite asks for its error every few
+// thousand steps. With one thread no timer runs meanwhile: so Err looks at the clock,
+// and asks whether the page has aborted the call.
+type callContext struct {
 	context.Context
 	end   time.Time // zero: no limit
 	watch AbortWatcher
 	id    uint32
 }
 
-func (l *limited) Err() error {
+func (l *callContext) Err() error {
 	if err := l.Context.Err(); err != nil {
 		return err
 	}
@@ -40,27 +40,27 @@ func (l *limited) Err() error {
 	return nil
 }
 
-// limit makes the context of a call.
-func (s *Session) limit(q rpc.Request) (context.Context, context.CancelFunc) {
-	return s.cancelable(s.moment(q))
+// callContext makes the context of a call that waits in a queue.
+func (s *Session) callContext(q rpc.Request) (context.Context, context.CancelFunc) {
+	return s.cancelable(s.shortContext(q))
 }
 
-// moment makes the context of a call that ends before anybody could cancel it.
-func (s *Session) moment(q rpc.Request) context.Context {
+// shortContext makes the context of a call that ends before a cancel could arrive.
+func (s *Session) shortContext(q rpc.Request) context.Context {
 	watch, _ := s.peer.(AbortWatcher)
 	if q.Time == 0 && watch == nil {
 		return s.ctx
 	}
-	l := &limited{Context: s.ctx, watch: watch, id: q.ID}
+	l := &callContext{Context: s.ctx, watch: watch, id: q.ID}
 	if q.Time != 0 {
 		l.end = time.Now().Add(q.Time)
 	}
 	return l
 }
 
-// cancelable makes of such a context that of a call which lasts.
+// cancelable makes a context of shortContext one that can be cancelled.
 func (s *Session) cancelable(ctx context.Context) (context.Context, context.CancelFunc) {
-	l, ok := ctx.(*limited)
+	l, ok := ctx.(*callContext)
 	if !ok {
 		return context.WithCancel(ctx)
 	}
@@ -73,8 +73,8 @@ func (s *Session) cancelable(ctx context.Context) (context.Context, context.Canc
 	return l, cancel
 }
 
-// late says in words that the call's time is over, if that is why it failed.
-func (c *call) late(err error) error {
+// explainTimeout gives err a clear message if the call's deadline has caused it.
+func (c *call) explainTimeout(err error) error {
 	if c.Time == 0 || errcode.Of(err) != errcode.Timeout || !errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
 		return err
 	}

@@ -6,10 +6,10 @@ import (
 	"heddle.dev/heddle/internal/rpc"
 )
 
-// quick answers a query on the spot, without a line and its goroutine, if none
-// of the tab's calls is before it and the store need not wait. It reports
-// whether it took the call over. A long result goes on in a goroutine.
-func (s *Session) quick(q rpc.Request) bool {
+// tryQuery answers a query at once, without a queue and its goroutine, if no call of
+// the tab is before it and the store need not wait. It reports whether it took the
+// call. A long result goes on in a goroutine.
+func (s *Session) tryQuery(q rpc.Request) bool {
 	if q.Method != rpc.MethodQuery || q.Lane() == rpc.LaneWrite || !s.order.idle() {
 		return false
 	}
@@ -20,12 +20,12 @@ func (s *Session) quick(q rpc.Request) bool {
 	if twice || closed {
 		return false
 	}
-	// It has its snapshot before the next call comes: order need not know of it.
-	c := &call{Request: q, s: s, ctx: s.moment(q), begun: true, started: true}
+	// It has its snapshot before the next call arrives: order need not count it.
+	c := &call{Request: q, s: s, ctx: s.shortContext(q), begun: true, started: true}
 	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer), most: rpc.MaxRows}
 	var rest func(context.Context) error
 	did := false
-	err := guarded(c, func(c *call) (err error) {
+	err := unlessCancelled(c, func(c *call) (err error) {
 		rest, did, err = s.l.db.TryQuery(c.ctx, q.Stmt.SQL, q.Stmt.Params, r.columns, r.row)
 		return err
 	})
@@ -42,14 +42,14 @@ func (s *Session) quick(q rpc.Request) bool {
 	s.calls[q.ID] = c
 	s.mu.Unlock()
 	s.l.spawn(func() {
-		// Also if it was cancelled by now: the statement is open.
-		s.answer(r, whole(c, func(c *call) error { return rest(c.ctx) }))
+		// Also if the call was cancelled by now: the statement is open.
+		s.answer(r, recovering(c, func(c *call) error { return rest(c.ctx) }))
 		c.finish()
 	})
 	return true
 }
 
-// answer ends a result: its last block, or err.
+// answer ends a result, with its last block or with err.
 func (s *Session) answer(r *rows, err error) {
 	answer, err := r.end(err)
 	s.l.packers.Put(r.p)

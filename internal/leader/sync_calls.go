@@ -9,8 +9,8 @@ import (
 	"heddle.dev/heddle/sync/client"
 )
 
-// transactionsBytes is about how much a chunk of transactions has; one may be
-// larger.
+// transactionsBytes is about the size of a chunk of transactions; a transaction may
+// be larger.
 const transactionsBytes = 256 << 10
 
 func syncPending(sync *client.Client, c *call) error {
@@ -123,7 +123,8 @@ func operations(list []client.Op) []rpc.Op {
 	ops := make([]rpc.Op, 0, len(list))
 	for i := range list {
 		op := &list[i]
-		o := rpc.Op{Kind: op.Shape.Kind.String(), Table: op.Shape.Table, Key: op.Key, Columns: op.Shape.Columns, Cells: op.Cells}
+		o := rpc.Op{Kind: op.Shape.Kind.String(), Table: op.Shape.Table, Key: op.Key, Columns: op.Shape.Columns,
+			Cells: op.Cells}
 		for _, j := range op.Shape.Joins {
 			if j != 0 {
 				o.Joins = make([]string, len(op.Shape.Joins))
