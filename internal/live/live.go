@@ -44,8 +44,8 @@ type Engine struct {
 	closed  bool
 	queries map[string]*query
 	order   []*query // queries run in the order in which they came
-	runs    int      // queries run so far
-	busy    bool     // a query runs
+	runs    int      // how many times queries ran, for tests
+	busy    bool     // a query runs, for tests
 }
 
 // query is one shared run.
@@ -168,23 +168,6 @@ func (s *Subscription) Stop() {
 			}
 		}
 	}
-}
-
-// Refresh runs every query again.
-func (e *Engine) Refresh() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, q := range e.order {
-		q.dirty, q.schema = true, true
-	}
-	e.signal()
-}
-
-// Runs returns how many times queries ran so far.
-func (e *Engine) Runs() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.runs
 }
 
 func (e *Engine) signal() {

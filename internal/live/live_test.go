@@ -263,10 +263,10 @@ func TestEngine_irrelevantCommitsDoNotRun(t *testing.T) {
 		}
 		s.wait(t)
 		e.settle(t)
-		before := e.Runs()
+		before := e.runCount()
 		exec(t, db, test.write)
 		e.settle(t)
-		if ran := e.Runs() > before; ran != test.runs {
+		if ran := e.runCount() > before; ran != test.runs {
 			t.Errorf("%s\n%s: ran %v, want %v", test.query, test.write, ran, test.runs)
 		}
 		sub.Stop()
@@ -332,7 +332,7 @@ func TestEngine_sharedRuns(t *testing.T) {
 		sinks = append(sinks, s)
 	}
 	e.settle(t)
-	before := e.Runs()
+	before := e.runCount()
 	exec(t, db, `INSERT INTO log VALUES(2)`)
 	for _, s := range sinks {
 		s.wait(t)
@@ -340,7 +340,7 @@ func TestEngine_sharedRuns(t *testing.T) {
 			t.Errorf("got %d rows in %d updates", len(s.rows), len(s.updates))
 		}
 	}
-	if n := e.Runs() - before; n != 1 {
+	if n := e.runCount() - before; n != 1 {
 		t.Errorf("five subscribers cost %d runs", n)
 	}
 }
@@ -389,14 +389,19 @@ func TestEngine_errorsAndSchema(t *testing.T) {
 	}
 	e.settle(t)
 	n := len(s.updates)
-	e.Refresh()
-	e.settle(t)
 	sub.Stop()
 	exec(t, db, `INSERT INTO extra VALUES('unseen')`)
 	e.settle(t)
 	if len(s.updates) != n {
 		t.Error("updates came without a change or after Stop")
 	}
+}
+
+// runCount is how many times queries ran so far.
+func (e *Engine) runCount() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.runs
 }
 
 // TestEngine_concurrent: subscribers come and go while several goroutines
@@ -412,7 +417,7 @@ func TestEngine_concurrent(t *testing.T) {
 	}
 	stay.wait(t)
 	e.settle(t)
-	before := e.Runs()
+	before := e.runCount()
 	const writers, each = 4, 40
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -444,7 +449,7 @@ func TestEngine_concurrent(t *testing.T) {
 	if want := fresh(t, db, sql, store.Params{}); !reflect.DeepEqual(stay.rows, want) {
 		t.Errorf("got %v, want %v", stay.rows, want)
 	}
-	if n := e.Runs() - before; n < 2 || n > 2*writers*each {
+	if n := e.runCount() - before; n < 2 || n > 2*writers*each {
 		t.Errorf("%d commits cost %d runs", writers*each, n)
 	}
 	e.Close()

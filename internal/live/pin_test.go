@@ -183,10 +183,10 @@ func TestEngine_fullText(t *testing.T) {
 		}
 	}
 	e.settle(t)
-	before := e.Runs()
+	before := e.runCount()
 	exec(t, db, `UPDATE notes SET done = 1`)
 	e.settle(t)
-	if e.Runs() != before {
+	if e.runCount() != before {
 		t.Error("a column that the search does not read made it run")
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// glance returns the rows that one TryQuery read, and what is left.
-func glance(t *testing.T, db *DB, sql string, args ...Value) (rows *[][]Value, rest func(context.Context) error,
+// tryQuery returns the rows that one TryQuery read, and what is left.
+func tryQuery(t *testing.T, db *DB, sql string, args ...Value) (rows *[][]Value, rest func(context.Context) error,
 	did bool) {
 	t.Helper()
 	rows = new([][]Value)
@@ -24,15 +24,15 @@ func glance(t *testing.T, db *DB, sql string, args ...Value) (rows *[][]Value, r
 	return rows, rest, did
 }
 
-func TestDB_Glance_readsWhatWasReadLately(t *testing.T) {
+func TestDB_TryQuery_readsWhatWasReadLately(t *testing.T) {
 	const one = `SELECT n FROM t WHERE n = ?`
 	db := numbers(t, 1000, Options{})
-	if _, _, did := glance(t, db, one, int64(7)); did {
+	if _, _, did := tryQuery(t, db, one, int64(7)); did {
 		t.Error("a statement that was never run was compiled")
 	}
 	query(t, db, one, int64(7))
 	for n := range int64(10) {
-		rows, rest, did := glance(t, db, one, n+1)
+		rows, rest, did := tryQuery(t, db, one, n+1)
 		if !did || rest != nil {
 			t.Fatalf("did %v, rest %v", did, rest != nil)
 		}
@@ -40,7 +40,7 @@ func TestDB_Glance_readsWhatWasReadLately(t *testing.T) {
 	}
 	exec(t, db, `ALTER TABLE t ADD COLUMN more DEFAULT 'new'`)
 	query(t, db, `SELECT * FROM t WHERE n = 1`)
-	rows, _, did := glance(t, db, `SELECT * FROM t WHERE n = 1`)
+	rows, _, did := tryQuery(t, db, `SELECT * FROM t WHERE n = 1`)
 	same(t, []any{did, *rows}, []any{true, [][]Value{{int64(1), "some text", "new"}}})
 
 	const bad = `SELECT abs(?)`
@@ -52,23 +52,23 @@ func TestDB_Glance_readsWhatWasReadLately(t *testing.T) {
 	same(t, query(t, db, one, int64(3)), [][]Value{{int64(3)}})
 }
 
-func TestDB_Glance_leavesTheRestOfALongResult(t *testing.T) {
+func TestDB_TryQuery_leavesTheRestOfALongResult(t *testing.T) {
 	const all = `SELECT n FROM t ORDER BY n`
 	db := numbers(t, 1000, Options{})
 	query(t, db, all)
-	rows, rest, did := glance(t, db, all)
+	rows, rest, did := tryQuery(t, db, all)
 	if !did || rest == nil || len(*rows) == 0 || len(*rows) >= 1000 {
 		t.Fatalf("did %v, %d rows", did, len(*rows))
 	}
 	// It holds the reading connection and its snapshot until then.
 	exec(t, db, `DELETE FROM t WHERE n > 500`)
-	if _, _, did := glance(t, db, all); did {
+	if _, _, did := tryQuery(t, db, all); did {
 		t.Error("two read at the same time on one connection")
 	}
 	if err := rest(t.Context()); err != nil || len(*rows) != 1000 {
 		t.Errorf("%d rows, %v", len(*rows), err)
 	}
-	if rows, rest, did := glance(t, db, all); !did || rest == nil {
+	if rows, rest, did := tryQuery(t, db, all); !did || rest == nil {
 		t.Error("the connection was not given back")
 	} else if err := rest(t.Context()); err != nil || len(*rows) != 500 {
 		t.Errorf("%d rows, %v", len(*rows), err)
@@ -92,11 +92,11 @@ func TestDB_Glance_leavesTheRestOfALongResult(t *testing.T) {
 	}
 }
 
-func TestDB_Glance_leavesWritesAlone(t *testing.T) {
+func TestDB_TryQuery_leavesWritesAlone(t *testing.T) {
 	const write = `UPDATE t SET pad = 'changed' RETURNING n`
 	db := numbers(t, 3, Options{})
 	query(t, db, write)
-	rows, rest, did := glance(t, db, write)
+	rows, rest, did := tryQuery(t, db, write)
 	if did || rest != nil || len(*rows) > 0 {
 		t.Errorf("did %v, %d rows", did, len(*rows))
 	}
