@@ -286,10 +286,12 @@ func TestLeader_announcesNotifications(t *testing.T) {
 	first := ch.commit(t)
 	a.ask(notify(rpc.MethodNotify, 0, "3")).ok()
 	second := ch.commit(t)
-	if got := first.Notified; len(first.Tables) != 1 || !reflect.DeepEqual(got, []rpc.Notification{{Channel: "chat", Payload: "2"}}) {
+	if got := first.Notified; len(first.Tables) != 1 ||
+		!reflect.DeepEqual(got, []rpc.Notification{{Channel: "chat", Payload: "2"}}) {
 		t.Errorf("got %+v", first)
 	}
-	if want := (rpc.Commit{Tab: "tab-a", Notified: []rpc.Notification{{Channel: "chat", Payload: "3"}}}); !reflect.DeepEqual(second, &want) {
+	if want := (rpc.Commit{Tab: "tab-a",
+		Notified: []rpc.Notification{{Channel: "chat", Payload: "3"}}}); !reflect.DeepEqual(second, &want) {
 		t.Errorf("got %+v, want %+v", second, want)
 	}
 	// Sent again to the next leader, it is answered from what was kept.

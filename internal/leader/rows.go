@@ -74,7 +74,7 @@ func (r *rows) row(stmt *sqlite3.Stmt) error {
 	}
 	r.p.Row(stmt)
 	if r.it != nil && !r.it.wanted(1) {
-		return store.Pause
+		return store.ErrPause
 	}
 	return nil
 }
@@ -93,14 +93,14 @@ func (r *rows) read(stmt *sqlite3.Stmt) error {
 	switch code := r.block.Read(stmt, true, r.most, rpc.MaxBytes, blockSteps); code {
 	case codeRow:
 		if n := r.block.Rows(); n < r.most && n-before > blockSteps {
-			return store.Pause // after blockSteps: the block has room
+			return store.ErrPause // after blockSteps: the block has room
 		}
 		message, err := r.take(rpc.KindChunk)
 		if err != nil {
 			return err
 		}
 		r.chunk(message)
-		return store.Pause
+		return store.ErrPause
 	case codeDone:
 		message, err := r.take(rpc.KindResult)
 		if err != nil {
@@ -109,7 +109,7 @@ func (r *rows) read(stmt *sqlite3.Stmt) error {
 		r.last = message
 		r.block.Close()
 		r.block = nil
-		return store.End
+		return store.ErrEnd
 	default:
 		for _, err := range []error{stmt.Err(), stmt.Reset(), r.c.ctx.Err()} {
 			if err != nil {

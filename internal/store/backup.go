@@ -125,7 +125,7 @@ func (k *Copy) ReadChunk(p []byte, at int64) (int, error) {
 		return 0, nil
 	}
 	if m, err := k.scratch.ReadAt(p[:n], at); m != n {
-		return 0, wrapErr(nil, errors.Join(io.ErrUnexpectedEOF, err), "store: export", "")
+		return 0, wrapErr(context.Background(), errors.Join(io.ErrUnexpectedEOF, err), "store: export", "")
 	}
 	if k.page > 0 {
 		seal(p[:n], k.page)

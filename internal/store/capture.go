@@ -258,7 +258,8 @@ func (cp *capture) finish(tx *Tx) (*Commit, error) {
 			commit.Tables = append(commit.Tables, tc)
 		}
 	}
-	if commit.Notifications = cp.notified.list; len(commit.Tables) == 0 && !commit.Schema && len(commit.Notifications) == 0 {
+	if commit.Notifications = cp.notified.list; len(commit.Tables) == 0 && !commit.Schema &&
+		len(commit.Notifications) == 0 {
 		return nil, nil
 	}
 	return commit, nil

@@ -252,7 +252,7 @@ func (db *DB) Close() (err error) {
 	close(db.gone)
 	defer func() {
 		if r := recover(); r != nil {
-			err = wrapErr(nil, recovered(r), "store: close", "")
+			err = wrapErr(context.Background(), recovered(r), "store: close", "")
 		}
 	}()
 	conns := []*conn{db.readerConn, db.writerConn}
@@ -267,7 +267,7 @@ func (db *DB) Close() (err error) {
 			continue
 		}
 		if e := c.close(); e != nil && err == nil {
-			err = wrapErr(nil, e, "store: close", "")
+			err = wrapErr(context.Background(), e, "store: close", "")
 		}
 	}
 	return err

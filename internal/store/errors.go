@@ -18,7 +18,7 @@ func wrapErr(ctx context.Context, err error, op, sql string) error {
 	}
 	code := sqliteCode(err)
 	// A recorder gives an interruption a code of its own.
-	if ctx != nil && ctx.Err() != nil && code&0xff == uint32(sqlite3.INTERRUPT) {
+	if ctx.Err() != nil && code&0xff == uint32(sqlite3.INTERRUPT) {
 		w := errcode.Wrap(ctx.Err(), errcode.Aborted, op).(*errcode.Error)
 		w.SQL = sql
 		return w

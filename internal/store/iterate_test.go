@@ -45,7 +45,7 @@ func TestDB_Iterate_keepsItsSnapshotWhileOthersWriteAndRead(t *testing.T) {
 			t.Errorf("got row %d, want %d", s.ColumnInt(0), seen)
 		}
 		if seen%100 == 0 {
-			return Pause
+			return ErrPause
 		}
 		return nil
 	}, func(context.Context) error {
@@ -71,7 +71,7 @@ func TestDB_Iterate_keepsItsSnapshotWhileOthersWriteAndRead(t *testing.T) {
 
 func TestDB_Iterate_endsWithItsSnapshotsAge(t *testing.T) {
 	db := numbers(t, 10, Options{Bounds: Bounds{ReadAge: 10 * time.Millisecond}})
-	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return ErrPause },
 		func(ctx context.Context) error {
 			<-ctx.Done() // the consumer takes no more
 			return ctx.Err()
@@ -89,7 +89,7 @@ func TestDB_Iterate_endsWithItsSnapshotsAge(t *testing.T) {
 func TestDB_Iterate_endsWhereItsConsumerStops(t *testing.T) {
 	db := numbers(t, 1000, Options{})
 	enough := errors.New("enough")
-	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return ErrPause },
 		func(context.Context) error { return enough })
 	if !errors.Is(err, enough) {
 		t.Errorf("got %v, want what wait returned", err)
@@ -118,7 +118,7 @@ func TestDB_Iterate_refuses(t *testing.T) {
 	var nest func(depth int) error
 	nest = func(depth int) error {
 		first := true
-		return db.Iterate(t.Context(), `SELECT n FROM t LIMIT 2`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+		return db.Iterate(t.Context(), `SELECT n FROM t LIMIT 2`, Params{}, nil, func(*sqlite3.Stmt) error { return ErrPause },
 			func(context.Context) error {
 				if !first {
 					return nil
@@ -158,7 +158,7 @@ func TestDB_Iterate_seesTheSchemaAsItIs(t *testing.T) {
 
 func TestDB_Close_duringAnIteration(t *testing.T) {
 	db := numbers(t, 1000, Options{})
-	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return Pause },
+	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(*sqlite3.Stmt) error { return ErrPause },
 		func(context.Context) error { return db.Close() })
 	wantCode(t, err, errcode.Closed)
 }
@@ -172,7 +172,7 @@ func TestDB_Import_duringAnIteration(t *testing.T) {
 	seen := 0
 	err := db.Iterate(t.Context(), `SELECT n FROM t`, Params{}, nil, func(s *sqlite3.Stmt) error {
 		seen++
-		return Pause
+		return ErrPause
 	}, func(context.Context) error {
 		if seen == 10 {
 			return db.Import(t.Context(), bytes.NewReader(file.Bytes()))

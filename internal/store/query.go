@@ -16,18 +16,18 @@ const batch = 256
 // What a row callback may return instead of an error, if it steps the statement
 // itself: many rows at once, inside the engine.
 var (
-	// Pause means that the callback stepped over many rows: the mutex is released
+	// ErrPause means that the callback stepped over many rows: the mutex is released
 	// before the next step.
-	Pause = errors.New("store: many rows were read")
-	// End means that the callback reached the end of the rows.
-	End = errors.New("store: all rows were read")
+	ErrPause = errors.New("store: many rows were read")
+	// ErrEnd means that the callback reached the end of the rows.
+	ErrEnd = errors.New("store: all rows were read")
 )
 
 // Query runs one statement. cols, if not nil, gets the names of the result's
 // columns first, also if there are no rows; then row gets the statement on
 // each row. Both run inside SQLite: they read the row (see [Scan]) and return,
 // they neither wait nor call the database. An error of theirs ends the query
-// and is returned, but see [Pause] and [End].
+// and is returned, but see [ErrPause] and [ErrEnd].
 //
 // A statement that only reads runs on the reading connection, on a snapshot
 // taken at its first row, without waiting for writers. Any other runs in a
@@ -175,7 +175,7 @@ func (r *reading) some(retry func(func() error) error) error {
 
 func (r *reading) take() (paused bool, err error) {
 	err = r.row(r.s.Stmt)
-	if r.done = err == End; r.done || err == Pause {
+	if r.done = err == ErrEnd; r.done || err == ErrPause {
 		return true, nil
 	}
 	return false, err

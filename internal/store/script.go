@@ -218,7 +218,7 @@ func (s *script) wrong(err error, size int) error {
 	if s.c.denied != nil {
 		err = s.c.denied
 	}
-	return wrapErr(nil, err, scriptOp, strings.TrimSpace(sql))
+	return wrapErr(context.Background(), err, scriptOp, strings.TrimSpace(sql))
 }
 
 // scriptPragmas are those of a text that count. The others are of the program that

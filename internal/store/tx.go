@@ -335,7 +335,7 @@ func (tx *Tx) Rollback() error {
 	if errcode.Of(err) == errcode.Closed {
 		return nil
 	}
-	return wrapErr(nil, err, "store: rollback", "")
+	return wrapErr(context.Background(), err, "store: rollback", "")
 }
 
 // Commit takes the net difference, shows it to the recorder, commits, and
@@ -390,5 +390,5 @@ func (tx *Tx) commit(session string, entries []Entry) error {
 	if errcode.Of(err) == errcode.Closed {
 		return nil
 	}
-	return wrapErr(nil, err, op, "")
+	return wrapErr(context.Background(), err, op, "")
 }
