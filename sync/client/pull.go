@@ -40,23 +40,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 	case <-ctx.Done():
 		return false, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: pull")
 	}
-	c.mu.Lock()
-	req := wire.PullRequest{Position: c.view.Position, Client: c.view.Client, Snapshots: true, Anew: c.restart}
-	if c.restart {
-		req.Only, c.onlyBuckets = c.onlyBuckets, nil // tried once
-	}
-	req.Clients = slices.Clone(c.askedClients)
-	if c.view.Former != nil {
-		req.Clients = append(req.Clients, *c.view.Former)
-	}
-	if c.view.Bootstrap != nil && !c.restart {
-		at := *c.view.Bootstrap
-		if req.Anew = at.Table == "" && !at.Done; !req.Anew { // else nothing has come of it
-			req.Resume = &at
-		}
-	}
-	generation := c.generation
-	c.mu.Unlock()
+	req, generation := c.pullRequest()
 	rctx, heard := c.watchStream(ctx, wait)
 	defer heard.close()
 	a, err := c.ask(rctx, "POST", pullResource(wait), req.Marshal())
@@ -64,7 +48,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 		return req.Anew, err
 	}
 	defer a.close()
-	p := puller{c: c, ctx: ctx, req: &req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq,
+	p := puller{c: c, ctx: ctx, req: req, epoch: req.Position.Epoch, client: req.Client, from: req.Position.Seq,
 		generation: generation}
 	defer func() {
 		if p.bootstrapping {
@@ -125,6 +109,28 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 			}
 		}
 	}
+}
+
+// pullRequest asks for what follows the prefix, or for a snapshot. generation is that
+// of the answer.
+func (c *Client) pullRequest() (req *wire.PullRequest, generation int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	req = &wire.PullRequest{Position: c.view.Position, Client: c.view.Client, Snapshots: true, Anew: c.restart}
+	if c.restart {
+		req.Only, c.onlyBuckets = c.onlyBuckets, nil // tried once
+	}
+	req.Clients = slices.Clone(c.askedClients)
+	if c.view.Former != nil {
+		req.Clients = append(req.Clients, *c.view.Former)
+	}
+	if c.view.Bootstrap != nil && !c.restart {
+		at := *c.view.Bootstrap
+		if req.Anew = at.Table == "" && !at.Done; !req.Anew { // else nothing has come of it
+			req.Resume = &at
+		}
+	}
+	return req, c.generation
 }
 
 // errExpired ends a stream whose token's time is over.

@@ -167,34 +167,7 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 		if id == 0 {
 			break
 		}
-		err = a.inBatches(len(body.Ops), func(i int) error {
-			k := keyOf(&body.Ops[i])
-			b, err := a.based(k)
-			if err != nil {
-				return err
-			}
-			if b == nil || len(b.ops) == 0 || b.ops[0] != (ref{id, i}) {
-				return damaged("heddle_row")
-			}
-			b.ops = b.ops[1:]
-			if err := a.recompute(k, b); err != nil {
-				return err
-			}
-			return a.putBased(k, b)
-		})
-		if err != nil {
-			return err
-		}
-		err = a.inside(func() error {
-			if outcome.Code != "" {
-				if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code},
-					body); err != nil {
-					return err
-				}
-			}
-			return a.done(id, outcome.Code == "")
-		})
-		if err != nil {
+		if err := a.settleOne(id, outcome, body); err != nil {
 			return err
 		}
 	}
@@ -215,6 +188,38 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 		return a.inside(func() error { return a.forkAt(req, end.Clients) })
 	}
 	return nil
+}
+
+// settleOne removes the oldest pending transaction, which has an outcome, and its
+// operations from the rows.
+func (a *applier) settleOne(id int64, outcome wire.Outcome, body *wire.Body) error {
+	err := a.inBatches(len(body.Ops), func(i int) error {
+		k := keyOf(&body.Ops[i])
+		b, err := a.based(k)
+		if err != nil {
+			return err
+		}
+		if b == nil || len(b.ops) == 0 || b.ops[0] != (ref{id, i}) {
+			return damaged("heddle_row")
+		}
+		b.ops = b.ops[1:]
+		if err := a.recompute(k, b); err != nil {
+			return err
+		}
+		return a.putBased(k, b)
+	})
+	if err != nil {
+		return err
+	}
+	return a.inside(func() error {
+		if outcome.Code != "" {
+			if err := a.reject(id, &wire.Entry{Seq: outcome.Seq, Counter: outcome.Counter, Outcome: outcome.Code},
+				body); err != nil {
+				return err
+			}
+		}
+		return a.done(id, outcome.Code == "")
+	})
 }
 
 // notOurs looks for a kept transaction whose number another copy of this database

@@ -91,51 +91,17 @@ func (a *applier) unexplained() (found bool, err error) {
 	return found, err
 }
 
+// source is a transaction that is to be sent again.
+type source struct {
+	id   int64
+	sent bool // it is in heddle_sent, and else pending
+}
+
 // resend makes the kept transactions after through pending again, before the
 // pending ones: the server has lost them, and will number them again. decided is
 // the last counter that the server has; the prefix is the server's.
 func (a *applier) resend(through int64, decided uint64) error {
-	type source struct {
-		id   int64
-		sent bool
-	}
-	var all []source
-	var top int64 // of all numbers that were ever given out
-	err := a.inside(func() error {
-		if err := a.unrebase(); err != nil {
-			return err
-		}
-		next, err := nextID(a.Conn, a.last)
-		if err != nil {
-			return err
-		}
-		top = next - 1
-		seen := through
-		err = a.Query(`SELECT DISTINCT id, total FROM heddle_sent WHERE id > ? ORDER BY id`, []any{through},
-			func(s *sqlite3.Stmt) error {
-				if id := s.ColumnInt64(0); id == seen+1 {
-					seen++
-				}
-				if s.ColumnInt64(1) > 0 { // else it was void
-					all = append(all, source{s.ColumnInt64(0), true})
-				}
-				return nil
-			})
-		if err != nil {
-			return err
-		}
-		switch {
-		case a.bootstrap.upload != nil && decided == 0: // the rows have their effects
-			all = nil
-		case a.bootstrap.upload != nil:
-		case seen < a.last:
-			a.events = append(a.events, Conflict{Seq: a.pos.Seq, Counter: uint64(seen + 1 - a.offset), Reason: ConflictLost})
-		}
-		return a.Query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
-			all = append(all, source{s.ColumnInt64(0), false})
-			return nil
-		})
-	})
+	all, top, err := a.sources(through, decided)
 	if err != nil {
 		return err
 	}
@@ -192,6 +158,47 @@ func (a *applier) resend(through int64, decided uint64) error {
 		a.last, a.offset = top, top-int64(decided)
 		return setMeta(a.Conn, metaLast, a.last, metaOffset, a.offset)
 	})
+}
+
+// sources takes the pending operations off the rows, and returns what resend sends,
+// in order. top is the last id that was ever given out.
+func (a *applier) sources(through int64, decided uint64) (all []source, top int64, err error) {
+	err = a.inside(func() error {
+		if err := a.unrebase(); err != nil {
+			return err
+		}
+		next, err := nextID(a.Conn, a.last)
+		if err != nil {
+			return err
+		}
+		top = next - 1
+		seen := through
+		err = a.Query(`SELECT DISTINCT id, total FROM heddle_sent WHERE id > ? ORDER BY id`, []any{through},
+			func(s *sqlite3.Stmt) error {
+				if id := s.ColumnInt64(0); id == seen+1 {
+					seen++
+				}
+				if s.ColumnInt64(1) > 0 { // else it was void
+					all = append(all, source{s.ColumnInt64(0), true})
+				}
+				return nil
+			})
+		if err != nil {
+			return err
+		}
+		switch {
+		case a.bootstrap.upload != nil && decided == 0: // the rows have their effects
+			all = nil
+		case a.bootstrap.upload != nil:
+		case seen < a.last:
+			a.events = append(a.events, Conflict{Seq: a.pos.Seq, Counter: uint64(seen + 1 - a.offset), Reason: ConflictLost})
+		}
+		return a.Query(`SELECT DISTINCT id FROM heddle_pending ORDER BY id`, nil, func(s *sqlite3.Stmt) error {
+			all = append(all, source{s.ColumnInt64(0), false})
+			return nil
+		})
+	})
+	return all, top, err
 }
 
 // unrebase takes all pending operations off the rows: what shows is the prefix.
