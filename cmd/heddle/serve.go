@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 )
 
 var serveCommand = command{
@@ -48,7 +49,7 @@ type serveFlags struct {
 	addr, data, static, csp, level, revoked string
 	dev, asJSON                             bool
 	origins, keyFiles                       list
-	keys                                    server.KeyOptions
+	keys                                    auth.KeyOptions
 	connections                             int
 	drain                                   time.Duration
 }
@@ -179,7 +180,7 @@ func (f *serveFlags) open(ctx context.Context, b *bounds, log *slog.Logger) (*se
 	o := server.Options{Dir: f.data, Dev: f.dev, Origins: f.origins, Logger: log, Limits: b.limits()}
 	if !f.dev {
 		f.keys.Logger = log
-		keys, err := server.OpenKeys(ctx, f.keys)
+		keys, err := auth.OpenKeys(ctx, f.keys)
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +188,7 @@ func (f *serveFlags) open(ctx context.Context, b *bounds, log *slog.Logger) (*se
 		go refresh(ctx, keys.Refresh)
 	}
 	if f.revoked != "" {
-		revoked, err := server.OpenRevocations(f.revoked, log)
+		revoked, err := auth.OpenRevocations(f.revoked, log)
 		if err != nil {
 			return nil, err
 		}

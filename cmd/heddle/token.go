@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -65,8 +65,8 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 	case *ttl <= 0:
 		return badUsage("--ttl must be more than nothing")
 	}
-	granted := server.Spaces(server.Read, reads...)
-	maps.Copy(granted, server.Spaces(server.ReadWrite, spaces...))
+	granted := auth.Spaces(auth.Read, reads...)
+	maps.Copy(granted, auth.Spaces(auth.ReadWrite, spaces...))
 	for s := range granted {
 		if s != "*" && !wire.ValidSpace(s) {
 			return badUsage("--space: %q cannot be a space's name", s)
@@ -76,8 +76,8 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	key := keys[max(0, slices.IndexFunc(keys, (*server.Key).CanSign))]
-	t, err := key.Mint(server.Grant{Subject: *subject, ID: *id, Claims: claims, Spaces: granted,
+	key := keys[max(0, slices.IndexFunc(keys, (*auth.Key).CanSign))]
+	t, err := key.Mint(auth.Grant{Subject: *subject, ID: *id, Claims: claims, Spaces: granted,
 		Expires: time.Now().Add(*ttl)})
 	if err != nil {
 		return err
@@ -86,12 +86,12 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 	return err
 }
 
-func readKeys(file string) ([]*server.Key, error) {
+func readKeys(file string) ([]*auth.Key, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return server.ParseKeys(data)
+	return auth.ParseKeys(data)
 }
 
 func writeKey(e *env, file string) error {

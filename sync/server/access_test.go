@@ -24,23 +24,24 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
 )
 
 var secret = []byte("a secret of more than thirty-two bytes, for tests")
 
-func mustKey(t testing.TB, file []byte) *server.Key {
+func mustKey(t testing.TB, file []byte) *auth.Key {
 	t.Helper()
-	key, err := server.ParseKey(file)
+	key, err := auth.ParseKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return key
 }
 
-func mint(t testing.TB, key *server.Key, spaces ...string) string {
+func mint(t testing.TB, key *auth.Key, spaces ...string) string {
 	t.Helper()
-	token, err := key.Mint(server.Grant{Subject: "ann", Spaces: server.Spaces(server.ReadWrite, spaces...),
+	token, err := key.Mint(auth.Grant{Subject: "ann", Spaces: auth.Spaces(auth.ReadWrite, spaces...),
 		Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
@@ -356,7 +357,7 @@ func testRateWithoutSubject(t *testing.T) {
 	key := mustKey(t, secret)
 	h := startInMemory(t, func(o *server.Options) { o.Dev, o.Tokens, o.Limits.Rate = false, key, 0.5 })
 	token := func(space string) []string {
-		token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, space),
+		token, err := key.Mint(auth.Grant{Spaces: auth.Spaces(auth.ReadWrite, space),
 			Expires: time.Now().Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
@@ -397,14 +398,14 @@ func TestKey(t *testing.T) {
 	signer := mustKey(t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER}))
 	verifier := mustKey(t, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}))
 	token := mint(t, signer, "a", "b")
-	for _, key := range []*server.Key{signer, verifier} {
+	for _, key := range []*auth.Key{signer, verifier} {
 		grant, err := key.Verify(t.Context(), token)
-		if err != nil || grant.Subject != "ann" || !maps.Equal(grant.Spaces, server.Spaces(server.ReadWrite, "a", "b")) ||
+		if err != nil || grant.Subject != "ann" || !maps.Equal(grant.Spaces, auth.Spaces(auth.ReadWrite, "a", "b")) ||
 			grant.Expires.Before(time.Now()) {
 			t.Errorf("got %+v, %v", grant, err)
 		}
 	}
-	if token, err := verifier.Mint(server.Grant{}); errcode.Of(err) != errcode.BadParam {
+	if token, err := verifier.Mint(auth.Grant{}); errcode.Of(err) != errcode.BadParam {
 		t.Errorf("minted by a public key: %s, %v", token, err)
 	}
 	// The public key's bytes are no secret of HS256.
@@ -419,7 +420,7 @@ func TestKey(t *testing.T) {
 		"padded":    []byte(strings.Repeat(" ", 40) + "short\n"),
 		"other PEM": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}),
 	} {
-		if _, err := server.ParseKey(file); errcode.Of(err) != errcode.BadParam {
+		if _, err := auth.ParseKey(file); errcode.Of(err) != errcode.BadParam {
 			t.Errorf("%s: got %v, want code %s", name, err, errcode.BadParam)
 		}
 	}

@@ -6,24 +6,26 @@ import (
 	"strings"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server/auth"
 )
 
 // caller is the grant under which a request is made, and its space.
 type caller struct {
-	Grant
+	auth.Grant
 	token string // "" in development mode
+	by    string // counts against its limits: the subject, or what stands for it
 	space string
 }
 
 // authorize returns the caller of a request, or an error if the request needs
 // more than its token grants. Every request for a space passes through here.
-func (s *Server) authorize(r *http.Request, space string, need Access) (*caller, error) {
+func (s *Server) authorize(r *http.Request, space string, need auth.Access) (*caller, error) {
 	if s.o.Dev {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {
 			host = r.RemoteAddr
 		}
-		return &caller{Grant{Spaces: Spaces(ReadWrite, "*"), by: host}, "", space}, nil
+		return &caller{by: host, space: space}, nil
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "bearer") || token == "" {
@@ -36,14 +38,15 @@ func (s *Server) authorize(r *http.Request, space string, need Access) (*caller,
 	if s.o.Revoked != nil && s.o.Revoked(&grant) {
 		return nil, errRevoked
 	}
-	switch has := grant.access(space); {
+	switch has := grant.Access(space); {
 	case has == "":
 		return nil, errcode.New(errcode.Forbidden, "server", "the token does not grant this space")
-	case need == ReadWrite && has != ReadWrite:
+	case need == auth.ReadWrite && has != auth.ReadWrite:
 		return nil, errcode.New(errcode.Forbidden, "server", "the token grants this space for reading only")
 	}
-	if grant.by = grant.Subject; grant.by == "" { // a token without a subject has limits of its own
-		grant.by = token
+	by := grant.Subject
+	if by == "" { // a token without a subject has limits of its own
+		by = token
 	}
-	return &caller{grant, token, space}, nil
+	return &caller{grant, token, by, space}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server/auth"
 )
 
 // cors lets pages of the allowed origins read the answer. In development mode,
@@ -52,12 +53,7 @@ func localOrigin(origin string) bool {
 	if err != nil {
 		return false
 	}
-	return localHost(u.Hostname())
-}
-
-func localHost(name string) bool {
-	ip := net.ParseIP(name)
-	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
+	return auth.LocalHost(u.Hostname())
 }
 
 // sameOrigin reports whether a page comes from the server that it calls. With
@@ -68,7 +64,7 @@ func sameOrigin(origin, host string, addresses bool) bool {
 	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, host) {
 		return false
 	}
-	return !addresses || net.ParseIP(u.Hostname()) != nil || localHost(u.Hostname())
+	return !addresses || net.ParseIP(u.Hostname()) != nil || auth.LocalHost(u.Hostname())
 }
 
 // refusedOrigins are origins that were refused; each is logged once.

@@ -18,6 +18,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -88,7 +89,7 @@ func TestStreams_ofASubject(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		t.Cleanup(cancel)
-		_, res := newAuthor(m.harness, "s", 0).pull(ctx, "", append(m.as(subject, server.Read), "Accept-Encoding", accept)...)
+		_, res := newAuthor(m.harness, "s", 0).pull(ctx, "", append(m.as(subject, auth.Read), "Accept-Encoding", accept)...)
 		t.Cleanup(func() { res.Body.Close() })
 		if res.StatusCode != 200 {
 			t.Fatalf("got %d", res.StatusCode)
@@ -105,7 +106,7 @@ func TestStreams_ofASubject(t *testing.T) {
 			t.Errorf("stream %d, of %s: got encoding %q, want %q", i, test.subject, got, test.want)
 		}
 	}
-	m.refused(m.post("s", "pull", (&wire.PullRequest{}).Marshal(), m.as("ann", server.Read)...), 429, errcode.RateLimited)
+	m.refused(m.post("s", "pull", (&wire.PullRequest{}).Marshal(), m.as("ann", auth.Read)...), 429, errcode.RateLimited)
 }
 
 const gzipFrom = 8 << 10 // more than what streams are compressed from

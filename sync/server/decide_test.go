@@ -44,12 +44,12 @@ func TestFoldBody_looksAtItsContext(t *testing.T) {
 	o.Limits.defaults(true)
 	part := &wire.Part{Counter: 1, Total: 1}
 	for _, left := range []int{0, 1, 10, 999, 1000, 1400} {
-		if _, _, err := sp.judge(&expiring{t.Context(), left}, o, &Grant{}, wire.ClientID{1}, part, data); !errors.Is(err,
+		if _, _, err := sp.judge(&expiring{t.Context(), left}, o, &caller{}, wire.ClientID{1}, part, data); !errors.Is(err,
 			context.DeadlineExceeded) {
 			t.Errorf("with a context that ends after %d looks: got %v", left, err)
 		}
 	}
-	if _, _, err := sp.judge(&expiring{t.Context(), 1 << 30}, o, &Grant{}, wire.ClientID{1}, part, data); err != nil {
+	if _, _, err := sp.judge(&expiring{t.Context(), 1 << 30}, o, &caller{}, wire.ClientID{1}, part, data); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,13 +9,14 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 )
 
 // A Go program embeds the server, with a rule of its own about what it accepts.
 func Example() {
 	dir, _ := os.MkdirTemp("", "heddle")
 	defer os.RemoveAll(dir)
-	key, err := server.ParseKey([]byte("a secret of at least thirty-two bytes"))
+	key, err := auth.ParseKey([]byte("a secret of at least thirty-two bytes"))
 	if err != nil {
 		fmt.Println(err)
 		return

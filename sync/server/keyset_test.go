@@ -28,6 +28,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -187,7 +188,7 @@ func TestParseKeys(t *testing.T) {
 		{"a name that no token can have", ed.named("k\xff"), "!"},
 		{"nothing", nil, "!"},
 	} {
-		keys, err := server.ParseKeys(test.file)
+		keys, err := auth.ParseKeys(test.file)
 		var ids []string
 		for _, k := range keys {
 			ids = append(ids, k.ID())
@@ -207,7 +208,7 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add(jwks(newPair(f, "EdDSA").jwk))
 	f.Add(secret)
 	f.Fuzz(func(t *testing.T, file []byte) {
-		keys, err := server.ParseKeys(file)
+		keys, err := auth.ParseKeys(file)
 		if (err == nil) != (len(keys) > 0) {
 			t.Errorf("got %d keys, %v", len(keys), err)
 		}
@@ -215,7 +216,7 @@ func FuzzParseKeys(f *testing.F) {
 			if !k.CanSign() {
 				continue
 			}
-			token, err := k.Mint(server.Grant{Subject: "ann", Expires: time.Now().Add(time.Hour)})
+			token, err := k.Mint(auth.Grant{Subject: "ann", Expires: time.Now().Add(time.Hour)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -254,8 +255,8 @@ func TestKeySet_url(t *testing.T) {
 	p := newProvider(t, jwks(with(old.jwk, "kid", "old"),
 		map[string]string{"kty": "oct", "k": b64(secret), "kid": "open"}))
 	now := time.Now()
-	keys, err := server.OpenKeys(t.Context(),
-		server.KeyOptions{URLs: []string{p.URL}, Now: func() time.Time { return now }})
+	keys, err := auth.OpenKeys(t.Context(),
+		auth.KeyOptions{URLs: []string{p.URL}, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +306,7 @@ func TestKeySet_url(t *testing.T) {
 func TestKeySet_refuses(t *testing.T) {
 	away := httptest.NewServer(http.RedirectHandler("http://keys.example/jwks", http.StatusFound))
 	defer away.Close()
-	for name, o := range map[string]server.KeyOptions{
+	for name, o := range map[string]auth.KeyOptions{
 		"nothing":                  {},
 		"no file":                  {Files: []string{filepath.Join(t.TempDir(), "none")}},
 		"a directory":              {Files: []string{t.TempDir()}},
@@ -313,7 +314,7 @@ func TestKeySet_refuses(t *testing.T) {
 		"no URL":                   {URLs: []string{"keys.example"}},
 		"redirected to plain http": {URLs: []string{away.URL}},
 	} {
-		if _, err := server.OpenKeys(t.Context(), o); errcode.Of(err) != errcode.BadParam {
+		if _, err := auth.OpenKeys(t.Context(), o); errcode.Of(err) != errcode.BadParam {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -325,8 +326,8 @@ func TestKeySet_issuerAndAudience(t *testing.T) {
 	if err := os.WriteFile(file, secret, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := server.OpenKeys(t.Context(),
-		server.KeyOptions{Files: []string{file}, Issuer: "https://id.example", Audience: "notes"})
+	keys, err := auth.OpenKeys(t.Context(),
+		auth.KeyOptions{Files: []string{file}, Issuer: "https://id.example", Audience: "notes"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +343,7 @@ func TestKeySet_issuerAndAudience(t *testing.T) {
 		{"https://id.example/", "notes", false},
 		{nil, "notes", false},
 	} {
-		token, err := mustKey(t, secret).Mint(server.Grant{Claims: map[string]any{"iss": test.iss, "aud": test.aud},
+		token, err := mustKey(t, secret).Mint(auth.Grant{Claims: map[string]any{"iss": test.iss, "aud": test.aud},
 			Expires: time.Now().Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
@@ -383,18 +384,18 @@ func TestStreams_endWithTheirTokens(t *testing.T) {
 		return file
 	}
 	one, two := []byte(strings.Repeat("1", 40)), []byte(strings.Repeat("2", 40))
-	keys, err := server.OpenKeys(t.Context(), server.KeyOptions{Files: []string{write("one", one), write("two", two)}})
+	keys, err := auth.OpenKeys(t.Context(), auth.KeyOptions{Files: []string{write("one", one), write("two", two)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	revoked, err := server.OpenRevocations(write("revoked", []byte("# nothing yet\n")), nil)
+	revoked, err := auth.OpenRevocations(write("revoked", []byte("# nothing yet\n")), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := start(t, func(o *server.Options) { o.Dev, o.Tokens, o.Revoked = false, keys, revoked.Revoked })
-	open := func(key []byte, g server.Grant) (*wire.FrameReader, func() int) {
+	open := func(key []byte, g auth.Grant) (*wire.FrameReader, func() int) {
 		t.Helper()
-		g.Spaces, g.Expires = server.Spaces(server.Read, "s"), time.Now().Add(time.Hour)
+		g.Spaces, g.Expires = auth.Spaces(auth.Read, "s"), time.Now().Add(time.Hour)
 		token, err := mustKey(t, key).Mint(g)
 		if err != nil {
 			t.Fatal(err)
@@ -413,11 +414,11 @@ func TestStreams_endWithTheirTokens(t *testing.T) {
 		}
 	}
 	past := time.Now().Add(-time.Minute)
-	byName, nameCounts := open(one, server.Grant{Subject: "ann", ID: "phone"})
-	bySubject, _ := open(one, server.Grant{Subject: "bob"})
-	byTime, _ := open(one, server.Grant{Subject: "cid", Issued: past})
-	byKey, keyCounts := open(two, server.Grant{Subject: "ann"})
-	stays, stillCounts := open(one, server.Grant{Subject: "cid"})
+	byName, nameCounts := open(one, auth.Grant{Subject: "ann", ID: "phone"})
+	bySubject, _ := open(one, auth.Grant{Subject: "bob"})
+	byTime, _ := open(one, auth.Grant{Subject: "cid", Issued: past})
+	byKey, keyCounts := open(two, auth.Grant{Subject: "ann"})
+	stays, stillCounts := open(one, auth.Grant{Subject: "cid"})
 
 	ended := func(name string, frames *wire.FrameReader) {
 		t.Helper()
@@ -465,7 +466,7 @@ func TestRevocations(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := server.OpenRevocations(file, nil)
+		_, err := auth.OpenRevocations(file, nil)
 		if (err == nil) != fine || err != nil && errcode.Of(err) != errcode.BadParam {
 			t.Errorf("%q: got %v", text, err)
 		}
@@ -475,19 +476,19 @@ func TestRevocations(t *testing.T) {
 			"before 2026-01-01T00:00:00Z bob\nbefore 2026-02-01T00:00:00Z bob"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := server.OpenRevocations(file, nil)
+	r, err := auth.OpenRevocations(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		g    server.Grant
+		g    auth.Grant
 		want bool
 	}{
-		{server.Grant{Subject: "ann", Issued: time.Now()}, true},
-		{server.Grant{Subject: "bob", Issued: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}, true},
-		{server.Grant{Subject: "bob", Issued: time.Date(2026, 2, 15, 0, 0, 0, 0, time.UTC)}, false},
-		{server.Grant{Subject: "bob"}, true},
-		{server.Grant{}, false},
+		{auth.Grant{Subject: "ann", Issued: time.Now()}, true},
+		{auth.Grant{Subject: "bob", Issued: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}, true},
+		{auth.Grant{Subject: "bob", Issued: time.Date(2026, 2, 15, 0, 0, 0, 0, time.UTC)}, false},
+		{auth.Grant{Subject: "bob"}, true},
+		{auth.Grant{}, false},
 	} {
 		if got := r.Revoked(&test.g); got != test.want {
 			t.Errorf("%+v: got %v", test.g, got)
@@ -496,7 +497,7 @@ func TestRevocations(t *testing.T) {
 	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Refresh(); err == nil || !r.Revoked(&server.Grant{Subject: "ann"}) {
+	if err := r.Refresh(); err == nil || !r.Revoked(&auth.Grant{Subject: "ann"}) {
 		t.Errorf("what cannot be read takes the place of what could: %v", err)
 	}
 }
@@ -508,8 +509,8 @@ func FuzzRevocations(f *testing.F) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := server.OpenRevocations(file, nil)
-		if err == nil && r.Revoked(&server.Grant{}) {
+		r, err := auth.OpenRevocations(file, nil)
+		if err == nil && r.Revoked(&auth.Grant{}) {
 			t.Error("a token of nobody is revoked")
 		}
 	})

@@ -104,3 +104,72 @@ func (s *slots) takeBoth(kind, subject, space string, each, all int) (release fu
 	}
 	return func() { shared(); own() }, true
 }
+
+// Waits that no option sets; those of [Limits] and [Options] are there.
+const (
+	// abandoned is how long after its last part an upload gives way to another of
+	// its number, and to others where there is no room.
+	abandoned = 10 * time.Minute
+	// forgotten is how long after its last part an upload is dropped.
+	forgotten = 7 * 24 * time.Hour
+	// recheckEvery is how often open streams are looked at for tokens that no
+	// longer count.
+	recheckEvery = 250 * time.Millisecond
+	// quietSubject is how long after its last request a subject's rate is forgotten.
+	quietSubject = time.Minute
+	// maxWait is the longest wait of a poll: what lies between may have less patience.
+	maxWait = time.Minute
+)
+
+// rate is a token bucket for each subject. A nil rate limits nothing.
+type rate struct {
+	perSecond float64
+	mu        sync.Mutex
+	buckets   map[string]*bucket
+	swept     time.Time
+}
+
+type bucket struct {
+	left float64
+	at   time.Time
+}
+
+const burst = 4 // seconds' worth
+
+func newRate(perSecond float64) *rate {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &rate{perSecond: perSecond, buckets: map[string]*bucket{}}
+}
+
+// take counts a request of subject at now. If it is one too many it returns how
+// long to wait.
+func (r *rate) take(subject string, now time.Time) (wait time.Duration) {
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.swept) > quietSubject { // forget subjects without requests
+		for name, b := range r.buckets {
+			if now.Sub(b.at) > quietSubject {
+				delete(r.buckets, name)
+			}
+		}
+		r.swept = now
+	}
+	full := r.perSecond * burst
+	b := r.buckets[subject]
+	if b == nil {
+		b = &bucket{full, now}
+		r.buckets[subject] = b
+	}
+	b.left = min(full, b.left+now.Sub(b.at).Seconds()*r.perSecond)
+	b.at = now
+	if b.left < 1 {
+		return time.Duration((1 - b.left) / r.perSecond * float64(time.Second))
+	}
+	b.left--
+	return 0
+}

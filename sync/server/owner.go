@@ -15,15 +15,15 @@ import (
 var errOwner = errcode.New(errcode.Forbidden, "server: check client",
 	"this client id belongs to another subject: a database syncs for one user, open another one for each")
 
-// owns reports whether g's subject may act under a client id, of which subject,
+// owns reports whether c's subject may act under a client id, of which subject,
 // if any, is the owner.
-func (o *Options) owns(g *Grant, id wire.ClientID, subject string, owned bool) bool {
-	return o.Dev || id == wire.SeedClient || !owned || subject == g.Subject
+func (o *Options) owns(c *caller, id wire.ClientID, subject string, owned bool) bool {
+	return o.Dev || id == wire.SeedClient || !owned || subject == c.Subject
 }
 
 // clientState returns a client's last decided counter and whether its id has an
-// owner. It fails if the owner is another subject than g's.
-func (sp *space) clientState(o *Options, g *Grant, id wire.ClientID) (decided uint64, owned bool, err error) {
+// owner. It fails if the owner is another subject than c's.
+func (sp *space) clientState(o *Options, c *caller, id wire.ClientID) (decided uint64, owned bool, err error) {
 	subject := ""
 	const sql = `SELECT (SELECT decided FROM client WHERE id = ?1), (SELECT subject FROM owner WHERE client = ?1)`
 	err = sp.w.run(sql, func(s *sqlite3.Stmt) error {
@@ -31,22 +31,22 @@ func (sp *space) clientState(o *Options, g *Grant, id wire.ClientID) (decided ui
 		subject, owned = s.ColumnText(1), s.ColumnType(1) != sqlite3.NULL
 		return nil
 	}, id[:])
-	if err == nil && !o.owns(g, id, subject, owned) {
+	if err == nil && !o.owns(c, id, subject, owned) {
 		err = errOwner
 	}
 	return decided, owned, err
 }
 
 // claim makes a client id the subject's own.
-func (sp *space) claim(o *Options, g *Grant, id wire.ClientID) error {
+func (sp *space) claim(o *Options, c *caller, id wire.ClientID) error {
 	if o.Dev || id == wire.SeedClient {
 		return nil
 	}
-	return sp.w.run(`INSERT INTO owner VALUES (?, ?) ON CONFLICT DO NOTHING`, nil, id[:], g.Subject)
+	return sp.w.run(`INSERT INTO owner VALUES (?, ?) ON CONFLICT DO NOTHING`, nil, id[:], c.Subject)
 }
 
 // mayRead refuses a pull under a client id that belongs to another subject.
-func (sp *space) mayRead(o *Options, g *Grant, id wire.ClientID) error {
+func (sp *space) mayRead(o *Options, c *caller, id wire.ClientID) error {
 	if o.Dev || id == (wire.ClientID{}) {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (sp *space) mayRead(o *Options, g *Grant, id wire.ClientID) error {
 		subject, owned = s.ColumnText(0), true
 		return nil
 	}, id[:])
-	if err == nil && !o.owns(g, id, subject, owned) {
+	if err == nil && !o.owns(c, id, subject, owned) {
 		err = errOwner
 	}
 	return err

@@ -10,13 +10,14 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
 )
 
 // members is a server with tokens, and requests of its users.
 type members struct {
 	*harness
-	key *server.Key
+	key *auth.Key
 }
 
 func startMembers(t *testing.T, change func(*server.Options)) *members {
@@ -30,9 +31,9 @@ func startMembers(t *testing.T, change func(*server.Options)) *members {
 }
 
 // as returns the header of a user's request. Each is a token of its own.
-func (m *members) as(subject string, access server.Access) []string {
+func (m *members) as(subject string, access auth.Access) []string {
 	m.t.Helper()
-	g := server.Grant{Subject: subject, ID: fmt.Sprint(time.Now().UnixNano()), Spaces: server.Spaces(access, "s"),
+	g := auth.Grant{Subject: subject, ID: fmt.Sprint(time.Now().UnixNano()), Spaces: auth.Spaces(access, "s"),
 		Expires: time.Now().Add(time.Hour)}
 	token, err := m.key.Mint(g)
 	if err != nil {
@@ -44,12 +45,12 @@ func (m *members) as(subject string, access server.Access) []string {
 func (m *members) push(subject string, client wire.ClientID, parts ...wire.Part) *http.Response {
 	m.t.Helper()
 	return m.post("s", "push", (&wire.PushRequest{Client: client, Parts: parts}).Marshal(),
-		m.as(subject, server.ReadWrite)...)
+		m.as(subject, auth.ReadWrite)...)
 }
 
 func (m *members) pull(subject string, req wire.PullRequest) *http.Response {
 	m.t.Helper()
-	return m.post("s", "pull?wait=0", req.Marshal(), m.as(subject, server.Read)...)
+	return m.post("s", "pull?wait=0", req.Marshal(), m.as(subject, auth.Read)...)
 }
 
 // status demands a status, and of a refusal that it is about whose the id is.
@@ -93,7 +94,7 @@ func TestClientID_belongsToItsSubject(t *testing.T) {
 	}
 	m.status("a pull under no id", m.pull("bob", wire.PullRequest{}), 200)
 	m.status("another's id that nobody has", m.push("bob", read, wire.SplitBody(1, body("z", "1"))...), 200)
-	if d := ok(m.harness, m.do("GET", "/v1/spaces/s/digest", nil, m.as("ann", server.Read)...),
+	if d := ok(m.harness, m.do("GET", "/v1/spaces/s/digest", nil, m.as("ann", auth.Read)...),
 		wire.UnmarshalDigestResponse); d.Seq != 2 {
 		t.Errorf("the log has %d entries, want 2", d.Seq)
 	}
@@ -135,7 +136,7 @@ func TestAccess_readOnly(t *testing.T) {
 	m := startMembers(t, nil)
 	id := wire.ClientID{1}
 	m.status("a push", m.push("ann", id, wire.SplitBody(1, body("x", "1"))...), 200)
-	reader := m.as("bob", server.Read)
+	reader := m.as("bob", auth.Read)
 	for _, route := range routes {
 		res := m.do(route.method, "/v1/spaces/s/"+route.action, route.body, reader...)
 		switch {
@@ -148,8 +149,8 @@ func TestAccess_readOnly(t *testing.T) {
 		}
 	}
 	m.status("a pull", m.pull("bob", wire.PullRequest{Client: wire.ClientID{9}}), 200)
-	mixed, err := m.key.Mint(server.Grant{Subject: "cid",
-		Spaces: map[string]server.Access{"*": server.ReadWrite, "s": server.Read}, Expires: time.Now().Add(time.Hour)})
+	mixed, err := m.key.Mint(auth.Grant{Subject: "cid",
+		Spaces: map[string]auth.Access{"*": auth.ReadWrite, "s": auth.Read}, Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,9 +173,9 @@ func TestDecide_isTold(t *testing.T) {
 			return nil
 		}
 	})
-	post := func(g server.Grant, client byte, counter uint64, b []byte) {
+	post := func(g auth.Grant, client byte, counter uint64, b []byte) {
 		t.Helper()
-		g.Spaces, g.Expires = server.Spaces(server.ReadWrite, "s"), time.Now().Add(time.Hour)
+		g.Spaces, g.Expires = auth.Spaces(auth.ReadWrite, "s"), time.Now().Add(time.Hour)
 		token, err := m.key.Mint(g)
 		if err != nil {
 			t.Fatal(err)
@@ -182,10 +183,10 @@ func TestDecide_isTold(t *testing.T) {
 		req := &wire.PushRequest{Client: wire.ClientID{client}, Parts: wire.SplitBody(counter, b)}
 		m.status("push", m.post("s", "push", req.Marshal(), "Authorization", "Bearer "+token), 200)
 	}
-	post(server.Grant{Subject: "ann"}, 1, 1, body("x", "old", "y", 5))
-	post(server.Grant{Subject: "ann"}, 1, 2, body("x", "new", "y", 2, "x", "newer"))
-	post(server.Grant{Subject: "ann"}, 1, 3, body("x", nil))
-	post(server.Grant{Subject: "bob", Claims: map[string]any{"role": "owner"}}, 2, 1, body("x", nil))
+	post(auth.Grant{Subject: "ann"}, 1, 1, body("x", "old", "y", 5))
+	post(auth.Grant{Subject: "ann"}, 1, 2, body("x", "new", "y", 2, "x", "newer"))
+	post(auth.Grant{Subject: "ann"}, 1, 3, body("x", nil))
+	post(auth.Grant{Subject: "bob", Claims: map[string]any{"role": "owner"}}, 2, 1, body("x", nil))
 	if len(seen) != 4 {
 		t.Fatalf("asked %d times", len(seen))
 	}

@@ -40,7 +40,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 		return err
 	}
 	defer s.release(sp)
-	if err := sp.mayRead(&s.o, &c.Grant, req.Client); err != nil {
+	if err := sp.mayRead(&s.o, c, req.Client); err != nil {
 		return err
 	}
 	head := sp.currentHead()

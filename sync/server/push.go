@@ -21,14 +21,14 @@ var ErrUndecided = errors.New("server: cannot decide now")
 // repeated: transactions that are decided are skipped. request bounds the wait for
 // its turn, ctx the decisions.
 func (sp *space) push(
-	request, ctx context.Context, o *Options, g *Grant, req *wire.PushRequest,
+	request, ctx context.Context, o *Options, c *caller, req *wire.PushRequest,
 ) (*wire.PushResponse, error) {
 	if req.Client == (wire.ClientID{}) {
 		return nil, errcode.New(errcode.Protocol, "server: push", "the client has no id")
 	}
 	res := &wire.PushResponse{}
 	err := sp.write(request, ctx, func() error {
-		decided, owned, err := sp.clientState(o, g, req.Client)
+		decided, owned, err := sp.clientState(o, c, req.Client)
 		if err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (sp *space) push(
 			return err
 		}
 		if !owned && (decided > 0 || len(req.Parts) > 0) {
-			if err := sp.claim(o, g, req.Client); err != nil {
+			if err := sp.claim(o, c, req.Client); err != nil {
 				return err
 			}
 		}
@@ -55,12 +55,12 @@ func (sp *space) push(
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			body, whole, err := sp.stage(o, g, req.Client, p)
+			body, whole, err := sp.stage(o, c, req.Client, p)
 			if err == nil && !whole {
 				continue
 			}
 			if err == nil {
-				err = sp.decide(ctx, o, g, req.Client, p, body)
+				err = sp.decide(ctx, o, c, req.Client, p, body)
 			}
 			if decided > before && (errors.Is(err, ErrUndecided) || errcode.Of(err) == errcode.RateLimited) {
 				break // the ones before are decided; this one's turn comes again
@@ -138,10 +138,10 @@ func (sp *space) checkDecided(client wire.ClientID, p *wire.Part) error {
 // decide gives a whole transaction its place and outcome in the log, and folds
 // it. A nil error means that it is decided, ok or void.
 func (sp *space) decide(
-	ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, body []byte,
+	ctx context.Context, o *Options, c *caller, client wire.ClientID, p *wire.Part, body []byte,
 ) error {
 	e := wire.Entry{Seq: sp.st.seq + 1, Client: client, Counter: p.Counter, BodyHash: p.BodyHash, Body: body}
-	effects, schema, err := sp.judge(ctx, o, g, client, p, body)
+	effects, schema, err := sp.judge(ctx, o, c, client, p, body)
 	var refusal *void
 	switch {
 	case errors.As(err, &refusal):
@@ -179,7 +179,7 @@ func (v *void) Unwrap() error { return v.err }
 
 // judge returns what a body would do, or a *void. It changes nothing.
 func (sp *space) judge(
-	ctx context.Context, o *Options, g *Grant, client wire.ClientID, p *wire.Part, data []byte,
+	ctx context.Context, o *Options, c *caller, client wire.ClientID, p *wire.Part, data []byte,
 ) (*effects, []wire.TableSchema, error) {
 	refuse := func(err error) (*effects, []wire.TableSchema, error) {
 		return nil, nil, &void{errcode.Of(err), err}
@@ -226,7 +226,7 @@ func (sp *space) judge(
 		}
 	}
 	d := &Decision{
-		Client: client, Counter: p.Counter, Subject: g.Subject, Claims: g.Claims, Body: body, Schema: schema,
+		Client: client, Counter: p.Counter, Subject: c.Subject, Claims: c.Claims, Body: body, Schema: schema,
 	}
 	return effects, body.Schema, sp.callDecide(ctx, o, d, effects)
 }

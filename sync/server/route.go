@@ -13,20 +13,21 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
 )
 
 // action is a request that a space answers.
 type action struct {
 	method string
-	need   Access
+	need   auth.Access
 	run    func(*Server, http.ResponseWriter, *http.Request, *caller) error
 }
 
 var actions = map[string]action{
-	"push":   {http.MethodPost, ReadWrite, (*Server).push},
-	"pull":   {http.MethodPost, Read, (*Server).pull},
-	"digest": {http.MethodGet, Read, (*Server).digest},
+	"push":   {http.MethodPost, auth.ReadWrite, (*Server).push},
+	"pull":   {http.MethodPost, auth.Read, (*Server).pull},
+	"digest": {http.MethodGet, auth.Read, (*Server).digest},
 }
 
 // Routes returns what the server answers, as http.ServeMux writes it.
@@ -161,7 +162,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request, c *caller) error {
 	defer s.release(sp)
 	ctx, cancel := s.decisionContext(r.Context())
 	defer cancel()
-	res, err := sp.push(r.Context(), ctx, &s.o, &c.Grant, req)
+	res, err := sp.push(r.Context(), ctx, &s.o, c, req)
 	if err != nil {
 		return err
 	}

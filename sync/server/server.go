@@ -25,18 +25,19 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/server/auth"
 )
 
 // Options say how a Server works.
 type Options struct {
-	Dir    string   // where spaces are kept; made if missing
-	VFS    string   // SQLite's name for what keeps the files, "" for the platform's; Dir is a path in it
-	Dev    bool     // no tokens, any space, pages of this machine: for development
-	Tokens Verifier // verifies tokens; needed without Dev
+	Dir    string        // where spaces are kept; made if missing
+	VFS    string        // SQLite's name for what keeps the files, "" for the platform's; Dir is a path in it
+	Dev    bool          // no tokens, any space, pages of this machine: for development
+	Tokens auth.Verifier // verifies tokens; needed without Dev
 	// Revoked, if there is one, says whether a token no longer counts. It is asked
 	// about each request, and twice a second about each open stream: it must be
 	// quick.
-	Revoked func(*Grant) bool
+	Revoked func(*auth.Grant) bool
 	// Origins that may call from a browser, such as "https://app.example"; "*"
 	// is any. The server's own origin needs no mention, and with Dev neither do
 	// those of this machine.

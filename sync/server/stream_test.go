@@ -19,6 +19,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -180,7 +181,7 @@ func TestPull_endsWhenTheTokenExpires(t *testing.T) { synctest.Test(t, testToken
 func testTokenExpires(t *testing.T) {
 	key := mustKey(t, secret)
 	h := startInMemory(t, func(o *server.Options) { o.Dev, o.Tokens = false, key })
-	token, err := key.Mint(server.Grant{Spaces: server.Spaces(server.ReadWrite, "s"), Expires: time.Now().Add(time.Hour)})
+	token, err := key.Mint(auth.Grant{Spaces: auth.Spaces(auth.ReadWrite, "s"), Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ var (
 // stage keeps a part of the client's next transaction and returns the body once
 // it is whole. A body larger than the limit counts as whole as soon as that is
 // clear: it will be void, and the rest is not worth the room.
-func (sp *space) stage(o *Options, g *Grant, client wire.ClientID, p *wire.Part) (body []byte, whole bool, err error) {
+func (sp *space) stage(o *Options, c *caller, client wire.ClientID, p *wire.Part) (body []byte, whole bool, err error) {
 	if p.Total == 1 {
 		if wire.HashBody(p.Bytes) != p.BodyHash {
 			return nil, false, errcode.New(errcode.Protocol, "server: push", "a body has another hash than its part says")
@@ -62,7 +62,7 @@ func (sp *space) stage(o *Options, g *Grant, client wire.ClientID, p *wire.Part)
 			return nil, false, err
 		}
 	}
-	if err := sp.keepPart(o, g, client, p, int64(size)+int64(held+1)*partBytes); err != nil {
+	if err := sp.keepPart(o, c, client, p, int64(size)+int64(held+1)*partBytes); err != nil {
 		return nil, false, err
 	}
 	if p.Index+1 < p.Total {
@@ -83,9 +83,9 @@ func (sp *space) stage(o *Options, g *Grant, client wire.ClientID, p *wire.Part)
 }
 
 // keepPart keeps a part, with which the client's upload has size bytes.
-func (sp *space) keepPart(o *Options, g *Grant, client wire.ClientID, p *wire.Part, size int64) error {
+func (sp *space) keepPart(o *Options, c *caller, client wire.ClientID, p *wire.Part, size int64) error {
 	now := time.Now().Unix()
-	if err := sp.makeRoom(o, g.by, client, size, now); err != nil {
+	if err := sp.makeRoom(o, c.by, client, size, now); err != nil {
 		return err
 	}
 	if err := sp.w.run(`INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
@@ -94,7 +94,7 @@ func (sp *space) keepPart(o *Options, g *Grant, client wire.ClientID, p *wire.Pa
 	}
 	return sp.w.run(`INSERT INTO upload VALUES (?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET subject = excluded.subject, bytes = excluded.bytes, at = excluded.at`, nil,
-		client[:], g.by, size, now)
+		client[:], c.by, size, now)
 }
 
 // makeRoom refuses an upload that is one too many, or too large beside the others.

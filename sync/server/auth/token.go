@@ -1,4 +1,6 @@
-package server
+// Package auth makes and verifies the tokens of a sync server: JSON Web Tokens that
+// say which spaces a subject may read and write. docs/SECURITY.md has their claims.
+package auth
 
 import (
 	"context"
@@ -15,8 +17,8 @@ import (
 )
 
 // Verifier says what a token grants. A *Key is one, a *KeySet is one, and a
-// program may have its own: an error with code errcode.Unauthorized refuses the
-// token.
+// program may have its own: an error with the code HEDDLE_UNAUTHORIZED refuses
+// the token.
 type Verifier interface {
 	Verify(ctx context.Context, token string) (Grant, error)
 }
@@ -38,8 +40,6 @@ type Grant struct {
 	Issued  time.Time         // zero if the token does not say
 	Expires time.Time
 	Claims  map[string]any // all claims of the token, as encoding/json reads them
-
-	by string // whose the use of the server is: the subject, or what stands for it
 }
 
 // Spaces returns what Grant.Spaces has for access to each of names.
@@ -51,8 +51,8 @@ func Spaces(access Access, names ...string) map[string]Access {
 	return all
 }
 
-// access returns what g allows in a space, "" for nothing.
-func (g *Grant) access(space string) Access {
+// Access returns what g allows in a space, "" for nothing.
+func (g *Grant) Access(space string) Access {
 	if a, ok := g.Spaces[space]; ok {
 		return a
 	}

@@ -1,4 +1,4 @@
-package server
+package auth
 
 import (
 	"bytes"
@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,7 +87,7 @@ func OpenKeys(ctx context.Context, o KeyOptions) (*KeySet, error) {
 
 // safeURL reports whether what is read from a URL comes from whom it names.
 func safeURL(u *url.URL) bool {
-	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && localHost(u.Hostname()))
+	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && LocalHost(u.Hostname()))
 }
 
 func checkRedirect(r *http.Request, via []*http.Request) error {
@@ -283,4 +285,10 @@ func readUpTo(in io.Reader, most int64) ([]byte, error) {
 		err = fmt.Errorf("it has more than %d bytes", most)
 	}
 	return data, err
+}
+
+// LocalHost reports whether a host is this machine.
+func LocalHost(name string) bool {
+	ip := net.ParseIP(name)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
 }
