@@ -2,7 +2,6 @@ package leader
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -122,7 +121,7 @@ func (c *call) failure(err error) []store.Entry {
 	if len(e.Msg) > maxLoggedText {
 		e.Msg = e.Msg[:maxLoggedText]
 	}
-	return []store.Entry{{Counter: c.Write.Counter, Reply: rpc.ReplyError(0, &e)[4:]}}
+	return []store.Entry{{Counter: c.Write.Counter, Reply: rpc.WithoutID(rpc.ReplyError(0, &e))}}
 }
 
 // success is the log's entry for a write with that reply.
@@ -133,7 +132,7 @@ func (c *call) success(answer []byte) []store.Entry {
 	if c.inChunks || len(answer) > maxLoggedReply {
 		answer = rpc.ReplyError(0, errResultLost)
 	}
-	e := store.Entry{Counter: c.Write.Counter, Reply: answer[4:]}
+	e := store.Entry{Counter: c.Write.Counter, Reply: rpc.WithoutID(answer)}
 	if res, ok := rpc.ResultOf(e.Reply); ok {
 		e.Reply, e.Result = nil, res
 	}
@@ -148,5 +147,5 @@ func logged(id uint32, e *store.Entry) []byte {
 	if e.Reply == nil {
 		return rpc.ReplyResult(id, e.Result)
 	}
-	return append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(e.Reply)), id), e.Reply...)
+	return rpc.WithID(id, e.Reply)
 }

@@ -1,5 +1,7 @@
 package rpc
 
+import "encoding/binary"
+
 // Kind says what a reply is.
 type Kind uint8
 
@@ -47,6 +49,14 @@ func ReplyResults(id uint32, list []Result) []byte {
 	w := Writer{b: Reply(id, KindResult)}
 	w.Results(list)
 	return w.b
+}
+
+// WithoutID is a reply that can be kept for a later request.
+func WithoutID(reply []byte) []byte { return reply[4:] }
+
+// WithID makes of such a reply the one to request id.
+func WithID(id uint32, kept []byte) []byte {
+	return append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(kept)), id), kept...)
 }
 
 // ResultOf reads a reply without its id, if it is one that ReplyResult makes.
