@@ -37,15 +37,16 @@ func (s *Spec) TypeScript() []byte {
 	p("import type { Request, RequestOf } from \"./call.js\";")
 	p("import { NONE, Writer, type BulkRows, type CheckedValue, type Reader, type Statement } from \"./codec.js\";\n")
 	p("/** The version of the language, told in hello. */\nexport const VERSION = %d;\n", s.Version)
-	p("export const Method = {")
+	// Constant enums: a bundle has the numbers that it uses, and no table.
+	p("export const enum Method {")
 	for _, q := range s.Methods {
-		p("  %s: %d,", q.Name, q.Number)
+		p("  %s = %d,", q.Name, q.Number)
 	}
-	p("} as const;\n\nexport const EventType = {")
+	p("}\n\nexport const enum EventType {")
 	for _, e := range s.Events {
-		p("  %s: %d,", e.Name, e.Number)
+		p("  %s = %d,", e.Name, e.Number)
 	}
-	p("} as const;")
+	p("}")
 	for _, d := range s.reach(append(s.toLeader(), s.toPage()...)...) {
 		reads := contains(s.reach(s.toPage()...), d)
 		p("\nexport interface %s {", d.Name)

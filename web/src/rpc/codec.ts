@@ -4,9 +4,9 @@
 import { HeddleError, type ErrorCode, type ErrorRecord } from "../shared/errors.js";
 import type { ExecResult, SqlValue } from "../shared/types.js";
 
-export const Kind = { result: 0, error: 1, chunk: 2, event: 3 } as const;
+export const enum Kind { result, error, chunk, event }
 
-const Tag = { null: 0, int: 1, float: 2, text: 3, blob: 4 } as const;
+const enum Tag { null, int, float, text, blob }
 
 /** A bound value, checked and made one of SQLite's: see params.ts. */
 export type CheckedValue = null | number | bigint | string | Uint8Array;

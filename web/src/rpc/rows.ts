@@ -6,7 +6,7 @@ import { type Reader } from "./codec.js";
 import { HeddleError } from "../shared/errors.js";
 import type { Row, SqlValue } from "../shared/types.js";
 
-const Form = { null: 0, int32: 1, float: 2, int64: 3, text: 4, blob: 5, mixed: 6 } as const;
+const enum Form { null, int32, float, int64, text, blob, mixed }
 const NULLS = 0x80;
 const MAX_ROWS = 4096;
 
