@@ -12,7 +12,10 @@ class Locks {
   readonly asked: string[] = [];
   #next = 0;
 
-  async request(_name: string, options: { signal?: AbortSignal; ifAvailable?: boolean }, callback: (lock: object | null) => Promise<unknown>) {
+  async request(
+    _name: string, options: { signal?: AbortSignal; ifAvailable?: boolean },
+    callback: (lock: object | null) => Promise<unknown>,
+  ) {
     this.asked.push(options.ifAvailable ? "look" : "queue");
     if (this.held && options.ifAvailable) return callback(null);
     if (this.held) {

@@ -86,7 +86,7 @@ function heartbeat(answers: () => boolean) {
 
 test("a worker that still loads its program answers by itself", () => {
   const { p, seen } = heartbeat(() => true);
-  for (let i = 0; i < 10; i++) p.ask();
+  for (let i = 0; i < 10; i++) p.ping();
   assert.deepEqual(seen, { alive: 10, dead: [], resumed: 0 });
 });
 
@@ -94,31 +94,32 @@ test("Go answers once it can, and one answer is for all that was asked", () => {
   let free = true;
   const { p, seen, program } = heartbeat(() => free);
   p.attach(program);
-  p.ask();
+  p.ping();
   assert.equal(seen.alive, 1);
   free = false;
-  for (let i = 0; i < STUCK_PINGS; i++) p.ask();
+  for (let i = 0; i < STUCK_PINGS; i++) p.ping();
   assert.deepEqual(seen.dead, []);
   free = true;
   program.resume();
-  for (let i = 0; i < STUCK_PINGS; i++) p.ask();
+  for (let i = 0; i < STUCK_PINGS; i++) p.ping();
   assert.deepEqual([seen.alive, seen.dead], [2 + STUCK_PINGS, []]);
 });
 
 test("an idle worker whose program never answers is stuck", () => {
   const { p, seen, program } = heartbeat(() => false);
   p.attach(program);
-  for (let i = 0; i < STUCK_PINGS; i++) p.ask();
+  for (let i = 0; i < STUCK_PINGS; i++) p.ping();
   assert.deepEqual(seen.dead, []);
-  p.ask();
+  p.ping();
   assert.equal(seen.dead.length, 1);
   assert.equal(seen.alive, 0);
 });
 
 test("a program that has ended is dead, with what it throws", () => {
   const { p, seen } = heartbeat(() => true);
-  p.attach({ exports: { heddle_probe: () => { throw new Error("Go program has already exited"); } }, resume: () => {} });
-  p.ask();
+  const exited = () => { throw new Error("Go program has already exited"); };
+  p.attach({ exports: { heddle_probe: exited }, resume: () => {} });
+  p.ping();
   assert.deepEqual(seen.dead, ["Error: Go program has already exited"]);
 });
 

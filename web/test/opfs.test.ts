@@ -102,7 +102,8 @@ beforeEach(() => {
   root = new FakeFolder();
   moves = true;
   stops = Infinity;
-  Object.defineProperty(globalThis, "navigator", { configurable: true, value: { storage: { getDirectory: async () => root } } });
+  const value = { storage: { getDirectory: async () => root } };
+  Object.defineProperty(globalThis, "navigator", { configurable: true, value });
 });
 afterEach(() => {
   if (original) Object.defineProperty(globalThis, "navigator", original);
@@ -124,7 +125,8 @@ function attached(...directories: OpfsDirectory[]) {
   const { opfs } = table.imports;
   return {
     opfs, memory, bytes,
-    open: (directory: number, name: string) => opfs.open(directory, 0, new TextEncoder().encodeInto(name, bytes).written),
+    open: (directory: number, name: string) =>
+      opfs.open(directory, 0, new TextEncoder().encodeInto(name, bytes).written),
     error: () => new TextDecoder().decode(bytes.slice(1000, 1000 + opfs.error(1000, 500))),
   };
 }
@@ -185,11 +187,14 @@ test("a handle that is just being let go is waited for", async () => {
 });
 
 test("what cannot be opened is said with a code, and nothing stays open", async () => {
-  for (const [refusal, code] of [["QuotaExceededError", "SQLITE_FULL"], ["InvalidStateError", "HEDDLE_BLOCKED"], ["UnknownError", "HEDDLE_STORAGE"]]) {
+  for (const [refusal, code] of [
+    ["QuotaExceededError", "SQLITE_FULL"], ["InvalidStateError", "HEDDLE_BLOCKED"], ["UnknownError", "HEDDLE_STORAGE"],
+  ]) {
     const file = await (await folder("a")).getFileHandle("a.db-journal", { create: true });
     file.refusals = [refusal!];
     await assert.rejects(OpfsDirectory.open("a"), { name: "HeddleError", code });
-    for (const entry of (root.at("heddle", "a") as FakeFolder).entries.values()) assert.equal((entry as FakeFile).open, false);
+    const own = root.at("heddle", "a") as FakeFolder;
+    for (const entry of own.entries.values()) assert.equal((entry as FakeFile).open, false);
   }
 });
 
@@ -199,7 +204,9 @@ const folderA = () => root.at("heddle", "a") as FakeFolder;
 test("removed files are noticed, and no longer written to", async (t) => {
   for (const [name, remove] of [
     ["cleared", (files: FakeFolder) => files.entries.clear()],
-    ["made anew by another", (files: FakeFolder) => { (files.at("owner") as FakeFile).bytes = new TextEncoder().encode("another"); }],
+    ["made again by another", (files: FakeFolder) => {
+      (files.at("owner") as FakeFile).bytes = new TextEncoder().encode("another");
+    }],
   ] as const) {
     await t.test(name, async () => {
       root.entries.clear();
@@ -225,7 +232,8 @@ test("a check that fails for another reason says nothing", async () => {
   assert.equal(await directory.check(), true);
 });
 
-const write = (directory: OpfsDirectory, name: string, ...bytes: number[]) => directory.handle(name)!.write(new Uint8Array(bytes), { at: 0 });
+const write = (directory: OpfsDirectory, name: string, ...bytes: number[]) =>
+  directory.handle(name)!.write(new Uint8Array(bytes), { at: 0 });
 const bytesOf = (name: string) => [...(folderA().at(name) as FakeFile).bytes];
 
 test("the next to open learns how the last one ended", async () => {
@@ -250,7 +258,10 @@ test("the next to open learns how the last one ended", async () => {
 });
 
 test("files are quarantined with their log, whatever happens in the middle", async (t) => {
-  for (const [name, can, dies] of [["moved", true, Infinity], ["copied", false, Infinity], ["dead at once", true, 0], ["dead after the journal", true, 1], ["dead after the log", true, 2]] as const) {
+  for (const [name, can, dies] of [
+    ["moved", true, Infinity], ["copied", false, Infinity], ["dead at once", true, 0],
+    ["dead after the journal", true, 1], ["dead after the log", true, 2],
+  ] as const) {
     await t.test(name, async () => {
       root.entries.clear();
       moves = can;

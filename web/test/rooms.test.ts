@@ -19,7 +19,8 @@ const allowed: Record<string, readonly string[]> = {
   shared: [],
 };
 
-const modules = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"));
+const modules = readdirSync(src, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"));
 const folder = (module: string) => (module.includes("/") ? module.slice(0, module.indexOf("/")) : "");
 
 function imports(module: string): string[] {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isMessage, isParts, MAX_MESSAGE, take } from "../src/shared/message-shapes.js";
+import {
+  isMessage, isParts, MAX_MESSAGE, takeBuild, takeFromBroker, takeFromRegistry, takePort, takeTabs, takeToBroker,
+} from "../src/shared/message-shapes.js";
 import type { BuildMessage, FromBroker, FromRegistry, PortMessage, TabsMessage, ToBroker } from "../src/shared/messages.js";
 
 const id = "0123456789abcdef0123456789abcdef", other = "f".repeat(32);
@@ -35,8 +37,13 @@ const nothings: unknown[] = [
 const wrong: unknown[] = [undefined, null, -1, 1.5, NaN, "x".repeat(2_000), {}, [], new ArrayBuffer(8)];
 const noId: unknown[] = ["no id", id.toUpperCase(), `${id}0`, id.slice(1), ` ${id}`, `${id}\n`];
 
+const take: { [K in keyof typeof valid]: (data: unknown) => unknown } = {
+  tabs: takeTabs, builds: takeBuild, toBroker: takeToBroker, fromBroker: takeFromBroker,
+  fromRegistry: takeFromRegistry, port: takePort,
+};
+
 for (const [kind, messages] of Object.entries(valid)) {
-  const taken = take[kind as keyof typeof take] as (data: unknown) => unknown;
+  const taken = take[kind as keyof typeof take];
 
   test(`${kind}: every message has its shape, and nothing else`, () => {
     for (const message of Object.values(messages) as Record<string, unknown>[]) {

@@ -10,14 +10,14 @@
 //   broker -> page    {t: "none", name, leader}              that leader is not registered here
 
 import type { FromBroker, FromRegistry } from "../shared/messages.js";
-import { take } from "../shared/message-shapes.js";
+import { takeToBroker } from "../shared/message-shapes.js";
 
 const leaders = new Map<string, { leader: string; port: MessagePort }>();
 
 addEventListener("connect", (event) => {
   const page = (event as MessageEvent).ports[0]!;
   page.onmessage = ({ data: received, ports }: MessageEvent<unknown>) => {
-    const data = take.toBroker(received);
+    const data = takeToBroker(received);
     const port = ports[0];
     if (!data || !port) return;
     if (data.t === "register") {

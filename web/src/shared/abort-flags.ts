@@ -1,17 +1,17 @@
-// Aborts where memory can be shared: on a page that is isolated from other
-// origins, with its own worker. The engine looks there inside a statement, where
-// no message reaches it. Elsewhere an abort takes effect between two batches.
+// Aborts by shared memory: on a page that is isolated from other origins, with its
+// own worker. The engine reads it inside a statement, where no message arrives.
+// Elsewhere an abort takes effect between two batches.
 
 import type { TabPort } from "./port.js";
 
-/** A request has the place of its id; a later one may take it over, and then the message alone tells. */
+/** A request has the place of its id; a later request may take the place over, and then only its message aborts. */
 const PLACES = 256;
 
-/** Makes the memory and tells the worker of it; undefined where it cannot be. */
-export function shareAborts(line: TabPort): Int32Array | undefined {
+/** Makes the memory and sends it to the worker; undefined where memory cannot be shared. */
+export function shareAborts(port: TabPort): Int32Array | undefined {
   if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer !== "function") return undefined;
   const shared = new SharedArrayBuffer(PLACES * Int32Array.BYTES_PER_ELEMENT);
-  line.say({ t: "aborts", shared });
+  port.say({ t: "aborts", shared });
   return new Int32Array(shared);
 }
 

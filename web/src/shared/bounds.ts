@@ -1,16 +1,16 @@
-// Every wait of the page and its workers, in one place. Those that the tests
-// shorten, of the watch over a worker, are in tuning.ts.
+// Every bound on a wait of the page and its workers. Those of the heartbeat,
+// which the tests shorten, are in tuning.ts.
 
 // Calls and live queries
 
 /** How long calls that are under way may take once a newer build has come. */
 export const ENDING_MS = 1_000;
-/** How soon a subscription that the leader had no room for is asked for again; each time twice that, up to the last. */
+/** When a subscription that the leader had no room for is tried again; twice that each time, up to the last. */
 export const AGAIN_MS = 50;
 export const MAX_AGAIN_MS = 2_000;
-/** How often it is looked whether a transaction does something while a write of its page waits for it. */
+/** How often a transaction is checked for progress while a write of its page waits for it. */
 export const IDLE_TICK_MS = 500;
-/** After so many looks at which it did nothing a warning says so, and then what waits for it fails. */
+/** After so many checks without progress a warning is logged, and then the calls that wait for it fail. */
 export const WARN_TICKS = 2;
 export const MAX_IDLE_TICKS = 10;
 
@@ -23,61 +23,62 @@ export const DESTROY_MS = 10_000;
 /** How long a handle that another worker holds is waited for: it may just be ending. */
 export const OPEN_MS = 5_000;
 
-// Who leads
+// Leadership
 
 /**
- * How soon a hidden tab, and one that queues, ask anew while nobody leads; each time twice that, up to the last.
- * The latter is longer than a lock takes to be given, so that who is first, and has got ready for it, stays first.
+ * When a hidden tab, and one that queues, ask for the lock again while no leader is known; twice that each time,
+ * up to the last. The second is longer than a lock takes to be granted: the first in the queue, which has
+ * compiled the engine ahead, stays first.
  */
 export const TRY_MS = 10;
 export const REQUEUE_MS = 250;
 export const MAX_TRY_MS = 1_000;
-/** How soon one that has led asks anew while it is hidden. */
+/** How often a hidden tab asks for the lock while another tab leads. */
 export const HIDDEN_RETRY_MS = 3_000;
-/** How long a leader stays when nobody sees it, where the browser suspends pages without a word. */
-export const STAY_MS = 3_000;
-/** How long after a leader appeared its heirs get ready: not while pages are loading. */
-export const NEXT_MS = 1_000;
-/** How long a tab that cannot lead itself waits for one that can. */
+/** How long a hidden page goes on leading, where the browser suspends pages without a word. */
+export const HANDOVER_MS = 3_000;
+/** When the tabs next in the queue get ready to lead after a leader has appeared: not while pages are loading. */
+export const STANDBY_MS = 1_000;
+/** How long a tab that cannot lead waits for one that can. */
 export const OTHERS_MS = 20_000;
 /** How often a leader of an older build is told that there is a newer one. */
 export const TELL_MS = 1_000;
-/** How soon it is first looked whether a leader that said goodbye has freed its lock; then in ever longer pauses. */
-export const BYE_MS = 10;
-/** A leader's lock may be free before the word comes that its engine has died. */
-export const WORD_MS = 100;
-/** When a leader looks which tabs have died: not while others wait for it. */
+/** When the lock of a leader that is said to be gone is checked again; twice that each time. */
+export const LEADER_GONE_MS = 10;
+/** How long the message that a leader's engine has died may come after its lock is free. */
+export const CRASH_MESSAGE_MS = 100;
+/** When a new leader checks which tabs have died: not while others wait for it. */
 export const FORGET_MS = 2_000;
-/** How often the leader looks whether its files are still there. */
+/** How often the leader checks whether its files are still there. */
 export const CHECK_MS = 5_000;
 
-// The line to the leader
+// The way to the leader
 
-/** How long the broker's way may take before the BroadcastChannel is tried beside it; then how often that asks. */
+/** When the BroadcastChannel is tried beside the broker's port; then how often the leader is asked to open it. */
 export const BROKER_MS = 500;
 export const CHANNEL_MS = 1_000;
 /** How often a silence is measured. */
 export const TICK_MS = 250;
-/** No tick counts for more: a tab in the background has one a second, and one that was suspended has not waited meanwhile. */
+/** The most that one tick counts: in the background there is one a second, and a suspended tab has not waited. */
 export const MAX_TICK_MS = 1_000;
-/** How long a silence it takes until the leader's page is asked, and until it is said. Never both in one tick. */
-export const ASK_MS = 750;
+/** How long a silence it takes until the leader's page is asked, and until it is reported. Never both in one tick. */
+export const PROBE_MS = 750;
 export const BLOCKED_MS = 1_750;
 
 // A worker's life
 
 /** How long a worker may take to stop. */
 export const STOP_MS = 3_000;
-/** A worker that led is started again at once, unless too many died within this time; then after a pause that grows. */
+/** The next worker is started at once, until too many died within this time; then after a pause that doubles. */
 export const CRASH_WINDOW_MS = 60_000;
 export const PAUSE_MS = 500;
 export const MAX_PAUSE_MS = 30_000;
 
-// What anybody on the origin can ask for is answered no more often than this.
+// Rates of answers to what any script of the origin can ask
 
 /** The least time between two answers of a tab or a leader. */
 export const ANSWER_MS = 20;
-/** Between two words to an older build. */
+/** The least time between two answers to an older build. */
 export const OLDER_ANSWER_MS = 50;
-/** Between two words that something was missed for messages which this build cannot read. */
+/** The least time between two reports of missed changes, for announcements that this build cannot read. */
 export const MISSED_MS = 250;

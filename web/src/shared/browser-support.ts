@@ -6,7 +6,8 @@ import type { Storage } from "./types.js";
 /** Throws what is missing here, so that open() fails early and says why. */
 export function checkBrowser(memory: boolean): void {
   const missing =
-    typeof window === "undefined" || typeof document === "undefined" ? "a page: heddle.open() runs in a browser's page, not in a server or a worker"
+    typeof window === "undefined" || typeof document === "undefined"
+      ? "a page: heddle.open() runs in a browser's page, not in a server or a worker"
     : typeof WebAssembly !== "object" ? "WebAssembly"
     : typeof Worker !== "function" ? "workers"
     : typeof BroadcastChannel !== "function" ? "BroadcastChannel"
@@ -19,18 +20,20 @@ export function checkBrowser(memory: boolean): void {
   }
 }
 
-const noStorage = (why: string) => `open: ${why}; nothing can be kept here. {storage: "memory"} works without keeping anything`;
+const noStorage = (why: string) =>
+  `open: ${why}; nothing can be kept here. {storage: "memory"} works without keeping anything`;
 
 /** Makes sure that files can be had: private windows may offer the API and refuse its use. */
 export async function checkDirectory(): Promise<void> {
   try {
     await navigator.storage.getDirectory();
   } catch (error) {
-    throw new HeddleError("HEDDLE_STORAGE", noStorage(`the browser refuses its file system (${asHeddleError(error).message})`), { cause: error });
+    const why = `the browser refuses its file system (${asHeddleError(error).message})`;
+    throw new HeddleError("HEDDLE_STORAGE", noStorage(why), { cause: error });
   }
 }
 
-/** Asks for persistence, and tells once it is granted: now, before, or never. Nobody waits for the answer, which may be the user's. */
+/** Asks for persistence, and tells once it is granted. No caller waits for the answer, which may be the user's. */
 export function watchStorage(tell: (storage: Storage) => void): void {
   const { storage } = navigator;
   const granted = (yes: boolean | undefined) => {

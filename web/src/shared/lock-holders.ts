@@ -1,10 +1,10 @@
 // Who holds which Web Lock now. What a message claims about a tab or a leader is
-// checked here: it holds a lock while it lives. However many messages come, one
-// look is under way at a time, and those that came meanwhile share the next.
+// checked here: each holds a lock while it lives. However many messages come, one
+// query is under way at a time, and the claims that came meanwhile share the next.
 
 import { leaderLock, lockName } from "./names.js";
 
-/** Claims that wait for a look; more are dropped. Whoever lives says it again. */
+/** Claims that wait for a query; more are dropped. A tab that lives repeats its claim. */
 const MAX_CLAIMS = 256;
 
 /** The holder of each lock that is held: the browser's name for a page or a worker. */
@@ -17,18 +17,18 @@ export function leads(holders: Holders, scope: string, leader: string): boolean 
 }
 
 export class LockHolders {
-  /** What waits for the next look, by what it is about. */
+  /** The claims that wait for the next query, by subject. */
   #waiting = new Map<string, (holders: Holders) => void>();
   #looking = false;
 
-  /** Calls back once with who holds what, as of after this call; an earlier claim about the same is forgotten. */
+  /** Calls back once with the holders, as of after this call; an earlier claim with the same subject is forgotten. */
   check(about: string, then: (holders: Holders) => void): void {
     if (this.#waiting.size >= MAX_CLAIMS && !this.#waiting.has(about)) return;
     this.#waiting.set(about, then);
     if (!this.#looking) void this.#look();
   }
 
-  /** Forgets what was asked. */
+  /** Forgets the claims that wait. */
   end(): void {
     this.#waiting.clear();
   }

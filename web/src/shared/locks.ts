@@ -1,4 +1,4 @@
-// Web Locks that tell who lives.
+// Web Locks that tell which tabs and workers live.
 
 /** A lock that is held from take() to free(). */
 export class HeldLock {
@@ -10,7 +10,7 @@ export class HeldLock {
     this.#name = name;
   }
 
-  /** Resolves when the lock is ours. */
+  /** Resolves when the lock is held. */
   take(): Promise<void> {
     this.#taken ??= new Promise((resolve) => {
       let free!: () => void;
@@ -30,7 +30,7 @@ export class HeldLock {
   }
 }
 
-/** Resolves when nobody holds the lock any more. Those who wait so hold up nobody, not even when they are frozen. */
-export async function whenFree(name: string, signal?: AbortSignal): Promise<void> {
-  await navigator.locks.request(name, { mode: "shared", ...(signal ? { signal } : {}) }, () => {});
+/** Resolves when the lock is free. The wait is shared: it holds up no other, even when this thread is frozen. */
+export async function whenFree(name: string, signal: AbortSignal): Promise<void> {
+  await navigator.locks.request(name, { mode: "shared", signal }, () => {});
 }

@@ -1,7 +1,7 @@
-// What messages look like that any script of the origin can send: on channels
-// that tabs share, through the broker, on a port. A receiver takes what has its
-// shape here, and nothing else; it drops the rest without a word. Fields beyond
-// those named are a newer build's, and do no harm.
+// Shapes of the messages that any script of the origin can send: on channels that
+// tabs share, through the broker, on a port. A receiver takes what has a shape
+// here, and drops the rest silently. Other fields are those of a newer build, and
+// are ignored.
 
 import type { BuildMessage, FromBroker, FromRegistry, PortMessage, Parts, TabsMessage, ToBroker } from "./messages.js";
 
@@ -21,7 +21,8 @@ const name: Test = (v) => typeof v === "string" && v !== "" && v.length <= MAX_N
 /** A tab's or a leader's id (names.ts, randomId). */
 export const isId: Test = (v) => typeof v === "string" && /^[0-9a-f]{32}$/.test(v);
 const idOrNone: Test = (v) => v === "" || isId(v);
-const sharedMemory: Test = (v) => typeof SharedArrayBuffer === "function" && v instanceof SharedArrayBuffer && v.byteLength % 4 === 0;
+const sharedMemory: Test = (v) =>
+  typeof SharedArrayBuffer === "function" && v instanceof SharedArrayBuffer && v.byteLength % 4 === 0;
 export const isMessage = (v: unknown): v is ArrayBuffer => v instanceof ArrayBuffer && v.byteLength <= MAX_MESSAGE;
 
 /** The places of messages in one buffer: starts at multiples of 8, and lengths. */
@@ -34,23 +35,6 @@ function places(list: unknown, buffer: ArrayBuffer): boolean {
   return true;
 }
 
-const tabs: Shapes<TabsMessage> = {
-  whoLeads: {},
-  leader: { leader: isId, tab: isId },
-  leaderGone: { leader: isId, crashed: flag },
-  connect: { leader: isId, tab: isId },
-  probe: { leader: idOrNone },
-  probeReply: { leader: idOrNone },
-  offerLead: { leader: isId },
-  canLead: { leader: isId },
-  destroy: {},
-};
-const builds: Shapes<BuildMessage> = { build: { protocol: count, migrations: count, lock: name, answer: flag } };
-const toBroker: Shapes<ToBroker> = { register: { name, leader: isId }, connect: { name, leader: isId, tab: isId } };
-const fromBroker: Shapes<FromBroker> = { none: { name, leader: isId } };
-const fromRegistry: Shapes<FromRegistry> = { connect: { tab: isId } };
-const port: Shapes<PortMessage> = { welcome: {}, leave: {}, aborts: { shared: sharedMemory } };
-
 function taker<M extends { t: string }>(shapes: Shapes<M>): (data: unknown) => M | undefined {
   const known = new Map(Object.entries<Record<string, Test>>(shapes).map(([t, fields]) => [t, Object.entries(fields)]));
   return (data) => {
@@ -61,15 +45,30 @@ function taker<M extends { t: string }>(shapes: Shapes<M>): (data: unknown) => M
   };
 }
 
-/** Each takes what was received, and returns it if it is a message of its kind. */
-export const take = {
-  tabs: taker(tabs),
-  builds: taker(builds),
-  toBroker: taker(toBroker),
-  fromBroker: taker(fromBroker),
-  fromRegistry: taker(fromRegistry),
-  port: taker(port),
-};
+// Each takes what was received, and returns it if it is a message of its kind. A
+// bundle has only those that it uses.
+export const takeTabs = /* @__PURE__ */ taker<TabsMessage>({
+  whoLeads: {},
+  leader: { leader: isId, tab: isId },
+  leaderGone: { leader: isId, crashed: flag },
+  connect: { leader: isId, tab: isId },
+  probe: { leader: idOrNone },
+  probeReply: { leader: idOrNone },
+  offerLead: { leader: isId },
+  canLead: { leader: isId },
+  destroy: {},
+});
+export const takeBuild = /* @__PURE__ */ taker<BuildMessage>({
+  build: { protocol: count, migrations: count, lock: name, answer: flag },
+});
+export const takeToBroker = /* @__PURE__ */ taker<ToBroker>({
+  register: { name, leader: isId }, connect: { name, leader: isId, tab: isId },
+});
+export const takeFromBroker = /* @__PURE__ */ taker<FromBroker>({ none: { name, leader: isId } });
+export const takeFromRegistry = /* @__PURE__ */ taker<FromRegistry>({ connect: { tab: isId } });
+export const takePort = /* @__PURE__ */ taker<PortMessage>({
+  welcome: {}, leave: {}, aborts: { shared: sharedMemory },
+});
 
 /** Several messages that came in one. */
 export function isParts(data: unknown): data is Parts {

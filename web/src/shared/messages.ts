@@ -1,7 +1,7 @@
 // Messages between the parts of the runtime. Each direction is one union; a
 // receiver ignores what it does not know, so that old and new tabs live together.
-// Those that other scripts of the origin can send too have their shapes in
-// message-shapes.ts, and are looked at before anything is made of them.
+// Messages that any script of the origin can send have their shapes in
+// message-shapes.ts, and are checked before they are used.
 // The requests and replies themselves are bytes (rpc) and pass through as
 // ArrayBuffers on a port: a MessagePort, or a BroadcastChannel of its own.
 
@@ -20,61 +20,77 @@ export interface Modules {
   sqlite: WebAssembly.Module;
 }
 
+/** What a worker needs to know of its database. */
+export interface WorkerOptions {
+  name: string;
+  /** What the names of locks and channels are made of. */
+  scope: string;
+  tab: string;
+  memory: boolean;
+  storage: Storage;
+  open: Uint8Array<ArrayBuffer>;
+}
+
 /** Page to its own worker. */
 export type ToWorker =
-  | { t: "start"; name: string; scope: string; tab: string; memory: boolean; visible: boolean; storage: Storage; open: Uint8Array<ArrayBuffer>; yieldTo: string[] }
+  /** Wait for the database's lock, once no lock of yieldTo is held. */
+  | ({ t: "start"; visible: boolean; yieldTo: string[] } & WorkerOptions)
   | { t: "modules"; modules: Modules }
   | { t: "modulesFailed"; failure: Failure }
-  /** Answer "pong", if the engine is. */
+  /** Answer with pong, if the engine answers. */
   | { t: "ping" }
   | { t: "visible"; visible: boolean }
-  /** A leader has gone: look whether the lock is free. */
+  /** A leader has gone: ask for the lock again. */
   | { t: "retryLock" }
-  /** End in order and begin anew: another tab shall lead. */
+  /** End in order, for a new worker to start: another tab shall lead. */
   | { t: "retire" }
   | { t: "storage"; storage: Storage }
   /** A port of the page's own. With a port. */
   | { t: "connect"; tab: string }
-  /** Lines of other tabs come through this. With a port. */
+  /** Ports of other tabs come through this. With a port. */
   | { t: "registry" }
   | { t: "stop" };
 
 /** Worker to its page. */
 export type FromWorker =
-  /** At first: the script was loaded, and listens. Later: the engine lives. */
+  /** The script was loaded, and listens. */
+  | { t: "loaded" }
+  /** The engine lives. */
   | { t: "pong" }
+  /** It holds the lock. */
   | { t: "granted" }
+  /** It is next in the queue. */
   | { t: "standby" }
   | { t: "leading"; leader: string }
   | { t: "failed"; failure: Failure }
   | { t: "crashed"; message: string }
-  /** It has let go of everything: it was told to, or wants to be replaced. */
+  /** Lock and files are free: it was told to stop, or has to be replaced. */
   | { t: "stopped" };
 
 /** Among tabs and leaders of one database, over tabsChannel. */
 export type TabsMessage =
-  /** Who leads? */
   | { t: "whoLeads" }
-  /** I lead. Sent at take-over and to answer `who`. */
+  /** This tab's worker leads. Sent at take-over and in answer to whoLeads. */
   | { t: "leader"; leader: string; tab: string }
   /** That leader is gone. */
   | { t: "leaderGone"; leader: string; crashed: boolean }
   /** Open portChannel(name, leader, tab). */
   | { t: "connect"; leader: string; tab: string }
-  /** To the page of that leader, or ("") of one that is about to be: does anybody live there? */
+  /** To the page of that leader, or ("") of a tab that is about to lead: give a sign of life. */
   | { t: "probe"; leader: string }
   | { t: "probeReply"; leader: string }
-  /** That leader's page has been in the background for a while: would a tab that can be seen lead? */
+  /** That leader's page has been hidden for long: a visible tab may lead. */
   | { t: "offerLead"; leader: string }
+  /** This tab is visible, and would lead in the place of that leader. */
   | { t: "canLead"; leader: string }
   /** The database is about to be destroyed: close it. */
   | { t: "destroy" };
 
-/** On a port beside the bytes. */
+/** On a port beside the messages of bytes. */
 export type PortMessage =
   | { t: "welcome" }
   | { t: "leave" }
-  /** Page to its own worker: what the page aborts stands here too (aborts.ts). */
+  /** Page to its own worker: what the page aborts is noted here too (abort-flags.ts). */
   | { t: "aborts"; shared: SharedArrayBuffer };
 
 /** On a port: several messages of bytes in one buffer; where each begins and how long it is, in turn. */
@@ -97,7 +113,7 @@ export type FromBroker = { t: "none"; name: string; leader: string };
 /** Broker to leader, through its registry port. With a port. */
 export type FromRegistry = { t: "connect"; tab: string };
 
-/** {t: "build"}: this tab lives and holds the lock named. answer: tell me yours if it is newer. */
+/** This tab lives, is of that build and holds that lock. answer: a tab of a newer build is to tell its own. */
 export interface BuildMessage {
   t: "build";
   protocol: number;

@@ -38,11 +38,11 @@ export const QUARANTINE_MARK = "-quarantined-";
 /** The Web Lock whose holder owns the database's files. */
 export const lockName = (name: string) => `heddle:${name}`;
 
-/** Start of the name of the Web Lock that a tab (its id follows) holds while it lives: whoever waits for it learns of its end. */
+/** Start of the name of the Web Lock that a tab (its id follows) holds while it lives: it tells of the tab's end. */
 export const tabLockPrefix = (name: string) => `heddle:${PROTOCOL}:${name}:tab:`;
 
-/** Start of the name of the Web Lock that a tab holds while it lives, and asleep as well if it waits for the outcome of a
- * write: meanwhile nothing is forgotten of its writes. Nobody ever waits for it. */
+/** Start of the name of the Web Lock that a tab holds while it lives, and while it is suspended if it waits for the
+ * outcome of a write: meanwhile the record of its writes is kept. No request ever waits for it. */
 export const recordLockPrefix = (name: string) => `heddle:${PROTOCOL}:${name}:record:`;
 
 /** The Web Lock that a leader holds until its end. */

@@ -1,35 +1,35 @@
-// A port between one tab and the leader's worker: bytes both ways, in order, and
-// a few words about the port itself. Over a MessagePort large messages are
-// transferred; over a BroadcastChannel of its own, which carries no ports and
-// transfers nothing, they are copied. Small messages of one turn go together: to
-// wake the other side costs more than to carry them.
+// A port between one tab and the leader's worker: messages of bytes both ways, in
+// order, and a few about the port itself. Over a MessagePort large messages are
+// transferred; over a BroadcastChannel of its own, which transfers nothing, they
+// are copied. Small messages of one turn go together: waking the other side costs
+// more than carrying them.
 
 import type { PortMessage, Parts } from "./messages.js";
-import { isMessage, isParts, take } from "./message-shapes.js";
+import { isMessage, isParts, takePort } from "./message-shapes.js";
 
 export interface TabPortHandler {
-  /** more: how many messages came with it and follow. */
+  /** more: how many messages that came with this one follow. */
   bytes(message: Uint8Array<ArrayBuffer>, more: number): void;
   says(message: PortMessage): void;
 }
 
 export interface TabPort {
-  /** Starts delivery. What came before is kept until then (a port) or lost (a channel). */
+  /** Starts delivery. Earlier messages are kept until then (a MessagePort) or lost (a channel). */
   open(handler: TabPortHandler): void;
   /** Takes ownership of a buffer that the message fills wholly. It may go out with others, at the end of the turn. */
   send(message: Uint8Array<ArrayBuffer>): void;
-  /** Sends now what waits for the end of the turn. */
+  /** Sends the messages that wait for the end of the turn. */
   flush(): void;
   say(message: PortMessage): void;
   close(): void;
 }
 
-/** A message so large goes by itself, at once. */
+/** A message of this size goes by itself, at once. */
 const LARGE = 4096;
 
 type Post = ArrayBuffer | PortMessage | Parts;
 
-/** Collects what is sent in one turn. */
+/** Collects the messages of one turn. */
 class Outbox {
   readonly #post: (data: Post, transfer: ArrayBuffer[]) => void;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
@@ -82,7 +82,7 @@ function deliver(handler: TabPortHandler, data: unknown): void {
       handler.bytes(new Uint8Array(buffer, places[i], places[i + 1]), (places.length - i) / 2 - 1);
     }
   } else {
-    const message = take.port(data);
+    const message = takePort(data);
     if (message) handler.says(message);
   }
 }
@@ -103,7 +103,7 @@ export function portOver(port: MessagePort): TabPort {
   };
 }
 
-/** What goes over a channel, where others can post too: what does not name the port is none of its. */
+/** A message over a channel, where any script can post: one that does not name the port is ignored. */
 interface Named {
   port: string;
   data: Post;

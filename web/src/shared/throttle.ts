@@ -1,7 +1,7 @@
 /**
- * Does something at once when asked to, but not again within a time: what is
- * asked meanwhile is done once, at its end. So an answer to a question that
- * anybody can ask costs little, however often it is asked.
+ * Limits how often an action runs: at once, then not again within a time; calls
+ * that come meanwhile share one run at its end. So an answer to what any script
+ * of the origin can ask costs little.
  */
 export class Throttle {
   readonly #act: () => void;

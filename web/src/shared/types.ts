@@ -27,8 +27,8 @@ export type NamedParams = object & {
 
 /**
  * What a call takes as its parameters. P is the type of an object with names and values: TypeScript tells it from the
- * argument, and every member has to be one that can be bound. Where it cannot tell, as in `query<Note>(sql, filter)`, any
- * object is taken; `query<Note, Filter>(sql, filter)` looks at its members.
+ * argument, and every member has to be one that can be bound. Where it cannot tell, as in `query<Note>(sql, filter)`,
+ * any object is taken; `query<Note, Filter>(sql, filter)` looks at its members.
  */
 export type ParamsOf<P> = Params | (P & NamedParams & { readonly [K in Extract<keyof P, string>]: BindValue });
 
@@ -135,7 +135,9 @@ export interface Notification {
 /** Inside db.transaction(): the same calls, in that transaction. */
 export interface Transaction {
   exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options?: CallOptions): Promise<ExecResult>;
-  query<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options?: CallOptions): Promise<T[]>;
+  query<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options?: CallOptions,
+  ): Promise<T[]>;
   batch(statements: readonly BatchStatement[], options?: CallOptions): Promise<ExecResult[]>;
   /** Delivers payload to onNotify(channel) of every tab when the transaction is committed, and only then. */
   notify(channel: string, payload?: unknown, options?: CallOptions): Promise<void>;
@@ -155,11 +157,17 @@ export type Merge = "last" | "counter" | "max" | "min" | "set";
 
 /** What db.on() tells. A state that has begun already is told at once. */
 export interface DatabaseEvents {
-  /** Calls wait for the tab that leads, and it does not answer: the browser has frozen it, perhaps. They are answered when it wakes, or has gone. */
+  /**
+   * Calls wait for the tab that leads, and it does not answer: the browser has frozen it, perhaps. They are answered
+   * when it wakes, or has gone.
+   */
   blocked: { message: string };
   /** It answers again, or another tab leads. */
   unblocked: Record<never, never>;
-  /** A newer build of the app has migrated the database, or taken it over: this page should be loaded anew. Writes fail with HEDDLE_OUTDATED. */
+  /**
+   * A newer build of the app has migrated the database, or taken it over: this page should be reloaded. Writes
+   * fail with HEDDLE_OUTDATED.
+   */
   outdated: { message: string };
   /** The file was damaged. */
   recovered: Recovery;
@@ -199,8 +207,9 @@ export interface OpenOptions extends CallOptions {
   /** Schema steps, in order; each runs once, in a transaction. Append, never edit. */
   migrations?: readonly string[] | undefined;
   /**
-   * Statements with the rows that a new database begins with, in one transaction: once, when the file is made. With sync,
-   * rows of synced tables come once a space: with the first contact with the server, if the space is empty by then.
+   * Statements with the rows that a new database begins with, in one transaction: once, when the file is made. With
+   * sync, rows of synced tables come once a space: with the first contact with the server, if the space is empty by
+   * then.
    */
   seed?: readonly BatchStatement[] | undefined;
   sync?: SyncOptions | undefined;
@@ -236,7 +245,7 @@ export interface Recovery {
 
 /** Options of health. */
 export interface HealthOptions extends CallOptions {
-  /** Ends with SQLite's integrity check, during which nobody else gets an answer. */
+  /** Ends with SQLite's integrity check, during which no other call gets an answer. */
   full?: boolean | undefined;
   onProgress?: ((progress: { done: number; total: number }) => void) | undefined;
 }
@@ -268,10 +277,10 @@ export interface Health {
 }
 
 /**
- * "bootstrapping": the space's state is being fetched: its rows come as they are then, and writes go on. "offline": no
- * network, or the server does not answer; tried again. "error": waiting alone may not mend it (`lastError` says what);
- * tried again all the same, at least once a minute. "stopped": the database's contents cannot be synced; nothing is tried
- * before `resume()`. Local work goes on in every state.
+ * "bootstrapping": the space's state is being fetched: its rows come as they are then, and writes go on. "offline":
+ * no network, or the server does not answer; tried again. "error": waiting alone may not mend it (`lastError` says
+ * what); tried again all the same, at least once a minute. "stopped": the database's contents cannot be synced;
+ * nothing is tried before `resume()`. Local work goes on in every state.
  */
 export type SyncState = "off" | "bootstrapping" | "connecting" | "live" | "offline" | "paused" | "error" | "stopped";
 
@@ -295,7 +304,7 @@ export interface SyncStatus {
    * connections to the server are taken by other databases; news come within seconds.
    */
   polling?: "buffered" | "connections";
-  /** How often the digest was not the server's, so that the state was fetched anew; absent if never. */
+  /** How often the digest was not the server's, so that the state was fetched again; absent if never. */
   repairs?: number;
 }
 
@@ -391,10 +400,10 @@ export interface Sync {
   /** Ends a pause, and tries again at once what waits after an error or has stopped. */
   resume(): Promise<void>;
   /**
-   * Goes on with the log that the server has now, where it is another one than this database has followed: its disk was
-   * lost, or it was reset (`lastError.code` is `HEDDLE_DIVERGED`). Its rows come, and what is pending stays on top. Rows
-   * that it does not have are sent to it as this device has them, unless `upload` is false: then they go. Where it has a
-   * row already, its row counts; `conflict` tells of those that differed (`kind: "replaced"`).
+   * Goes on with the log that the server has now, where it is another one than this database has followed: its disk
+   * was lost, or it was reset (`lastError.code` is `HEDDLE_DIVERGED`). Its rows come, and what is pending stays on
+   * top. Rows that it does not have are sent to it as this device has them, unless `upload` is false: then they go.
+   * Where it has a row already, its row counts; `conflict` tells of those that differed (`kind: "replaced"`).
    */
   accept(options?: CallOptions & { upload?: boolean }): Promise<void>;
   /** Of the synced tables at seq; the server and every device answer the same for the same seq. */
@@ -407,12 +416,15 @@ export interface Sync {
   retry(id: number, options?: CallOptions): Promise<boolean>;
   /** Drops what was refused. False if there is no such transaction any more. */
   discard(id: number, options?: CallOptions): Promise<boolean>;
-  /** Rows whose foreign key names a row that is not there: it was deleted elsewhere. At most limit of them, 1000 without. */
+  /**
+   * Rows whose foreign key names a row that is not there: it was deleted elsewhere. At most limit of them, 1000
+   * without.
+   */
   dangling(options?: CallOptions & { limit?: number | undefined }): Promise<{ table: string; key: SqlValue[] }[]>;
   /**
-   * Rows of the space that the tables here cannot hold: by NOT NULL, STRICT, an index on an expression or a trigger that
-   * fails. Each is shown as soon as a change of it, or of the schema, makes it fit; an INSERT of its key replaces it. At
-   * most limit of them, 1000 without.
+   * Rows of the space that the tables here cannot hold: by NOT NULL, STRICT, an index on an expression or a trigger
+   * that fails. Each is shown as soon as a change of it, or of the schema, makes it fit; an INSERT of its key
+   * replaces it. At most limit of them, 1000 without.
    */
   quarantined(options?: CallOptions & { limit?: number | undefined }): Promise<QuarantinedRow[]>;
   /** All that is pending and all that was refused, as a JSON document. */

@@ -1,7 +1,6 @@
-// Tells a dead worker from a busy one. A worker that does nothing answers the
-// page's questions; one in a long statement speaks up from inside it; one that
-// does neither for long is taken for dead. To be wrong costs a restart, and no
-// data.
+// Tells a dead worker from a busy one. An idle worker answers the page's pings; a
+// worker in a long statement reports progress from inside it; a worker that does
+// neither for long is taken for dead. A mistake costs a restart, and no data.
 
 import { PING_MS, SILENT_MS, SILENT_PINGS } from "../shared/tuning.js";
 
@@ -10,7 +9,7 @@ export class HeartbeatMonitor {
   readonly #dead: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #heard = performance.now();
-  /** Questions since then. */
+  /** Pings since then. */
   #open = 0;
 
   constructor(ping: () => void, dead: () => void) {

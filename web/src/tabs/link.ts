@@ -1,11 +1,12 @@
 // One tab's way to one leader: a port that the broker carries, or a
-// BroadcastChannel of their own. The first port that is welcomed is the one.
+// BroadcastChannel that only the two use. The first port that the leader
+// welcomes is the one.
 
 import { BROKER_MS, CHANNEL_MS } from "../shared/bounds.js";
-import { portOverChannel, portOver } from "../shared/port.js";
-import type { TabPort } from "../shared/port.js";
-import { portChannel } from "../shared/names.js";
 import type { ToBroker } from "../shared/messages.js";
+import { portChannel } from "../shared/names.js";
+import { portOver, portOverChannel } from "../shared/port.js";
+import type { TabPort } from "../shared/port.js";
 
 export interface LinkEvents {
   /** Asks the leader, where all tabs hear it, to open portChannel. */
@@ -16,24 +17,20 @@ export interface LinkEvents {
 
 export class Link {
   readonly leader: string;
-  /** Whether the leader is this tab's own worker. */
-  readonly own: boolean;
-  welcome = false;
-  /** Somebody said that the leader's engine died. */
-  crashed = false;
   readonly #scope: string;
   readonly #tab: string;
   readonly #events: LinkEvents;
+  /** The port that was welcomed. */
   #port: TabPort | undefined;
+  /** Those that are tried until then. */
   #attempts: TabPort[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  constructor(who: { scope: string; tab: string; leader: string; own: boolean }, events: LinkEvents) {
-    this.leader = who.leader;
-    this.own = who.own;
-    this.#scope = who.scope;
-    this.#tab = who.tab;
+  constructor({ scope, tab, leader }: { scope: string; tab: string; leader: string }, events: LinkEvents) {
+    this.leader = leader;
+    this.#scope = scope;
+    this.#tab = tab;
     this.#events = events;
   }
 
@@ -42,13 +39,26 @@ export class Link {
   }
 
   byPort(port: TabPort): void {
-    this.#attempt(port);
+    this.#attempts.push(port);
+    port.open({
+      bytes: (message) => {
+        if (!this.#ended && this.#port === port) this.#events.bytes(message);
+      },
+      says: ({ t }) => {
+        if (t !== "welcome" || this.#done) return;
+        this.#port = port;
+        clearTimeout(this.#timer);
+        for (const other of this.#attempts) if (other !== port) leave(other);
+        this.#attempts = [port];
+        this.#events.welcomed();
+      },
+    });
   }
 
   /** Through the broker; where it does not answer, by the channel as well. */
   byBroker(broker: MessagePort): void {
     const { port1, port2 } = new MessageChannel();
-    this.#attempt(portOver(port1));
+    this.byPort(portOver(port1));
     const message: ToBroker = { t: "connect", name: this.#scope, leader: this.leader, tab: this.#tab };
     broker.postMessage(message, [port2]);
     this.#timer = setTimeout(() => this.byChannel(), BROKER_MS);
@@ -56,11 +66,10 @@ export class Link {
 
   /** Asks the leader for a port over a BroadcastChannel, until it answers. */
   byChannel(): void {
-    if (this.#ended || this.welcome) return;
+    if (this.#done) return;
     clearTimeout(this.#timer);
-    this.#attempt(portOverChannel(portChannel(this.#scope, this.leader, this.#tab)));
+    this.byPort(portOverChannel(portChannel(this.#scope, this.leader, this.#tab)));
     const ask = () => {
-      if (this.#ended || this.welcome) return;
       this.#events.ask();
       this.#timer = setTimeout(ask, CHANNEL_MS);
     };
@@ -72,26 +81,10 @@ export class Link {
     this.#ended = true;
     clearTimeout(this.#timer);
     for (const port of this.#attempts) leave(port);
-    if (this.#port) leave(this.#port);
-    this.#attempts = [];
   }
 
-  #attempt(port: TabPort): void {
-    this.#attempts.push(port);
-    port.open({
-      bytes: (message) => {
-        if (!this.#ended && this.#port === port) this.#events.bytes(message);
-      },
-      says: ({ t }) => {
-        if (t !== "welcome" || this.#ended || this.welcome) return;
-        this.welcome = true;
-        this.#port = port;
-        clearTimeout(this.#timer);
-        for (const other of this.#attempts) if (other !== port) leave(other);
-        this.#attempts = [];
-        this.#events.welcomed();
-      },
-    });
+  get #done(): boolean {
+    return this.#ended || this.#port !== undefined;
   }
 }
 

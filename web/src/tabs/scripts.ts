@@ -1,7 +1,7 @@
 // Starts the package's own scripts.
 
 import type { FromBroker } from "../shared/messages.js";
-import { take } from "../shared/message-shapes.js";
+import { takeFromBroker } from "../shared/message-shapes.js";
 import type { Assets } from "./assets.js";
 
 const elsewhere = (href: string) => new URL(href).origin !== location.origin;
@@ -32,7 +32,7 @@ export function brokerPort(assets: Assets, receive: (message: FromBroker) => voi
       noBroker = true;
     };
     broker.port.onmessage = ({ data }: MessageEvent<unknown>) => {
-      const message = take.fromBroker(data);
+      const message = takeFromBroker(data);
       if (message) receive(message);
     };
     return broker.port;

@@ -1,72 +1,39 @@
-// Watches over calls that wait: for a leader that comes, or one that answers.
-// Where neither happens another tab is in the way, frozen perhaps, and nothing
-// can be done but to say so. It goes on by itself.
+// Measures a silence: calls wait, and neither the leader nor its page gives a
+// sign of life. Another tab is in the way then, frozen perhaps. Nothing can be
+// done but to report it; it ends by itself.
 
-import { ASK_MS, BLOCKED_MS, MAX_TICK_MS, TICK_MS } from "../shared/bounds.js";
-
-export interface StallDetectorEvents {
-  /** Whether anything waits. */
-  waits(): boolean;
-  /** Asks the leader's page for a sign: an engine may be busy for long, its page is not. */
-  ask(): void;
-  blocked(now: boolean): void;
-}
+import { PROBE_MS, BLOCKED_MS, MAX_TICK_MS } from "../shared/bounds.js";
 
 export class StallDetector {
-  readonly #events: StallDetectorEvents;
-  #timer: ReturnType<typeof setInterval> | undefined;
   #silent = 0;
-  #ticked = 0;
-  #blocked = false;
+  /** When the last tick was, while something waits. */
+  #ticked: number | undefined;
 
-  constructor(events: StallDetectorEvents) {
-    this.#events = events;
-  }
-
-  get blocked(): boolean {
-    return this.#blocked;
-  }
-
-  /** Something begins to wait. */
-  begin(): void {
-    if (this.#timer !== undefined) return;
+  /** Something begins to wait. Returns false if something did already: ticks are under way. */
+  begin(now: number): boolean {
+    if (this.#ticked !== undefined) return false;
     this.#silent = 0;
-    this.#ticked = performance.now();
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#ticked = now;
+    return true;
   }
 
-  /** The leader, or its page, gave a sign. */
-  heard(): void {
-    this.#silent = 0;
-    this.#say(false);
-  }
-
-  /** What was waited for has changed: the patience begins anew. */
+  /** A sign of life, or something else is waited for: the silence is measured from here. */
   restart(): void {
     this.#silent = 0;
   }
 
+  /** Nothing waits. */
   end(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#ticked = undefined;
   }
 
-  #tick(): void {
-    if (!this.#events.waits()) {
-      this.end();
-      this.#say(false);
-      return;
-    }
-    const now = performance.now();
-    this.#silent += Math.min(now - this.#ticked, MAX_TICK_MS);
+  /**
+   * probe: the leader's page is to be asked for a sign, since an engine may be
+   * busy for long and its page is not. stalled: the silence is to be reported.
+   */
+  tick(now: number): { probe: boolean; stalled: boolean } {
+    this.#silent += Math.min(now - this.#ticked!, MAX_TICK_MS);
     this.#ticked = now;
-    if (this.#silent >= ASK_MS) this.#events.ask();
-    if (this.#silent >= BLOCKED_MS) this.#say(true);
-  }
-
-  #say(blocked: boolean): void {
-    if (blocked === this.#blocked) return;
-    this.#blocked = blocked;
-    this.#events.blocked(blocked);
+    return { probe: this.#silent >= PROBE_MS, stalled: this.#silent >= BLOCKED_MS };
   }
 }

@@ -1,11 +1,11 @@
 // Where tabs of every build of an app meet, whatever protocol they speak
-// otherwise: the newer one leads, the older one steps aside and is told. What is
-// said here, and the name of the channel, is meant never to change.
+// otherwise: the newer build leads, the older one makes room and is told. This
+// message, and the name of the channel, are meant never to change.
 
 import { OLDER_ANSWER_MS } from "../shared/bounds.js";
 import type { LockHolders } from "../shared/lock-holders.js";
 import { Throttle } from "../shared/throttle.js";
-import { take } from "../shared/message-shapes.js";
+import { takeBuild } from "../shared/message-shapes.js";
 import type { BuildMessage } from "../shared/messages.js";
 import { PROTOCOL } from "../shared/version.js";
 
@@ -18,7 +18,7 @@ export class VersionHandshake {
   readonly #answer = new Throttle(OLDER_ANSWER_MS, () => this.#post(false));
   #channel: BroadcastChannel | undefined;
 
-  /** @param newer a tab of a newer build lives */
+  /** @param newer is called while a tab of a newer build lives */
   constructor(migrations: number, lock: string, lockHolders: LockHolders, newer: (build: BuildMessage) => void) {
     this.#mine = { t: "build", protocol: PROTOCOL, migrations, lock };
     this.#lockHolders = lockHolders;
@@ -29,7 +29,7 @@ export class VersionHandshake {
   open(scope: string): void {
     const channel = this.#channel = new BroadcastChannel(buildsChannel(scope));
     channel.onmessage = ({ data }: MessageEvent<unknown>) => {
-      const build = take.builds(data);
+      const build = takeBuild(data);
       if (!build) return;
       const order = build.protocol - this.#mine.protocol || build.migrations - this.#mine.migrations;
       if (order > 0) this.#claimed(scope, build);
@@ -49,7 +49,7 @@ export class VersionHandshake {
     this.#channel = undefined;
   }
 
-  // A newer build is believed if it lives: it holds a tab's lock of this database, whose name tells its protocol too.
+  // A newer build is believed if its tab lives: it holds a tab's lock of this database, whose name has its protocol.
   #claimed(scope: string, build: BuildMessage): void {
     if (!build.lock.startsWith(`heddle:${build.protocol}:${scope}:`)) return;
     this.#lockHolders.check(`build ${build.lock}`, (holders) => {

@@ -1,10 +1,10 @@
-// Which tabs a leader serves: those that prove to live, by their locks. A name
-// alone costs nothing and anybody can make them up; a port costs an engine two
-// goroutines and their queues.
+// Which tabs a leader serves: those whose locks prove that they live. Any script
+// can make up a tab's id at no cost; a port costs the engine two goroutines and
+// their queues.
 
 import type { LockHolders } from "../shared/lock-holders.js";
 
-/** How many ports one tab may have, that still tries both ways or comes back, and all tabs together. */
+/** How many ports one tab may have, which may try both ways or come back, and all tabs together. */
 const MAX_TAB_PORTS = 4;
 const MAX_PORTS = 1_024;
 
@@ -26,7 +26,7 @@ export class Admission {
     this.#ports = ports;
   }
 
-  /** Calls connect if the tab lives and has not too many ports. way: by which it comes; of requests alike that came meanwhile one counts. */
+  /** Calls connect if the tab lives and has not too many ports. Of equal requests that wait for a check one counts. */
   ask(tab: string, way: "port" | "channel", connect: () => void): void {
     this.#lockHolders.check(`${way} ${tab}`, (holders) => {
       const ports = this.#ports();

@@ -1,11 +1,11 @@
-// A worker's wish to lead its database. Web Locks queue first come, first
-// served, and a frozen waiter at the head would stall every tab behind it; so
-// only a visible tab queues. A hidden one takes the lock if it is free, at
-// once, when a leader leaves, and now and then, but never stands in line.
+// A worker's candidacy for the lock of its database. Web Locks queue first come,
+// first served, and a frozen waiter at the head stalls every tab behind it; so
+// only a visible tab queues. A hidden tab takes the lock if it is free: at the
+// start, when a leader leaves, and at intervals.
 //
-// While nobody is known to lead, both ask again and again: word of a leader's end
+// While no leader is known, both ask repeatedly: the message of a leader's end
 // comes before its lock is free, and Chromium at times leaves a free lock with a
-// queue before it and gives it to nobody until the first in the queue goes away.
+// queue, and grants it only when the first request in the queue is withdrawn.
 
 import { HIDDEN_RETRY_MS, MAX_TRY_MS, REQUEUE_MS, TRY_MS } from "../shared/bounds.js";
 
@@ -13,9 +13,9 @@ export class Election {
   #withdraw: (() => void) | undefined;
   #wake: (() => void) | undefined;
   #ended = false;
-  /** Somebody is known to lead: our turn may be far. */
+  /** A leader is known: the lock may be held for long. */
   #leaderKnown = false;
-  /** How often it was asked since nobody leads. */
+  /** How often the lock was asked for since no leader is known. */
   #asked = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -29,7 +29,7 @@ export class Election {
     private readonly held: () => Promise<void>,
   ) {}
 
-  /** Settles when the lock was had and is free again, or the wish was withdrawn. */
+  /** Settles when the lock was held and is free again, or the candidacy was withdrawn. */
   async run(): Promise<void> {
     while (!this.#ended) {
       if (this.visible) await this.#queue();
@@ -38,7 +38,7 @@ export class Election {
     clearTimeout(this.#timer);
   }
 
-  /** The page came to the front or went to the back. */
+  /** The page has become visible or hidden. */
   setVisible(visible: boolean): void {
     if (visible === this.visible) return;
     this.visible = visible;
@@ -46,7 +46,7 @@ export class Election {
     this.#wake?.();
   }
 
-  /** A leader left: a hidden tab looks at once, one that queues asks anew if it is not given the lock soon. */
+  /** A leader has left: a hidden tab asks at once; a tab that queues asks again if it does not get the lock soon. */
   retryLock(): void {
     if (this.#leaderKnown) this.#asked = 0;
     this.#leaderKnown = false;
@@ -54,13 +54,13 @@ export class Election {
     if (this.#withdraw) this.#requeueLater(this.#withdraw);
   }
 
-  /** Somebody leads. */
+  /** A tab leads. */
   leaderKnown(): void {
     this.#leaderKnown = true;
     if (this.#withdraw) clearTimeout(this.#timer);
   }
 
-  /** No longer wants to lead. A lock that is held stays until `held` settles. */
+  /** Ends the candidacy. A lock that is held stays until `held` settles. */
   withdraw(): void {
     this.#ended = true;
     this.#withdraw?.();
@@ -81,7 +81,7 @@ export class Election {
     }
   }
 
-  // Leaves the queue in a while, for its end: those before us who live do the same.
+  // Leaves the head of the queue for its end after a while; all tabs before this one that run do the same.
   #requeueLater(withdraw: () => void): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(withdraw, this.#patience(REQUEUE_MS));

@@ -20,7 +20,7 @@ const enum HostEvent {
 
 type Deliver = (event: HostEvent, session: number, detail: string) => void;
 
-/** Go as it runs: its memory, its way in for messages, and what lets its goroutines run. */
+/** Go's program: its memory and functions, and what lets its goroutines run. */
 export interface Program {
   exports: WebAssembly.Exports;
   resume(): void;
@@ -32,7 +32,7 @@ const HELD = 64;
 interface Session {
   port: TabPort;
   tab: string;
-  /** Where its page writes what it aborts, if it shares memory with us: see aborts.ts. */
+  /** Where the tab's page notes what it aborts, if memory is shared: see shared/abort-flags.ts. */
   aborts: Int32Array | undefined;
   /** Ends the watch over the tab's life. */
   unwatch: AbortController;
@@ -68,7 +68,7 @@ export class GoHost {
   readonly #lockPrefix: string;
   readonly #recordPrefix: string;
   readonly #sessions = new Map<number, Session>();
-  /** Posts to itself: what is posted comes in another turn. */
+  /** Posts to itself: the message comes in another turn of the event loop. */
   readonly #turns = new MessageChannel();
   readonly #streams = new Streams();
   #next = 1;
@@ -128,7 +128,7 @@ export class GoHost {
     this.#turns.port1.onmessage = () => this.#run(turn);
   }
 
-  // Made anew each time: Go's memory may have grown.
+  // A new view each time: Go's memory may have grown.
   #bytes(p: number, length: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.#memory!.buffer as ArrayBuffer, p >>> 0, length >>> 0);
   }
@@ -174,8 +174,9 @@ export class GoHost {
   async tellAlive(): Promise<void> {
     const since = this.#next;
     const { held } = await navigator.locks.query();
-    const tabs = held?.flatMap(({ name }) => (name?.startsWith(this.#recordPrefix) ? [name.slice(this.#recordPrefix.length)] : [])).filter(isId) ?? [];
-    this.#tell(HostEvent.alive, since, tabs.join(" "));
+    const prefix = this.#recordPrefix;
+    const tabs = held?.filter(({ name }) => name?.startsWith(prefix)).map(({ name }) => name!.slice(prefix.length));
+    this.#tell(HostEvent.alive, since, (tabs ?? []).filter(isId).join(" "));
   }
 
   setStorage(storage: string): void {

@@ -1,17 +1,17 @@
-// The worker's half of the watch that its page keeps over it: what of the engine
-// still answers. Go's half is wasm/heartbeat.go.
+// The worker's half of the heartbeat: whether the engine still answers. The
+// page's half is tabs/heartbeat-monitor.ts, Go's half is wasm/heartbeat.go.
 
 import type { Program } from "./go-host.js";
 import { PING_MS, STUCK_PINGS } from "../shared/tuning.js";
 
-/** Statements report far more often than anybody wants to know. */
+/** Statements report progress far more often than a clock should be read. */
 const EVERY = 64;
 
 export class Heartbeat {
   readonly #alive: (quiet: boolean) => void;
   readonly #dead: (error: unknown) => void;
   #program: Program | undefined;
-  /** Questions that came since Go answered. */
+  /** Pings that came since Go answered. */
   #open = 0;
   #beats = 0;
   #last = 0;
@@ -22,7 +22,7 @@ export class Heartbeat {
         this.#open = 0;
         this.#alive(quiet !== 0);
       },
-      // From inside a long statement, or the recovery of a large log: whatever was asked meanwhile still waits at the worker's door.
+      // From inside a long statement, or the recovery of a large log: pings that came meanwhile are not read yet.
       progress: () => {
         if (++this.#beats % EVERY !== 0) return;
         const now = performance.now();
@@ -48,11 +48,11 @@ export class Heartbeat {
   }
 
   /**
-   * The page asks. Whoever reads this is not in Go, so Go has nothing to run: if
-   * it has not answered what was asked before, it waits for something that holds
-   * up every request.
+   * A ping has come. The worker reads it outside Go, so Go has nothing to run: if
+   * earlier pings have no answer, Go waits for something that holds up every
+   * request.
    */
-  ask(): void {
+  ping(): void {
     if (!this.#program) {
       this.#alive(false); // still loading
       return;

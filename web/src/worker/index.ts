@@ -2,7 +2,7 @@
 // with the lock in hand it opens the files, runs Go and serves every tab. Lock
 // and files live here, so that ending the worker frees both at once.
 
-import { NEXT_MS } from "../shared/bounds.js";
+import { STANDBY_MS } from "../shared/bounds.js";
 import { Election } from "./election.js";
 import { LockHolders } from "../shared/lock-holders.js";
 import { Leader } from "./leader.js";
@@ -10,7 +10,7 @@ import { whenFree } from "../shared/locks.js";
 import { lockName, tabsChannel } from "../shared/names.js";
 import { HeddleError } from "../shared/errors.js";
 import type { FromWorker, Modules, ToWorker } from "../shared/messages.js";
-import { take } from "../shared/message-shapes.js";
+import { takeTabs } from "../shared/message-shapes.js";
 
 type Start = Extract<ToWorker, { t: "start" }>;
 
@@ -19,7 +19,7 @@ const page = globalThis as unknown as {
   close(): void;
 };
 
-/** How many do: the next leader may die soon as well. */
+/** How many tabs get ready to lead: the next leader may die soon as well. */
 const STANDBYS = 2;
 
 let start: Start | undefined;
@@ -28,7 +28,7 @@ let leader: Leader | undefined;
 let stopping = false;
 const leaving = new AbortController();
 const lockHolders = new LockHolders();
-/** A look at the queue is due. */
+/** A look at the queue of the lock is due. */
 let looks = false;
 let gotModules: (modules: Modules) => void;
 let modulesFailed: (error: HeddleError) => void;
@@ -37,7 +37,7 @@ function begin(message: Start): void {
   start = message;
   const tabs = new BroadcastChannel(tabsChannel(message.scope));
   tabs.onmessage = ({ data: received }: MessageEvent<unknown>) => {
-    const data = take.tabs(received);
+    const data = takeTabs(received);
     if (!data) return;
     if (data.t === "leaderGone") election?.retryLock();
     if (data.t === "leader") {
@@ -73,7 +73,7 @@ function begin(message: Start): void {
   );
 }
 
-// Ends in order: the page hears "stopped" when everything is let go of.
+// Ends in order: the page gets "stopped" when lock and files are free.
 function stop(): void {
   stopping = true;
   leaving.abort();
@@ -87,11 +87,11 @@ function lookSoon(scope: string): void {
   setTimeout(() => {
     looks = false;
     void tellIfStandby(scope);
-  }, NEXT_MS);
+  }, STANDBY_MS);
 }
 
-// A lock of this worker's own tells which waiter in the queue it is. A wrong
-// answer costs a download too early, or one that comes late.
+// A lock of this worker's own tells which waiter in the queue this worker is. A
+// wrong answer costs a download that comes too early or late.
 async function tellIfStandby(scope: string): Promise<void> {
   if (leader || stopping) return;
   const mark = `${lockName(scope)}:${crypto.randomUUID()}`;
@@ -113,7 +113,7 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
       modulesFailed(new HeddleError(data.failure.code as HeddleError["code"], data.failure.message));
       break;
     case "ping":
-      if (leader) leader.ask();
+      if (leader) leader.ping();
       else page.postMessage({ t: "pong" });
       break;
     case "visible":
@@ -141,4 +141,4 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
   }
 });
 
-page.postMessage({ t: "pong" });
+page.postMessage({ t: "loaded" });

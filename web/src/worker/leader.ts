@@ -1,4 +1,4 @@
-// Leading: from the moment the lock is ours until it may be freed.
+// A leading worker, from the moment it holds the lock until the lock may be freed.
 
 import { Admission } from "./admission.js";
 import { ANSWER_MS, CHECK_MS, FORGET_MS } from "../shared/bounds.js";
@@ -10,7 +10,7 @@ import { HeldLock } from "../shared/locks.js";
 import { commitsChannel, portChannel, leaderLock, randomId, recordLockPrefix, tabLockPrefix } from "../shared/names.js";
 import { Throttle } from "../shared/throttle.js";
 import { Heartbeat } from "./heartbeat.js";
-import { take } from "../shared/message-shapes.js";
+import { takeFromRegistry } from "../shared/message-shapes.js";
 import { GoHost } from "./go-host.js";
 import { MEMORY_LIMIT, RENEW_MS } from "../shared/tuning.js";
 import { OpfsDirectory, OpfsImports } from "./opfs.js";
@@ -33,7 +33,7 @@ export class Leader {
   readonly #admission: Admission;
   /** Sessions of the tabs that came by a BroadcastChannel. */
   readonly #byChannel = new Map<string, number>();
-  /** Resolved when the leader's own lock is held, by which others learn of its end. */
+  /** Resolves when the leader's own lock is held, by which other tabs learn of its end. */
   #holds: Promise<void> | undefined;
   #announced = false;
   #readyAt = 0;
@@ -44,14 +44,21 @@ export class Leader {
   #crashed = false;
   #stopped: () => void = () => {};
 
-  /** @param retire the worker should end in order, for another to begin in its place */
-  constructor(start: Start, modules: Promise<Modules>, tabs: BroadcastChannel, tell: (message: FromWorker) => void, retire: () => void) {
+  /** @param retire has the worker end in order, so that another one starts in its place */
+  constructor(
+    start: Start, modules: Promise<Modules>, tabs: BroadcastChannel, tell: (message: FromWorker) => void,
+    retire: () => void,
+  ) {
     this.#start = start;
     this.#modules = modules;
     this.#tabs = tabs;
     this.#tell = tell;
     this.#retire = retire;
-    this.#admission = new Admission(this.#lockHolders, (tab) => tabLockPrefix(start.scope) + tab, () => (this.#stopping ? undefined : this.#host?.ports));
+    this.#admission = new Admission(
+      this.#lockHolders,
+      (tab) => tabLockPrefix(start.scope) + tab,
+      () => (this.#stopping ? undefined : this.#host?.ports),
+    );
     modules.catch(() => {}); // told by run()
   }
 
@@ -109,8 +116,10 @@ export class Leader {
           },
           openScratch: async () => directory!.openScratch(),
           closeScratch: (name) => void directory!.closeScratch(name).catch(() => {}), // swept later
-          // The page starts another worker, which looks closely before it serves.
-          damaged: (reason) => void directory?.noteDamage().finally(() => this.#crash(`the database file is damaged: ${reason}`)),
+          // The page starts another worker, which checks the file before it serves.
+          damaged: (reason) => void directory?.noteDamage().finally(() => {
+            this.#crash(`the database file is damaged: ${reason}`);
+          }),
         },
       );
       addEventListener("error", (event) => this.#crash(event.error ?? event.message));
@@ -138,14 +147,15 @@ export class Leader {
     this.#tabs.postMessage(message);
   }
 
-  // The page ends the worker; whatever else is reported follows from the crash.
+  // The page ends the worker; all errors that are reported later follow from the crash.
   #crash(error: unknown): void {
     if (this.#crashed) return;
     this.#crashed = true;
-    // A program that has ended throws at whoever calls it next: its own words say more.
+    // A program that has ended throws at the next call; its own output says more than that error.
     const message = error instanceof Error ? error.message : String(error);
     const words = lastWords();
-    this.#tell({ t: "crashed", message: /^(panic|fatal error): /.test(words) ? words : [message, words].filter(Boolean).join(": ") });
+    const panicked = /^(panic|fatal error): /.test(words);
+    this.#tell({ t: "crashed", message: panicked ? words : [message, words].filter(Boolean).join(": ") });
   }
 
   tabsMessage(message: TabsMessage): void {
@@ -171,20 +181,21 @@ export class Leader {
   setRegistry(port: MessagePort): void {
     this.#registry = port;
     port.onmessage = ({ data, ports }: MessageEvent<unknown>) => {
-      const message = take.fromRegistry(data);
+      const message = takeFromRegistry(data);
       const [way] = ports;
-      // One that is not admitted is left to the collector: its tab asks by the channel as well.
-      if (message && way) this.#admission.ask(message.tab, "port", () => this.#host?.connect(portOver(way), message.tab, false));
+      if (!message || !way) return;
+      // A port that is not admitted is left to the garbage collector: its tab asks by the channel as well.
+      this.#admission.ask(message.tab, "port", () => this.#host?.connect(portOver(way), message.tab, false));
     };
   }
 
   /** The page asks whether the engine lives. */
-  ask(): void {
-    if (!this.#crashed && !this.#stopping) this.#heartbeat.ask();
+  ping(): void {
+    if (!this.#crashed && !this.#stopping) this.#heartbeat.ping();
   }
 
-  // Go's memory never shrinks: once it is large, the page gets a new worker. What
-  // it takes only to open this database is no reason.
+  // Go's memory never shrinks: once it is large, the page gets a new worker. The
+  // memory that it takes to open this database is no reason.
   #alive(quiet: boolean): void {
     this.#tell({ t: "pong" });
     if (!quiet || !this.#announced || this.#stopping || performance.now() - this.#readyAt < RENEW_MS) return;

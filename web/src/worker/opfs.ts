@@ -8,7 +8,7 @@ import { OPEN_MS } from "../shared/bounds.js";
 import { HeddleError } from "../shared/errors.js";
 import { databaseFolder, FOLDER, QUARANTINE_MARK, randomId } from "../shared/names.js";
 
-// TypeScript knows these in workers only, and this package is both.
+// TypeScript declares these for workers only, and this package is compiled for both.
 declare global {
   interface FileSystemSyncAccessHandle {
     read(buffer: AllowSharedBufferSource, options?: { at?: number }): number;
@@ -34,11 +34,13 @@ const SUFFIXES = ["", "-wal", "-journal"];
  */
 const OWNER = "owner";
 
-/** What a file is called that a copy passes through: none outlives the worker that made it. */
+/** Mark in the name of a scratch file, which no worker leaves behind: a copy of the database passes through it. */
 const SCRATCH = "-scratch-";
 
-/** How whoever had the files open before ended. */
+/** How the worker that had the files open before ended. */
 export type Exit = "new" | "clean" | "unclean" | "damaged";
+
+type Handles = Map<string, FileSystemSyncAccessHandle>;
 
 /** The open files of one database, held by this worker alone. */
 export class OpfsDirectory {
@@ -46,12 +48,12 @@ export class OpfsDirectory {
   readonly file: string;
   readonly exit: Exit;
   readonly #folder: FileSystemDirectoryHandle;
-  readonly #handles: Map<string, FileSystemSyncAccessHandle>;
+  readonly #handles: Handles;
   readonly #owner: string;
   #lost = false;
   #closed = false;
 
-  private constructor(file: string, folder: FileSystemDirectoryHandle, handles: Map<string, FileSystemSyncAccessHandle>, owner: string, exit: Exit) {
+  private constructor(file: string, folder: FileSystemDirectoryHandle, handles: Handles, owner: string, exit: Exit) {
     this.file = file;
     this.exit = exit;
     this.#folder = folder;
@@ -66,7 +68,7 @@ export class OpfsDirectory {
    */
   static async open(name: string): Promise<OpfsDirectory> {
     const base = databaseFolder(name);
-    const opened = new Map<string, FileSystemSyncAccessHandle>();
+    const opened: Handles = new Map();
     try {
       const root = await navigator.storage.getDirectory();
       const all = await root.getDirectoryHandle(FOLDER, { create: true });
@@ -78,12 +80,13 @@ export class OpfsDirectory {
       await openAll(folder, file, opened);
       const state = await before;
       if (state.startsWith(MOVING)) {
-        // A crash in the middle of quarantine: it is gone through with.
+        // A crash in the middle of quarantine(): it is completed.
         await moveFiles(folder, file, state.slice(MOVING.length), opened);
       }
       const empty = opened.get(file)!.getSize() === 0 && opened.get(`${file}-wal`)!.getSize() === 0;
-      void sweep(folder, file + SCRATCH).catch(() => {}); // what is left takes space, and no more
-      return new OpfsDirectory(file, folder, opened, owner, empty ? "new" : state === "clean" || state === "damaged" ? state : "unclean");
+      void sweep(folder, file + SCRATCH).catch(() => {}); // a file that stays takes space, and does no other harm
+      const exit = empty ? "new" : state === "clean" || state === "damaged" ? state : "unclean";
+      return new OpfsDirectory(file, folder, opened, owner, exit);
     } catch (error) {
       for (const handle of opened.values()) handle.close();
       throw openError(name, error);
@@ -100,9 +103,9 @@ export class OpfsDirectory {
   }
 
   /**
-   * Looks whether the files are still those that their names lead to: clearing
-   * the site's data removes them under open handles without a sign. Returns
-   * false once they are not.
+   * Checks whether the files are still those of these names: clearing the site's
+   * data removes them under open handles without a sign. Returns false once they
+   * are not.
    */
   async check(): Promise<boolean> {
     if (this.#lost) return false;
@@ -123,7 +126,8 @@ export class OpfsDirectory {
    * them open. Returns the name.
    */
   async quarantine(): Promise<string> {
-    const name = `${this.file}${QUARANTINE_MARK}${new Date().toISOString().replace(/[-:]|\.\d+/g, "")}-${randomId().slice(0, 4)}`;
+    const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+    const name = `${this.file}${QUARANTINE_MARK}${time}-${randomId().slice(0, 4)}`;
     await this.#note(MOVING + name);
     await moveFiles(this.#folder, this.file, name, this.#handles);
     await this.#note("");
@@ -145,7 +149,7 @@ export class OpfsDirectory {
     await this.#folder.removeEntry(name);
   }
 
-  /** Leaves word that the file is damaged: who opens it next looks closely. */
+  /** Notes that the file is damaged: the next worker that opens it checks it. */
   async noteDamage(): Promise<void> {
     if (await this.check()) await this.#note("damaged");
   }
@@ -168,7 +172,7 @@ export class OpfsDirectory {
   /** The same, after the database itself was closed in order. */
   async closeClean(): Promise<void> {
     if (this.#closed) return;
-    if (await this.check()) await this.#note("clean").catch(() => {}); // then the next one checks what it need not
+    if (await this.check()) await this.#note("clean").catch(() => {}); // else the next worker checks it for nothing
     this.close();
   }
 }
@@ -182,7 +186,7 @@ async function sweep(folder: FileSystemDirectoryHandle, prefix: string): Promise
   }
 }
 
-async function openAll(folder: FileSystemDirectoryHandle, file: string, opened: Map<string, FileSystemSyncAccessHandle>): Promise<void> {
+async function openAll(folder: FileSystemDirectoryHandle, file: string, opened: Handles): Promise<void> {
   const settled = await Promise.allSettled(SUFFIXES.map(async (suffix) => {
     opened.set(file + suffix, await openHandle(folder, file + suffix));
   }));
@@ -190,7 +194,9 @@ async function openAll(folder: FileSystemDirectoryHandle, file: string, opened: 
 }
 
 // The log goes first: a new database beside an old log would be given its pages.
-async function moveFiles(folder: FileSystemDirectoryHandle, file: string, to: string, handles: Map<string, FileSystemSyncAccessHandle>): Promise<void> {
+async function moveFiles(
+  folder: FileSystemDirectoryHandle, file: string, to: string, handles: Handles,
+): Promise<void> {
   for (const handle of handles.values()) handle.close();
   handles.clear();
   for (const suffix of ["-journal", "-wal", ""]) {
@@ -214,7 +220,9 @@ async function copyFile(folder: FileSystemDirectoryHandle, from: FileSystemFileH
     const part = new Uint8Array(1 << 20);
     target.truncate(0);
     for (let at = 0, n; (n = source.read(part, { at })) > 0; at += n) {
-      if (target.write(part.subarray(0, n), { at }) !== n) throw new DOMException("no space to quarantine the file", "QuotaExceededError");
+      if (target.write(part.subarray(0, n), { at }) !== n) {
+        throw new DOMException("no space to quarantine the file", "QuotaExceededError");
+      }
     }
     target.flush();
     source.truncate(0);
@@ -225,7 +233,7 @@ async function copyFile(folder: FileSystemDirectoryHandle, from: FileSystemFileH
   }
 }
 
-// A worker that has just ended may hold its handles for a moment longer than its lock.
+// A worker that has just ended may hold its handles for some milliseconds longer than its lock.
 async function openHandle(folder: FileSystemDirectoryHandle, name: string): Promise<FileSystemSyncAccessHandle> {
   const file = await folder.getFileHandle(name, { create: true });
   const late = performance.now() + OPEN_MS;
@@ -245,14 +253,14 @@ function put(handle: FileSystemSyncAccessHandle, text: string): void {
   handle.flush();
 }
 
-// Takes the files over, and returns what the one before said of its end.
+// Takes the files over, and returns how the worker before noted its end.
 async function writeOwner(folder: FileSystemDirectoryHandle, owner: string): Promise<string> {
   const handle = await openHandle(folder, OWNER);
   try {
     const before = new Uint8Array(handle.getSize());
     handle.read(before, { at: 0 });
     const state = new TextDecoder().decode(before).split("\n")[1] ?? "";
-    // What has to be gone through with stays noted until it is.
+    // A move or a check that has to be completed stays noted until then.
     put(handle, owner + (state.startsWith(MOVING) || state === "damaged" ? `\n${state}` : ""));
     return state;
   } finally {
@@ -263,12 +271,14 @@ async function writeOwner(folder: FileSystemDirectoryHandle, owner: string): Pro
 function openError(name: string, error: unknown): HeddleError {
   const { name: kind, message } = error as DOMException;
   if (kind === "NoModificationAllowedError" || kind === "InvalidStateError") {
-    return new HeddleError("HEDDLE_BLOCKED", `another worker holds the files of the database "${name}"`, { cause: error });
+    const message = `another worker holds the files of the database "${name}"`;
+    return new HeddleError("HEDDLE_BLOCKED", message, { cause: error });
   }
   if (kind === "QuotaExceededError") {
     return new HeddleError("SQLITE_FULL", `no space for the files of the database "${name}"`, { cause: error });
   }
-  return new HeddleError("HEDDLE_STORAGE", `the browser does not open the files of the database "${name}": ${kind}: ${message}`, { cause: error });
+  const what = `the browser does not open the files of the database "${name}": ${kind}: ${message}`;
+  return new HeddleError("HEDDLE_STORAGE", what, { cause: error });
 }
 
 /** What a call that threw returns; its error is fetched with `error`. */
@@ -320,14 +330,14 @@ export class OpfsImports {
     },
   };
 
-  // Nothing that is lost is written to: it would be acknowledged and gone.
+  // A removed file is not written to: the write would be acknowledged and lost.
   #mine(handle: number): FileSystemSyncAccessHandle {
     const { handle: h, directory } = this.#handles[handle]!;
     if (directory.lost) throw new DOMException("the database's files were removed", "NotFoundError");
     return h;
   }
 
-  // Made anew each time: Go's memory may have grown.
+  // A new view each time: Go's memory may have grown.
   #bytes(p: number, length: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.#memory!.buffer as ArrayBuffer, p >>> 0, length >>> 0);
   }

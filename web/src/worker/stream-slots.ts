@@ -48,8 +48,7 @@ function lock(name: string): Promise<(() => void) | undefined> {
 
 /** A server that was seen to speak HTTP/2 or 3 has no need of several connections. */
 function multiplexes(server: string): boolean {
-  const seen = performance
-    .getEntriesByType("resource")
-    .findLast((entry) => entry.name.startsWith(`${server}/`) && (entry as PerformanceResourceTiming).nextHopProtocol !== "");
-  return seen !== undefined && /^h[23]/.test((seen as PerformanceResourceTiming).nextHopProtocol);
+  const entries = performance.getEntriesByType("resource") as PerformanceResourceTiming[];
+  const seen = entries.findLast((entry) => entry.name.startsWith(`${server}/`) && entry.nextHopProtocol !== "");
+  return seen !== undefined && /^h[23]/.test(seen.nextHopProtocol);
 }
