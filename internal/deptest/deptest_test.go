@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 		"internal/errcode"},
 	"internal/rpc":         {"internal/value", "internal/errcode"},
 	"internal/rpc/gen":     {},
-	"internal/rpc/rpctest": {"internal/rpc"},
+	"internal/rpc/rpctest": {"internal/rpc", "internal/value"},
 	"internal/leader": {"internal/rpc", "internal/store", "internal/live", "broadcast", "sync/client",
 		"internal/opfs", "internal/value", "internal/errcode"},
 	"engine":     {},

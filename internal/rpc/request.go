@@ -3,6 +3,8 @@ package rpc
 import (
 	"iter"
 	"time"
+
+	"heddle.dev/heddle/internal/value"
 )
 
 // MaxCredit bounds what one message adds to an iteration's credit.
@@ -136,12 +138,12 @@ func (r *Reader) Rows() BulkRows {
 // skipValue checks a value as value does, and allocates nothing.
 func (r *Reader) skipValue() {
 	switch tag := r.U8(); tag {
-	case tagNull:
-	case tagInt, tagFloat:
+	case value.Null:
+	case value.Int, value.Float:
 		r.Take(8)
-	case tagBlob:
+	case value.Blob:
 		r.Bytes()
-	case tagText:
+	case value.Text:
 		if p := r.Bytes(); !validUTF8(p) {
 			r.Fail("a string is not UTF-8")
 		}

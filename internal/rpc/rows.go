@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/value"
 )
 
 // The bounds of a rows block, and of the first of a reply: small, so that a
@@ -104,13 +106,13 @@ func (p *Packer) Row(stmt *sqlite3.Stmt) {
 		case sqlite3.INTEGER:
 			c.integer(stmt.ColumnInt64(i))
 		case sqlite3.FLOAT:
-			c.put(tagFloat, math.Float64bits(stmt.ColumnFloat(i)))
+			c.put(value.Float, math.Float64bits(stmt.ColumnFloat(i)))
 		case sqlite3.TEXT:
 			p.size += c.str(stmt.ColumnRawText(i))
 		case sqlite3.BLOB:
 			p.size += c.bytes(stmt.ColumnRawBlob(i))
 		default:
-			c.put(tagNull, 0)
+			c.put(value.Null, 0)
 		}
 	}
 	p.rows++
@@ -123,11 +125,11 @@ func (p *Packer) Values(row []Value) {
 		c := &p.cols[i]
 		switch v := row[i].(type) {
 		case nil:
-			c.put(tagNull, 0)
+			c.put(value.Null, 0)
 		case int64:
 			c.integer(v)
 		case float64:
-			c.put(tagFloat, math.Float64bits(v))
+			c.put(value.Float, math.Float64bits(v))
 		case string:
 			p.size += c.str([]byte(v))
 		case []byte:
@@ -147,7 +149,7 @@ func (c *column) put(tag byte, word uint64) {
 }
 
 func (c *column) integer(v int64) {
-	c.put(tagInt, uint64(v))
+	c.put(value.Int, uint64(v))
 	if v != int64(int32(v)) {
 		c.wide = true
 		c.big = c.big || v > safeInteger || v < -safeInteger
@@ -158,26 +160,26 @@ func (c *column) str(v []byte) (size int) {
 	from := len(c.text)
 	var n int
 	c.text, n = appendText(c.text, v)
-	c.put(tagText, uint64(n))
+	c.put(value.Text, uint64(n))
 	return len(c.text) - from
 }
 
 func (c *column) bytes(v []byte) (size int) {
 	c.blob = append(c.blob, v...)
-	c.put(tagBlob, uint64(len(v)))
+	c.put(value.Blob, uint64(len(v)))
 	return len(v)
 }
 
 // form chooses how the column travels.
 func (c *column) form() byte {
 	nulls := byte(0)
-	if c.seen&(1<<tagNull) != 0 {
+	if c.seen&(1<<value.Null) != 0 {
 		nulls = formNulls
 	}
-	switch c.seen &^ (1 << tagNull) {
+	switch c.seen &^ (1 << value.Null) {
 	case 0:
 		return formNull
-	case 1 << tagInt:
+	case 1 << value.Int:
 		switch {
 		case !c.wide:
 			return formInt32 | nulls
@@ -186,15 +188,15 @@ func (c *column) form() byte {
 		default:
 			return formInt64 | nulls
 		}
-	case 1 << tagFloat:
+	case 1 << value.Float:
 		return formFloat | nulls
-	case 1<<tagFloat | 1<<tagInt:
+	case 1<<value.Float | 1<<value.Int:
 		if !c.big {
 			return formFloat | nulls
 		}
-	case 1 << tagText:
+	case 1 << value.Text:
 		return formText | nulls
-	case 1 << tagBlob:
+	case 1 << value.Blob:
 		return formBlob | nulls
 	}
 	return formMixed
@@ -243,7 +245,7 @@ func (c *column) appendTo(w *Writer) {
 		from := len(w.b)
 		w.b = append(w.b, make([]byte, (len(c.tags)+7)/8)...)
 		for row, tag := range c.tags {
-			if tag == tagNull {
+			if tag == value.Null {
 				w.b[from+row/8] |= 1 << (row % 8)
 			}
 		}
@@ -260,7 +262,7 @@ func (c *column) appendTo(w *Writer) {
 		}
 	case formFloat:
 		for row, v := range c.words {
-			if c.tags[row] == tagInt {
+			if c.tags[row] == value.Int {
 				v = math.Float64bits(float64(int64(v)))
 			}
 			w.b = binary.LittleEndian.AppendUint64(w.b, v)

@@ -19,14 +19,6 @@ type (
 	Run    = value.Run
 )
 
-const (
-	tagNull  = value.Null
-	tagInt   = value.Int
-	tagFloat = value.Float
-	tagText  = value.Text
-	tagBlob  = value.Blob
-)
-
 // Stmt is a statement with its parameters.
 type Stmt struct {
 	SQL    string
@@ -39,7 +31,7 @@ type WriteID struct{ Counter, Ack uint64 }
 
 func (w *Writer) Value(v Value) {
 	if text, ok := v.(string); ok {
-		w.U8(tagText)
+		w.U8(value.Text)
 		w.Str(text)
 		return
 	}
@@ -50,19 +42,19 @@ func (w *Writer) Values(list []Value) { WriteList(w, list, (*Writer).Value) }
 
 func (r *Reader) Value() Value {
 	switch tag := r.U8(); tag {
-	case tagNull:
+	case value.Null:
 		return nil
-	case tagInt:
+	case value.Int:
 		return r.I64()
-	case tagFloat:
+	case value.Float:
 		return r.F64()
-	case tagText:
+	case value.Text:
 		if r.alias {
 			p := r.Bytes()
 			return unsafe.String(unsafe.SliceData(p), len(p))
 		}
 		return r.Str()
-	case tagBlob:
+	case value.Blob:
 		return r.Bytes()
 	default:
 		r.Fail("no value has tag %d", tag)

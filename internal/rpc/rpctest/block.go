@@ -5,14 +5,13 @@ import (
 	"unicode/utf8"
 
 	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/internal/value"
 )
 
-// The forms of columns and the tags of values, as package rpc documents them.
+// The forms of columns, as package rpc documents them.
 const (
 	formNull, formInt32, formFloat, formInt64, formText, formBlob, formMixed = 0, 1, 2, 3, 4, 5, 6
 	formNulls                                                                = 0x80
-
-	tagNull, tagInt, tagFloat, tagText, tagBlob = 0, 1, 2, 3, 4
 )
 
 // block decodes a rows block into values. A float64 that is whole cannot be
@@ -54,18 +53,18 @@ func block(r *rpc.Reader) (columns []string, rows [][]rpc.Value) {
 		for row, tag := range c.tags {
 			var v rpc.Value
 			switch tag {
-			case tagInt:
+			case value.Int:
 				v = int64(c.words[row])
-			case tagFloat:
+			case value.Float:
 				v = math.Float64frombits(c.words[row])
-			case tagText:
+			case value.Text:
 				size := unitsPrefix(text, c.words[row])
 				if size < 0 {
 					r.Fail("a text of %d code units where there are fewer", c.words[row])
 					return columns, nil
 				}
 				v, text = string(text[:size]), text[size:]
-			case tagBlob:
+			case value.Blob:
 				if c.words[row] > uint64(len(blob)) {
 					r.Fail("a blob of %d bytes where %d are left", c.words[row], len(blob))
 					return columns, nil
@@ -105,15 +104,15 @@ func column(r *rpc.Reader, count int) cells {
 	case formNull:
 		return c
 	case formInt32:
-		tag = tagInt
+		tag = value.Int
 	case formFloat:
-		tag = tagFloat
+		tag = value.Float
 	case formInt64:
-		tag = tagInt
+		tag = value.Int
 	case formText:
-		tag = tagText
+		tag = value.Text
 	case formBlob:
-		tag = tagBlob
+		tag = value.Blob
 	case formMixed:
 		copy(c.tags, r.Take(count))
 		r.Pad()
@@ -134,11 +133,11 @@ func column(r *rpc.Reader, count int) cells {
 			c.words[row] = r.U64()
 		}
 		if nulls != nil && nulls[row/8]&(1<<(row%8)) != 0 {
-			c.tags[row] = tagNull
+			c.tags[row] = value.Null
 		}
-		if t := c.tags[row]; t > tagBlob {
+		if t := c.tags[row]; t > value.Blob {
 			r.Fail("no value has tag %d", t)
-		} else if form == formMixed && t >= tagText && c.words[row] > math.MaxUint32 {
+		} else if form == formMixed && t >= value.Text && c.words[row] > math.MaxUint32 {
 			r.Fail("a length of %d", c.words[row])
 		}
 		if r.Err() != nil {
