@@ -16,4 +16,6 @@
 //
 // Natively the package is empty: portable packages declare the interfaces they
 // need, and these types satisfy them.
+//
+// Tested by jsbridge_js_test.go under Node, and by wasm/conformance and e2e in a browser.
 package jsbridge

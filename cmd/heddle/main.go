@@ -1,5 +1,8 @@
 // Command heddle is Heddle's server and its tools: serve, digest, inspect,
 // backup, repair and token. See heddle help.
+//
+// Tested by main_test.go (every command), access_test.go (who gets in, and what is
+// served), bounds_test.go (limits of a connection) and kill_test.go (a killed server).
 package main
 
 import (

@@ -102,7 +102,7 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, u.RequestURI(), http.StatusMovedPermanently)
 		return
 	}
-	if !info.Mode().IsRegular() { // nor is it opened: a pipe would wait for who writes
+	if !info.Mode().IsRegular() { // it is not opened: a pipe would wait for a writer
 		http.NotFound(w, r)
 		return
 	}

@@ -4,6 +4,8 @@
 //
 // A code is either SQLite's own extended name (SQLITE_CONSTRAINT_UNIQUE, see
 // https://sqlite.org/rescode.html) or one of the HEDDLE_ names below.
+//
+// Tested by gen/codes: the lists in Go and TypeScript that are generated from it.
 package errcode
 
 //go:generate go run ./gen ../../web/src/shared/codes.gen.ts

@@ -8,7 +8,7 @@ import (
 )
 
 // locks are the locks of one database file between the connections of this
-// process. Nobody waits in here: one goroutine at a time is inside SQLite, so
+// process. No goroutine waits in here: one goroutine at a time is inside SQLite, so
 // the holder of the lock could not run. Busy is answered at once and retried
 // outside.
 //

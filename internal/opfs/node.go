@@ -85,15 +85,14 @@ func (n *node) cut(off int64) {
 // drain hands the run over for f. A run that fails is dropped in a database file
 // and kept in a log.
 //
-// Dropping is right in a database file: the writer of the run has a sync to come
-// before he relies on it; he is told, and then the log or the journal has those
-// pages. Playing the journal back in place must not wait for bytes that do not
-// fit.
+// Dropping is right in a database file: SQLite relies on the run only after a sync,
+// which fails, and the log or the journal has the same pages. Playing the journal
+// back in place must not wait for bytes that do not fit.
 //
 // A log keeps the run until it is written, overwritten or truncated away. SQLite
 // reads a journal to roll back its page cache. A WAL's run holds the end of the
 // frame that pads a commit to a sector, which SQLite writes after its sync and
-// readers may read; and the one who drains may be a checkpoint, which must not
+// readers may read. A checkpoint also drains the run, and must not
 // lose the frames of another connection's open transaction.
 func (n *node) drain(f *file) error {
 	if len(n.run) == 0 {

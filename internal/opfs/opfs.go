@@ -35,6 +35,9 @@
 // A database is a directory heddle/<encoded>/ holding <encoded>.db,
 // <encoded>.db-wal and <encoded>.db-journal, where <encoded> is [Encode] of the
 // database's name. Any sqlite3 opens the files.
+//
+// Tested by node_test.go and vfs_test.go here, and by package opfstest: the suite of
+// every Handle, power cuts (crash_test.go) and failing operations (sweep_test.go).
 package opfs
 
 import "context"
