@@ -229,7 +229,7 @@ func newColumn(r *rand.Rand, t *table, version int) column {
 	return c
 }
 
-var values = []any{nil, int64(0), int64(1), int64(2), 2.0, 1.5, -0.0, "t", "T", "", "forbidden", []byte{},
+var values = []any{nil, int64(0), int64(1), int64(2), 2.0, 1.5, 0.0, "t", "T", "", "forbidden", []byte{},
 	[]byte{1, 0}, "a\x00b", "7", int64(1) << 60}
 
 var (
@@ -336,9 +336,7 @@ func (a *app) statement(r *rand.Rand, version int) (sql string, args []any) {
 	case 9: // and back under its key
 		k := key()
 		sql, args := insert("OR REPLACE ")
-		for i := range k {
-			args[i] = k[i]
-		}
+		copy(args, k)
 		return "DELETE FROM " + t.name + at + "\x00" + sql, append(k, args...)
 	case 10:
 		if r.IntN(8) == 0 {

@@ -45,7 +45,7 @@ func TestUnmarshalBody_refuses(t *testing.T) {
 			b.Shapes[0] = &Shape{Kind: Update, Table: "notes"}
 			b.Ops = []Op{{Shape: b.Shapes[0], Key: []Value{"k"}}, b.Ops[2], b.Ops[3]}
 		}),
-		"long varint":       {3<<3 | 2, 0x83, 0x00, 1<<3 | 0, 0, 0},
+		"long varint":       {3<<3 | 2, 0x83, 0x00, 1 << 3, 0, 0},
 		"key too long":      two(func(b *Body) { b.Ops[0].Key[0] = strings.Repeat("x", MaxKey) }),
 		"default written":   {1<<3 | 2, 11, 1<<3 | 2, 1, 't', 2<<3 | 2, 1, 'k', 3<<3 | 2, 3, 1<<3 | 2, 0, 0},
 		"length past int64": {3<<3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
@@ -97,7 +97,7 @@ func TestValue_storedForm(t *testing.T) {
 
 func TestOuterMessages_ignoreUnknownFields(t *testing.T) {
 	data := (&PushResponse{Head: 3, Decided: 2}).Marshal()
-	data = append(data, 15<<3|2, 3, 'n', 'e', 'w', 14<<3|0, 1)
+	data = append(data, 15<<3|2, 3, 'n', 'e', 'w', 14<<3, 1)
 	m, err := UnmarshalPushResponse(data)
 	if err != nil || m.Head != 3 || m.Decided != 2 {
 		t.Errorf("got %+v, %v", m, err)

@@ -92,7 +92,8 @@ test("a tab gets a line if its lock is held, four at most, and all together 1,02
   const lines: string[] = [];
   let serving = true;
   const of = (tab: string) => lines.filter((line) => line === tab).length;
-  const admission = new Admission(new LockHolders(), (tab) => `lock of ${tab}`, () => (serving ? { size: lines.length, of } : undefined));
+  const admission = new Admission(new LockHolders(), (tab) => `lock of ${tab}`,
+    () => (serving ? { size: lines.length, of } : undefined));
   const asks = async (tab: string, way: "port" | "channel" = "port") => {
     const before = lines.length;
     admission.ask(tab, way, () => lines.push(tab));
@@ -118,7 +119,8 @@ test("a tab gets a line if its lock is held, four at most, and all together 1,02
 
 test("a newer build is believed if the tab's lock that it names is held", async () => {
   const newer: string[] = [];
-  const handshake = new VersionHandshake(3, "heddle:2:between:tab:me", new LockHolders(), ({ lock }) => newer.push(lock));
+  const handshake = new VersionHandshake(3, "heddle:2:between:tab:me", new LockHolders(),
+    ({ lock }) => newer.push(lock));
   handshake.open("between");
   const channel = new BroadcastChannel("heddle:between:builds");
   const heard: BuildMessage[] = [];

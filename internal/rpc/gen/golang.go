@@ -53,7 +53,8 @@ func (g *goFile) coder(t, verb, object string) string {
 // pageOnly are the types of which package rpc has the reading or the writing alone;
 // rpctest has the other half by hand.
 var pageOnly = map[string]bool{
-	"write stmt": true, "write []stmt": true, "write rows": true, "write rest": true, "read result": true, "read []result": true,
+	"write stmt": true, "write []stmt": true, "write rows": true, "write rest": true, "read result": true,
+	"read []result": true,
 }
 
 func (g *goFile) write(t, v string) string {
@@ -167,7 +168,8 @@ func (s *Spec) Leader() ([]byte, error) {
 	g.readers(s.reach(s.toLeader()...))
 	g.writers(s.reach(s.toPage()...))
 	g.replies()
-	g.p("\n// EncodeAnnouncement is a whole message of a BroadcastChannel.\nfunc EncodeAnnouncement(v Announcement) []byte {")
+	g.p("\n// EncodeAnnouncement is a whole message of a BroadcastChannel.\nfunc EncodeAnnouncement(v Announcement) " +
+		"[]byte {")
 	g.p("w := &Writer{}\nwriteAnnouncement(w, v)\nreturn w.b\n}")
 	return g.source(s.doc() + "package rpc\n\nimport \"time\"\n\n")
 }
@@ -182,7 +184,8 @@ func comment(doc string) string {
 // request makes Request, with a field for each that a method has, and its decoding.
 func (g *goFile) request() {
 	g.p("\n// Request is one request, decoded: the header, and the fields of its method.\ntype Request struct {")
-	g.p("ID uint32\nMethod Method\nTime time.Duration // that it may take, in whole milliseconds; 0: without limit\nWrite WriteID\n")
+	g.p("ID uint32\nMethod Method\nTime time.Duration // that it may take, in whole milliseconds; 0: without " +
+		"limit\nWrite WriteID\n")
 	users := map[string][]string{}
 	var fields []Field
 	for _, q := range g.s.Methods {
@@ -231,7 +234,8 @@ func (g *goFile) replies() {
 		}
 		done[name] = true
 		g.p("\n// %s is %s.\nfunc %s(id uint32, v %s) []byte {", name, what, name, g.typ(t))
-		g.p("w := &Writer{b: Reply(id, Kind%s)}\n%s\nreturn w.b\n}", strings.Replace(verb, "Reply", "Result", 1), g.write(t, "v"))
+		g.p("w := &Writer{b: Reply(id, Kind%s)}\n%s\nreturn w.b\n}", strings.Replace(verb, "Reply", "Result", 1),
+			g.write(t, "v"))
 	}
 	for _, q := range g.s.Methods {
 		reply("Reply", q.Reply, "a whole reply")
@@ -295,7 +299,8 @@ func (s *Spec) doc() string {
 	row := func(format string, args ...any) {
 		b.WriteString(strings.TrimRight("//\t"+fmt.Sprintf(format, args...), " ") + "\n")
 	}
-	b.WriteString("// # Methods\n//\n// Number, name, lane, request, reply, chunks before it, and what to know about it.\n//\n")
+	b.WriteString("// # Methods\n//\n// Number, name, lane, request, reply, chunks before it, and what to know about " +
+		"it.\n//\n")
 	for _, q := range s.Methods {
 		lane := q.Lane
 		if q.Again {

@@ -56,7 +56,7 @@ export function exportStream(caller: Caller, options: CallOptions): ReadableStre
           ...exportPart(id, at), lane: "direct", ...options, result: (r) => r.bytes.slice(r.at),
         });
         at += part.length;
-        controller.enqueue(part as Uint8Array<ArrayBuffer>);
+        controller.enqueue(part);
         if (at < size) return;
         end();
         controller.close();
@@ -163,8 +163,7 @@ async function* gathered(stream: ReadableStream<unknown>): AsyncIterable<Uint8Ar
 
 /** A file begins with its magic; a text has no control characters but those between lines. */
 function checkStart(bytes: Uint8Array): void {
-  const magic = "SQLite format 3\0";
-  if ([...magic].every((c, i) => bytes[i] === c.charCodeAt(0))) return;
+  if (String.fromCharCode(...bytes.subarray(0, 16)) === "SQLite format 3\0") return;
   const start = bytes.subarray(0, 256);
   const isText = (b: number) => b >= 0x20 && b !== 0x7f || b === 9 || b === 10 || b === 12 || b === 13;
   if (start.length === 0 || !start.every(isText)) {

@@ -22,6 +22,7 @@ class Watched<T> extends Promise<T> {
   }
 
   // `await` calls this too: it takes the short way for plain promises alone.
+  // oxlint-disable-next-line no-thenable
   override then<A = T, B = never>(
     onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,

@@ -100,7 +100,7 @@ export class Caller implements ConnectionHandler {
 
   call<T>(spec: CallSpec<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const call = newCall(spec as CallSpec<unknown>, resolve as Call["resolve"], reject);
+      const call = newCall(spec, resolve as Call["resolve"], reject);
       call.nested = this.nesting.active && (spec.writer ?? spec.lane === "write");
       const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout) ?? tooBig(spec)
         ?? (call.nested ? this.nesting.refusal(spec.sql) : undefined)
@@ -159,7 +159,7 @@ export class Caller implements ConnectionHandler {
     if (this.#ready || this.#calls.size > 0) this.lost(false);
     const request = hello({ version: VERSION, session: this.#connection.session, ...this.#events.hello() });
     this.#send(newCall(
-      request as CallSpec<Welcome>,
+      request,
       (value) => this.#welcome(value as Welcome),
       // If the leader goes away in the middle, another follows. A leader of an older build gives the lead to this one.
       (error) => {

@@ -251,7 +251,7 @@ export class Reader {
   blob(): Uint8Array<ArrayBuffer> {
     const n = this.u32();
     const at = this.skip(n);
-    return this.bytes.slice(at, at + n) as Uint8Array<ArrayBuffer>;
+    return this.bytes.slice(at, at + n);
   }
   string(): string {
     const n = this.u32();

@@ -3,7 +3,7 @@
 
 import type { CheckedParams, CheckedValue, Statement } from "./codec.js";
 import { HeddleError } from "../shared/errors.js";
-import type { BatchStatement, Params } from "../shared/types.js";
+import type { BatchStatement } from "../shared/types.js";
 
 const MIN_INTEGER = -(2n ** 63n);
 const MAX_INTEGER = 2n ** 63n - 1n;
