@@ -111,7 +111,8 @@ test("a fresh Vite app that depends on the packed package builds, and works unde
     });
   };
   try {
-    const packed = JSON.parse(await run(join(root, "web"), "npm", "pack", "--json", "--silent", "--ignore-scripts", "--pack-destination",
+    const packed = JSON.parse(await run(join(root, "web"), "npm", "pack", "--json", "--silent", "--ignore-scripts",
+      "--pack-destination",
       dir)) as { filename: string }[];
     const { devDependencies } =
       JSON.parse(await readFile(join(root, "examples/vite/package.json"), "utf8")) as { devDependencies: object };

@@ -52,7 +52,9 @@ export function checkAssets(assets: unknown = {}): AssetUrls {
       refuse(`assets.${name} is no file of the package: ${ASSETS.join(", ")}`);
     }
     if (url === undefined) continue;
-    if (typeof url !== "string" && !(url instanceof URL)) refuse(`assets.${name} must be a URL, it is ${describe(url)}`);
+    if (typeof url !== "string" && !(url instanceof URL)) {
+      refuse(`assets.${name} must be a URL, it is ${describe(url)}`);
+    }
     if (!URL.canParse(url, location.href)) refuse(`assets.${name} is no URL: ${JSON.stringify(url)}`);
   }
   return assets;
