@@ -124,7 +124,8 @@ func (c *conn) addChecksums() error {
 	if n, _ := size.(int64); err != nil || n == 0 || n > most {
 		return err
 	}
-	if err := c.exec(`VACUUM; PRAGMA wal_checkpoint(truncate)`); errcode.Of(wrapErr(context.Background(), err, "", "")) != "SQLITE_FULL" {
+	if err := c.exec(`VACUUM; PRAGMA wal_checkpoint(truncate)`); errcode.Of(wrapErr(context.Background(), err, "",
+		"")) != "SQLITE_FULL" {
 		return err
 	}
 	return nil // there is no space for it now

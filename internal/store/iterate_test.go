@@ -118,7 +118,8 @@ func TestDB_Iterate_refuses(t *testing.T) {
 	var nest func(depth int) error
 	nest = func(depth int) error {
 		first := true
-		return db.Iterate(t.Context(), `SELECT n FROM t LIMIT 2`, Params{}, nil, func(*sqlite3.Stmt) error { return ErrPause },
+		return db.Iterate(t.Context(), `SELECT n FROM t LIMIT 2`, Params{}, nil,
+			func(*sqlite3.Stmt) error { return ErrPause },
 			func(context.Context) error {
 				if !first {
 					return nil
