@@ -25,7 +25,7 @@ class Locks {
         this.#grants.set(id, resolve);
         options.signal?.addEventListener("abort", () => {
           this.queue.splice(this.queue.indexOf(id), 1);
-          reject(options.signal!.reason);
+          reject(options.signal!.reason as Error);
         });
       });
     }

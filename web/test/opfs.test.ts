@@ -86,9 +86,7 @@ class FakeFolder {
   }
 
   at(...path: string[]): FakeFile | FakeFolder {
-    let entry: FakeFile | FakeFolder = this;
-    for (const name of path) entry = (entry as FakeFolder).entries.get(name)!;
-    return entry;
+    return path.reduce<FakeFile | FakeFolder>((entry, name) => (entry as FakeFolder).entries.get(name)!, this);
   }
 }
 

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import {
   isMessage, isParts, MAX_MESSAGE, takeBuild, takeFromBroker, takeFromRegistry, takePort, takeTabs, takeToBroker,
 } from "../src/shared/message-shapes.js";
-import type { BuildMessage, FromBroker, FromRegistry, PortMessage, TabsMessage, ToBroker } from "../src/shared/messages.js";
+import type { BuildMessage, FromBroker, FromRegistry, PortMessage, TabsMessage,
+  ToBroker } from "../src/shared/messages.js";
 
 const id = "0123456789abcdef0123456789abcdef", other = "f".repeat(32);
 
@@ -18,19 +19,23 @@ const valid: {
   port: { [T in PortMessage["t"]]: Extract<PortMessage, { t: T }> };
 } = {
   tabs: {
-    whoLeads: { t: "whoLeads" }, leader: { t: "leader", leader: id, tab: other }, leaderGone: { t: "leaderGone", leader: id, crashed: false },
-    connect: { t: "connect", leader: id, tab: other }, probe: { t: "probe", leader: "" }, probeReply: { t: "probeReply", leader: id },
+    whoLeads: { t: "whoLeads" }, leader: { t: "leader", leader: id, tab: other },
+    leaderGone: { t: "leaderGone", leader: id, crashed: false },
+    connect: { t: "connect", leader: id, tab: other }, probe: { t: "probe", leader: "" },
+    probeReply: { t: "probeReply", leader: id },
     offerLead: { t: "offerLead", leader: id }, canLead: { t: "canLead", leader: id }, destroy: { t: "destroy" },
   },
   builds: { build: { t: "build", protocol: 2, migrations: 0, lock: "heddle:2:notes:tab:x", answer: true } },
-  toBroker: { register: { t: "register", name: "notes", leader: id }, connect: { t: "connect", name: "notes", leader: id, tab: other } },
+  toBroker: { register: { t: "register", name: "notes", leader: id },
+    connect: { t: "connect", name: "notes", leader: id, tab: other } },
   fromBroker: { none: { t: "none", name: "notes", leader: id } },
   fromRegistry: { connect: { t: "connect", tab: id } },
   port: { welcome: { t: "welcome" }, leave: { t: "leave" }, aborts: { t: "aborts", shared: new SharedArrayBuffer(8) } },
 };
 
 const nothings: unknown[] = [
-  null, undefined, 0, NaN, "", "whoLeads", true, 1n, Symbol("x"), [], {}, () => {}, new Map(), new Date(), new ArrayBuffer(8), new Uint8Array(8),
+  null, undefined, 0, NaN, "", "whoLeads", true, 1n, Symbol("x"), [], {}, () => {}, new Map(), new Date(),
+  new ArrayBuffer(8), new Uint8Array(8),
   { t: null }, { t: 5 }, { t: "__proto__" }, { t: "constructor" }, { t: "nothing of ours" }, [{ t: "whoLeads" }],
 ];
 /** What no field of any message takes; and no id. */
@@ -52,7 +57,10 @@ for (const [kind, messages] of Object.entries(valid)) {
       assert.equal(taken(wider), wider);
       for (const field of Object.keys(message)) {
         const ids = field === "leader" || field === "tab";
-        for (const value of ids ? [...wrong, ...noId] : wrong) assert.equal(taken({ ...message, [field]: value }), undefined, `${message["t"]}.${field} = ${String(value)}`);
+        for (const value of ids ? [...wrong, ...noId] : wrong) {
+          assert.equal(taken({ ...message, [field]: value }), undefined,
+            `${String(message["t"])}.${field} = ${String(value)}`);
+        }
       }
     }
     for (const value of nothings) assert.equal(taken(value), undefined, String(value));
@@ -61,10 +69,13 @@ for (const [kind, messages] of Object.entries(valid)) {
 
 test("several messages in one lie inside their buffer", () => {
   const buffer = new ArrayBuffer(32);
-  for (const places of [[0, 32], [0, 5, 8, 0], [24, 8], [32, 0]]) assert.ok(isParts({ t: "parts", buffer, places }), places.join());
+  for (const places of [[0, 32], [0, 5, 8, 0], [24, 8], [32, 0]]) {
+    assert.ok(isParts({ t: "parts", buffer, places }), places.join());
+  }
   for (const places of [
-    null, 5, "0,8", {}, [], [0], [0, 33], [8, 25], [40, 0], [-8, 8], [4, 4], [0, -1], [0, 1.5], [0, "8"], [0, 8, 8], [NaN, 0], new Array(2), [0, 2 ** 53],
-  ]) assert.ok(!isParts({ t: "parts", buffer, places }), String(places));
+    null, 5, "0,8", {}, [], [0], [0, 33], [8, 25], [40, 0], [-8, 8], [4, 4], [0, -1], [0, 1.5], [0, "8"], [0, 8, 8],
+    [NaN, 0], new Array(2), [0, 2 ** 53],
+  ]) assert.ok(!isParts({ t: "parts", buffer, places }), JSON.stringify(places));
   assert.ok(!isParts({ t: "parts", buffer: new Uint8Array(32), places: [0, 8] }));
   for (const value of nothings) assert.ok(!isParts(value));
 });

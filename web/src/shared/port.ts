@@ -68,7 +68,7 @@ class Outbox {
       end += (length + 7) & ~7; // readers need messages at multiples of 8
     }
     const all = new Uint8Array(end);
-    list.forEach((message, i) => all.set(message, places[2 * i]!));
+    list.forEach((message, i) => all.set(message, places[2 * i]));
     this.#post({ t: "parts", buffer: all.buffer, places }, [all.buffer]);
   }
 }

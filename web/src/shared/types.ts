@@ -190,8 +190,8 @@ export interface SyncOptions {
 }
 
 /**
- * URLs of the package's files; relative ones begin at the page's. Each is the file of heddle/dist, unchanged: worker.js and
- * broker.js are ES modules that are not to be bundled into another script.
+ * URLs of the package's files; relative ones begin at the page's. Each is the file of heddle/dist, unchanged: worker.js
+ * and broker.js are ES modules that are not to be bundled into another script.
  */
 export interface AssetUrls {
   worker?: string | URL | undefined;

@@ -38,7 +38,8 @@ export class Assets {
   cure(asset: keyof AssetUrls): string {
     if (this.#given[asset] !== undefined) return `open({ assets: { ${asset} } }) names no such file`;
     if (this.#optimized(asset)) {
-      return `keep Vite's optimizer away from it: optimizeDeps: { exclude: ["heddle"] }, or the plugin of "heddle/vite"`;
+      return `keep Vite's optimizer away from it: optimizeDeps: { exclude: ["heddle"] }, or the plugin of ` +
+        `"heddle/vite"`;
     }
     return `copy the files of heddle/dist beside the bundle, or give their URLs to open({ assets })`;
   }

@@ -251,6 +251,7 @@ export class Leadership {
       this.#do("tellBuild");
       this.#do("timer", "refused", TELL_MS);
     },
+    // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- tsc asks for it
     othersTimeout: () => this.#do("failed", this.#failure!),
 
     // ---- the worker

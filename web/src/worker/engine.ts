@@ -75,7 +75,7 @@ export function linkEngine(
         generated.exportNames.forEach((name, i) => table.set(base + i, instance[name]));
         stacks.set(id, {
           get pointer() {
-            return (pointer.value as number) >>> 0;
+            return pointer.value >>> 0;
           },
           high: stackHigh >>> 0,
           setLow,
@@ -104,7 +104,7 @@ export function linkEngine(
   };
 
   return {
-    imports: { sqlite: trampolines as WebAssembly.ModuleImports, engine },
+    imports: { sqlite: trampolines, engine },
     attach(exports) {
       go = exports;
     },
@@ -121,7 +121,7 @@ function instantiate(
   stackPointer: WebAssembly.Global,
 ): WebAssembly.Exports {
   const link = { id: constant(id) };
-  const toGo = new WebAssembly.Instance(callbacks, { go: go as WebAssembly.ModuleImports, link }).exports;
+  const toGo = new WebAssembly.Instance(callbacks, { go, link }).exports;
   const target = (name: string): Function => {
     const f = toGo[name] ?? go[name] ?? go[`math_${name}`];
     if (typeof f !== "function") throw new Error(`Go does not export ${name}`);

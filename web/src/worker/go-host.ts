@@ -130,7 +130,7 @@ export class GoHost {
 
   // A new view each time: Go's memory may have grown.
   #bytes(p: number, length: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#memory!.buffer as ArrayBuffer, p >>> 0, length >>> 0);
+    return new Uint8Array(this.#memory!.buffer, p >>> 0, length >>> 0);
   }
 
   /** Serves a tab's port, and numbers it. A tab other than the worker's own is watched by its lock. */

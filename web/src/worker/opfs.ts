@@ -339,7 +339,7 @@ export class OpfsImports {
 
   // A new view each time: Go's memory may have grown.
   #bytes(p: number, length: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#memory!.buffer as ArrayBuffer, p >>> 0, length >>> 0);
+    return new Uint8Array(this.#memory!.buffer, p >>> 0, length >>> 0);
   }
 
   #try(call: () => unknown): number {
