@@ -193,6 +193,11 @@ func TestOpen_damaged(t *testing.T) {
 			}
 			tab.ask(exec(`INSERT INTO drafts VALUES (100, 'new')`)).ok()
 			l.Close(context.Background())
+			select {
+			case err := <-p.signs:
+				t.Errorf("the new database is taken for damaged: %v", err)
+			default:
+			}
 			// It is sound, and needs no second rescue.
 			if l, err = p.open(c.config, ExitDamaged); err != nil || l.recovered != nil {
 				t.Errorf("opened again: %v", err)

@@ -116,7 +116,10 @@ func (s *salvage) columns() (names []string) {
 func (s *salvage) pass(sql string) error {
 	const portion = 500
 	var p *sqlite3.Stmt
-	defer s.tx.Inside(func(*sqlite3.Conn) error { return p.Close() })
+	defer s.tx.Inside(func(*sqlite3.Conn) error {
+		_ = p.Close() // it repeats the error of the last step, and the damage is not this database's
+		return nil
+	})
 	for first, more := true, true; more; first = false {
 		err := s.tx.Inside(func(*sqlite3.Conn) (err error) {
 			if first {

@@ -110,7 +110,11 @@ export class GoHost {
       },
       ready: () => events.ready(),
       failed: (code: string, message: string, sql: string) => events.failed({ code, message, sql: sql || undefined }),
-      stopped: (inOrder: boolean) => events.stopped(inOrder),
+      // The program ends now, and throws at each call that comes later.
+      stopped: (inOrder: boolean) => {
+        this.#deliver = undefined;
+        events.stopped(inOrder);
+      },
       quarantine: (reason: string) => events.quarantine(reason),
       openScratch: () => events.openScratch(),
       closeScratch: (name: string) => events.closeScratch(name),
@@ -219,6 +223,7 @@ export class GoHost {
 
   // Enters Go, and lets its goroutines run.
   #run(enter: () => void): void {
+    if (!this.#deliver) return;
     try {
       enter();
       this.#resume();

@@ -39,8 +39,8 @@ export class Leader {
   #readyAt = 0;
   #memoryAtFirst = 0;
   #stopping = false;
-  /** Go has closed the database. */
-  #closed = false;
+  /** Set once the program has ended: whether it has closed the database. */
+  #closed: boolean | undefined;
   #crashed = false;
   #stopped: () => void = () => {};
 
@@ -149,7 +149,7 @@ export class Leader {
 
   // The page ends the worker; all errors that are reported later follow from the crash.
   #crash(error: unknown): void {
-    if (this.#crashed) return;
+    if (this.#crashed || this.#closed !== undefined) return;
     this.#crashed = true;
     // A program that has ended throws at the next call; its own output says more than that error.
     const message = error instanceof Error ? error.message : String(error);
