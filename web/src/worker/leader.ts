@@ -122,7 +122,11 @@ export class Leader {
           }),
         },
       );
-      addEventListener("error", (event) => this.#crash(event.error ?? event.message));
+      addEventListener("error", (event) => {
+        // The page hears of a crash by its message. A timer of a program that has ended is none.
+        event.preventDefault();
+        this.#crash(event.error ?? event.message);
+      });
       addEventListener("unhandledrejection", (event) => this.#crash(event.reason));
       runGo(modules, files, this.#host, this.#heartbeat).then(resolve, (error) => this.#crash(error));
     });
