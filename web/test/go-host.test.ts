@@ -21,17 +21,15 @@ test("a message that comes after the program's end is no crash", () => {
     if (ended) throw new Error("Go program has already exited");
     seen.push(what);
   };
-  host.attach({
-    exports: { mem: new WebAssembly.Memory({ initial: 1 }), heddle_message: enter("message"), heddle_turn: enter("turn") },
-    resume: () => {},
-  });
+  const mem = new WebAssembly.Memory({ initial: 1 });
+  host.attach({ exports: { mem, heddle_message: enter("message"), heddle_turn: enter("turn") }, resume: () => {} });
   const go = host.forGo as { serve(deliver: () => void): void; stopped(inOrder: boolean): void };
   go.serve(() => {});
   let bytes: Parameters<TabPort["open"]>[0]["bytes"];
   host.connect({
     open: (receiver: Parameters<TabPort["open"]>[0]) => { ({ bytes } = receiver); },
     say: () => {}, send: () => {}, flush: () => {}, close: () => {},
-  } as unknown as TabPort, "t", true);
+  }, "t", true);
 
   bytes!(new Uint8Array(4), 0);
   go.stopped(true);
