@@ -301,7 +301,7 @@ func (d *device) shown(
 		}
 		values = append(values, v)
 	}
-	if d.holder == nil || d.holder.version != d.version || d.holder.dialect != d.dialect {
+	if d.holder == nil { // closed with the app, which may be of another version afterwards
 		d.holder = newHolder(d.dialect, d.version)
 	}
 	columns := append(slices.Clone(t.key), t.columnsAt(d.version)...)

@@ -182,6 +182,10 @@ const maxSkew = 20 * 365 * 24 * 3600 // seconds
 
 // close ends the app. Errors count only where there is power.
 func (d *device) close() {
+	if d.holder != nil {
+		d.holder.db.Close()
+		d.holder = nil
+	}
 	if d.db == nil {
 		return
 	}

@@ -134,7 +134,6 @@ func (t *table) constrain(r *rand.Rand, writing bool) (sql, undo string) {
 type holder struct {
 	db      *sqlite3.Conn
 	dialect *dialect
-	version int
 }
 
 func newHolder(d *dialect, version int) *holder {
@@ -150,7 +149,7 @@ func newHolder(d *dialect, version int) *holder {
 	if err != nil {
 		panic(err)
 	}
-	return &holder{db, d, version}
+	return &holder{db, d}
 }
 
 // hold returns a row as the table has it, false if it cannot.
