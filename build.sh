@@ -329,6 +329,13 @@ mutate() {
     -mutations "${PUSHES:-100000}" -mutations.seed "${SEED:-1}"
 }
 
+# live compares STEPS results of live queries with fresh runs, from SEED on.
+live() {
+  tools
+  go test ./internal/live -run '^TestEngine_equalsFreshRuns$' -v -count=1 -timeout 0 \
+    -steps "${STEPS:-1000000}" -seed "${SEED:-1}"
+}
+
 # sync_soak runs e2e/storm.spec.ts for DURATION (10m, 90s) with SEED.
 sync_soak() {
   build
@@ -405,13 +412,13 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-loaded|soak|sim|fuzz|mutate|sync-soak|fmt|clean"
+  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-loaded|soak|sim|fuzz|mutate|live|sync-soak|fmt|clean"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
-  build | run | test | lint | soak | sim | fuzz | mutate | bench | engine | fmt | clean | help)
+  build | run | test | lint | soak | sim | fuzz | mutate | live | bench | engine | fmt | clean | help)
     cmd=${1:-help}
     shift || true
     "$cmd" "$@"

@@ -107,7 +107,7 @@ func (e *Engine) Close() {
 // ctx bounds this call alone; Stop ends the subscription.
 func (e *Engine) Subscribe(ctx context.Context, sql string, params value.Params, sink Sink) (*Subscription, error) {
 	const op = "live: subscribe"
-	deps, err := e.check(ctx, sql)
+	deps, err := e.check(ctx, sql, params)
 	if err != nil {
 		return nil, err
 	}
@@ -130,8 +130,8 @@ func (e *Engine) Subscribe(ctx context.Context, sql string, params value.Params,
 	return s, nil
 }
 
-// check finds out what a query reads.
-func (e *Engine) check(ctx context.Context, sql string) (store.Deps, error) {
+// check finds out what a query reads, and what else decides its result.
+func (e *Engine) check(ctx context.Context, sql string, params value.Params) (store.Deps, error) {
 	deps, err := e.db.Deps(ctx, sql)
 	switch {
 	case err != nil:
@@ -141,6 +141,10 @@ func (e *Engine) check(ctx context.Context, sql string) (store.Deps, error) {
 	case !deps.ReadOnly:
 		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql,
 			Msg: "a live query reads, it does not write"}
+	default:
+		if e.db.Plan(ctx, sql, params, &deps) != nil {
+			e.db.All(&deps) // it says why when it runs
+		}
 	}
 	return deps, err
 }
@@ -203,10 +207,10 @@ func (q *query) concerns(c *store.Commit) bool {
 		if !read {
 			continue
 		}
-		if q.pin != nil && q.pin.excludes(t) {
+		if q.pin != nil && !q.deps.Volatile && q.pin.excludes(t) {
 			continue
 		}
-		if t.HasInsertOrDelete || len(t.Columns) == 0 {
+		if t.HasInsertOrDelete || len(t.Columns) == 0 || q.deps.Volatile {
 			return true
 		}
 		for _, name := range t.Columns {
@@ -325,7 +329,7 @@ func (e *Engine) renew(q *query) error {
 	if !schema {
 		return nil
 	}
-	deps, err := e.check(e.ctx, q.sql)
+	deps, err := e.check(e.ctx, q.sql, q.params)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {

@@ -28,6 +28,9 @@ func (c *conn) authorize(action sqlite3.AuthorizerActionCode, a3, a4, schema, _ 
 	if c.col != nil {
 		c.note(action, a3, a4, schema)
 	}
+	if action == sqlite3.AUTH_ANALYZE {
+		c.analyzed = true // here or in PRAGMA optimize, which asks while it runs
+	}
 	if c.mode == trusted {
 		return sqlite3.AUTH_OK
 	}
@@ -61,6 +64,10 @@ func (c *conn) note(action sqlite3.AuthorizerActionCode, a3, a4, schema string) 
 			col.add(&col.updates, a3, a4)
 		}
 	case sqlite3.AUTH_FUNCTION:
+		if col.functions == nil {
+			col.functions = map[string]bool{}
+		}
+		col.functions[a4] = true
 		switch strings.ToLower(a4) {
 		case "changes", "total_changes", "last_insert_rowid", "heddle_applying":
 			col.writer = true

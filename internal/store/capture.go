@@ -35,6 +35,7 @@ type touched struct {
 	rows     map[int64]int  // by rowid, index in list
 	keys     map[string]int // the same of WITHOUT ROWID tables, by encoded key
 	list     []touch
+	moved    [][]Value // keys of rows that are as they were, at another rowid
 	keysOnly keysOnly
 }
 
@@ -247,7 +248,7 @@ func (cp *capture) finish(tx *Tx) (*Commit, error) {
 		}
 	}
 	cp.settle()
-	commit := &Commit{Origin: tx.origin, Schema: tx.schema}
+	commit := &Commit{Origin: tx.origin, Schema: tx.schema || cp.c.analyzed}
 	for _, tt := range cp.order {
 		if cp.undone {
 			if err := cp.recheck(tt); err != nil {

@@ -72,7 +72,7 @@ func (tt *touched) diff(out []placed) ([]placed, error) {
 				"a row of the synced table "+t.Name+" has NULL in its primary key")
 		}
 		ch := Change{Table: t, Key: t.keyOf(e.after, e.rowid), After: e.after}
-		seq := e.seq
+		seq, moved := e.seq, false
 		if e.before != nil && (byRowID || t.sameKey(e.before, e.after)) {
 			ch.Before, ch.Reinserted = e.before, e.deleted
 		} else if gone != nil {
@@ -81,12 +81,15 @@ func (tt *touched) diff(out []placed) ([]placed, error) {
 				delete(gone, string(buf))
 				g := &tt.list[j]
 				ch.Before, ch.Reinserted = g.before, g.deleted
-				seq = min(seq, g.seq)
+				seq, moved = min(seq, g.seq), !t.WithoutRowID
 			}
 		}
 		if ch.Before == nil || !value.EqualAll(ch.Before, ch.After) {
 			out = append(out, placed{seq, ch})
+		} else if moved {
+			tt.moved = append(tt.moved, ch.Key)
 		}
+		tt.keysOnly.insertOrDelete = tt.keysOnly.insertOrDelete || moved
 	}
 	// A delete comes before an insert that began at the same touch.
 	var dels []placed

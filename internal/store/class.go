@@ -124,7 +124,10 @@ func (db *DB) vacuum(ctx context.Context, sql string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { db.writer <- c }()
+	defer func() {
+		db.writer <- c
+		db.notices.deliver()
+	}()
 	err = db.inside(ctx, c, func() error {
 		s, _, err := c.prepare(sql, userWrite)
 		if err != nil || s == nil {
@@ -134,6 +137,9 @@ func (db *DB) vacuum(ctx context.Context, sql string) error {
 		c.mode, c.denied = vacuuming, nil
 		defer func() { c.mode = trusted }()
 		if err := s.Exec(); c.denied == nil {
+			if err == nil { // rows without a key of their own may have other rowids now
+				db.notices.add(&Commit{Origin: Origin{Kind: Local}, Schema: true})
+			}
 			return err
 		}
 		return c.denied

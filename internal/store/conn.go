@@ -23,13 +23,15 @@ type conn struct {
 	sql    string   // what is being prepared
 	script *script  // the text that is imported
 
-	stale   bool     // another connection has changed the schema; see refresh
-	capture *capture // of the open transaction; nil outside and during migrations
-	tally   Tally    // stands before the pre-update hook; nil if the engine has none
-	current *stmt    // the statement that runs for the app
-	apply   bool     // heddle_applying()
-	foreign bool     // it works on another file: an import's
-	held    bool     // a recorder runs: its goroutine is inside SQLite already
+	stale    bool            // another connection has changed the schema; see refresh
+	capture  *capture        // of the open transaction; nil outside and during migrations
+	tally    Tally           // stands before the pre-update hook; nil if the engine has none
+	current  *stmt           // the statement that runs for the app
+	analyzed bool            // ANALYZE was compiled or ran in this transaction
+	apply    bool            // heddle_applying()
+	foreign  bool            // it works on another file: an import's
+	pure     map[string]bool // the functions, lower case, and whether their value depends on their arguments alone
+	held     bool            // a recorder runs: its goroutine is inside SQLite already
 
 	// What changes() and total_changes() show: bookkeeping before COMMIT
 	// counts in SQLite and must not show.
@@ -59,6 +61,7 @@ type collect struct {
 	acts          bool // it does anything that SQLite asks about
 	more          bool // it does more than to read and write rows
 	temp          bool // it reads a temporary table
+	functions     map[string]bool
 	reads         map[string]map[string]bool
 	updates       map[string]map[string]bool
 	migrates      migrates // in migrations alone

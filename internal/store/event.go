@@ -53,6 +53,8 @@ func (cp *capture) noteKeysOnly(tt *touched, d *sqlite3.PreUpdateData) {
 	case new == nil:
 		k.state(old, true).present = false
 	case value.EqualAll(old, new):
+		// A rowid that is not the key decides an order all the same.
+		k.insertOrDelete = k.insertOrDelete || !tt.t.WithoutRowID && d.OldRowID != d.NewRowID
 		k.state(old, true)
 	default: // the key changed
 		k.insertOrDelete = true
@@ -96,6 +98,11 @@ func (cp *capture) noteColumns(tt *touched, d *sqlite3.PreUpdateData) {
 		if named := s.updates[tt.t.Name]; len(named) > 0 {
 			for name := range named {
 				k.columns[name] = true
+			}
+			for i := range tt.t.Columns { // which no statement names
+				if col := &tt.t.Columns[i]; col.Generated {
+					k.columns[col.Name] = true
+				}
 			}
 			return
 		}
@@ -146,6 +153,9 @@ func (tt *touched) event(changes []Change) (tc TableCommit, ok bool) {
 		} else {
 			tc.More++
 		}
+	}
+	for _, key := range tt.moved {
+		add(&tc.Updated, key)
 	}
 	for i := range changes {
 		ch := &changes[i]

@@ -197,3 +197,71 @@ func TestDeps_reads(t *testing.T) {
 		}
 	}
 }
+
+// TestCommit_moves: a row that is as it was at another rowid is announced, and so is
+// what changes no row and may change every plan.
+func TestCommit_moves(t *testing.T) {
+	ctx := context.Background()
+	for _, synced := range [][]string{nil, {"a"}} {
+		db := openTest(t, Options{Synced: synced, Migrations: []string{`
+			CREATE TABLE a(id TEXT PRIMARY KEY, x, g AS (x + 1) STORED)`}})
+		if _, err := db.Exec(ctx, `INSERT INTO a(rowid, id, x) VALUES(1, 'a', 1), (2, 'b', 2)`, Params{}); err != nil {
+			t.Fatal(err)
+		}
+		var got *Commit
+		db.OnCommit(func(c Commit) { got = &c })
+		for _, test := range []struct {
+			sql     string
+			moved   bool
+			columns string
+			schema  bool
+		}{
+			{`UPDATE a SET rowid = 9 WHERE id = 'a'`, true, "[id x g]", false},
+			{`INSERT OR REPLACE INTO a(id, x) VALUES('b', 2)`, true, "[id x g]", false},
+			{`UPDATE a SET x = 5 WHERE id = 'a'`, false, "[x g]", false},
+			{`ANALYZE`, false, "", true},
+			{`VACUUM`, false, "", true},
+		} {
+			got = nil
+			if _, err := db.Exec(ctx, test.sql, Params{}); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case got == nil || got.Schema != test.schema:
+				t.Errorf("%s: got %+v", test.sql, got)
+			case test.schema:
+			case len(got.Tables) != 1 || got.Tables[0].HasInsertOrDelete != test.moved ||
+				fmt.Sprint(got.Tables[0].Columns) != test.columns:
+				t.Errorf("synced %v, %s: got %+v", synced, test.sql, got.Tables)
+			}
+		}
+	}
+}
+
+func TestPlan_indexColumns(t *testing.T) {
+	ctx := context.Background()
+	db := openTest(t, Options{Migrations: []string{`
+		CREATE TABLE a(id INTEGER PRIMARY KEY, x TEXT, y, z, v AS (y));
+		CREATE INDEX ay ON a(y, z); CREATE INDEX ax ON a(x COLLATE nocase, z);
+		CREATE TABLE e(x, y, z); CREATE INDEX ee ON e(x + 1)`}})
+	for _, test := range []struct {
+		sql    string
+		params Params
+		want   map[string]map[string]bool
+	}{
+		{`SELECT id FROM a WHERE y = 1`, Params{}, map[string]map[string]bool{"a": {"id": true, "y": true, "z": true}}},
+		{`SELECT id FROM a WHERE id = 1`, Params{}, map[string]map[string]bool{"a": {"id": true}}},
+		{`SELECT v FROM a WHERE x LIKE ? AND id > 0`, Args("b%"),
+			map[string]map[string]bool{"a": {"id": true, "x": true, "y": true, "z": true}}},
+		{`SELECT id FROM a WHERE x LIKE ?`, Args("b%"), map[string]map[string]bool{"a": {"id": true, "x": true, "z": true}}},
+		{`SELECT x FROM e WHERE x + 1 = 3`, Params{}, map[string]map[string]bool{"e": {"x": true, "y": true, "z": true}}},
+	} {
+		deps, err := db.Deps(ctx, test.sql)
+		if err == nil {
+			err = db.Plan(ctx, test.sql, test.params, &deps)
+		}
+		if err != nil || fmt.Sprint(deps.Reads) != fmt.Sprint(test.want) {
+			t.Errorf("%s %v: got %v, %v, want %v", test.sql, test.params, deps.Reads, err, test.want)
+		}
+	}
+}

@@ -36,13 +36,17 @@ func (db *DB) OnCommit(f func(Commit)) (remove func()) {
 	}
 }
 
-// add queues c and numbers it.
-func (n *notices) add(c *Commit) {
+// add queues commits and numbers them; a nil one is nothing to announce.
+func (n *notices) add(commits ...*Commit) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.next++
-	c.Number = n.next
-	n.queue = append(n.queue, *c)
+	for _, c := range commits {
+		if c != nil {
+			n.next++
+			c.Number = n.next
+			n.queue = append(n.queue, *c)
+		}
+	}
 }
 
 // deliver empties the queue, unless another goroutine is doing it.

@@ -228,6 +228,9 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 			return err
 		}
 		deps = Deps{Temp: s.temp, ReadOnly: s.readOnly, Columns: columnNames(s.Stmt), Reads: map[string]map[string]bool{}}
+		if deps.Volatile, err = c.volatile(s.functions); err != nil {
+			return err
+		}
 		for name, cols := range s.reads {
 			t := db.schema.owner(name)
 			if t == nil {

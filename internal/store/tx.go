@@ -52,7 +52,7 @@ func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 		if err := db.retryBusy(wait, func() error { return c.control(`BEGIN IMMEDIATE`) }); err != nil {
 			return errors.Join(err, c.applying(false))
 		}
-		c.capture = newCapture(db, c, origin)
+		c.capture, c.analyzed = newCapture(db, c, origin), false
 		tx.before = c.c.TotalChanges()
 		return nil
 	})
@@ -363,7 +363,11 @@ func (tx *Tx) commit(session string, entries []Entry) error {
 			return err
 		}
 		tx.c.c.SetInterrupt(context.Background())
-		return tx.db.retryBusy(context.Background(), func() error { return tx.c.control(`COMMIT`) })
+		err = tx.db.retryBusy(context.Background(), func() error { return tx.c.control(`COMMIT`) })
+		if err == nil { // in one hold of the mutex: a reader of this snapshot finds its number
+			tx.db.notices.add(append(tx.released, commit)...)
+		}
+		return err
 	})
 	if err != nil {
 		err = wrapErr(tx.ctx, err, op, "")
@@ -376,12 +380,6 @@ func (tx *Tx) commit(session string, entries []Entry) error {
 		tx.c.capture = nil
 		if tx.schema {
 			tx.db.dropCaches()
-		}
-		for _, part := range tx.released {
-			tx.db.notices.add(part)
-		}
-		if commit != nil {
-			tx.db.notices.add(commit)
 		}
 		return tx.c.applying(false)
 	})

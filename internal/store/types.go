@@ -142,6 +142,7 @@ type Deps struct {
 	// expanded; an FTS5 table stands for its shadow tables.
 	Reads    map[string]map[string]bool
 	ReadOnly bool
+	Volatile bool     // it calls a function whose value depends on more than its arguments
 	Columns  []string // names of the result's columns
 	Temp     bool     // it reads a temporary table: then the other fields are not set
 }
