@@ -317,7 +317,8 @@ fuzz() {
       name=${name#func }
       [[ $name =~ ${FUZZ:-.} ]] || continue
       step "$(dirname "$file") $name, ${EXECS:=10000000} executions"
-      go test "$(dirname "$file")" -run '^$' -fuzz "^$name\$" -fuzztime "${EXECS}x" -timeout 0 </dev/null
+      go test "$(dirname "$file")" -run '^$' -fuzz "^$name\$" -fuzztime "${EXECS}x" \
+        -fuzzminimizetime 100x -timeout 0 </dev/null
     done
 }
 

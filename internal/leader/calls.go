@@ -37,8 +37,13 @@ func (s *Session) exec(c *call) error {
 }
 
 func execIn(tx *store.Tx, c *call) (answer []byte, err error) {
-	res, err := tx.Exec(c.Stmt.SQL, c.Stmt.Params)
-	return rpc.ReplyResult(c.ID, res), err
+	r := newRows(c)
+	r.counts = true
+	res, err := tx.ExecRows(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
+	if answer, err = r.end(err); err == nil {
+		rpc.SetResult(answer, res)
+	}
+	return answer, err
 }
 
 func (s *Session) batch(c *call) error { return s.update(c, batchIn) }
@@ -65,7 +70,6 @@ func notifyIn(tx *store.Tx, c *call) (answer []byte, err error) {
 // RETURNING, for example.
 func (s *Session) query(c *call) error {
 	if c.Lane() == rpc.LaneWrite {
-		c.begun = true // it is not a read, for the order
 		if deps, err := s.l.db.Deps(c.ctx, c.Stmt.SQL); err == nil && !deps.ReadOnly {
 			return s.update(c, func(tx *store.Tx, c *call) ([]byte, error) {
 				return s.gather(c, func(r *rows) error {

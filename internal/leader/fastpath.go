@@ -22,7 +22,7 @@ func (s *Session) tryQuery(q rpc.Request) bool {
 	}
 	// It has its snapshot before the next call arrives: order need not count it.
 	c := &call{Request: q, s: s, ctx: s.shortContext(q), begun: true, started: true}
-	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer), most: rpc.MaxRows}
+	r := newRows(c)
 	var rest func(context.Context) error
 	did := false
 	err := unlessCancelled(c, func(c *call) (err error) {
@@ -31,7 +31,6 @@ func (s *Session) tryQuery(q rpc.Request) bool {
 	})
 	switch {
 	case !did && err == nil:
-		s.l.packers.Put(r.p)
 		return false
 	case rest == nil:
 		s.answer(r, err)
@@ -52,7 +51,6 @@ func (s *Session) tryQuery(q rpc.Request) bool {
 // answer ends a result, with its last block or with err.
 func (s *Session) answer(r *rows, err error) {
 	answer, err := r.end(err)
-	s.l.packers.Put(r.p)
 	if err != nil {
 		r.c.fail(err)
 		return

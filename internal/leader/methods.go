@@ -45,6 +45,7 @@ var methods = [256]method{
 	rpc.MethodTxExec:     {do: (*Session).txExec},
 	rpc.MethodTxQuery:    {do: (*Session).txQuery},
 	rpc.MethodTxBatch:    {do: (*Session).txBatch},
+	rpc.MethodTxBulk:     {do: (*Session).txBulk},
 	rpc.MethodTxNotify:   {do: (*Session).txNotify},
 	rpc.MethodTxCommit:   {do: (*Session).txCommit},
 	rpc.MethodTxRollback: {do: (*Session).txRollback},

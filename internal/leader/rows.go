@@ -39,18 +39,25 @@ const (
 // rows sends a result's rows in blocks as they are read. columns and row run
 // inside SQLite: they pack and send, and do not wait.
 type rows struct {
-	c     *call
-	p     *rpc.Packer
-	width int
-	block BlockPacker
-	tried bool
-	last  []byte     // the last block, made by the engine
-	most  int        // rows of a block
-	it    *iteration // nil if all rows are wanted at once
+	c      *call
+	p      *rpc.Packer // nil before the statement has told its columns
+	width  int
+	block  BlockPacker
+	tried  bool
+	last   []byte     // the reply, made by the engine
+	most   int        // rows of a block
+	it     *iteration // nil if all rows are wanted at once
+	counts bool       // the reply begins with a Result
 }
 
+func newRows(c *call) *rows { return &rows{c: c, most: rpc.MaxRows} }
+
 func (r *rows) columns(names []string) {
-	r.c.s.l.closeBlocks()
+	l := r.c.s.l
+	l.closeBlocks()
+	if r.p == nil {
+		r.p = l.packers.Get().(*rpc.Packer)
+	}
 	r.width = len(names)
 	r.p.Begin(names)
 	r.p.Limit(r.most)
@@ -65,12 +72,12 @@ func (r *rows) row(stmt *sqlite3.Stmt) error {
 		(r.it == nil || r.it.wanted(2)) {
 		r.tried = true
 		if r.block = open(stmt, r.width); r.block != nil {
-			r.chunk(r.p.AppendTo(rpc.Reply(r.c.ID, rpc.KindChunk)))
+			r.chunk(r.p.AppendTo(r.reply(rpc.KindChunk)))
 			return r.read(stmt)
 		}
 	}
 	if r.p.Full() {
-		r.chunk(r.p.AppendTo(rpc.Reply(r.c.ID, rpc.KindChunk)))
+		r.chunk(r.p.AppendTo(r.reply(rpc.KindChunk)))
 	}
 	r.p.Row(stmt)
 	if r.it != nil && !r.it.wanted(1) {
@@ -121,7 +128,7 @@ func (r *rows) read(stmt *sqlite3.Stmt) error {
 }
 
 func (r *rows) take(kind rpc.Kind) ([]byte, error) {
-	message, ok := r.block.AppendTo(rpc.BareBlock(rpc.Reply(r.c.ID, kind)))
+	message, ok := r.block.AppendTo(rpc.BareBlock(r.reply(kind)))
 	if !ok {
 		return nil, errcode.New("SQLITE_NOMEM", "leader: rows", "there is no memory for the rows")
 	}
@@ -139,23 +146,35 @@ func (s *Session) stream(c *call, f func(r *rows) error) error {
 
 // gather is stream, except that it returns the last block.
 func (s *Session) gather(c *call, f func(r *rows) error) (answer []byte, err error) {
-	r := &rows{c: c, p: s.l.packers.Get().(*rpc.Packer), most: rpc.MaxRows}
-	defer s.l.packers.Put(r.p)
+	r := newRows(c)
 	return r.end(f(r))
 }
 
-// end makes the last block of a result, unless it ended by err.
+// reply begins a message of the reply.
+func (r *rows) reply(kind rpc.Kind) []byte {
+	if r.counts && kind == rpc.KindResult {
+		return rpc.ReplyResult(r.c.ID, store.Result{})
+	}
+	return rpc.Reply(r.c.ID, kind)
+}
+
+// end makes the last message of the reply, unless it ended by err.
 func (r *rows) end(err error) (answer []byte, _ error) {
 	if r.block != nil { // an error has ended it
 		r.c.s.l.leaveBlock(r.block)
+	}
+	if r.p != nil {
+		defer r.c.s.l.packers.Put(r.p)
 	}
 	switch {
 	case err != nil:
 		return nil, err
 	case r.last != nil:
 		return r.last, nil
+	case r.p == nil:
+		return r.reply(rpc.KindResult), nil
 	default:
-		return r.p.AppendTo(rpc.Reply(r.c.ID, rpc.KindResult)), nil
+		return r.p.AppendTo(r.reply(rpc.KindResult)), nil
 	}
 }
 

@@ -2,6 +2,7 @@ package leader
 
 import (
 	"fmt"
+	"reflect"
 	"sync/atomic"
 	"testing"
 
@@ -80,6 +81,10 @@ func TestRows_packedInsideTheEngine(t *testing.T) {
 		rows[2999][0] != int64(3001) {
 		t.Errorf("RETURNING: got %d rows", len(rows))
 	}
+	if res, rows := p.ask(exec("UPDATE notes SET n = n + 1 RETURNING n")).returned(); len(rows) != 3000 ||
+		res.Changes != 3000 || rows[2999][0] != int64(3002) {
+		t.Errorf("exec with RETURNING: got %+v and %d rows", res, len(rows))
+	}
 
 	// Ended in the middle: by an error, and by the page.
 	for range 3 {
@@ -95,5 +100,42 @@ func TestRows_packedInsideTheEngine(t *testing.T) {
 	}
 	if n := open.Load(); n != 0 || made.Load() < 10 {
 		t.Errorf("%d of %d packers are left open", n, made.Load())
+	}
+}
+
+func TestExec_rowsOfTheLastStatement(t *testing.T) {
+	const insert = "INSERT INTO notes VALUES(?, 'body', 7)"
+	type rows = [][]rpc.Value
+	for _, c := range []struct {
+		name    string
+		sql     string
+		args    []rpc.Value
+		changes int64
+		rows    rows
+	}{
+		{"none", insert, []rpc.Value{"k"}, 1, nil},
+		{"RETURNING", insert + " RETURNING id, n", []rpc.Value{"k"}, 1,
+			rows{{"k", int64(7)}}},
+		{"a comment behind it", insert + " RETURNING id; -- the end", []rpc.Value{"k"},
+			1, rows{{"k"}}},
+		{"no row matches", "DELETE FROM notes RETURNING id", nil, 0, nil},
+		{"of several the last one's", "INSERT INTO notes VALUES('a', 'b', 1) RETURNING id; SELECT n FROM notes", nil,
+			0, rows{{int64(1)}}},
+		{"of several none", "SELECT 1; INSERT INTO notes VALUES('a', 'b', 1)", nil,
+			1, nil},
+		{"a PRAGMA", "PRAGMA user_version", nil, 0, rows{{int64(0)}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := connect(t, openLeader(t, nil), "a")
+			if res, got := p.ask(exec(c.sql, c.args...)).returned(); res.Changes != c.changes || !reflect.DeepEqual(got, c.rows) {
+				t.Errorf("got %+v, %v; want %d, %v", res, got, c.changes, c.rows)
+			}
+			tx := connect(t, openLeader(t, nil), "b")
+			id := tx.begin()
+			if res, got := tx.ask(inTx(rpc.MethodTxExec, id, c.sql, c.args...)).returned(); res.Changes != c.changes ||
+				!reflect.DeepEqual(got, c.rows) {
+				t.Errorf("in a transaction: got %+v, %v; want %d, %v", res, got, c.changes, c.rows)
+			}
+		})
 	}
 }

@@ -292,9 +292,9 @@ func (s *Session) read(c *call) {
 	<-begun
 }
 
-// begin is called when a read has its snapshot.
+// begin is called when the call has its snapshot, if it is a read.
 func (c *call) begin() {
-	if !c.begun {
+	if !c.begun && c.Lane() == rpc.LaneRead {
 		c.begun = true
 		c.s.order.readBegun()
 		if c.begins != nil {

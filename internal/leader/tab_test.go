@@ -219,6 +219,25 @@ func (a answer) rows() (columns []string, rows [][]rpc.Value) {
 	return columns, rows
 }
 
+// returned is what exec has done, and the rows of a statement that returns rows.
+func (a answer) returned() (res rpc.Result, rows [][]rpc.Value) {
+	a.p.t.Helper()
+	a.ok()
+	for _, m := range a.chunks {
+		_, more, err := m.Payload.Rows()
+		if err != nil {
+			a.p.t.Fatal(err)
+		}
+		rows = append(rows, more...)
+	}
+	// What is decoded from a payload is consumed, so the block follows the result.
+	res, last, err := a.last.Payload.Returned()
+	if err != nil {
+		a.p.t.Fatal(err)
+	}
+	return res, append(rows, last...)
+}
+
 func stmt(sql string, args ...rpc.Value) rpc.Stmt {
 	return rpc.Stmt{SQL: sql, Params: rpc.Params{Positional: args}}
 }

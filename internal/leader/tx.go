@@ -109,8 +109,17 @@ func (s *Session) txBatch(c *call) error {
 	return err
 }
 
+// txBulk runs a statement for each row of the request. The page sets a savepoint
+// around the requests of a load.
+func (s *Session) txBulk(c *call) error {
+	res, err := c.tx.tx.BulkBatches(c.Stmt.SQL, func(yield func(store.Batch) bool) { yield(c.Rows.Reader()) })
+	if err == nil {
+		c.reply(rpc.ReplyResult(c.ID, res))
+	}
+	return err
+}
+
 func (s *Session) txQuery(c *call) error {
-	c.begun = true
 	return s.stream(c, func(r *rows) error {
 		return c.tx.tx.Query(c.Stmt.SQL, c.Stmt.Params, r.columns, r.row)
 	})

@@ -67,6 +67,14 @@ func TestWriteLog_answersEachKindOfWriteAsBefore(t *testing.T) {
 			}
 		})
 	})
+	t.Run("what was done, and rows", func(t *testing.T) {
+		again(t, openLeader(t, nil), named(exec("INSERT INTO notes VALUES('k','b',7) RETURNING n"), 1), func(a answer) {
+			if res, rows := a.returned(); res != (rpc.Result{Changes: 1, LastInsertRowID: 1}) ||
+				!reflect.DeepEqual(rows, [][]rpc.Value{{int64(7)}}) {
+				t.Errorf("got %+v %v", res, rows)
+			}
+		})
+	})
 	t.Run("more rows than are kept", func(t *testing.T) {
 		const sql = "INSERT INTO notes WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) " +
 			"SELECT i, 'body', i FROM n RETURNING *"

@@ -8,7 +8,8 @@
 //	 3 cancel          tell   u32 target                           none
 //	 5 outcome         write*                                      any
 //	   what was replied to the write that the header names, or would have been
-//	10 exec            write* stmt stmt                            result
+//	10 exec            write* stmt stmt                            result, after chunks of rows
+//	   after the result a last block, if the statement returns rows
 //	11 query           read*  stmt stmt                            rows, after chunks of rows
 //	   a write, if the header names one
 //	12 batch           write* []stmt stmts                         []result
@@ -23,13 +24,16 @@
 //	   told to every tab when the write is committed; the payload is JSON
 //	20 txBegin         write*                                      empty
 //	   replied when it is this tab's turn
-//	21 txExec          tx     u32 target, stmt stmt                result
+//	21 txExec          tx     u32 target, stmt stmt                result, after chunks of rows
+//	   as exec
 //	22 txQuery         tx     u32 target, stmt stmt                rows, after chunks of rows
 //	23 txBatch         tx     u32 target, []stmt stmts             []result
 //	24 txCommit        tx     u32 target                           empty
 //	25 txRollback      tx     u32 target                           empty
 //	26 txNotify        tx     u32 target, string channel, string payload empty
 //	   the same, when the transaction is committed
+//	27 txBulk          tx     u32 target, stmt stmt, rows rows     result
+//	   the statement has no parameters; if it fails, some of the rows may stay
 //	30 liveStart       read   stmt stmt                            empty
 //	   live events follow
 //	31 liveStop        tell   u32 target                           none
@@ -135,6 +139,7 @@ const (
 	MethodTxCommit        Method = 24
 	MethodTxRollback      Method = 25
 	MethodTxNotify        Method = 26
+	MethodTxBulk          Method = 27
 	MethodLiveStart       Method = 30
 	MethodLiveStop        Method = 31
 	MethodAck             Method = 32
@@ -181,6 +186,7 @@ var lanes = [256]Lane{
 	MethodTxCommit:        LaneTx,
 	MethodTxRollback:      LaneTx,
 	MethodTxNotify:        LaneTx,
+	MethodTxBulk:          LaneTx,
 	MethodLiveStart:       LaneRead,
 	MethodLiveStop:        LaneTell,
 	MethodAck:             LaneTell,
@@ -405,7 +411,7 @@ type Request struct {
 	Target  uint32   // cancel, bulkRows, bulkEnd, credit, txExec, …
 	Stmt    Stmt     // exec, query, bulkBegin, iterate, txExec, …
 	Stmts   []Stmt   // batch, txBatch
-	Rows    BulkRows // bulkRows
+	Rows    BulkRows // bulkRows, txBulk
 	Block   uint32   // iterate
 	Credit  uint32   // iterate, credit
 	Channel string   // notify, txNotify
@@ -456,6 +462,10 @@ func (q *Request) decode(r *Reader) {
 		q.Target = r.U32()
 		q.Channel = r.Str()
 		q.Payload = r.Str()
+	case MethodTxBulk:
+		q.Target = r.U32()
+		q.Stmt = r.Stmt()
+		q.Rows = r.Rows()
 	case MethodAck:
 		q.Target = r.U32()
 		q.Event = r.U8()

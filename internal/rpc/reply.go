@@ -37,11 +37,18 @@ func ReplyError(id uint32, err error) []byte {
 	return w.b
 }
 
-// ReplyResult is the whole reply of exec.
+// ReplyResult is the reply of exec. Where the statement returns rows, a block
+// follows.
 func ReplyResult(id uint32, v Result) []byte {
 	w := Writer{b: Reply(id, KindResult)}
 	w.Result(v)
 	return w.b
+}
+
+// SetResult sets the result at the beginning of a reply that ReplyResult has begun.
+func SetResult(reply []byte, v Result) {
+	w := Writer{b: reply[:5]}
+	w.Result(v)
 }
 
 // ReplyResults is the whole reply of batch.

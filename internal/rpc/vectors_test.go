@@ -58,10 +58,12 @@ var requestVectors = map[string]rpc.Request{
 	"credit": {ID: 41, Method: rpc.MethodCredit, Target: 40, Credit: 1},
 	"deadline": {ID: 42, Method: rpc.MethodTxExec, Time: 1500 * time.Millisecond, Target: 13,
 		Stmt: rpc.Stmt{SQL: "A"}},
-	"txBegin":      {ID: 13, Method: rpc.MethodTxBegin, Write: write},
-	"txExec":       {ID: 14, Method: rpc.MethodTxExec, Target: 13, Stmt: rpc.Stmt{SQL: "A"}},
-	"txQuery":      {ID: 15, Method: rpc.MethodTxQuery, Target: 13, Stmt: rpc.Stmt{SQL: "B"}},
-	"txBatch":      {ID: 16, Method: rpc.MethodTxBatch, Target: 13, Stmts: []rpc.Stmt{{SQL: "C"}}},
+	"txBegin": {ID: 13, Method: rpc.MethodTxBegin, Write: write},
+	"txExec":  {ID: 14, Method: rpc.MethodTxExec, Target: 13, Stmt: rpc.Stmt{SQL: "A"}},
+	"txQuery": {ID: 15, Method: rpc.MethodTxQuery, Target: 13, Stmt: rpc.Stmt{SQL: "B"}},
+	"txBatch": {ID: 16, Method: rpc.MethodTxBatch, Target: 13, Stmts: []rpc.Stmt{{SQL: "C"}}},
+	"txBulk": {ID: 46, Method: rpc.MethodTxBulk, Target: 13, Stmt: rpc.Stmt{SQL: "D"},
+		Rows: rpctest.MakeRows(1, [][]rpc.Value{{int64(1)}, {"x"}})},
 	"txCommit":     {ID: 17, Method: rpc.MethodTxCommit, Target: 13},
 	"txRollback":   {ID: 18, Method: rpc.MethodTxRollback, Target: 13},
 	"liveStart":    {ID: 19, Method: rpc.MethodLiveStart, Stmt: rpc.Stmt{SQL: "SELECT * FROM t"}},
@@ -107,6 +109,16 @@ func packed(id uint32, kind rpc.Kind, columns []string, rows ...[]rpc.Value) []b
 	return p.AppendTo(rpc.Reply(id, kind))
 }
 
+// returnedVector is the reply to an exec whose statement returns rows.
+func returnedVector() []byte {
+	var p rpc.Packer
+	p.Begin([]string{"id"})
+	p.Values([]rpc.Value{int64(7)})
+	reply := p.AppendTo(rpc.ReplyResult(5, rpc.Result{}))
+	rpc.SetResult(reply, rpc.Result{Changes: 1, LastInsertRowID: 7})
+	return reply
+}
+
 func liveVector(u rpc.Update, rows ...[]rpc.Value) []byte {
 	var out []byte
 	for i, run := range u.Runs {
@@ -124,8 +136,9 @@ func replyVectors() map[string][]byte {
 	status := rpc.Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true,
 		Polling: "buffered"}
 	return map[string][]byte{
-		"error":  rpc.ReplyError(5, failure),
-		"result": rpc.ReplyResult(5, rpc.Result{Changes: 2, LastInsertRowID: 1 << 60}),
+		"error":       rpc.ReplyError(5, failure),
+		"result":      rpc.ReplyResult(5, rpc.Result{Changes: 2, LastInsertRowID: 1 << 60}),
+		"result-rows": returnedVector(),
 		"results": rpc.ReplyResults(9,
 			[]rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}),
 		"empty": rpc.Reply(2, rpc.KindResult),

@@ -189,14 +189,21 @@ func (tx *Tx) mode() authMode {
 }
 
 // Exec runs sql, which may hold several statements if there are no
-// parameters. The result is the last one's.
-func (tx *Tx) Exec(sql string, p Params) (res Result, err error) {
-	const op = "store: exec"
+// parameters. The result is the last one's. Rows are not handed out: see
+// [Tx.ExecRows].
+func (tx *Tx) Exec(sql string, p Params) (Result, error) { return tx.ExecRows(sql, p, nil, nil) }
+
+const execOp = "store: exec"
+
+// ExecRows is Exec that hands out the rows of the last statement, if it is one
+// that returns rows: see [DB.Query] for cols and row.
+func (tx *Tx) ExecRows(sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) (res Result, err error) {
 	hasParams := len(p.Positional) > 0 || len(p.Named) > 0
 	rest, ran := sql, false
 	for rest != "" {
+		var last *stmt // the last statement, if it returns rows
 		tail := ""
-		err = tx.run(op, sql, func() error {
+		err = tx.run(execOp, sql, func() error {
 			s, t, err := tx.c.prepare(rest, tx.mode())
 			tail = t
 			if err != nil || s == nil {
@@ -204,22 +211,33 @@ func (tx *Tx) Exec(sql string, p Params) (res Result, err error) {
 			}
 			if ran && hasParams {
 				s.Close()
-				return errcode.New(errcode.BadParam, op, "parameters go with one statement, not with several")
+				return errSeveral()
 			}
-			if tail != "" && hasParams {
-				// The rest may be a comment.
-				if n, _, err := tx.c.prepare(tail, tx.mode()); n != nil || err != nil {
-					s.Close()
-					if n != nil {
-						n.Close()
-					}
-					return errcode.New(errcode.BadParam, op, "parameters go with one statement, not with several")
+			returns := cols != nil && s.ColumnCount() > 0
+			if tail != "" && (hasParams || returns) {
+				more, err := tx.more(tail)
+				if err == nil && more && hasParams {
+					err = errSeveral()
 				}
-				tail = ""
+				if err != nil {
+					s.Close()
+					return err
+				}
+				if !more {
+					tail = ""
+				}
 			}
 			ran = true
+			if returns && tail == "" {
+				last = s
+				tx.c.start(s)
+				return nil
+			}
 			return tx.execStmt(s, p, &res)
 		})
+		if err == nil && last != nil {
+			err = tx.stream(execOp, sql, last, p, cols, row, &res)
+		}
 		if err != nil {
 			return Result{}, err
 		}
@@ -229,6 +247,20 @@ func (tx *Tx) Exec(sql string, p Params) (res Result, err error) {
 		return Result{}, badCount(0, max(len(p.Positional), len(p.Named)))
 	}
 	return res, nil
+}
+
+func errSeveral() error {
+	return errcode.New(errcode.BadParam, execOp, "parameters go with one statement, not with several")
+}
+
+// more reports whether sql holds a statement, and not a comment alone. It is
+// called inside SQLite.
+func (tx *Tx) more(sql string) (bool, error) {
+	s, _, err := tx.c.prepare(sql, tx.mode())
+	if s != nil {
+		s.Close()
+	}
+	return s != nil, err
 }
 
 // execStmt binds, runs and releases s. It is called inside SQLite.
@@ -258,12 +290,17 @@ func (tx *Tx) execStmt(s *stmt, p Params, res *Result) (err error) {
 	if err != nil {
 		return err
 	}
-	res.LastInsertRowID = c.c.LastInsertRowID()
-	res.Changes = 0
+	*res = c.result(s)
+	return nil
+}
+
+// result is what s has done.
+func (c *conn) result(s *stmt) Result {
+	res := Result{LastInsertRowID: c.c.LastInsertRowID()}
 	if !s.readOnly && !s.schema {
 		res.Changes = c.c.Changes()
 	}
-	return nil
+	return res
 }
 
 // start is called before s runs for the app.
@@ -306,9 +343,16 @@ func (tx *Tx) Query(sql string, p Params, cols func([]string), row func(*sqlite3
 		}
 		return nil
 	}
-	err = tx.db.rows(tx.ctx, tx.c, s, tx.mode(), p, cols, row, nil)
+	return tx.stream(op, sql, s, p, cols, row, &Result{})
+}
+
+// stream hands out the rows of s, which has started, and releases it.
+func (tx *Tx) stream(op, sql string, s *stmt, p Params, cols func([]string), row func(*sqlite3.Stmt) error,
+	res *Result) error {
+	err := tx.db.rows(tx.ctx, tx.c, s, tx.mode(), p, cols, row, nil)
 	return tx.run(op, sql, func() error {
 		tx.c.current = nil
+		*res = tx.c.result(s)
 		return err
 	})
 }

@@ -11,7 +11,7 @@ import type { Request } from "../src/rpc/call.js";
 import * as messages from "../src/rpc/messages.gen.js";
 import { checkParams } from "../src/rpc/params.js";
 import { conflict, progress, quarantinedRow, rejection, syncStatus } from "../src/rpc/results.js";
-import { readRows } from "../src/rpc/rows.js";
+import { newRows, readRows } from "../src/rpc/rows.js";
 import { HeddleError } from "../src/shared/errors.js";
 import type { Params, Row } from "../src/shared/types.js";
 
@@ -62,6 +62,7 @@ const requests: Record<string, Uint8Array> = {
   "txBegin": make(13, messages.txBegin()),
   "txExec": make(14, messages.txExec(13, statement("A"))),
   "txQuery": make(15, messages.txQuery(13, statement("B"))),
+  "txBulk": make(46, messages.txBulk(13, statement("D"), { count: 2, columns: 1, values: values(1, "x") })),
   "txBatch": make(16, messages.txBatch(13, [statement("C")])),
   "txCommit": make(17, messages.txCommit(13)),
   "txRollback": make(18, messages.txRollback(13)),
@@ -122,7 +123,7 @@ function reply(name: string): { r: Reader; id: number; kind: number; event: numb
 }
 
 function rows(name: string): { columns: string[]; rows: Row[] } {
-  const state = { columns: [] as string[] };
+  const state = newRows("object");
   const out: Row[] = [];
   readRows(reply(name).r, state, out);
   return { columns: state.columns, rows: out };
@@ -137,6 +138,11 @@ test("small replies decode", () => {
   const error = reply("error");
   assert.deepEqual([error.id, error.kind, pick(error.r.error()!)], [5, Kind.error, failure]);
   assert.deepEqual(reply("result").r.result(), { changes: 2, lastInsertRowid: 2n ** 60n });
+  const { r } = reply("result-rows");
+  const returned: Row[] = [];
+  assert.deepEqual(r.result(), { changes: 1, lastInsertRowid: 7 });
+  readRows(r, newRows("object"), returned);
+  assert.deepEqual([returned, r.left], [[{ id: 7 }], 0]);
   assert.deepEqual(reply("results").r.results(),
     [{ changes: 1, lastInsertRowid: 2 }, { changes: 3, lastInsertRowid: 4 }]);
   assert.deepEqual(messages.readWelcome(reply("welcome").r), {
@@ -248,7 +254,7 @@ test("a column called __proto__ is a column", () => {
   const r = new Reader(w.finish());
   r.skip(5);
   const out: Row[] = [];
-  readRows(r, { columns: [] }, out);
+  readRows(r, newRows("object"), out);
   assert.deepEqual(Object.entries(out[0]!), [["__proto__", 42]]);
   assert.equal(Object.getPrototypeOf(out[0]), Object.prototype);
 });
@@ -275,7 +281,7 @@ test("a reply cut anywhere is a HEDDLE_PROTOCOL error, never nonsense", () => {
       const r = new Reader(whole.slice(0, n));
       r.skip(5);
       assert.throws(() => {
-        if (name.startsWith("rows")) readRows(r, { columns: [] }, []);
+        if (name.startsWith("rows")) readRows(r, newRows("object"), []);
         else if (name === "results") r.results();
         else if (name === "welcome") messages.readWelcome(r);
         else messages.syncPending().result(r);

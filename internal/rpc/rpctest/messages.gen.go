@@ -37,6 +37,10 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		w.U32(q.Target)
 		w.Str(q.Channel)
 		w.Str(q.Payload)
+	case rpc.MethodTxBulk:
+		w.U32(q.Target)
+		writeStmt(w, q.Stmt)
+		writeRows(w, q.Rows)
 	case rpc.MethodAck:
 		w.U32(q.Target)
 		w.U8(q.Event)
@@ -86,6 +90,7 @@ var Methods = map[rpc.Method]string{
 	rpc.MethodTxCommit:        "txCommit",
 	rpc.MethodTxRollback:      "txRollback",
 	rpc.MethodTxNotify:        "txNotify",
+	rpc.MethodTxBulk:          "txBulk",
 	rpc.MethodLiveStart:       "liveStart",
 	rpc.MethodLiveStop:        "liveStop",
 	rpc.MethodAck:             "ack",

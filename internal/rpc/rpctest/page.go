@@ -125,6 +125,16 @@ func (p Payload) Rows() (columns []string, rows [][]rpc.Value, err error) {
 	return columns, rows, p.r.Err()
 }
 
+// Returned decodes the last reply to exec: what it has done, and the rows of a
+// statement that returns rows.
+func (p Payload) Returned() (res rpc.Result, rows [][]rpc.Value, err error) {
+	res, err = p.Result()
+	if p.r.Take(16); p.r.Left() > 0 {
+		_, rows, err = p.Rows()
+	}
+	return res, rows, err
+}
+
 // Live is one message of a live update.
 type Live struct {
 	First, Last bool

@@ -2,45 +2,26 @@
 // transaction at the leader.
 
 import type { Caller } from "../rpc/client.js";
-import { Writer, type CheckedValue } from "../rpc/codec.js";
 import { bulkBegin, bulkEnd, bulkRows } from "../rpc/messages.gen.js";
-import { abortError, HeddleError } from "../shared/errors.js";
+import { abortError } from "../shared/errors.js";
 import { load, PartRefused, type Attempt } from "./upload.js";
-import { checkValue, describe } from "../rpc/params.js";
-import { report } from "./report-error.js";
+import { rowParts, type BulkRows, type Part, type RowParts } from "./row-parts.js";
 import type { BulkOptions, ExecResult } from "../shared/types.js";
 
-const PART_ROWS = 2000;
-const PART_BYTES = 256 * 1024;
 const PARTS_AHEAD = 2;
-
-type Rows = Iterable<readonly unknown[]> | AsyncIterable<readonly unknown[]>;
 
 export class Bulk {
   readonly #caller: Caller;
   readonly #sql: string;
-  readonly #rows: Rows;
+  readonly #rows: BulkRows;
   readonly #options: BulkOptions;
-  readonly #total: number | undefined;
-  #id = 0;
-  #width = 0;
-  #taken = 0; // rows that left the iterator
-  #done = 0; // rows that the leader has taken
-  #part: Writer | undefined;
-  #partRows = 0;
 
-  constructor(caller: Caller, sql: string, rows: Rows, options: BulkOptions) {
-    const iterable = rows as Partial<Iterable<unknown> & AsyncIterable<unknown>> | null | undefined;
-    if (typeof rows === "string" || (typeof iterable?.[Symbol.iterator] !== "function"
-      && typeof iterable?.[Symbol.asyncIterator] !== "function")) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `bulk takes an array or iterable of rows, not ${describe(rows)}`,
-        { sql });
-    }
+  constructor(caller: Caller, sql: string, rows: BulkRows, options: BulkOptions) {
+    rowParts(sql, rows); // what cannot be iterated is refused before anything is sent
     this.#caller = caller;
     this.#sql = sql;
     this.#rows = rows;
     this.#options = options;
-    this.#total = Array.isArray(rows) ? rows.length : undefined;
   }
 
   run(): Promise<ExecResult> {
@@ -61,75 +42,28 @@ export class Bulk {
 
   async #send(attempt: Attempt): Promise<void> {
     const { ended } = attempt;
-    this.#id = attempt.id;
-    this.#taken = this.#done = this.#partRows = 0;
-    this.#part = undefined;
+    const parts = rowParts(this.#sql, this.#rows);
     const ahead: Promise<void>[] = [];
-    const flush = async () => {
-      ahead.push(this.#flush(attempt));
+    for await (const part of parts) {
+      if (attempt.over) return;
+      ahead.push(this.#flush(attempt, part, parts));
       if (ahead.length >= PARTS_AHEAD) await Promise.race([ahead.shift(), ended]);
-    };
-    const rows = this.#rows as Iterable<readonly unknown[]> & AsyncIterable<readonly unknown[]>;
-    if (typeof rows[Symbol.iterator] === "function") {
-      for (const row of rows as Iterable<readonly unknown[]>) {
-        if (this.#add(row)) await flush();
-        if (attempt.over) return;
-      }
-    } else {
-      for await (const row of rows) {
-        if (attempt.over) return;
-        if (this.#add(row)) await flush();
-      }
+      if (attempt.over) return;
     }
-    if (this.#partRows > 0) await flush();
     await Promise.race([Promise.all(ahead), ended]);
     if (attempt.over) return;
     if (this.#options.signal?.aborted) throw abortError(this.#options.signal, this.#sql);
-    this.#caller.tell(bulkEnd(this.#id));
+    this.#caller.tell(bulkEnd(attempt.id));
   }
 
-  // Adds a row to the part; true when the part is full.
-  #add(row: readonly unknown[]): boolean {
-    const at = this.#taken++;
-    if (!Array.isArray(row)) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", `bulk: row ${at} must be an array of values, it is ${describe(row)}`,
-        { sql: this.#sql });
-    }
-    if (at === 0) this.#width = row.length;
-    if (row.length !== this.#width || row.length === 0) {
-      throw new HeddleError("HEDDLE_BAD_PARAM", row.length === 0 ? `bulk: row ${at} is empty`
-        : `bulk: row ${at} has ${row.length} values, the first had ${this.#width}`, { sql: this.#sql });
-    }
-    const part = this.#part ??= new Writer(PART_BYTES + 4096);
-    for (let i = 0; i < row.length; i++) {
-      const value: CheckedValue = checkValue(row[i], () => `bulk: row ${at}, value ${i + 1}`, this.#sql);
-      part.value(value);
-    }
-    return ++this.#partRows >= PART_ROWS || part.length >= PART_BYTES;
-  }
-
-  #flush(attempt: Attempt): Promise<void> {
-    const rows = this.#partRows;
-    const part = bulkRows(this.#id, { count: rows, columns: this.#width, values: this.#part!.finish() });
-    this.#part = undefined;
-    this.#partRows = 0;
+  #flush(attempt: Attempt, part: Part, parts: RowParts): Promise<void> {
     const promise = this.#caller.call({
-      ...part, sql: this.#sql,
+      ...bulkRows(attempt.id, part), sql: this.#sql,
       result: () => {
-        if (attempt.over) return;
-        this.#done += rows;
-        this.#progress();
+        if (!attempt.over) parts.done(part.count, this.#options);
       },
     }).catch(() => { throw new PartRefused(); });
     promise.catch(() => {}); // it may never be awaited
     return promise;
-  }
-
-  #progress(): void {
-    try {
-      this.#options.onProgress?.({ done: this.#done, total: this.#total });
-    } catch (thrown) {
-      report(thrown);
-    }
   }
 }

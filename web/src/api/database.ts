@@ -11,25 +11,26 @@ import {
   batch, EventType, exec, notify, query, readRecovered, type OpenConfig, type Welcome,
 } from "../rpc/messages.gen.js";
 import { syncStatus } from "../rpc/results.js";
+import { asyncDispose } from "../shared/dispose.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
 import { RowIterator } from "./iterate.js";
 import { checkHealth } from "./health.js";
 import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
-import { LiveQuery } from "./live.js";
+import { LiveQuery, type LiveCallback } from "./live.js";
 import {
-  checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkSql, checkTimeout, isRead,
+  checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkShape, checkSql, checkTimeout, isRead,
 } from "../rpc/params.js";
-import { collectRows } from "../rpc/collect-rows.js";
+import { collectExec, collectRows } from "../rpc/collect-rows.js";
 import { SyncApi } from "./sync.js";
-import { Tx, TxState } from "./transaction.js";
+import { OpenTx, runTransaction } from "./transaction.js";
+import { TxState } from "./tx-state.js";
 import type { Connection } from "../rpc/connection.js";
 import type {
-  BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health, HealthOptions,
-  ImportSource, IterateOptions, LiveDiff,
-  LiveOptions, NamedParams, Notification, ParamsOf, Recovery, Role, Row, Storage, Sync, SyncOptions, Transaction,
-  TransactionOptions,
+  AsArrays, AsObjects, BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health,
+  HealthOptions, ImportSource, IterateOptions, LiveDiff, LiveOptions, NamedParams, Notification, ParamsOf, QueryOptions,
+  OpenTransaction, Recovery, ResultSet, Role, Row, RowIterable, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
 } from "../shared/types.js";
 
 const inTheWay = (name: string) =>
@@ -169,24 +170,36 @@ export class Database {
     return this.#sync;
   }
 
-  /** Runs a statement that returns no rows; without params it may be several. */
-  async exec<P extends object = NamedParams>(
-    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
-  ): Promise<ExecResult> {
+  /** Runs a statement, or without params several. The rows that the last one returns come with what it did. */
+  exec<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined, options: CallOptions & AsArrays,
+  ): Promise<ExecResult<T>>;
+  exec<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options?: CallOptions & AsObjects,
+  ): Promise<ExecResult<T>>;
+  async exec(sql: string, params?: object, options: QueryOptions = {}): Promise<ExecResult<never>> {
     const statement = this.#statement(sql, params);
-    return this.#write(exec(statement), options, statement.sql);
+    const { signal, timeout } = options;
+    return collectExec(this.#caller, exec(statement), checkShape(options.rows), {
+      write: this.#caller.newWrite(), sql: statement.sql, signal, timeout,
+    });
   }
 
-  /** Runs a statement and resolves with its rows as objects. */
-  async query<T = Row, P extends object = NamedParams>(
-    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
-  ): Promise<T[]> {
+  /** Runs a statement and resolves with its rows: as objects, or with { rows: "array" } as arrays in a ResultSet. */
+  query<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined, options: CallOptions & AsArrays,
+  ): Promise<ResultSet<T>>;
+  query<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options?: CallOptions & AsObjects,
+  ): Promise<T[]>;
+  async query(sql: string, params?: object, options: QueryOptions = {}): Promise<unknown> {
     const statement = this.#statement(sql, params);
     const read = isRead(statement.sql);
     const write = read ? undefined : this.#caller.newWrite();
     // A PRAGMA rarely writes, and then it does not wait for a transaction either.
     const writer = !read && !/^\s*PRAGMA\b/i.test(statement.sql);
-    return collectRows<T>(this.#caller, { ...query(statement), lane: read ? "read" : "write" }, {
+    const request = { ...query(statement), lane: read ? "read" as const : "write" as const };
+    return collectRows(this.#caller, request, checkShape(options.rows), {
       writer, write, sql: statement.sql, signal: options.signal, timeout: options.timeout,
     });
   }
@@ -197,10 +210,14 @@ export class Database {
    * connection of its own: writes and other reads go on. Leaving the loop frees
    * it; it fails with HEDDLE_TIMEOUT when its snapshot is a minute old.
    */
+  iterate<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined, options: IterateOptions & AsArrays,
+  ): RowIterable<T>;
   iterate<T = Row, P extends object = NamedParams>(
-    sql: string, params?: ParamsOf<P>, options: IterateOptions = {},
-  ): AsyncIterableIterator<T> {
-    return new RowIterator<T>(this.#caller, this.#statement(sql, params), options);
+    sql: string, params?: ParamsOf<P>, options?: IterateOptions & AsObjects,
+  ): RowIterable<T>;
+  iterate(sql: string, params?: object, options: IterateOptions = {}): RowIterable<unknown> {
+    return new RowIterator(this.#caller, this.#statement(sql, params), options);
   }
 
   /** Runs statements in one transaction and one round trip. */
@@ -238,7 +255,7 @@ export class Database {
       const state = new TxState(this.#caller);
       this.#transactions.add(state);
       try {
-        return await new Tx(state).run(fn, left === undefined ? options : { ...options, timeout: left });
+        return await runTransaction(state, fn, left === undefined ? options : { ...options, timeout: left });
       } catch (error) {
         if (state.crashed && ++deaths >= MAX_DEATHS) {
           const what = `the engine died ${deaths} times during the transaction: nothing of it was kept`;
@@ -254,19 +271,40 @@ export class Database {
   }
 
   /**
+   * Begins a transaction that the caller ends: with commit(), rollback(), or by
+   * leaving the block of `await using tx = await db.begin()`. The rules are those
+   * of transaction(); one without a statement for half a minute is rolled back. The
+   * timeout and the signal are of the whole transaction.
+   */
+  async begin(options: CallOptions = {}): Promise<OpenTransaction> {
+    this.#alive();
+    const state = new TxState(this.#caller);
+    this.#transactions.add(state);
+    return OpenTx.begin(state, options, () => this.#transactions.delete(state));
+  }
+
+  /**
    * Calls fn with the query's rows now, and again after each commit, by any tab
    * or by sync, that changed them. Rows that stay the same are the same objects.
    * Returns what stops it.
    */
+  live<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined | null, fn: (result: ResultSet<T>, diff: LiveDiff) => void,
+    options: LiveOptions & AsArrays,
+  ): () => void;
   live<T = Row, P extends object = NamedParams>(
     sql: string, params: ParamsOf<P> | undefined | null, fn: (rows: T[], diff: LiveDiff) => void,
+    options?: LiveOptions & AsObjects,
+  ): () => void;
+  live(
+    sql: string, params: object | undefined | null, fn: (rows: never, diff: LiveDiff) => void,
     options: LiveOptions = {},
   ): () => void {
     const statement = this.#statement(sql, params ?? undefined);
     checkFunction(fn, "live's callback");
     if (options.onError !== undefined) checkFunction(options.onError, "onError");
-    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn as (rows: Row[], diff: LiveDiff) => void,
-      options, () => this.#lives.delete(live));
+    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn as LiveCallback, options,
+      () => this.#lives.delete(live));
     this.#lives.add(live);
     if (this.#caller.ready) live.start();
     return () => live.stop();
@@ -337,6 +375,11 @@ export class Database {
     return this.#closing;
   }
 
+  /** close(), for `await using`. */
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #close(): Promise<void> {
     this.#shut(new HeddleError("HEDDLE_CLOSED", "the database is closed"));
     await this.#connection.close();
@@ -354,8 +397,8 @@ export class Database {
     return { sql: checked, params: checkParams(params, checked) };
   }
 
-  #write<T>(request: RequestOf<T>, { signal, timeout }: CallOptions, sql?: string): Promise<T> {
-    return this.#caller.call({ ...request, write: this.#caller.newWrite(), sql, signal, timeout });
+  #write<T>(request: RequestOf<T>, { signal, timeout }: CallOptions): Promise<T> {
+    return this.#caller.call({ ...request, write: this.#caller.newWrite(), signal, timeout });
   }
 
   // ---- leaders

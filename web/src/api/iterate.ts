@@ -5,9 +5,9 @@ import type { Caller } from "../rpc/client.js";
 import type { Reader, Statement } from "../rpc/codec.js";
 import { credit, iterate } from "../rpc/messages.gen.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
-import { describe } from "../rpc/params.js";
-import { readRows } from "../rpc/rows.js";
-import type { IterateOptions, Row } from "../shared/types.js";
+import { checkShape, describe } from "../rpc/params.js";
+import { newRows, readRows, type AnyRow, type RowsState } from "../rpc/rows.js";
+import type { IterateOptions, RowIterable } from "../shared/types.js";
 
 /** Batches that may be here, or on their way, untouched. */
 const AHEAD = 2;
@@ -24,7 +24,7 @@ export function checkBatchSize(batch: unknown): number {
   return batch as number;
 }
 
-export class RowIterator<T> implements AsyncIterableIterator<T> {
+export class RowIterator<T> implements RowIterable<T> {
   readonly #caller: Caller;
   readonly #statement: Statement;
   readonly #options: IterateOptions;
@@ -32,9 +32,10 @@ export class RowIterator<T> implements AsyncIterableIterator<T> {
   readonly #stop = new AbortController();
   #id = 0;
   /** The batch that is being taken, and where. */
-  #rows: Row[] = [];
+  #rows: AnyRow[] = [];
   #at = 0;
-  readonly #batches: Row[][] = [];
+  readonly #batches: AnyRow[][] = [];
+  readonly #state: RowsState;
   #begun = false;
   /** No more batches come. */
   #ended = false;
@@ -47,6 +48,11 @@ export class RowIterator<T> implements AsyncIterableIterator<T> {
     this.#statement = statement;
     this.#options = options;
     this.#batch = checkBatchSize(options.batch);
+    this.#state = newRows(checkShape(options.rows));
+  }
+
+  get columns(): readonly string[] {
+    return this.#state.columns;
   }
 
   [Symbol.asyncIterator](): this {
@@ -101,10 +107,9 @@ export class RowIterator<T> implements AsyncIterableIterator<T> {
     this.#begun = true;
     const { signal, timeout } = this.#options;
     const { sql } = this.#statement;
-    const state = { columns: [] as string[] };
     const read = (r: Reader) => {
-      const rows: Row[] = [];
-      readRows(r, state, rows);
+      const rows: AnyRow[] = [];
+      readRows(r, this.#state, rows);
       if (rows.length > 0 && !this.#ended) this.#batches.push(rows);
       this.#wake();
     };

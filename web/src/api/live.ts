@@ -8,24 +8,29 @@ import type { Reader, Statement } from "../rpc/codec.js";
 import { EventType, liveStart, liveStop } from "../rpc/messages.gen.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
 import { report } from "./report-error.js";
-import { readRows } from "../rpc/rows.js";
-import type { LiveDiff, LiveOptions, Row } from "../shared/types.js";
+import { result } from "../rpc/collect-rows.js";
+import { checkShape } from "../rpc/params.js";
+import { newRows, readRows, setColumns, type AnyRow, type RowsState } from "../rpc/rows.js";
+import type { LiveDiff, LiveOptions, ResultSet, RowShape } from "../shared/types.js";
 
 /** A stretch of a new result: rows of the former one, or new ones. */
 export type Run = { copy: true; from: number; count: number } | { copy: false; count: number };
 
-interface Update {
+interface Update extends RowsState {
   reset: boolean;
-  columns: string[];
   total: number;
   runs: Run[];
-  rows: Row[];
+  rows: AnyRow[];
 }
+
+/** What an app's function gets. */
+export type LiveCallback = (rows: AnyRow[] | ResultSet, diff: LiveDiff) => void;
 
 export class LiveQuery {
   readonly #caller: Caller;
   readonly #statement: Statement;
-  readonly #fn: (rows: Row[], diff: LiveDiff) => void;
+  readonly #fn: LiveCallback;
+  readonly #shape: RowShape;
   readonly #onError: ((error: HeddleError) => void) | undefined;
   readonly #gone: () => void;
   #id = 0;
@@ -39,17 +44,17 @@ export class LiveQuery {
   /** How many engines, one after the other, died while they began it. */
   #deaths = 0;
   #stopped = false;
-  #rows: Row[] = [];
+  #rows: AnyRow[] = [];
   #update: Update | undefined;
 
   constructor(
-    caller: Caller, statement: Statement, fn: (rows: Row[], diff: LiveDiff) => void, options: LiveOptions,
-    gone: () => void,
+    caller: Caller, statement: Statement, fn: LiveCallback, options: LiveOptions, gone: () => void,
   ) {
     this.#caller = caller;
     this.#statement = statement;
     this.#fn = fn;
     this.#onError = options.onError;
+    this.#shape = checkShape(options.rows);
     this.#gone = gone;
   }
 
@@ -134,7 +139,7 @@ export class LiveQuery {
     if (type !== EventType.live) return;
     const first = r.bool();
     const last = r.bool();
-    if (first) this.#update = readUpdate(r);
+    if (first) this.#update = readUpdate(r, this.#shape);
     const update = this.#update;
     if (!update) throw new HeddleError("HEDDLE_PROTOCOL", "a live result begins in its middle");
     readRows(r, update, update.rows);
@@ -145,7 +150,7 @@ export class LiveQuery {
     this.#rows = rows;
     // The app gets a copy of the array, which it may change.
     try {
-      this.#fn(rows.slice(), diff);
+      this.#fn(result(rows.slice(), update.columns, this.#shape), diff);
     } catch (thrown) {
       report(thrown);
     }
@@ -162,23 +167,24 @@ export class LiveQuery {
   }
 }
 
-function readUpdate(r: Reader): Update {
+function readUpdate(r: Reader, shape: RowShape): Update {
   const reset = r.bool();
-  const columns = r.strings();
+  const state = newRows(shape);
+  setColumns(state, r.strings());
   const total = r.u32();
   const runs: Run[] = [];
   for (let n = r.count(5); n > 0; n--) {
     if (r.u8() === 0) runs.push({ copy: true, from: r.u32(), count: r.u32() });
     else runs.push({ copy: false, count: r.u32() });
   }
-  return { reset, columns, total, runs, rows: [] };
+  return { ...state, reset, total, runs, rows: [] };
 }
 
 /** Builds the new result of the former one and the new rows. */
 export function applyRuns(
-  former: readonly Row[], runs: readonly Run[], fresh: readonly Row[], reset: boolean,
-): { rows: Row[]; diff: LiveDiff } {
-  const rows: Row[] = [];
+  former: readonly AnyRow[], runs: readonly Run[], fresh: readonly AnyRow[], reset: boolean,
+): { rows: AnyRow[]; diff: LiveDiff } {
+  const rows: AnyRow[] = [];
   const added: number[] = [];
   const kept = new Uint8Array(former.length);
   let at = 0;

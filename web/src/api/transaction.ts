@@ -1,256 +1,229 @@
-// db.transaction(): one interactive transaction at the leader.
+// What an app does inside a transaction, and its two ways in: db.transaction(fn) and db.begin().
 
-import type { Caller } from "../rpc/client.js";
+import { BEGUN_IDLE_MS } from "../shared/bounds.js";
+import { asyncDispose } from "../shared/dispose.js";
 import type { RequestOf } from "../rpc/call.js";
-import { txBatch, txBegin, txCommit, txExec, txNotify, txQuery, txRollback } from "../rpc/messages.gen.js";
-import { collectRows } from "../rpc/collect-rows.js";
-import { abortError, HeddleError, timeoutError } from "../shared/errors.js";
-import type { Running } from "../rpc/nested-writes.js";
-import { checkBatch, checkChannel, checkParams, checkPayload, checkSql, checkTimeout } from "../rpc/params.js";
+import type { Statement } from "../rpc/codec.js";
+import { collectExec, collectRows } from "../rpc/collect-rows.js";
+import { txBatch, txBulk, txExec, txNotify, txQuery } from "../rpc/messages.gen.js";
+import { HeddleError } from "../shared/errors.js";
+import { checkBatch, checkChannel, checkParams, checkPayload, checkShape, checkSql } from "../rpc/params.js";
+import { rowParts, type BulkRows } from "./row-parts.js";
+import { raceAbort, type TxState } from "./tx-state.js";
 import type {
-  BatchStatement, CallOptions, ExecResult, NamedParams, ParamsOf, Row, Transaction,
+  AsArrays, AsObjects, BatchStatement, BulkOptions, CallOptions, ExecResult, NamedParams, OpenTransaction, ParamsOf,
+  QueryOptions, ResultSet, Row, RowShape, Savepoint, SqlValue, Transaction,
 } from "../shared/types.js";
-
-/** A statement's promise that knows whether anybody looked at it. */
-class Watched<T> extends Promise<T> {
-  seen = false;
-  /** Calls what waits for it: more of the transaction's function. */
-  resume: <R>(fn: () => R) => R = (fn) => fn();
-
-  static override get [Symbol.species](): PromiseConstructor {
-    return Promise;
-  }
-
-  // `await` calls this too: it takes the short way for plain promises alone.
-  // oxlint-disable-next-line no-thenable
-  override then<A = T, B = never>(
-    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
-    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
-  ): Promise<A | B> {
-    this.seen = true;
-    const resumed = <V, R>(fn: ((value: V) => R) | null | undefined) => fn
-      && ((value: V) => this.resume(() => fn(value)));
-    return super.then(resumed(onFulfilled), resumed(onRejected));
-  }
-}
-
-/** A transaction between begin and end. */
-export class TxState implements Running {
-  readonly caller: Caller;
-  /** The request that began it, and the same once it has begun. */
-  begun = 0;
-  id = 0;
-  /** The leader went away before the end; by its engine's death. */
-  wasLost = false;
-  crashed = false;
-  /** What the function does. */
-  work: Promise<unknown> = Promise.resolve();
-  /** Rejects when the transaction ends from outside. */
-  readonly gone: Promise<never>;
-  /** When its time is over, on performance's clock. */
-  late = Infinity;
-  readonly #pending = new Set<Promise<void>>();
-  readonly #failed: { statement: Watched<unknown>; error: unknown }[] = [];
-  #ended: HeddleError | undefined;
-  #goes!: (error: HeddleError) => void;
-
-  constructor(caller: Caller) {
-    this.caller = caller;
-    this.gone = new Promise<never>((_, reject) => { this.#goes = reject; });
-    this.gone.catch(() => {});
-  }
-
-  /** Statements that were answered. */
-  done = 0;
-
-  get statements(): number {
-    return this.#pending.size;
-  }
-
-  get ended(): HeddleError | undefined {
-    return this.#ended;
-  }
-
-  end(error: HeddleError): void {
-    this.#ended ??= error;
-  }
-
-  /** The leader, or the database, went away: what was not committed is gone. */
-  lost(crashed: boolean, error?: HeddleError): void {
-    if (this.id === 0 || this.#ended) return;
-    this.wasLost = !error;
-    this.crashed = crashed;
-    this.#ended = error ?? new HeddleError("HEDDLE_TX_LOST",
-      "the leading tab went away during the transaction: nothing of it was kept");
-    this.#goes(this.#ended.clone());
-  }
-
-  /** Settles when the function has, so that it does not run twice at a time. */
-  async over(signal: AbortSignal | undefined): Promise<void> {
-    await raceAbort(this.work.catch(() => {}), signal);
-  }
-
-  /** A statement takes no longer than what is left of the transaction's time. */
-  timeout({ timeout = Infinity }: CallOptions = {}): number | undefined {
-    const left = Math.min(timeout, Math.max(1, this.late - performance.now()));
-    return left === Infinity ? undefined : left;
-  }
-
-  /** Makes a statement part of the transaction. */
-  track<T>(make: () => Promise<T>): Promise<T> {
-    const ended = this.#ended;
-    if (ended) return Promise.reject(ended.clone());
-    const statement = new Watched<T>((resolve) => resolve(make()));
-    statement.resume = (fn) => this.caller.nesting.resume(this, fn);
-    const settled: Promise<void> = Promise.prototype.then.call(statement, () => {}, (error: unknown) => {
-      this.#failed.push({ statement, error });
-    }).then(() => {
-      this.#pending.delete(settled);
-      this.done++;
-    });
-    this.#pending.add(settled);
-    return statement;
-  }
-
-  /**
-   * Waits for statements that the function did not await. They were sent, so they are part of the transaction; if one
-   * failed and its error was not seen, the transaction must not be committed.
-   */
-  async settle(): Promise<void> {
-    const known = this.#failed.length;
-    while (this.#pending.size > 0) await Promise.all(this.#pending);
-    const forgotten = this.#failed.find(({ statement }, i) => i >= known || !statement.seen);
-    if (forgotten) throw forgotten.error;
-  }
-}
 
 /** What fn of db.transaction(fn) gets. */
 export class Tx implements Transaction {
   readonly #state: TxState;
+  #savepoints = 0;
 
   constructor(state: TxState) {
     this.#state = state;
   }
 
-  exec<P extends object = NamedParams>(
-    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
-  ): Promise<ExecResult> {
-    return this.#state.track(async () => {
-      const text = checkSql(sql);
-      const statement = { sql: text, params: checkParams(params, text) };
-      return this.#call(txExec(this.#state.id, statement), text, options);
-    });
+  exec<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined, options: CallOptions & AsArrays,
+  ): Promise<ExecResult<T>>;
+  exec<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options?: CallOptions & AsObjects,
+  ): Promise<ExecResult<T>>;
+  exec(sql: string, params?: object, options: QueryOptions = {}): Promise<ExecResult<never>> {
+    return this.#rows(sql, params, options, (statement, shape, rest) =>
+      collectExec(this.#state.caller, txExec(this.#state.id, statement), shape, rest));
   }
 
+  query<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined, options: CallOptions & AsArrays,
+  ): Promise<ResultSet<T>>;
   query<T = Row, P extends object = NamedParams>(
-    sql: string, params?: ParamsOf<P>, options: CallOptions = {},
-  ): Promise<T[]> {
-    return this.#state.track(async () => {
-      const text = checkSql(sql);
-      const statement = { sql: text, params: checkParams(params, text) };
-      return collectRows<T>(this.#state.caller, txQuery(this.#state.id, statement), {
-        sql: text, signal: options.signal, timeout: this.#state.timeout(options),
-      });
-    });
+    sql: string, params?: ParamsOf<P>, options?: CallOptions & AsObjects,
+  ): Promise<T[]>;
+  query(sql: string, params?: object, options: QueryOptions = {}): Promise<never> {
+    return this.#rows(sql, params, options, (statement, shape, rest) =>
+      collectRows(this.#state.caller, txQuery(this.#state.id, statement), shape, rest));
   }
 
   batch(statements: readonly BatchStatement[], options: CallOptions = {}): Promise<ExecResult[]> {
     return this.#state.track(async () => {
       const checked = checkBatch(statements);
-      return this.#call(txBatch(this.#state.id, checked), undefined, options);
+      return this.#call(txBatch(this.#state.id, checked), options);
     });
+  }
+
+  bulk(sql: string, rows: BulkRows, options: BulkOptions = {}): Promise<ExecResult> {
+    return this.#state.track(async () => {
+      const parts = rowParts(checkSql(sql), rows);
+      const savepoint = await this.#savepoint(options);
+      const done = { changes: 0, lastInsertRowid: 0 as number | bigint };
+      try {
+        for await (const part of parts) {
+          const request = txBulk(this.#state.id, { sql, params: { kind: "none" } }, part);
+          const { changes, lastInsertRowid } = await this.#call({ ...request, sql }, options);
+          done.changes += changes;
+          done.lastInsertRowid = lastInsertRowid;
+          parts.done(part.count, options);
+        }
+      } catch (error) {
+        await savepoint.rollback().catch(() => {}); // error is the one that matters
+        throw error;
+      }
+      await savepoint.release();
+      return done;
+    });
+  }
+
+  savepoint(options: CallOptions = {}): Promise<Savepoint> {
+    return this.#state.track(() => this.#savepoint(options));
   }
 
   notify(channel: string, payload?: unknown, options: CallOptions = {}): Promise<void> {
     return this.#state.track(async () => {
       const json = checkPayload(payload);
-      return this.#call(txNotify(this.#state.id, checkChannel(channel), json), undefined, options);
+      return this.#call(txNotify(this.#state.id, checkChannel(channel), json), options);
     });
   }
 
-  #call<T>(request: RequestOf<T>, sql: string | undefined, { signal, timeout }: CallOptions): Promise<T> {
-    return this.#state.caller.call({ ...request, sql, signal, timeout: this.#state.timeout({ timeout }) });
+  async #savepoint(options: CallOptions): Promise<Savepoint> {
+    const name = `heddle_${++this.#savepoints}`;
+    const run = async (sql: string) => {
+      await this.#call({ ...txExec(this.#state.id, { sql, params: { kind: "none" } }), sql }, options);
+    };
+    await run(`SAVEPOINT ${name}`);
+    let ended = false;
+    const end = (sql: string) => {
+      if (ended) return Promise.reject(new HeddleError("HEDDLE_TX_CLOSED", "the savepoint has ended"));
+      ended = true;
+      return this.#state.track(() => run(sql));
+    };
+    return {
+      release: () => end(`RELEASE ${name}`),
+      rollback: () => end(`ROLLBACK TO ${name}; RELEASE ${name}`),
+      [asyncDispose]: async () => {
+        if (!ended && !this.#state.ended) await end(`ROLLBACK TO ${name}; RELEASE ${name}`);
+      },
+    };
   }
 
-  /** Begins, runs fn, and commits or rolls back. */
-  async run<T>(fn: (tx: Transaction) => T | Promise<T>, options: CallOptions): Promise<T> {
-    const state = this.#state;
-    const { caller } = state;
-    const timeout = checkTimeout(options.timeout);
-    const over = new AbortController();
-    let { signal } = options;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    if (timeout !== undefined) {
-      state.late = performance.now() + timeout;
-      timer = setTimeout(() => over.abort(timeoutError(timeout)), timeout);
-      signal = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
-    }
-    const write = caller.newWrite();
-    try {
-      return await this.#run(write, fn, signal);
-    } finally {
-      clearTimeout(timer);
-      caller.settled(write);
-    }
-  }
-
-  async #run<T>(write: number, fn: (tx: Transaction) => T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    const state = this.#state;
-    // Sent again to a new leader if the first went away: nothing has begun yet.
-    await state.caller.call({
-      ...txBegin(), begins: write, signal, timeout: state.timeout(),
-      sent: (sent) => { state.begun = sent; }, result: () => { state.id = state.begun; },
+  #rows<T>(
+    sql: string, params: object | undefined, options: QueryOptions,
+    collect: (statement: Statement, shape: RowShape, options: CallOptions & { sql: string }) => Promise<T>,
+  ): Promise<T> {
+    return this.#state.track(async () => {
+      const text = checkSql(sql);
+      const rest = { sql: text, signal: options.signal, timeout: this.#state.timeout(options) };
+      return collect({ sql: text, params: checkParams(params, text) }, checkShape(options.rows), rest);
     });
-    const id = state.id;
-    let value: T;
-    try {
-      if (state.ended) throw state.ended.clone();
-      // A function that waits for something else must not keep the call from
-      // ending when the transaction is over.
-      const { nesting } = state.caller;
-      const work = (async () => nesting.begin(state, () => fn(this)))();
-      state.work = work;
-      try {
-        value = await raceAbort(Promise.race([work, state.gone]), signal);
-      } finally {
-        nesting.end(state);
-      }
-      await state.settle();
-    } catch (error) {
-      await this.#rollback(signal?.aborted === true);
-      throw error;
-    }
-    const lost = state.ended as HeddleError | undefined;
-    if (lost) throw lost.clone();
-    state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was committed: its tx cannot be used any more"));
-    try {
-      // If the leader goes before it answers, the next one knows whether it did it.
-      await state.caller.call({ ...txCommit(id), lane: "direct", retry: true, instead: write });
-    } catch (error) {
-      state.wasLost = error instanceof HeddleError && error.code === "HEDDLE_TX_LOST";
-      throw error;
-    }
-    return value;
   }
 
-  async #rollback(givenUp: boolean): Promise<void> {
-    const state = this.#state;
-    const over = state.ended !== undefined;
-    state.end(new HeddleError("HEDDLE_TX_CLOSED", "the transaction was rolled back: its tx cannot be used any more"));
-    if (over) return;
-    const request = txRollback(state.id);
-    // Whatever goes wrong here, the leader rolls back too; fn's error matters.
-    if (givenUp) state.caller.tell(request);
-    else await state.caller.call({ ...request, lane: "direct" }).catch(() => {});
+  #call<T>(request: RequestOf<T> & { sql?: string }, { signal, timeout }: CallOptions): Promise<T> {
+    return this.#state.caller.call({ ...request, signal, timeout: this.#state.timeout({ timeout }) });
   }
 }
 
-function raceAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise<T>((resolve, reject) => {
-    const aborted = () => reject(abortError(signal));
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", aborted));
-    if (signal.aborted) aborted();
-    else signal.addEventListener("abort", aborted, { once: true });
-  });
+/** db.transaction(): begins, runs fn, and commits or rolls back. */
+export async function runTransaction<T>(
+  state: TxState, fn: (tx: Transaction) => T | Promise<T>, options: CallOptions,
+): Promise<T> {
+  await state.begin(options);
+  let value: T;
+  try {
+    if (state.ended) throw state.ended.clone();
+    // A function that waits for something else must not keep the call from
+    // ending when the transaction is over.
+    const { nesting } = state.caller;
+    const work = (async () => nesting.begin(state, () => fn(new Tx(state))))();
+    state.work = work;
+    try {
+      value = await raceAbort(Promise.race([work, state.gone]), state.signal);
+    } finally {
+      nesting.end(state);
+    }
+    await state.settle();
+  } catch (error) {
+    await state.rollback();
+    throw error;
+  }
+  await state.commit();
+  return value;
+}
+
+/** What db.begin() gives: a transaction that its caller ends. */
+export class OpenTx extends Tx implements OpenTransaction {
+  readonly #state: TxState;
+  readonly #over: () => void;
+  #idle: ReturnType<typeof setInterval> | undefined;
+  #done = 0;
+
+  /** Begins; over is called once, when the transaction has ended. */
+  static async begin(state: TxState, options: CallOptions, over: () => void): Promise<OpenTx> {
+    try {
+      await state.begin(options);
+      if (state.ended) throw state.ended.clone();
+      return new OpenTx(state, over);
+    } catch (error) {
+      over();
+      throw error;
+    }
+  }
+
+  private constructor(state: TxState, over: () => void) {
+    super(state);
+    this.#state = state;
+    this.#over = over;
+    const { nesting } = state.caller;
+    nesting.begin(state, () => {});
+    this.#idle = setInterval(() => this.#tick(), BEGUN_IDLE_MS);
+    state.gone.catch(() => this.#end());
+    state.signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  get open(): boolean {
+    return this.#state.ended === undefined;
+  }
+
+  async commit(): Promise<void> {
+    if (this.open) {
+      try {
+        await this.#state.settle();
+      } catch (error) {
+        await this.rollback();
+        throw error;
+      }
+    }
+    this.#end();
+    await this.#state.commit();
+  }
+
+  async rollback(): Promise<void> {
+    this.#end();
+    await this.#state.rollback();
+  }
+
+  async [asyncDispose](): Promise<void> {
+    if (this.open) await this.rollback();
+  }
+
+  readonly #abort = () => { void this.rollback(); };
+
+  // The leader rolls a transaction back that does nothing. Its page may have forgotten it: so it is ended here as well.
+  #tick(): void {
+    const { statements, done } = this.#state;
+    if (statements > 0 || done !== this.#done) {
+      this.#done = done;
+      return;
+    }
+    this.#state.end(new HeddleError("HEDDLE_TX_CLOSED",
+      `the transaction was rolled back: it had no statement for ${BEGUN_IDLE_MS / 1_000} seconds`));
+    void this.rollback();
+  }
+
+  #end(): void {
+    clearInterval(this.#idle);
+    this.#state.signal?.removeEventListener("abort", this.#abort);
+    this.#state.caller.nesting.end(this.#state);
+    this.#over();
+  }
 }

@@ -28,6 +28,7 @@ export const enum Method {
   txCommit = 24,
   txRollback = 25,
   txNotify = 26,
+  txBulk = 27,
   liveStart = 30,
   liveStop = 31,
   ack = 32,
@@ -484,6 +485,7 @@ export function outcome(): Request {
   return { method: 5, lane: "write", retry: true, body: NONE };
 }
 
+/** after the result a last block, if the statement returns rows */
 export function exec(stmt: Statement): RequestOf<ExecResult> {
   const w = new Writer();
   w.statement(stmt);
@@ -552,6 +554,7 @@ export function txBegin(): RequestOf<void> {
   return { method: 20, lane: "write", retry: true, body: NONE, result: () => {} };
 }
 
+/** as exec */
 export function txExec(target: number, stmt: Statement): RequestOf<ExecResult> {
   const w = new Writer();
   w.u32(target);
@@ -592,6 +595,15 @@ export function txNotify(target: number, channel: string, payload: string): Requ
   w.string(channel);
   w.string(payload);
   return { method: 26, lane: "tx", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** the statement has no parameters; if it fails, some of the rows may stay */
+export function txBulk(target: number, stmt: Statement, rows: BulkRows): RequestOf<ExecResult> {
+  const w = new Writer();
+  w.u32(target);
+  w.statement(stmt);
+  w.rows(rows);
+  return { method: 27, lane: "tx", retry: false, body: w.finish(), result: (r) => r.result() };
 }
 
 /** live events follow */

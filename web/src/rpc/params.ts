@@ -3,7 +3,7 @@
 
 import type { CheckedParams, CheckedValue, Statement } from "./codec.js";
 import { HeddleError } from "../shared/errors.js";
-import type { BatchStatement } from "../shared/types.js";
+import type { BatchStatement, RowShape } from "../shared/types.js";
 
 const MIN_INTEGER = -(2n ** 63n);
 const MAX_INTEGER = 2n ** 63n - 1n;
@@ -131,6 +131,12 @@ export function checkPayload(payload: unknown): string {
       `notify: the payload has ${json.length} characters as JSON, and ${MAX_PAYLOAD} are the most: send a row's key`);
   }
   return json;
+}
+
+/** The shape that an option `rows` asks for. */
+export function checkShape(rows: unknown): RowShape {
+  if (rows === undefined || rows === "object" || rows === "array") return rows ?? "object";
+  return refuse(`rows must be "object" or "array", it is ${typeof rows === "string" ? rows : describe(rows)}`);
 }
 
 const MAX_TIMEOUT = 2 ** 31 - 1; // of setTimeout

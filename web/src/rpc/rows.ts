@@ -1,10 +1,11 @@
-// Rows blocks (internal/rpc/doc.go, "Rows") into row objects. One TextDecoder call
-// decodes a block's text; blocks are small, so that a string kept alive keeps
-// little else alive.
+// Rows blocks (internal/rpc/doc.go, "Rows") into rows: objects or arrays. One
+// TextDecoder call decodes a block's text; blocks are small, so that a string kept
+// alive keeps little else alive.
 
 import { type Reader } from "./codec.js";
 import { HeddleError } from "../shared/errors.js";
-import type { Row, SqlValue } from "../shared/types.js";
+import { warnOnce } from "../shared/development.js";
+import type { Row, RowShape, SqlValue } from "../shared/types.js";
 
 const enum Form { null, int32, float, int64, text, blob, mixed }
 const NULLS = 0x80;
@@ -14,14 +15,27 @@ const MAX_ROWS = 4096;
 // would drop one at the block's start and shift every string after it.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** A row in either shape. */
+export type AnyRow = Row | SqlValue[];
+
 /** What carries over from block to block of one result. */
 export interface RowsState {
   columns: string[];
+  readonly shape: RowShape;
 }
 
-/** Reads the block at r and appends its rows, as objects, to out. */
-export function readRows(r: Reader, state: RowsState, out: Row[]): void {
-  if (r.bool()) state.columns = r.strings();
+/** A result that has not begun. */
+export const newRows = (shape: RowShape): RowsState => ({ columns: [], shape });
+
+/**
+ * Reads the block at r and appends its rows, in the result's shape, to out. A block with columns begins the result: one
+ * that was begun before, by a leader that is gone or a transaction that ran again, is dropped.
+ */
+export function readRows(r: Reader, state: RowsState, out: AnyRow[]): void {
+  if (r.bool()) {
+    setColumns(state, r.strings());
+    out.length = 0;
+  }
   const width = r.u16();
   const count = r.u32();
   const textBytes = r.u32();
@@ -48,17 +62,38 @@ export function readRows(r: Reader, state: RowsState, out: Row[]): void {
   const cells: SqlValue[] = new Array(count);
   for (let i = 0; i < width; i++) {
     readColumn(r, heads[i]!, count, heap, cells);
-    const name = columns[i]!;
-    if (i === 0) {
-      if (name === "__proto__") for (let row = 0; row < count; row++) define(out[first + row] = {}, name, cells[row]!);
-      else for (let row = 0; row < count; row++) out.push({ [name]: cells[row]! });
-    } else if (name === "__proto__") {
-      for (let row = 0; row < count; row++) define(out[first + row]!, name, cells[row]!);
-    } else {
-      for (let row = 0; row < count; row++) out[first + row]![name] = cells[row]!;
-    }
+    if (state.shape === "array") addElement(out as SqlValue[][], first, i, cells);
+    else addProperty(out as Row[], first, i, columns[i]!, cells);
   }
   if (heap.textAt !== heap.text.length || heap.blobAt !== heap.blobEnd) fail("lengths that do not add up");
+}
+
+/** Sets the columns of a result. Two of one name are one property of an object. */
+export function setColumns(state: RowsState, columns: string[]): void {
+  state.columns = columns;
+  if (state.shape === "array" || new Set(columns).size === columns.length) return;
+  const twice = columns.find((name, i) => columns.indexOf(name) !== i)!;
+  warnOnce(`two columns of a result are named ${JSON.stringify(twice)}, and a row as an object keeps the last of them: `
+    + `name one with AS, or ask for { rows: "array" }. The columns: ${columns.join(", ")}`);
+}
+
+// Column i of the rows from first on.
+function addElement(out: SqlValue[][], first: number, i: number, cells: readonly SqlValue[]): void {
+  const count = cells.length;
+  if (i === 0) for (let row = 0; row < count; row++) out.push([cells[row]!]);
+  else for (let row = 0; row < count; row++) out[first + row]!.push(cells[row]!);
+}
+
+function addProperty(out: Row[], first: number, i: number, name: string, cells: readonly SqlValue[]): void {
+  const count = cells.length;
+  if (i === 0) {
+    if (name === "__proto__") for (let row = 0; row < count; row++) define(out[first + row] = {}, name, cells[row]!);
+    else for (let row = 0; row < count; row++) out.push({ [name]: cells[row]! });
+  } else if (name === "__proto__") {
+    for (let row = 0; row < count; row++) define(out[first + row]!, name, cells[row]!);
+  } else {
+    for (let row = 0; row < count; row++) out[first + row]![name] = cells[row]!;
+  }
 }
 
 // A column called __proto__ must not become the row's prototype.

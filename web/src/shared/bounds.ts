@@ -14,6 +14,9 @@ export const IDLE_TICK_MS = 500;
 export const WARN_TICKS = 2;
 export const MAX_IDLE_TICKS = 10;
 
+/** How often a transaction of db.begin() is checked: one without a statement since is rolled back, as the leader did. */
+export const BEGUN_IDLE_MS = 35_000;
+
 // Opening and destroying
 
 /** How long open() waits, after two seconds without a sign of life, for a tab that is in the way. */

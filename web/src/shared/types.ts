@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The public types: what an app sees of Heddle.
 
 import type { ErrorCode, ErrorRecord, HeddleError } from "./errors.js";
@@ -38,12 +39,25 @@ export type Bytes = ReturnType<Uint8Array["slice"]>;
 /** A row as an object: column name to value. */
 export type Row = Record<string, SqlValue>;
 
-/** What a writing statement did. */
-export interface ExecResult {
+/** How rows come: each as an object, or as an array of its values in the statement's order. */
+export type RowShape = "object" | "array";
+
+/** A result whose rows are arrays, in the order of its columns. Two columns may have one name. */
+export interface ResultSet<T extends readonly unknown[] = SqlValue[]> {
+  columns: string[];
+  rows: T[];
+}
+
+/** What a statement did. */
+export interface ExecResult<T = Row> {
   /** Rows inserted, updated or deleted, without those of triggers. */
   changes: number;
   /** The rowid of the last row inserted; 0 if there was none. */
   lastInsertRowid: number | bigint;
+  /** The rows of a statement that returns rows: with RETURNING, for example. Of several statements, the last one's. */
+  rows?: T[];
+  /** The names of their columns, if they were asked for as arrays. */
+  columns?: string[];
 }
 
 /** One statement of a batch. */
@@ -64,8 +78,30 @@ export interface CallOptions {
 /** What import takes: an SQLite file, or SQL text. Bytes that do not begin like a file are text, in UTF-8. */
 export type ImportSource = string | Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array>;
 
+/** Options of query. */
+export interface QueryOptions extends CallOptions {
+  /** "array": the rows come as arrays, in a ResultSet. */
+  rows?: RowShape | undefined;
+}
+
+/** Asks for rows as arrays. */
+export interface AsArrays {
+  rows: "array";
+}
+
+/** Asks for rows as objects, or does not ask. */
+export interface AsObjects {
+  rows?: "object" | undefined;
+}
+
+/** Rows one by one. */
+export interface RowIterable<T> extends AsyncIterableIterator<T> {
+  /** The names of the result's columns. Empty before the first row has come. */
+  readonly columns: readonly string[];
+}
+
 /** Options of iterate. */
-export interface IterateOptions extends CallOptions {
+export interface IterateOptions extends QueryOptions {
   /** The most rows that come at a time, up to 4,096. */
   batch?: number | undefined;
 }
@@ -84,6 +120,8 @@ export interface BulkOptions extends CallOptions {
 
 /** Options of live. */
 export interface LiveOptions {
+  /** "array": the function gets a ResultSet, with the rows as arrays. */
+  rows?: RowShape | undefined;
   /** The query failed; it stays subscribed and is tried again after the next relevant commit. */
   onError?: ((error: HeddleError) => void) | undefined;
 }
@@ -134,13 +172,44 @@ export interface Notification {
 
 /** Inside db.transaction(): the same calls, in that transaction. */
 export interface Transaction {
-  exec<P extends object = NamedParams>(sql: string, params?: ParamsOf<P>, options?: CallOptions): Promise<ExecResult>;
+  exec<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined, options: CallOptions & AsArrays,
+  ): Promise<ExecResult<T>>;
+  exec<T = Row, P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P>, options?: CallOptions & AsObjects,
+  ): Promise<ExecResult<T>>;
+  query<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined, options: CallOptions & AsArrays,
+  ): Promise<ResultSet<T>>;
   query<T = Row, P extends object = NamedParams>(
-    sql: string, params?: ParamsOf<P>, options?: CallOptions,
+    sql: string, params?: ParamsOf<P>, options?: CallOptions & AsObjects,
   ): Promise<T[]>;
   batch(statements: readonly BatchStatement[], options?: CallOptions): Promise<ExecResult[]>;
+  /** Runs one statement for each row. If it fails, none of the rows is kept, and the transaction goes on. */
+  bulk(
+    sql: string, rows: Iterable<readonly unknown[]> | AsyncIterable<readonly unknown[]>, options?: BulkOptions,
+  ): Promise<ExecResult>;
+  /** Begins a part that can be undone by itself: SAVEPOINT. Parts end in the opposite order of their beginnings. */
+  savepoint(options?: CallOptions): Promise<Savepoint>;
   /** Delivers payload to onNotify(channel) of every tab when the transaction is committed, and only then. */
   notify(channel: string, payload?: unknown, options?: CallOptions): Promise<void>;
+}
+
+/** A part of a transaction. `await using` undoes it unless it was released. */
+export interface Savepoint extends AsyncDisposable {
+  /** Keeps what was done since. */
+  release(): Promise<void>;
+  /** Undoes what was done since. */
+  rollback(): Promise<void>;
+}
+
+/** A transaction that its caller ends. `await using` rolls it back unless it was committed. */
+export interface OpenTransaction extends Transaction, AsyncDisposable {
+  /** It has neither been committed nor rolled back, by whatever cause. */
+  readonly open: boolean;
+  /** Fails, and rolls back, if a statement failed whose promise was not awaited. */
+  commit(): Promise<void>;
+  rollback(): Promise<void>;
 }
 
 /** Whether this tab's worker holds the database. */

@@ -54,6 +54,21 @@ export async function accepted(): Promise<void> {
   db.live("SELECT 1", [], () => {});
   stop();
 
+  const table: { columns: string[]; rows: [number, string][] } =
+    await db.query<[number, string]>("SELECT 1", filter, { rows: "array" });
+  for await (const [id] of db.iterate<[number, string]>("SELECT 1", [], { rows: "array", batch: 5 })) table.rows[0]![0] = id;
+  db.live<[number]>("SELECT 1", [], ({ rows: [first] }) => void first?.[0].toFixed(), { rows: "array" });
+  const returned: Note[] | undefined = (await db.exec<Note>("INSERT", filter)).rows;
+  const cells: [string][] | undefined = (await db.exec<[string]>("INSERT", [], { rows: "array" })).rows;
+  const tx = await db.begin({ signal, timeout });
+  const part = await tx.savepoint();
+  await tx.bulk("A", cells ?? [], { onProgress: ({ done }) => void done.toFixed() });
+  await (tx.open ? part.release() : part.rollback());
+  await tx.query<[Note["id"]]>("SELECT 1", returned?.[0], { rows: "array" });
+  await tx.commit();
+  const dispose: () => Promise<void> = async () => tx[Symbol.asyncDispose]();
+  await dispose();
+
   const statements: BatchStatement[] = ["A", ["B"], ["C", [1]], ["D", { id: 1 }], ["E", filter], ["F", undefined]];
   await db.batch(statements);
   await db.bulk("A", [[1, "a"]], { onProgress: undefined, signal, timeout });
