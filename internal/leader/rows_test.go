@@ -127,7 +127,8 @@ func TestExec_rowsOfTheLastStatement(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := connect(t, openLeader(t, nil), "a")
-			if res, got := p.ask(exec(c.sql, c.args...)).returned(); res.Changes != c.changes || !reflect.DeepEqual(got, c.rows) {
+			res, got := p.ask(exec(c.sql, c.args...)).returned()
+			if res.Changes != c.changes || !reflect.DeepEqual(got, c.rows) {
 				t.Errorf("got %+v, %v; want %d, %v", res, got, c.changes, c.rows)
 			}
 			tx := connect(t, openLeader(t, nil), "b")

@@ -197,7 +197,8 @@ const execOp = "store: exec"
 
 // ExecRows is Exec that hands out the rows of the last statement, if it is one
 // that returns rows: see [DB.Query] for cols and row.
-func (tx *Tx) ExecRows(sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) (res Result, err error) {
+func (tx *Tx) ExecRows(sql string, p Params, cols func([]string),
+	row func(*sqlite3.Stmt) error) (res Result, err error) {
 	hasParams := len(p.Positional) > 0 || len(p.Named) > 0
 	rest, ran := sql, false
 	for rest != "" {

@@ -136,13 +136,13 @@ test("savepoints are released, undone, and undone by await using", async () => {
     return { sql, point: await made };
   };
   const { sql, point } = await make();
-  assert.equal(sql, "SAVEPOINT heddle_1");
+  assert.equal(sql, "SAVEPOINT savepoint_1");
   const inner = await make();
   const undone = inner.point[asyncDispose]();
-  assert.equal(await answer(c, Method.txExec, id), "ROLLBACK TO heddle_2; RELEASE heddle_2");
+  assert.equal(await answer(c, Method.txExec, id), "ROLLBACK TO savepoint_2; RELEASE savepoint_2");
   await undone;
   const released = point.release();
-  assert.equal(await answer(c, Method.txExec, id), "RELEASE heddle_1");
+  assert.equal(await answer(c, Method.txExec, id), "RELEASE savepoint_1");
   await released;
   await point[asyncDispose]();
   assert.equal((await rejection(point.rollback())).code, "HEDDLE_TX_CLOSED");
@@ -154,15 +154,15 @@ test("bulk is one part of the transaction, kept whole or not at all", async () =
   const rows = Array.from({ length: 4500 }, (_, i) => [i]);
   const seen: number[] = [];
   const loaded = tx.bulk("INSERT", rows, { onProgress: ({ done }) => seen.push(done) });
-  assert.equal(await answer(c, Method.txExec, id), "SAVEPOINT heddle_1");
+  assert.equal(await answer(c, Method.txExec, id), "SAVEPOINT savepoint_1");
   for (let i = 0; i < 3; i++) assert.equal(await answer(c, Method.txBulk, id), "INSERT");
-  assert.equal(await answer(c, Method.txExec, id), "RELEASE heddle_1");
+  assert.equal(await answer(c, Method.txExec, id), "RELEASE savepoint_1");
   assert.deepEqual(await loaded, { changes: 3, lastInsertRowid: 7 });
   assert.deepEqual(seen, [2000, 4000, 4500]);
 
   const refused = rejection(tx.bulk("INSERT", [[1], [1, 2]]));
   await answer(c, Method.txExec, id);
-  assert.equal(await answer(c, Method.txExec, id), "ROLLBACK TO heddle_2; RELEASE heddle_2");
+  assert.equal(await answer(c, Method.txExec, id), "ROLLBACK TO savepoint_2; RELEASE savepoint_2");
   assert.equal((await refused).code, "HEDDLE_BAD_PARAM");
   assert.equal((await rejection(tx.bulk("INSERT", 5 as never))).code, "HEDDLE_BAD_PARAM");
 });

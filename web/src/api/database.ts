@@ -30,7 +30,8 @@ import type { Connection } from "../rpc/connection.js";
 import type {
   AsArrays, AsObjects, BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health,
   HealthOptions, ImportSource, IterateOptions, LiveDiff, LiveOptions, NamedParams, Notification, ParamsOf, QueryOptions,
-  OpenTransaction, Recovery, ResultSet, Role, Row, RowIterable, SqlValue, Storage, Sync, SyncOptions, Transaction, TransactionOptions,
+  OpenTransaction, Recovery, ResultSet, Role, Row, RowIterable, SqlValue, Storage, Sync, SyncOptions, Transaction,
+  TransactionOptions,
 } from "../shared/types.js";
 
 const inTheWay = (name: string) =>

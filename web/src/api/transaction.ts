@@ -87,7 +87,7 @@ export class Tx implements Transaction {
   }
 
   async #savepoint(options: CallOptions): Promise<Savepoint> {
-    const name = `heddle_${++this.#savepoints}`;
+    const name = `savepoint_${++this.#savepoints}`;
     const run = async (sql: string) => {
       await this.#call({ ...txExec(this.#state.id, { sql, params: { kind: "none" } }), sql }, options);
     };

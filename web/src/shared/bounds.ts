@@ -14,7 +14,7 @@ export const IDLE_TICK_MS = 500;
 export const WARN_TICKS = 2;
 export const MAX_IDLE_TICKS = 10;
 
-/** How often a transaction of db.begin() is checked: one without a statement since is rolled back, as the leader did. */
+/** How often a transaction of db.begin() is checked. One without a statement since is ended, as the leader did. */
 export const BEGUN_IDLE_MS = 35_000;
 
 // Opening and destroying

@@ -1,5 +1,5 @@
-// What `await using` calls. Browsers that do not know the statement have no symbol for it either: what compilers make of
-// the statement then takes this one.
+// What `await using` calls. A browser that does not know the statement has no symbol for it: the code that compilers
+// make of the statement takes this one there.
 // https://github.com/tc39/proposal-explicit-resource-management
 
 export const asyncDispose: typeof Symbol.asyncDispose =

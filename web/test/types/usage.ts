@@ -56,7 +56,8 @@ export async function accepted(): Promise<void> {
 
   const table: { columns: string[]; rows: [number, string][] } =
     await db.query<[number, string]>("SELECT 1", filter, { rows: "array" });
-  for await (const [id] of db.iterate<[number, string]>("SELECT 1", [], { rows: "array", batch: 5 })) table.rows[0]![0] = id;
+  const pairs = db.iterate<[number, string]>("SELECT 1", [], { rows: "array", batch: 5 });
+  for await (const [id] of pairs) table.rows[0]![0] = id;
   db.live<[number]>("SELECT 1", [], ({ rows: [first] }) => void first?.[0].toFixed(), { rows: "array" });
   const returned: Note[] | undefined = (await db.exec<Note>("INSERT", filter)).rows;
   const cells: [string][] | undefined = (await db.exec<[string]>("INSERT", [], { rows: "array" })).rows;
