@@ -135,7 +135,7 @@ test("an import that breaks off leaves what was there", async ({ profile, site }
 });
 
 test("a dump of sqlite3 is imported, and its pages get checksums", async ({ profile, site }) => {
-  const dump = await readFile(new URL("../internal/store/testdata/dump.sql", import.meta.url), "utf8");
+  const dump = await readFile(new URL("../internal/store/script/testdata/dump.sql", import.meta.url), "utf8");
   const device = await profile();
   const page = await device.context.newPage();
   await page.goto(site);

@@ -6,6 +6,7 @@ import (
 
 	"heddle.dev/heddle/internal/leader"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/store/capture"
 )
 
 // packRows has the rows of large results packed by C in the engine.
@@ -22,7 +23,7 @@ var engine = store.Engine{
 		run, code, ok := sqlite3_wasm.RunRows(stmt, rows, columns, max)
 		return store.Run(run), code, ok
 	},
-	NewTally: func(conn *sqlite3.Conn, hook func(sqlite3.PreUpdateData)) store.Tally {
+	NewTally: func(conn *sqlite3.Conn, hook func(sqlite3.PreUpdateData)) capture.Tally {
 		conn.PreUpdateHook(hook)
 		if t := sqlite3_wasm.NewTally(conn); t != nil {
 			return tally{t}

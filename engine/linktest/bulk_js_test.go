@@ -16,6 +16,7 @@ import (
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/rpc/rpctest"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/store/capture"
 )
 
 // counted is the linked engine's store.Engine, as wasm/rows.go has it, with
@@ -39,7 +40,7 @@ func (c *counted) engine() store.Engine {
 			}
 			return store.Run(run), code, ok
 		},
-		NewTally: func(conn *sqlite3.Conn, hook func(sqlite3.PreUpdateData)) store.Tally {
+		NewTally: func(conn *sqlite3.Conn, hook func(sqlite3.PreUpdateData)) capture.Tally {
 			conn.PreUpdateHook(hook)
 			c.tally = link.NewTally(conn)
 			return tally{c.tally, c}

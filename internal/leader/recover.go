@@ -10,6 +10,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/store/salvage"
 )
 
 // How a leader ended: the values of Env.Exit.
@@ -141,7 +142,7 @@ func (l *Leader) rescue(ctx context.Context, quarantined *Quarantined) error {
 		}
 		l.recovered.Pending, l.recovered.Rejected, l.recovered.Lost = uint64(got.Pending), uint64(got.Rejected), got.Lost
 	}
-	rows, err := l.db.Salvage(ctx, from)
+	rows, err := salvage.Copy(ctx, l.db, from)
 	l.recovered.Rows, l.recovered.Tables = uint64(rows.Rows), rows.Lost
 	return err
 }

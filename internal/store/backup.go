@@ -8,6 +8,10 @@ import (
 	"io"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/dbfile"
+	"heddle.dev/heddle/internal/store/script"
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -42,7 +46,7 @@ func (db *DB) Export(ctx context.Context, w io.Writer) error {
 }
 
 // CopyChunk is a size of parts that whole pages fill, whatever their size.
-const CopyChunk = 256 << 10
+const CopyChunk = dbfile.Chunk
 
 // A Copy is a file with the content that the database had at one moment.
 type Copy struct {
@@ -68,7 +72,7 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 	}()
 	e, err := db.extraConn(ctx, op)
 	if err != nil {
-		return nil, wrapErr(ctx, err, op, "")
+		return nil, sqlerr.Wrap(ctx, err, op, "")
 	}
 	defer e.end()
 	c := e.c
@@ -76,15 +80,15 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 	err = db.inside(ctx, c, func() (err error) {
 		// The read transaction holds one snapshot over all steps: without it
 		// each commit would restart the copy.
-		if err := c.exec(`BEGIN; SELECT count(*) FROM sqlite_schema`); err != nil {
+		if err := c.Exec(`BEGIN; SELECT count(*) FROM sqlite_schema`); err != nil {
 			return err
 		}
-		size, err := c.scalar(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`)
+		size, err := c.Scalar(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`)
 		if err != nil {
 			return err
 		}
 		k.Size, _ = size.(int64)
-		b, err = c.c.BackupInit("main", scratch.URI()+"&_pragma=journal_mode(off)&_pragma=synchronous(off)")
+		b, err = c.BackupInit("main", scratch.URI()+"&_pragma=journal_mode(off)&_pragma=synchronous(off)")
 		return err
 	})
 	for done := false; err == nil && !done; {
@@ -99,20 +103,20 @@ func (db *DB) Snapshot(ctx context.Context) (_ *Copy, err error) {
 	}
 	e2 := db.inside(context.Background(), c, func() error {
 		err := b.Close()
-		if !c.c.GetAutocommit() {
-			err = errors.Join(err, c.exec(`ROLLBACK`))
+		if !c.GetAutocommit() {
+			err = errors.Join(err, c.Exec(`ROLLBACK`))
 		}
 		return err
 	})
 	if err = errors.Join(err, e2); err != nil {
-		return nil, wrapErr(ctx, err, op, "")
+		return nil, sqlerr.Wrap(ctx, err, op, "")
 	}
-	var head [headerSize]byte
+	var head [dbfile.HeaderSize]byte
 	if _, err := scratch.ReadAt(head[:], 0); err != nil && err != io.EOF {
-		return nil, wrapErr(ctx, err, op, "")
+		return nil, sqlerr.Wrap(ctx, err, op, "")
 	}
-	if checksummed(head[:]) {
-		k.page = pageSize(head[:])
+	if dbfile.Checksummed(head[:]) {
+		k.page = dbfile.PageSize(head[:])
 	}
 	return k, nil
 }
@@ -125,15 +129,15 @@ func (k *Copy) ReadChunk(p []byte, at int64) (int, error) {
 		return 0, nil
 	}
 	if m, err := k.scratch.ReadAt(p[:n], at); m != n {
-		return 0, wrapErr(context.Background(), errors.Join(io.ErrUnexpectedEOF, err), "store: export", "")
+		return 0, sqlerr.Wrap(context.Background(), errors.Join(io.ErrUnexpectedEOF, err), "store: export", "")
 	}
 	if k.page > 0 {
-		seal(p[:n], k.page)
+		dbfile.Seal(p[:n], k.page)
 	}
 	if at > 0 {
 		return n, nil
 	}
-	return n, rollbackMode(p[:n])
+	return n, dbfile.RollbackMode(p[:n])
 }
 
 // Close removes the copy.
@@ -169,7 +173,7 @@ func (db *DB) ImportOnce(ctx context.Context, r io.Reader, session string, entri
 	defer func() { scratch.Close() }()
 	header, err := db.take(ctx, scratch, r)
 	if err != nil {
-		return wrapErr(ctx, err, op, "")
+		return sqlerr.Wrap(ctx, err, op, "")
 	}
 	c, err := db.turn(ctx, db.writer, op)
 	if err != nil {
@@ -195,13 +199,13 @@ func (db *DB) ImportOnce(ctx context.Context, r io.Reader, session string, entri
 	// A backup into WAL keeps the destination's page size, and takes over whether
 	// pages have checksums: a file that differs is rewritten.
 	var like ScratchFile
-	if !checksummed(header) || int64(pageSize(header)) != size {
+	if !dbfile.Checksummed(header) || int64(dbfile.PageSize(header)) != size {
 		if like, err = db.scratch(ctx); err != nil {
 			return err
 		}
 		defer func() { like.Close() }()
 	}
-	return wrapErr(ctx, db.inside(ctx, c, func() error {
+	return sqlerr.Wrap(ctx, db.inside(ctx, c, func() error {
 		c.foreign = true
 		if err := db.prepareImport(ctx, c, scratch.URI(), like, size, session, entries); err != nil {
 			return err
@@ -211,11 +215,11 @@ func (db *DB) ImportOnce(ctx context.Context, r io.Reader, session string, entri
 		if like != nil {
 			scratch, like = like, scratch // and the former is not needed any more
 			like.Close()
-			if err := sealFile(scratch); err != nil {
+			if err := dbfile.SealFile(scratch); err != nil {
 				return err
 			}
 		}
-		if err := c.c.Restore("main", scratch.URI()); err != nil {
+		if err := c.Restore("main", scratch.URI()); err != nil {
 			return err
 		}
 		db.writeLogs.add(session, entries)
@@ -230,10 +234,10 @@ func (db *DB) ImportOnce(ctx context.Context, r io.Reader, session string, entri
 // pageSize is the size of our pages.
 func (db *DB) pageSize(ctx context.Context, c *conn) (size Value, err error) {
 	err = db.inside(ctx, c, func() (err error) {
-		size, err = c.scalar(`PRAGMA page_size`)
+		size, err = c.Scalar(`PRAGMA page_size`)
 		return err
 	})
-	return size, wrapErr(ctx, err, "store: page size", "")
+	return size, sqlerr.Wrap(ctx, err, "store: page size", "")
 }
 
 // take reads a file into a scratch file, or runs a text there, and returns the file's
@@ -244,7 +248,7 @@ func (db *DB) take(ctx context.Context, scratch ScratchFile, r io.Reader) (heade
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, errcode.Wrap(err, errcode.Internal, "store: import")
 	}
-	if !isText(part[:n]) {
+	if !script.IsText(part[:n]) {
 		return takeFile(scratch, part, n, r)
 	}
 	c, err := db.turn(ctx, db.writer, "store: import")
@@ -258,23 +262,38 @@ func (db *DB) take(ctx context.Context, scratch ScratchFile, r io.Reader) (heade
 	if err := db.runScript(ctx, scratch, size, io.MultiReader(bytes.NewReader(part[:n]), r)); err != nil {
 		return nil, err
 	}
-	if err := sealFile(scratch); err != nil {
+	if err := dbfile.SealFile(scratch); err != nil {
 		return nil, err
 	}
-	_, err = scratch.ReadAt(part[:headerSize], 0)
-	return part[:headerSize], err
+	_, err = scratch.ReadAt(part[:dbfile.HeaderSize], 0)
+	return part[:dbfile.HeaderSize], err
+}
+
+// runScript writes the database that a text describes to an empty file, with pages
+// of that size.
+func (db *DB) runScript(ctx context.Context, file ScratchFile, size Value, r io.Reader) (err error) {
+	c := &conn{db: db, foreign: true}
+	db.mu.Lock()
+	c.Conn, err = sqlconn.Open(ctx, file.URI(), sqlconn.NewNames(nil))
+	db.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	inside := func(ctx context.Context, f func() error) error { return db.inside(ctx, c, f) }
+	err = script.Import(ctx, script.Target{Conn: c.Conn, PageSize: size, Inside: inside, Yield: db.yield}, r)
+	return errors.Join(err, inside(context.Background(), c.close))
 }
 
 // takeFile reads a file into a scratch file: n bytes are in part already.
 func takeFile(scratch ScratchFile, part []byte, n int, r io.Reader) (header []byte, err error) {
-	if err := rollbackMode(part[:n]); err != nil {
+	if err := dbfile.RollbackMode(part[:n]); err != nil {
 		return nil, err
 	}
-	if room := part[20]; room > checksumSize {
+	if room := part[20]; room > dbfile.ChecksumSize {
 		return nil, errcode.New(errcode.Unsupported, "store: import", fmt.Sprintf(
 			"the file's pages leave %d bytes free, for a cipher perhaps: VACUUM INTO a file without them", room))
 	}
-	header = append(header, part[:headerSize]...)
+	header = append(header, part[:dbfile.HeaderSize]...)
 	for at := int64(0); n > 0; {
 		if m, err := scratch.WriteAt(part[:n], at); err != nil || m != n {
 			return nil, errors.Join(sqlite3.FULL, err)
@@ -292,71 +311,64 @@ func takeFile(scratch ScratchFile, part []byte, n int, r io.Reader) (header []by
 func (db *DB) prepareImport(ctx context.Context, w *conn, uri string, like ScratchFile, size Value, session string,
 	entries []Entry) (err error) {
 	const op = "store: import"
-	c := &conn{db: db}
-	if c.c, err = sqlite3.OpenContext(ctx, uri); err != nil {
+	c, err := sqlconn.Open(ctx, uri, db.names)
+	if err != nil {
 		return err
 	}
-	defer func() {
-		c.cache.clear()
-		err = errors.Join(err, c.c.Close())
-	}()
-	c.limit()
-	if err := c.functions(); err != nil {
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := c.Exec(`PRAGMA journal_mode = memory; PRAGMA synchronous = off; PRAGMA trusted_schema = off`); err != nil {
 		return err
 	}
-	if err := c.exec(`PRAGMA journal_mode = memory; PRAGMA synchronous = off; PRAGMA trusted_schema = off`); err != nil {
-		return err
-	}
-	if v, err := c.scalar(`PRAGMA quick_check(1)`); err != nil || v != "ok" {
+	if v, err := c.Scalar(`PRAGMA quick_check(1)`); err != nil || v != "ok" {
 		if err == nil {
 			err = errcode.New("SQLITE_CORRUPT", op, fmt.Sprint("the file is damaged: ", v))
 		}
 		return err
 	}
-	if v, err := c.scalar(`PRAGMA encoding`); err != nil || v != "UTF-8" {
+	if v, err := c.Scalar(`PRAGMA encoding`); err != nil || v != "UTF-8" {
 		if err == nil {
 			err = errcode.New(errcode.Unsupported, op, fmt.Sprint("the file's text is in ", v, ", it must be UTF-8"))
 		}
 		return err
 	}
-	if err := c.c.SetAuthorizer(c.authorize); err != nil {
+	if err := c.Authorize(); err != nil {
 		return err
 	}
-	if err := db.migrate(ctx, c, db.opts.Migrations); err != nil {
+	if err := db.migrate(ctx, c); err != nil {
 		return err
 	}
-	c.c.SetInterrupt(ctx)
+	c.SetInterrupt(ctx)
 	if err := w.carryWriteLogs(c, session, entries); err != nil {
 		return err
 	}
 	for _, f := range db.onImport {
-		if err := c.exec(`BEGIN`); err != nil {
+		if err := c.Exec(`BEGIN`); err != nil {
 			return err
 		}
-		if err := f(c.c); err != nil {
+		if err := f(c.Conn); err != nil {
 			return err
 		}
-		if err := c.exec(`COMMIT`); err != nil {
+		if err := c.Exec(`COMMIT`); err != nil {
 			return err
 		}
 	}
 	if like == nil {
 		return nil
 	}
-	return c.rewrite(like.URI(), size)
+	return rewrite(c, like.URI(), size)
 }
 
 // rewrite writes the database to an empty file, with pages of that size which
 // have room for checksums.
-func (c *conn) rewrite(uri string, size Value) error {
+func rewrite(c *sqlconn.Conn, uri string, size Value) error {
 	// The size for VACUUM is the connection's, whatever schema the pragma names, and
 	// the checksums of a file forbid to say it for main. Said for main, it would
 	// undo the room for checksums as well.
-	if err := c.exec(fmt.Sprintf(`PRAGMA temp.page_size = %d`, size)); err != nil {
+	if err := c.Exec(fmt.Sprintf(`PRAGMA temp.page_size = %d`, size)); err != nil {
 		return err
 	}
-	if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, checksumSize); err != nil {
+	if _, err := c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, dbfile.ChecksumSize); err != nil {
 		return err
 	}
-	return c.exec(`VACUUM INTO ` + sqlite3.Quote(uri))
+	return c.Exec(`VACUUM INTO ` + sqlite3.Quote(uri))
 }

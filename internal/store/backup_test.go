@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/scratch"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -27,9 +28,9 @@ func TestDB_exportImport(t *testing.T) {
 	}
 
 	// Any SQLite opens it.
-	uri, _, drop := memory.create(bytes.Clone(file.Bytes()))
-	defer drop()
-	c, err := sqlite3.Open(uri)
+	f := scratch.NewMemory(bytes.Clone(file.Bytes()))
+	defer f.Close()
+	c, err := sqlite3.Open(f.URI())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,9 +68,9 @@ func TestDB_exportImport(t *testing.T) {
 
 func TestDB_import_otherPageSizeAndDamage(t *testing.T) {
 	ctx := context.Background()
-	uri, f, drop := memory.create(nil)
-	defer drop()
-	c, err := sqlite3.Open(uri)
+	f := scratch.NewMemory(nil)
+	defer f.Close()
+	c, err := sqlite3.Open(f.URI())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func TestDB_import_otherPageSizeAndDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	data := f.data
+	data := f.Bytes()
 	db := openTest(t, Options{Migrations: notes})
 	exec(t, db, `INSERT INTO notes(id) VALUES('mine')`)
 	broken := bytes.Clone(data)

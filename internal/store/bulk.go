@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlconn"
 )
 
 // Bulk runs one statement for each row of parameters. rows is called outside
@@ -29,6 +30,16 @@ func (tx *Tx) Bulk(sql string, rows iter.Seq[[]Value]) (res Result, err error) {
 type Batch interface {
 	// Next returns the next row, which is valid until the next call.
 	Next() (row []Value, ok bool)
+}
+
+// An EncodedBatch is a [Batch] whose rows lie in one piece of memory, in the page
+// encoding of package value.
+type EncodedBatch interface {
+	Batch
+	// Encoded returns the rows that are left.
+	Encoded() (rows []byte, columns, n int)
+	// Skip passes over the next n rows, which take that many bytes.
+	Skip(n, bytes int)
 }
 
 // BulkBatches is Bulk for rows that come in batches: batches is called outside
@@ -67,7 +78,7 @@ const bulkOp = "store: bulk"
 // bulk is a statement that runs for many rows.
 type bulk struct {
 	tx      *Tx
-	s       *stmt
+	s       *sqlconn.Stmt
 	changed int64
 	last    int64
 }
@@ -80,7 +91,7 @@ func (tx *Tx) bulk(sql string, feed func(*bulk) error) (res Result, err error) {
 		if err == nil && b.s == nil {
 			return errcode.New(errcode.BadParam, bulkOp, "there is no statement")
 		}
-		if err == nil && b.s.schema {
+		if err == nil && b.s.Schema {
 			b.s.Close()
 			return errcode.New(errcode.Unsupported, bulkOp, "bulk is for rows, not for the schema")
 		}
@@ -90,13 +101,13 @@ func (tx *Tx) bulk(sql string, feed func(*bulk) error) (res Result, err error) {
 		return res, err
 	}
 	defer tx.db.inside(context.Background(), tx.c, func() error {
-		tx.c.current = nil
-		return tx.c.release(b.s, tx.mode())
+		tx.c.Current = nil
+		return tx.c.Release(b.s, tx.mode())
 	})
 	if err := feed(b); err != nil {
 		return Result{}, err
 	}
-	if b.s.readOnly {
+	if b.s.ReadsOnly {
 		b.changed = 0
 	}
 	return Result{Changes: b.changed, LastInsertRowID: b.last}, nil
@@ -104,16 +115,16 @@ func (tx *Tx) bulk(sql string, feed func(*bulk) error) (res Result, err error) {
 
 // one runs the statement for a row.
 func (b *bulk) one(row []Value) error {
-	if err := b.s.bind(Params{Positional: row}); err != nil {
+	if err := b.s.Bind(Params{Positional: row}); err != nil {
 		return err
 	}
 	c := b.tx.c
-	c.start(b.s)
+	c.begins(b.s)
 	err := b.s.Exec()
-	c.current = nil
+	c.Current = nil
 	if err == nil {
-		b.changed += c.c.Changes()
-		b.last = c.c.LastInsertRowID()
+		b.changed += c.Changes()
+		b.last = c.LastInsertRowID()
 	}
 	return err
 }
@@ -128,13 +139,13 @@ func (b *bulk) many(rows Batch) (ran bool, err error) {
 		return false, nil
 	}
 	bytes, columns, n := encoded.Encoded()
-	if n == 0 || columns != len(b.s.names) {
+	if n == 0 || columns != b.s.NumParams() {
 		return false, nil
 	}
 	c := b.tx.c
-	c.start(b.s)
+	c.begins(b.s)
 	did, code, ok := run(b.s.Stmt, bytes, columns, min(n, batch))
-	c.current = nil
+	c.Current = nil
 	if !ok {
 		return false, nil
 	}

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/dbfile"
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -34,12 +37,12 @@ func (db *DB) Check(ctx context.Context, full bool, report func(Checked)) (Check
 		if k.found("open", err) {
 			return k.Checked, nil
 		}
-		return k.Checked, wrapErr(ctx, err, op, "")
+		return k.Checked, sqlerr.Wrap(ctx, err, op, "")
 	}
 	defer done.end()
 	k.c = done.c
 	err = k.run(full)
-	return k.Checked, wrapErr(ctx, err, op, "")
+	return k.Checked, sqlerr.Wrap(ctx, err, op, "")
 }
 
 // extra is a connection for one long operation.
@@ -87,23 +90,23 @@ func (db *DB) About(ctx context.Context) (about About, err error) {
 	const op = "store: about"
 	e, err := db.extraConn(ctx, op)
 	if err != nil {
-		return about, wrapErr(ctx, err, op, "")
+		return about, sqlerr.Wrap(ctx, err, op, "")
 	}
 	defer e.end()
 	err = db.inside(ctx, e.c, func() error {
-		v, err := e.c.scalar(`PRAGMA page_size`)
+		v, err := e.c.Scalar(`PRAGMA page_size`)
 		if err != nil {
 			return err
 		}
 		about.PageSize, _ = v.(int64)
-		if _, err := e.c.scalar(`SELECT count(*) FROM sqlite_schema`); err != nil {
+		if _, err := e.c.Scalar(`SELECT count(*) FROM sqlite_schema`); err != nil {
 			return err
 		}
 		// Both the file's header and the snapshot's, which may be in the log, must
 		// have room for checksums.
-		if v, err = e.c.scalar(`PRAGMA checksum_verification`); err == nil && v == "1" {
-			room, err := e.c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES)
-			about.Checksums = err == nil && room == checksumSize
+		if v, err = e.c.Scalar(`PRAGMA checksum_verification`); err == nil && v == "1" {
+			room, err := e.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES)
+			about.Checksums = err == nil && room == dbfile.ChecksumSize
 		}
 		for op, size := range map[sqlite3.FcntlOpcode]*int64{sqlite3.FCNTL_FILE_POINTER: &about.Bytes,
 			sqlite3.FCNTL_JOURNAL_POINTER: &about.LogBytes} {
@@ -111,7 +114,7 @@ func (db *DB) About(ctx context.Context) (about About, err error) {
 		}
 		return nil
 	})
-	return about, wrapErr(ctx, err, op, "")
+	return about, sqlerr.Wrap(ctx, err, op, "")
 }
 
 type checker struct {
@@ -124,7 +127,7 @@ type checker struct {
 
 // found notes a sign of damage, and reports whether err is one.
 func (k *checker) found(what string, err error) bool {
-	if err != nil && !Damaged(err) {
+	if err != nil && !sqlerr.Damaged(err) {
 		return false
 	}
 	if err != nil && len(k.Problems) < maxProblems {
@@ -137,7 +140,7 @@ func (k *checker) found(what string, err error) bool {
 func (k *checker) piece(what string, f func() error) error {
 	err := k.db.inside(k.ctx, k.c, func() error {
 		err := f()
-		if misses, _, e := k.c.c.Status(sqlite3.DBSTATUS_CACHE_MISS, false); e == nil {
+		if misses, _, e := k.c.Status(sqlite3.DBSTATUS_CACHE_MISS, false); e == nil {
 			k.Done = max(k.Done, min(misses, k.Total))
 		}
 		return err
@@ -161,12 +164,12 @@ type tree struct {
 func (k *checker) run(full bool) error {
 	var trees []tree
 	err := k.piece("schema", func() error {
-		if v, err := k.c.scalar(`PRAGMA page_count`); err != nil {
+		if v, err := k.c.Scalar(`PRAGMA page_count`); err != nil {
 			return err
 		} else if n, ok := v.(int64); ok {
 			k.Total = n
 		}
-		return k.c.each(`SELECT t.name, i.name, coalesce(i.partial, 0) FROM sqlite_schema AS t
+		return k.c.Each(`SELECT t.name, i.name, coalesce(i.partial, 0) FROM sqlite_schema AS t
 			LEFT JOIN pragma_index_list(t.name) AS i ON i.origin <> 'pk' OR t.sql NOT LIKE '%without%rowid%'
 			WHERE t.type = 'table' AND t.rootpage > 0
 			UNION ALL SELECT 'sqlite_schema', NULL, 0 ORDER BY 1`, func(s *sqlite3.Stmt) error {
@@ -191,7 +194,7 @@ func (k *checker) run(full bool) error {
 	}
 	if full {
 		err := k.piece("integrity", func() error {
-			return k.c.each(`PRAGMA integrity_check(20)`, func(s *sqlite3.Stmt) error {
+			return k.c.Each(`PRAGMA integrity_check(20)`, func(s *sqlite3.Stmt) error {
 				if text := s.ColumnText(0); text != "ok" {
 					return errcode.New(errcode.Damaged, "store: check", text)
 				}
@@ -211,10 +214,10 @@ func (k *checker) run(full bool) error {
 
 // table walks a table and its indexes, in one snapshot.
 func (k *checker) table(table string, indexes []tree) error {
-	if err := k.piece(table, func() error { return k.c.exec(`BEGIN`) }); err != nil {
+	if err := k.piece(table, func() error { return k.c.Exec(`BEGIN`) }); err != nil {
 		return err
 	}
-	defer k.db.inside(context.Background(), k.c, func() error { return k.c.exec(`ROLLBACK`) })
+	defer k.db.inside(context.Background(), k.c, func() error { return k.c.Exec(`ROLLBACK`) })
 	rows, whole, err := k.walk(table, "SELECT * FROM main."+sqlite3.QuoteIdentifier(table)+" NOT INDEXED")
 	for _, t := range indexes {
 		if err != nil {
@@ -236,9 +239,9 @@ func (k *checker) table(table string, indexes []tree) error {
 // walk steps through a query, and returns how many rows it has; whole says that
 // it came to the end.
 func (k *checker) walk(what, sql string) (rows int64, whole bool, err error) {
-	var s *stmt
+	var s *sqlconn.Stmt
 	err = k.piece(what, func() (err error) {
-		s, _, err = k.c.prepare(sql, trusted)
+		s, _, err = k.c.Prepare(sql, sqlconn.Trusted)
 		return err
 	})
 	if err != nil || s == nil {

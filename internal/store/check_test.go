@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/scratch"
+	"heddle.dev/heddle/internal/store/sqlerr"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -14,9 +16,9 @@ import (
 // fileOf makes a database file with plain SQLite.
 func fileOf(t *testing.T, sql string) []byte {
 	t.Helper()
-	uri, f, drop := memory.create(nil)
-	defer drop()
-	c, err := sqlite3.Open(uri)
+	f := scratch.NewMemory(nil)
+	defer f.Close()
+	c, err := sqlite3.Open(f.URI())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,15 +28,15 @@ func fileOf(t *testing.T, sql string) []byte {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return f.data
+	return f.Bytes()
 }
 
 // over opens a database on the bytes of a file.
 func over(t *testing.T, file []byte, o Options) *DB {
 	t.Helper()
-	uri, _, drop := memory.create(file)
-	t.Cleanup(drop)
-	o.Filename, o.SingleConn = uri, true
+	f := scratch.NewMemory(file)
+	t.Cleanup(func() { f.Close() })
+	o.Filename, o.SingleConn = f.URI(), true
 	return openTest(t, o)
 }
 
@@ -99,12 +101,12 @@ func TestDB_check_findsDamage(t *testing.T) {
 		broken := bytes.Clone(out.Bytes())
 		broken[at] ^= 4
 		signs := make(chan error, 10)
-		uri, _, drop := memory.create(broken)
-		t.Cleanup(drop)
-		damaged, err := Open(ctx, Options{Filename: uri, SingleConn: true, Migrations: notes,
+		f := scratch.NewMemory(broken)
+		t.Cleanup(func() { f.Close() })
+		damaged, err := Open(ctx, Options{Filename: f.URI(), SingleConn: true, Migrations: notes,
 			OnDamage: func(err error) { signs <- err }})
 		if err != nil {
-			if !Damaged(err) {
+			if !sqlerr.Damaged(err) {
 				t.Errorf("page %d: opening: %v", at/4096+1, err)
 			}
 			continue
@@ -114,7 +116,7 @@ func TestDB_check_findsDamage(t *testing.T) {
 			t.Errorf("page %d: %v, %v", at/4096+1, err, got.Problems)
 			continue
 		}
-		if err := <-signs; !Damaged(err) {
+		if err := <-signs; !sqlerr.Damaged(err) {
 			t.Errorf("page %d: told of %v", at/4096+1, err)
 		}
 		met++
@@ -134,7 +136,7 @@ func TestDB_check_findsDamage(t *testing.T) {
 	sound := openTest(t, Options{Migrations: notes, OnDamage: func(err error) { signs <- err }})
 	broken := bytes.Clone(out.Bytes())
 	broken[2*4096+5] ^= 1
-	if err := sound.Import(ctx, bytes.NewReader(broken)); !Damaged(err) {
+	if err := sound.Import(ctx, bytes.NewReader(broken)); !sqlerr.Damaged(err) {
 		t.Errorf("the import of a damaged file: %v", err)
 	}
 	if len(signs) > 0 {

@@ -5,21 +5,19 @@ import (
 	"errors"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 )
 
 // Class is what SQL does, as SQLite's own compiler and authorizer say.
-type Class uint8
+type Class = sqlconn.Class
 
+// The classes of SQL.
 const (
-	// Other changes the schema, ends a savepoint, analyses, or does not compile
-	// as things stand.
-	Other Class = iota
-	// Reads changes nothing.
-	Reads
-	// Rows changes rows of tables and nothing else.
-	Rows
-	// Vacuum is VACUUM, which SQLite does not allow inside a transaction.
-	Vacuum
+	Other  = sqlconn.Other
+	Reads  = sqlconn.Reads
+	Rows   = sqlconn.Rows
+	Vacuum = sqlconn.Vacuum
 )
 
 // maxClasses bounds the texts whose class is remembered.
@@ -34,69 +32,23 @@ func (db *DB) Class(sql string) (class Class) {
 		return class
 	}
 	c := db.readerConn
-	defer c.c.SetInterrupt(c.c.SetInterrupt(context.Background()))
+	defer c.SetInterrupt(c.SetInterrupt(context.Background()))
 	defer func() {
 		if r := recover(); r != nil {
-			recovered(r)
+			sqlerr.Recovered(r)
 			class = Other
 		}
 	}()
-	c.refresh()
-	class, err := c.classify(sql)
+	c.Refresh()
+	class, err := c.Classify(sql)
 	// What does not compile now may compile later.
-	if err == nil && len(sql) <= cacheMaxSQL {
+	if err == nil && len(sql) <= sqlconn.CacheMaxSQL {
 		if len(db.classes) >= maxClasses {
 			clear(db.classes)
 		}
 		db.classes[sql] = class
 	}
 	return class
-}
-
-// classify compiles the statements of sql one by one. Of several, the class is
-// what all have in common.
-func (c *conn) classify(sql string) (Class, error) {
-	n, all := 0, Reads
-	for rest := sql; rest != ""; n++ {
-		s, tail, err := c.prepare(rest, userWrite)
-		if err != nil {
-			return Other, err
-		}
-		if rest = tail; s == nil {
-			n--
-			continue
-		}
-		class := s.class()
-		s.Close()
-		switch {
-		case class == Vacuum && (n > 0 || tail != ""):
-			next, _, err := c.prepare(tail, userWrite)
-			if next != nil {
-				next.Close()
-			}
-			if n > 0 || next != nil || err != nil {
-				return Other, err
-			}
-			return Vacuum, nil
-		case class == Other || class == Vacuum:
-			return class, nil
-		case class == Rows:
-			all = Rows
-		}
-	}
-	return all, nil
-}
-
-func (s *stmt) class() Class {
-	switch {
-	case s.vacuum:
-		return Vacuum
-	case s.more, !s.acts && !s.readOnly: // EXPLAIN VACUUM
-		return Other
-	case s.readOnly:
-		return Reads
-	}
-	return Rows
 }
 
 // errVacuum is for VACUUM in a transaction.
@@ -129,20 +81,20 @@ func (db *DB) vacuum(ctx context.Context, sql string) error {
 		db.notices.deliver()
 	}()
 	err = db.inside(ctx, c, func() error {
-		s, _, err := c.prepare(sql, userWrite)
+		s, _, err := c.Prepare(sql, sqlconn.UserWrite)
 		if err != nil || s == nil {
 			return err
 		}
 		defer s.Close()
-		c.mode, c.denied = vacuuming, nil
-		defer func() { c.mode = trusted }()
-		if err := s.Exec(); c.denied == nil {
+		c.Mode, c.Denied = sqlconn.Vacuuming, nil
+		defer func() { c.Mode = sqlconn.Trusted }()
+		if err := s.Exec(); c.Denied == nil {
 			if err == nil { // rows without a key of their own may have other rowids now
 				db.notices.add(&Commit{Origin: Origin{Kind: Local}, Schema: true})
 			}
 			return err
 		}
-		return c.denied
+		return c.Denied
 	})
-	return wrapErr(ctx, err, op, sql)
+	return sqlerr.Wrap(ctx, err, op, sql)
 }

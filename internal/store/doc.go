@@ -17,7 +17,8 @@
 // The pre-update hook reports which rows a transaction touched, and their
 // images at the first touch. Before COMMIT each touched row of a synced table
 // is read again: the net difference is what the transaction did, whatever
-// statements failed, savepoints were rolled back and triggers fired. A [Recorder]
+// statements failed, savepoints were rolled back and triggers fired (package
+// capture). A [Recorder]
 // gets it inside the same transaction. After the commit every subscriber of
 // [DB.OnCommit] gets the tables, columns and keys.
 //
@@ -30,6 +31,19 @@
 //
 // Tables whose names begin with heddle_ belong to Heddle: SQL from outside may
 // read them and not write them, and no event names them.
+//
+// # Packages below
+//
+//	sqlconn   one connection: compiled statements, the authorizer, pragmas, limits
+//	schema    the tables of the main schema
+//	capture   what a transaction changed
+//	migrate   the app's migrations
+//	script    the text of a database, on its way in
+//	dbfile    the file format as bytes: header and checksums
+//	scratch   temporary files, and those in memory
+//	sqlerr    SQLite's errors
+//	salvage   rows out of a damaged file; it stands above this package
+//	storetest what tests open databases with
 //
 // # Differences between builds
 //

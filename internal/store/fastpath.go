@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 )
 
 // TryQuery is [DB.Query] for a caller that cannot wait. It does nothing and reports
@@ -35,24 +38,24 @@ func (db *DB) TryQuery(ctx context.Context, sql string, p Params, cols func([]st
 	db.mu.Unlock()
 	var r *reading
 	err = db.inside(ctx, c, func() error {
-		s := c.cache.take(sql, userRead)
+		s := c.Cached(sql, sqlconn.UserRead)
 		if s == nil {
 			return nil
 		}
 		keep := false
 		defer func() {
 			if !keep {
-				c.release(s, userRead)
+				c.Release(s, sqlconn.UserRead)
 			}
 		}()
-		if !s.readOnly || s.writer && c != db.writerConn {
+		if !s.ReadsOnly || s.Writer && c != db.writerConn {
 			return nil
 		}
 		did = true
-		r = &reading{c: c, s: s, mode: userRead, p: p, cols: cols, row: row}
+		r = &reading{c: c, s: s, mode: sqlconn.UserRead, p: p, cols: cols, row: row}
 		err := r.some(func(first func() error) error {
 			err := first()
-			did = err == nil || !isBusy(err)
+			did = err == nil || !sqlerr.Busy(err)
 			return err
 		})
 		keep = err == nil && !r.done
@@ -62,13 +65,13 @@ func (db *DB) TryQuery(ctx context.Context, sql string, p Params, cols func([]st
 	case !did:
 		return nil, false, nil
 	case err != nil || r.done:
-		return nil, true, wrapErr(ctx, err, op, sql)
+		return nil, true, sqlerr.Wrap(ctx, err, op, sql)
 	}
 	return func(ctx context.Context) error {
 		defer func() { db.reader <- c }()
 		if age := db.opts.Bounds.ReadAge; age > 0 {
 			ctx = aging{ctx, time.Now().Add(age)}
 		}
-		return wrapErr(ctx, db.rest(ctx, r, nil), op, sql)
+		return sqlerr.Wrap(ctx, db.rest(ctx, r, nil), op, sql)
 	}, true, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlerr"
 )
 
 // Rows go in as they were appended, whether the engine runs some of them or none.
@@ -120,7 +121,7 @@ func TestFill_fails(t *testing.T) {
 				}
 				for _, want := range []int{2, 0} {
 					done, err := f.Run(tx, stmt)
-					if done != want || errcode.SQLite(sqliteCode(err)) != "SQLITE_CONSTRAINT_PRIMARYKEY" {
+					if done != want || errcode.SQLite(sqlerr.Code(err)) != "SQLITE_CONSTRAINT_PRIMARYKEY" {
 						t.Errorf("%d: %d rows ran, want %d: %v", most, done, want, err)
 					}
 				}

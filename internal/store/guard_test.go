@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlconn"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -70,26 +71,27 @@ func TestGuard_pragmas(t *testing.T) {
 		names := []string{"checksum_verification", "nonsense", "key", "rekey", "parser_trace", "stats", "reset_database"}
 		for _, row := range query(t, db, `SELECT name FROM pragma_pragma_list`) {
 			name := row[0].(string)
-			if pragmas[name] == 0 && !never[name] {
+			if sqlconn.Pragmas[name] == 0 && !never[name] {
 				t.Errorf("nothing says whether the app may use PRAGMA %s", name)
 			}
 			names = append(names, name)
 		}
 		for _, name := range names {
-			use := pragmas[name]
+			use := sqlconn.Pragmas[name]
 			for _, form := range []string{"%s = 1", "%s(1)", "%s = ''", `%s("")`, "%s = off", "%s = 'delete'", "main.%s = 3",
 				"%s /* = */ = 0", "%s -- ;\n = 0"} {
 				sql := "PRAGMA " + fmt.Sprintf(form, name)
 				_, err := db.Exec(ctx, sql, Params{})
 				err2 := db.Query(ctx, sql, Params{}, nil, func(*sqlite3.Stmt) error { return nil })
-				if refused := errcode.Of(err) == "SQLITE_AUTH" && errcode.Of(err2) == "SQLITE_AUTH"; refused != (use&set == 0) {
+				refused := errcode.Of(err) == "SQLITE_AUTH" && errcode.Of(err2) == "SQLITE_AUTH"
+				if refused != (use&sqlconn.Set == 0) {
 					t.Errorf("%s: got %v and %v", sql, err, err2)
 				}
 			}
 			for _, form := range []string{"PRAGMA %s", "pragma\n/* x */ Main . %s ; -- y", "/* a */ PRAGMA %s -- b"} {
 				sql := fmt.Sprintf(form, name)
 				err := db.Query(ctx, sql, Params{}, nil, func(*sqlite3.Stmt) error { return nil })
-				if refused := errcode.Of(err) == "SQLITE_AUTH"; refused != (use&look == 0) {
+				if refused := errcode.Of(err) == "SQLITE_AUTH"; refused != (use&sqlconn.Look == 0) {
 					t.Errorf("%s: got %v", sql, err)
 				}
 			}
@@ -114,13 +116,13 @@ func settings(t *testing.T, db *DB) string {
 				journal_mode journal_size_limit legacy_alter_table locking_mode max_page_count mmap_size page_size query_only
 				read_uncommitted recursive_triggers reverse_unordered_selects secure_delete short_column_names soft_heap_limit
 				synchronous temp_store threads trusted_schema wal_autocheckpoint writable_schema`) {
-				v, err := c.scalar(`PRAGMA ` + name)
+				v, err := c.Scalar(`PRAGMA ` + name)
 				if err != nil {
 					return err
 				}
 				fmt.Fprintf(&b, "%s=%v ", name, v)
 			}
-			reserve, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, -1)
+			reserve, err := c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, -1)
 			fmt.Fprintf(&b, "reserve=%v\n", reserve)
 			return err
 		})

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -32,7 +34,7 @@ func (db *DB) Iterate(
 	}
 	c, err := db.iterator(ctx)
 	if err != nil {
-		return wrapErr(ctx, err, op, sql)
+		return sqlerr.Wrap(ctx, err, op, sql)
 	}
 	defer db.iterated(c)
 	outer, age := ctx, db.opts.Bounds.ReadAge
@@ -42,9 +44,9 @@ func (db *DB) Iterate(
 		defer cancel()
 		ctx = resting{aging{outer, end}, timed}
 	}
-	var s *stmt
+	var s *sqlconn.Stmt
 	err = db.inside(ctx, c, func() (err error) {
-		s, err = c.prepareOne(ctx, sql, userRead)
+		s, err = c.prepareOne(ctx, sql, sqlconn.UserRead)
 		return err
 	})
 	switch {
@@ -54,18 +56,18 @@ func (db *DB) Iterate(
 			cols(nil)
 		}
 		return nil
-	case !s.readOnly || s.writer:
-		db.inside(ctx, c, func() error { return c.release(s, userRead) })
+	case !s.ReadsOnly || s.Writer:
+		db.inside(ctx, c, func() error { return c.Release(s, sqlconn.UserRead) })
 		err = errcode.New(errcode.Unsupported, op, "only a statement that reads can be iterated over; query runs this one")
 	default:
-		err = db.rows(ctx, c, s, userRead, p, cols, row, func() error { return wait(ctx) })
+		err = db.rows(ctx, c, s, sqlconn.UserRead, p, cols, row, func() error { return wait(ctx) })
 	}
 	if err != nil && ctx.Err() != nil && outer.Err() == nil {
 		return &errcode.Error{Code: errcode.Timeout, Op: op, SQL: sql, Err: err,
 			Msg: fmt.Sprintf("the iteration kept its snapshot for longer than %v: read in parts, each where the last one ended",
 				age)}
 	}
-	return wrapErr(outer, err, op, sql)
+	return sqlerr.Wrap(outer, err, op, sql)
 }
 
 // resting is aging for callers that wait on Done, too.
@@ -99,7 +101,7 @@ func (db *DB) iterator(ctx context.Context) (c *conn, err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = recovered(r)
+			err = sqlerr.Recovered(r)
 		}
 	}()
 	if c, err = db.connect(ctx, false); err != nil {
@@ -107,7 +109,7 @@ func (db *DB) iterator(ctx context.Context) (c *conn, err error) {
 	}
 	db.iterators[c] = true
 	// Rows that are read once need little cache.
-	return c, c.exec(`PRAGMA cache_size = -2048`)
+	return c, c.Exec(`PRAGMA cache_size = -2048`)
 }
 
 // slot waits for a place among the iterations.
@@ -142,11 +144,11 @@ func (db *DB) iterated(c *conn) {
 	if db.closed { // Close has closed it
 		return
 	}
-	c.cache.clear() // what was noted of statements may be wrong after DDL
+	c.ClearCache() // what was noted of statements may be wrong after DDL
 	if len(db.idle) == 0 {
 		db.idle = append(db.idle, c)
 		return
 	}
 	delete(db.iterators, c)
-	c.c.Close()
+	c.Close()
 }

@@ -25,7 +25,7 @@ func numbers(t *testing.T, n int, o Options) *DB {
 func emptied(t *testing.T, db *DB) (ok bool) {
 	t.Helper()
 	err := db.inside(context.Background(), db.writerConn, func() error {
-		busy, err := db.writerConn.scalar(`PRAGMA wal_checkpoint(TRUNCATE)`)
+		busy, err := db.writerConn.Scalar(`PRAGMA wal_checkpoint(TRUNCATE)`)
 		ok = busy == int64(0)
 		return err
 	})

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/scratch"
+	"heddle.dev/heddle/internal/store/sqlconn"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -34,11 +36,12 @@ func TestLimits(t *testing.T) {
 				func(n int) Params { return Args(strings.Repeat("%a", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
 			{"GLOB", func(int) string { return `SELECT 'aaa' GLOB ?` }, 1000, 1001,
 				func(n int) Params { return Args(strings.Repeat("*", n)) }, "SQLITE_ERROR", "LIKE or GLOB pattern too complex"},
-			{"a value", func(int) string { return `SELECT length(zeroblob(?))` }, MaxValue, MaxValue + 1,
+			{"a value", func(int) string { return `SELECT length(zeroblob(?))` }, sqlconn.MaxValue, sqlconn.MaxValue + 1,
 				func(n int) Params { return Args(int64(n)) }, "SQLITE_TOOBIG", "too big"},
-			{"a parameter", func(int) string { return `SELECT length(?)` }, 1 << 20, MaxValue + 1,
+			{"a parameter", func(int) string { return `SELECT length(?)` }, 1 << 20, sqlconn.MaxValue + 1,
 				func(n int) Params { return Args(make([]byte, n)) }, "SQLITE_TOOBIG", "too big"},
-			{"SQL", func(n int) string { return `SELECT` + strings.Repeat(" ", n-7) + "1" }, MaxSQL - 1, MaxSQL + 1, nil,
+			{"SQL", func(n int) string { return `SELECT` + strings.Repeat(" ", n-7) + "1" }, sqlconn.MaxSQL - 1,
+				sqlconn.MaxSQL + 1, nil,
 				"SQLITE_TOOBIG", "too big"},
 			{"an expression", func(n int) string { return `SELECT ` + repeat(n, "1", "+") }, 200, 1001, nil, "SQLITE_ERROR",
 				"too large"},
@@ -86,9 +89,9 @@ func TestLimits(t *testing.T) {
 		}
 		exec(t, db, `INSERT INTO t VALUES('it goes on')`)
 		exec(t, db, `VACUUM`) // attaches one
-		for id, value := range limits {
+		for id, value := range sqlconn.Limits {
 			for _, c := range []*conn{db.writerConn, db.readerConn} {
-				if got := c.c.Limit(id, -1); got != value {
+				if got := c.Limit(id, -1); got != value {
 					t.Errorf("limit %d is %d, want %d", id, got, value)
 				}
 			}
@@ -101,8 +104,8 @@ func TestLimits(t *testing.T) {
 func TestLimits_ofNames(t *testing.T) {
 	ctx := context.Background()
 	db := openTest(t, Options{Migrations: []string{`CREATE TABLE t(a)`}})
-	db.writerConn.c.Limit(sqlite3.LIMIT_SQL_LENGTH, 10_000_000) // as if another build had written it
-	db.readerConn.c.Limit(sqlite3.LIMIT_SQL_LENGTH, 10_000_000)
+	db.writerConn.Limit(sqlite3.LIMIT_SQL_LENGTH, 10_000_000) // as if another build had written it
+	db.readerConn.Limit(sqlite3.LIMIT_SQL_LENGTH, 10_000_000)
 	long := strings.Repeat("n", 1_000_001)
 	for _, sql := range []string{`SELECT 1 AS "` + long + `"`, `SELECT '` + long + `'`} {
 		wantCode(t, db.Query(ctx, sql, Params{}, func([]string) {}, func(*sqlite3.Stmt) error { return nil }),
@@ -116,9 +119,9 @@ func TestLimits_ofNames(t *testing.T) {
 	}
 	same(t, query(t, db, `SELECT 1`), [][]Value{{int64(1)}})
 
-	uri, f, drop := memory.create(nil)
-	defer drop()
-	c, err := sqlite3.Open(uri)
+	f := scratch.NewMemory(nil)
+	defer f.Close()
+	c, err := sqlite3.Open(f.URI())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +129,7 @@ func TestLimits_ofNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	if err := db.Import(ctx, bytes.NewReader(f.data)); errcode.Of(err) == errcode.Internal || err == nil {
+	if err := db.Import(ctx, bytes.NewReader(f.Bytes())); errcode.Of(err) == errcode.Internal || err == nil {
 		t.Errorf("import: got %.200v", err)
 	}
 	exec(t, db, `INSERT INTO t VALUES(1)`)

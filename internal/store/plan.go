@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
-	"strings"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 )
 
 // Plan adds to deps the columns of the indexes that the plan of the statement with
@@ -24,15 +26,15 @@ func (db *DB) Plan(ctx context.Context, sql string, p Params, deps *Deps) error 
 	defer func() { db.reader <- c }()
 	err = db.inside(ctx, c, func() error {
 		// EXPLAIN does not look whether the schema has changed. A read does.
-		if _, err := c.scalar(`SELECT 1 FROM sqlite_schema LIMIT 1`); err != nil {
+		if _, err := c.Scalar(`SELECT 1 FROM sqlite_schema LIMIT 1`); err != nil {
 			return err
 		}
-		s, err := c.prepareOne(ctx, "EXPLAIN "+sql, userRead)
+		s, err := c.prepareOne(ctx, "EXPLAIN "+sql, sqlconn.UserRead)
 		if err != nil || s == nil {
 			return err
 		}
 		defer s.Close() // it is asked about once
-		if err := s.bind(p); err != nil {
+		if err := s.Bind(p); err != nil {
 			return err
 		}
 		var roots []int64
@@ -52,7 +54,7 @@ func (db *DB) Plan(ctx context.Context, sql string, p Params, deps *Deps) error 
 		}
 		return db.planned(c, deps, roots, automatic)
 	})
-	return wrapErr(ctx, err, op, sql)
+	return sqlerr.Wrap(ctx, err, op, sql)
 }
 
 // planned adds the columns of the indexes among the b-trees with the given roots.
@@ -60,14 +62,14 @@ func (db *DB) planned(c *conn, deps *Deps, roots []int64, automatic bool) error 
 	if automatic {
 		// The index for one run also sorts by columns that the query does not read.
 		for name := range deps.Reads {
-			deps.addAll(db.schema.byName[strings.ToLower(name)])
+			deps.addAll(db.schema.Table(name))
 		}
 		return nil
 	}
 	for _, root := range roots {
-		err := c.each(`SELECT m.tbl_name, x.cid, x.name FROM sqlite_schema m, pragma_index_xinfo(m.name, 'main') x
+		err := c.Each(`SELECT m.tbl_name, x.cid, x.name FROM sqlite_schema m, pragma_index_xinfo(m.name, 'main') x
 			WHERE m.type = 'index' AND m.rootpage = ?`, func(s *sqlite3.Stmt) error {
-			t := db.schema.byName[strings.ToLower(s.ColumnText(0))]
+			t := db.schema.Table(s.ColumnText(0))
 			switch {
 			case t == nil:
 			case s.ColumnInt(1) == -1: // the rowid
@@ -109,48 +111,4 @@ func (d *Deps) addAll(t *Table) {
 	for i := range t.Columns {
 		d.add(t, t.Columns[i].Name)
 	}
-}
-
-// clock are functions that are deterministic by their flag, though some of their
-// arguments mean the time of now.
-var clock = []string{"date", "time", "datetime", "julianday", "unixepoch", "strftime", "timediff",
-	"current_date", "current_time", "current_timestamp"}
-
-// fullText are FTS5's functions without that flag. They depend on the table that is
-// searched, which the statement reads.
-var fullText = []string{"match", "highlight", "snippet", "bm25", "fts5_locale", "fts5_get_locale", "fts5_insttoken"}
-
-// volatile reports whether the value of one of the functions depends on more than
-// its arguments. SQLite's aggregate and window functions do not, flag or no flag.
-//
-// https://sqlite.org/deterministic.html
-func (c *conn) volatile(functions map[string]bool) (bool, error) {
-	const deterministic = 0x800
-	if len(functions) == 0 {
-		return false, nil
-	}
-	if c.pure == nil {
-		pure := map[string]bool{}
-		err := c.each(`SELECT name, min(flags & ? OR builtin AND type <> 's') FROM pragma_function_list GROUP BY name`,
-			func(s *sqlite3.Stmt) error {
-				pure[strings.ToLower(s.ColumnText(0))] = s.ColumnInt(1) != 0
-				return nil
-			}, int64(deterministic))
-		if err != nil {
-			return false, err
-		}
-		for _, name := range clock {
-			pure[name] = false
-		}
-		for _, name := range fullText {
-			pure[name] = true
-		}
-		c.pure = pure
-	}
-	for name := range functions {
-		if !c.pure[strings.ToLower(name)] {
-			return true, nil
-		}
-	}
-	return false, nil
 }

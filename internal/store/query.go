@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -72,41 +74,41 @@ func (db *DB) read(ctx context.Context, sql string, p Params, cols func([]string
 		return true, err
 	}
 	defer func() { db.reader <- c }()
-	var s *stmt
+	var s *sqlconn.Stmt
 	err = db.inside(ctx, c, func() (err error) {
-		s, err = c.prepareOne(ctx, sql, userRead)
+		s, err = c.prepareOne(ctx, sql, sqlconn.UserRead)
 		return err
 	})
 	switch {
-	case err != nil && c != db.writerConn && db.temp.Load() && sqliteCode(err) == uint32(sqlite3.ERROR):
+	case err != nil && c != db.writerConn && db.names.HasTemp.Load() && sqlerr.Code(err) == uint32(sqlite3.ERROR):
 		// The reading connection has no temporary tables: the writer decides.
 		return false, nil
 	case err != nil:
-		return true, wrapErr(ctx, err, op, sql)
+		return true, sqlerr.Wrap(ctx, err, op, sql)
 	case s == nil:
 		if cols != nil {
 			cols(nil)
 		}
 		return true, nil
-	case !s.readOnly || s.writer && c != db.writerConn:
-		db.inside(ctx, c, func() error { return c.release(s, userRead) })
+	case !s.ReadsOnly || s.Writer && c != db.writerConn:
+		db.inside(ctx, c, func() error { return c.Release(s, sqlconn.UserRead) })
 		return false, nil
 	}
-	return true, wrapErr(ctx, db.rows(ctx, c, s, userRead, p, cols, row, nil), op, sql)
+	return true, sqlerr.Wrap(ctx, db.rows(ctx, c, s, sqlconn.UserRead, p, cols, row, nil), op, sql)
 }
 
 // prepareOne compiles sql, which holds one statement at most. BUSY is tried
 // again, the mutex released meanwhile.
-func (c *conn) prepareOne(ctx context.Context, sql string, mode authMode) (s *stmt, err error) {
+func (c *conn) prepareOne(ctx context.Context, sql string, mode sqlconn.Mode) (s *sqlconn.Stmt, err error) {
 	var tail string
 	err = c.db.retryBusy(ctx, func() (err error) {
-		s, tail, err = c.prepare(sql, mode)
+		s, tail, err = c.Prepare(sql, mode)
 		return err
 	})
 	if err != nil || tail == "" {
 		return s, err
 	}
-	next, _, err := c.prepare(tail, mode)
+	next, _, err := c.Prepare(tail, mode)
 	if err != nil || next != nil {
 		if next != nil {
 			next.Close()
@@ -123,8 +125,8 @@ func (c *conn) prepareOne(ctx context.Context, sql string, mode authMode) (s *st
 // reading steps through the rows of a prepared statement.
 type reading struct {
 	c    *conn
-	s    *stmt
-	mode authMode
+	s    *sqlconn.Stmt
+	mode sqlconn.Mode
 	p    Params
 	cols func([]string)
 	row  func(*sqlite3.Stmt) error
@@ -135,7 +137,7 @@ type reading struct {
 
 // first binds and makes the first step, inside SQLite.
 func (r *reading) first() error {
-	if err := r.s.bind(r.p); err != nil {
+	if err := r.s.Bind(r.p); err != nil {
 		return err
 	}
 	r.done = !r.s.Step()
@@ -153,7 +155,7 @@ func (r *reading) some(retry func(func() error) error) error {
 		}
 		// Not earlier: the first step recompiles after DDL.
 		if r.cols != nil {
-			r.cols(columnNames(r.s.Stmt))
+			r.cols(sqlconn.ColumnNames(r.s.Stmt))
 		}
 		if r.done {
 			return nil
@@ -184,7 +186,8 @@ func (r *reading) take() (paused bool, err error) {
 // rows steps through a prepared statement and releases it. between, if not
 // nil, is called outside SQLite between two batches.
 func (db *DB) rows(
-	ctx context.Context, c *conn, s *stmt, mode authMode, p Params, cols func([]string), row func(*sqlite3.Stmt) error,
+	ctx context.Context, c *conn, s *sqlconn.Stmt, mode sqlconn.Mode, p Params, cols func([]string),
+	row func(*sqlite3.Stmt) error,
 	between func() error,
 ) error {
 	return db.rest(ctx, &reading{c: c, s: s, mode: mode, p: p, cols: cols, row: row}, between)
@@ -194,7 +197,7 @@ func (db *DB) rows(
 func (db *DB) rest(ctx context.Context, r *reading, between func() error) (err error) {
 	// Reset repeats the error of Step. This runs also if a callback
 	// panics: the snapshot must not stay.
-	defer db.inside(context.Background(), r.c, func() error { return r.c.release(r.s, r.mode) })
+	defer db.inside(context.Background(), r.c, func() error { return r.c.Release(r.s, r.mode) })
 	retry := func(f func() error) error { return db.retryBusy(ctx, f) }
 	for {
 		err = db.inside(ctx, r.c, func() error { return r.some(retry) })
@@ -218,8 +221,8 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 	}
 	defer func() { db.reader <- c }()
 	err = db.inside(ctx, c, func() error {
-		c.refresh()
-		s, err := c.prepareOne(ctx, sql, userRead)
+		c.Refresh()
+		s, err := c.prepareOne(ctx, sql, sqlconn.UserRead)
 		if err != nil && db.readsTemp(sql) {
 			deps.Temp = true
 			return nil
@@ -227,12 +230,13 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 		if err != nil || s == nil {
 			return err
 		}
-		deps = Deps{Temp: s.temp, ReadOnly: s.readOnly, Columns: columnNames(s.Stmt), Reads: map[string]map[string]bool{}}
-		if deps.Volatile, err = c.volatile(s.functions); err != nil {
+		deps = Deps{Temp: s.Temp, ReadOnly: s.ReadsOnly, Columns: sqlconn.ColumnNames(s.Stmt),
+			Reads: map[string]map[string]bool{}}
+		if deps.Volatile, err = c.Volatile(s); err != nil {
 			return err
 		}
-		for name, cols := range s.reads {
-			t := db.schema.owner(name)
+		for name, cols := range s.Reads {
+			t := db.schema.Owner(name)
 			if t == nil {
 				continue
 			}
@@ -247,7 +251,7 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 			for col := range cols {
 				if i := t.ColumnIndex(col); i >= 0 {
 					set[t.Columns[i].Name] = true
-				} else if !equalFold(col, "rowid") {
+				} else if !sqlconn.SameName(col, "rowid") {
 					// A virtual generated column: it may depend on any other.
 					for i := range t.Columns {
 						set[t.Columns[i].Name] = true
@@ -255,21 +259,21 @@ func (db *DB) Deps(ctx context.Context, sql string) (deps Deps, err error) {
 				}
 			}
 		}
-		return c.release(s, userRead)
+		return c.Release(s, sqlconn.UserRead)
 	})
-	return deps, wrapErr(ctx, err, op, sql)
+	return deps, sqlerr.Wrap(ctx, err, op, sql)
 }
 
 // readsTemp reports whether sql compiles on the writing connection, which alone
 // has temporary tables, and reads one.
 func (db *DB) readsTemp(sql string) bool {
-	if !db.temp.Load() || db.readerConn == db.writerConn {
+	if !db.names.HasTemp.Load() || db.readerConn == db.writerConn {
 		return false
 	}
-	s, _, err := db.writerConn.prepare(sql, userWrite)
+	s, _, err := db.writerConn.Prepare(sql, sqlconn.UserWrite)
 	if err != nil || s == nil {
 		return false
 	}
 	defer s.Close()
-	return s.temp
+	return s.Temp
 }

@@ -20,7 +20,7 @@ func (tx *Tx) Savepoint(ctx context.Context, f func() error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return tx.c.control(`SAVEPOINT heddle_savepoint`)
+		return tx.c.Control(`SAVEPOINT heddle_savepoint`)
 	})
 	if err != nil {
 		return err
@@ -33,12 +33,12 @@ func (tx *Tx) Savepoint(ctx context.Context, f func() error) error {
 	}()
 	if err = f(); err == nil {
 		err = tx.run(op, "", func() error {
-			commit, err := tx.c.capture.finish(tx)
+			commit, err := tx.finish()
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err == nil {
-				err = tx.c.control(`RELEASE heddle_savepoint`)
+				err = tx.c.Control(`RELEASE heddle_savepoint`)
 			}
 			if err == nil && commit != nil {
 				tx.released = append(tx.released, commit)
@@ -48,11 +48,11 @@ func (tx *Tx) Savepoint(ctx context.Context, f func() error) error {
 	}
 	undo := err != nil && tx.broken == nil
 	wrong := tx.db.inside(context.Background(), tx.c, func() error {
-		tx.c.capture = newCapture(tx.db, tx.c, tx.origin)
+		tx.c.follow(tx.origin)
 		if !undo {
 			return nil
 		}
-		wrong := errors.Join(tx.c.control(`ROLLBACK TO heddle_savepoint`), tx.c.control(`RELEASE heddle_savepoint`))
+		wrong := errors.Join(tx.c.Control(`ROLLBACK TO heddle_savepoint`), tx.c.Control(`RELEASE heddle_savepoint`))
 		if tx.schema {
 			tx.db.dropCaches()
 			wrong = errors.Join(wrong, tx.db.loadSchema(tx.c))

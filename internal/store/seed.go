@@ -10,15 +10,15 @@ const tableOfSeed = `CREATE TABLE heddle_seed(owed INTEGER PRIMARY KEY); INSERT 
 // Committing this one settles it.
 func (tx *Tx) TakeSeed() (owed bool, err error) {
 	err = tx.Inside(func(*sqlite3.Conn) error {
-		n, err := tx.c.scalar(`SELECT count(*) FROM sqlite_schema WHERE name = 'heddle_seed'`)
+		n, err := tx.c.Scalar(`SELECT count(*) FROM sqlite_schema WHERE name = 'heddle_seed'`)
 		if err != nil || n == int64(0) {
 			return err
 		}
-		if n, err = tx.c.scalar(`SELECT count(*) FROM heddle_seed`); err != nil || n == int64(0) {
+		if n, err = tx.c.Scalar(`SELECT count(*) FROM heddle_seed`); err != nil || n == int64(0) {
 			return err
 		}
 		owed = true
-		return tx.c.run(`DELETE FROM heddle_seed`)
+		return tx.c.Run(`DELETE FROM heddle_seed`)
 	})
 	return owed, err
 }

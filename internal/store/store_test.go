@@ -81,3 +81,8 @@ func series(n int) string {
 	return fmt.Sprintf(`(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < %d)
 		SELECT value FROM s)`, n)
 }
+
+// recorderFunc makes a Recorder of a function.
+type recorderFunc func(*Tx, []Change) error
+
+func (f recorderFunc) Record(tx *Tx, ch []Change) error { return f(tx, ch) }

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -41,44 +43,27 @@ func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 	}
 	tx := &Tx{db: db, c: c, ctx: ctx, origin: origin}
 	err = db.inside(ctx, c, func() error {
-		if !c.c.GetAutocommit() { // an earlier rollback has failed
-			if err := c.exec(`ROLLBACK`); err != nil {
+		if !c.GetAutocommit() { // an earlier rollback has failed
+			if err := c.Exec(`ROLLBACK`); err != nil {
 				return err
 			}
 		}
-		if err := c.applying(origin.Kind == Sync); err != nil {
-			return errors.Join(err, c.applying(false))
+		if err := c.Applying(origin.Kind == Sync); err != nil {
+			return errors.Join(err, c.Applying(false))
 		}
-		if err := db.retryBusy(wait, func() error { return c.control(`BEGIN IMMEDIATE`) }); err != nil {
-			return errors.Join(err, c.applying(false))
+		if err := db.retryBusy(wait, func() error { return c.Control(`BEGIN IMMEDIATE`) }); err != nil {
+			return errors.Join(err, c.Applying(false))
 		}
-		c.capture, c.analyzed = newCapture(db, c, origin), false
-		tx.before = c.c.TotalChanges()
+		c.follow(origin)
+		c.Analyzed = false
+		tx.before = c.TotalChanges()
 		return nil
 	})
 	if err != nil {
 		db.writer <- c
-		return nil, wrapErr(wait, err, op, "")
+		return nil, sqlerr.Wrap(wait, err, op, "")
 	}
 	return tx, nil
-}
-
-// applying switches the connection to applying entries of the log and back:
-// foreign keys off, checks ignored, heddle_applying() true.
-func (c *conn) applying(on bool) error {
-	if c.apply == on {
-		return nil
-	}
-	defer c.c.SetInterrupt(c.c.SetInterrupt(context.Background()))
-	if _, err := c.c.Config(sqlite3.DBCONFIG_ENABLE_FKEY, !on); err != nil {
-		return err
-	}
-	sql := `PRAGMA ignore_check_constraints = off`
-	if on {
-		sql = `PRAGMA ignore_check_constraints = on`
-	}
-	c.apply = on
-	return c.exec(sql)
 }
 
 // Update runs f in a transaction and commits it, or rolls back if f fails or
@@ -113,22 +98,22 @@ func (tx *Tx) Origin() Origin { return tx.origin }
 // Applying runs f, in a [Recorder], with the rules of [DB.Apply]:
 // heddle_applying() is true, so that triggers write local-only tables alone.
 func (tx *Tx) Applying(f func() error) error {
-	defer func(before bool) { tx.c.apply = before }(tx.c.apply)
-	tx.c.apply = true
+	defer func(before bool) { tx.c.Apply = before }(tx.c.Apply)
+	tx.c.Apply = true
 	return f()
 }
 
 // Conn returns the connection, for Heddle's own bookkeeping: no authorizer
 // stands before it. Every use of it is inside [Tx.Inside], except in a
 // [Recorder], which is inside already.
-func (tx *Tx) Conn() *sqlite3.Conn { return tx.c.c }
+func (tx *Tx) Conn() *sqlite3.Conn { return tx.c.Conn.Conn }
 
 // Inside runs f inside SQLite, for work on [Tx.Conn]. f does not wait and does
 // not call the database. What f writes shows in commits and is not recorded;
 // last_insert_rowid() and changes() stay as the app knows them.
 func (tx *Tx) Inside(f func(*sqlite3.Conn) error) error {
 	return tx.run("store: inside", "", func() error {
-		return tx.c.bookkeeping(func() error { return f(tx.c.c) })
+		return tx.c.bookkeeping(func() error { return f(tx.Conn()) })
 	})
 }
 
@@ -140,7 +125,7 @@ func (tx *Tx) Yield() { tx.db.yield() }
 // with: what the hook noted of it is checked before it is announced.
 func (tx *Tx) Undone() {
 	if tx.c.capture != nil {
-		tx.c.capture.undone = true
+		tx.c.capture.Undo()
 	}
 }
 
@@ -152,16 +137,16 @@ func (tx *Tx) run(op, sql string, f func() error) error {
 	}
 	err := tx.db.inside(tx.ctx, tx.c, f)
 	if err != nil {
-		err = wrapErr(tx.ctx, err, op, sql)
+		err = sqlerr.Wrap(tx.ctx, err, op, sql)
 		tx.db.inside(context.Background(), tx.c, func() error {
 			if tx.c.capture != nil {
-				tx.c.capture.undone = true
+				tx.c.capture.Undo()
 			}
 			// Without memory a statement may have stopped anywhere.
-			if errcode.Of(err) == "SQLITE_NOMEM" && !tx.c.c.GetAutocommit() {
-				tx.c.exec(`ROLLBACK`)
+			if errcode.Of(err) == "SQLITE_NOMEM" && !tx.c.GetAutocommit() {
+				tx.c.Exec(`ROLLBACK`)
 			}
-			if tx.c.c.GetAutocommit() {
+			if tx.c.GetAutocommit() {
 				tx.broken = err
 			}
 			return nil
@@ -181,11 +166,11 @@ func (tx *Tx) check(op string) error {
 	return nil
 }
 
-func (tx *Tx) mode() authMode {
+func (tx *Tx) mode() sqlconn.Mode {
 	if tx.origin.Kind == Sync {
-		return trusted
+		return sqlconn.Trusted
 	}
-	return userWrite
+	return sqlconn.UserWrite
 }
 
 // Exec runs sql, which may hold several statements if there are no
@@ -202,10 +187,10 @@ func (tx *Tx) ExecRows(sql string, p Params, cols func([]string),
 	hasParams := len(p.Positional) > 0 || len(p.Named) > 0
 	rest, ran := sql, false
 	for rest != "" {
-		var last *stmt // the last statement, if it returns rows
+		var last *sqlconn.Stmt // the last statement, if it returns rows
 		tail := ""
 		err = tx.run(execOp, sql, func() error {
-			s, t, err := tx.c.prepare(rest, tx.mode())
+			s, t, err := tx.c.Prepare(rest, tx.mode())
 			tail = t
 			if err != nil || s == nil {
 				return err
@@ -231,7 +216,7 @@ func (tx *Tx) ExecRows(sql string, p Params, cols func([]string),
 			ran = true
 			if returns && tail == "" {
 				last = s
-				tx.c.start(s)
+				tx.c.begins(s)
 				return nil
 			}
 			return tx.execStmt(s, p, &res)
@@ -245,7 +230,7 @@ func (tx *Tx) ExecRows(sql string, p Params, cols func([]string),
 		rest = tail
 	}
 	if !ran && hasParams {
-		return Result{}, badCount(0, max(len(p.Positional), len(p.Named)))
+		return Result{}, sqlconn.BadCount(0, max(len(p.Positional), len(p.Named)))
 	}
 	return res, nil
 }
@@ -257,7 +242,7 @@ func errSeveral() error {
 // more reports whether sql holds a statement, and not a comment alone. It is
 // called inside SQLite.
 func (tx *Tx) more(sql string) (bool, error) {
-	s, _, err := tx.c.prepare(sql, tx.mode())
+	s, _, err := tx.c.Prepare(sql, tx.mode())
 	if s != nil {
 		s.Close()
 	}
@@ -265,26 +250,26 @@ func (tx *Tx) more(sql string) (bool, error) {
 }
 
 // execStmt binds, runs and releases s. It is called inside SQLite.
-func (tx *Tx) execStmt(s *stmt, p Params, res *Result) (err error) {
+func (tx *Tx) execStmt(s *sqlconn.Stmt, p Params, res *Result) (err error) {
 	c := tx.c
 	defer func() {
-		c.current = nil
-		if s.schema && err == nil {
+		c.Current = nil
+		if s.Schema && err == nil {
 			tx.schema = true
-			err = errors.Join(c.release(s, tx.mode()), tx.db.loadSchema(c))
+			err = errors.Join(c.Release(s, tx.mode()), tx.db.loadSchema(c))
 			return
 		}
-		c.release(s, tx.mode())
+		c.Release(s, tx.mode())
 	}()
-	if s.vacuum {
+	if s.Vacuum {
 		return errVacuum
 	}
-	if err := s.bind(p); err != nil {
+	if err := s.Bind(p); err != nil {
 		return err
 	}
-	c.start(s)
-	if s.schema && tx.mode() != trusted {
-		err = c.named(s.Exec)
+	c.begins(s)
+	if s.Schema && tx.mode() != sqlconn.Trusted {
+		err = c.Named(s.Exec)
 	} else {
 		err = s.Exec()
 	}
@@ -296,42 +281,27 @@ func (tx *Tx) execStmt(s *stmt, p Params, res *Result) (err error) {
 }
 
 // result is what s has done.
-func (c *conn) result(s *stmt) Result {
-	res := Result{LastInsertRowID: c.c.LastInsertRowID()}
-	if !s.readOnly && !s.schema {
-		res.Changes = c.c.Changes()
+func (c *conn) result(s *sqlconn.Stmt) Result {
+	res := Result{LastInsertRowID: c.LastInsertRowID()}
+	if !s.ReadsOnly && !s.Schema {
+		res.Changes = c.Changes()
 	}
 	return res
-}
-
-// start is called before s runs for the app.
-func (c *conn) start(s *stmt) {
-	if c.capture != nil {
-		c.capture.begins(s)
-	}
-	c.current = s
-	if s.savepoint != "" && c.capture != nil {
-		c.capture.undone = c.capture.undone || s.savepoint == "ROLLBACK"
-		c.capture.notified.savepoint(s.savepoint, s.savepointName)
-	}
-	if !s.readOnly {
-		c.keptIsLast = false
-	}
 }
 
 // Query runs one statement inside the transaction; see [DB.Query] for cols
 // and row.
 func (tx *Tx) Query(sql string, p Params, cols func([]string), row func(*sqlite3.Stmt) error) error {
 	const op = "store: query"
-	var s *stmt
+	var s *sqlconn.Stmt
 	err := tx.run(op, sql, func() (err error) {
 		s, err = tx.c.prepareOne(tx.ctx, sql, tx.mode())
-		if s != nil && s.ColumnCount() == 0 && (s.schema || s.vacuum) {
+		if s != nil && s.ColumnCount() == 0 && (s.Schema || s.Vacuum) {
 			err = tx.execStmt(s, p, &Result{})
 			s = nil
 		}
 		if s != nil {
-			tx.c.start(s)
+			tx.c.begins(s)
 		}
 		return err
 	})
@@ -348,11 +318,11 @@ func (tx *Tx) Query(sql string, p Params, cols func([]string), row func(*sqlite3
 }
 
 // stream hands out the rows of s, which has started, and releases it.
-func (tx *Tx) stream(op, sql string, s *stmt, p Params, cols func([]string), row func(*sqlite3.Stmt) error,
+func (tx *Tx) stream(op, sql string, s *sqlconn.Stmt, p Params, cols func([]string), row func(*sqlite3.Stmt) error,
 	res *Result) error {
 	err := tx.db.rows(tx.ctx, tx.c, s, tx.mode(), p, cols, row, nil)
 	return tx.run(op, sql, func() error {
-		tx.c.current = nil
+		tx.c.Current = nil
 		*res = tx.c.result(s)
 		return err
 	})
@@ -365,11 +335,11 @@ func (tx *Tx) Rollback() error {
 	}
 	tx.ended = true
 	err := tx.db.inside(context.Background(), tx.c, func() (err error) {
-		tx.c.capture, tx.c.current = nil, nil
-		if !tx.c.c.GetAutocommit() {
-			err = tx.c.exec(`ROLLBACK`)
+		tx.c.capture, tx.c.Current = nil, nil
+		if !tx.c.GetAutocommit() {
+			err = tx.c.Exec(`ROLLBACK`)
 		}
-		err = errors.Join(err, tx.c.applying(false))
+		err = errors.Join(err, tx.c.Applying(false))
 		if tx.schema {
 			tx.db.dropCaches()
 			err = errors.Join(err, tx.db.loadSchema(tx.c))
@@ -380,7 +350,7 @@ func (tx *Tx) Rollback() error {
 	if errcode.Of(err) == errcode.Closed {
 		return nil
 	}
-	return wrapErr(context.Background(), err, "store: rollback", "")
+	return sqlerr.Wrap(context.Background(), err, "store: rollback", "")
 }
 
 // Commit takes the net difference, shows it to the recorder, commits, and
@@ -401,21 +371,21 @@ func (tx *Tx) commit(session string, entries []Entry) error {
 		if err != nil {
 			return err
 		}
-		if commit, err = tx.c.capture.finish(tx); err != nil {
+		if commit, err = tx.finish(); err != nil {
 			return err
 		}
 		if err := tx.ctx.Err(); err != nil {
 			return err
 		}
-		tx.c.c.SetInterrupt(context.Background())
-		err = tx.db.retryBusy(context.Background(), func() error { return tx.c.control(`COMMIT`) })
+		tx.c.SetInterrupt(context.Background())
+		err = tx.db.retryBusy(context.Background(), func() error { return tx.c.Control(`COMMIT`) })
 		if err == nil { // in one hold of the mutex: a reader of this snapshot finds its number
 			tx.db.notices.add(append(tx.released, commit)...)
 		}
 		return err
 	})
 	if err != nil {
-		err = wrapErr(tx.ctx, err, op, "")
+		err = sqlerr.Wrap(tx.ctx, err, op, "")
 		tx.Rollback()
 		return err
 	}
@@ -426,12 +396,44 @@ func (tx *Tx) commit(session string, entries []Entry) error {
 		if tx.schema {
 			tx.db.dropCaches()
 		}
-		return tx.c.applying(false)
+		return tx.c.Applying(false)
 	})
 	tx.db.writer <- tx.c
 	tx.db.notices.deliver()
 	if errcode.Of(err) == errcode.Closed {
 		return nil
 	}
-	return wrapErr(context.Background(), err, op, "")
+	return sqlerr.Wrap(context.Background(), err, op, "")
+}
+
+// finish is called before COMMIT, inside SQLite. It returns what to announce,
+// nil if nothing changed.
+func (tx *Tx) finish() (*Commit, error) {
+	c := tx.c
+	changes, err := c.capture.Changes()
+	if err != nil {
+		return nil, err
+	}
+	if r := tx.db.recorder; r != nil && len(changes) > 0 {
+		c.held = true
+		c.Current = nil
+		err := c.capture.Record(func() error {
+			return c.bookkeeping(func() error { return r.Record(tx, changes) })
+		})
+		c.held = false
+		if err != nil {
+			return nil, err
+		}
+		if c.GetAutocommit() {
+			return nil, errcode.New(errcode.Internal, "store: commit", "the recorder ended the transaction")
+		}
+	}
+	commit := &Commit{Origin: tx.origin, Schema: tx.schema || c.Analyzed, Notifications: c.notified.list}
+	if commit.Tables, err = c.capture.Tables(changes); err != nil {
+		return nil, err
+	}
+	if len(commit.Tables) == 0 && !commit.Schema && len(commit.Notifications) == 0 {
+		return nil, nil
+	}
+	return commit, nil
 }

@@ -1,6 +1,12 @@
 package store
 
 import (
+	"heddle.dev/heddle/internal/store/capture"
+	"heddle.dev/heddle/internal/store/migrate"
+	"heddle.dev/heddle/internal/store/schema"
+	"heddle.dev/heddle/internal/store/scratch"
+	"heddle.dev/heddle/internal/store/sqlconn"
+	"heddle.dev/heddle/internal/store/sqlerr"
 	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
@@ -13,11 +19,31 @@ type (
 	Result = value.Result
 )
 
-// Args makes positional parameters.
-func Args(values ...Value) Params { return value.Args(values...) }
+// What the packages below define and a user of a database meets.
+type (
+	Table         = schema.Table
+	Column        = schema.Column
+	Change        = capture.Change
+	TableCommit   = capture.TableCommit
+	MigrationHook = migrate.Hook
+	ScratchFile   = scratch.File
+	ScratchFunc   = scratch.Func
+)
 
 // MaxKeys bounds the keys that a TableCommit carries.
-const MaxKeys = 1000
+const MaxKeys = capture.MaxKeys
+
+// Scan reads the row that s stands on: INTEGER as int64, REAL as float64, TEXT
+// as string, BLOB as []byte (never nil), NULL as nil. dest has one element for
+// each column; strings and slices are the caller's to keep.
+func Scan(s *sqlite3.Stmt, dest []Value) error { return sqlconn.Scan(s, dest) }
+
+// Damaged reports whether an error means that the database file itself is not
+// what SQLite wrote.
+func Damaged(err error) bool { return sqlerr.Damaged(err) }
+
+// Args makes positional parameters.
+func Args(values ...Value) Params { return value.Args(values...) }
 
 // Options say how to open a database.
 type Options struct {
@@ -36,6 +62,26 @@ type Options struct {
 	// or a file that is imported. It is called in their transaction, before the
 	// first one that is due. It may be nil.
 	MigrationHook func(*sqlite3.Conn) (MigrationHook, error)
+}
+
+// Engine is what an engine may do in one call where this package makes a call for
+// each row. Both may be nil; then the work is done in Go, with the same result.
+type Engine struct {
+	// RunRows runs stmt, which was reset, for up to max rows of parameters in
+	// the page encoding of package value: columns values a row. The code is 0 if that
+	// many rows ran, negative if the next row is one to run in Go, and else
+	// SQLite's: then stmt must be reset, which reports the error. ok is false, and
+	// nothing was done, if it cannot run this statement.
+	RunRows func(stmt *sqlite3.Stmt, rows []byte, columns, max int) (run Run, code int, ok bool)
+	// NewTally sets the pre-update hook of conn, behind a tally.
+	NewTally func(conn *sqlite3.Conn, hook func(sqlite3.PreUpdateData)) capture.Tally
+}
+
+// Run is how far RunRows came.
+type Run struct {
+	Rows, Bytes     int   // of what it was given
+	Changes         int64 // of all rows
+	LastInsertRowID int64
 }
 
 // OriginKind is where a transaction came from.
@@ -63,57 +109,6 @@ type Recorder interface {
 	Record(tx *Tx, changes []Change) error
 }
 
-// Change is the net difference that a transaction made to one row.
-type Change struct {
-	Table *Table
-	Key   []Value // values of the columns Table.Key, or the rowid if there are none
-	// Before and After hold a value for each of Table.Columns. A missing row
-	// is nil. A changed key is two changes: a delete and an insert.
-	Before, After []Value
-	// Reinserted says that the row was deleted and inserted again under its
-	// key (also by INSERT OR REPLACE): it travels as a whole.
-	Reinserted bool
-}
-
-// Table describes a table of the main schema. It does not change: after DDL
-// there is another.
-type Table struct {
-	Name    string
-	Columns []Column // the stored ones, in order; virtual generated columns are left out
-	// indexes in Columns of the primary key's columns, in the key's order; none without an explicit key
-	Key          []int
-	WithoutRowID bool
-	RowIDKey     bool // INTEGER PRIMARY KEY: the key is the rowid
-	Strict       bool
-	Virtual      bool // a virtual table: no columns of it are reported in commits
-	Synced       bool
-
-	cids  []int  // each column's index in the table as SQLite numbers them
-	rowid string // a name for the rowid that no column takes; "" if there is none
-}
-
-// Column describes a stored column.
-type Column struct {
-	Name       string
-	Decl       string // declared type, as written
-	Collation  string // "BINARY" unless declared otherwise
-	NotNull    bool
-	HasDefault bool
-	Default    *Value // the constant default as a row stores it; nil if there is none or it is an expression
-	Generated  bool   // GENERATED ALWAYS … STORED
-	Migration  int    // 1-based number of the migration that brought it; 0 if none did
-}
-
-// ColumnIndex returns the index of the named column, or -1. Case is ignored.
-func (t *Table) ColumnIndex(name string) int {
-	for i := range t.Columns {
-		if equalFold(t.Columns[i].Name, name) {
-			return i
-		}
-	}
-	return -1
-}
-
 // Commit is what a transaction did, for subscribers.
 type Commit struct {
 	Number uint64 // 1, 2, … since the database was opened
@@ -122,17 +117,6 @@ type Commit struct {
 	Tables []TableCommit
 
 	Notifications []Notification // in the order of Tx.Notify
-}
-
-// TableCommit is what a transaction did to one table. For synced tables of a
-// local transaction it is the net difference; otherwise it may name rows that
-// ended as they were.
-type TableCommit struct {
-	Table                      string
-	Inserted, Updated, Deleted [][]Value // keys as in Change.Key; at most MaxKeys in all
-	More                       int       // further rows whose keys are left out
-	Columns                    []string  // columns that updates touched; all of them if HasInsertOrDelete
-	HasInsertOrDelete          bool
 }
 
 // Deps is what a statement reads, as the authorizer saw it.

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store/sqlconn"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -96,7 +97,7 @@ func (c *conn) loadLog(session string) error {
 		return nil
 	}
 	log := &writeLog{}
-	kept, err := c.scalar(readWriteLog, session)
+	kept, err := c.Scalar(readWriteLog, session)
 	if b, ok := kept.([]byte); ok && err == nil {
 		err = log.decode(b)
 	}
@@ -121,14 +122,14 @@ func (db *DB) LogFailure(session string, entries ...Entry) { db.writeLogs.add(se
 // saveLog writes a session's log with entries, inside SQLite and before COMMIT, if
 // the transaction changed anything.
 func (tx *Tx) saveLog(session string, entries []Entry) error {
-	if len(entries) == 0 || !tx.schema && !tx.notified && tx.c.c.TotalChanges() == tx.before {
+	if len(entries) == 0 || !tx.schema && !tx.notified && tx.c.TotalChanges() == tx.before {
 		return nil
 	}
 	encoded, err := tx.c.encodeLog(session, entries)
 	if err != nil {
 		return err
 	}
-	return tx.c.bookkeeping(func() error { return tx.c.run(saveWriteLog, session, encoded) })
+	return tx.c.bookkeeping(func() error { return tx.c.Run(saveWriteLog, session, encoded) })
 }
 
 // ForgetSessions deletes the logs of sessions that are dead.
@@ -136,7 +137,7 @@ func (db *DB) ForgetSessions(ctx context.Context, dead func(session string) bool
 	return db.Update(ctx, Origin{Kind: Local}, func(tx *Tx) error {
 		return tx.run(writeLogOp, "", func() error {
 			var gone []string
-			err := tx.c.each(`SELECT session FROM heddle_outcome`, func(s *sqlite3.Stmt) error {
+			err := tx.c.Each(`SELECT session FROM heddle_outcome`, func(s *sqlite3.Stmt) error {
 				if session := s.ColumnText(0); dead(session) {
 					gone = append(gone, session)
 				}
@@ -148,7 +149,7 @@ func (db *DB) ForgetSessions(ctx context.Context, dead func(session string) bool
 			return tx.c.bookkeeping(func() error {
 				for _, session := range gone {
 					db.writeLogs.drop(session)
-					if err := tx.c.run(`DELETE FROM heddle_outcome WHERE session = ?`, session); err != nil {
+					if err := tx.c.Run(`DELETE FROM heddle_outcome WHERE session = ?`, session); err != nil {
 						return err
 					}
 				}
@@ -160,12 +161,12 @@ func (db *DB) ForgetSessions(ctx context.Context, dead func(session string) bool
 
 // carryWriteLogs copies the logs of the database into the copy that is going to
 // replace it, with the entries of the import itself.
-func (c *conn) carryWriteLogs(copied *conn, session string, entries []Entry) error {
-	if err := copied.exec(writeLogTable + `DELETE FROM heddle_outcome;`); err != nil {
+func (c *conn) carryWriteLogs(copied *sqlconn.Conn, session string, entries []Entry) error {
+	if err := copied.Exec(writeLogTable + `DELETE FROM heddle_outcome;`); err != nil {
 		return err
 	}
-	err := c.each(`SELECT session, kept FROM heddle_outcome`, func(s *sqlite3.Stmt) error {
-		return copied.run(saveWriteLog, s.ColumnText(0), s.ColumnBlob(1, nil))
+	err := c.Each(`SELECT session, kept FROM heddle_outcome`, func(s *sqlite3.Stmt) error {
+		return copied.Run(saveWriteLog, s.ColumnText(0), s.ColumnBlob(1, nil))
 	})
 	if err != nil || len(entries) == 0 {
 		return err
@@ -174,7 +175,7 @@ func (c *conn) carryWriteLogs(copied *conn, session string, entries []Entry) err
 	if err != nil {
 		return err
 	}
-	return copied.run(saveWriteLog, session, encoded)
+	return copied.Run(saveWriteLog, session, encoded)
 }
 
 // encodeLog is what the database keeps of a session's log with entries.
