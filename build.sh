@@ -222,7 +222,7 @@ test_ts() {
   types_packages
   node web/test/types/check.mjs
   step "TypeScript unit tests"
-  node --import tsx --test --test-reporter=dot web/test/*.test.ts
+  node --import tsx --test --test-reporter=dot $(find web/test -name "*.test.ts" -not -path "*/node_modules/*")
 }
 
 test_browser() {

@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/vectors.json")
 
-// vectors is testdata/vectors.json: messages by name, in hex. web/test/codec.test.ts
+// vectors is testdata/vectors.json: messages by name, in hex. web/test/rpc/codec.test.ts
 // makes the same requests and reads the same replies.
 type vectors struct {
 	Requests map[string]string `json:"requests"`

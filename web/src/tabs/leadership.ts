@@ -1,7 +1,7 @@
 // Leadership and recovery of one tab, as a state machine without input or
 // output: events and the time go in, effects come out as values, in the order
 // in which they are to be carried out. leader-connection.ts does that, and
-// reports what happens. web/test/leadership.test.ts lists every path of
+// reports what happens. web/test/tabs/leadership.test.ts lists every path of
 // docs/TABS.md.
 //
 // The phase says what the tab's own worker does. Beside it there may be a link

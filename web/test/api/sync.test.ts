@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind, Writer } from "../src/rpc/codec.js";
-import { EventType, Method } from "../src/rpc/messages.gen.js";
-import { HeddleError } from "../src/shared/errors.js";
-import type { SyncOptions, SyncStatus } from "../src/shared/types.js";
-import { type FakeConnection, opened, rejection, writeStatus } from "./fake.js";
+import { Kind, Writer } from "../../src/rpc/codec.js";
+import { EventType, Method } from "../../src/rpc/messages.gen.js";
+import { HeddleError } from "../../src/shared/errors.js";
+import type { SyncOptions, SyncStatus } from "../../src/shared/types.js";
+import { type FakeConnection, opened, rejection, writeStatus } from "../fake.js";
 
 const sync: SyncOptions = { url: "https://x.test", space: "s", tables: { notes: true } };
 const live: SyncStatus = { state: "live", seq: 5, pending: 0 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { Election } from "../src/worker/election.js";
+import { Election } from "../../src/worker/election.js";
 
 /** Web Locks for one lock: first come, first served. */
 class Locks {

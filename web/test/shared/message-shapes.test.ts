@@ -3,9 +3,9 @@ import { test } from "node:test";
 
 import {
   isMessage, isParts, MAX_MESSAGE, takeBuild, takeFromBroker, takeFromRegistry, takePort, takeTabs, takeToBroker,
-} from "../src/shared/message-shapes.js";
+} from "../../src/shared/message-shapes.js";
 import type { BuildMessage, FromBroker, FromRegistry, PortMessage, TabsMessage,
-  ToBroker } from "../src/shared/messages.js";
+  ToBroker } from "../../src/shared/messages.js";
 
 const id = "0123456789abcdef0123456789abcdef", other = "f".repeat(32);
 

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Method } from "../src/rpc/messages.gen.js";
-import type { Database } from "../src/api/database.js";
-import { type FakeConnection, opened, rejection, type Sent, settle } from "./fake.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import type { Database } from "../../src/api/database.js";
+import { type FakeConnection, opened, rejection, type Sent, settle } from "../fake.js";
 
 /** Takes the next request with a deadline. */
 async function limited(c: FakeConnection): Promise<Sent> {

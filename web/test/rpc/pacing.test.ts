@@ -4,9 +4,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind } from "../src/rpc/codec.js";
-import { EventType, Method } from "../src/rpc/messages.gen.js";
-import { type FakeConnection, opened, rejection, settle, writeRows } from "./fake.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { EventType, Method } from "../../src/rpc/messages.gen.js";
+import { type FakeConnection, opened, rejection, settle, writeRows } from "../fake.js";
 
 const MANY = 1_600;
 /** leader.MaxQueued: what waits beyond it gets HEDDLE_BUSY. */

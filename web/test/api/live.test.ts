@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type CheckedValue, Kind, type Writer } from "../src/rpc/codec.js";
-import { EventType, Method } from "../src/rpc/messages.gen.js";
-import { applyRuns, type Run } from "../src/api/live.js";
-import type { LiveDiff, Row } from "../src/shared/types.js";
-import { type FakeConnection, opened, settle, writeRows } from "./fake.js";
+import { type CheckedValue, Kind, type Writer } from "../../src/rpc/codec.js";
+import { EventType, Method } from "../../src/rpc/messages.gen.js";
+import { applyRuns, type Run } from "../../src/api/live.js";
+import type { LiveDiff, Row } from "../../src/shared/types.js";
+import { type FakeConnection, opened, settle, writeRows } from "../fake.js";
 
 interface Update {
   reset?: boolean;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { OpfsDirectory, OpfsImports } from "../src/worker/opfs.js";
+import { OpfsDirectory, OpfsImports } from "../../src/worker/opfs.js";
 
 /** A file system like the browser's, as far as it is used. */
 class FakeFile {

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { Kind } from "../src/rpc/codec.js";
-import { EventType, Method } from "../src/rpc/messages.gen.js";
-import { opened, rejection, writeRows } from "./fake.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { EventType, Method } from "../../src/rpc/messages.gen.js";
+import { opened, rejection, writeRows } from "../fake.js";
 
 test("query gives columns and arrays, in the statement's order, over all blocks", async () => {
   const { db, c } = await opened();

@@ -1,8 +1,8 @@
 // What reaches Go, and what does not once its program has ended.
 import { deepEqual } from "node:assert/strict";
 import { test } from "node:test";
-import type { TabPort } from "../src/shared/port.js";
-import { GoHost } from "../src/worker/go-host.js";
+import type { TabPort } from "../../src/shared/port.js";
+import { GoHost } from "../../src/worker/go-host.js";
 
 test("a message that comes after the program's end is no crash", () => {
   const seen: string[] = [];

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { PROTOCOL } from "../src/shared/version.js";
-import { Leadership, type Effect, type Event, type Timer } from "../src/tabs/leadership.js";
+import { PROTOCOL } from "../../src/shared/version.js";
+import { Leadership, type Effect, type Event, type Timer } from "../../src/tabs/leadership.js";
 
 const me = "me";
 const failure = { code: "HEDDLE_MIGRATION", message: "no such table" };

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind } from "../src/rpc/codec.js";
-import { Method } from "../src/rpc/messages.gen.js";
-import type { Transaction } from "../src/shared/types.js";
-import { type FakeConnection, opened, rejection, settle } from "./fake.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import type { Transaction } from "../../src/shared/types.js";
+import { type FakeConnection, opened, rejection, settle } from "../fake.js";
 
 /** Answers a begin; returns the transaction's id. */
 async function begin(c: FakeConnection): Promise<number> {

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind } from "../src/rpc/codec.js";
-import { EventType, Method } from "../src/rpc/messages.gen.js";
-import { Database } from "../src/api/database.js";
-import { HeddleError } from "../src/shared/errors.js";
-import { checkOptions } from "../src/api/options.js";
-import { FakeConnection, opened, rejection, settle, writeResult } from "./fake.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { EventType, Method } from "../../src/rpc/messages.gen.js";
+import { Database } from "../../src/api/database.js";
+import { HeddleError } from "../../src/shared/errors.js";
+import { checkOptions } from "../../src/api/options.js";
+import { FakeConnection, opened, rejection, settle, writeResult } from "../fake.js";
 
 test("exec sends its write's name, its SQL and its parameters", async () => {
   const { db, c } = await opened();

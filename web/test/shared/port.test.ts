@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { portOver, type TabPort } from "../src/shared/port.js";
+import { portOver, type TabPort } from "../../src/shared/port.js";
 
 interface Heard {
   log: string[];

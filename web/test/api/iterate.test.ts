@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isAborted, noteAbort } from "../src/shared/abort-flags.js";
-import { Kind } from "../src/rpc/codec.js";
-import { Method } from "../src/rpc/messages.gen.js";
-import type { HeddleError } from "../src/shared/errors.js";
-import { type FakeConnection, opened, rejection, settle, type Sent } from "./fake.js";
+import { isAborted, noteAbort } from "../../src/shared/abort-flags.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import type { HeddleError } from "../../src/shared/errors.js";
+import { type FakeConnection, opened, rejection, settle, type Sent } from "../fake.js";
 
 /** Takes the request that begins an iteration. */
 async function begun(c: FakeConnection): Promise<Sent & { sql: string; batch: number; credit: number }> {

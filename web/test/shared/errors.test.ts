@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventType } from "../src/rpc/messages.gen.js";
-import { HeddleError } from "../src/shared/errors.js";
-import { opened, rejection, writeStatus } from "./fake.js";
+import { EventType } from "../../src/rpc/messages.gen.js";
+import { HeddleError } from "../../src/shared/errors.js";
+import { opened, rejection, writeStatus } from "../fake.js";
 
 test("an error written as JSON keeps code, operation, SQL and causes", () => {
   const cause = new TypeError("Failed to fetch", { cause: "the cable" });

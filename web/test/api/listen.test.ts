@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind, Writer } from "../src/rpc/codec.js";
-import { Method, VERSION } from "../src/rpc/messages.gen.js";
-import type { Change, Notification } from "../src/shared/types.js";
-import { type FakeConnection, opened, rejection, settle } from "./fake.js";
+import { Kind, Writer } from "../../src/rpc/codec.js";
+import { Method, VERSION } from "../../src/rpc/messages.gen.js";
+import type { Change, Notification } from "../../src/shared/types.js";
+import { type FakeConnection, opened, rejection, settle } from "../fake.js";
 
 interface Said {
   leader: string;

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { Kind } from "../src/rpc/codec.js";
-import { Method } from "../src/rpc/messages.gen.js";
-import type { Database } from "../src/api/database.js";
-import type { Transaction } from "../src/shared/types.js";
-import { type FakeConnection, opened, rejection, settle } from "./fake.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import type { Database } from "../../src/api/database.js";
+import type { Transaction } from "../../src/shared/types.js";
+import { type FakeConnection, opened, rejection, settle } from "../fake.js";
 
 let warned: string[] = [];
 beforeEach(() => {

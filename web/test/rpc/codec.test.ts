@@ -4,16 +4,16 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { checkOptions } from "../src/api/options.js";
-import { encodeRequest, type CheckedValue, HEADER, Kind, Reader, Writer } from "../src/rpc/codec.js";
-import { decodeAnnouncement } from "../src/rpc/commits.js";
-import type { Request } from "../src/rpc/call.js";
-import * as messages from "../src/rpc/messages.gen.js";
-import { checkParams } from "../src/rpc/params.js";
-import { conflict, progress, quarantinedRow, rejection, syncStatus } from "../src/rpc/results.js";
-import { newRows, readRows } from "../src/rpc/rows.js";
-import { HeddleError } from "../src/shared/errors.js";
-import type { Params, Row } from "../src/shared/types.js";
+import { checkOptions } from "../../src/api/options.js";
+import { encodeRequest, type CheckedValue, HEADER, Kind, Reader, Writer } from "../../src/rpc/codec.js";
+import { decodeAnnouncement } from "../../src/rpc/commits.js";
+import type { Request } from "../../src/rpc/call.js";
+import * as messages from "../../src/rpc/messages.gen.js";
+import { checkParams } from "../../src/rpc/params.js";
+import { conflict, progress, quarantinedRow, rejection, syncStatus } from "../../src/rpc/results.js";
+import { newRows, readRows } from "../../src/rpc/rows.js";
+import { HeddleError } from "../../src/shared/errors.js";
+import type { Params, Row } from "../../src/shared/types.js";
 
 interface Vectors {
   requests: Record<string, string>;
@@ -22,7 +22,7 @@ interface Vectors {
   announcements: Record<string, string>;
 }
 
-const vectors = JSON.parse(readFileSync(new URL("../../internal/rpc/testdata/vectors.json", import.meta.url),
+const vectors = JSON.parse(readFileSync(new URL("../../../internal/rpc/testdata/vectors.json", import.meta.url),
   "utf8")) as Vectors;
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const unhex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));

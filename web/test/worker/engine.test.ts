@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
-import { linkEngine } from "../src/worker/engine.js";
-import * as generated from "../src/worker/engine-modules.gen.js";
+import { linkEngine } from "../../src/worker/engine.js";
+import * as generated from "../../src/worker/engine-modules.gen.js";
 
-const bytes = fs.readFileSync(new URL("../../engine/sqlite3.wasm", import.meta.url));
+const bytes = fs.readFileSync(new URL("../../../engine/sqlite3.wasm", import.meta.url));
 const sqlite = new WebAssembly.Module(bytes);
 const empty = new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
 

@@ -4,13 +4,13 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { Admission } from "../src/worker/admission.js";
-import { VersionHandshake } from "../src/tabs/version-handshake.js";
-import type { BuildMessage } from "../src/shared/messages.js";
-import { LockHolders, leads } from "../src/shared/lock-holders.js";
-import { leaderLock, lockName } from "../src/shared/names.js";
-import { Throttle } from "../src/shared/throttle.js";
-import { settle } from "./fake.js";
+import { Admission } from "../../src/worker/admission.js";
+import { VersionHandshake } from "../../src/tabs/version-handshake.js";
+import type { BuildMessage } from "../../src/shared/messages.js";
+import { LockHolders, leads } from "../../src/shared/lock-holders.js";
+import { leaderLock, lockName } from "../../src/shared/names.js";
+import { Throttle } from "../../src/shared/throttle.js";
+import { settle } from "../fake.js";
 
 /** Locks that are held, by name, and how often somebody looked. */
 const locks = {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Method } from "../src/rpc/messages.gen.js";
-import { type FakeConnection, opened, rejection, settle } from "./fake.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import { type FakeConnection, opened, rejection, settle } from "../fake.js";
 
 /** Takes parts until bulkEnd, answers each, and gives all rows. */
 async function take(c: FakeConnection, id: number): Promise<{ rows: unknown[][]; parts: number[] }> {

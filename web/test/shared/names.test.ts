@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { checkName, databaseFolder, portChannel, lockName, randomId } from "../src/shared/names.js";
+import { checkName, databaseFolder, portChannel, lockName, randomId } from "../../src/shared/names.js";
 
 test("a database's folder is what opfs.Encode makes of its name", () => {
   for (const [name, folder] of [

@@ -4,12 +4,12 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { Kind } from "../src/rpc/codec.js";
-import { Method } from "../src/rpc/messages.gen.js";
-import { BEGUN_IDLE_MS } from "../src/shared/bounds.js";
-import { asyncDispose } from "../src/shared/dispose.js";
-import type { OpenTransaction } from "../src/shared/types.js";
-import { type FakeConnection, opened, rejection, settle, writeResult, writeRows } from "./fake.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import { BEGUN_IDLE_MS } from "../../src/shared/bounds.js";
+import { asyncDispose } from "../../src/shared/dispose.js";
+import type { OpenTransaction } from "../../src/shared/types.js";
+import { type FakeConnection, opened, rejection, settle, writeResult, writeRows } from "../fake.js";
 
 async function begun(options = {}): Promise<{ db: Awaited<ReturnType<typeof opened>>["db"]; c: FakeConnection;
   tx: OpenTransaction; id: number; write: number }> {

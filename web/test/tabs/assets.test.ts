@@ -1,14 +1,14 @@
 // Where the package's files are looked for, and what is said where one is missing.
 import { deepEqual, equal, match, throws } from "node:assert/strict";
 import { test } from "node:test";
-import { checkAssets } from "../src/api/options.js";
-import { Assets } from "../src/tabs/assets.js";
+import { checkAssets } from "../../src/api/options.js";
+import { Assets } from "../../src/tabs/assets.js";
 
 Object.assign(globalThis, { location: new URL("https://app.example/shop/cart") });
 
 test("files lie beside the module", () => {
   const assets = new Assets();
-  equal(assets.href("heddle"), new URL("../src/tabs/heddle.wasm", import.meta.url).href);
+  equal(assets.href("heddle"), new URL("../../src/tabs/heddle.wasm", import.meta.url).href);
   equal(assets.bundled("broker"), true);
   match(assets.cure("heddle"), /copy the files of heddle\/dist/);
 });

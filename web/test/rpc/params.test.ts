@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { checkOptions } from "../src/api/options.js";
-import { checkBatch, checkParams, checkSql, checkValue, isRead } from "../src/rpc/params.js";
-import type { OpenOptions, Params } from "../src/shared/types.js";
+import { checkOptions } from "../../src/api/options.js";
+import { checkBatch, checkParams, checkSql, checkValue, isRead } from "../../src/rpc/params.js";
+import type { OpenOptions, Params } from "../../src/shared/types.js";
 
 const bad = (says: RegExp) => ({ name: "HeddleError", code: "HEDDLE_BAD_PARAM", message: says });
 
@@ -57,7 +57,7 @@ test("SQL and batches", () => {
 });
 
 test("only what surely reads is taken for a read", () => {
-  const path = new URL("../../internal/store/testdata/class.json", import.meta.url);
+  const path = new URL("../../../internal/store/testdata/class.json", import.meta.url);
   const cases = JSON.parse(readFileSync(path, "utf8")) as { sql: string; class: string; surely_reads: boolean }[];
   for (const { sql, class: kind, surely_reads } of cases) {
     assert.equal(isRead(sql), surely_reads, sql);
@@ -95,7 +95,7 @@ test("options: what no database can be opened with", () => {
 });
 
 test("a space's name is looked at before anything starts, by the server's rule", () => {
-  const path = new URL("../../sync/wire/testdata/spaces.json", import.meta.url);
+  const path = new URL("../../../sync/wire/testdata/spaces.json", import.meta.url);
   const names = JSON.parse(readFileSync(path, "utf8")) as { valid: string[]; invalid: string[] };
   assert.ok(names.valid.length > 0 && names.invalid.length > 0);
   const options = (space: unknown) =>

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { Heartbeat } from "../src/worker/heartbeat.js";
-import { PING_MS, SILENT_MS, SILENT_PINGS, STUCK_PINGS } from "../src/shared/tuning.js";
-import { HeartbeatMonitor } from "../src/tabs/heartbeat-monitor.js";
+import { Heartbeat } from "../../src/worker/heartbeat.js";
+import { PING_MS, SILENT_MS, SILENT_PINGS, STUCK_PINGS } from "../../src/shared/tuning.js";
+import { HeartbeatMonitor } from "../../src/tabs/heartbeat-monitor.js";
 
 let now = 0;
 
