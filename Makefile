@@ -1,6 +1,6 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-TARGETS = build run lint test test-firefox test-loaded soak sim fuzz mutate live sync-soak \
+TARGETS = build run lint test test-firefox test-loaded soak sim seal-model fuzz mutate live sync-soak \
   bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
 .PHONY: help $(TARGETS)
 
@@ -15,6 +15,7 @@ help:
 	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
 	@echo "  make soak          tabs whose leaders die, and images of power losses: DURATION=30m, SEED=7, IMAGES=100000"
 	@echo "  make sim           simulate devices and server with faults: SEEDS=1000 seeds from SEED_BASE=1"
+	@echo "  make seal-model    sealed spaces as a model, with a server that attacks: WORLDS=100000 from SEED_BASE=1"
 	@echo "  make fuzz          run each fuzzer: EXECS=10000000 executions, FUZZ=a pattern of names"
 	@echo "  make mutate        send PUSHES=100000 mutated pushes to a server, SEED=1; devices follow it"
 	@echo "  make live          compare STEPS=1000000 results of live queries with fresh runs, from SEED=1 on"

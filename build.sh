@@ -307,6 +307,15 @@ sim() {
     -sim.seeds "${SEEDS:-1000}" -sim.base "${SEED_BASE:-1}" "$@")
 }
 
+# seal_model runs WORLDS worlds of the model of sealed spaces from SEED_BASE on, and
+# prints how often each attack and fault was met and what came of it. -model.seed SEED
+# prints one world.
+seal_model() {
+  tools
+  go test ./sync/seal/model -run '^TestWorlds$' -v -count=1 -timeout 0 \
+    -model.worlds "${WORLDS:-100000}" -model.base "${SEED_BASE:-1}"
+}
+
 # fuzz runs each fuzzer for EXECS executions, one after the other; FUZZ is a
 # pattern of names. What one finds is kept as a test in its package's testdata.
 fuzz() {
@@ -413,7 +422,8 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-loaded|soak|sim|fuzz|mutate|live|sync-soak|fmt|clean"
+  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-loaded|fmt|clean"
+  echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
@@ -426,6 +436,7 @@ case "${1:-help}" in
     ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
   test-loaded) test_loaded ;;
+  seal-model) seal_model ;;
   test-firefox) shift; test_firefox "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;

@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"internal/opfs/opfstest": {"internal/opfs", "internal/errcode"},
 	"sync/wire":              {"internal/value", "internal/errcode"},
 	"sync/fold":              {"sync/wire", "internal/value", "internal/errcode"},
+	"sync/seal/model":        {},
 	"internal/store": {"internal/store/capture", "internal/store/migrate", "internal/store/schema",
 		"internal/store/script", "internal/store/sqlconn", "internal/store/dbfile", "internal/store/scratch",
 		"internal/store/sqlerr", "internal/value", "internal/errcode"},

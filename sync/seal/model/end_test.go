@@ -1,0 +1,97 @@
+package model
+
+import "slices"
+
+// end lets the faults of an honest server's world end, and looks that all come together.
+func (w *world) end() {
+	never := func() bool { return false }
+	rounds := 40
+	for round := range rounds {
+		if len(w.violations) > 0 {
+			return
+		}
+		for _, r := range w.replicas {
+			r.pull(w.server)
+			if r.rolledBack && w.restores && (round > 4 || r.user == 1) {
+				r.accept(w.server)
+				r.pull(w.server)
+			}
+			r.finish(w.server)
+			r.push(w.server, never)
+			r.tell(w.server)
+			if r.headStop && round > 20 && w.restores {
+				r.overruled = true // by its user: who told of the lost part is gone
+				w.hit("a stop by a head is overruled")
+			}
+		}
+		w.readmit()
+	}
+	for _, r := range w.replicas {
+		_, is := r.self()
+		m := r.log.members[r.device.id]
+		switch {
+		case r.halted():
+			w.violate("a replica stays stopped (%s, rolled back %v, by a head %v)", r.stopped, r.rolledBack, r.headStop)
+		case !r.log.has(w.server.l.position()):
+			w.violate("a replica is not at the log's end")
+		case !r.started():
+			w.violate("a replica has not started")
+		case is && m.role != read && len(r.pending) > 0:
+			w.violate("a member's transactions stay pending")
+		}
+	}
+	w.everyTransaction()
+}
+
+// readmit lets devices in again whose admission was lost.
+func (w *world) readmit() {
+	if !w.restores {
+		return
+	}
+	for _, r := range w.replicas {
+		l := w.server.l
+		if _, is := l.members[r.device.id]; is || l.ever[r.device.id] || w.leaving[r.device.id] || !r.caughtUp {
+			continue
+		}
+		for _, a := range w.replicas {
+			if m, is := a.self(); is && m.role == admin && a.caughtUp && a.gaveUp == nil {
+				m := member{id: r.device.id, user: r.user, role: write}
+				a.pull(w.server)
+				if a.change(w.server, &change{add: []member{m}, wraps: []deviceID{m.id}}) == ok {
+					w.hit("a device is let in again")
+				}
+				break
+			}
+		}
+	}
+}
+
+// everyTransaction of a device that is a member has taken effect, once, or was refused.
+func (w *world) everyTransaction() {
+	var end *replica
+	for _, r := range w.replicas {
+		if r.log.has(w.server.l.position()) {
+			end = r
+		}
+	}
+	if end == nil || len(w.violations) > 0 {
+		return
+	}
+	for tx, r := range w.wrote {
+		m, is := w.server.l.members[r.device.id]
+		if !is || m.role == read || w.rejected[tx] || slices.Contains(r.pending, tx) {
+			continue
+		}
+		if end.trace.effects[tx] != 1 {
+			w.violate("a transaction has taken effect %d times at the end", end.trace.effects[tx])
+		}
+	}
+}
+
+// stoppedBy notes a stop by an entry.
+func (w *world) stoppedBy(_ *replica, e *entry, v verdict) {
+	w.hit("a replica stops: " + v.stop)
+	if w.evil == nil {
+		w.violate("a replica of an honest server stops: %s, at %s", v.stop, e)
+	}
+}

@@ -1,0 +1,75 @@
+package model
+
+import (
+	"testing"
+)
+
+// mutants leave one rule out: of judging, of what a member may do, of a replica, of
+// the server. The worlds have to show each.
+var mutants = map[rule]string{
+	ruleChain:           "the chain and the number of an entry are not checked",
+	ruleBodyHash:        "the hash of a body is not checked",
+	ruleAnchor:          "any space will do",
+	ruleMember:          "who is no member may write",
+	ruleWriter:          "a reader may write",
+	ruleUncounted:       "an entry of one who is no member counts for its author",
+	ruleStrangersClient: "one who is no member may use another device's client id",
+	ruleSignature:       "signatures are not verified",
+	ruleClientsDevice:   "a client id may be any device's",
+	ruleChangesClient:   "the client id of a device's Changes is kept for nobody",
+	ruleCounter:         "counters need not follow",
+	rulePrev:            "prev is not checked",
+	ruleSeenBefore:      "an entry may have seen what follows it",
+	ruleSeenChain:       "seen may be of another history",
+	ruleStale:           "seen may be older than what a replica keeps",
+	ruleEpoch:           "an old key will do",
+	ruleBox:             "a box need not open",
+	ruleNewestChange:    "a Change need not follow the newest one",
+	ruleAddedOnce:       "a removed device may be added again",
+	ruleReader:          "a reader may change the members",
+	ruleOwnUser:         "a writer may change other users' devices",
+	ruleRoleCap:         "a member may give more than it has",
+	ruleSlot:            "a code may do more than let one device in",
+	ruleRemoveSelf:      "a member may remove itself",
+	ruleNewKey:          "a removal needs no new key",
+	ruleWraps:           "a key may go to anybody",
+	ruleEpochNumber:     "keys have any number",
+	ruleResetRole:       "anybody may give history up for others",
+	ruleAllSeals:        "only the newest seal of a transaction is known again",
+	ruleEqualContent:    "a transaction that a copy has sealed is not known again",
+	ruleUncountedStays:  "a void that does not count decides its transaction",
+	ruleInvitersWord:    "the inviter's position is not looked for",
+	ruleRollback:        "a replica starts over by itself",
+	ruleHeadChain:       "heads are not compared",
+	ruleLeft:            "what a member has left is not looked for",
+	ruleLeftSent:        "a head does not say what its device has left",
+	ruleResetAdmin:      "anybody's word to start over is obeyed",
+	ruleResetPosition:   "a word about another history is obeyed",
+	ruleResetLost:       "a word is obeyed that does not know a removal",
+	ruleResetReached:    "the history that an admin's word leads to need not have the word",
+	ruleRemoveAgain:     "removals that were lost are not made again",
+	ruleNumberOn:        "what was lost is not sent again",
+	ruleServerChecks:    "the server takes what it is sent",
+	ruleServerHeads:     "the server passes on any head",
+}
+
+// TestMutants: a rule that is left out shows.
+func TestMutants(t *testing.T) {
+	const most = 4_000
+	for r := none + 1; r < rules; r++ {
+		what, listed := mutants[r]
+		if !listed {
+			t.Errorf("rule %d has no mutant", r)
+		}
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(most) {
+				if w := runWorld(seed, r); len(w.violations) > 0 {
+					t.Logf("seed %d (%s): %s", seed, w.sort, w.violations[0])
+					return
+				}
+			}
+			t.Errorf("%d worlds have not shown it", most)
+		})
+	}
+}
