@@ -236,7 +236,7 @@ test_browser() {
 # The part of the browser's tests that runs in Firefox as well.
 test_firefox() {
   build
-  FIREFOX=$(firefox) test_browser e2e/firefox.spec.ts "$@"
+  FIREFOX=$(firefox) test_browser e2e/firefox/firefox.spec.ts "$@"
 }
 
 test() {
@@ -346,7 +346,7 @@ live() {
     -steps "${STEPS:-1000000}" -seed "${SEED:-1}"
 }
 
-# sync_soak runs e2e/storm.spec.ts for DURATION (10m, 90s) with SEED.
+# sync_soak runs e2e/sync/storm.spec.ts for DURATION (10m, 90s) with SEED.
 sync_soak() {
   build
   local d=${DURATION:-10m} seconds
@@ -355,7 +355,7 @@ sync_soak() {
     *s) seconds=${d%s} ;;
     *) die "DURATION is a number of minutes or seconds, such as 10m or 90s" ;;
   esac
-  STORM_SECONDS=$seconds STORM_SEED=${SEED:-1} test_browser e2e/storm.spec.ts "$@"
+  STORM_SECONDS=$seconds STORM_SEED=${SEED:-1} test_browser e2e/sync/storm.spec.ts "$@"
 }
 
 # soak runs tabs whose leaders die, for DURATION, on the schedule of SEED; after
