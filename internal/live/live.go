@@ -1,6 +1,10 @@
 // Package live keeps the results of queries up to date: a query runs again
-// when a commit touches the tables and columns that it reads, and its
-// subscribers get the difference by row.
+// when a commit may change its result, and its subscribers get the difference by
+// row.
+//
+// Which rows a query depends on tells SQLite itself: see package tap. An index over
+// these conditions finds the queries that a changed row concerns. What it tells is
+// always enough: each delivered result equals a fresh run. docs/LIVE.md has the rules.
 //
 // Subscriptions of the same SQL and parameters share one run. Commits that arrive
 // while queries run are handled together, so a burst of writes costs two runs and
@@ -8,12 +12,15 @@
 package live
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/live/tap"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
 
@@ -40,16 +47,27 @@ type Engine struct {
 	wake   chan struct{}
 	done   chan struct{}
 
-	mu      sync.Mutex
-	closed  bool
-	queries map[string]*query
-	order   []*query // queries run in the order in which they came
-	runs    int      // how many times queries ran, for tests
-	busy    bool     // a query runs, for tests
+	mu         sync.Mutex
+	closed     bool
+	generation uint64 // of the schema: it counts the changes
+	statements map[string]*statement
+	queries    map[string]*query
+	index      *index
+	loose      map[*query]bool // those that the index does not have or may not skip
+	queue      []*query        // those to run
+	ids        uint64
+	runs       int  // how many times queries ran, for tests
+	busy       bool // a query runs, for tests
+
+	tapMu    sync.Mutex // taken before the database's own
+	tap      *tap.Tap   // nil if there can be none
+	tapOf    uint64     // the generation
+	tapTried bool
 }
 
 // query is one shared run.
 type query struct {
+	id     uint64 // in the order in which they came
 	key    string
 	sql    string
 	params value.Params
@@ -57,8 +75,9 @@ type query struct {
 	// Guarded by Engine.mu.
 	dirty   bool
 	schema  bool // its dependencies must be read again
+	failing bool // its last run failed
 	deps    store.Deps
-	pin     *pin
+	places  []*place // in the index, unless schema
 	subs    []*Subscription
 	removed bool
 
@@ -82,7 +101,7 @@ type Subscription struct {
 func New(db *store.DB) *Engine {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{db: db, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		queries: map[string]*query{}}
+		queries: map[string]*query{}, statements: map[string]*statement{}, index: newIndex(), loose: map[*query]bool{}}
 	e.remove = db.OnCommit(e.commit)
 	go e.loop()
 	return e
@@ -100,6 +119,9 @@ func (e *Engine) Close() {
 	e.remove()
 	e.cancel()
 	<-e.done
+	e.tapMu.Lock()
+	defer e.tapMu.Unlock()
+	e.closeTap()
 }
 
 // Subscribe starts a live query. The first result comes to the sink soon
@@ -107,46 +129,81 @@ func (e *Engine) Close() {
 // ctx bounds this call alone; Stop ends the subscription.
 func (e *Engine) Subscribe(ctx context.Context, sql string, params value.Params, sink Sink) (*Subscription, error) {
 	const op = "live: subscribe"
-	deps, err := e.check(ctx, sql, params)
-	if err != nil {
-		return nil, err
+	key := keyOf(sql, params)
+	e.mu.Lock()
+	known := e.queries[key] != nil
+	e.mu.Unlock()
+	var p prepared
+	if !known {
+		var err error
+		if p, err = e.prepare(ctx, sql, params); err != nil {
+			return nil, err
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, errcode.New(errcode.Closed, op, "the database is closed")
 	}
-	key := keyOf(sql, params)
 	q := e.queries[key]
 	if q == nil {
-		q = &query{key: key, sql: sql, params: params, deps: deps, pin: findPin(e.db, sql, params, deps)}
+		e.ids++
+		q = &query{id: e.ids, key: key, sql: sql, params: params}
 		e.queries[key] = q
-		e.order = append(e.order, q)
+		if p.deps.Reads == nil { // it has gone meanwhile: its first run prepares it
+			q.schema = true
+			e.loosen(q)
+		} else {
+			e.adopt(q, p)
+		}
 	}
 	s := &Subscription{e: e, q: q, sink: sink, fresh: true}
 	q.subs = append(q.subs, s)
-	q.dirty = true
+	e.mark(q)
 	e.signal()
 	return s, nil
 }
 
-// check finds out what a query reads, and what else decides its result.
-func (e *Engine) check(ctx context.Context, sql string, params value.Params) (store.Deps, error) {
-	deps, err := e.db.Deps(ctx, sql)
-	switch {
-	case err != nil:
-	case deps.Temp:
-		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql,
-			Msg: "a live query does not see temporary tables, whose changes are not announced: use a table, or query"}
-	case !deps.ReadOnly:
-		err = &errcode.Error{Code: errcode.Unsupported, Op: "live: subscribe", SQL: sql,
-			Msg: "a live query reads, it does not write"}
-	default:
-		if e.db.Plan(ctx, sql, params, &deps) != nil {
-			e.db.All(&deps) // it says why when it runs
+// adopt takes over what decides when q runs. mu is held.
+func (e *Engine) adopt(q *query, p prepared) {
+	e.forget(q)
+	q.deps, q.places = p.deps, p.places
+	// The schema may have changed meanwhile.
+	if q.schema = p.generation != e.generation; !q.schema {
+		for _, at := range q.places {
+			e.ids++
+			at.q, at.id = q, e.ids
+			e.index.add(at)
 		}
+	} else {
+		q.places = nil
 	}
-	return deps, err
+	e.loosen(q)
+}
+
+// forget takes q out of the index. mu is held.
+func (e *Engine) forget(q *query) {
+	for _, at := range q.places {
+		e.index.remove(at)
+	}
+	q.places = nil
+}
+
+// loosen notes whether the index may skip q. mu is held.
+func (e *Engine) loosen(q *query) {
+	if q.removed || !q.schema && !q.failing {
+		delete(e.loose, q)
+	} else {
+		e.loose[q] = true
+	}
+}
+
+// mark has q run. mu is held.
+func (e *Engine) mark(q *query) {
+	if !q.dirty {
+		q.dirty = true
+		e.queue = append(e.queue, q)
+	}
 }
 
 // Stop ends the subscription. A call of the sink that has begun may go on, no
@@ -165,12 +222,8 @@ func (s *Subscription) Stop() {
 	if len(q.subs) == 0 && !q.removed {
 		q.removed = true
 		delete(e.queries, q.key)
-		for i, t := range e.order {
-			if t == q {
-				e.order = append(e.order[:i:i], e.order[i+1:]...)
-				break
-			}
-		}
+		e.forget(q)
+		e.loosen(q)
 	}
 }
 
@@ -185,41 +238,49 @@ func (e *Engine) signal() {
 func (e *Engine) commit(c store.Commit) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	marked := false
-	for _, q := range e.order {
-		// The dependencies of a query are unknown after a change of the schema, and
-		// while it does not compile.
-		q.schema = q.schema || c.Schema
-		if !q.dirty && (q.schema || q.concerns(&c)) {
-			q.dirty, marked = true, true
+	marked := map[*query]bool{}
+	if c.Schema {
+		// What queries depend on is unknown, and so are their results.
+		e.generation++
+		clear(e.statements)
+		e.index = newIndex()
+		for _, q := range e.queries {
+			q.schema, q.places = true, nil
+			e.loosen(q)
+			marked[q] = true
 		}
+	} else {
+		e.concerned(&c, marked)
 	}
-	if marked {
+	for _, q := range slices.SortedFunc(maps.Keys(marked), func(a, b *query) int { return cmp.Compare(a.id, b.id) }) {
+		e.mark(q)
+	}
+	if len(marked) > 0 {
 		e.signal()
 	}
 }
 
-// concerns reports whether the result may differ after c.
-func (q *query) concerns(c *store.Commit) bool {
+// concerned notes the queries whose results may differ after c. mu is held.
+func (e *Engine) concerned(c *store.Commit, marked map[*query]bool) {
 	for i := range c.Tables {
 		t := &c.Tables[i]
-		cols, read := q.deps.Reads[t.Table]
-		if !read {
-			continue
+		if t.AllRows {
+			for j := range t.Rows {
+				e.index.find(t.Of, &t.Rows[j], func(p *place) { marked[p.q] = true })
+			}
+		} else {
+			e.index.each(t.Table, func(p *place) {
+				if p.q.readsAny(t) {
+					marked[p.q] = true
+				}
+			})
 		}
-		if q.pin != nil && !q.deps.Volatile && q.pin.excludes(t) {
-			continue
-		}
-		if t.HasInsertOrDelete || len(t.Columns) == 0 || q.deps.Volatile {
-			return true
-		}
-		for _, name := range t.Columns {
-			if cols[name] {
-				return true
+		for q := range e.loose {
+			if q.schema || q.readsAny(t) {
+				marked[q] = true
 			}
 		}
 	}
-	return false
 }
 
 // loop runs what is marked until the engine closes.
@@ -247,16 +308,16 @@ func (e *Engine) next() (q *query, subs []*Subscription, fresh []bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.busy = false
-	for i, t := range e.order {
-		if !t.dirty {
+	for len(e.queue) > 0 {
+		t := e.queue[0]
+		e.queue[0] = nil
+		e.queue = e.queue[1:]
+		t.dirty = false
+		if t.removed {
 			continue
 		}
-		t.dirty = false
 		e.busy = true
 		e.runs++
-		// The search goes on after this query, so that none starves.
-		rest := append([]*query{}, e.order[i+1:]...)
-		e.order = append(rest, e.order[:i+1]...)
 		for _, s := range t.subs {
 			subs = append(subs, s)
 			fresh = append(fresh, s.fresh)
@@ -301,7 +362,8 @@ func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 		full.Runs = []value.Run{{N: len(d.all), Rows: d.all}}
 	}
 	failed := q.failed
-	q.rows, q.columns, q.failed = d.hashes, columns, false
+	q.rows, q.columns = d.hashes, columns
+	e.failing(q, false)
 	if q.rows == nil {
 		q.rows = []rowHash{}
 	}
@@ -324,19 +386,21 @@ func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
 func (e *Engine) renew(q *query) error {
 	e.mu.Lock()
 	schema := q.schema
-	q.schema = false
 	e.mu.Unlock()
 	if !schema {
 		return nil
 	}
-	deps, err := e.check(e.ctx, q.sql, q.params)
+	p, err := e.prepare(e.ctx, q.sql, q.params)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
 		q.schema = true // its dependencies are unknown: any commit may matter
+		e.loosen(q)
 		return err
 	}
-	q.deps, q.pin = deps, findPin(e.db, q.sql, q.params, deps)
+	if !q.removed {
+		e.adopt(q, p)
+	}
 	return nil
 }
 
@@ -345,10 +409,23 @@ func (q *query) fail(e *Engine, subs []*Subscription, err error) {
 	if e.ctx.Err() != nil {
 		return
 	}
-	q.failed = true
+	e.failing(q, true)
 	for _, s := range subs {
 		s.failure(err)
 	}
+}
+
+// failing notes whether the last run of q failed. Which rows a run meets before it
+// fails is the plan's affair: no row may be skipped then.
+func (e *Engine) failing(q *query, failing bool) {
+	if q.failed == failing {
+		return
+	}
+	q.failed = failing
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	q.failing = failing
+	e.loosen(q)
 }
 
 func (s *Subscription) result(u value.Update) {

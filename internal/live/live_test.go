@@ -124,11 +124,7 @@ func (e *Engine) settle(t testing.TB) {
 	await.Poll(t, "an engine that has nothing to do", func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		busy := e.busy
-		for _, q := range e.order {
-			busy = busy || q.dirty
-		}
-		return !busy
+		return !e.busy && len(e.queue) == 0
 	})
 }
 
@@ -255,6 +251,25 @@ func TestEngine_irrelevantCommitsDoNotRun(t *testing.T) {
 		{`SELECT * FROM tags WHERE note = ?2 AND tag > ?1`, []store.Value{"", "n1"}, `INSERT INTO tags VALUES('n1', 't')`,
 			true},
 		{`SELECT 1`, nil, `INSERT INTO log VALUES(3)`, false},
+		// Conditions on any column, through views, joins and subqueries.
+		{`SELECT * FROM notes WHERE rank > ?`, []store.Value{int64(100)}, `UPDATE notes SET rank = 50 WHERE id = 'b'`, false},
+		{`SELECT * FROM notes WHERE rank > ?`, []store.Value{int64(40)}, `UPDATE notes SET rank = 51 WHERE id = 'b'`, true},
+		{`SELECT * FROM notes WHERE rank > 60`, nil, `UPDATE notes SET rank = 61 WHERE id = 'b'`, true},
+		{`SELECT * FROM notes WHERE rank > 60`, nil, `UPDATE notes SET rank = 1 WHERE id = 'b'`, true},
+		{`SELECT count(*) FROM notes WHERE rank BETWEEN 70 AND 80`, nil, `DELETE FROM notes WHERE id = 'c'`, false},
+		{`SELECT * FROM notes WHERE body IN ('q', ?)`, []store.Value{"r"},
+			`INSERT INTO notes(id, body) VALUES('d', 's')`, false},
+		{`SELECT * FROM notes WHERE body IN ('q', ?)`, []store.Value{"r"},
+			`INSERT INTO notes(id, body) VALUES('e', 'r')`, true},
+		{`SELECT id FROM open_notes WHERE body = 'q'`, nil, `INSERT INTO notes(id, body) VALUES('f', 's')`, false},
+		{`SELECT * FROM notes n JOIN tags t ON t.note = n.id WHERE n.id = ?`, []store.Value{"a"},
+			`INSERT INTO tags VALUES('n3', 't')`, false},
+		{`SELECT * FROM notes n JOIN tags t ON t.note = n.id WHERE n.id = ?`, []store.Value{"a"},
+			`INSERT INTO tags VALUES('a', 't')`, true},
+		{`SELECT count(*) FROM log WHERE x IS NULL`, nil, `INSERT INTO log VALUES(4)`, false},
+		// The columns of each row count, not those of all rows.
+		{`SELECT body FROM notes WHERE id = 'a'`, nil,
+			`UPDATE notes SET rank = rank + (id = 'a'), body = CASE id WHEN 'b' THEN 'new' ELSE body END`, false},
 	} {
 		s := newSink(t)
 		sub, err := e.Subscribe(context.Background(), test.query, store.Args(test.args...), s)

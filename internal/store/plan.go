@@ -14,14 +14,14 @@ import (
 // an order open, they decide it, and so which rows a LIMIT keeps.
 //
 // The plan is another one after a change of the schema, which ANALYZE counts as:
-// [Commit.Schema]. It may also be another one for other parameters.
+// [Commit.Schema]. It may also be another one for other parameters, unless fixed.
 //
 // https://sqlite.org/eqp.html https://sqlite.org/opcode.html
-func (db *DB) Plan(ctx context.Context, sql string, p Params, deps *Deps) error {
+func (db *DB) Plan(ctx context.Context, sql string, p Params, deps *Deps) (fixed bool, err error) {
 	const op = "store: plan"
 	c, err := db.turn(ctx, db.reader, op)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { db.reader <- c }()
 	err = db.inside(ctx, c, func() error {
@@ -52,9 +52,11 @@ func (db *DB) Plan(ctx context.Context, sql string, p Params, deps *Deps) error 
 		if err := s.Err(); err != nil {
 			return err
 		}
+		// Values on which a plan depends make SQLite compile again with them.
+		fixed = s.Status(sqlite3.STMTSTATUS_REPREPARE, false) == 0
 		return db.planned(c, deps, roots, automatic)
 	})
-	return sqlerr.Wrap(ctx, err, op, sql)
+	return fixed, sqlerr.Wrap(ctx, err, op, sql)
 }
 
 // planned adds the columns of the indexes among the b-trees with the given roots.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -71,7 +72,11 @@ func TestPlan_indexColumns(t *testing.T) {
 	} {
 		deps, err := db.Deps(ctx, test.sql)
 		if err == nil {
-			err = db.Plan(ctx, test.sql, test.params, &deps)
+			var fixed bool
+			fixed, err = db.Plan(ctx, test.sql, test.params, &deps)
+			if fixed == strings.Contains(test.sql, "LIKE") {
+				t.Errorf("%s: fixed %v", test.sql, fixed)
+			}
 		}
 		if err != nil || fmt.Sprint(deps.Reads) != fmt.Sprint(test.want) {
 			t.Errorf("%s %v: got %v, %v, want %v", test.sql, test.params, deps.Reads, err, test.want)

@@ -86,3 +86,12 @@ func series(n int) string {
 type recorderFunc func(*Tx, []Change) error
 
 func (f recorderFunc) Record(tx *Tx, ch []Change) error { return f(tx, ch) }
+
+// keys leaves the rows out of what a commit says of tables.
+func keys(tables []TableCommit) []TableCommit {
+	tables = append([]TableCommit(nil), tables...)
+	for i := range tables {
+		tables[i].Of, tables[i].Rows, tables[i].AllRows = nil, nil, false
+	}
+	return tables
+}

@@ -25,6 +25,7 @@ type (
 	Column        = schema.Column
 	Change        = capture.Change
 	TableCommit   = capture.TableCommit
+	RowChange     = capture.RowChange
 	MigrationHook = migrate.Hook
 	ScratchFile   = scratch.File
 	ScratchFunc   = scratch.Func

@@ -49,13 +49,15 @@ type Capture struct {
 
 // touched is what the hook saw of one table.
 type touched struct {
-	t        *schema.Table
-	full     bool
-	rows     map[int64]int  // by rowid, index in list
-	keys     map[string]int // the same of WITHOUT ROWID tables, by encoded key
-	list     []touch
-	moved    [][]value.Value // keys of rows that are as they were, at another rowid
-	keysOnly keysOnly
+	t          *schema.Table
+	full       bool
+	rows       map[int64]int  // by rowid, index in list
+	keys       map[string]int // the same of WITHOUT ROWID tables, by encoded key
+	list       []touch
+	large      bool            // no commit carries its rows
+	imageBytes int             // of what was noted for that
+	moved      [][]value.Value // keys of rows that are as they were, at another rowid
+	keysOnly   keysOnly
 }
 
 // touch is a row of a table captured whole.
@@ -128,6 +130,7 @@ func (cp *Capture) PreUpdate(d sqlite3.PreUpdateData) {
 		cp.tallyLike(tt, &d, false)
 	case !tt.full || cp.recording:
 		cp.noteKeysOnly(tt, &d)
+		cp.noteImage(tt, &d)
 	case tt.t.WithoutRowID:
 		cp.noteKey(tt, &d)
 	default:
@@ -138,6 +141,13 @@ func (cp *Capture) PreUpdate(d sqlite3.PreUpdateData) {
 // noteRow notes a row of a rowid table. An insert costs no reading at all: the
 // rowid is what the hook is called with.
 func (cp *Capture) noteRow(tt *touched, d *sqlite3.PreUpdateData) {
+	cp.noteTouch(tt, d)
+	if d.Op == sqlite3.AUTH_INSERT && len(tt.list) >= TallyAfter {
+		cp.tallyLike(tt, d, true)
+	}
+}
+
+func (cp *Capture) noteTouch(tt *touched, d *sqlite3.PreUpdateData) {
 	if tt.rows == nil {
 		tt.rows = map[int64]int{}
 	}
@@ -153,9 +163,6 @@ func (cp *Capture) noteRow(tt *touched, d *sqlite3.PreUpdateData) {
 	}
 	if d.Op != sqlite3.AUTH_DELETE {
 		cp.noteNew(tt, d.NewRowID)
-	}
-	if d.Op == sqlite3.AUTH_INSERT && len(tt.list) >= TallyAfter {
-		cp.tallyLike(tt, d, true)
 	}
 }
 
@@ -264,6 +271,9 @@ func (cp *Capture) Tables(changes []Change) (tables []TableCommit, err error) {
 			}
 		}
 		if tc, ok := tt.event(changes); ok {
+			if tc.Rows, tc.AllRows, err = cp.images(tt); err != nil {
+				return nil, err
+			}
 			tables = append(tables, tc)
 		}
 	}
@@ -279,7 +289,7 @@ func (cp *Capture) Renew(s *schema.Schema) {
 	cp.lastName, cp.last = "", nil
 	for _, tt := range cp.order {
 		if t := s.Owner(tt.t.Name); t != nil && !tt.full {
-			tt.t = t
+			tt.t, tt.large = t, true
 		}
 	}
 }

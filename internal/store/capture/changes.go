@@ -26,7 +26,7 @@ func (cp *Capture) Changes() ([]Change, error) {
 	}
 	var all []placed
 	for _, tt := range cp.order {
-		if len(tt.list) == 0 {
+		if len(tt.list) == 0 || !tt.full {
 			continue
 		}
 		if err := cp.reread(tt); err != nil {

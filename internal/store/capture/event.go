@@ -20,6 +20,9 @@ type TableCommit struct {
 	More                       int             // further rows whose keys are left out
 	Columns                    []string        // columns that updates touched; all of them if HasInsertOrDelete
 	HasInsertOrDelete          bool
+	Of                         *schema.Table // Table, as its rows are described
+	Rows                       []RowChange   // the net difference, if AllRows
+	AllRows                    bool          // Rows are all rows that differ; else they are too many or too large
 }
 
 // keysOnly is what is noted of a table whose rows are not captured: keys of the
@@ -160,7 +163,7 @@ func (cp *Capture) recheck(tt *touched) error {
 // those of other tables are skipped.
 func (tt *touched) event(changes []Change) (tc TableCommit, ok bool) {
 	t, k := tt.t, &tt.keysOnly
-	tc = TableCommit{Table: t.Name, More: k.more, HasInsertOrDelete: k.insertOrDelete}
+	tc = TableCommit{Table: t.Name, Of: t, More: k.more, HasInsertOrDelete: k.insertOrDelete}
 	cols := make([]bool, len(t.Columns))
 	n := 0
 	add := func(to *[][]value.Value, key []value.Value) {

@@ -79,7 +79,7 @@ func TestOnCommit_tables(t *testing.T) {
 		case got == nil:
 			t.Errorf("%s: no commit", test.sql)
 		default:
-			if g, w := fmt.Sprintf("%#v", got.Tables), fmt.Sprintf("%#v", test.want); g != w {
+			if g, w := fmt.Sprintf("%#v", storetest.Keys(got.Tables)), fmt.Sprintf("%#v", test.want); g != w {
 				t.Errorf("%s\ngot  %s\nwant %s", test.sql, g, w)
 			}
 		}

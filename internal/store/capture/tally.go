@@ -87,6 +87,7 @@ func (cp *Capture) settle() {
 		cp.drain()
 		for i, tt := range cp.tallied.by {
 			tt.keysOnly.more += cp.tally.Count(i)
+			tt.large = tt.large || !tt.full
 		}
 		cp.tally.Clear()
 	}

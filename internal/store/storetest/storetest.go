@@ -91,3 +91,13 @@ type RecorderFunc func(*store.Tx, []store.Change) error
 
 // Record implements store.Recorder.
 func (f RecorderFunc) Record(tx *store.Tx, changes []store.Change) error { return f(tx, changes) }
+
+// Keys leaves the rows out of what a commit says of tables.
+func Keys(tables []store.TableCommit) []store.TableCommit {
+	tables = append([]store.TableCommit(nil), tables...)
+	for i := range tables {
+		t := &tables[i]
+		t.Of, t.Rows, t.AllRows = nil, nil, false
+	}
+	return tables
+}

@@ -1,0 +1,189 @@
+// Package tap asks SQLite which rows of its tables a statement depends on.
+//
+// A tap is a connection in memory whose tables are virtual tables, with the names and
+// columns of those of a database. Where a statement is compiled there, the planner
+// hands their xBestIndex each simple condition on a table, through views, joins,
+// subqueries and compounds. By the contract of virtual tables a row that fails such a
+// condition cannot matter to the result, whatever the statement's shape. No SQL text is
+// parsed.
+//
+// https://sqlite.org/vtab.html#the_xbestindex_method
+package tap
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"heddle.dev/heddle/internal/store"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Tap compiles statements against the tables of a database. Its methods are called
+// inside SQLite: see [store.DB.Alone].
+type Tap struct {
+	c     *sqlite3.Conn
+	calls []call
+}
+
+// call is what xBestIndex took of one offer. The planner names the call that it chose
+// in the statement's program.
+type call struct {
+	table       *store.MirrorTable
+	constraints []Constraint // by argument
+}
+
+const moduleName = "heddle_tap"
+
+// Open makes a tap for a schema.
+func Open(m store.Mirror) (_ *Tap, err error) {
+	t := &Tap{}
+	if t.c, err = sqlite3.Open(":memory:"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			t.c.Close()
+		}
+	}()
+	// What is compiled must not depend on values that happen to be bound.
+	if _, err := t.c.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true); err != nil {
+		return nil, err
+	}
+	tables := make(map[string]*store.MirrorTable, len(m.Tables))
+	connect := func(db *sqlite3.Conn, _, _, name string, _ ...string) (*vtab, error) {
+		table := tables[name]
+		if table == nil {
+			return nil, fmt.Errorf("tap: no table %s", name)
+		}
+		if err := db.VTabConfig(sqlite3.VTAB_INNOCUOUS); err != nil { // views may read it
+			return nil, err
+		}
+		return &vtab{t, table}, db.DeclareVTab(declaration(table))
+	}
+	//lint:ignore SA1019 the method that replaces it needs a later version of Go
+	if err := sqlite3.CreateModule(t.c, moduleName, connect, connect); err != nil {
+		return nil, err
+	}
+	for i := range m.Tables {
+		tables[m.Tables[i].Name] = &m.Tables[i]
+		if err := t.c.Exec(`CREATE VIRTUAL TABLE ` + sqlite3.QuoteIdentifier(m.Tables[i].Name) + ` USING ` +
+			moduleName); err != nil {
+			return nil, err
+		}
+	}
+	for _, view := range m.Views {
+		if err := t.c.Exec(view); err != nil {
+			return nil, err
+		}
+	}
+	// Values get their affinity by being stored.
+	return t, t.c.Exec(`CREATE TEMP TABLE heddle_affinity(text TEXT, number NUMERIC); INSERT INTO heddle_affinity DEFAULT
+		VALUES`)
+}
+
+// Close ends the tap.
+func (t *Tap) Close() error { return t.c.Close() }
+
+// declaration is the statement that declares a virtual table. A type is written as
+// its affinity: the word HIDDEN in one would mean something.
+func declaration(t *store.MirrorTable) string {
+	var b strings.Builder
+	b.WriteString("CREATE TABLE x(")
+	for i, c := range t.All {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(sqlite3.QuoteIdentifier(c.Name) + " " + string(affinityOf(c.Decl, t.Strict)))
+		if c.Collation != "" {
+			b.WriteString(" COLLATE " + sqlite3.QuoteIdentifier(c.Collation))
+		}
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// Affinity is a column's, by the name of a type that has it.
+//
+// https://sqlite.org/datatype3.html#determination_of_column_affinity
+type Affinity string
+
+// The affinities.
+const (
+	Text    Affinity = "TEXT"
+	Numeric Affinity = "NUMERIC"
+	Integer Affinity = "INTEGER"
+	Real    Affinity = "REAL"
+	Blob    Affinity = "BLOB"
+)
+
+func affinityOf(decl string, strict bool) Affinity {
+	decl = strings.ToUpper(decl)
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(decl, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case strict && decl == "ANY":
+		return Blob
+	case has("INT"):
+		return Integer
+	case has("CHAR", "CLOB", "TEXT"):
+		return Text
+	case decl == "" || has("BLOB"):
+		return Blob
+	case has("REAL", "FLOA", "DOUB"):
+		return Real
+	}
+	return Numeric
+}
+
+// class is what matters where values are compared.
+func (a Affinity) class() Affinity {
+	if a == Integer || a == Real {
+		return Numeric
+	}
+	return a
+}
+
+type vtab struct {
+	t     *Tap
+	table *store.MirrorTable
+}
+
+// BestIndex takes every condition that it knows and can use.
+func (v *vtab) BestIndex(info *sqlite3.IndexInfo) error {
+	taken := call{table: v.table}
+	for i, c := range info.Constraint {
+		if !c.Usable || !known[c.Op] {
+			continue
+		}
+		k := Constraint{Column: -1, Op: Op(c.Op), Collation: strings.ToUpper(info.Collation(i)), affinity: Integer}
+		if c.Column >= 0 {
+			col := &v.table.All[c.Column]
+			k.Column, k.affinity = col.Stored, affinityOf(col.Decl, v.table.Strict)
+			k.unstored = col.Stored < 0
+		}
+		if c.Op == sqlite3.INDEX_CONSTRAINT_EQ && info.In(i, -1) {
+			k.Op = In
+			info.In(i, 1) // all at once
+		}
+		taken.constraints = append(taken.constraints, k)
+		info.ConstraintUsage[i].ArgvIndex = len(taken.constraints)
+	}
+	info.IdxStr = strconv.Itoa(len(v.t.calls))
+	// The more conditions a plan tests the better: also one in parts, as for an OR.
+	info.EstimatedCost = 1e6 / math.Pow(16, float64(min(len(taken.constraints), 4)))
+	info.EstimatedRows = int64(info.EstimatedCost)
+	v.t.calls = append(v.t.calls, taken)
+	return nil
+}
+
+// Open is called where a statement runs, which it does not.
+func (*vtab) Open() (sqlite3.VTabCursor, error) { return nil, sqlite3.MISUSE }
