@@ -30,6 +30,8 @@ const (
 	CodeEngineCrash = "HEDDLE_ENGINE_CRASH"
 	// the token does not grant the space
 	CodeForbidden = "HEDDLE_FORBIDDEN"
+	// the space was deleted on the server, for good
+	CodeGone = "HEDDLE_GONE"
 	// a fault of Heddle itself
 	CodeInternal = "HEDDLE_INTERNAL"
 	// no leading tab answered in time: a write under way has happened or not

@@ -31,6 +31,7 @@ const (
 	Diverged       = "HEDDLE_DIVERGED"     // the server's log is not the one this replica follows, or a digest differs
 	EngineCrash    = "HEDDLE_ENGINE_CRASH" // the engine died over this call twice and wrote nothing, or died too often
 	Forbidden      = "HEDDLE_FORBIDDEN"    // the token does not grant the space
+	Gone           = "HEDDLE_GONE"         // the space was deleted on the server, for good
 	Internal       = "HEDDLE_INTERNAL"     // a fault of Heddle itself
 	LeaderLost     = "HEDDLE_LEADER_LOST"  // no leading tab answered in time: a write under way has happened or not
 	Migration      = "HEDDLE_MIGRATION"    // a migration failed, or an applied one was changed

@@ -15,6 +15,7 @@ export const HEDDLE_CODES = {
   HEDDLE_DIVERGED: "the server's log is not the one this replica follows, or a digest differs",
   HEDDLE_ENGINE_CRASH: "the engine died over this call twice and wrote nothing, or died too often",
   HEDDLE_FORBIDDEN: "the token does not grant the space",
+  HEDDLE_GONE: "the space was deleted on the server, for good",
   HEDDLE_INTERNAL: "a fault of Heddle itself",
   HEDDLE_LEADER_LOST: "no leading tab answered in time: a write under way has happened or not",
   HEDDLE_MIGRATION: "a migration failed, or an applied one was changed",

@@ -1,0 +1,315 @@
+package sqlitestore
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// A turn of a file takes the commits that wait for any of its spaces, up to
+// turnBytes, and one flush makes them durable. Each is a savepoint with an outcome
+// of its own.
+
+// turnBytes is about how much a turn writes; one commit may be larger.
+const turnBytes = 4 << 20
+
+// commit is a write set that waits for its turn.
+type commit struct {
+	space string
+	w     *logstore.WriteSet
+	size  int
+	err   error
+	done  chan struct{} // closed once err is set
+}
+
+func (s *Store) Commit(ctx context.Context, space string, w *logstore.WriteSet) error {
+	f := s.fileOf(space)
+	c := &commit{space: space, w: w, size: sizeOf(w), done: make(chan struct{})}
+	f.mu.Lock()
+	f.queue = append(f.queue, c)
+	f.mu.Unlock()
+	for {
+		select {
+		case <-c.done:
+		case f.turn <- struct{}{}:
+			moved := f.takeTurn(ctx)
+			<-f.turn
+			for _, h := range moved {
+				s.hint(h)
+			}
+			select {
+			case <-c.done:
+			default:
+				continue // the turn was of others
+			}
+		case <-ctx.Done():
+			if f.withdraw(c) {
+				return ctx.Err()
+			}
+			<-c.done
+		}
+		return c.err
+	}
+}
+
+// sizeOf is about how much a write set writes.
+func sizeOf(w *logstore.WriteSet) int {
+	n := len(w.Schema)
+	for i := range w.Entries {
+		n += len(w.Entries[i].Body) + logstore.EntryBytes
+	}
+	for i := range w.Rows {
+		n += len(w.Rows[i].Key) + len(w.Rows[i].Cells)
+	}
+	for i := range w.Parts {
+		n += len(w.Parts[i].Bytes)
+	}
+	return n
+}
+
+// withdraw takes a commit back that no turn has taken.
+func (f *file) withdraw(c *commit) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := slices.Index(f.queue, c)
+	if at >= 0 {
+		f.queue = slices.Delete(f.queue, at, at+1)
+	}
+	return at >= 0
+}
+
+// take takes the commits of a turn.
+func (f *file) take() []*commit {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, size := 0, 0
+	for n < len(f.queue) && (n == 0 || size+f.queue[n].size <= turnBytes) {
+		size += f.queue[n].size
+		n++
+	}
+	taken := slices.Clone(f.queue[:n])
+	f.queue = slices.Delete(f.queue, 0, n)
+	return taken
+}
+
+// takeTurn commits what waits, and returns which spaces have moved.
+func (f *file) takeTurn(ctx context.Context) (moved []logstore.Hint) {
+	taken := f.take()
+	err := f.open()
+	if err == nil && len(taken) > 0 {
+		err = f.w.commitAll(taken)
+	}
+	for _, c := range taken {
+		if err != nil { // of all: what was written with them is undone
+			c.err = err
+		}
+		c.err = translate(ctx, c.err)
+		if c.err == nil && len(c.w.Entries) > 0 {
+			moved = append(moved, logstore.Hint{Space: c.space, Seq: c.w.Head.Seq})
+		}
+		close(c.done)
+	}
+	return moved
+}
+
+// commitAll writes each commit in one transaction. Its error is that of all.
+func (c *conn) commitAll(all []*commit) error {
+	tx, err := c.c.BeginImmediate()
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if one.err = c.commitOne(one); one.err != nil && c.c.GetAutocommit() {
+			return one.err // SQLite has rolled back the whole transaction
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		if !c.c.GetAutocommit() {
+			tx.Rollback()
+		}
+		return err
+	}
+	return nil
+}
+
+// commitOne writes a commit, or nothing of it.
+func (c *conn) commitOne(one *commit) (err error) {
+	if err := c.run(`SAVEPOINT one`, nil); err != nil {
+		return err
+	}
+	err = c.write(one.space, one.w)
+	if err != nil && !c.c.GetAutocommit() {
+		err = errors.Join(err, c.run(`ROLLBACK TO one`, nil))
+	}
+	if !c.c.GetAutocommit() {
+		err = errors.Join(err, c.run(`RELEASE one`, nil))
+	}
+	return err
+}
+
+// write compares the head and writes a write set.
+func (c *conn) write(space string, w *logstore.WriteSet) error {
+	v, err := newView(c, space)
+	switch {
+	case errors.Is(err, logstore.ErrNotFound), errors.Is(err, logstore.ErrGone):
+		return logstore.ErrMoved
+	case err != nil:
+		return err
+	case v.meta.Head != w.Base:
+		return logstore.ErrMoved
+	}
+	logged := int64(0)
+	for i := range w.Entries {
+		logged += int64(len(w.Entries[i].Body)) + logstore.EntryBytes
+	}
+	h := &w.Head
+	if err := c.run(`UPDATE space SET seq = ?, chain = ?, digest = ?, rows = ?, live = ?, logged = logged + ?
+		WHERE id = ?`, nil, h.Seq, h.Chain[:], w.Digest[:], w.RowCount, w.Live, logged, v.id); err != nil {
+		return err
+	}
+	for _, step := range []func(*logstore.WriteSet) error{
+		v.writeEntries, v.writeRows, v.writeBuckets, v.writeClients, v.writeUploads,
+	} {
+		if err := step(w); err != nil {
+			return err
+		}
+	}
+	if w.Schema != nil {
+		if err := c.run(`INSERT INTO descriptors VALUES (?, ?) ON CONFLICT DO UPDATE SET schema = excluded.schema`, nil,
+			v.id, w.Schema); err != nil {
+			return err
+		}
+	}
+	return v.cut(w.Cut)
+}
+
+func (v *view) writeEntries(w *logstore.WriteSet) error {
+	for i := range w.Entries {
+		e := &w.Entries[i]
+		var body, digest, rows any
+		if e.Outcome == "" {
+			body = e.Body
+		}
+		if i == len(w.Entries)-1 {
+			digest, rows = w.Digest[:], w.RowCount
+		}
+		if err := v.c.run(`INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, nil, v.id,
+			e.Seq, e.Client[:], e.Counter, e.Outcome, e.BodyHash[:], e.Chain[:], digest, rows, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) writeRows(w *logstore.WriteSet) error {
+	for i := range w.Rows {
+		if err := v.putRow(&w.Rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) putRow(r *logstore.Row) error {
+	key := []byte(r.Key)
+	if r.Cells == nil {
+		return v.c.run(`DELETE FROM row WHERE space = ? AND tbl = ? AND key = ?`, nil, v.id, r.Table, key)
+	}
+	return v.c.run(`INSERT INTO row VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET cells = excluded.cells, sum = excluded.sum`, nil,
+		v.id, r.Table, key, RowSum(r.Table, key, r.Cells), r.Cells)
+}
+
+func (v *view) writeBuckets(w *logstore.WriteSet) error {
+	for i := range w.Buckets {
+		if err := v.putBucket(&w.Buckets[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) putBucket(b *wire.Bucket) error {
+	if b.Sum == nil {
+		return v.c.run(`DELETE FROM bucket WHERE space = ? AND tbl = ? AND grp = ? AND n = ?`, nil,
+			v.id, b.Table, b.Group, b.Number)
+	}
+	return v.c.run(`INSERT INTO bucket VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET sum = excluded.sum`, nil,
+		v.id, b.Table, b.Group, b.Number, b.Sum)
+}
+
+func (v *view) writeClients(w *logstore.WriteSet) error {
+	for i := range w.Clients {
+		if err := v.putClient(&w.Clients[i]); err != nil {
+			return err
+		}
+	}
+	for _, s := range w.Seen {
+		if err := v.c.run(`DELETE FROM outcome WHERE space = ? AND client = ? AND (seq <= ? OR counter <= ?)`, nil,
+			v.id, s.Client[:], s.Seq, s.Counter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) putClient(c *logstore.Client) error {
+	var owner any
+	if c.Owned {
+		owner = c.Owner
+	}
+	return v.c.run(`INSERT INTO client VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
+		SET decided = excluded.decided, owner = coalesce(owner, excluded.owner)`, nil, v.id, c.ID[:], c.Decided, owner)
+}
+
+func (v *view) writeUploads(w *logstore.WriteSet) error {
+	for _, id := range w.Drop {
+		for _, sql := range []string{`DELETE FROM upload WHERE space = ? AND client = ?`,
+			`DELETE FROM part WHERE space = ? AND client = ?`} {
+			if err := v.c.run(sql, nil, v.id, id[:]); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range w.Uploads {
+		if err := v.putUpload(&w.Uploads[i]); err != nil {
+			return err
+		}
+	}
+	for i := range w.Parts {
+		p := &w.Parts[i]
+		if err := v.c.run(`INSERT INTO part VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes`, nil,
+			v.id, p.Client[:], p.Index, p.Bytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) putUpload(u *logstore.Upload) error {
+	return v.c.run(`INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, nil, v.id, u.Client[:], u.Account,
+		u.Counter, u.Total, u.Hash[:], u.Held, u.Bytes, u.At)
+}
+
+// cut takes the log's beginning off, up to seq.
+func (v *view) cut(seq uint64) error {
+	if seq <= v.meta.Horizon {
+		return nil
+	}
+	for _, sql := range []string{
+		`UPDATE space SET horizon = ?2, horizon_chain = (SELECT chain FROM log WHERE space = ?1 AND seq = ?2),
+			logged = logged - (SELECT coalesce(sum(coalesce(length(body), 0) + 160), 0) FROM log WHERE space = ?1 AND seq <= ?2)
+			WHERE id = ?1`,
+		`INSERT INTO outcome SELECT space, client, counter, seq, outcome, body_hash FROM log WHERE space = ?1 AND seq <= ?2
+			ON CONFLICT DO NOTHING`,
+		`DELETE FROM log WHERE space = ?1 AND seq <= ?2`,
+	} {
+		if err := v.c.run(sql, nil, v.id, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
