@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"heddle.dev/heddle"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -61,9 +62,14 @@ func Example_sync() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: filepath.Join(dir, "server")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kept.Close()
 	srv, err := server.New(server.Options{
-		Dir: filepath.Join(dir, "server"),
-		Dev: true,
+		Store: kept,
+		Dev:   true,
 		Decide: func(_ context.Context, d *server.Decision) error {
 			for _, row := range d.Rows {
 				if row.After == nil {

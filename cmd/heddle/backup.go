@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 )
 
 var backupCommand = command{
@@ -19,7 +21,7 @@ var backupCommand = command{
 	args:  "--data DIR --to DIR",
 	short: "copy a server's spaces while it runs",
 	long: `
-Copies each space of a data directory, as it is at one moment, into another
+Copies each file of a data directory, as it is at one moment, into another
 directory, which must be empty or not exist. The server may go on meanwhile: no
 push waits. Each copy is flushed and checked before the command says so. To
 restore, stop the server and start it with --data on the copy: devices notice
@@ -27,9 +29,6 @@ what it has lost, and send again what they wrote last. (heddle inspect tries a
 copy through and through.)`,
 	run: backup,
 }
-
-// spaceSuffix ends the name of a space's file.
-const spaceSuffix = ".space.db"
 
 func backup(e *env, flags *flag.FlagSet, args []string) error {
 	data := flags.String("data", "", "the server's data `directory`")
@@ -40,7 +39,7 @@ func backup(e *env, flags *flag.FlagSet, args []string) error {
 	if *data == "" || *to == "" {
 		return badUsage("--data and --to are needed")
 	}
-	files, err := os.ReadDir(*data)
+	files, err := sqlitestore.Files(*data)
 	if err != nil {
 		return err
 	}
@@ -55,19 +54,18 @@ func backup(e *env, flags *flag.FlagSet, args []string) error {
 		return err
 	}
 	spaces := 0
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), spaceSuffix) {
-			continue
-		}
+	for _, from := range files {
 		if err := e.ctx.Err(); err != nil {
 			return err
 		}
-		line, err := backupSpace(filepath.Join(*data, f.Name()), filepath.Join(*to, f.Name()))
+		lines, err := backupFile(from, filepath.Join(*to, filepath.Base(from)))
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Name(), err)
+			return fmt.Errorf("%s: %w", filepath.Base(from), err)
 		}
-		fmt.Fprintln(e.stdout, line)
-		spaces++
+		for _, line := range lines {
+			fmt.Fprintln(e.stdout, line)
+		}
+		spaces += len(lines)
 	}
 	if err := flush(*to); err != nil {
 		return err
@@ -76,38 +74,47 @@ func backup(e *env, flags *flag.FlagSet, args []string) error {
 	return err
 }
 
-// backupSpace copies a file under another name first: what has its own is whole.
-func backupSpace(from, to string) (line string, err error) {
+// backupFile copies a file under another name first: what has its own is whole. It
+// returns a line for each space.
+func backupFile(from, to string) (lines []string, err error) {
 	part := to + ".part"
 	if err := vacuumInto(from, part); err != nil {
-		return "", errors.Join(err, os.Remove(part))
+		return nil, errors.Join(err, os.Remove(part))
 	}
 	if err := flush(part); err != nil {
-		return "", err
+		return nil, err
 	}
 	c, err := openFile(part, "ro")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var problems []string
-	name, seq, rows := "", int64(0), int64(0)
 	err = errors.Join(
 		each(c, `PRAGMA integrity_check(20)`, func(s *sqlite3.Stmt) {
 			if text := s.ColumnText(0); text != "ok" {
 				problems = append(problems, text)
 			}
 		}),
-		each(c, `SELECT name, rows, (SELECT coalesce(max(seq), 0) FROM log) FROM space`, func(s *sqlite3.Stmt) {
-			name, rows, seq = s.ColumnText(0), s.ColumnInt64(1), s.ColumnInt64(2)
+		views(c),
+		each(c, `SELECT name, seq, rows FROM kept_space WHERE NOT gone ORDER BY name`, func(s *sqlite3.Stmt) {
+			lines = append(lines, fmt.Sprintf("%s at %d, %d rows", s.ColumnText(0), s.ColumnInt64(1), s.ColumnInt64(2)))
 		}),
 		c.Close())
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if len(problems) > 0 {
-		return "", fmt.Errorf("the copy is damaged: %s", strings.Join(slices.Compact(problems), "; "))
+		return nil, fmt.Errorf("the copy is damaged: %s", strings.Join(slices.Compact(problems), "; "))
 	}
-	return fmt.Sprintf("%s at %d, %d rows", name, seq, rows), os.Rename(part, to)
+	return lines, os.Rename(part, to)
+}
+
+func views(c *sqlite3.Conn) error {
+	ok, err := sqlitestore.Views(c)
+	if err == nil && !ok {
+		err = errors.New("this is no file of the server")
+	}
+	return err
 }
 
 // vacuumInto makes the copy without page checksums first: VACUUM INTO writes the

@@ -84,8 +84,8 @@ func TestBackup_drill(t *testing.T) {
 	if code := stop(); code != exitOK {
 		t.Errorf("the server ended with %d", code)
 	}
-	for _, f := range []string{"s.space.db", "+other.space.db"} {
-		if report := works(t, "inspect", filepath.Join(copied, f)); !strings.Contains(report, "integrity  ok") {
+	for _, space := range []string{"s", "Other"} {
+		if report := works(t, "inspect", fileOf(t, copied, space)); !strings.Contains(report, "integrity  ok") {
 			t.Errorf("got %s", report)
 		}
 	}
@@ -136,7 +136,7 @@ func TestBackup_large(t *testing.T) {
 	url, stop := serving(t, "--dev", "--data", data)
 	device(t, url, "s", filepath.Join(t.TempDir(), "d.db"), true, "")
 	stop()
-	db, err := sqlite3.Open("file:" + filepath.Join(data, "s.space.db"))
+	db, err := sqlite3.Open("file:" + fileOf(t, data, "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestBackup_large(t *testing.T) {
 		t.Fatal(err)
 	}
 	works(t, "backup", "--data", data, "--to", copied)
-	file := filepath.Join(copied, "s.space.db")
+	file := fileOf(t, copied, "s")
 	if header, err := os.ReadFile(file); err != nil || header[20] != 8 {
 		t.Errorf("the copy has no page checksums (%v)", err)
 	}
@@ -160,7 +160,7 @@ func TestBackup_refuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := t.TempDir()
-	if err := os.WriteFile(filepath.Join(broken, "s.space.db"), []byte(strings.Repeat("no database ", 1000)),
+	if err := os.WriteFile(filepath.Join(broken, "spaces-1-of-4.db"), []byte(strings.Repeat("no database ", 1000)),
 		0o600); err != nil {
 		t.Fatal(err)
 	}

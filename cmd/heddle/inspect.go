@@ -17,7 +17,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
-	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -29,8 +29,8 @@ var inspectCommand = command{
 Prints a database's tables with their rows, the state of its sync (client id,
 cursor, digest, pending transactions), the result of an integrity check and the
 state of its write-ahead log. It takes the file of a browser (db.export()), of a
-Go program, or a space's file of the server (NAME.space.db), and changes
-nothing. Of a space it also follows the log's chain of hashes, hashes each body,
+Go program, or one of the server's (spaces-1-of-4.db), and changes nothing. Of
+each space in it it also follows the log's chain of hashes, hashes each body,
 verifies the sum of each row and computes the digest of all rows: the way to try
 a backup. The exit code is 1 if something is wrong.`,
 	run: inspect,
@@ -64,11 +64,15 @@ func inspect(e *env, flags *flag.FlagSet, args []string) error {
 		i.printf("format     journal mode %s, pages of %s bytes, %s\n", s.ColumnText(0), s.ColumnText(1), s.ColumnText(2))
 	})
 	tables := i.tables()
+	spaces, err := sqlitestore.Views(c)
+	if err != nil {
+		return err
+	}
 	switch {
 	case tables["heddle_meta"]:
 		i.client(tables)
-	case tables["log"] && tables["space"] && tables["bucket"]:
-		i.space()
+	case spaces:
+		i.spaces()
 	default:
 		i.printf("\nsync       none\n")
 	}
@@ -141,7 +145,7 @@ func (i *inspection) printf(format string, args ...any) {
 	}
 }
 
-func (i *inspection) query(sql string, row func(*sqlite3.Stmt), args ...string) {
+func (i *inspection) query(sql string, row func(*sqlite3.Stmt), args ...int64) {
 	if i.err != nil {
 		return
 	}
@@ -152,7 +156,7 @@ func (i *inspection) query(sql string, row func(*sqlite3.Stmt), args ...string) 
 	}
 	defer s.Close()
 	for n, arg := range args {
-		if err := s.BindText(n+1, arg); err != nil {
+		if err := s.BindInt64(n+1, arg); err != nil {
 			i.err = err
 			return
 		}
@@ -166,8 +170,8 @@ func (i *inspection) query(sql string, row func(*sqlite3.Stmt), args ...string) 
 }
 
 // number returns a query's one number.
-func (i *inspection) number(sql string) (n int64) {
-	i.query(sql, func(s *sqlite3.Stmt) { n = s.ColumnInt64(0) })
+func (i *inspection) number(sql string, args ...int64) (n int64) {
+	i.query(sql, func(s *sqlite3.Stmt) { n = s.ColumnInt64(0) }, args...)
 	return n
 }
 
@@ -266,29 +270,47 @@ func (i *inspection) client(tables map[string]bool) {
 	}
 }
 
-// space prints the state of a space's file of the server.
-func (i *inspection) space() {
+// spaces prints the state of each space of the server's file.
+func (i *inspection) spaces() {
+	var ids []int64
+	i.query(`SELECT id FROM kept_space WHERE gone = 0 ORDER BY name`, func(s *sqlite3.Stmt) {
+		ids = append(ids, s.ColumnInt64(0))
+	})
+	for _, id := range ids {
+		i.space(id)
+	}
+	if gone := i.number(`SELECT count(*) FROM kept_space WHERE gone <> 0`); gone > 0 {
+		i.printf("\ndeleted    %d spaces\n", gone)
+	}
+	if i.err == nil && len(ids) == 0 {
+		i.printf("\nsync       no space of the server\n")
+	}
+}
+
+// space prints the state of a space.
+func (i *inspection) space(id int64) {
 	i.printf("\nsync       a space of the server\n")
-	i.query(`SELECT name, hex(epoch), rows FROM space`, func(s *sqlite3.Stmt) {
+	i.query(`SELECT name, hex(epoch), rows FROM kept_space WHERE id = ?`, func(s *sqlite3.Stmt) {
 		i.printf("  %-14s %s\n  %-14s %s\n  %-14s %d\n", "space", s.ColumnText(0), "epoch", strings.ToLower(s.ColumnText(1)),
 			"rows", s.ColumnInt64(2))
-	})
-	i.query(`SELECT count(*), total(outcome <> ''), total(length(body)) FROM log`, func(s *sqlite3.Stmt) {
-		i.printf("  %-14s %d entries, %d of them void, %d bytes\n", "log", s.ColumnInt64(0), s.ColumnInt64(1),
-			s.ColumnInt64(2))
-	})
-	i.printf("  %-14s %d\n", "clients", i.number(`SELECT count(*) FROM client`))
-	i.printf("  %-14s %d\n", "parts staged", i.number(`SELECT count(*) FROM part`))
-	kept := i.digest(`SELECT tbl, grp, n, sum FROM bucket`)
-	if rows := i.rowsDigest(); i.err == nil && rows != kept {
+	}, id)
+	i.query(`SELECT count(*), total(outcome <> ''), total(length(body)) FROM kept_log WHERE space = ?`,
+		func(s *sqlite3.Stmt) {
+			i.printf("  %-14s %d entries, %d of them void, %d bytes\n", "log", s.ColumnInt64(0), s.ColumnInt64(1),
+				s.ColumnInt64(2))
+		}, id)
+	i.printf("  %-14s %d\n", "clients", i.number(`SELECT count(*) FROM kept_client WHERE space = ?`, id))
+	i.printf("  %-14s %d\n", "parts staged", i.number(`SELECT count(*) FROM kept_part WHERE space = ?`, id))
+	kept := i.digest(`SELECT tbl, grp, n, sum FROM kept_bucket WHERE space = ?`, id)
+	if rows := i.rowsDigest(id); i.err == nil && rows != kept {
 		i.err = errcode.New(errcode.Diverged, "inspect",
 			fmt.Sprintf("the digest is kept as %x, but the rows have %x", kept, rows))
 	}
-	i.chain()
+	i.chain(id)
 }
 
 // rowsDigest computes a space's digest from its rows.
-func (i *inspection) rowsDigest() wire.Hash {
+func (i *inspection) rowsDigest(id int64) wire.Hash {
 	schema, d := &fold.Schema{}, &fold.Digest{}
 	note := func(err error) bool {
 		if i.err == nil {
@@ -296,19 +318,14 @@ func (i *inspection) rowsDigest() wire.Hash {
 		}
 		return err == nil
 	}
-	i.query(`SELECT schema FROM space`, func(s *sqlite3.Stmt) {
+	i.query(`SELECT schema FROM kept_descriptors WHERE space = ?`, func(s *sqlite3.Stmt) {
 		if read, err := fold.UnmarshalSchema(s.ColumnBlob(0, nil)); note(err) {
 			schema = read
 		}
-	})
-	sums := i.has("row", "sum") // since format 3
-	sql := `SELECT tbl, key, cells, 0 FROM row`
-	if sums {
-		sql = `SELECT tbl, key, cells, sum FROM row`
-	}
-	i.query(sql, func(s *sqlite3.Stmt) {
+	}, id)
+	i.query(`SELECT tbl, key, cells, sum FROM kept_row WHERE space = ?`, func(s *sqlite3.Stmt) {
 		table, encoded, stored := s.ColumnText(0), s.ColumnBlob(1, nil), s.ColumnBlob(2, nil)
-		if sums && server.RowSum(table, encoded, stored) != s.ColumnInt64(3) {
+		if sqlitestore.RowSum(table, encoded, stored) != s.ColumnInt64(3) {
 			note(errcode.New(errcode.Diverged, "inspect",
 				fmt.Sprintf("the row of table %q with key %x is not what was stored", table, encoded)))
 			return
@@ -318,12 +335,12 @@ func (i *inspection) rowsDigest() wire.Hash {
 		if note(err) && note(err2) {
 			d.Add(table, key, &fold.Row{Cells: cells}, schema)
 		}
-	})
+	}, id)
 	return d.Sum()
 }
 
 // digest prints the sum of stored buckets.
-func (i *inspection) digest(sql string) wire.Hash {
+func (i *inspection) digest(sql string, args ...int64) wire.Hash {
 	d := &fold.Digest{}
 	i.query(sql, func(s *sqlite3.Stmt) {
 		b, err := fold.UnmarshalBucket(s.ColumnBlob(3, nil))
@@ -332,32 +349,27 @@ func (i *inspection) digest(sql string) wire.Hash {
 			return
 		}
 		d.Set(fold.BucketID{Table: s.ColumnText(0), Group: uint32(s.ColumnInt64(1)), Bucket: uint8(s.ColumnInt64(2))}, b)
-	})
+	}, args...)
 	sum := d.Sum()
 	i.printf("  %-14s %x\n", "digest", sum)
 	return sum
 }
 
-// has reports whether a table has a column.
-func (i *inspection) has(table, column string) (yes bool) {
-	i.query(`SELECT 1 FROM pragma_table_info(?) WHERE name = ?`, func(*sqlite3.Stmt) { yes = true }, table, column)
-	return yes
-}
-
-// chain follows the log's chain hash from where it begins, and hashes each body.
-func (i *inspection) chain() {
-	var prev wire.Hash
-	var want uint64
-	if i.has("space", "horizon") { // since format 2
-		i.query(`SELECT horizon, horizon_chain FROM space`, func(s *sqlite3.Stmt) {
-			want = uint64(s.ColumnInt64(0))
-			copy(prev[:], s.ColumnRawBlob(1))
-		})
-	}
+// chain follows the log's chain hash from where it begins to the head, and hashes
+// each body.
+func (i *inspection) chain(id int64) {
+	var prev, end wire.Hash
+	var want, last uint64
+	i.query(`SELECT horizon, horizon_chain, seq, chain FROM kept_space WHERE id = ?`, func(s *sqlite3.Stmt) {
+		want, last = uint64(s.ColumnInt64(0)), uint64(s.ColumnInt64(2))
+		copy(prev[:], s.ColumnRawBlob(1))
+		copy(end[:], s.ColumnRawBlob(3))
+	}, id)
 	if want > 0 {
 		i.printf("  %-14s %d entries were cut off\n", "horizon", want)
 	}
-	i.query(`SELECT seq, client, counter, outcome, body_hash, chain, body FROM log ORDER BY seq`, func(s *sqlite3.Stmt) {
+	const sql = `SELECT seq, client, counter, outcome, body_hash, chain, body FROM kept_log WHERE space = ? ORDER BY seq`
+	i.query(sql, func(s *sqlite3.Stmt) {
 		e := wire.Entry{Seq: uint64(s.ColumnInt64(0)), Counter: uint64(s.ColumnInt64(2)), Outcome: s.ColumnText(3)}
 		copy(e.Client[:], s.ColumnRawBlob(1))
 		copy(e.BodyHash[:], s.ColumnRawBlob(4))
@@ -370,7 +382,11 @@ func (i *inspection) chain() {
 				fmt.Sprintf("the body of entry %d is not the one of its hash", e.Seq))
 		}
 		prev = e.Chain
-	})
+	}, id)
+	if i.err == nil && (want != last || prev != end) {
+		i.err = errcode.New(errcode.Diverged, "inspect",
+			fmt.Sprintf("the log ends at %d, and the space's head is %d", want, last))
+	}
 	i.printf("  %-14s whole, ends in %x\n", "chain", prev)
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -110,7 +111,7 @@ func TestServe_killedLosesNothingAcknowledged(t *testing.T) {
 		kill()
 		<-ended
 	}
-	file := filepath.Join(data, "s.space.db")
+	file := fileOf(t, data, "s")
 	out := works(t, "inspect", file) // the chain, the digest, SQLite's own check
 	c, err := sqlite3.Open("file:" + file)
 	if err != nil {
@@ -148,7 +149,7 @@ func TestRepair_drill(t *testing.T) {
 		t.Errorf("beside a server: exit %d, %q", code, problems)
 	}
 	stop()
-	file := filepath.Join(dir, "s.space.db")
+	file := fileOf(t, dir, "s")
 	c, err := sqlite3.Open("file:" + file)
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +191,7 @@ func TestInspect_tampering(t *testing.T) {
 				device(t, url, "s", filepath.Join(t.TempDir(), fmt.Sprint(i)), true, "")
 			}
 			stop()
-			file := filepath.Join(dir, "s.space.db")
+			file := fileOf(t, dir, "s")
 			works(t, "inspect", file)
 			c, err := sqlite3.Open("file:" + file)
 			if err != nil {
@@ -206,4 +207,14 @@ func TestInspect_tampering(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fileOf returns the file of a data directory that holds a space.
+func fileOf(t *testing.T, dir, space string) string {
+	t.Helper()
+	file, err := sqlitestore.FileOf(dir, space)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

@@ -178,7 +178,7 @@ func TestServeDigestInspect(t *testing.T) {
 	for file, parts := range map[string][]string{
 		one: {"notes ", "3 rows", "space          family", "client id ",
 			"cursor         1\n", "pending        0 transactions", "digest         " + want, "integrity  ok"},
-		filepath.Join(data, "family.space.db"): {"space          family", "log            1 entries, 0 of them void",
+		fileOf(t, data, "family"): {"space          family", "log            1 entries, 0 of them void",
 			"clients        1", "chain          whole", "digest         " + want, "integrity  ok"},
 	} {
 		out := works(t, "inspect", file)

@@ -4,18 +4,18 @@ import (
 	"flag"
 	"fmt"
 
-	"heddle.dev/heddle/sync/server"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/wire"
 )
 
 var repairCommand = command{
 	name:  "repair",
 	args:  "--data DIR --space SPACE",
-	short: "rebuild a space's damaged file",
+	short: "rebuild the damaged file of a space",
 	long: `
-Rebuilds the file of a space, while no server uses the data directory. Where the
-log is whole, the rows and the digest are folded from it, and devices notice
-nothing. Where entries of the log are lost, or its beginning was cut off, the
+Rebuilds the file that holds a space, with every space in it, while no server
+uses the data directory. Where a log is whole, the rows and the digest are folded
+from it, and devices notice nothing. Where entries of the log are lost, or its beginning was cut off, the
 stored rows are taken, and the log is cut behind the last entry that is lost:
 devices that were away for longer take the rows in place of the log. Where the
 log's end is lost, devices give it back what they wrote. The file as it was is
@@ -35,18 +35,21 @@ func repair(e *env, flags *flag.FlagSet, args []string) error {
 	case !wire.ValidSpace(*space):
 		return badUsage("--space: %q cannot be a space's name", *space)
 	}
-	done, err := server.Repair(*data, *space)
+	all, err := sqlitestore.Repair(*data, *space)
 	if err != nil {
 		return err
 	}
-	for _, problem := range done.Problems {
-		fmt.Fprintf(e.stdout, "found   %s\n", problem)
+	for _, done := range all {
+		for _, problem := range done.Problems {
+			fmt.Fprintf(e.stdout, "found   %s: %s\n", done.Space, problem)
+		}
+		how := "folded from the log"
+		if !done.FromLog {
+			how = "the stored ones"
+		}
+		fmt.Fprintf(e.stdout, "space   %s\nlog     %d to %d\nrows    %d, %s\ndigest  %x\n",
+			done.Space, done.Horizon+1, done.Seq, done.Rows, how, done.Digest)
 	}
-	how := "folded from the log"
-	if !done.FromLog {
-		how = "the stored ones"
-	}
-	_, err = fmt.Fprintf(e.stdout, "log     %d to %d\nrows    %d, %s\ndigest  %x\nbefore  %s\n",
-		done.Horizon+1, done.Seq, done.Rows, how, done.Digest, done.Damaged)
+	_, err = fmt.Fprintf(e.stdout, "before  %s\n", all[0].Damaged)
 	return err
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/server/auth"
 )
@@ -136,7 +138,12 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
-	srv, err := f.open(ctx, &b, log)
+	store, err := sqlitestore.Open(sqlitestore.Options{Dir: f.data, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	srv, err := f.open(ctx, store, &b, log)
 	if err != nil {
 		return err
 	}
@@ -172,12 +179,14 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 		return err
 	case <-e.ctx.Done():
 	}
-	return f.shutDown(hs, srv, log)
+	return errors.Join(f.shutDown(hs, srv, log), store.Close())
 }
 
 // open opens the sync server, with the keys and revocations that it needs.
-func (f *serveFlags) open(ctx context.Context, b *bounds, log *slog.Logger) (*server.Server, error) {
-	o := server.Options{Dir: f.data, Dev: f.dev, Origins: f.origins, Logger: log, Limits: b.limits()}
+func (f *serveFlags) open(
+	ctx context.Context, store logstore.Store, b *bounds, log *slog.Logger,
+) (*server.Server, error) {
+	o := server.Options{Store: store, Dev: f.dev, Origins: f.origins, Logger: log, Limits: b.limits()}
 	if !f.dev {
 		f.keys.Logger = log
 		keys, err := auth.OpenKeys(ctx, f.keys)

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"heddle.dev/heddle"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -36,7 +37,12 @@ func decide(_ context.Context, d *server.Decision) error {
 }
 
 func run(ctx context.Context, addr, dir string) error {
-	srv, err := server.New(server.Options{Dir: dir, Dev: true, Decide: decide})
+	store, err := sqlitestore.Open(sqlitestore.Options{Dir: dir})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	srv, err := server.New(server.Options{Store: store, Dev: true, Decide: decide})
 	if err != nil {
 		return err
 	}

@@ -56,15 +56,20 @@ var allowed = map[string][]string{
 	"internal/store/salvage": {"internal/store", "internal/store/sqlconn", "internal/store/sqlerr", "internal/value"},
 	"internal/store/storetest": {"internal/store", "internal/store/dbfile", "internal/opfs", "internal/await",
 		"internal/errcode"},
-	"internal/live":       {"internal/live/tap", "internal/store", "internal/value", "internal/errcode"},
-	"internal/live/tap":   {"internal/store", "internal/value"},
-	"broadcast":           {"internal/rpc", "internal/store", "internal/errcode"},
-	"sync/replica":        {"internal/store", "sync/fold", "sync/wire", "internal/value", "internal/errcode"},
-	"sync/client":         {"sync/replica", "internal/store", "sync/wire", "internal/errcode"},
-	"sync/client/nethttp": {"sync/client", "internal/errcode"},
-	"sync/server":         {"sync/server/auth", "sync/fold", "sync/wire", "internal/accept", "internal/errcode"},
-	"sync/server/auth":    {"internal/errcode"},
-	"sync/sim": {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/server",
+	"internal/live":             {"internal/live/tap", "internal/store", "internal/value", "internal/errcode"},
+	"internal/live/tap":         {"internal/store", "internal/value"},
+	"broadcast":                 {"internal/rpc", "internal/store", "internal/errcode"},
+	"sync/replica":              {"internal/store", "sync/fold", "sync/wire", "internal/value", "internal/errcode"},
+	"sync/client":               {"sync/replica", "internal/store", "sync/wire", "internal/errcode"},
+	"sync/client/nethttp":       {"sync/client", "internal/errcode"},
+	"sync/logstore":             {"sync/wire", "internal/errcode"},
+	"sync/logstore/sqlitestore": {"sync/logstore", "sync/fold", "sync/wire", "internal/errcode"},
+	"sync/logstore/storetest":   {"sync/logstore", "sync/fold", "sync/wire", "internal/errcode"},
+	"sync/server": {"sync/server/auth", "sync/logstore", "sync/fold", "sync/wire", "internal/accept",
+		"internal/errcode"},
+	"sync/server/auth": {"internal/errcode"},
+	"sync/sim": {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/logstore",
+		"sync/logstore/sqlitestore", "sync/server",
 		"internal/errcode"},
 	"internal/rpc":         {"internal/value", "internal/errcode"},
 	"internal/rpc/gen":     {},
@@ -245,6 +250,19 @@ func TestWasm_linksNothingLarge(t *testing.T) {
 			if ok && forbidden[p.ImportPath] == "" && !slices.Contains(excused[imp], p.ImportPath) {
 				t.Errorf("the browser's binary links %s (%s): %s imports it", imp, why, p.ImportPath)
 			}
+		}
+	}
+}
+
+// No SQL is left in the server: where spaces are kept is the store's matter.
+func TestServer_linksNoSQLite(t *testing.T) {
+	pkgs := list(t, root(t), "native", "-deps", "./sync/server", "./sync/logstore")
+	if len(pkgs) < 50 {
+		t.Fatalf("go list found %d packages; the server has more", len(pkgs))
+	}
+	for _, p := range pkgs {
+		if strings.HasPrefix(p.ImportPath, "github.com/ncruces/") {
+			t.Errorf("the server links %s", p.ImportPath)
 		}
 	}
 }

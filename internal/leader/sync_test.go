@@ -13,6 +13,7 @@ import (
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/rpc/rpctest"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -20,7 +21,11 @@ import (
 // serve starts a real server; decide may refuse transactions.
 func serve(t *testing.T, decide func(*wire.Body) error) *httptest.Server {
 	t.Helper()
-	s, err := server.New(server.Options{Dir: t.TempDir(), Dev: true,
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Options{Store: kept, Dev: true,
 		Limits: server.Limits{Request: await.Long, Decision: await.Long},
 		Decide: func(_ context.Context, d *server.Decision) error {
 			body := d.Body
@@ -37,6 +42,7 @@ func serve(t *testing.T, decide func(*wire.Body) error) *httptest.Server {
 		h.CloseClientConnections()
 		h.Close()
 		s.Close()
+		kept.Close()
 	})
 	return h
 }

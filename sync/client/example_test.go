@@ -13,6 +13,7 @@ import (
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -27,7 +28,12 @@ func Example() {
 	defer os.RemoveAll(dir)
 
 	// The server, as `heddle serve --dev` runs it.
-	srv, err := server.New(server.Options{Dir: filepath.Join(dir, "server"), Dev: true})
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: filepath.Join(dir, "server")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kept.Close()
+	srv, err := server.New(server.Options{Store: kept, Dev: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 )
 
@@ -119,7 +120,12 @@ func (w *answering) Flush() {}
 func cabled(t *testing.T, devices int, change func(i int, cfg *client.Config), f func(d []*device, cables []*cable)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		srv, err := server.New(server.Options{Dir: filepath.Join(dir, "server"), Dev: true})
+		kept, err := sqlitestore.Open(sqlitestore.Options{Dir: filepath.Join(dir, "server")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kept.Close()
+		srv, err := server.New(server.Options{Store: kept, Dev: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -23,7 +25,11 @@ const notes = `CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, done INTEGER N
 // newServer starts a real server in development mode.
 func newServer(t testing.TB, o server.Options) *httptest.Server {
 	t.Helper()
-	o.Dir, o.Dev = t.TempDir(), o.Tokens == nil
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Store, o.Dev = kept, o.Tokens == nil
 	o.Limits.Request, o.Limits.Decision = await.Long, await.Long
 	s, err := server.New(o)
 	if err != nil {
@@ -34,7 +40,7 @@ func newServer(t testing.TB, o server.Options) *httptest.Server {
 		s.Drain()
 		hs.CloseClientConnections()
 		hs.Close()
-		if err := s.Close(); err != nil {
+		if err := errors.Join(s.Close(), kept.Close()); err != nil {
 			t.Error(err)
 		}
 	})

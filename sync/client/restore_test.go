@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/server"
 )
@@ -25,6 +25,7 @@ import (
 type restorable struct {
 	t    *testing.T
 	dir  string
+	kept *sqlitestore.Store
 	o    server.Options
 	now  atomic.Pointer[server.Server]
 	http *httptest.Server
@@ -48,7 +49,11 @@ func newRestorable(t *testing.T, o server.Options) *restorable {
 
 func (r *restorable) up(dir string) {
 	r.t.Helper()
-	r.dir, r.o.Dir, r.o.Dev = dir, dir, true
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: dir})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.dir, r.kept, r.o.Store, r.o.Dev = dir, kept, kept, true
 	s, err := server.New(r.o)
 	if err != nil {
 		r.t.Fatal(err)
@@ -59,7 +64,7 @@ func (r *restorable) up(dir string) {
 func (r *restorable) down() {
 	r.t.Helper()
 	if s := r.now.Swap(nil); s != nil {
-		if err := s.Close(); err != nil {
+		if err := errors.Join(s.Close(), r.kept.Close()); err != nil {
 			r.t.Error(err)
 		}
 	}
@@ -317,7 +322,7 @@ func TestRestore_unknownTable(t *testing.T) {
 func (r *restorable) newEpoch() {
 	r.t.Helper()
 	r.down()
-	files, err := filepath.Glob(filepath.Join(r.dir, "*.space.db"))
+	files, err := sqlitestore.Files(r.dir)
 	if err != nil || len(files) != 1 {
 		r.t.Fatal(files, err)
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -110,44 +109,6 @@ func TestStreams_ofASubject(t *testing.T) {
 }
 
 const gzipFrom = 8 << 10 // more than what streams are compressed from
-
-// An empty file is a space that was never made: it is made by a push, not by a
-// question. With a write-ahead log beside it, it has lost what it had.
-func TestFile_empty(t *testing.T) {
-	h := start(t, func(o *server.Options) { o.Logger = nil })
-	empty := func(name string) {
-		t.Helper()
-		if err := os.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	empty(h.file("s"))
-	h.refused(h.do("GET", "/v1/spaces/s/digest", nil), 404, errcode.NotFound)
-	if info, err := os.Stat(h.file("s")); err != nil || info.Size() != 0 {
-		t.Errorf("a question has made the space: %v, %v", info, err)
-	}
-	a := newAuthor(h, "s", 1)
-	a.push(a.write(body("x", "1"))...)
-	if h.digest("s", "").Seq != 1 {
-		t.Error("the push is not there")
-	}
-
-	empty(h.file("t"))
-	if err := os.WriteFile(h.file("t")+"-wal", []byte("what was there"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	lost := newAuthor(h, "t", 1)
-	for range 2 {
-		h.refused(lost.try(lost.write(body("x", "1"))...), 500, errcode.Server)
-		if data, err := os.ReadFile(h.file("t") + "-wal"); err != nil || string(data) != "what was there" {
-			t.Errorf("the log is changed: %q, %v", data, err)
-		}
-	}
-	if err := os.Mkdir(h.file("u"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	h.refused(newAuthor(h, "u", 1).try(), 500, errcode.Server)
-}
 
 // A compressed body that is cut short, or goes on, is refused and holds nothing.
 func TestDeadlines_compressedBodies(t *testing.T) {

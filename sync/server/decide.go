@@ -31,22 +31,22 @@ type Change struct {
 
 // callDecide calls the app's Decide. The error is a *void if that rejects the
 // transaction.
-func (sp *space) callDecide(ctx context.Context, o *Options, d *Decision, all *effects) error {
-	if o.Decide == nil {
+func (t *turn) callDecide(ctx context.Context, d *Decision, all *effects) error {
+	if t.o.Decide == nil {
 		return nil
 	}
-	d.Space = sp.name
+	d.Space = t.sp.name
 	d.Rows = make([]Change, len(all.list))
 	for i, f := range all.list {
-		d.Rows[i] = Change{f.table, f.key, f.before, f.after}
+		d.Rows[i] = Change{f.Table, f.key, f.before, f.after}
 	}
-	err := o.Decide(ctx, d)
+	err := t.o.Decide(ctx, d)
 	var coded *errcode.Error
 	switch {
+	case ctx.Err() != nil: // what it says comes too late, or is because of that
+		return ctx.Err()
 	case err == nil, errors.Is(err, ErrUndecided):
 		return err
-	case ctx.Err() != nil: // perhaps that is why
-		return ctx.Err()
 	case errors.As(err, &coded) && len(coded.Code) > 0 && len(coded.Code) <= 128:
 		return &void{coded.Code, err}
 	}

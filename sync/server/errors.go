@@ -5,9 +5,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -26,6 +25,7 @@ var statuses = map[string]int{
 	errcode.Unauthorized: http.StatusUnauthorized,
 	errcode.Forbidden:    http.StatusForbidden,
 	errcode.NotFound:     http.StatusNotFound,
+	errcode.Gone:         http.StatusGone,
 	errcode.Diverged:     http.StatusConflict,
 	errcode.ClientFork:   http.StatusConflict,
 	errcode.Behind:       http.StatusConflict,
@@ -69,24 +69,20 @@ func (s *Server) uncodedError(r *http.Request, err error) (int, *wire.Error) {
 	switch {
 	case errors.Is(err, ErrUndecided):
 		return http.StatusServiceUnavailable, &wire.Error{Code: errcode.Server, Message: "the server cannot decide now"}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sqlite3.INTERRUPT):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable,
 			&wire.Error{Code: errcode.Timeout, Message: "the server did not get to it in time"}
-	case isDamage(err):
-		return s.damagedFile(r, err)
 	}
 	s.log.Error("request failed", "path", r.URL.Path, "error", err)
 	status := http.StatusInternalServerError
-	for _, temporary := range []error{sqlite3.FULL, sqlite3.BUSY, sqlite3.IOERR, sqlite3.CANTOPEN} {
-		if errors.Is(err, temporary) {
-			status = http.StatusServiceUnavailable
-		}
+	if errors.Is(err, logstore.ErrUnavailable) {
+		status = http.StatusServiceUnavailable
 	}
 	return status, &wire.Error{Code: errcode.Server, Message: "the server failed; its log says why"}
 }
 
-// damagedFile answers a request that met damage in a space's file. Devices try
-// again: the space goes on as soon as its file is repaired.
+// damagedFile answers a request that met damage in the store. Devices try again: the
+// space goes on as soon as its file is repaired.
 func (s *Server) damagedFile(r *http.Request, err error) (int, *wire.Error) {
 	s.log.Error("a space's file is damaged: stop the server and run heddle repair", "path", r.URL.Path, "error", err)
 	return http.StatusInternalServerError,

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/server/auth"
 )
@@ -21,8 +22,14 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+	store, err := sqlitestore.Open(sqlitestore.Options{Dir: dir})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
 	srv, err := server.New(server.Options{
-		Dir:    dir,
+		Store:  store,
 		Tokens: key,
 		Decide: func(_ context.Context, d *server.Decision) error {
 			for _, row := range d.Rows {

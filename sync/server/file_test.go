@@ -19,10 +19,10 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// inFile runs SQL on a space's file, whose server is down.
-func (h *harness) inFile(space string, f func(*sqlite3.Conn) error) {
+// inFile runs SQL on the file of the spaces, whose server is down.
+func (h *harness) inFile(f func(*sqlite3.Conn) error) {
 	h.t.Helper()
-	db, err := sqlite3.Open("file:" + filepath.ToSlash(h.file(space)))
+	db, err := sqlite3.Open("file:" + filepath.ToSlash(h.file()))
 	if err == nil {
 		err = f(db)
 	}
@@ -31,75 +31,6 @@ func (h *harness) inFile(space string, f func(*sqlite3.Conn) error) {
 	}
 	if err != nil {
 		h.t.Fatal(err)
-	}
-}
-
-func (h *harness) file(space string) string { return filepath.Join(h.o.Dir, space+".space.db") }
-
-// A space's file of each earlier format goes on: its log, its rows, its digest.
-func TestFile_formats(t *testing.T) {
-	// What makes a file of each format of one of the format after it.
-	before := map[int]string{
-		6: `CREATE TABLE refused(client BLOB NOT NULL, counter INTEGER NOT NULL, seq INTEGER NOT NULL, code TEXT NOT NULL,
-				PRIMARY KEY (client, counter)) STRICT, WITHOUT ROWID;
-			INSERT INTO refused SELECT client, counter, seq, code FROM outcome WHERE code <> ''; DROP TABLE outcome`,
-		5: `ALTER TABLE log RENAME TO l; ALTER TABLE part RENAME TO p;
-			CREATE TABLE log(seq INTEGER PRIMARY KEY, client BLOB NOT NULL, counter INTEGER NOT NULL, outcome TEXT NOT NULL,
-				body_hash BLOB NOT NULL, body BLOB, chain BLOB NOT NULL, UNIQUE (client, counter)) STRICT;
-			CREATE TABLE part(client BLOB NOT NULL, counter INTEGER NOT NULL, idx INTEGER NOT NULL, total INTEGER NOT NULL,
-				body_hash BLOB NOT NULL, bytes BLOB NOT NULL, at INTEGER NOT NULL, UNIQUE (client, counter, idx)) STRICT;
-			INSERT INTO log SELECT seq, client, counter, outcome, body_hash, body, chain FROM l;
-			INSERT INTO part SELECT client, counter, idx, total, body_hash, bytes, at FROM p;
-			DROP TABLE l; DROP TABLE p`,
-		4: `DROP TABLE owner; DROP TABLE upload`,
-		3: `UPDATE digest SET digest = zeroblob(32)`, // they were of another kind
-		2: `ALTER TABLE row DROP COLUMN sum`,
-		1: `DROP TABLE refused; ALTER TABLE space DROP COLUMN live; ALTER TABLE space DROP COLUMN logged;
-			ALTER TABLE space DROP COLUMN horizon; ALTER TABLE space DROP COLUMN horizon_chain`,
-	}
-	for format := 1; before[format] != ""; format++ {
-		t.Run(fmt.Sprint(format), func(t *testing.T) {
-			h := start(t, nil)
-			a := newAuthor(h, "s", 1)
-			a.push(a.write(body("k", "text", "l", "more"))...)
-			a.push(a.write(body("k", 1))...)
-			want := h.digest("s", "")
-			h.down()
-			h.inFile("s", func(db *sqlite3.Conn) error {
-				for f := len(before); f >= format; f-- {
-					if err := db.Exec(before[f]); err != nil {
-						return err
-					}
-				}
-				if err := db.Exec(fmt.Sprintf(`UPDATE space SET format = %d`, format)); err != nil {
-					return err
-				}
-				return db.Exec(`VACUUM INTO ` + sqlite3.Quote("file:"+filepath.ToSlash(h.file("s"))+".old?reserve=0"))
-			})
-			if err := os.Rename(h.file("s")+".old", h.file("s")); err != nil {
-				t.Fatal(err)
-			}
-			if file := read(t, h.file("s")); file[20] != 0 {
-				t.Fatalf("the pages of the old file leave %d bytes free", file[20])
-			}
-			h.up()
-			if got := h.digest("s", ""); !reflect.DeepEqual(got, want) {
-				t.Errorf("got %+v, want %+v", got, want)
-			}
-			if format < 4 { // earlier digests were of another kind
-				h.refused(h.do("GET", "/v1/spaces/s/digest?seq=1", nil), 404, errcode.NotFound)
-			}
-			a.push(a.write(body("k", nil))...)
-			b := newAuthor(h, "s", 2)
-			b.catchUp()
-			s := &state{}
-			b.takeSnapshot(s, wire.PullRequest{Anew: true}, 1000, nil)
-			b.check(s)
-			h.down()
-			if file := read(t, h.file("s")); file[20] != 8 {
-				t.Errorf("the file has no page checksums")
-			}
-		})
 	}
 }
 
@@ -114,14 +45,14 @@ func TestFile_flippedBit(t *testing.T) {
 	}
 	a.catchUp()
 	h.down()
-	whole := read(t, h.file("s"))
+	whole := read(t, h.file())
 	r := rand.New(rand.NewPCG(1, 2))
 	refused, hidden := 0, 0
 	for range 60 {
 		flipped := bytes.Clone(whole)
 		at := r.IntN(len(flipped))
 		flipped[at] ^= 1 << r.IntN(8)
-		if err := os.WriteFile(h.file("s"), flipped, 0o600); err != nil {
+		if err := os.WriteFile(h.file(), flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		h.up()
@@ -145,7 +76,7 @@ func TestFile_changedRow(t *testing.T) {
 	a := newAuthor(h, "s", 1)
 	a.push(a.write(body("k", "text", "l", "more"))...)
 	h.down()
-	h.inFile("s", func(db *sqlite3.Conn) error {
+	h.inFile(func(db *sqlite3.Conn) error {
 		return db.Exec(`UPDATE row SET cells = CAST(replace(cells, 'text', 'tixt') AS BLOB)`)
 	})
 	h.up()

@@ -4,25 +4,30 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
 )
 
 // harness is a server over HTTP and a directory that outlives it.
 type harness struct {
-	t    testing.TB
-	o    server.Options
-	srv  *server.Server
-	http *httptest.Server // nil without sockets
+	t     testing.TB
+	o     server.Options
+	dir   string
+	store *sqlitestore.Store
+	srv   *server.Server
+	http  *httptest.Server // nil without sockets
 
 	url    string
 	client *http.Client
@@ -30,7 +35,7 @@ type harness struct {
 
 func start(t testing.TB, change func(*server.Options)) *harness {
 	t.Helper()
-	h := &harness{t: t, o: options(t, change), client: http.DefaultClient}
+	h := &harness{t: t, o: options(t, change), dir: t.TempDir(), client: http.DefaultClient}
 	h.o.Limits.Request = cmp.Or(h.o.Limits.Request, await.Long)
 	h.o.Limits.Decision = cmp.Or(h.o.Limits.Decision, await.Long)
 	h.up()
@@ -40,7 +45,7 @@ func start(t testing.TB, change func(*server.Options)) *harness {
 
 func options(t testing.TB, change func(*server.Options)) server.Options {
 	log := slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})
-	o := server.Options{Dir: t.TempDir(), Dev: true, Logger: slog.New(log)}
+	o := server.Options{Dev: true, Logger: slog.New(log)}
 	if change != nil {
 		change(&o)
 	}
@@ -56,6 +61,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 
 func (h *harness) up() {
 	h.t.Helper()
+	h.open()
 	srv, err := server.New(h.o)
 	if err != nil {
 		h.t.Fatal(err)
@@ -64,13 +70,26 @@ func (h *harness) up() {
 	h.url = h.http.URL
 }
 
+// open opens the store, of one file.
+func (h *harness) open() {
+	h.t.Helper()
+	store, err := sqlitestore.Open(sqlitestore.Options{Dir: h.dir, Files: 1})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.store, h.o.Store = store, store
+}
+
+// file is where the spaces are.
+func (h *harness) file() string { return filepath.Join(h.dir, "spaces-1-of-1.db") }
+
 func (h *harness) down() {
 	if h.srv == nil {
 		return
 	}
 	h.srv.Drain()
 	h.http.Close()
-	if err := h.srv.Close(); err != nil {
+	if err := errors.Join(h.srv.Close(), h.store.Close()); err != nil {
 		h.t.Error(err)
 	}
 	h.srv = nil

@@ -19,10 +19,9 @@ func (l *Limits) defaults(dev bool) {
 	setDefault(&l.Staged, 256<<20)
 	setDefault(&l.Uploads, 1000)
 	setDefault(&l.Log, 16<<20)
-	setDefault(&l.Digests, 10_000)
 	setDefault(&l.Frame, 2<<20)
 	setDefault(&l.Streams, 10_000)
-	setDefault(&l.Spaces, 64)
+	setDefault(&l.Spaces, 256)
 	setDefault(&l.Request, 30*time.Second)
 	setDefault(&l.Refused, 2*time.Second)
 	setDefault(&l.Decision, time.Minute)
@@ -117,6 +116,10 @@ const (
 	recheckEvery = 250 * time.Millisecond
 	// quietSubject is how long after its last request a subject's rate is forgotten.
 	quietSubject = time.Minute
+	// storeWait is how long a read or a commit of the store may take.
+	storeWait = time.Minute
+	// hintEvery is how often what hints have told of is read.
+	hintEvery = 2 * time.Millisecond
 	// maxWait is the longest wait of a poll: what lies between may have less patience.
 	maxWait = time.Minute
 )

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -14,14 +15,15 @@ import (
 // request ends when its answer is read to the end or closed.
 func startInMemory(t testing.TB, change func(*server.Options)) *harness {
 	t.Helper()
-	h := &harness{t: t, o: options(t, change)}
+	h := &harness{t: t, o: options(t, change), dir: t.TempDir()}
+	h.open()
 	srv, err := server.New(h.o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.srv, h.url, h.client = srv, "http://heddle.test", &http.Client{Transport: memory{srv}}
 	t.Cleanup(func() {
-		if err := srv.Close(); err != nil {
+		if err := errors.Join(srv.Close(), h.store.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -1,9 +1,8 @@
 package server
 
 import (
-	"github.com/ncruces/go-sqlite3"
-
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -21,57 +20,21 @@ func (o *Options) owns(c *caller, id wire.ClientID, subject string, owned bool) 
 	return o.Dev || id == wire.SeedClient || !owned || subject == c.Subject
 }
 
-// clientState returns a client's last decided counter and whether its id has an
-// owner. It fails if the owner is another subject than c's.
-func (sp *space) clientState(o *Options, c *caller, id wire.ClientID) (decided uint64, owned bool, err error) {
-	subject := ""
-	const sql = `SELECT (SELECT decided FROM client WHERE id = ?1), (SELECT subject FROM owner WHERE client = ?1)`
-	err = sp.w.run(sql, func(s *sqlite3.Stmt) error {
-		decided = uint64(s.ColumnInt64(0))
-		subject, owned = s.ColumnText(1), s.ColumnType(1) != sqlite3.NULL
-		return nil
-	}, id[:])
-	if err == nil && !o.owns(c, id, subject, owned) {
-		err = errOwner
-	}
-	return decided, owned, err
-}
-
 // claim makes a client id the subject's own.
-func (sp *space) claim(o *Options, c *caller, id wire.ClientID) error {
-	if o.Dev || id == wire.SeedClient {
-		return nil
+func (t *turn) claim(c *caller, to *client) {
+	if !t.o.Dev && to.ID != wire.SeedClient {
+		to.Owned, to.Owner, to.changed = true, c.Subject, true
 	}
-	return sp.w.run(`INSERT INTO owner VALUES (?, ?) ON CONFLICT DO NOTHING`, nil, id[:], c.Subject)
 }
 
 // mayRead refuses a pull under a client id that belongs to another subject.
-func (sp *space) mayRead(o *Options, c *caller, id wire.ClientID) error {
+func (o *Options) mayRead(v logstore.View, c *caller, id wire.ClientID) error {
 	if o.Dev || id == (wire.ClientID{}) {
 		return nil
 	}
-	sp.read.Lock()
-	defer sp.read.Unlock()
-	subject, owned := "", false
-	err := sp.r.run(`SELECT subject FROM owner WHERE client = ?`, func(s *sqlite3.Stmt) error {
-		subject, owned = s.ColumnText(0), true
-		return nil
-	}, id[:])
-	if err == nil && !o.owns(c, id, subject, owned) {
+	known, err := v.Clients([]wire.ClientID{id})
+	if err == nil && !o.owns(c, id, known[0].Owner, known[0].Owned) {
 		err = errOwner
 	}
 	return err
 }
-
-const ownerSQL = `
-CREATE TABLE owner(
-	client BLOB PRIMARY KEY,
-	subject TEXT NOT NULL           -- of the token that first pushed under it
-) STRICT, WITHOUT ROWID;
-CREATE TABLE upload(
-	client BLOB PRIMARY KEY,        -- whose parts are held
-	subject TEXT NOT NULL,          -- to whose account
-	bytes INTEGER NOT NULL,
-	at INTEGER NOT NULL             -- of the last part, unix seconds
-) STRICT, WITHOUT ROWID;
-`

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
@@ -87,7 +88,7 @@ func TestClientID_belongsToItsSubject(t *testing.T) {
 			m.status(name+": its own push", m.push("ann", id), 200)
 		}
 		m.down()
-		if _, err := server.Repair(m.o.Dir, "s"); err != nil {
+		if _, err := sqlitestore.Repair(m.dir, "s"); err != nil {
 			t.Fatal(err)
 		}
 		m.up()
@@ -221,7 +222,7 @@ func TestUploads_areBounded(t *testing.T) {
 		m.refused(m.push("ann", wire.ClientID{2}, big[1]), 429, errcode.RateLimited)
 		m.refused(m.push("ann", wire.ClientID{3}, big[0]), 429, errcode.RateLimited)
 		m.status("another's", m.push("bob", wire.ClientID{4}, big[0], big[1]), 200)
-		m.staged("s", time.Hour)
+		m.staged(time.Hour)
 		m.status("what was left gives way", m.push("ann", wire.ClientID{3}, big[0], big[1]), 200)
 		res := ok(m.harness, m.push("bob", wire.ClientID{4}), wire.UnmarshalPushResponse)
 		if res.Staged != 2 {
@@ -241,7 +242,7 @@ func TestUploads_areBounded(t *testing.T) {
 		m.status("ann", m.push("ann", wire.ClientID{1}, big[0]), 200)
 		m.status("bob", m.push("bob", wire.ClientID{2}, big[0]), 200)
 		m.refused(m.push("bob", wire.ClientID{2}, big[1]), 429, errcode.RateLimited)
-		m.staged("s", time.Hour)
+		m.staged(time.Hour)
 		m.status("the oldest gives way", m.push("bob", wire.ClientID{2}, big[1]), 200)
 	})
 	t.Run("uploads of a space", func(t *testing.T) {

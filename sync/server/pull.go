@@ -3,6 +3,7 @@ package server
 import (
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 
 	"heddle.dev/heddle/internal/accept"
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -35,29 +37,16 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 	if err != nil {
 		return err
 	}
-	sp, err := s.acquire(r.Context(), c.space, true)
+	sp := s.acquire(c.space)
+	defer s.release(sp)
+	leave := sp.follow() // before the read: what comes after it is told
+	defer leave()
+	start, err := sp.start(r.Context(), &s.o, c, req)
 	if err != nil {
 		return err
 	}
-	defer s.release(sp)
-	if err := sp.mayRead(&s.o, c, req.Client); err != nil {
-		return err
-	}
-	head := sp.currentHead()
-	snapshot, err := sp.wantsSnapshot(req)
-	switch {
-	case err != nil:
-		return err
-	case !snapshot:
-		if head, err = sp.check(req.Position); err != nil {
-			return err
-		}
-	case req.Resume == nil && req.Position.Epoch != wire.Epoch{} && req.Position.Epoch != head.epoch:
-		return errEpoch
-	}
-	f := &feed{
-		s: s, sp: sp, rc: http.NewResponseController(w), out: w, caller: c, seq: req.Position.Seq, wait: wait,
-	}
+	f := &feed{s: s, sp: sp, rc: http.NewResponseController(w), out: w, caller: c, at: start.at, wait: wait}
+	f.head, f.digest, f.kicks = start.head, start.digest, start.kicks
 	if !req.OwnBodies {
 		f.author = req.Client
 	}
@@ -66,11 +55,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 		return err
 	}
 	defer closeStream()
-	release, err := f.compress(w, r, snapshot)
-	if err != nil {
-		return err
-	}
-	defer release()
+	defer f.compress(w, r, start)()
 	h := w.Header()
 	h.Set("Content-Type", wire.MediaType)
 	h.Set("X-Accel-Buffering", "no") // proxies: pass each frame on at once
@@ -79,10 +64,10 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 	}
 	h.Add("Vary", "Accept-Encoding")
 	w.WriteHeader(http.StatusOK)
-	if err := f.send(&wire.Frame{Hello: &wire.Hello{Epoch: head.epoch, Head: head.seq}}); err != nil {
+	if err := f.send(&wire.Frame{Hello: &wire.Hello{Epoch: start.head.Epoch, Head: start.head.Seq}}); err != nil {
 		return nil // the connection is gone
 	}
-	if snapshot {
+	if start.snapshot {
 		f.sent = true
 		err = f.snapshot(req)
 	}
@@ -99,6 +84,44 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 		f.zip.Close()
 	}
 	return nil
+}
+
+// start is where a pull begins.
+type start struct {
+	at, head wire.Position
+	digest   wire.Hash // at head
+	kicks    uint64
+	snapshot bool
+	backlog  int64 // roughly how many bytes are sent at once
+}
+
+// start checks a pull against the space, and chooses between the log and a
+// snapshot.
+func (sp *space) start(ctx context.Context, o *Options, c *caller, req *wire.PullRequest) (s start, err error) {
+	err = sp.readOrMake(ctx, func(v logstore.View) error {
+		m, err := v.Meta()
+		if err != nil {
+			return err
+		}
+		if err := o.mayRead(v, c, req.Client); err != nil {
+			return err
+		}
+		s = start{at: req.Position, head: m.Head, digest: digestOf(&m), kicks: m.Kicks, snapshot: wantsSnapshot(&m, req)}
+		s.at.Epoch = m.Head.Epoch
+		if s.snapshot {
+			if req.Resume == nil && req.Position.Epoch != (wire.Epoch{}) && req.Position.Epoch != m.Head.Epoch {
+				return errEpoch
+			}
+		} else if err := checkPosition(v, &m, req.Position); err != nil {
+			return err
+		}
+		sizes, err := v.Sizes(req.Position.Seq, 200)
+		for i := range sizes {
+			s.backlog += sizes[i].Bytes + 128
+		}
+		return err
+	})
+	return s, err
 }
 
 // forever is the wait of a stream that stays open.
@@ -128,7 +151,10 @@ type feed struct {
 	end    context.CancelCauseFunc
 	ended  bool // guarded by Server.mu: end was called for the token
 	author wire.ClientID
-	seq    uint64        // sent so far
+	at     wire.Position // sent so far
+	head   wire.Position // the log's end as last read
+	digest wire.Hash     // at head
+	kicks  uint64        // of the space when it began
 	wait   time.Duration // how long to wait for the first news; forever without a bound
 	sent   bool          // entries or a snapshot
 	gone   bool          // the connection
@@ -136,24 +162,20 @@ type feed struct {
 
 // compress compresses the stream if the client accepts gzip, there is much to
 // send, and not too many streams are compressed already.
-func (f *feed) compress(w http.ResponseWriter, r *http.Request, snapshot bool) (release func(), err error) {
+func (f *feed) compress(w http.ResponseWriter, r *http.Request, at start) (release func()) {
 	nothing := func() {}
-	if !accept.Encoding(r.Header.Get("Accept-Encoding"), "gzip") {
-		return nothing, nil
-	}
-	n, err := f.sp.backlog(f.seq)
-	if err != nil || n < gzipFrom && !snapshot {
-		return nothing, err
+	if !accept.Encoding(r.Header.Get("Accept-Encoding"), "gzip") || at.backlog < gzipFrom && !at.snapshot {
+		return nothing
 	}
 	l := &f.s.o.Limits
 	release, ok := f.s.slots.takeBoth("zip", f.caller.by, f.caller.space, l.SubjectZips, l.Zips)
 	if !ok {
-		return nothing, nil
+		return nothing
 	}
 	w.Header().Set("Content-Encoding", "gzip")
 	f.zip, _ = gzip.NewWriterLevel(w, gzip.BestSpeed)
 	f.out = f.zip
-	return release, nil
+	return release
 }
 
 // stopped returns why the stream is to end, nil while it goes on.
@@ -200,38 +222,23 @@ func (f *feed) run() error {
 	}
 	for caughtUp := false; ; {
 		head := f.sp.currentHead()
-		for f.seq < head.seq {
-			if data, seq := f.sp.news(f.seq, f.author); data != nil {
-				if err := f.write(data); err != nil {
-					return err
-				}
-				f.seq, caughtUp, f.sent = seq, true, true
-				beat.Reset(f.s.o.Heartbeat)
-				continue
+		switch {
+		case head.err != nil:
+			return head.err
+		case head.kicks > f.kicks:
+			return errKicked
+		case f.at != head.Position || !caughtUp && f.at != f.head:
+			var err error
+			if caughtUp, err = f.next(); err == nil {
+				err = f.stopped()
 			}
-			entries, err := f.sp.entries(f.seq, head.seq, f.author, wire.MaxBody)
 			if err != nil {
 				return err
 			}
-			if err := f.send(&wire.Frame{Entries: entries}); err != nil {
-				return err
-			}
-			f.seq = entries[len(entries)-1].Seq
-			caughtUp, f.sent = false, true
 			beat.Reset(f.s.o.Heartbeat)
-			if err := f.stopped(); err != nil {
-				return err
-			}
-		}
-		if !caughtUp {
-			d, err := f.sp.digestAt(f.seq)
-			if errcode.Of(err) == errcode.NotFound && f.sp.currentHead().seq > f.seq {
-				continue // already too old to be kept
-			}
-			if err != nil {
-				return err
-			}
-			if err := f.send(&wire.Frame{CaughtUp: &wire.CaughtUp{Seq: f.seq, Digest: d.Digest}}); err != nil {
+			continue
+		case !caughtUp:
+			if err := f.send(&wire.Frame{CaughtUp: &wire.CaughtUp{Seq: f.at.Seq, Digest: f.digest}}); err != nil {
 				return err
 			}
 			caughtUp = true
@@ -242,7 +249,7 @@ func (f *feed) run() error {
 		select {
 		case <-head.next: // at once where what was read went past head
 		case <-beat.C:
-			if err := f.send(&wire.Frame{Heartbeat: &wire.Heartbeat{Head: f.seq}}); err != nil {
+			if err := f.send(&wire.Frame{Heartbeat: &wire.Heartbeat{Head: f.at.Seq}}); err != nil {
 				return err
 			}
 		case <-timeUp:
@@ -253,4 +260,34 @@ func (f *feed) run() error {
 			return f.stopped()
 		}
 	}
+}
+
+// next sends what comes next in the log, from memory where it is there, and says
+// whether the stream has been told then that it has caught up.
+func (f *feed) next() (caughtUp bool, err error) {
+	if data, at := f.sp.news(f.at, f.author); data != nil {
+		if err := f.write(data); err != nil {
+			return false, err
+		}
+		f.at, f.sent = at, true
+		return true, nil
+	}
+	b, err := f.sp.after(f.ctx, f.at, f.author)
+	if err != nil {
+		return false, err
+	}
+	f.head, f.digest = b.head, b.digest
+	if len(b.entries) == 0 {
+		return false, nil
+	}
+	for i := range b.entries { // the same log all the way
+		e := &b.entries[i]
+		if e.ChainAfter(f.at.Chain) != e.Chain {
+			return false, errcode.New(errcode.Damaged, "server: pull",
+				fmt.Sprintf("the log's chain is broken at entry %d", e.Seq))
+		}
+		f.at.Seq, f.at.Chain = e.Seq, e.Chain
+	}
+	f.sent = true
+	return false, f.send(&wire.Frame{Entries: b.entries})
 }

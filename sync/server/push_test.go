@@ -184,16 +184,15 @@ func TestPush_largeRowAgainAndAgain(t *testing.T) {
 	}
 }
 
-// staged changes the time of the parts that a space holds.
-func (h *harness) staged(space string, age time.Duration) {
+// staged changes the time of the parts that are held.
+func (h *harness) staged(age time.Duration) {
 	h.t.Helper()
-	c, err := sqlite3.Open("file:" + filepath.ToSlash(filepath.Join(h.o.Dir, space+".space.db")))
+	c, err := sqlite3.Open("file:" + filepath.ToSlash(h.file()))
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Exec(fmt.Sprintf(`UPDATE part SET at = %d; UPDATE upload SET at = %[1]d`,
-		time.Now().Add(-age).Unix())); err != nil {
+	if err := c.Exec(fmt.Sprintf(`UPDATE upload SET at = %d`, time.Now().Add(-age).Unix())); err != nil {
 		h.t.Fatal(err)
 	}
 	if c.Changes() == 0 {
@@ -211,7 +210,7 @@ func TestPush_abandonedPartsGiveWay(t *testing.T) {
 	a.sent[1] = body("x", strings.Repeat("b", 3<<20))
 	a.push(one[0], one[1])
 	h.refused(a.try(other[0]), 409, errcode.ClientFork)
-	h.staged("s", time.Hour)
+	h.staged(time.Hour)
 	if res := a.push(other[2]); res.Staged != 0 {
 		t.Errorf("a part from the middle: got %+v", res)
 	}
@@ -229,7 +228,7 @@ func TestPush_partsAreDroppedAfterAWeek(t *testing.T) {
 	h := start(t, nil)
 	gone, a := newAuthor(h, "s", 1), newAuthor(h, "s", 2)
 	gone.push(gone.write(body("x", strings.Repeat("a", 2<<20)))[0])
-	h.staged("s", 8*24*time.Hour)
+	h.staged(8 * 24 * time.Hour)
 	a.push(a.write(body("x", strings.Repeat("a", 2<<20)))[0]) // the space stays open meanwhile
 	if res := gone.push(); res.Staged != 0 {
 		t.Errorf("got %+v", res)

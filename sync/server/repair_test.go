@@ -12,6 +12,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -37,20 +38,20 @@ func damaged(t *testing.T, damage func(h *harness)) (h *harness, a *author) {
 // sql changes the file behind its page checksums.
 func sql(text string) func(*harness) {
 	return func(h *harness) {
-		h.inFile("s", func(db *sqlite3.Conn) error { return db.Exec(text) })
+		h.inFile(func(db *sqlite3.Conn) error { return db.Exec(text) })
 	}
 }
 
 // flip turns a bit of the first byte after a text in the file.
 func flip(after string) func(*harness) {
 	return func(h *harness) {
-		data := read(h.t.(*testing.T), h.file("s"))
+		data := read(h.t.(*testing.T), h.file())
 		at := bytes.Index(data, []byte(after))
 		if at < 0 {
 			h.t.Fatalf("%q is not in the file", after)
 		}
 		data[at+len(after)] ^= 4
-		if err := os.WriteFile(h.file("s"), data, 0o600); err != nil {
+		if err := os.WriteFile(h.file(), data, 0o600); err != nil {
 			h.t.Fatal(err)
 		}
 	}
@@ -69,9 +70,10 @@ func TestRepair(t *testing.T) {
 		{name: "a row", fromLog: true,
 			damage: sql(`UPDATE row SET cells = CAST(replace(cells, 'content', 'kontent') AS BLOB) WHERE instr(key, 'k1')`)},
 		{name: "all rows", damage: sql(`DELETE FROM row`), fromLog: true},
-		{name: "the digest", damage: sql(`DELETE FROM bucket; DELETE FROM digest`), fromLog: true},
+		{name: "the digest", fromLog: true,
+			damage: sql(`DELETE FROM bucket; UPDATE log SET digest = NULL; UPDATE space SET digest = zeroblob(32)`)},
 		{name: "the clients", damage: sql(`UPDATE client SET decided = 3`), fromLog: true},
-		{name: "a bit in a page", damage: flip("content content"), fromLog: true},
+		{name: "a bit in a page", damage: flip("body\x03\xf0\x01content "), fromLog: true},
 		{name: "a chain hash", damage: sql(`UPDATE log SET chain = zeroblob(32) WHERE seq = 7`), fromLog: true},
 		{name: "a body", damage: sql(`UPDATE log SET body = x'00' WHERE seq = 7`), horizon: 7},
 		{name: "two entries", damage: sql(`DELETE FROM log WHERE seq IN (5, 9)`), horizon: 10},
@@ -87,10 +89,11 @@ func TestRepair(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h, a := damaged(t, test.damage)
-			done, err := server.Repair(h.o.Dir, "s")
+			all, err := sqlitestore.Repair(h.dir, "s")
 			if err != nil {
 				t.Fatal(err)
 			}
+			done := all[0]
 			if !test.fromLog && len(done.Problems) == 0 {
 				t.Error("no problem is named")
 			}
@@ -140,20 +143,20 @@ func present(a *author) map[string]*fold.Row {
 
 // A space whose rows and log are both beyond reading is left as it was.
 func TestRepair_refuses(t *testing.T) {
-	h, _ := damaged(t, sql(`DELETE FROM log WHERE seq = 1; UPDATE space SET schema = x'ff'`))
-	before := read(t, h.file("s"))
-	if _, err := server.Repair(h.o.Dir, "s"); errcode.Of(err) != errcode.Damaged ||
+	h, _ := damaged(t, sql(`DELETE FROM log WHERE seq = 1; UPDATE descriptors SET schema = x'ff'`))
+	before := read(t, h.file())
+	if _, err := sqlitestore.Repair(h.dir, "s"); errcode.Of(err) != errcode.Damaged ||
 		!strings.Contains(err.Error(), "restore a backup") {
 		t.Errorf("got %v", err)
 	}
-	if !bytes.Equal(before, read(t, h.file("s"))) {
+	if !bytes.Equal(before, read(t, h.file())) {
 		t.Error("the file has changed")
 	}
-	if _, err := server.Repair(h.o.Dir, "none"); errcode.Of(err) != errcode.NotFound {
+	if _, err := sqlitestore.Repair(h.dir, "none"); errcode.Of(err) != errcode.NotFound {
 		t.Errorf("got %v", err)
 	}
 	h.up()
-	if _, err := server.Repair(h.o.Dir, "s"); errcode.Of(err) != errcode.Blocked {
+	if _, err := sqlitestore.Repair(h.dir, "s"); errcode.Of(err) != errcode.Blocked {
 		t.Errorf("with a server that runs: %v", err)
 	}
 }

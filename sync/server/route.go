@@ -111,8 +111,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
 		return &statusError{http.StatusMethodNotAllowed,
 			errcode.New(errcode.Protocol, "server", "this address takes "+act.method)}
 	}
-	if err := checkSpaceName(space); err != nil {
-		return err
+	if !wire.ValidSpace(space) {
+		return errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
 	}
 	c, err := s.authorize(r, space, act.need)
 	if err != nil {
@@ -123,17 +123,6 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
 		return errcode.New(errcode.RateLimited, "server", "too many requests")
 	}
 	return act.run(s, w, r, c)
-}
-
-func checkSpaceName(space string) error {
-	if !wire.ValidSpace(space) {
-		return errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
-	}
-	if len(baseName(space))+longestSuffix > maxFileName {
-		return errcode.New(errcode.BadParam, "server", "the space's name is too long for the name of a file, "+
-			"in which capital letters count twice and marks three times")
-	}
-	return nil
 }
 
 func (s *Server) push(w http.ResponseWriter, r *http.Request, c *caller) error {
@@ -155,14 +144,11 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request, c *caller) error {
 		return errPushes
 	}
 	defer releaseShared()
-	sp, err := s.acquire(r.Context(), c.space, true)
-	if err != nil {
-		return err
-	}
+	sp := s.acquire(c.space)
 	defer s.release(sp)
 	ctx, cancel := s.decisionContext(r.Context())
 	defer cancel()
-	res, err := sp.push(r.Context(), ctx, &s.o, c, req)
+	res, err := sp.push(r.Context(), ctx, c, req)
 	if err != nil {
 		return err
 	}
@@ -189,23 +175,20 @@ func (s *Server) decisionContext(request context.Context) (context.Context, cont
 	return ctx, cancel
 }
 
-func (s *Server) digest(w http.ResponseWriter, r *http.Request, c *caller) error {
-	sp, err := s.acquire(r.Context(), c.space, false)
-	if err != nil {
-		return err
-	}
+func (s *Server) digest(w http.ResponseWriter, r *http.Request, c *caller) (err error) {
+	sp := s.acquire(c.space)
 	defer s.release(sp)
-	seq := sp.currentHead().seq
-	if q := r.URL.Query().Get("seq"); q != "" {
-		if seq, err = strconv.ParseUint(q, 10, 63); err != nil {
+	seq, q := uint64(0), r.URL.Query()
+	if at := q.Get("seq"); at != "" {
+		if seq, err = strconv.ParseUint(at, 10, 63); err != nil {
 			return errcode.New(errcode.BadParam, "server: digest", "seq is not a number")
 		}
 	}
 	var d *wire.DigestResponse
-	if r.URL.Query().Get("buckets") == "1" {
-		d, err = sp.digestBuckets()
+	if q.Get("buckets") == "1" {
+		d, err = sp.digestBuckets(r.Context())
 	} else {
-		d, err = sp.digestAt(seq)
+		d, err = sp.digestAt(r.Context(), seq, q.Get("seq") == "")
 	}
 	if err != nil {
 		return err

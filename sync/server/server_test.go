@@ -11,6 +11,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -154,11 +155,11 @@ func TestPull_compressesABacklog(t *testing.T) {
 
 func TestServer_oneDirectoryOneServer(t *testing.T) {
 	h := start(t, nil)
-	if s, err := server.New(h.o); errcode.Of(err) != errcode.Blocked {
+	if s, err := sqlitestore.Open(sqlitestore.Options{Dir: h.dir}); errcode.Of(err) != errcode.Blocked {
 		t.Errorf("a second server: got %v, %v, want code %s", s, err, errcode.Blocked)
 	}
 	h.restart()
-	for _, o := range []server.Options{{Dir: t.TempDir()}, {Dev: true}} {
+	for _, o := range []server.Options{{Store: h.store}, {Dev: true}} {
 		if s, err := server.New(o); errcode.Of(err) != errcode.BadParam {
 			t.Errorf("%+v: got %v, %v, want code %s", o, s, err, errcode.BadParam)
 		}

@@ -307,7 +307,7 @@ func TestCompaction(t *testing.T) {
 	b.catchUp()
 	old := b.at
 	logged := func() (n, entries int64) {
-		db, err := sqlite3.Open("file:" + filepath.ToSlash(filepath.Join(h.o.Dir, "s.space.db")))
+		db, err := sqlite3.Open("file:" + filepath.ToSlash(h.file()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -238,7 +239,7 @@ func TestShutdown_losesNoAcknowledgedWrite(t *testing.T) {
 		<-started
 	}
 	h.srv.Drain()
-	if err := h.srv.Close(); err != nil { // while the writers write
+	if err := errors.Join(h.srv.Close(), h.store.Close()); err != nil { // while the writers write
 		t.Error(err)
 	}
 	for {
@@ -279,7 +280,7 @@ func TestPush_failsWhole(t *testing.T) {
 	a := newAuthor(h, "s", 1)
 	a.push(a.write(body("x", "1"))...)
 	before := h.digest("s", "")
-	c, err := sqlite3.Open(filepath.Join(h.o.Dir, "s.space.db"))
+	c, err := sqlite3.Open("file:" + filepath.ToSlash(h.file()))
 	if err != nil {
 		t.Fatal(err)
 	}

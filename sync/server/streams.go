@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"sync"
+	"slices"
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -11,6 +11,7 @@ import (
 
 var (
 	errDrained = errcode.New(errcode.Closed, "server: pull", "the server is shutting down")
+	errKicked  = errcode.New(errcode.Closed, "server: pull", "the stream was ended; connect again")
 	errExpired = errcode.New(errcode.Unauthorized, "server: pull", "the token has expired")
 )
 
@@ -34,7 +35,9 @@ func (s *Server) openStream(request context.Context, f *feed) (closeStream func(
 	if at := f.caller.Expires; !at.IsZero() {
 		expiry = time.AfterFunc(time.Until(at), func() { f.end(errExpired) })
 	}
+	leave := f.sp.follow()
 	return func() {
+		leave()
 		if expiry != nil {
 			expiry.Stop()
 		}
@@ -117,82 +120,87 @@ func (s *Server) checkToken(f *feed, newKeys bool) error {
 }
 
 // tail holds the log's newest entries as they stand in a stream. A commit wakes
-// every device that follows the space: the first one reads and encodes what is
-// new, and the others send the same bytes.
+// every device that follows the space: the first one encodes what is new, and the
+// others send the same bytes.
 type tail struct {
-	mu       sync.Mutex
-	seq      uint64      // of the last frame
-	frames   []tailFrame // of the entries up to seq, the newest last
-	caughtUp []byte      // the frame that says so at seq
-	newest   []byte      // the last frame and caughtUp
+	at       wire.Position // of the last frame
+	frames   []tailFrame   // of the entries up to there, the newest last
+	caughtUp []byte        // the frame that says so at that entry
+	newest   []byte        // the last frame and caughtUp
 }
 
 // tailFrame is an entry's frame.
 type tailFrame struct {
 	author wire.ClientID
-	data   []byte // nil for an entry that is too large to be kept
+	before wire.Hash // the chain hash of the entry before
+	entry  *wire.Entry
+	data   []byte // nil until it is asked for, and for an entry that is too large to be kept
 }
 
 const (
-	tailEntries = 8        // how many are kept: more are sent in a frame of several
-	tailBytes   = 32 << 10 // and how large each may be
+	tailEntries = 8       // how many are kept: more are sent in a frame of several
+	tailBytes   = 8 << 10 // and how large each may be
 )
 
-// news returns the frames that a stream which has sent the log up to after sends
-// next, to its end, and where that is. It returns nil for a stream that is to read
-// the log itself: it is far behind, or an entry is its reader's own, whose body it
-// does not get.
-func (sp *space) news(after uint64, reader wire.ClientID) (data []byte, seq uint64) {
-	t := &sp.tail
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	head := sp.currentHead().seq
-	if head-after > tailEntries || head > t.seq && t.fill(sp, head) != nil ||
-		t.seq-after > uint64(len(t.frames)) || t.seq <= after {
-		return nil, 0
+// add takes the entries that have moved the log from base to head.
+func (t *tail) add(base wire.Position, entries []wire.Entry, head wire.Position, digest wire.Hash) {
+	if len(entries) == 0 {
+		return
 	}
-	frames := t.frames[len(t.frames)-int(t.seq-after):]
+	if t.at != base {
+		t.frames = nil
+	}
+	before := base.Chain
+	frames := t.frames
+	if n := len(entries); n > tailEntries {
+		frames, before, entries = nil, entries[n-tailEntries-1].Chain, entries[n-tailEntries:]
+	}
+	for i := range entries {
+		f := tailFrame{author: entries[i].Client, before: before}
+		if len(entries[i].Body) <= tailBytes {
+			e := entries[i]
+			f.entry = &e
+		}
+		frames, before = append(frames, f), entries[i].Chain
+	}
+	t.frames = append([]tailFrame(nil), frames[max(0, len(frames)-tailEntries):]...)
+	t.at, t.newest = head, nil
+	t.caughtUp = wire.AppendFrame(nil, &wire.Frame{CaughtUp: &wire.CaughtUp{Seq: head.Seq, Digest: digest}})
+}
+
+// news returns the frames that a stream which has sent the log up to a position
+// sends next, to its end, and where that is. It returns nil for a stream that is to
+// read the log itself: it is far behind, or of another past, or an entry is its
+// reader's own, whose body it does not get.
+func (sp *space) news(after wire.Position, reader wire.ClientID) (data []byte, at wire.Position) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	t := &sp.tail
+	n := t.at.Seq - after.Seq
+	if t.at != sp.head.Position || t.at.Epoch != after.Epoch || t.at.Seq <= after.Seq || n > uint64(len(t.frames)) {
+		return nil, at
+	}
+	frames := t.frames[len(t.frames)-int(n):]
+	if frames[0].before != after.Chain {
+		return nil, at
+	}
 	for i := range frames {
-		if frames[i].data == nil || frames[i].author == reader {
-			return nil, 0
+		f := &frames[i]
+		if f.author == reader || f.data == nil && f.entry == nil {
+			return nil, at
+		}
+		if f.data == nil {
+			f.data, f.entry = wire.AppendFrame(nil, &wire.Frame{Entries: []wire.Entry{*f.entry}}), nil
 		}
 	}
-	if len(frames) == 1 {
-		return t.newest, t.seq
+	if n == 1 {
+		if t.newest == nil {
+			t.newest = slices.Concat(frames[0].data, t.caughtUp)
+		}
+		return t.newest, t.at
 	}
 	for i := range frames {
 		data = append(data, frames[i].data...)
 	}
-	return append(data, t.caughtUp...), t.seq
-}
-
-// fill reads what has come after the last frame.
-func (t *tail) fill(sp *space, head uint64) error {
-	after := max(t.seq, head-min(head, tailEntries))
-	if after != t.seq {
-		t.frames = nil
-	}
-	entries, err := sp.entries(after, head, wire.ClientID{}, tailBytes)
-	if err != nil {
-		return err
-	}
-	last := entries[len(entries)-1].Seq
-	d, err := sp.digestAt(last)
-	if err != nil {
-		return err
-	}
-	frames := t.frames
-	for i := range entries {
-		f := tailFrame{author: entries[i].Client}
-		if entries[i].Outcome != "" || entries[i].Body != nil {
-			f.data = wire.AppendFrame(nil, &wire.Frame{Entries: entries[i : i+1]})
-		}
-		frames = append(frames, f)
-	}
-	t.frames = append([]tailFrame(nil), frames[max(0, len(frames)-tailEntries):]...)
-	t.seq = last
-	t.caughtUp = wire.AppendFrame(nil, &wire.Frame{CaughtUp: &wire.CaughtUp{Seq: last, Digest: d.Digest}})
-	newest := t.frames[len(t.frames)-1].data
-	t.newest = append(newest[:len(newest):len(newest)], t.caughtUp...)
-	return nil
+	return append(data, t.caughtUp...), t.at
 }

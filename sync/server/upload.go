@@ -1,17 +1,17 @@
 package server
 
 import (
+	"slices"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/wire"
 )
 
 // A transaction that comes in several parts is an upload until the last one is
-// there. Its parts are kept in the space's file, to the account of the subject
-// that sends them.
+// there. Its parts are kept in the store, to the account of the subject that sends
+// them.
 
 // partBytes is what a part takes beside its bytes.
 const partBytes = 128
@@ -21,127 +21,215 @@ var (
 	errUploads   = errcode.New(errcode.RateLimited, "server: push", "too many unfinished uploads; try again later")
 )
 
-// stage keeps a part of the client's next transaction and returns the body once
-// it is whole. A body larger than the limit counts as whole as soon as that is
-// clear: it will be void, and the rest is not worth the room.
-func (sp *space) stage(o *Options, c *caller, client wire.ClientID, p *wire.Part) (body []byte, whole bool, err error) {
-	if p.Total == 1 {
-		if wire.HashBody(p.Bytes) != p.BodyHash {
-			return nil, false, errcode.New(errcode.Protocol, "server: push", "a body has another hash than its part says")
-		}
-		return p.Bytes, true, sp.unstage(client)
-	}
-	held, size, latest, other := uint32(0), len(p.Bytes), int64(0), false
-	const heldSQL = `SELECT total, body_hash, length(bytes), at FROM part WHERE client = ? AND counter = ?`
-	if err := sp.w.run(heldSQL, func(s *sqlite3.Stmt) error {
-		other = other || string(s.ColumnRawBlob(1)) != string(p.BodyHash[:]) || uint32(s.ColumnInt64(0)) != p.Total
-		held++
-		size += s.ColumnInt(2)
-		latest = max(latest, s.ColumnInt64(3))
-		return nil
-	}, client[:], p.Counter); err != nil {
-		return nil, false, err
-	}
-	if other {
-		if time.Since(time.Unix(latest, 0)) < abandoned {
-			return nil, false, fork(p.Counter)
-		}
-		held, size = 0, len(p.Bytes)
-		if err := sp.unstage(client); err != nil {
-			return nil, false, err
-		}
-	}
-	if p.Index != held { // held already, or a gap
-		return nil, false, nil
-	}
-	if size > o.Limits.Body {
-		return nil, true, sp.unstage(client)
-	}
-	if held == 0 { // what an earlier, shorter life of this client left
-		if err := sp.unstage(client); err != nil {
-			return nil, false, err
-		}
-	}
-	if err := sp.keepPart(o, c, client, p, int64(size)+int64(held+1)*partBytes); err != nil {
-		return nil, false, err
-	}
-	if p.Index+1 < p.Total {
-		return nil, false, nil
-	}
-	body = make([]byte, 0, size)
-	const bytesSQL = `SELECT bytes FROM part WHERE client = ? AND counter = ? ORDER BY idx`
-	if err := sp.w.run(bytesSQL, func(s *sqlite3.Stmt) error {
-		body = append(body, s.ColumnRawBlob(0)...)
-		return nil
-	}, client[:], p.Counter); err != nil {
-		return nil, false, err
-	}
-	if wire.HashBody(body) != p.BodyHash {
-		return nil, false, errPartsHash
-	}
-	return body, true, sp.unstage(client)
+// uploads are those of a space as they stand in a turn.
+type uploads struct {
+	list  []*upload       // the longest untouched first
+	ended []wire.ClientID // those that the store still has
 }
 
-// keepPart keeps a part, with which the client's upload has size bytes.
-func (sp *space) keepPart(o *Options, c *caller, client wire.ClientID, p *wire.Part, size int64) error {
+type upload struct {
+	logstore.Upload
+	stored bool            // the store has it
+	parts  []logstore.Part // that it has not
+}
+
+func newUploads(held []logstore.Upload) (u uploads) {
+	for i := range held {
+		u.list = append(u.list, &upload{Upload: held[i], stored: true})
+	}
+	return u
+}
+
+// bytes returns how much they count.
+func (u *uploads) bytes() (n int64) {
+	for _, one := range u.list {
+		n += one.Bytes
+	}
+	return n
+}
+
+func (u *uploads) of(id wire.ClientID) *upload {
+	for _, one := range u.list {
+		if one.Client == id {
+			return one
+		}
+	}
+	return nil
+}
+
+// end drops a client's upload.
+func (u *uploads) end(id wire.ClientID) {
+	at := slices.IndexFunc(u.list, func(one *upload) bool { return one.Client == id })
+	if at < 0 {
+		return
+	}
+	if u.list[at].stored {
+		u.ended = append(u.ended, id)
+	}
+	u.list = slices.Delete(u.list, at, at+1)
+}
+
+// write adds what has changed to a write set.
+func (u *uploads) write(w *logstore.WriteSet) {
+	w.Drop = u.ended
+	for _, one := range u.list {
+		if len(one.parts) > 0 {
+			w.Uploads = append(w.Uploads, one.Upload)
+			w.Parts = append(w.Parts, one.parts...)
+		}
+	}
+}
+
+// join puts the parts together, held ones and those of the request, of each
+// transaction whose last part is in it.
+func (t *turn) join(v logstore.View, p *push, decided uint64) error {
+	for i := range p.req.Parts {
+		last := &p.req.Parts[i]
+		if last.Total == 1 || last.Index+1 < last.Total || last.Counter <= decided {
+			continue
+		}
+		parts := make([][]byte, last.Total)
+		if u := t.uploads.of(p.req.Client); u != nil && u.Counter == last.Counter && u.Hash == last.BodyHash &&
+			u.Total == last.Total {
+			held, err := v.Parts(p.req.Client)
+			if err != nil {
+				return err
+			}
+			copy(parts, held)
+		}
+		for k := range p.req.Parts[:i+1] {
+			part := &p.req.Parts[k]
+			if part.Counter == last.Counter && part.BodyHash == last.BodyHash && part.Total == last.Total &&
+				parts[part.Index] == nil {
+				parts[part.Index] = part.Bytes
+			}
+		}
+		missing := slices.ContainsFunc(parts, func(b []byte) bool { return b == nil })
+		if missing || sizeOfParts(parts) > t.o.Limits.Body {
+			continue
+		}
+		if p.joined == nil {
+			p.joined = map[uint64]*transaction{}
+		}
+		p.joined[last.Counter] = newTransaction(last, slices.Concat(parts...))
+	}
+	return nil
+}
+
+func sizeOfParts(parts [][]byte) (n int) {
+	for _, b := range parts {
+		n += len(b)
+	}
+	return n
+}
+
+// stage keeps a part of the client's next transaction and returns that once it is
+// whole, nil before. A body larger than the limit counts as whole as soon as that
+// is clear: it will be void, and the rest is not worth the room.
+func (t *turn) stage(p *push, index int) (*transaction, error) {
+	part, id := &p.req.Parts[index], p.req.Client
+	if part.Total == 1 {
+		tx := p.whole[index]
+		if !tx.intact {
+			return nil, errcode.New(errcode.Protocol, "server: push", "a body has another hash than its part says")
+		}
+		t.end(p)
+		return tx, nil
+	}
+	u := t.uploads.of(id)
+	if u != nil && u.Counter == part.Counter && (u.Hash != part.BodyHash || u.Total != part.Total) {
+		if time.Since(time.Unix(u.At, 0)) < abandoned {
+			return nil, fork(part.Counter)
+		}
+		t.end(p)
+		u = nil
+	}
+	if u != nil && u.Counter != part.Counter {
+		u = nil // what an earlier, shorter life of this client left
+	}
+	held, size := uint32(0), int64(0)
+	if u != nil {
+		held, size = u.Held, u.Bytes-int64(u.Held)*partBytes
+	}
+	if part.Index != held { // held already, or a gap
+		return nil, nil
+	}
+	if size += int64(len(part.Bytes)); size > int64(t.o.Limits.Body) {
+		t.end(p)
+		return &transaction{counter: part.Counter, hash: part.BodyHash}, nil
+	}
+	if held == 0 {
+		t.end(p)
+	}
+	p.touched = true
+	if err := t.keepPart(p.caller, id, part, size+int64(held+1)*partBytes); err != nil {
+		return nil, err
+	}
+	if part.Index+1 < part.Total {
+		return nil, nil
+	}
+	tx := p.joined[part.Counter]
+	if tx == nil || !tx.intact {
+		return nil, errPartsHash
+	}
+	t.end(p)
+	return tx, nil
+}
+
+// end drops the upload of a push's client.
+func (t *turn) end(p *push) {
+	p.touched = p.touched || t.uploads.of(p.req.Client) != nil
+	t.uploads.end(p.req.Client)
+}
+
+// keepPart keeps a part, with which the client's upload counts size bytes.
+func (t *turn) keepPart(c *caller, id wire.ClientID, p *wire.Part, size int64) error {
 	now := time.Now().Unix()
-	if err := sp.makeRoom(o, c.by, client, size, now); err != nil {
+	if err := t.makeRoom(c.by, id, size, now); err != nil {
 		return err
 	}
-	if err := sp.w.run(`INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?)`, nil,
-		client[:], p.Counter, p.Index, p.Total, p.BodyHash[:], now, p.Bytes); err != nil {
-		return err
+	u := t.uploads.of(id)
+	if u == nil {
+		u = &upload{Upload: logstore.Upload{Client: id, Counter: p.Counter, Total: p.Total, Hash: p.BodyHash}}
+		t.uploads.list = append(t.uploads.list, u)
 	}
-	return sp.w.run(`INSERT INTO upload VALUES (?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET subject = excluded.subject, bytes = excluded.bytes, at = excluded.at`, nil,
-		client[:], c.by, size, now)
+	u.Account, u.Held, u.Bytes, u.At = c.by, p.Index+1, size, now
+	u.parts = append(u.parts, logstore.Part{Client: id, Index: p.Index, Bytes: p.Bytes})
+	return nil
 }
 
 // makeRoom refuses an upload that is one too many, or too large beside the others.
 // Uploads that were abandoned are dropped for it, the oldest first.
-func (sp *space) makeRoom(o *Options, by string, client wire.ClientID, size, now int64) error {
-	if err := sp.dropForgotten(); err != nil {
-		return err
-	}
-	type upload struct {
-		client wire.ClientID
-		own    bool
-		bytes  int64
-		at     int64
-	}
-	var others []upload
-	const sql = `SELECT client, subject, bytes, at FROM upload WHERE client <> ? ORDER BY at`
-	if err := sp.w.run(sql, func(s *sqlite3.Stmt) error {
-		u := upload{own: s.ColumnText(1) == by, bytes: s.ColumnInt64(2), at: s.ColumnInt64(3)}
-		copy(u.client[:], s.ColumnRawBlob(0))
-		others = append(others, u)
-		return nil
-	}, client[:]); err != nil {
-		return err
-	}
+func (t *turn) makeRoom(by string, id wire.ClientID, size, now int64) error {
 	all, own := usage{1, size}, usage{1, size}
-	for i := range others {
-		all.add(1, others[i].bytes)
-		if others[i].own {
-			own.add(1, others[i].bytes)
+	var others []*upload
+	for _, u := range slices.Clone(t.uploads.list) {
+		switch {
+		case u.Client == id:
+			continue
+		case time.Duration(now-u.At)*time.Second > forgotten:
+			t.uploads.end(u.Client)
+			continue
+		}
+		others = append(others, u)
+		all.add(1, u.Bytes)
+		if u.Account == by {
+			own.add(1, u.Bytes)
 		}
 	}
-	l := &o.Limits
-	for i := range others {
-		u := &others[i]
+	l := &t.o.Limits
+	for _, u := range others {
 		full, mine := all.over(l.Uploads, l.Staged), own.over(l.SubjectUploads, l.SubjectStaged)
 		if !full && !mine {
 			return nil
 		}
-		if time.Duration(now-u.at)*time.Second < abandoned || !full && !u.own {
+		if time.Duration(now-u.At)*time.Second < abandoned || !full && u.Account != by {
 			continue
 		}
-		if err := sp.unstage(u.client); err != nil {
-			return err
-		}
-		all.add(-1, -u.bytes)
-		if u.own {
-			own.add(-1, -u.bytes)
+		t.uploads.end(u.Client)
+		all.add(-1, -u.Bytes)
+		if u.Account == by {
+			own.add(-1, -u.Bytes)
 		}
 	}
 	if all.over(l.Uploads, l.Staged) || own.over(l.SubjectUploads, l.SubjectStaged) {
@@ -158,22 +246,4 @@ func (u *usage) add(n, bytes int64) { u.n, u.bytes = u.n+n, u.bytes+bytes }
 // over reports whether there is more than n and bytes; a negative limit is none.
 func (u *usage) over(n int, bytes int64) bool {
 	return n >= 0 && u.n > int64(n) || bytes >= 0 && u.bytes > bytes
-}
-
-// dropForgotten drops uploads that have had no part for long.
-func (sp *space) dropForgotten() error {
-	before := time.Now().Add(-forgotten).Unix()
-	const sql = `DELETE FROM part WHERE client IN (SELECT client FROM upload WHERE at < ?)`
-	if err := sp.w.run(sql, nil, before); err != nil {
-		return err
-	}
-	return sp.w.run(`DELETE FROM upload WHERE at < ?`, nil, before)
-}
-
-// unstage drops a client's upload.
-func (sp *space) unstage(client wire.ClientID) error {
-	if err := sp.w.run(`DELETE FROM upload WHERE client = ?`, nil, client[:]); err != nil || sp.w.c.Changes() == 0 {
-		return err
-	}
-	return sp.w.run(`DELETE FROM part WHERE client = ?`, nil, client[:])
 }

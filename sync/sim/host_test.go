@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -16,6 +17,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -27,6 +29,7 @@ type host struct {
 
 	mu      sync.Mutex
 	disk    *disk
+	store   *sqlitestore.Store
 	srv     *server.Server
 	eyes    *sqlite3.Conn // what the model sees the log with
 	up      bool
@@ -50,21 +53,28 @@ func newHost(s *sim) *host {
 
 // start opens the server on its disk.
 func (h *host) start() error {
-	o := server.Options{Dir: "/", VFS: h.disk.name, Dev: true,
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: "/", VFS: h.disk.name, Files: 1})
+	if err != nil {
+		return err
+	}
+	o := server.Options{Store: kept, Dev: true,
 		Limits: server.Limits{Log: h.s.p.log, Frame: h.s.p.frame}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
 	if h.s.verbose {
 		o.Logger = slog.New(slog.NewTextHandler(logWriter{h.s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	srv, err := server.New(o)
 	if err != nil {
+		kept.Close()
 		return err
 	}
 	eyes, err := h.watch(srv)
 	if err != nil {
 		srv.Close()
+		kept.Close()
 		return err
 	}
 	h.mu.Lock()
+	h.store = kept
 	h.srv, h.eyes, h.up = srv, eyes, true
 	h.mu.Unlock()
 	return nil
@@ -78,7 +88,7 @@ func (h *host) watch(srv *server.Server) (*sqlite3.Conn, error) {
 		bytes.NewReader((&wire.PushRequest{Client: wire.ClientID{0xff}}).Marshal()))
 	r.Header.Set("Content-Type", wire.MediaType)
 	srv.ServeHTTP(rec, r) // makes the space where there is none
-	c, err := sqlite3.Open("file:/space.space.db?vfs=" + h.disk.name)
+	c, err := sqlite3.Open("file:/spaces-1-of-1.db?vfs=" + h.disk.name)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +246,7 @@ func (h *host) down(how string) map[string][]byte {
 	h.s.modelMu.Lock()
 	eyes.Close()
 	h.s.modelMu.Unlock()
-	if err := srv.Close(); err != nil && !h.disk.isDead() {
+	if err := errors.Join(srv.Close(), h.store.Close()); err != nil && !h.disk.isDead() {
 		h.s.violate("the server does not close: %v", err)
 	}
 	files := h.disk.image(how, h.rng)
@@ -276,13 +286,13 @@ func (h *host) boot(files map[string][]byte) {
 // written down of the time is moved the other way. It keeps the time of parts of
 // large transactions alone.
 func (h *host) setClock() {
-	c, err := sqlite3.Open("file:/space.space.db?vfs=" + h.disk.name)
+	c, err := sqlite3.Open("file:/spaces-1-of-1.db?vfs=" + h.disk.name)
 	if err != nil {
 		return // there is no such space yet
 	}
 	defer c.Close()
 	years := h.rng.IntN(41) - 20
-	if c.Exec(fmt.Sprintf("UPDATE part SET at = at + %d", years*365*24*3600)) == nil {
+	if c.Exec(fmt.Sprintf("UPDATE upload SET at = at + %d", years*365*24*3600)) == nil {
 		h.s.hit("server clock set")
 		h.s.event("server clock is %d years off", -years)
 	}

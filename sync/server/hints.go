@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"heddle.dev/heddle/sync/logstore"
+)
+
+// hints are what the store has told and the server has not yet looked at.
+type hints struct {
+	mu    sync.Mutex
+	seqs  map[string]uint64 // by space: how far it has come at least
+	all   bool              // any space may have moved
+	ready chan struct{}     // holds a token where there are some
+}
+
+func newHints() hints { return hints{seqs: map[string]uint64{}, ready: make(chan struct{}, 1)} }
+
+func (h *hints) add(hint logstore.Hint) {
+	h.mu.Lock()
+	if hint.Space == "" {
+		h.all = true
+	} else {
+		if hint.Seq == 0 { // not known: it is looked at in any case
+			hint.Seq = math.MaxUint64
+		}
+		h.seqs[hint.Space] = max(hint.Seq, h.seqs[hint.Space])
+	}
+	h.mu.Unlock()
+	select {
+	case h.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (h *hints) take() (seqs map[string]uint64, all bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seqs, all = h.seqs, h.all
+	h.seqs, h.all = map[string]uint64{}, false
+	return seqs, all
+}
+
+// watchStore brings streams what other servers have committed, until the server
+// closes.
+func (s *Server) watchStore() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.watching.Go(func() {
+		if err := s.store.Watch(ctx, s.hints.add); err != nil && ctx.Err() == nil {
+			s.log.Error("the store gives no hints any more", "error", err)
+		}
+	})
+	var recheck <-chan time.Time
+	if s.o.Recheck > 0 {
+		tick := time.NewTicker(s.o.Recheck)
+		defer tick.Stop()
+		recheck = tick.C
+	}
+	for {
+		select {
+		case <-s.hints.ready:
+		case <-recheck:
+			s.hints.add(logstore.Hint{})
+		case <-s.closing:
+			return
+		}
+		select { // what comes together is looked at together
+		case <-time.After(hintEvery):
+		case <-s.closing:
+			return
+		}
+		if moved := s.followed(s.hints.take()); len(moved) > 0 {
+			s.look(ctx, moved)
+		}
+	}
+}
+
+// followed returns the spaces that somebody follows and that may have moved.
+func (s *Server) followed(seqs map[string]uint64, all bool) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	note := func(name string, sp *space, seq uint64) {
+		sp.mu.Lock()
+		defer sp.mu.Unlock()
+		if sp.feeds > 0 && seq > sp.head.Seq {
+			names = append(names, name)
+		}
+	}
+	if all {
+		for name, sp := range s.spaces {
+			note(name, sp, math.MaxUint64)
+		}
+	} else {
+		for name, seq := range seqs {
+			if sp := s.spaces[name]; sp != nil {
+				note(name, sp, seq)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// headsAtOnce is of how many spaces the heads are read in one query.
+const headsAtOnce = 1000
+
+// look reads the heads of spaces, and what is new in those that have moved.
+func (s *Server) look(ctx context.Context, names []string) {
+	ctx, cancel := context.WithTimeout(ctx, storeWait)
+	defer cancel()
+	for chunk := range slices.Chunk(names, headsAtOnce) {
+		heads, err := s.store.Heads(ctx, chunk)
+		for i := 0; err == nil && i < len(heads); i++ {
+			err = s.lookAt(ctx, chunk[i], &heads[i])
+		}
+		if err != nil {
+			s.log.Error("the heads of spaces cannot be read", "error", err)
+			return
+		}
+	}
+}
+
+func (s *Server) lookAt(ctx context.Context, name string, h *logstore.Head) error {
+	s.mu.Lock()
+	sp := s.spaces[name]
+	if sp != nil {
+		sp.refs++
+	}
+	s.mu.Unlock()
+	if sp == nil {
+		return nil
+	}
+	defer s.release(sp)
+	if !sp.told(h) {
+		return nil
+	}
+	return sp.refresh(ctx)
+}
