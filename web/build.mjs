@@ -79,6 +79,22 @@ async function goBuild() {
   await writeFile(join(dist, "heddle.wasm"), slim(await readFile(linked)));
 }
 
+// heddle/node and its thread, for Node.js.
+const nodeScripts = () =>
+  build({
+    entryPoints: { node: join(web, "src/node/index.ts"), "node-worker": join(web, "src/node/thread.ts") },
+    outdir: dist,
+    bundle: true,
+    platform: "node",
+    ignoreAnnotations: true, // "sideEffects": false holds for the package: a thread is nothing but effects
+    format: "esm",
+    target: ["node20"],
+    sourcemap: true,
+    legalComments: "none",
+    logLevel: "warning",
+    plugins: [wasmExec()],
+  });
+
 const scripts = () =>
   build({
     entryPoints: { index: join(web, "src/index.ts"), worker: join(web, "src/worker/index.ts"),
@@ -147,6 +163,7 @@ async function main() {
   for (const name of ["LICENSE", "NOTICE"]) await copyFile(join(root, name), join(dist, name));
   await Promise.all([goBuild(), scripts()]);
   if (faults || next) return;
+  await nodeScripts();
   if (quick) console.log("no types: --quick");
   else {
     await types();

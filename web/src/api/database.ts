@@ -14,7 +14,7 @@ import { syncStatus } from "../rpc/results.js";
 import { asyncDispose } from "../shared/dispose.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
 import { RowIterator } from "./iterate.js";
-import { checkHealth } from "./health.js";
+import { checkHealth, type Disk } from "./health.js";
 import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
@@ -37,6 +37,13 @@ import type {
 const inTheWay = (name: string) =>
   `another tab holds the database "${name}" and does not answer; close that tab, or bring it to the front`;
 
+/** @internal */
+export interface ConnectOptions extends CallOptions {
+  onBlocked?: ((message: string) => void) | undefined;
+  /** What is known of the files; without it the database has none. */
+  disk?: (() => Promise<Disk>) | undefined;
+}
+
 /** An open database. Made by open(). */
 export class Database {
   readonly #connection: Connection;
@@ -47,6 +54,7 @@ export class Database {
   readonly #sync: SyncApi;
   readonly #events = new Emitter<DatabaseEvents>("on", ["blocked", "unblocked", "outdated", "recovered"]);
   readonly #migrations: number;
+  readonly #disk: ConnectOptions["disk"];
   #outdated: string | undefined;
   #storage: Storage;
   #recovered: Recovery | undefined;
@@ -61,7 +69,7 @@ export class Database {
    */
   static async connect(
     connection: Connection, config: OpenConfig, token?: SyncOptions["token"],
-    options: CallOptions & { onBlocked?: ((message: string) => void) | undefined } = {},
+    options: ConnectOptions = {},
   ): Promise<Database> {
     const { signal, onBlocked } = options;
     let database = undefined as Database | undefined;
@@ -72,7 +80,7 @@ export class Database {
         if (signal?.aborted) return reject(abortError(signal));
         onAbort = () => reject(abortError(signal!));
         signal?.addEventListener("abort", onAbort, { once: true });
-        database = new Database(connection, config, token, resolve, reject, (now) => {
+        database = new Database(connection, config, token, options.disk, resolve, reject, (now) => {
           clearTimeout(patience);
           if (!now) return;
           if (onBlocked) onBlocked(inTheWay(config.name));
@@ -94,10 +102,10 @@ export class Database {
   }
 
   private constructor(
-    connection: Connection, config: OpenConfig, token: SyncOptions["token"], opened: () => void,
-    failed: (e: HeddleError) => void,
-    blocked: (now: boolean) => void,
+    connection: Connection, config: OpenConfig, token: SyncOptions["token"], disk: ConnectOptions["disk"],
+    opened: () => void, failed: (e: HeddleError) => void, blocked: (now: boolean) => void,
   ) {
+    this.#disk = disk;
     this.name = config.name;
     this.#migrations = config.migrations.length;
     this.#connection = connection;
@@ -366,8 +374,7 @@ export class Database {
   async health(options: HealthOptions = {}): Promise<Health> {
     this.#alive();
     return checkHealth(this.#caller,
-      () => ({ name: this.name, storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }),
-      options);
+      () => ({ storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), this.#disk, options);
   }
 
   /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */

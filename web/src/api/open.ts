@@ -4,6 +4,7 @@ import { DESTROY_MS } from "../shared/bounds.js";
 import { encodeOpenConfig } from "../rpc/messages.gen.js";
 import { Database } from "./database.js";
 import { HeddleError, abortError, timeoutError } from "../shared/errors.js";
+import { pageDisk } from "./health.js";
 import { checkName, databaseFolder, FOLDER, lockName, tabsChannel } from "../shared/names.js";
 import { checkAssets, checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
@@ -47,7 +48,7 @@ export async function open(options: OpenOptions): Promise<Database> {
   const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
     database = await Database.connect(connection, config, options.sync?.token,
-      { signal, onBlocked: options.onBlocked });
+      { signal, onBlocked: options.onBlocked, disk: memory ? undefined : () => pageDisk(config.name) });
     return database;
   } catch (error) {
     throw ended.signal.aborted ? ended.signal.reason : error;

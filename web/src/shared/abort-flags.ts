@@ -1,5 +1,5 @@
 // Aborts by shared memory: on a page that is isolated from other origins, with its
-// own worker. The engine reads it inside a statement, where no message arrives.
+// own worker, and on Node.js. The engine reads it inside a statement, where no message arrives.
 // Elsewhere an abort takes effect between two batches.
 
 import type { TabPort } from "./port.js";
@@ -8,8 +8,8 @@ import type { TabPort } from "./port.js";
 const PLACES = 256;
 
 /** Makes the memory and sends it to the worker; undefined where memory cannot be shared. */
-export function shareAborts(port: TabPort): Int32Array | undefined {
-  if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer !== "function") return undefined;
+export function shareAborts(port: TabPort, shares = globalThis.crossOriginIsolated): Int32Array | undefined {
+  if (!shares || typeof SharedArrayBuffer !== "function") return undefined;
   const shared = new SharedArrayBuffer(PLACES * Int32Array.BYTES_PER_ELEMENT);
   port.say({ t: "aborts", shared });
   return new Int32Array(shared);

@@ -18,7 +18,7 @@ import type { Assets } from "./assets.js";
 import { Leadership } from "./leadership.js";
 import type { Effects, Event, Reply, Timer } from "./leadership.js";
 import { Link } from "./link.js";
-import { brokerPort } from "./scripts.js";
+import { brokerPort, pageWorkers } from "./scripts.js";
 import { VersionHandshake } from "./version-handshake.js";
 import { WorkerSupervisor } from "./worker-supervisor.js";
 
@@ -70,7 +70,7 @@ export class LeaderConnection implements Connection {
     this.#handshake = new VersionHandshake(
       options.migrations, lock, this.#lockHolders, (build) => this.#take(["newerBuild", build]));
     this.#worker = new WorkerSupervisor(
-      { ...options, scope, tab: session }, assets, (event) => this.#take(event));
+      { ...options, scope, tab: session }, pageWorkers(assets, scope), (event) => this.#take(event));
     this.#effects = this.#carryOut(destroyed);
   }
 

@@ -1,8 +1,24 @@
 // Starts the package's own scripts.
 
+import { HeddleError } from "../shared/errors.js";
 import type { FromBroker } from "../shared/messages.js";
 import { takeFromBroker } from "../shared/message-shapes.js";
+import { lockName } from "../shared/names.js";
 import type { Assets } from "./assets.js";
+import { compileModules } from "./wasm-modules.js";
+import type { WorkerSource } from "./worker-supervisor.js";
+
+/** Workers of the page, for the database of that scope. */
+export const pageWorkers = (assets: Assets, scope: string): WorkerSource => ({
+  start: () => startWorker(assets),
+  compile: () => compileModules(assets),
+  mayLead: async () => {
+    const { held } = await navigator.locks.query();
+    return !held?.some((lock) => lock.name === lockName(scope));
+  },
+  noScript: (message) => new HeddleError("HEDDLE_ASSETS",
+    `the worker's script ${assets.href("worker")} cannot be loaded: ${message || assets.cure("worker")}`),
+});
 
 const elsewhere = (href: string) => new URL(href).origin !== location.origin;
 
@@ -10,7 +26,7 @@ const elsewhere = (href: string) => new URL(href).origin !== location.origin;
  * through a blob that imports it (a worker's own script must be of the page's
  * origin; what it imports need not). The import is a dynamic one, which a
  * Content-Security-Policy sees as a script; a static one it sees as a worker. */
-export function startWorker(assets: Assets): Worker {
+function startWorker(assets: Assets): Worker {
   const href = assets.href("worker");
   const options = { type: "module", name: "heddle" } as const;
   if (!elsewhere(href)) return new Worker(href, options);

@@ -2,19 +2,35 @@
 // another one is started, leadership.ts decides.
 
 import { STOP_MS } from "../shared/bounds.js";
-import { asHeddleError, HeddleError } from "../shared/errors.js";
-import type { FromWorker, ToWorker, WorkerOptions } from "../shared/messages.js";
-import { lockName } from "../shared/names.js";
+import { asHeddleError, type HeddleError } from "../shared/errors.js";
+import type { FromWorker, Modules, ToWorker, WorkerOptions } from "../shared/messages.js";
 import type { Storage } from "../shared/types.js";
-import type { Assets } from "./assets.js";
 import { HeartbeatMonitor } from "./heartbeat-monitor.js";
 import type { Event } from "./leadership.js";
-import { startWorker } from "./scripts.js";
-import { compileModules } from "./wasm-modules.js";
+
+/** What of a Worker is used. A Worker is one. */
+export interface WorkerLike {
+  onmessage: ((event: MessageEvent<FromWorker>) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  postMessage(message: ToWorker, transfer?: Transferable[]): void;
+  terminate(): void;
+}
+
+/** Where workers and their modules come from. */
+export interface WorkerSource {
+  /** Starts a worker. Throws where none can be had. */
+  start(): WorkerLike;
+  /** The engine's modules, compiled once. */
+  compile(): Promise<Modules>;
+  /** Whether no other worker leads the database now, as far as can be seen. */
+  mayLead(): Promise<boolean>;
+  /** The error of a worker whose script did not load. */
+  noScript(message: string): HeddleError;
+}
 
 /** One worker, from its start to its end. */
 interface Running {
-  worker: Worker;
+  worker: WorkerLike;
   /** Set once the worker's script was loaded. */
   monitor: HeartbeatMonitor | undefined;
   /** Set once the worker was asked to stop. */
@@ -23,21 +39,21 @@ interface Running {
 
 export class WorkerSupervisor {
   readonly #options: WorkerOptions;
-  readonly #assets: Assets;
+  readonly #source: WorkerSource;
   readonly #report: (event: Event) => void;
   #running: Running | undefined;
 
-  constructor(options: WorkerOptions, assets: Assets, report: (event: Event) => void) {
+  constructor(options: WorkerOptions, source: WorkerSource, report: (event: Event) => void) {
     this.#options = options;
-    this.#assets = assets;
+    this.#source = source;
     this.#report = report;
   }
 
   /** Throws where the browser starts no worker. */
   start(): void {
-    const running: Running = { worker: startWorker(this.#assets), monitor: undefined, stopped: undefined };
+    const running: Running = { worker: this.#source.start(), monitor: undefined, stopped: undefined };
     this.#running = running;
-    running.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+    running.worker.onmessage = ({ data }: { data: FromWorker }) => {
       running.monitor?.heard();
       this.#receive(running, data);
     };
@@ -45,15 +61,12 @@ export class WorkerSupervisor {
       event.preventDefault();
       this.#died(running, event.message ?? "");
     };
-    this.#compileEarly();
+    // While no worker leads, this one will: compiling need not wait for its lock.
+    void this.#source.mayLead().then((yes) => yes && this.#compileAhead(), () => {});
   }
 
-  // While no worker leads, this one will: compiling need not wait for its lock.
-  #compileEarly(): void {
-    navigator.locks.query().then(({ held }) => {
-      if (held?.some((lock) => lock.name === lockName(this.#options.scope))) return;
-      compileModules(this.#assets).catch(() => {});
-    }, () => {});
+  #compileAhead(): void {
+    this.#source.compile().catch(() => {}); // sendModules() reports it
   }
 
   /** What is posted before the worker's script listens may be lost, so it is not sent. */
@@ -78,7 +91,7 @@ export class WorkerSupervisor {
   sendModules(): void {
     const { worker } = this.#running!;
     const send = (message: ToWorker) => worker.postMessage(message);
-    compileModules(this.#assets).then(
+    this.#source.compile().then(
       (modules) => send({ t: "modules", modules }),
       (error: unknown) => {
         const { code, message } = asHeddleError(error);
@@ -91,14 +104,16 @@ export class WorkerSupervisor {
   async stop(): Promise<void> {
     const running = this.#running;
     if (!running) return;
+    let late: ReturnType<typeof setTimeout> | undefined;
     const stopped = new Promise<void>((resolve) => {
       running.stopped = resolve;
-      setTimeout(resolve, STOP_MS);
+      late = setTimeout(resolve, STOP_MS);
     });
     if (running.monitor) this.post({ t: "stop" });
     else running.stopped?.();
     this.#running = undefined;
     await stopped;
+    clearTimeout(late);
     end(running);
   }
 
@@ -113,7 +128,7 @@ export class WorkerSupervisor {
       this.#died(running, message.t === "crashed" ? message.message : "");
     } else if (this.#running !== running) { // its last words
     } else if (message.t === "standby") {
-      compileModules(this.#assets).catch(() => {}); // the end of a leader shall not have to wait for a download
+      this.#compileAhead(); // the end of a leader shall not have to wait for a download
     } else if (message.t !== "pong") {
       if (message.t === "loaded") {
         running.monitor = new HeartbeatMonitor(
@@ -127,13 +142,7 @@ export class WorkerSupervisor {
     if (running.stopped) running.stopped();
     else if (this.#running !== running) return;
     else if (running.monitor) this.#report(["crashed", { message }]);
-    else this.#report(["failed", { failure: this.#noScript(message) }]);
-  }
-
-  #noScript(message: string): HeddleError {
-    const assets = this.#assets;
-    const why = `the worker's script ${assets.href("worker")} cannot be loaded: ${message || assets.cure("worker")}`;
-    return new HeddleError("HEDDLE_ASSETS", why);
+    else this.#report(["failed", { failure: this.#source.noScript(message) }]);
   }
 }
 
