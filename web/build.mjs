@@ -79,6 +79,20 @@ async function goBuild() {
   await writeFile(join(dist, "heddle.wasm"), slim(await readFile(linked)));
 }
 
+// heddle/kysely and heddle/drizzle: what they adapt is the app's.
+const adapters = () =>
+  build({
+    entryPoints: { kysely: join(web, "src/adapters/kysely.ts"), drizzle: join(web, "src/adapters/drizzle.ts") },
+    outdir: dist,
+    bundle: true,
+    format: "esm",
+    target: ["es2022"],
+    external: ["kysely", "drizzle-orm"],
+    sourcemap: true,
+    legalComments: "none",
+    logLevel: "warning",
+  });
+
 // heddle/node and its thread, for Node.js.
 const nodeScripts = () =>
   build({
@@ -163,7 +177,7 @@ async function main() {
   for (const name of ["LICENSE", "NOTICE"]) await copyFile(join(root, name), join(dist, name));
   await Promise.all([goBuild(), scripts()]);
   if (faults || next) return;
-  await nodeScripts();
+  await Promise.all([adapters(), nodeScripts()]);
   if (quick) console.log("no types: --quick");
   else {
     await types();

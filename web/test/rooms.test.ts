@@ -14,6 +14,7 @@ const allowed: Record<string, readonly string[]> = {
   api: ["tabs", "rpc", "shared"],
   tabs: ["rpc", "shared"],
   rpc: ["shared"],
+  adapters: ["api", "rpc", "shared"],
   node: ["api", "tabs", "rpc", "worker", "shared"],
   worker: ["shared"],
   broker: ["shared"],
