@@ -205,24 +205,27 @@ engine_check() {
   engine/build.sh --check
 }
 
-# The compilers that the declarations are checked with have a package.json of
-# their own: two of them cannot both be the workspace's tsc.
-types_packages() {
-  local dir=web/test/types
-  if [ -d $dir/node_modules ] && fresh npm-types $dir/package.json $dir/package-lock.json; then return; fi
+# own_packages DIR installs the packages of a folder with a package.json of its own:
+# web/test/types, since two compilers cannot both be the workspace's tsc, and examples.
+own_packages() {
+  local dir=$1 mark=npm-${1//\//-}
+  if [ -d "$dir/node_modules" ] && fresh "$mark" "$dir/package.json" "$dir/package-lock.json"; then return; fi
   step "npm ci in $dir"
-  (cd $dir && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
-  stamp npm-types $dir/package.json $dir/package-lock.json
+  (cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+  stamp "$mark" "$dir/package.json" "$dir/package-lock.json"
 }
 
 test_ts() {
   step "tsc"
   npx --no-install tsc --noEmit -p tsconfig.json
   step "the package's types, with each compiler"
-  types_packages
+  own_packages web/test/types
   node web/test/types/check.mjs
   step "TypeScript unit tests"
   node --import tsx --test --test-reporter=dot $(find web/test -name "*.test.ts" -not -path "*/node_modules/*")
+  step "an app's tests in vitest: node, jsdom, happy-dom"
+  own_packages examples/vitest
+  (cd examples/vitest && HEDDLE=$OLDPWD/bin/heddle npx --no-install vitest run)
 }
 
 test_browser() {

@@ -38,7 +38,9 @@ export class HeddleDatabase<T extends Schema = Record<string, never>>
   static override readonly [entityKind] = "HeddleDatabase";
 
   /** Runs the queries in one transaction; resolves with the result of each. */
-  batch<const Q extends readonly Runnable<any>[]>(queries: Q): Promise<{ -readonly [I in keyof Q]: Q[I]["_"]["result"] }> {
+  batch<const Q extends readonly Runnable<any>[]>(
+    queries: Q,
+  ): Promise<{ -readonly [I in keyof Q]: Q[I]["_"]["result"] }> {
     return (this as unknown as { session: Session<T, Relations<T>> }).session.batch(queries) as never;
   }
 }

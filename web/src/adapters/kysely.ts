@@ -39,7 +39,7 @@ export class HeddleDialect implements Dialect {
   }
 }
 
-/** Calls fn with the query's rows now, and whenever they have changed: db.live() of a query. Plugins do not see them. */
+/** Calls fn with the query's rows now, and whenever they have changed: db.live() of a query, without plugins. */
 export function live<O>(
   db: Database, query: Compilable<O>, fn: (rows: O[], diff: LiveDiff) => void, options: Omit<LiveOptions, "rows"> = {},
 ): () => void {
@@ -60,13 +60,16 @@ export function migrations(...steps: readonly Step[]): string[] {
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
   });
-  return steps.map((step, i) => [step(compiler)].flat().map((one) => text((one as Compilable).compile(), i)).join(";\n"));
+  return steps.map((step, i) => {
+    const statements = [step(compiler)].flat() as Compilable[];
+    return statements.map((one) => text(one.compile(), i)).join(";\n");
+  });
 }
 
 function text({ sql, parameters }: CompiledQuery, step: number): string {
   if (parameters.length === 0) return sql;
-  throw new TypeError(`migrations: step ${step} has parameters, and a migration is SQL text: write values with sql.lit(), `
-    + `or rows with open({ seed }): ${sql}`);
+  throw new TypeError(`migrations: step ${step} has parameters, and a migration is SQL text: `
+    + `write values with sql.lit(), or rows with open({ seed }): ${sql}`);
 }
 
 class HeddleDriver implements Driver {

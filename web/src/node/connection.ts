@@ -100,7 +100,8 @@ export class NodeConnection implements Connection {
     this.#handler = handler;
     this.#commits.onmessage = (event) => {
       const { data } = event as MessageEvent<unknown>;
-      if (data instanceof Uint8Array) this.#handler?.broadcast(data);
+      if (!ArrayBuffer.isView(data)) return;
+      this.#handler?.broadcast(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     };
     this.#engine.add(this);
   }

@@ -8,7 +8,11 @@ import type { FromWorker, Modules, ToWorker } from "../shared/messages.js";
 import type { WorkerLike, WorkerSource } from "../tabs/worker-supervisor.js";
 import type { Root } from "./platform.js";
 
-const file = (name: string) => new URL(`./${name}`, import.meta.url);
+// A test runner over Vite puts /@fs before the path of a module that lies outside of its own folder, as a linked
+// package does: https://vite.dev/config/server-options#server-fs-allow
+const here = import.meta.url.replace(/^file:\/\/\/@fs\//, "file:///");
+
+const file = (name: string) => new URL(name, here);
 
 let modules: Promise<Modules> | undefined;
 

@@ -53,8 +53,10 @@ export async function open(options: NodeOpenOptions): Promise<Database> {
   const late = timeout === undefined ? undefined : AbortSignal.timeout(timeout);
   const signals = [options.signal, late].filter((signal) => signal !== undefined);
   try {
-    return await Database.connect(new NodeConnection(engine), config, options.sync?.token,
-      { signal: signals.length > 0 ? AbortSignal.any(signals) : undefined, disk: memory ? undefined : () => disk(folder) });
+    return await Database.connect(new NodeConnection(engine), config, options.sync?.token, {
+      signal: signals.length > 0 ? AbortSignal.any(signals) : undefined,
+      disk: memory ? undefined : () => disk(folder),
+    });
   } catch (error) {
     throw late?.aborted ? timeoutError(timeout!) : error;
   }

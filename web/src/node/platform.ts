@@ -1,5 +1,5 @@
-// What the worker needs of the web platform and Node.js lacks: the global scope of a dedicated worker, Web Locks and the
-// origin private file system. It is in place before worker/index.ts runs, in a thread of its own.
+// What the worker needs of the web platform and Node.js lacks: the global scope of a dedicated worker, Web Locks and
+// the origin private file system. It is in place before worker/index.ts runs, in a thread of its own.
 
 import { parentPort } from "node:worker_threads";
 import { Locks } from "./locks.js";
@@ -18,7 +18,8 @@ const isRoot = (data: unknown): data is Root => (data as Partial<Root> | null)?.
 
 type Listener = (event: object) => void;
 
-const error = (thrown: unknown) => ({ error: thrown, message: String(thrown), reason: thrown, preventDefault: () => {} });
+const error = (thrown: unknown) =>
+  ({ error: thrown, message: String(thrown), reason: thrown, preventDefault: () => {} });
 
 const listen: Record<string, (listener: Listener) => void> = {
   message: (listener) => port.addEventListener("message", (event) => {

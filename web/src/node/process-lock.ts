@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import { HeddleError } from "../shared/errors.js";
 
-/** Takes the folder for this process, and returns what gives it back. Fails with HEDDLE_BLOCKED where another has it. */
+/** Takes the folder for this process, and returns what gives it back. HEDDLE_BLOCKED: another process has it. */
 export function lockFolder(folder: string, name: string): () => void {
   const file = `${folder}.lock`;
   for (let tries = 0; ; tries++) {

@@ -23,7 +23,9 @@ export const isId: Test = (v) => typeof v === "string" && /^[0-9a-f]{32}$/.test(
 const idOrNone: Test = (v) => v === "" || isId(v);
 const sharedMemory: Test = (v) =>
   typeof SharedArrayBuffer === "function" && v instanceof SharedArrayBuffer && v.byteLength % 4 === 0;
-export const isMessage = (v: unknown): v is ArrayBuffer => v instanceof ArrayBuffer && v.byteLength <= MAX_MESSAGE;
+// Not instanceof: in a test runner's imitation of a page the port's buffers are not of the globals' realm.
+const isBuffer = (v: unknown): v is ArrayBuffer => Object.prototype.toString.call(v) === "[object ArrayBuffer]";
+export const isMessage = (v: unknown): v is ArrayBuffer => isBuffer(v) && v.byteLength <= MAX_MESSAGE;
 
 /** The places of messages in one buffer: starts at multiples of 8, and lengths. */
 function places(list: unknown, buffer: ArrayBuffer): boolean {

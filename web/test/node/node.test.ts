@@ -1,5 +1,5 @@
-// heddle/node, as an app's tests use it: the built package, in memory and in files, one process and two, and sync with a
-// real server.
+// heddle/node, as the tests of an app use it: the built package, in memory and in files, one process and two, and sync
+// with a real server.
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
@@ -10,10 +10,10 @@ import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import type * as Heddle from "../src/node/index.js";
-import { rejection } from "./fake.js";
+import type * as Heddle from "../../src/node/index.js";
+import { rejection } from "../fake.js";
 
-const module = new URL("../dist/node.js", import.meta.url);
+const module = new URL("../../dist/node.js", import.meta.url);
 const { open, destroy, HeddleError } = await import(module.href) as typeof Heddle;
 
 const temporary = mkdtempSync(join(tmpdir(), "heddle-node-"));
@@ -99,7 +99,7 @@ test("wrong options and a migration that fails are errors, and leave nothing ope
 
 /** Runs a script that has `open` and `options` in a process of its own. */
 function script(text: string, options: object): [string, ...string[]] {
-  const whole = `import { open } from ${JSON.stringify(module.href)}; const options = ${JSON.stringify(options)};${text}`;
+  const whole = `import { open } from "${module.href}"; const options = ${JSON.stringify(options)}; ${text}`;
   return [process.execPath, "--input-type=module", "-e", whole];
 }
 
@@ -118,7 +118,9 @@ test("a process ends once its databases are closed", () => {
 test("files belong to one process; one that was killed holds up nobody, and has lost nothing", async () => {
   const options = { name: "notes", directory: directory(), migrations };
   const [command, ...args] = script(`const db = await open(options);
-    await db.exec("INSERT INTO notes(id) VALUES ('kept')"); console.log("written"); setInterval(() => {}, 1000);`, options);
+    await db.exec("INSERT INTO notes(id) VALUES ('kept')");
+    console.log("written");
+    setInterval(() => {}, 1000);`, options);
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
   try {
     assert.equal(await line(child), "written");
@@ -136,7 +138,7 @@ test("files belong to one process; one that was killed holds up nobody, and has 
 });
 
 test("two devices meet at a server", async () => {
-  const binary = fileURLToPath(new URL("../../bin/heddle", import.meta.url)); // `make build` leaves it there
+  const binary = fileURLToPath(new URL("../../../bin/heddle", import.meta.url)); // `make build` leaves it there
   const server = spawn(binary, ["serve", "--dev", "--addr", "127.0.0.1:0", "--data", directory()],
     { stdio: ["ignore", "pipe", "inherit"] });
   try {

@@ -8,11 +8,11 @@ import { drizzle as d1 } from "drizzle-orm/d1";
 import { blob, integer, real, sqliteTable, text, union } from "drizzle-orm/sqlite-core";
 import initSqlJs from "sql.js";
 
-import { drizzle, live, migrations, type HeddleDatabase } from "../src/adapters/drizzle.js";
-import type { Database } from "../src/api/database.js";
-import type * as Heddle from "../src/node/index.js";
+import { drizzle, live, migrations, type HeddleDatabase } from "../../src/adapters/drizzle.js";
+import type { Database } from "../../src/api/database.js";
+import type * as Heddle from "../../src/node/index.js";
 
-const { open } = await import(new URL("../dist/node.js", import.meta.url).href) as typeof Heddle;
+const { open } = await import(new URL("../../dist/node.js", import.meta.url).href) as typeof Heddle;
 const SqlJs = await initSqlJs();
 
 const list = sqliteTable("list", {
@@ -32,11 +32,13 @@ const schema = {
 // As drizzle-kit writes them.
 const files = {
   "./drizzle/0001_more.sql": "CREATE INDEX `card_list` ON `card` (`list`);",
-  "./drizzle/0000_first.sql": "CREATE TABLE `list` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`title` text NOT NULL,\n\t"
-    + "`created` integer\n);\n--> statement-breakpoint\nCREATE UNIQUE INDEX `list_title_unique` ON `list` (`title`);"
-    + "--> statement-breakpoint\nCREATE TABLE `card` (\n\t`id` integer PRIMARY KEY NOT NULL,\n\t`list` integer NOT NULL,"
-    + "\n\t`title` text NOT NULL,\n\t`done` integer DEFAULT false NOT NULL,\n\t`weight` real,\n\t`big` blob,\n\t`data` blob,"
-    + "\n\t`meta` text,\n\tFOREIGN KEY (`list`) REFERENCES `list`(`id`)\n);\n",
+  "./drizzle/0000_first.sql": [
+    "CREATE TABLE `list` (", "\t`id` integer PRIMARY KEY NOT NULL,", "\t`title` text NOT NULL,", "\t`created` integer", ");",
+    "--> statement-breakpoint", "CREATE UNIQUE INDEX `list_title_unique` ON `list` (`title`);--> statement-breakpoint",
+    "CREATE TABLE `card` (", "\t`id` integer PRIMARY KEY NOT NULL,", "\t`list` integer NOT NULL,",
+    "\t`title` text NOT NULL,", "\t`done` integer DEFAULT false NOT NULL,", "\t`weight` real,", "\t`big` blob,",
+    "\t`data` blob,", "\t`meta` text,", "\tFOREIGN KEY (`list`) REFERENCES `list`(`id`)", ");", "",
+  ].join("\n"),
 };
 
 /** SQLite's JSON, of which Drizzle makes relations, holds none. */
@@ -63,7 +65,9 @@ function native(): Drizzle {
       return rows.map((row) => Object.fromEntries(columns.map((name, i) => [name, row[i]])));
     };
     return { bind: (...params: unknown[]) => ({
-      raw: async () => raw(params).rows, all: async () => ({ results: objects(params) }), run: async () => objects(params),
+      raw: async () => raw(params).rows,
+      all: async () => ({ results: objects(params) }),
+      run: async () => objects(params),
     }) };
   };
   return d1({ prepare } as never, { schema }) as unknown as Drizzle;
@@ -88,7 +92,8 @@ const patterns: Record<string, (d: Drizzle) => unknown> = {
   "select, where, order, limit": (d) => d.select().from(card).where(and(eq(card.done, false), gt(card.id, 1)))
     .orderBy(asc(card.title)).limit(5).all(),
   "one row, and none": async (d) => [
-    await d.select().from(list).where(eq(list.id, 2)).get(), await d.select().from(list).where(eq(list.id, 9)).get() ?? null,
+    await d.select().from(list).where(eq(list.id, 2)).get(),
+    await d.select().from(list).where(eq(list.id, 9)).get() ?? null,
   ],
   "joins keep two columns of one name": async (d) => [
     await d.select().from(card).innerJoin(list, eq(card.list, list.id)).orderBy(card.id).all(),
@@ -109,7 +114,9 @@ const patterns: Record<string, (d: Drizzle) => unknown> = {
     ];
   },
   "relational queries": async (d) => [
-    await d.query.list.findMany({ with: { cards: { columns: noBlobs, orderBy: asc(card.id) } }, orderBy: asc(list.id) }),
+    await d.query.list.findMany({
+      with: { cards: { columns: noBlobs, orderBy: asc(card.id) } }, orderBy: asc(list.id),
+    }),
     await d.query.card.findFirst({ where: eq(card.title, "loom"), with: { list: true }, columns: { title: true } }),
     await d.query.card.findFirst({ where: eq(card.title, "none") }) ?? null,
   ],
@@ -126,7 +133,8 @@ const patterns: Record<string, (d: Drizzle) => unknown> = {
   ],
   "JSON, dates, large integers, blobs": async (d) => [
     await d.select({ meta: card.meta, big: card.big, data: card.data }).from(card).orderBy(card.id).all(),
-    await d.select({ tag: sql<string>`json_extract(${card.meta}, '$.tags[1]')` }).from(card).where(eq(card.id, 1)).all(),
+    await d.select({ tag: sql<string>`json_extract(${card.meta}, '$.tags[1]')` }).from(card).where(eq(card.id, 1))
+      .all(),
     await d.select({ created: list.created }).from(list).where(eq(list.created, new Date(1_767_000_000_000))).all(),
   ],
   "prepared, with placeholders": async (d) => {
@@ -171,7 +179,8 @@ test("run tells what it has changed", async () => {
 test("transactions, nested ones and their errors", async () => {
   const { d, db } = await heddle();
   await seed(d);
-  const titles = () => d.select({ title: list.title }).from(list).orderBy(list.id).then((rows) => rows.map((r) => r.title));
+  const titles = async () =>
+    (await d.select({ title: list.title }).from(list).orderBy(list.id)).map(({ title }) => title);
   await d.transaction(async (tx) => {
     await tx.insert(list).values({ title: "outer" });
     await assert.rejects(tx.transaction(async (inner) => {

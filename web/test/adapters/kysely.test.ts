@@ -6,12 +6,12 @@ import { test } from "node:test";
 import { type Generated, Kysely, SqliteDialect, sql } from "kysely";
 import initSqlJs from "sql.js";
 
-import { HeddleDialect, live, migrations } from "../src/adapters/kysely.js";
-import type { Database } from "../src/api/database.js";
-import type * as Heddle from "../src/node/index.js";
-import { rejection } from "./fake.js";
+import { HeddleDialect, live, migrations } from "../../src/adapters/kysely.js";
+import type { Database } from "../../src/api/database.js";
+import type * as Heddle from "../../src/node/index.js";
+import { rejection } from "../fake.js";
 
-const { open } = await import(new URL("../dist/node.js", import.meta.url).href) as typeof Heddle;
+const { open } = await import(new URL("../../dist/node.js", import.meta.url).href) as typeof Heddle;
 const SqlJs = await initSqlJs();
 
 interface Tables {
@@ -78,7 +78,7 @@ async function heddle(): Promise<{ k: Kysely<Tables>; db: Database }> {
 async function seed(k: Kysely<Tables>): Promise<void> {
   await k.insertInto("list").values([{ title: "To do" }, { title: "Doing" }, { title: "Done" }]).execute();
   await k.insertInto("card").values([
-    { list: 1, title: "warp", done: 0, size: 3, meta: JSON.stringify({ tags: ["a", "b"], due: "2026-03-01T10:00:00.000Z" }) },
+    { list: 1, title: "warp", done: 0, size: 3, meta: `{"tags": ["a", "b"], "due": "2026-03-01T10:00:00.000Z"}` },
     { list: 1, title: "weft", done: 1, data: new Uint8Array([0, 1, 255]) },
     { list: 2, title: "loom", done: 0, size: 2 ** 40 },
   ]).execute();
@@ -95,7 +95,8 @@ const patterns: Record<string, (k: Kysely<Tables>) => Promise<unknown>> = {
     await k.selectFrom("list as l").innerJoin("card as c", "c.list", "l.id")
       .select(["l.title as list", "c.title as card", "c.id"]).orderBy("c.id").execute(),
     await k.selectFrom("list").leftJoin("card", "card.list", "list.id")
-      .select(({ fn }) => ["list.title", fn.count("card.id").as("cards")]).groupBy("list.id").orderBy("list.id").execute(),
+      .select(({ fn }) => ["list.title", fn.count("card.id").as("cards")])
+      .groupBy("list.id").orderBy("list.id").execute(),
   ],
   "subqueries, CTEs, unions": async (k) => [
     await k.with("open", (q) => q.selectFrom("card").selectAll().where("done", "=", 0)).selectFrom("open")
@@ -104,8 +105,8 @@ const patterns: Record<string, (k: Kysely<Tables>) => Promise<unknown>> = {
     await k.selectFrom("list").select("title").union(k.selectFrom("card").select("title")).orderBy("title").execute(),
   ],
   "insert: what it tells": async (k) => {
-    const { insertId, numInsertedOrUpdatedRows } = await k.insertInto("list").values({ title: "new" }).executeTakeFirstOrThrow();
-    return [insertId, numInsertedOrUpdatedRows];
+    const done = await k.insertInto("list").values({ title: "new" }).executeTakeFirstOrThrow();
+    return [done.insertId, done.numInsertedOrUpdatedRows];
   },
   "returning": async (k) => [
     await k.insertInto("list").values([{ title: "x" }, { title: "y" }]).returning(["id", "title"]).execute(),
@@ -119,13 +120,15 @@ const patterns: Record<string, (k: Kysely<Tables>) => Promise<unknown>> = {
   ],
   "upsert": async (k) => [
     await k.insertInto("list").values({ title: "To do", created: "never" })
-      .onConflict((c) => c.column("title").doUpdateSet({ created: (eb) => eb.ref("excluded.created") })).returningAll().execute(),
+      .onConflict((c) => c.column("title").doUpdateSet({ created: (eb) => eb.ref("excluded.created") }))
+      .returningAll().execute(),
     await k.insertInto("list").values({ title: "To do" }).onConflict((c) => c.doNothing()).returningAll().execute(),
     await k.replaceInto("list").values({ id: 2, title: "Replaced" }).execute().then(() => null),
     await k.selectFrom("list").selectAll().orderBy("id").execute(),
   ],
   "JSON, dates, large integers, blobs": async (k) => [
-    await k.selectFrom("card").select(sql<string>`json_extract(meta, '$.tags[1]')`.as("tag")).where("id", "=", 1).execute(),
+    await k.selectFrom("card").select(sql<string>`json_extract(meta, '$.tags[1]')`.as("tag"))
+      .where("id", "=", 1).execute(),
     await k.selectFrom("card").select(sql<string>`date(json_extract(meta, '$.due'), '+1 day')`.as("due"))
       .where("id", "=", 1).execute(),
     await k.selectFrom("card").select(["size"]).where("size", ">", 1000).execute(),
@@ -204,7 +207,8 @@ test("live follows a query, typed", async () => {
 });
 
 test("a migration with parameters is refused, with what to write", async () => {
-  assert.throws(() => migrations((db) => db.insertInto("list").values({ title: "x" })), /step 0 has parameters.*sql\.lit/);
+  assert.throws(() => migrations((db) => db.insertInto("list").values({ title: "x" })),
+    /step 0 has parameters.*sql\.lit/);
   const bad = await rejection(open({ name: "bad", storage: "memory",
     migrations: migrations((db) => db.schema.createTable("t")) }));
   assert.equal(bad.code, "HEDDLE_MIGRATION");
