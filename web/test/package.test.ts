@@ -22,7 +22,8 @@ test("the package holds what its users need, and nothing else", () => {
   const paths = pack().files.map(({ path }) => path);
   const browser = ["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"].map((name) => `dist/${name}`);
   for (const path of [
-    "README.md", "package.json", "dist/index.d.ts", "dist/node.js", "dist/node-worker.js", "dist/LICENSE", "dist/NOTICE", "vite/index.js", "vite/index.d.ts",
+    "README.md", "package.json", "dist/index.d.ts", "dist/node.js", "dist/node-worker.js",
+    "dist/LICENSE", "dist/NOTICE", "vite/index.js", "vite/index.d.ts",
     ...browser.flatMap((path) => [path, `${path}.br`, `${path}.gz`]),
     ...browser.filter((path) => path.endsWith(".js")).map((path) => `${path}.map`),
   ]) ok(paths.includes(path), `${path} is missing`);

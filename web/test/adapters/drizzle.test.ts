@@ -33,8 +33,9 @@ const schema = {
 const files = {
   "./drizzle/0001_more.sql": "CREATE INDEX `card_list` ON `card` (`list`);",
   "./drizzle/0000_first.sql": [
-    "CREATE TABLE `list` (", "\t`id` integer PRIMARY KEY NOT NULL,", "\t`title` text NOT NULL,", "\t`created` integer", ");",
-    "--> statement-breakpoint", "CREATE UNIQUE INDEX `list_title_unique` ON `list` (`title`);--> statement-breakpoint",
+    "CREATE TABLE `list` (", "\t`id` integer PRIMARY KEY NOT NULL,", "\t`title` text NOT NULL,",
+    "\t`created` integer", ");", "--> statement-breakpoint",
+    "CREATE UNIQUE INDEX `list_title_unique` ON `list` (`title`);--> statement-breakpoint",
     "CREATE TABLE `card` (", "\t`id` integer PRIMARY KEY NOT NULL,", "\t`list` integer NOT NULL,",
     "\t`title` text NOT NULL,", "\t`done` integer DEFAULT false NOT NULL,", "\t`weight` real,", "\t`big` blob,",
     "\t`data` blob,", "\t`meta` text,", "\tFOREIGN KEY (`list`) REFERENCES `list`(`id`)", ");", "",
