@@ -38,7 +38,7 @@ export class HeddleDatabase<T extends Schema = Record<string, never>>
   static override readonly [entityKind] = "HeddleDatabase";
 
   /** Runs the queries in one transaction; resolves with the result of each. */
-  batch<const Q extends readonly Runnable<any>[]>(
+  batch<const Q extends readonly Runnable[]>(
     queries: Q,
   ): Promise<{ -readonly [I in keyof Q]: Q[I]["_"]["result"] }> {
     return (this as unknown as { session: Session<T, Relations<T>> }).session.batch(queries) as never;
@@ -57,7 +57,7 @@ export function drizzle<T extends Schema = Record<string, never>>(
     schema = { fullSchema: config.schema, schema: tables as Relations<T>, tableNamesMap };
   }
   const session = new Session<T, Relations<T>>(db, dialect, schema, logger, undefined);
-  return new HeddleDatabase<T>("async", dialect, session as never, schema as never);
+  return new HeddleDatabase<T>("async", dialect, session, schema);
 }
 
 /** Calls fn with the query's result now, and whenever it has changed: db.live() of a query, typed as Drizzle's. */
@@ -149,7 +149,7 @@ class HeddleTransaction<T extends Schema, R extends TablesRelationalConfig>
     dialect: SQLiteAsyncDialect, session: Session<T, R>, schema: RelationalSchemaConfig<R> | undefined, tx: Transaction,
     depth: number,
   ) {
-    super("async", dialect as never, session, schema as never, depth);
+    super("async", dialect, session, schema, depth);
     this.#parts = [dialect, session, schema, tx];
   }
 

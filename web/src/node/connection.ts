@@ -136,7 +136,7 @@ export class NodeConnection implements Connection {
         this.#handler.connected();
       },
     });
-    worker.post({ t: "connect", tab: this.session }, [port2 as unknown as MessagePort]);
+    worker.post({ t: "connect", tab: this.session }, [port2]);
     this.#aborts = shareAborts(port, true);
   }
 

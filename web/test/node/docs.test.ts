@@ -21,9 +21,9 @@ const modules: Record<string, () => Promise<Record<string, unknown>>> = {
   "heddle/node": () => dist("node"),
   "heddle/kysely": () => dist("kysely"),
   "heddle/drizzle": () => dist("drizzle"),
-  kysely: () => import("kysely") as never,
-  "drizzle-orm": () => import("drizzle-orm") as never,
-  "drizzle-orm/sqlite-core": () => import("drizzle-orm/sqlite-core") as never,
+  kysely: () => import("kysely"),
+  "drizzle-orm": () => import("drizzle-orm"),
+  "drizzle-orm/sqlite-core": () => import("drizzle-orm/sqlite-core"),
 };
 
 const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (...args: unknown[]) => Promise<void>;
