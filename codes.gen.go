@@ -10,8 +10,12 @@ const (
 	CodeAssets = "HEDDLE_ASSETS"
 	// a transaction's body does not decode: the server decided void
 	CodeBadBody = "HEDDLE_BAD_BODY"
+	// a recovery code was mistyped: its check symbols do not fit
+	CodeBadCode = "HEDDLE_BAD_CODE"
 	// a parameter is missing, superfluous or of a type SQLite has not
 	CodeBadParam = "HEDDLE_BAD_PARAM"
+	// a sealed box does not open: it has another key, or was altered
+	CodeBadSeal = "HEDDLE_BAD_SEAL"
 	// the server's log no longer reaches back to this replica: it takes a snapshot
 	CodeBehind = "HEDDLE_BEHIND"
 	// another tab holds the database and does not answer

@@ -8,8 +8,9 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1 // sync/server, cmd/heddle: tokens
 	github.com/google/uuid v1.6.0 // store: uuid7()
 	github.com/hack-pad/safejs v0.1.1 // jsbridge: JavaScript without panics
+	github.com/klauspost/compress v1.20.4 // sync/seal: Snappy's block format
 	github.com/ncruces/go-sqlite3 v0.36.0 // store, opfs, sync/logstore/sqlitestore: SQLite (v0.37.0 needs an engine module that was not published where it can be had)
-	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b
+	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b; sync/seal: XChaCha20-Poly1305 too
 	google.golang.org/protobuf v1.36.12 // sync/wire: protowire alone, which needs no reflection
 )
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, notes, test as base } from "../fixtures.js";
 import { launchFirefox, type Firefox, type FirefoxTab, type Preferences } from "./firefox.js";
 import { breakable } from "../harness.js";
+import { sealSite, type SealReport } from "../seal/site.js";
 
 interface Fixtures {
   /** Starts a Firefox of the test's own, on the profile directory or a new one. */
@@ -236,4 +237,12 @@ test("a private window keeps nothing, and says so", async ({ launch, site }) => 
   await add(tab, "1");
   expect(await ids(tab)).toBe("1");
   await firefox.close();
+});
+
+test("WebCrypto signs, verifies, wraps and unwraps as Go does", async ({ firefox, serve }) => {
+  const tab = await firefox.tab(await serve(await sealSite("firefox")));
+  const { wrong, looked } = await tab.evaluate<SealReport>("checkSeal()");
+  expect(wrong).toEqual([]);
+  expect(looked).toBeGreaterThanOrEqual(25);
+  await tab.close();
 });

@@ -38,6 +38,8 @@ var allowed = map[string][]string{
 	"internal/opfs/opfstest": {"internal/opfs", "internal/errcode"},
 	"sync/wire":              {"internal/value", "internal/errcode"},
 	"sync/fold":              {"sync/wire", "internal/value", "internal/errcode"},
+	"sync/seal":              {"sync/wire", "internal/errcode"},
+	"sync/seal/native":       {"sync/seal", "internal/errcode"},
 	"sync/seal/model":        {},
 	"internal/store": {"internal/store/capture", "internal/store/migrate", "internal/store/schema",
 		"internal/store/script", "internal/store/sqlconn", "internal/store/dbfile", "internal/store/scratch",
@@ -108,7 +110,11 @@ var forbidden = map[string]string{
 	"regexp":                "size; SQL's REGEXP is not offered in the browser",
 	"os/exec":               "a browser runs no processes",
 	module + "/sync/server": "the server",
-	module:                  "the face for native programs, which links net/http",
+	// Keys of sealed spaces stay in WebCrypto. What the browser does instead, Go need not.
+	module + "/sync/seal/native": "the cryptography of native programs",
+	"crypto/hpke":                "119 KiB of brotli; WebCrypto has X25519 and AES-GCM",
+	"crypto/ed25519":             "36 KiB of brotli; WebCrypto has it",
+	module:                       "the face for native programs, which links net/http",
 }
 
 // excused says which packages from outside may import a forbidden one all the

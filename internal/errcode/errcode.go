@@ -21,6 +21,8 @@ const (
 	Aborted        = "HEDDLE_ABORTED"      // the caller's AbortSignal or context ended the call; nothing was written
 	Assets         = "HEDDLE_ASSETS"       // a file of the package could not be loaded: the worker or a wasm file
 	BadBody        = "HEDDLE_BAD_BODY"     // a transaction's body does not decode: the server decided void
+	BadCode        = "HEDDLE_BAD_CODE"     // a recovery code was mistyped: its check symbols do not fit
+	BadSeal        = "HEDDLE_BAD_SEAL"     // a sealed box does not open: it has another key, or was altered
 	Behind         = "HEDDLE_BEHIND"       // the server's log no longer reaches back to this replica: it takes a snapshot
 	BadParam       = "HEDDLE_BAD_PARAM"    // a parameter is missing, superfluous or of a type SQLite has not
 	Busy           = "HEDDLE_BUSY"         // this tab has too many calls waiting or iterations open; nothing was written

@@ -1,0 +1,7 @@
+package seal
+
+// For the tests.
+var (
+	Frame   = frame
+	Unframe = unframe
+)

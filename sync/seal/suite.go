@@ -1,0 +1,33 @@
+package seal
+
+import "context"
+
+// Suite is the cryptography with public keys, which this package has done for it: in a
+// browser by WebCrypto, in a Go program by package native.
+type Suite interface {
+	// NewIdentity makes the keys of a new device.
+	NewIdentity(ctx context.Context) (Identity, error)
+	// Identity returns the keys of a slot.
+	Identity(ctx context.Context, secret *SlotSecret) (Identity, error)
+	// Verify reports for each claim whether its signature is valid.
+	Verify(ctx context.Context, claims []Claim) ([]bool, error)
+	// Wrap encrypts an epoch's key for who has the private key of to. info is WrapInfo's.
+	Wrap(ctx context.Context, to PublicKey, info []byte, key *Key) ([WrapSize]byte, error)
+}
+
+// Identity is a device's or a slot's private keys, which need not be readable.
+type Identity interface {
+	// Public returns the public keys.
+	Public() (sign, box PublicKey)
+	// Sign signs a statement: [Sealed.Statement], [Device.ProofStatement].
+	Sign(ctx context.Context, statement []byte) (Signature, error)
+	// Unwrap opens a wrapped key. Errors are HEDDLE_BAD_SEAL.
+	Unwrap(ctx context.Context, info []byte, wrapped *[WrapSize]byte) (*Key, error)
+}
+
+// Claim is a signature with what it is said to be of.
+type Claim struct {
+	Key       PublicKey
+	Statement []byte
+	Signature Signature
+}
