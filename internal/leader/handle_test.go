@@ -12,7 +12,7 @@ import (
 // FuzzSession_Handle takes a tab that sends anything: no message stops the
 // leader, and each that has an id gets an answer that decodes or none.
 func FuzzSession_Handle(f *testing.F) {
-	hello := rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: "a", Migrations: 1}}
+	hello := helloOf("a", []string{notes})
 	write := rpc.WriteID{Counter: 1}
 	requests := []rpc.Request{
 		hello, {Method: rpc.MethodExportEnd}, {Method: rpc.MethodCancel, Target: 2}, {Method: rpc.MethodOutcome,

@@ -239,7 +239,7 @@ func TestSession_abortWithinAStep(t *testing.T) {
 	w := &watcher{tab: &tab{t: t, news: make(chan struct{})}}
 	w.s = l.Connect(w, "a")
 	t.Cleanup(w.s.Close)
-	w.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: "a", Migrations: 1}}).ok()
+	w.ask(helloOf("a", l.config.Migrations)).ok()
 	id := w.send(query(endless))
 	before := w.asked.Load()
 	await.Poll(t, "the engine inside the statement", func() bool { return w.asked.Load() >= before+10 })

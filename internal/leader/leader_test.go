@@ -133,6 +133,10 @@ func TestSession_hello(t *testing.T) {
 	if err := p.ask(hello).fails(errcode.Outdated); !strings.Contains(err.Message(), "older version of the app") {
 		t.Errorf("got %v", err)
 	}
+	other := p.ask(helloOf("a", []string{notes + " STRICT"})).fails(errcode.Migration)
+	if !strings.Contains(other.Message(), "destroy()") {
+		t.Errorf("got %v", other)
+	}
 	hello.Hello.Migrations = 0
 	w, err := p.ask(hello).ok().last.Payload.Welcome()
 	if err != nil || w.Leader != "leader-1" || w.Storage != "best-effort" || w.Migrations != 1 || w.Sync ||

@@ -261,7 +261,7 @@ func (p *page) turn(ready func() bool) (other bool) {
 		}
 		p.met = term
 		p.s = l.Connect(peer{p, f, term}, p.name)
-		p.send(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: p.name, Migrations: 1}})
+		p.send(helloOf(p.name, l.config.Migrations))
 		for _, w := range p.flying {
 			p.again++
 			p.fly(w)

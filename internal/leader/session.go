@@ -161,6 +161,11 @@ func (s *Session) hello(c *call) error {
 		// Its page tells the leader's page, which makes room.
 		return errcode.New(errcode.Outdated, op, fmt.Sprintf(
 			"the leading tab runs an older version of the app, with %d migrations instead of %d", known, hello.Migrations))
+	case hello.Migrations == known && hello.Texts != rpc.HashMigrations(l.config.Migrations):
+		return errcode.New(errcode.Migration, op,
+			"the tab that leads has opened the database with other migrations, as many as these: reload the older tab. "+
+				"An applied migration must not change; while you develop, start over: "+
+				"close the tabs, and call destroy() with the database's name")
 	}
 	s.mu.Lock()
 	s.greeted = true

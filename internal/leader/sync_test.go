@@ -217,8 +217,9 @@ func TestSync_none(t *testing.T) {
 // greet says hello as a page that can be asked for a token.
 func greet(t *testing.T, l *Leader, name string) *tab {
 	p := stranger(t, l, name)
-	p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name, Migrations: 1,
-		Token: true}}).ok()
+	hello := helloOf(name, l.config.Migrations)
+	hello.Hello.Token = true
+	p.ask(hello).ok()
 	return p
 }
 

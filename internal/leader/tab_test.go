@@ -76,11 +76,16 @@ func (p *tab) Send(message []byte) {
 func connect(t testing.TB, l *Leader, name string) *tab {
 	t.Helper()
 	p := stranger(t, l, name)
-	if err := p.ask(rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name,
-		Migrations: uint32(len(l.config.Migrations))}}).err(); err != nil {
+	if err := p.ask(helloOf(name, l.config.Migrations)).err(); err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// helloOf is the first request of a tab whose app has these migrations.
+func helloOf(name string, migrations []string) rpc.Request {
+	return rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: name,
+		Migrations: uint32(len(migrations)), Texts: rpc.HashMigrations(migrations)}}
 }
 
 func stranger(t testing.TB, l *Leader, name string) *tab {

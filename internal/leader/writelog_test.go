@@ -217,7 +217,7 @@ func TestWriteLog_aTabOfAnOlderBuildWritesNothing(t *testing.T) {
 		*env = l.env
 	})
 	p = stranger(t, l, "a")
-	hello := rpc.Request{Method: rpc.MethodHello, Hello: rpc.Hello{Version: rpc.Version, Session: "a", Migrations: 1}}
+	hello := helloOf("a", []string{notes})
 	if w, err := p.ask(hello).ok().last.Payload.Welcome(); err != nil || w.Migrations != 2 {
 		t.Errorf("got %+v, %v", w, err)
 	}

@@ -90,7 +90,7 @@
 //
 // # Shapes
 //
-//	Hello         = u16 version, string session, u32 migrations, bool token
+//	Hello         = u16 version, string session, u32 migrations, bool token, u32 texts
 //	Welcome       = u16 version, string leader, string storage, u32 migrations, u64 commit, bool sync, Status status
 //	Status        = string state, u64 seq, u64 pending, error err, u64 repairs, bool incomplete, string polling
 //	Op            = string kind, string table, []value key, []string columns, []value cells, []string joins
@@ -232,6 +232,7 @@ type Hello struct {
 	Session    string // names the tab; the same from leader to leader
 	Migrations uint32 // how many the app knows
 	Token      bool   // whether the page can be asked for a token
+	Texts      uint32 // the migrations' hash: see HashMigrations
 }
 
 // Welcome is declared in messages.spec.
@@ -499,6 +500,7 @@ func readHello(r *Reader) (v Hello) {
 	v.Session = r.Str()
 	v.Migrations = r.U32()
 	v.Token = r.Bool()
+	v.Texts = r.U32()
 	return v
 }
 

@@ -32,7 +32,8 @@ var write = rpc.WriteID{Counter: 7, Ack: 5}
 
 var requestVectors = map[string]rpc.Request{
 	"hello": {ID: 1, Method: rpc.MethodHello,
-		Hello: rpc.Hello{Version: 2, Session: "tab-1", Migrations: 3, Token: true}},
+		Hello: rpc.Hello{Version: 2, Session: "tab-1", Migrations: 3, Token: true,
+			Texts: rpc.HashMigrations([]string{" CREATE TABLE t(a)\r\n", "", "SELECT 'é€😀'"})}},
 	"cancel":  {ID: 3, Method: rpc.MethodCancel, Target: 2},
 	"outcome": {ID: 39, Method: rpc.MethodOutcome, Write: write},
 	"exec":    {ID: 5, Method: rpc.MethodExec, Write: write, Stmt: rpc.Stmt{SQL: "DELETE FROM t"}},

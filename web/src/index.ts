@@ -3,6 +3,7 @@
 
 export { destroy, open } from "./api/open.js";
 export type { DestroyOptions } from "./api/open.js";
+export { databases, destroyAll } from "./api/databases.js";
 export { quarantinedFiles } from "./api/quarantine.js";
 export type { QuarantinedFile } from "./api/quarantine.js";
 export { HeddleError } from "./shared/errors.js";

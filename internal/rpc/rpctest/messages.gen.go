@@ -135,6 +135,7 @@ func writeHello(w *rpc.Writer, v rpc.Hello) {
 	w.Str(v.Session)
 	w.U32(v.Migrations)
 	w.Bool(v.Token)
+	w.U32(v.Texts)
 }
 
 func writeOpenConfig(w *rpc.Writer, v rpc.OpenConfig) {

@@ -10,6 +10,7 @@ import type { Reader, Statement } from "../rpc/codec.js";
 import {
   batch, EventType, exec, notify, query, readRecovered, type OpenConfig, type Welcome,
 } from "../rpc/messages.gen.js";
+import { hashMigrations } from "../rpc/migrations.js";
 import { syncStatus } from "../rpc/results.js";
 import { asyncDispose } from "../shared/dispose.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
@@ -23,6 +24,7 @@ import {
   checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkShape, checkSql, checkTimeout, isRead,
 } from "../rpc/params.js";
 import { collectExec, collectRows } from "../rpc/collect-rows.js";
+import { readSchema, SCHEMA_SQL, type SchemaRow } from "./schema.js";
 import { SyncApi } from "./sync.js";
 import { OpenTx, runTransaction } from "./transaction.js";
 import { TxState } from "./tx-state.js";
@@ -30,8 +32,8 @@ import type { Connection } from "../rpc/connection.js";
 import type {
   AsArrays, AsObjects, BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health,
   HealthOptions, ImportSource, IterateOptions, LiveDiff, LiveOptions, NamedParams, Notification, ParamsOf, QueryOptions,
-  OpenTransaction, Recovery, ResultSet, Role, Row, RowIterable, SqlValue, Storage, Sync, SyncOptions, Transaction,
-  TransactionOptions,
+  OpenTransaction, Recovery, ResultSet, Role, Row, RowIterable, Schema, SqlValue, Storage, Sync, SyncOptions,
+  Transaction, TransactionOptions,
 } from "../shared/types.js";
 
 const inTheWay = (name: string) =>
@@ -112,7 +114,9 @@ export class Database {
     this.#storage = config.storage === "memory" ? "memory" : "best-effort";
     this.#listeners = new Listeners(connection.session);
     const events: CallerEvents = {
-      hello: () => ({ migrations: config.migrations.length, token: token !== undefined }),
+      hello: () => ({
+        migrations: config.migrations.length, token: token !== undefined, texts: hashMigrations(config.migrations),
+      }),
       ready: (welcome, again) => {
         this.#ready(welcome, again);
         opened();
@@ -365,6 +369,11 @@ export class Database {
   async import(file: ImportSource, options: CallOptions = {}): Promise<void> {
     this.#alive();
     return importFile(this.#caller, file, options);
+  }
+
+  /** The app's tables with their columns and indexes, as they are now. */
+  async schema(options: CallOptions = {}): Promise<Schema> {
+    return readSchema(await this.query<SchemaRow>(SCHEMA_SQL, [], options));
   }
 
   /**

@@ -10,7 +10,7 @@ import { checkOptions } from "../api/options.js";
 import { checkTimeout, describe } from "../rpc/params.js";
 import { encodeOpenConfig } from "../rpc/messages.gen.js";
 import { HeddleError, timeoutError } from "../shared/errors.js";
-import { checkName, databaseFolder, FOLDER, QUARANTINE_MARK, randomId } from "../shared/names.js";
+import { checkName, databaseFolder, databaseName, FOLDER, QUARANTINE_MARK, randomId } from "../shared/names.js";
 import type { WorkerOptions } from "../shared/messages.js";
 import type { OpenOptions } from "../shared/types.js";
 import { Engine, NodeConnection } from "./connection.js";
@@ -71,6 +71,13 @@ function newEngine(directory: string, options: Omit<WorkerOptions, "tab">): Engi
   });
   engines.set(scope, engine);
   return engine;
+}
+
+/** The names of the databases in a directory, open or not, in order. */
+export async function databases({ directory }: { directory: string }): Promise<string[]> {
+  const folders = await readdir(join(checkDirectory(directory), FOLDER), { withFileTypes: true }).catch(() => []);
+  const names = folders.filter((folder) => folder.isDirectory()).map(({ name }) => databaseName(name));
+  return names.filter((name) => name !== undefined).sort();
 }
 
 /** Removes a database's files. It fails with HEDDLE_BLOCKED while the database is open. */

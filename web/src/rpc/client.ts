@@ -19,7 +19,7 @@ const WINDOW = 128;
 
 /** What the caller reports to the database. */
 export interface CallerEvents {
-  hello(): { migrations: number; token: boolean };
+  hello(): { migrations: number; token: boolean; texts: number };
   /** A leader is ready; again is false for the first one. */
   ready(welcome: Welcome, again: boolean): void;
   lost(crashed: boolean): void;

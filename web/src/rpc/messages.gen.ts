@@ -75,6 +75,8 @@ export interface Hello {
   migrations: number;
   /** whether the page can be asked for a token */
   token: boolean;
+  /** the migrations' hash: see HashMigrations */
+  texts: number;
 }
 
 export interface Welcome {
@@ -275,6 +277,7 @@ function writeHello(w: Writer, v: Hello): void {
   w.string(v.session);
   w.u32(v.migrations);
   w.bool(v.token);
+  w.u32(v.texts);
 }
 
 function writeOpenConfig(w: Writer, v: OpenConfig): void {

@@ -32,6 +32,14 @@ export function databaseFolder(name: string): string {
   return folder;
 }
 
+/** The name of the database in that folder; undefined if databaseFolder() makes no such name. */
+export function databaseName(folder: string): string | undefined {
+  const bytes = folder.match(/[a-z0-9_-]|=[0-9a-f]{2}/g) ?? [];
+  const codes = bytes.map((part) => (part.length === 1 ? part.charCodeAt(0) : parseInt(part.slice(1), 16)));
+  const name = new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(codes));
+  return name !== "" && databaseFolder(name) === folder ? name : undefined;
+}
+
 /** What follows the database's name in the name of a file that was quarantined; a time comes after it. */
 export const QUARANTINE_MARK = "-quarantined-";
 

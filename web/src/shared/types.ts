@@ -312,6 +312,40 @@ export interface Recovery {
   lost: boolean;
 }
 
+/** The app's tables, views and virtual tables, by name. Heddle's own are left out. */
+export interface Schema {
+  tables: SchemaTable[];
+}
+
+export interface SchemaTable {
+  name: string;
+  type: "table" | "view" | "virtual";
+  /** The statement that made it. */
+  sql: string;
+  withoutRowid: boolean;
+  strict: boolean;
+  columns: {
+    name: string;
+    /** As it was declared; "" if it was not. */
+    type: string;
+    notNull: boolean;
+    /** An expression of SQL; null: none. */
+    default: string | null;
+    /** Its place in the primary key, from 1; 0: none. */
+    key: number;
+    generated: boolean;
+  }[];
+  indexes: {
+    name: string;
+    unique: boolean;
+    partial: boolean;
+    /** By CREATE INDEX, and not by a constraint. */
+    made: boolean;
+    /** null: an expression, or the rowid. */
+    columns: (string | null)[];
+  }[];
+}
+
 /** Options of health. */
 export interface HealthOptions extends CallOptions {
   /** Ends with SQLite's integrity check, during which no other call gets an answer. */

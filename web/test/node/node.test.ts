@@ -14,7 +14,7 @@ import type * as Heddle from "../../src/node/index.js";
 import { rejection } from "../fake.js";
 
 const module = new URL("../../dist/node.js", import.meta.url);
-const { open, destroy, HeddleError } = await import(module.href) as typeof Heddle;
+const { open, databases, destroy, HeddleError } = await import(module.href) as typeof Heddle;
 
 const temporary = mkdtempSync(join(tmpdir(), "heddle-node-"));
 after(() => rmSync(temporary, { recursive: true }));
@@ -51,6 +51,39 @@ test("files keep what was written, and any sqlite3 reads them", async () => {
   assert.deepEqual(readdirSync(join(options.directory, "heddle")), ["notes"]);
   await destroy("notes", options);
   assert.deepEqual(readdirSync(join(options.directory, "heddle")), []);
+});
+
+test("schema() and databases() tell what there is", async () => {
+  const options = { directory: directory(), name: "tables é", migrations: [
+    "CREATE TABLE a(id INTEGER PRIMARY KEY, body TEXT NOT NULL DEFAULT 'x', n INT AS (id * 2)) STRICT",
+    "CREATE VIEW v AS SELECT id FROM a",
+    "CREATE UNIQUE INDEX a_body ON a(body, lower(body)) WHERE id > 1; CREATE VIRTUAL TABLE f USING fts5(body)",
+  ] };
+  assert.deepEqual(await databases(options), []);
+  const db = await open(options);
+  const { tables } = await db.schema();
+  assert.deepEqual(tables.map(({ name, type, strict }) => [name, type, strict]),
+    [["a", "table", true], ["f", "virtual", false], ["v", "view", false]]);
+  assert.deepEqual(tables[0]!.columns, [
+    { name: "id", type: "INTEGER", notNull: false, default: null, key: 1, generated: false },
+    { name: "body", type: "TEXT", notNull: true, default: "'x'", key: 0, generated: false },
+    { name: "n", type: "INT", notNull: false, default: null, key: 0, generated: true },
+  ]);
+  assert.deepEqual(tables[0]!.indexes,
+    [{ name: "a_body", unique: true, partial: true, made: true, columns: ["body", null] }]);
+  assert.match(tables[2]!.sql, /^CREATE VIEW v/);
+  await db.close();
+  assert.deepEqual(await databases(options), ["tables é"]);
+});
+
+test("a second open() with other migrations of the same number is refused, with what to do", async () => {
+  const options = { name: "notes", directory: directory(), migrations };
+  const db = await open(options);
+  const refused = await rejection(open({ ...options, migrations: ["CREATE TABLE other(id)"] }));
+  assert.equal(refused.code, "HEDDLE_MIGRATION");
+  assert.match(refused.message, /reload the older tab.*destroy\(\)/);
+  assert.deepEqual(await db.query("SELECT * FROM notes"), []);
+  await db.close();
 });
 
 test("two open() of one name share a database, as two tabs do", async () => {

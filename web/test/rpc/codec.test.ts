@@ -11,6 +11,7 @@ import type { Request } from "../../src/rpc/call.js";
 import * as messages from "../../src/rpc/messages.gen.js";
 import { checkParams } from "../../src/rpc/params.js";
 import { conflict, progress, quarantinedRow, rejection, syncStatus } from "../../src/rpc/results.js";
+import { hashMigrations } from "../../src/rpc/migrations.js";
 import { newRows, readRows } from "../../src/rpc/rows.js";
 import { HeddleError } from "../../src/shared/errors.js";
 import type { Params, Row } from "../../src/shared/types.js";
@@ -42,7 +43,8 @@ function values(...list: CheckedValue[]): Uint8Array {
 }
 
 const requests: Record<string, Uint8Array> = {
-  "hello": make(1, messages.hello({ version: 2, session: "tab-1", migrations: 3, token: true })),
+  "hello": make(1, messages.hello({ version: 2, session: "tab-1", migrations: 3, token: true,
+    texts: hashMigrations([" CREATE TABLE t(a)\r\n", "", "SELECT 'é€😀'"]) })),
   "cancel": make(3, messages.cancel(2)),
   "outcome": make(39, messages.outcome()),
   "exec": make(5, messages.exec(statement("DELETE FROM t"))),

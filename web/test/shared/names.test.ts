@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { checkName, databaseFolder, portChannel, lockName, randomId } from "../../src/shared/names.js";
+import { checkName, databaseFolder, databaseName, portChannel, lockName, randomId } from "../../src/shared/names.js";
 
 test("a database's folder is what opfs.Encode makes of its name", () => {
   for (const [name, folder] of [
     ["notes", "notes"], ["a-b_c9", "a-b_c9"], ["Notes", "=4eotes"], ["a b", "a=20b"], ["..", "=2e=2e"],
     ["a/b", "a=2fb"], ["a=b", "a=3db"], ["é", "=c3=a9"], ["日", "=e6=97=a5"],
-  ] as const) assert.equal(databaseFolder(name), folder);
+  ] as const) {
+    assert.equal(databaseFolder(name), folder);
+    assert.equal(databaseName(folder), name);
+  }
+  for (const folder of ["", "A", "=zz", "=61", "=ff", "a.lock"]) assert.equal(databaseName(folder), undefined, folder);
 });
 
 test("names that no file can have are refused", () => {
