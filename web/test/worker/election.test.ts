@@ -1,203 +1,269 @@
+// Each path of docs/TABS.md that is a worker's, as a log: events in, effects out.
+
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, mock, test } from "node:test";
+import { test } from "node:test";
 
-import { Election } from "../../src/worker/election.js";
+import { Election, type Effect, type Event, type Phase, type Timer } from "../../src/worker/election.js";
 
-/** Web Locks for one lock: first come, first served. */
-class Locks {
-  held = false;
-  readonly queue: string[] = [];
-  readonly #grants = new Map<string, () => void>();
-  /** What was asked for, in order. */
-  readonly asked: string[] = [];
-  #next = 0;
+const MIB = 1 << 20;
+const failure = { code: "HEDDLE_MIGRATION", message: "no such table" };
 
-  async request(
-    _name: string, options: { signal?: AbortSignal; ifAvailable?: boolean },
-    callback: (lock: object | null) => Promise<unknown>,
-  ) {
-    this.asked.push(options.ifAvailable ? "look" : "queue");
-    if (this.held && options.ifAvailable) return callback(null);
-    if (this.held) {
-      const id = `waiter ${this.#next++}`;
-      this.queue.push(id);
-      await new Promise<void>((resolve, reject) => {
-        this.#grants.set(id, resolve);
-        options.signal?.addEventListener("abort", () => {
-          this.queue.splice(this.queue.indexOf(id), 1);
-          reject(options.signal!.reason as Error);
-        });
-      });
-    }
-    this.held = true;
-    try {
-      return await callback({});
-    } finally {
-      this.free();
-    }
+/** An effect as a line. */
+function line([name, ...args]: Effect): string {
+  const words = args.flatMap((arg) => (typeof arg === "object" ? Object.values(arg) as unknown[] : [arg]));
+  return [name, ...words.map((word) => (word === failure ? failure.code : String(word)))].join(" ");
+}
+
+/** A worker whose time is told. */
+class Worker {
+  readonly machine: Election;
+  now = 0;
+  readonly #timers = new Map<Timer, number>();
+
+  constructor(visible: boolean) {
+    this.machine = new Election("me", "A", visible);
   }
 
-  /** Somebody else's hold ends. */
-  free(): void {
-    this.held = false;
-    const first = this.queue.shift();
-    if (first !== undefined) this.#grants.get(first)!();
+  /** Takes the event, and returns its effects; a timer with its time, or off if it ran. */
+  take(event: Event): string[] {
+    const lines: string[] = [];
+    for (const effect of this.machine.step(event, this.now)) {
+      if (effect[0] !== "timer") {
+        lines.push(line(effect));
+        continue;
+      }
+      const [, timer, ms] = effect;
+      const ran = this.#timers.delete(timer);
+      if (ms !== undefined) this.#timers.set(timer, this.now + ms);
+      if (ms !== undefined || ran) lines.push(`${timer} ${ms ?? "off"}`);
+    }
+    return lines;
+  }
+
+  wait(ms: number): string[] {
+    const lines: string[] = [];
+    const end = this.now + ms;
+    for (;;) {
+      const [next] = [...this.#timers].filter(([, at]) => at <= end).sort(([, a], [, b]) => a - b);
+      if (!next) break;
+      const [timer, at] = next;
+      this.#timers.delete(timer);
+      this.now = at;
+      lines.push(...this.take([timer]));
+    }
+    this.now = end;
+    return lines;
   }
 }
 
-const settle = async () => {
-  for (let i = 0; i < 10; i++) await Promise.resolve();
-};
+type Step = [event: Event | number, ...effects: string[]];
 
-let locks: Locks;
-let navigator: PropertyDescriptor | undefined;
-
-beforeEach(() => {
-  locks = new Locks();
-  navigator = Object.getOwnPropertyDescriptor(globalThis, "navigator");
-  Object.defineProperty(globalThis, "navigator", { value: { locks }, configurable: true });
-  mock.timers.enable({ apis: ["setTimeout"] });
-});
-
-afterEach(() => {
-  mock.timers.reset();
-  if (navigator) Object.defineProperty(globalThis, "navigator", navigator);
-  else Reflect.deleteProperty(globalThis, "navigator");
-});
-
-/** A election whose hold lasts until `end`. */
-function election(visible: boolean) {
-  let holds = 0;
-  let end = () => {};
-  const c = new Election("lock", visible, () => {
-    holds++;
-    return new Promise<void>((resolve) => { end = resolve; });
+/** Plays a log: an event, or a time to wait, then the effects that it has; at its end the worker is in that phase. */
+function path(name: string, visible: boolean, log: Step[], phase: Phase): void {
+  test(name, () => {
+    const worker = new Worker(visible);
+    log.forEach(([event, ...effects], i) => {
+      const got = typeof event === "number" ? worker.wait(event) : worker.take(event);
+      assert.deepEqual(got, effects, `${i}: ${JSON.stringify(event)}`);
+    });
+    assert.equal(worker.machine.phase, phase);
   });
-  let over = false;
-  const run = c.run().then(() => { over = true; });
-  return { c, run, holds: () => holds, end: () => end(), over: () => over };
 }
 
-test("a visible tab takes a free lock, and leads once", async () => {
-  const t = election(true);
-  await settle();
-  assert.equal(t.holds(), 1);
-  t.end();
-  await t.run;
-  assert.equal(locks.held, false);
-  assert.deepEqual(locks.asked, ["queue"]);
-});
+const other: Event = ["leader", "other"];
+const gone: Event = ["leaderGone"];
+const starts: Step = [["start", []], "standby 1000", "yieldTo"];
+const queues: Step[] = [starts, [["yielded"], "queue", "requeue 250"]];
+const looks: Step[] = [starts, [["yielded"], "look"]];
+/** Another tab leads: it is looked at, and believed. */
+const follows: Step[] = [[other, "checkLeads"], [["leads"], "requeue off"], [1_000, "checkStandby"]];
+const opens: Step[] = [[["granted"], "requeue off", "tell granted", "openFiles"], [["opened"], "runGo"]];
+const leads: Step[] = [
+  [["granted"], "tell granted", "openFiles"],
+  [["opened"], "runGo"],
+  [["ready", 40 * MIB], "forget 2000", "tell leading A", "post leader A me"],
+];
+/** Go has closed the database: then the files, and at last the lock. */
+const ends: Step[] = [
+  [["goEnded", true], "closeFiles true"],
+  [["goEnded", false]], // the program has ended as well
+  [["filesClosed"], "post leaderGone A false", "freeLock"],
+  [["freed"], "tell stopped", "exit"],
+];
 
-test("a visible tab queues; hidden, it leaves the queue; visible again, it queues again", async () => {
-  locks.held = true;
-  const t = election(true);
-  await settle();
-  assert.equal(locks.queue.length, 1);
-  t.c.setVisible(false);
-  await settle();
-  assert.equal(locks.queue.length, 0);
-  t.c.setVisible(true);
-  await settle();
-  assert.equal(locks.queue.length, 1);
-  locks.free();
-  await settle();
-  assert.equal(t.holds(), 1);
-});
+// ---- who leads ---------------------------------------------------------------
 
-test("a hidden tab looks when a leader leaves, and now and then, but never queues", async () => {
-  locks.held = true;
-  const t = election(false);
-  t.c.leaderKnown();
-  await settle();
-  t.c.retryLock();
-  await settle();
-  mock.timers.tick(3_000);
-  await settle();
-  assert.deepEqual(locks.asked, ["look", "look", "look"]);
-  assert.equal(locks.queue.length, 0);
-  locks.held = false;
-  t.c.retryLock();
-  await settle();
-  assert.equal(t.holds(), 1);
-  t.end();
-  await t.run;
-  assert.equal(locks.held, false);
-});
+path("a visible tab queues for the lock and leads; it answers the tabs that ask", true, [
+  ...queues, ...opens,
+  [["whoLeads"]], // not yet
+  [["connect", "A", "other"]],
+  [["ready", 40 * MIB], "forget 2000", "tell leading A", "post leader A me"],
+  [["whoLeads"], "answer"],
+  [["connect", "A", "other"], "admit other"],
+  [["connect", "B", "other"]],
+  [other], // no script makes a leader doubt that it leads
+  [2_000, "forgetDead"],
+], "leading");
 
-test("a hidden tab that hears of a leader's end before the lock is free has it soon after", async () => {
-  locks.held = true;
-  const t = election(false);
-  t.c.leaderKnown();
-  await settle();
-  t.c.retryLock();
-  await settle();
-  locks.free();
-  mock.timers.tick(100);
-  await settle();
-  assert.equal(t.holds(), 1);
-});
+path("a tab in the queue waits quietly while another leads, and asks again once that has gone", true, [
+  ...queues, ...follows,
+  [60_000],
+  [gone, "requeue 250"], // counted anew
+  [250, "withdraw"],
+  [["withdrawn"], "queue", "requeue 500"],
+  ...opens,
+], "opening");
 
-test("a free lock that the browser gives to nobody: the one that queues asks anew, unless somebody leads", async () => {
-  locks.held = true;
-  const t = election(true);
-  t.c.leaderKnown();
-  await settle();
-  mock.timers.tick(10_000);
-  await settle();
-  assert.deepEqual(locks.asked, ["queue"]);
-  locks.held = false; // and nobody in the queue is told
-  t.c.retryLock();
-  mock.timers.tick(250);
-  await settle();
-  assert.equal(t.holds(), 1);
-  assert.equal(locks.queue.length, 0);
-});
+path("while nobody leads, the head of the queue goes to its end, ever more rarely, until somebody does", true, [
+  ...queues,
+  [250, "withdraw"], [["withdrawn"], "queue", "requeue 500"],
+  [500, "withdraw"], [["withdrawn"], "queue", "requeue 1000"],
+  [1_000, "checkStandby", "withdraw"], [["withdrawn"], "queue", "requeue 1000"],
+  [other, "checkLeads", "standby 1000"], [["leads"], "requeue off"],
+], "queued");
 
-test("who asks anew stops when somebody leads", async () => {
-  locks.held = true;
-  const t = election(true);
-  await settle();
-  for (const ms of [250, 500, 1_000, 1_000, 1_000, 1_000]) {
-    mock.timers.tick(ms);
-    await settle();
-  }
-  assert.equal(locks.asked.length, 7);
-  t.c.leaderKnown();
-  mock.timers.tick(10_000);
-  await settle();
-  assert.equal(locks.asked.length, 7);
-  locks.free();
-  await settle();
-  assert.equal(t.holds(), 1);
-});
+path("a hidden tab never queues: it looks at the start, when a leader leaves, and now and then", false, [
+  ...looks,
+  [["taken"], "lookAgain 10"], // nobody is known to lead
+  [10, "look"],
+  [other, "checkLeads"], [["leads"]],
+  [["taken"], "lookAgain 3000"],
+  [3_000, "checkStandby", "look"],
+  [["taken"], "lookAgain 3000"],
+  [gone, "lookAgain off", "look"],
+  [["taken"], "lookAgain 10"], // counted anew
+  [["retryLock"], "lookAgain off", "look"],
+  ...leads,
+], "leading");
 
-test("who withdraws leaves the queue for good", async () => {
-  locks.held = true;
-  for (const visible of [true, false]) {
-    const t = election(visible);
-    await settle();
-    t.c.withdraw();
-    await t.run;
-    assert.equal(locks.queue.length, 0);
-    assert.equal(t.holds(), 0);
-  }
-  locks.free();
-  assert.equal(locks.held, false);
-});
+path("a tab that is hidden leaves the queue, and one that is shown goes there", true, [
+  ...queues, ...follows,
+  [["visible", true]],
+  [["visible", false], "withdraw"],
+  [["withdrawn"], "look"],
+  [["visible", true]],
+  [["taken"], "queue"], // it was shown meanwhile
+  [["visible", false], "withdraw"],
+  [["withdrawn"], "look"],
+  [["taken"], "lookAgain 3000"],
+  [["visible", true], "lookAgain off", "queue"],
+], "queued");
 
-test("withdrawing while leading waits for the end of the hold", async () => {
-  const t = election(true);
-  await settle();
-  t.c.withdraw();
-  await settle();
-  assert.equal(t.over(), false);
-  assert.equal(locks.held, true);
-  t.end();
-  await t.run;
-  assert.equal(locks.held, false);
-});
+path("a lock that is granted in the moment of its withdrawal is taken", true, [
+  ...queues, ...follows,
+  [["visible", false], "withdraw"],
+  ...leads,
+], "leading");
 
-test("a refusal of the lock itself is not swallowed", async () => {
-  locks.request = () => Promise.reject(new DOMException("no", "SecurityError"));
-  await assert.rejects(new Election("lock", true, async () => {}).run(), { name: "SecurityError" });
-});
+path("tabs of newer builds lead first", true, [
+  [["start", ["newer"]], "standby 1000", "yieldTo newer"],
+  [["visible", false]], [gone], [["visible", true]], // nothing is asked for meanwhile
+  [["yielded"], "queue", "requeue 250"],
+], "queued");
+
+path("a lock that the browser refuses is a crash", true, [
+  ...queues, [["crashed", "SecurityError"], "tell crashed SecurityError"],
+], "crashed");
+
+// ---- what ends a leader ------------------------------------------------------
+
+path("close, or another tab shall lead: Go closes the database, then files and lock are freed", false, [
+  ...looks, ...leads,
+  [["stop"], "stopGo"],
+  [["whoLeads"], "answer"], // until it has let go
+  ...ends,
+  [["whoLeads"]],
+], "ended");
+
+path("a worker that waits is told to stop", true, [
+  ...queues,
+  [["stop"], "withdraw"],
+  [["ping"], "tell pong"],
+  [["withdrawn"], "requeue off", "tell stopped", "exit"],
+], "ended");
+path("and one that yields", true, [
+  starts, [["stop"], "withdraw"], [["yielded"], "tell stopped", "exit"],
+], "ended");
+path("and one that looks", false, [
+  ...looks, [["stop"]], [["taken"], "tell stopped", "exit"],
+], "ended");
+path("and one that pauses", false, [
+  ...looks, [["taken"], "lookAgain 10"], [["stop"], "lookAgain off", "tell stopped", "exit"],
+], "ended");
+path("and one that gets the lock at that moment: it frees it again", true, [
+  ...queues,
+  [["stop"], "withdraw"],
+  [["granted"], "requeue off", "freeLock"],
+  [["freed"], "tell stopped", "exit"],
+], "ended");
+path("and one that has the lock, before Go runs", true, [
+  ...queues,
+  [["granted"], "requeue off", "tell granted", "openFiles"],
+  [["stop"], "stopGo"],
+  [["opened"], "closeFiles false"],
+  [["filesClosed"], "freeLock"],
+  [["freed"], "tell stopped", "exit"],
+], "ended");
+path("and one whose Go opens the database: nobody hears that it leads", true, [
+  ...queues, ...opens,
+  [["stop"], "stopGo"],
+  [["ready", 40 * MIB]],
+  [["goEnded", true], "closeFiles true"],
+  [["filesClosed"], "freeLock"],
+  [["freed"], "tell stopped", "exit"],
+], "ended");
+
+path("a database that cannot be opened: the lock is freed for others, and the page ends the worker", true, [
+  ...queues, ...opens,
+  [["failed", failure], "tell failed HEDDLE_MIGRATION", "closeFiles false"],
+  [["crashed", "the program has ended"]],
+  [["filesClosed"], "freeLock"],
+  [["freed"]],
+], "ended");
+path("files that cannot be opened, while it is to stop", true, [
+  ...queues,
+  [["granted"], "requeue off", "tell granted", "openFiles"],
+  [["stop"], "stopGo"],
+  [["failed", failure], "tell failed HEDDLE_MIGRATION", "closeFiles false"],
+  [["filesClosed"], "freeLock"],
+  [["freed"], "tell stopped", "exit"],
+], "ended");
+
+// ---- dead or busy ------------------------------------------------------------
+
+path("the engine dies: the page hears it once, and ends the worker with lock and files", false, [
+  ...looks, ...leads,
+  [["crashed", "unreachable"], "tell crashed unreachable"],
+  [["crashed", "and what follows from it"]],
+  [["ping"]], [["stop"]], [["goEnded", true]],
+], "crashed");
+
+path("a ping goes to the engine where there is one", true, [
+  [["ping"], "tell pong"],
+  ...queues,
+  [["ping"], "tell pong"],
+  ...opens,
+  [["ping"], "probeGo"],
+  [["alive", false, 40 * MIB], "tell pong"],
+], "opening");
+
+path("an engine that has grown makes room, in a quiet moment", false, [
+  ...looks, ...leads,
+  [["alive", true, 300 * MIB], "tell pong"], // too soon
+  [60_000, "forgetDead"],
+  [["alive", false, 300 * MIB], "tell pong"], // it has work to do
+  [["alive", true, 256 * MIB], "tell pong"], // it may have that much
+  [["alive", true, 300 * MIB], "tell pong", "retire"],
+  [["stop"], "stopGo"],
+  ...ends,
+], "ended");
+
+path("an engine that was large when it had opened the database may double", false, [
+  ...looks,
+  [["granted"], "tell granted", "openFiles"],
+  [["opened"], "runGo"],
+  [["ready", 200 * MIB], "forget 2000", "tell leading A", "post leader A me"],
+  [60_000, "forgetDead"],
+  [["alive", true, 400 * MIB], "tell pong"],
+  [["alive", true, 401 * MIB], "tell pong", "retire"],
+], "leading");
