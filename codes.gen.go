@@ -40,16 +40,24 @@ const (
 	CodeInternal = "HEDDLE_INTERNAL"
 	// no leading tab answered in time: a write under way has happened or not
 	CodeLeaderLost = "HEDDLE_LEADER_LOST"
+	// a Change of a space's members follows another one: it is made anew
+	CodeMembersMoved = "HEDDLE_MEMBERS_MOVED"
 	// a migration failed, or an applied one was changed
 	CodeMigration = "HEDDLE_MIGRATION"
 	// the server could not be reached
 	CodeNetwork = "HEDDLE_NETWORK"
+	// a Change of a space's members that its author may not make
+	CodeNotAllowed = "HEDDLE_NOT_ALLOWED"
 	// no such route, or the server does not keep (any more) what was asked for
 	CodeNotFound = "HEDDLE_NOT_FOUND"
+	// the device is not, or no more, a member of the sealed space
+	CodeNotMember = "HEDDLE_NOT_MEMBER"
 	// the database was opened without sync
 	CodeNoSync = "HEDDLE_NO_SYNC"
 	// a row of a synced table has NULL in its primary key
 	CodeNullKey = "HEDDLE_NULL_KEY"
+	// a sealed transaction has an older key than the newest: it is sealed anew
+	CodeOldEpoch = "HEDDLE_OLD_EPOCH"
 	// a newer build leads: reload; nothing was written unless it was under way
 	CodeOutdated = "HEDDLE_OUTDATED"
 	// a message does not decode, or is of a version that this build does not speak
@@ -62,6 +70,8 @@ const (
 	CodeResultLost = "HEDDLE_RESULT_LOST"
 	// the server failed
 	CodeServer = "HEDDLE_SERVER"
+	// a sealed transaction has seen too little of the log: it is sealed anew
+	CodeStale = "HEDDLE_STALE"
 	// the browser offers no persistent storage here
 	CodeStorageUnavail = "HEDDLE_STORAGE"
 	// the database's files were removed (site data cleared); it writes no more

@@ -10,6 +10,8 @@
 //     log in the open, in a Sealed of its own kind.
 //   - [Key] is the key of an epoch: of the time between two changes of the key. All
 //     other keys are derived from it.
+//   - [Log] judges entries, and [Records] say who is a member: pure functions of the log,
+//     which a server runs without a key, and a replica with them.
 //   - [RecoveryCode] is a key that is written down.
 //
 // # What is not

@@ -143,7 +143,8 @@ func (w *world) craft(c *colluder, l *log, others []*log) (string, *pushed) {
 	return "a member signs: " + what, &pushed{st.client, st.counter, c.key.sign(st)}
 }
 
-var box0 box
+// box0 is a ciphertext of nobody's key.
+var box0 = box{key: -1}
 
 // fair is a transaction of c's with nothing wrong in it.
 func (w *world) fair(c *colluder, l *log) *pushed {

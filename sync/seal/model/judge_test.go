@@ -129,6 +129,9 @@ func (l *log) judge(e *entry, keys bool) verdict {
 	if e.bodyHash != hashOf(*b) && l.on(ruleBodyHash) {
 		return stop("chain")
 	}
+	if b.malformed() {
+		return stop("forged")
+	}
 	// 2
 	author, is := l.members[b.device]
 	if first := b.first(); len(l.entries) == 0 {
@@ -194,6 +197,11 @@ func (l *log) judge(e *entry, keys bool) verdict {
 		return void(badSeal)
 	}
 	return void(ok)
+}
+
+// malformed says whether b does not decode: no honest server takes it.
+func (b *body) malformed() bool {
+	return b.epoch == 0 || (b.seen.seq == 0) != (b.seen.chain == 0) || b.seen.seq < 0 || b.kind == data && b.box.key == 0
 }
 
 // first is the Change that begins a space, nil if b has none: its author is the
