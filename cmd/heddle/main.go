@@ -42,7 +42,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{serveCommand, digestCommand, inspectCommand, backupCommand, repairCommand, tokenCommand}
+	return []command{serveCommand, digestCommand, inspectCommand, backupCommand, repairCommand, tokenCommand, typesCommand}
 }
 
 func main() {

@@ -3,6 +3,9 @@
 import { destroy, HeddleError, open, type BatchStatement, type Database, type ErrorRecord, type OpenOptions,
   type Params, type Row, type SyncStatus } from "heddle";
 
+// What `heddle types` has written of migrations that rename notes.pages to notes.sheets.
+import type { Tables } from "../../../cmd/heddle/testdata/types/rows.js";
+
 interface Note {
   id: string;
   body: string | null;
@@ -26,6 +29,15 @@ declare const params: Params;
 declare const maybe: Params | undefined;
 declare const signal: AbortSignal | undefined;
 declare const timeout: number | undefined;
+
+export async function generated(): Promise<number> {
+  const [note] = await db.query<Tables["notes"]>("SELECT * FROM notes");
+  // @ts-expect-error the column has another name now
+  note!.pages satisfies number;
+  // @ts-expect-error it may be null
+  note!.weight.toFixed();
+  return note!.sheets;
+}
 
 export async function accepted(): Promise<void> {
   await db.exec("A");
