@@ -1,6 +1,6 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-TARGETS = build run lint test test-firefox test-loaded soak sim seal-model fuzz mutate live sync-soak \
+TARGETS = build run lint test test-firefox test-loaded soak sim seal-model fuzz mutate live live-mutants sync-soak \
   bench bench-server bench-bootstrap bench-peers bench-engine engine engine-check fmt clean
 .PHONY: help $(TARGETS)
 
@@ -19,6 +19,7 @@ help:
 	@echo "  make fuzz          run each fuzzer: EXECS=10000000 executions, FUZZ=a pattern of names"
 	@echo "  make mutate        send PUSHES=100000 mutated pushes to a server, SEED=1; devices follow it"
 	@echo "  make live          compare STEPS=1000000 results of live queries with fresh runs, from SEED=1 on"
+	@echo "  make live-mutants  build that comparison with one deliberate fault at a time: each has to be reported"
 	@echo "  make sync-soak     three browsers, two Go programs, a server and faults: DURATION=10m, SEED=1"
 	@echo "  make bench         measure this build in a real Chromium; prints a table (QUICK=1: fewer runs)"
 	@echo "  make bench-server  measure the sync server: pushes, and DEVICES=10000 held open in SPACES=100"

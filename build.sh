@@ -176,7 +176,9 @@ test_js() {
     ./jsbridge/... ./internal/opfs ./internal/rpc/...
   step "go test of the linked engine, js/wasm under Node"
   (cd engine/linktest && GOOS=js GOARCH=wasm go vet ./... &&
-    GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="node $PWD/run.mjs" ./...)
+    GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="node $PWD/run.mjs" ./... &&
+    GOOS=js GOARCH=wasm go test -timeout "$GO_TIMEOUT" -exec="node $PWD/run.mjs" -short \
+      heddle.dev/heddle/internal/live/...)
 }
 
 # The artifact in git is the one that its checksum and its sources say.
@@ -349,6 +351,13 @@ live() {
     -steps "${STEPS:-1000000}" -seed "${SEED:-1}"
 }
 
+# live_mutants builds the test of live for one deliberate fault at a time, each of
+# which it has to report within STEPS.
+live_mutants() {
+  tools
+  (cd internal/live && go test -run '^TestMutants$' -v -count=1 -timeout 0 -mutants "${STEPS:-2000000}" -seed "${SEED:-1}")
+}
+
 # sync_soak runs e2e/sync/storm.spec.ts for DURATION (10m, 90s) with SEED.
 sync_soak() {
   build
@@ -426,7 +435,7 @@ clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwrigh
 
 help() {
   echo "usage: ./build.sh build|run|lint|test|test-firefox|test-loaded|fmt|clean"
-  echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|sync-soak"
+  echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
@@ -441,6 +450,7 @@ case "${1:-help}" in
   test-loaded) test_loaded ;;
   seal-model) seal_model ;;
   test-firefox) shift; test_firefox "$@" ;;
+  live-mutants) live_mutants ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;
   bench-bootstrap) shift; bench_bootstrap "$@" ;;

@@ -28,7 +28,7 @@ func (g *generator) operand(a *args) string {
 // condition is one on the table t, which the query calls by the name as.
 func (g *generator) condition(as string, t genTable, a *args) string {
 	c := as + "." + g.column(t)
-	switch g.IntN(22) {
+	switch g.IntN(23) {
 	case 0, 1, 2, 3, 4:
 		return c + pick(g, " = ", " = ", " IS ") + g.operand(a)
 	case 5:
@@ -58,6 +58,9 @@ func (g *generator) condition(as string, t genTable, a *args) string {
 		return c + " = " + as + "." + g.column(t)
 	case 20:
 		return "+" + c + " = " + g.operand(a)
+	case 21: // a list that the plan may read in several places
+		return fmt.Sprintf("(%s = %s OR %s.%s = %s) AND %s.%s IN (%s, %s)", c, g.operand(a), as, g.column(t), g.operand(a),
+			as, g.column(t), g.operand(a), g.operand(a))
 	default:
 		return fmt.Sprintf("%s AND %s", g.condition(as, t, a), g.condition(as, t, a))
 	}
@@ -115,7 +118,7 @@ func (g *generator) query() genQuery {
 func (g *generator) shape(a *args) string {
 	t, u := pick(g, g.tables...), pick(g, g.tables...)
 	on := "t." + g.column(t) + " = u." + g.column(u)
-	switch g.IntN(24) {
+	switch g.IntN(25) {
 	case 0, 1, 2, 3, 4, 5:
 		return "SELECT " + g.list("t", t) + " FROM " + t.name + " t" + g.where("t", t, a) + g.order("t", t)
 	case 6:
@@ -169,6 +172,10 @@ func (g *generator) shape(a *args) string {
 	case 22:
 		return "SELECT a.id, b.id FROM " + t.name + " a JOIN " + t.name + " b ON a." + g.column(t) + " = b." + g.column(t) +
 			" WHERE " + g.condition("a", t, a) + g.order("b", t)
+	case 23: // a constant that reaches a column through another one
+		c := "t." + g.column(t)
+		return "SELECT t.id, u.id FROM " + t.name + " t JOIN " + u.name + " u ON " + c + " = u." + g.column(u) +
+			" WHERE " + c + " = " + g.operand(a) + pick(g, "", " AND "+c+pick(g, " < ", " >= ")+"u."+g.column(u))
 	default:
 		return "WITH RECURSIVE r(n) AS (SELECT " + g.operand(a) + " UNION SELECT t." + g.column(t) +
 			" FROM r JOIN " + t.name + " t ON t." + g.column(t) + " = r.n) SELECT n FROM r"

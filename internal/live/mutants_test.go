@@ -1,0 +1,124 @@
+//go:build !js
+
+package live
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var mutantSteps = flag.Int("mutants", 0, "steps of TestMutants for each fault; none if 0")
+
+// mutant is a deliberate fault: other texts in place of some of the source.
+type mutant struct {
+	name  string
+	edits []edit
+}
+
+type edit struct{ file, old, new string }
+
+var mutants = []mutant{
+	{"the columns of indexes decide nothing", []edit{{"../store/plan.go", `case "OpenRead", "ReopenIdx":`, `case "None":`}}},
+	{"a condition's collation is BINARY", []edit{
+		{"tap/tap.go", "strings.ToUpper(info.Collation(i))", `strings.ToUpper("binary")`}}},
+	{"a text compared with a number stays a text", []edit{{"tap/program.go", `column = "number"`, `column = ""`}}},
+	{"a number compared with a text stays a number", []edit{{"tap/program.go", `column = "text"`, `column = ""`}}},
+	{"the affinity of another column counts for nothing", []edit{
+		{"tap/program.go", "if !fits(in.p4, affinity) {", "if false {"}}},
+	{"of an IN list the last value alone counts", []edit{
+		{"tap/program.go", "k.Values = append(k.Values, v)", "k.Values = []Operand{v}"}}},
+	{"an IN list behind a copied cursor is empty", []edit{
+		{"tap/program.go", `in.op == "OpenDup" &&`, `in.op == "" &&`},
+		{"tap/program.go", "return len(k.Values) > 0", "return true"}}},
+	{"the old values of a row do not count", []edit{
+		{"condition.go", "return p.admits(r.Old, r.RowID) || p.admits(r.New, r.RowID)", "return p.admits(r.New, r.RowID)"}}},
+	{"the new values of a row do not count", []edit{
+		{"condition.go", "return p.admits(r.Old, r.RowID) || p.admits(r.New, r.RowID)", "return p.admits(r.Old, r.RowID)"}}},
+	{"IS NULL holds for no row", []edit{{"condition.go", "&& c.op != tap.Is {", "{"}}},
+	{"an end of a range does not belong to it", []edit{{"condition.go", "return d >= 0", "return d > 0"}}},
+	{"a table is read in one place", []edit{
+		{"statement.go", "placed[at.Table] = true", "if placed[at.Table] {\ncontinue\n}\nplaced[at.Table] = true"}}},
+	{"1 and 1.0 are found apart", []edit{{"index.go", "if i := int64(v); v", "if i := int64(v); false && v"}}},
+	{"ranges without an upper end are passed over", []edit{{"intervals.go", "!all && !n.open &&", "!all &&"}}},
+	{"a row that changes its rowid is an update", []edit{
+		{"../store/capture/image.go", "RowChange{RowID: e.rowid, Old: e.before, New: after}",
+			"RowChange{RowID: e.rowid, Old: e.before, New: orBefore(after, e.before)}"},
+		{"../store/capture/image.go", "// images returns", `func orBefore(after, before []value.Value) []value.Value {
+			if after == nil {
+				return before
+			}
+			return after
+		}
+
+		// images returns`}}},
+}
+
+// TestMutants builds the property test with one fault at a time, and wants each to be
+// reported.
+func TestMutants(t *testing.T) {
+	if *mutantSteps == 0 {
+		t.Skip("make live-mutants runs it: it builds a test for each fault")
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			args := []string{"test", "-overlay", m.overlay(t), "-run", "^TestEngine_equalsFreshRuns$", "-count=1", "-timeout=0",
+				".", "-steps", fmt.Sprint(*mutantSteps), "-seed", fmt.Sprint(*seed)}
+			out, err := osexec.Command("go", args...).CombinedOutput()
+			switch {
+			case err == nil:
+				t.Error("not reported")
+			case !strings.Contains(string(out), "WRONG"):
+				t.Errorf("%.2000s", out)
+			default:
+				t.Log("reported at ", regexp.MustCompile(`seed \d+`).FindString(string(out)))
+			}
+		})
+	}
+}
+
+// overlay writes the sources with the fault, and the file that has go build use them.
+func (m mutant) overlay(t *testing.T) string {
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for _, e := range m.edits {
+		path, err := filepath.Abs(e.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := path
+		if replace[path] != "" {
+			from = replace[path]
+		}
+		source, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(string(source), e.old) != 1 {
+			t.Fatalf("%s has %q %d times", e.file, e.old, strings.Count(string(source), e.old))
+		}
+		to := filepath.Join(dir, fmt.Sprint(len(replace), ".go"))
+		if replace[path] != "" {
+			to = replace[path]
+		}
+		replace[path] = to
+		if err := os.WriteFile(to, []byte(strings.Replace(string(source), e.old, e.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
