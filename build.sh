@@ -358,6 +358,15 @@ live_mutants() {
   (cd internal/live && go test -run '^TestMutants$' -v -count=1 -timeout 0 -mutants "${STEPS:-2000000}" -seed "${SEED:-1}")
 }
 
+# bench_live measures what finds the live queries that a commit concerns: natively,
+# then with the browser's engine under Node.
+bench_live() {
+  tools
+  go test ./internal/live -run '^$' -bench . -benchtime 200ms
+  (cd engine/linktest && GOOS=js GOARCH=wasm go test -exec="node $PWD/run.mjs" heddle.dev/heddle/internal/live \
+    -run '^$' -bench . -benchtime 200ms)
+}
+
 # sync_soak runs e2e/sync/storm.spec.ts for DURATION (10m, 90s) with SEED.
 sync_soak() {
   build
@@ -436,7 +445,7 @@ clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwrigh
 help() {
   echo "usage: ./build.sh build|run|lint|test|test-firefox|test-loaded|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
-  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-engine|engine|engine-check"
+  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-live|bench-engine|engine|engine-check"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -451,6 +460,7 @@ case "${1:-help}" in
   seal-model) seal_model ;;
   test-firefox) shift; test_firefox "$@" ;;
   live-mutants) live_mutants ;;
+  bench-live) bench_live ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;
   bench-bootstrap) shift; bench_bootstrap "$@" ;;

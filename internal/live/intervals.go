@@ -1,8 +1,6 @@
 package live
 
 import (
-	"math/rand/v2"
-
 	"heddle.dev/heddle/internal/live/tap"
 	"heddle.dev/heddle/internal/value"
 )
@@ -72,9 +70,17 @@ func (t *intervals) less(a, b *interval) bool {
 
 func (t *intervals) add(in interval) {
 	left, right := t.split(t.root, &in)
-	n := &node{interval: in, priority: rand.Uint64()}
+	n := &node{interval: in, priority: scatter(in.p.id)}
 	t.update(n)
 	t.root = t.merge(t.merge(left, n), right)
+}
+
+// scatter makes of a number one that looks random, as a treap's balance wants. It is
+// the finalizer of SplitMix64.
+func scatter(n uint64) uint64 {
+	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
+	n = (n ^ n>>27) * 0x94d049bb133111eb
+	return n ^ n>>31
 }
 
 func (t *intervals) remove(in interval) { t.root = t.without(t.root, &in) }

@@ -14,7 +14,6 @@ package live
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -252,12 +251,18 @@ func (e *Engine) commit(c store.Commit) {
 	} else {
 		e.concerned(&c, marked)
 	}
-	for _, q := range slices.SortedFunc(maps.Keys(marked), func(a, b *query) int { return cmp.Compare(a.id, b.id) }) {
+	if len(marked) == 0 {
+		return
+	}
+	var order []*query
+	for q := range marked {
+		order = append(order, q)
+	}
+	slices.SortFunc(order, func(a, b *query) int { return cmp.Compare(a.id, b.id) })
+	for _, q := range order {
 		e.mark(q)
 	}
-	if len(marked) > 0 {
-		e.signal()
-	}
+	e.signal()
 }
 
 // concerned notes the queries whose results may differ after c. mu is held.

@@ -12,7 +12,6 @@ package tap
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -179,8 +178,8 @@ func (v *vtab) BestIndex(info *sqlite3.IndexInfo) error {
 	}
 	info.IdxStr = strconv.Itoa(len(v.t.calls))
 	// The more conditions a plan tests the better: also one in parts, as for an OR.
-	info.EstimatedCost = 1e6 / math.Pow(16, float64(min(len(taken.constraints), 4)))
-	info.EstimatedRows = int64(info.EstimatedCost)
+	info.EstimatedRows = 1 << (20 - 4*min(len(taken.constraints), 4))
+	info.EstimatedCost = float64(info.EstimatedRows)
 	v.t.calls = append(v.t.calls, taken)
 	return nil
 }
