@@ -1,6 +1,8 @@
 package capture
 
 import (
+	"slices"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/internal/store/schema"
@@ -63,6 +65,12 @@ func (cp *Capture) noteKeysOnly(tt *touched, d *sqlite3.PreUpdateData) {
 	}
 	if d.Op != sqlite3.AUTH_DELETE {
 		new = cp.hookKey(tt.t, d.New, d.NewRowID)
+	}
+	if slices.Contains(old, nil) || slices.Contains(new, nil) {
+		// Several rows may have such a key: it names none.
+		k.more++
+		k.insertOrDelete = k.insertOrDelete || !value.EqualAll(old, new)
+		return
 	}
 	switch {
 	case old == nil:

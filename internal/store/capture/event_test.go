@@ -198,3 +198,22 @@ func TestCommit_moves(t *testing.T) {
 		}
 	}
 }
+
+// TestCommit_nullKeys: a key with NULL names no row, since several may have it.
+func TestCommit_nullKeys(t *testing.T) {
+	ctx := context.Background()
+	db := storetest.Open(t, store.Options{Migrations: []string{`CREATE TABLE a(id REAL PRIMARY KEY, x);
+		INSERT INTO a VALUES(NULL, 1), (5, 5)`}})
+	var got *store.Commit
+	db.OnCommit(func(c store.Commit) { got = &c })
+	err := db.Update(ctx, store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+		if _, err := tx.Exec(`INSERT INTO a VALUES(NULL, 2), (5, 3)`, store.Params{}); err == nil {
+			t.Error("a key twice")
+		}
+		_, err := tx.Exec(`DELETE FROM a WHERE x = 1`, store.Params{})
+		return err
+	})
+	if err != nil || got == nil || !got.Tables[0].HasInsertOrDelete || len(got.Tables[0].Rows) != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
