@@ -355,7 +355,8 @@ live() {
 # which it has to report within STEPS.
 live_mutants() {
   tools
-  (cd internal/live && go test -run '^TestMutants$' -v -count=1 -timeout 0 -mutants "${STEPS:-2000000}" -seed "${SEED:-1}")
+  (cd internal/live && go test -run '^TestMutants$' -v -count=1 -timeout 0 \
+    -mutants "${STEPS:-2000000}" -seed "${SEED:-1}")
 }
 
 # bench_live measures what finds the live queries that a commit concerns: natively,

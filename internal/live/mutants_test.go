@@ -25,7 +25,8 @@ type mutant struct {
 type edit struct{ file, old, new string }
 
 var mutants = []mutant{
-	{"the columns of indexes decide nothing", []edit{{"../store/plan.go", `case "OpenRead", "ReopenIdx":`, `case "None":`}}},
+	{"the columns of indexes decide nothing", []edit{
+		{"../store/plan.go", `case "OpenRead", "ReopenIdx":`, `case "None":`}}},
 	{"a condition's collation is BINARY", []edit{
 		{"tap/tap.go", "strings.ToUpper(info.Collation(i))", `strings.ToUpper("binary")`}}},
 	{"a text compared with a number stays a text", []edit{{"tap/program.go", `column = "number"`, `column = ""`}}},
