@@ -59,7 +59,7 @@ export async function open(options: OpenOptions): Promise<Database> {
 
 // A page that is rendered ahead gets neither locks nor workers before it is shown.
 async function shown(): Promise<void> {
-  if (!("prerendering" in document && document.prerendering)) return;
+  if (typeof document === "undefined" || !("prerendering" in document && document.prerendering)) return;
   await new Promise((resolve) => document.addEventListener("prerenderingchange", resolve, { once: true }));
 }
 

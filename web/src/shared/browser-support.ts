@@ -6,8 +6,8 @@ import type { Storage } from "./types.js";
 /** Throws what is missing here, so that open() fails early and says why. */
 export function checkBrowser(memory: boolean): void {
   const missing =
-    typeof window === "undefined" || typeof document === "undefined"
-      ? "a page: heddle.open() runs in a browser's page, not in a server or a worker"
+    typeof document === "undefined" && !inOwnWorker()
+      ? "a page or a dedicated worker of one: on Node.js there is heddle/node"
     : typeof WebAssembly !== "object" ? "WebAssembly"
     : typeof Worker !== "function" ? "workers"
     : typeof BroadcastChannel !== "function" ? "BroadcastChannel"
@@ -19,6 +19,12 @@ export function checkBrowser(memory: boolean): void {
     throw new HeddleError("HEDDLE_STORAGE", noStorage("this browser has no origin private file system"));
   }
 }
+
+/** Whether this is an app's own dedicated worker: what a page has, it has too, but for the page's life cycle. */
+export const inOwnWorker = () => {
+  const { DedicatedWorkerGlobalScope: scope } = globalThis as { DedicatedWorkerGlobalScope?: { prototype: object } };
+  return scope !== undefined && Object.prototype.isPrototypeOf.call(scope.prototype, globalThis);
+};
 
 const noStorage = (why: string) =>
   `open: ${why}; nothing can be kept here. {storage: "memory"} works without keeping anything`;

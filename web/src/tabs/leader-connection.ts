@@ -89,11 +89,13 @@ export class LeaderConnection implements Connection {
     const visibility = () => this.#take(["visibility", pageState()]);
     const suspend = () => this.#take(["suspend"]);
     const resume = () => this.#take(["resume"]);
-    document.addEventListener("visibilitychange", visibility, { signal });
-    addEventListener("pagehide", suspend, { signal });
-    addEventListener("pageshow", resume, { signal });
-    document.addEventListener("freeze", suspend, { signal });
-    document.addEventListener("resume", resume, { signal });
+    if (typeof document !== "undefined") {
+      document.addEventListener("visibilitychange", visibility, { signal });
+      addEventListener("pagehide", suspend, { signal });
+      addEventListener("pageshow", resume, { signal });
+      document.addEventListener("freeze", suspend, { signal });
+      document.addEventListener("resume", resume, { signal });
+    }
     resume();
   }
 
@@ -282,4 +284,7 @@ export class LeaderConnection implements Connection {
   }
 }
 
-const pageState = () => ({ visible: document.visibilityState === "visible", freezes: "onfreeze" in document });
+// Nothing tells a worker whether its page is visible. As a hidden one it takes a lock that is free, and waits at the
+// head of no queue, where it would stall others while its page is frozen.
+const pageState = () => typeof document === "undefined" ? { visible: false, freezes: false }
+  : { visible: document.visibilityState === "visible", freezes: "onfreeze" in document };
