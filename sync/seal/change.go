@@ -114,6 +114,10 @@ type Wrap struct {
 // WrapSize is the size of a wrapped key: an X25519 key, and a key with its tag.
 const WrapSize = 32 + 32 + 16
 
+func (c *coder) wraps(num fieldNumber, list *[]Wrap) {
+	c.messages(num, len(*list), MaxMembers, func(i int) message { return element(list, i) })
+}
+
 func (w *Wrap) fields(c *coder) {
 	c.fixed(1, w.ID[:])
 	c.fixed(2, w.HPKE[:])
@@ -131,7 +135,7 @@ type Epoch struct {
 func (e *Epoch) fields(c *coder) {
 	c.uint(1, &e.Number, 1<<63)
 	c.fixed(2, e.Commit[:])
-	messages(c, 3, &e.Wrap, MaxMembers)
+	c.wraps(3, &e.Wrap)
 	c.bytes(4, &e.Before, beforeSize)
 	c.demand(e.Number != 0 && e.Commit != Hash{}, "epoch's number or commitment")
 	c.demand(len(e.Wrap) > 0, "wrapped key")
@@ -180,7 +184,7 @@ type Reset struct {
 func (r *Reset) fields(c *coder) {
 	c.uint(1, &r.Position.Seq, 1<<63)
 	c.fixed(2, r.Position.Chain[:])
-	hashes(c, 3, &r.Lost, MaxChange/len(Hash{}))
+	c.list(3, len(r.Lost), MaxChange/len(Hash{}), func(i int) []byte { return element(&r.Lost, i)[:] })
 	c.demand(r.Position.Seq != 0 && r.Position.Chain != Hash{}, "position")
 }
 
@@ -198,12 +202,22 @@ type Change struct {
 
 func (m *Change) fields(c *coder) {
 	c.fixed(1, m.Prev[:])
-	messages(c, 2, &m.Add, MaxMembers)
-	hashes(c, 3, &m.Remove, MaxMembers)
-	optional(c, 4, &m.Epoch)
-	messages(c, 5, &m.Slots, MaxMembers)
-	messages(c, 6, &m.Wrap, MaxMembers)
-	optional(c, 7, &m.Reset)
+	c.messages(2, len(m.Add), MaxMembers, func(i int) message { return element(&m.Add, i) })
+	c.list(3, len(m.Remove), MaxMembers, func(i int) []byte { return element(&m.Remove, i)[:] })
+	c.messages(4, present(m.Epoch != nil), 1, func(int) message {
+		if m.Epoch == nil {
+			m.Epoch = &Epoch{}
+		}
+		return m.Epoch
+	})
+	c.messages(5, len(m.Slots), MaxMembers, func(i int) message { return element(&m.Slots, i) })
+	c.wraps(6, &m.Wrap)
+	c.messages(7, present(m.Reset != nil), 1, func(int) message {
+		if m.Reset == nil {
+			m.Reset = &Reset{}
+		}
+		return m.Reset
+	})
 	c.fixed(8, m.Random[:])
 	c.demand((m.Prev == Hash{}) != (m.Random == Hash{}), "Change before, or the first has no random bytes")
 }

@@ -12,9 +12,11 @@ type fieldNumber = protowire.Number
 // in ascending order of numbers.
 type message interface{ fields(*coder) }
 
-// coder writes a canonical message, or reads one. Since it reads a field only where
-// that field is next, and leaves nothing over, what it reads has its fields in
-// order, none of them twice and none that is unknown.
+// coder writes a canonical message, or reads one. A browser downloads each call of a
+// method, so that none is generic, and those with many calls are not inlined.
+//
+// Since it reads a field only where that field is next, and leaves nothing over, what it
+// reads has its fields in order, none of them twice and none that is unknown.
 type coder struct {
 	reading bool
 	b       []byte
@@ -82,6 +84,8 @@ func (c *coder) raw() []byte {
 }
 
 // uint is a number of at most limit; 0 is absent.
+//
+//go:noinline
 func (c *coder) uint(num fieldNumber, p *uint64, limit uint64) {
 	switch {
 	case c.reading && c.next(num, protowire.VarintType):
@@ -97,6 +101,8 @@ func (c *coder) uint(num fieldNumber, p *uint64, limit uint64) {
 
 // bytes is a text of bytes; the empty one is absent. What is read shares memory with
 // the message.
+//
+//go:noinline
 func (c *coder) bytes(num fieldNumber, p *[]byte, limit int) {
 	switch {
 	case c.reading && c.next(num, protowire.BytesType):
@@ -111,6 +117,8 @@ func (c *coder) bytes(num fieldNumber, p *[]byte, limit int) {
 }
 
 // fixed is an id, a hash, a key or a signature, which fills p; all zeros are absent.
+//
+//go:noinline
 func (c *coder) fixed(num fieldNumber, p []byte) {
 	switch {
 	case c.reading && c.next(num, protowire.BytesType):
@@ -134,77 +142,68 @@ func (c *coder) put(num fieldNumber, v []byte) {
 	c.b = protowire.AppendBytes(protowire.AppendTag(c.b, num, protowire.BytesType), v)
 }
 
-// hashes is a list of fixed size elements, where zeros count as well.
-func hashes[T ~[16]byte | ~[32]byte](c *coder, num fieldNumber, p *[]T, limit int) {
+// list is a list of elements of a fixed size, where zeros count as well. at returns
+// element i of n, and one more where i is n.
+func (c *coder) list(num fieldNumber, n, limit int, at func(i int) []byte) {
 	if !c.reading {
-		for i := range *p {
-			c.put(num, slice(&(*p)[i]))
+		for i := range n {
+			c.put(num, at(i))
 		}
 		return
 	}
-	for c.next(num, protowire.BytesType) {
-		var v T
-		c.fill(slice(&v))
-		if *p = append(*p, v); len(*p) > limit {
+	for ; c.next(num, protowire.BytesType); n++ {
+		if c.fill(at(n)); n >= limit {
 			c.fail("a list is too long")
 		}
 	}
 }
 
-func slice[T ~[16]byte | ~[32]byte](p *T) []byte {
-	switch p := any(p).(type) {
-	case *ID:
-		return p[:]
-	case *Hash:
-		return p[:]
-	}
-	panic("seal: a list of another type")
-}
-
-// messages is a list of messages; an optional one is a list of at most one.
-func messages[T any, P interface {
-	*T
-	message
-}](c *coder, num fieldNumber, p *[]T, limit int) {
+// messages is a list of messages. at returns element i of n, and one more where i is n.
+// An optional message is a list of at most one.
+func (c *coder) messages(num fieldNumber, n, limit int, at func(i int) message) {
 	if !c.reading {
-		for i := range *p {
-			c.put(num, marshal(P(&(*p)[i])))
+		for i := range n {
+			c.put(num, marshal(at(i)))
 		}
 		return
 	}
-	for c.next(num, protowire.BytesType) {
+	for ; c.next(num, protowire.BytesType); n++ {
 		inner := coder{reading: true, b: c.raw()}
-		var v T
-		if inner.read(P(&v)); inner.bad != "" {
+		if inner.read(at(n)); inner.bad != "" {
 			c.fail(inner.bad)
 		}
-		if *p = append(*p, v); len(*p) > limit {
+		if n >= limit {
 			c.fail("a list is too long")
 		}
 	}
 }
 
-// optional is a message that may be absent.
-func optional[T any, P interface {
-	*T
-	message
-}](c *coder, num fieldNumber, p **T) {
-	var list []T
-	if *p != nil {
-		list = []T{**p}
+// element returns element i of a list, which it makes where i is the list's length.
+func element[T any](list *[]T, i int) *T {
+	if i == len(*list) {
+		*list = append(*list, *new(T))
 	}
-	if messages[T, P](c, num, &list, 1); c.reading && len(list) > 0 {
-		*p = &list[0]
+	return &(*list)[i]
+}
+
+// present is the length of a list of at most one.
+func present(is bool) int {
+	if is {
+		return 1
 	}
+	return 0
 }
 
 // demand fails where a field that must be there is not.
+//
+//go:noinline
 func (c *coder) demand(is bool, what string) {
 	if c.reading && !is {
 		c.fail("there is no " + what)
 	}
 }
 
+//go:noinline
 func zero(p []byte) bool {
 	for _, v := range p {
 		if v != 0 {

@@ -6,6 +6,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // FuzzUnmarshalSealed: what decodes encodes again to the same bytes, and nothing that
@@ -91,6 +92,27 @@ func FuzzParseRecoveryCode(f *testing.F) {
 		}
 		if back, err := seal.ParseRecoveryCode(c.String()); err != nil || back != c {
 			t.Fatalf("%q is read as %s, which is read as %s, %v", typed, c, back, err)
+		}
+	})
+}
+
+// FuzzJudge: whatever a server sends as the next entry's body is judged, and ok only
+// where its author has signed it.
+func FuzzJudge(f *testing.F) {
+	o := newFounder(f)
+	signed := o.entry(o.client, 1, &seal.Sealed{Kind: seal.KindData})
+	c := &seal.Change{Prev: o.log.Newest(), Remove: []seal.ID{{1}}}
+	f.Add(signed.Body)
+	f.Add(o.members(c, 2).Body)
+	f.Add(o.members(c, 1).Body)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, client := range []wire.ClientID{o.client, o.device.ID().Members()} {
+			for counter := range uint64(3) {
+				v := o.log.Judge(o.next(client, counter, body), checks)
+				if v.Stop == "" && v.Counted && v.Code == "" && !bytes.Equal(body, signed.Body) {
+					t.Fatalf("%x is %+v", body, v)
+				}
+			}
 		}
 	})
 }

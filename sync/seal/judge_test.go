@@ -15,7 +15,7 @@ import (
 
 // founder is device 10, the admin of a space, with its log.
 type founder struct {
-	t      *testing.T
+	t      testing.TB
 	id     seal.Identity
 	device seal.Device
 	anchor seal.Anchor
@@ -30,7 +30,7 @@ var checks = seal.Checks{Valid: func(c seal.Claim) bool {
 	return err == nil && is[0]
 }}
 
-func newFounder(t *testing.T) *founder {
+func newFounder(t testing.TB) *founder {
 	f := &founder{t: t, id: identity(t, 10), key: fill[[32]byte](40), client: wire.ClientID{7}}
 	random := fill[seal.Hash](41)
 	f.device = seal.Device{Role: seal.RoleAdmin, User: fill[seal.ID](42)}

@@ -52,7 +52,12 @@ func (s *Slot) header(c *coder) {
 	c.uint(3, (*uint64)(&s.Role), uint64(RoleRead))
 	c.fixed(4, s.User[:])
 	c.uint(5, (*uint64)(&s.Kind), uint64(SlotPassphrase))
-	optional(c, 6, &s.KDF)
+	c.messages(6, present(s.KDF != nil), 1, func(int) message {
+		if s.KDF == nil {
+			s.KDF = &KDF{}
+		}
+		return s.KDF
+	})
 	c.demand(edwards(s.Sign) && montgomery(s.Box), "key, or an unusable one")
 	c.demand(s.Role != 0 && s.Kind != 0, "role or kind")
 	c.demand(s.User != ID{}, "user")
