@@ -319,46 +319,6 @@ func (a *applier) recompute(k rowKey, b *based) error {
 	return a.write(k, before, after, a.merged)
 }
 
-// learnSchema adds an accepted entry's descriptors.
-func (a *applier) learnSchema(descriptors []wire.TableSchema) error {
-	if len(descriptors) == 0 {
-		return nil
-	}
-	before := a.schema
-	a.schema = a.schema.Clone()
-	a.schema.Apply(descriptors)
-	a.dispute()
-	for _, d := range descriptors {
-		if t := a.tables[d.Table]; t != nil {
-			if err := a.learnDefaults(t, d.Columns, before); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// learnDefaults takes over the defaults of new columns where this app's version
-// declares others.
-func (a *applier) learnDefaults(t *synced.Table, columns []wire.ColumnSchema, before *fold.Schema) error {
-	again := false
-	for _, column := range columns {
-		at, known := t.Known[column.Name]
-		if _, told := before.Column(t.Name, column.Name); told || !known ||
-			synced.Identical(a.schema.Default(t.Name, column.Name), t.Schema.Columns[at].Default) {
-			continue
-		}
-		again = true
-		if err := a.refit(t, column.Name, false, a.schema); err != nil {
-			return err
-		}
-	}
-	if !again {
-		return nil
-	}
-	return a.rebaseTable(t.Name)
-}
-
 // oldest returns the pending transaction whose entry comes next, id 0 if there
 // is none.
 func (a *applier) oldest() (id int64, hash wire.Hash, err error) {

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { PROTOCOL } from "../../src/shared/version.js";
-import { Leadership, type Effect, type Event, type Timer } from "../../src/tabs/leadership.js";
+import { Leadership, type Event, type Timer } from "../../src/tabs/leadership.js";
+import { EventLog, type Step as LogStep } from "../event-log.js";
 
 const me = "me";
 const failure = { code: "HEDDLE_MIGRATION", message: "no such table" };
@@ -15,70 +16,29 @@ const newer = {
 const shown = { visible: true, freezes: false };
 const hidden = { visible: false, freezes: false };
 
-/** An effect as a line. */
-function line([name, ...args]: Effect): string {
-  const words = args.map((arg) => {
-    if (arg instanceof Error) return (arg as Error & { code: string }).code;
-    return typeof arg === "object" ? Object.values(arg).join(" ") : arg === undefined ? "" : String(arg);
-  });
-  return [name, ...words].join(" ").trim();
-}
-
-/** A tab whose time is told. */
-class Tab {
-  readonly machine = new Leadership(me, shown);
-  /** What waits for an answer. */
+class Tab extends EventLog<Event, Leadership> {
+  /** Calls wait for an answer. */
   busy = false;
-  now = 0;
-  readonly #timers = new Map<Timer, number>();
 
-  /** Takes the event, and returns its effects; not those on timers that change nothing, nor the ticks of stalls. */
-  take(event: Event): string[] {
-    const lines: string[] = [];
-    for (const effect of this.machine.step(event, this.now)) {
-      if (effect[0] === "timer") {
-        const [, timer, ms] = effect;
-        const running = this.#timers.delete(timer);
-        if (ms !== undefined) this.#timers.set(timer, this.now + ms);
-        if (timer === "stallTick" || ms === undefined && !running) continue;
-      }
-      lines.push(line(effect));
-    }
-    return lines;
+  constructor() {
+    super(new Leadership(me, shown));
   }
 
-  wait(ms: number): string[] {
-    const lines: string[] = [];
-    const end = this.now + ms;
-    for (;;) {
-      const [next] = [...this.#timers].filter(([, at]) => at <= end).sort(([, a], [, b]) => a - b);
-      if (!next) break;
-      const [timer, at] = next;
-      this.#timers.delete(timer);
-      this.now = at;
-      lines.push(...this.take(timer === "stallTick" ? [timer, this.busy] : [timer]));
-    }
-    this.now = end;
-    return lines;
+  override timed(timer: Timer): Event {
+    return timer === "stallTick" ? [timer, this.busy] : [timer];
   }
 
-  get timers(): Timer[] {
-    return [...this.#timers.keys()];
+  override silent(timer: Timer): boolean {
+    return timer === "stallTick";
   }
 }
 
-type Step = [event: Event | number | "busy" | "idle", ...effects: string[]];
+type Step = LogStep<Event> | ["busy" | "idle"];
 
-/** Plays a log: an event, or a time to wait, then the effects that it has. */
+/** Plays a log. */
 function play(tab: Tab, log: Step[]): Tab {
-  log.forEach(([event, ...effects], i) => {
-    if (event === "busy" || event === "idle") tab.busy = event === "busy";
-    else {
-      const got = typeof event === "number" ? tab.wait(event) : tab.take(event);
-      assert.deepEqual(got, effects, `${i}: ${JSON.stringify(event)}`);
-    }
-  });
-  return tab;
+  return tab.play(log.map((step): LogStep<Event> =>
+    step[0] === "busy" || step[0] === "idle" ? [() => { tab.busy = step[0] === "busy"; }] : step as LogStep<Event>));
 }
 
 const opens: Step[] = [
@@ -464,7 +424,7 @@ function possible(tab: Tab): Event[] {
     opening: [["leading", { t: "leading", leader: `mine ${tab.now}` }], ["failed", { failure }], ["stopped"], died],
     leading: [["stopped"], died],
   };
-  const timers = tab.timers.map((timer): Event => (timer === "stallTick" ? [timer, true] : [timer]));
+  const timers = tab.timers.map((timer) => (timer === "stallTick" ? [timer, true] : [timer]) as Event);
   const welcomed: Event[] = link && !link.welcome ? [["welcomed"]] : [];
   return [...page, ...others, ...timers, ...(worker[phase] ?? []), ...welcomed];
 }
