@@ -50,3 +50,17 @@ func BenchmarkQuery_point(b *testing.B) {
 		query(b, db, `SELECT v FROM t WHERE id = ?`, "k777")
 	}
 }
+
+// BenchmarkUpdate_row is a durable commit of one row, of a table captured whole and of
+// one that is not.
+func BenchmarkUpdate_row(b *testing.B) {
+	for name, synced := range map[string][]string{"synced": {"t"}, "local": nil} {
+		b.Run(name, func(b *testing.B) {
+			db := openTest(b, Options{Migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY, v, w, x)`}, Synced: synced})
+			exec(b, db, `INSERT INTO t SELECT 'k' || value, value, 'some text', 1.5 FROM `+series(10000))
+			for i := 0; b.Loop(); i++ {
+				exec(b, db, `UPDATE t SET v = ? WHERE id = 'k777'`, int64(-i))
+			}
+		})
+	}
+}
