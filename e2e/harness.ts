@@ -37,7 +37,7 @@ export const twoVersions: SiteOptions = {
   mounts: { "/heddle/": join(root, "web/dist"), "/next/": join(root, ".cache/next"), "/": join(root, "e2e/pages") },
 };
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const socket = createSocket().listen(0, "127.0.0.1");
   await once(socket, "listening");
   const { port } = socket.address() as AddressInfo;

@@ -1,0 +1,95 @@
+// The matrix: which bundlers build which app, in which modes. A folder has the packages of a bundler, pinned; `source`
+// names another folder for the app's own files.
+
+/** One way in which an app is built and served. PORT stands for the port. */
+export interface Mode {
+  name: string;
+  /** Commands that run to their end before. */
+  build?: string[];
+  /** The command of a server, or the folder of files that any server can serve. */
+  serve: string | { folder: string };
+  env?: Record<string, string>;
+  /** A service worker keeps the app: a reload without a network shows it. */
+  offline?: boolean;
+}
+
+export interface App {
+  source?: string;
+  /** Where app.js lies, which is the same for all. */
+  shared: string;
+  modes: Mode[];
+}
+
+const vite: App = {
+  source: "vite", shared: "src",
+  modes: [
+    { name: "dev", serve: "npx vite --host localhost --port PORT --strictPort" },
+    { name: "build", build: ["npx vite build"], serve: { folder: "dist" } },
+  ],
+};
+
+/** Bundlers that leave the package's files where they are: they are copied beside the bundle. */
+const copied = ["worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"].map((name) => `node_modules/heddle/dist/${name}`).join(" ");
+
+export const apps: Record<string, App> = {
+  vite6: vite,
+  vite7: vite,
+  vite8: vite,
+  "vite-pwa": { shared: "src", modes: [{ name: "build", build: ["npx vite build"], serve: { folder: "dist" }, offline: true }] },
+  react: { ...vite, source: "react" },
+  next: {
+    shared: "app",
+    modes: [
+      { name: "dev, Turbopack", serve: "npx next dev --turbopack -p PORT" },
+      { name: "build, Turbopack", build: ["npx next build --turbopack"], serve: "npx next start -p PORT" },
+      { name: "dev, webpack", serve: "npx next dev --webpack -p PORT" },
+      { name: "build, webpack", build: ["npx next build --webpack"], serve: "npx next start -p PORT" },
+    ],
+  },
+  webpack: {
+    shared: "src",
+    modes: [
+      { name: "dev", serve: "npx webpack serve --mode development --port PORT" },
+      { name: "build", build: ["npx webpack --mode production"], serve: { folder: "dist" } },
+    ],
+  },
+  rspack: {
+    shared: "src",
+    modes: [
+      { name: "dev", serve: "npx rspack serve --mode development --port PORT" },
+      { name: "build", build: ["npx rspack build --mode production"], serve: { folder: "dist" } },
+    ],
+  },
+  rollup: {
+    shared: "src",
+    modes: [{ name: "build", build: ["npx rollup -c", `cp public/index.html ${copied} dist/`], serve: { folder: "dist" } }],
+  },
+  esbuild: {
+    shared: "src",
+    modes: [{
+      name: "build", build: ["npx esbuild src/main.js --bundle --format=esm --outdir=dist", `cp public/index.html ${copied} dist/`],
+      serve: { folder: "dist" },
+    }],
+  },
+  parcel: {
+    shared: "src",
+    modes: [
+      { name: "dev", serve: "npx parcel src/index.html --port PORT --dist-dir dev --no-cache" },
+      { name: "build", build: ["npx parcel build src/index.html --no-cache --no-source-maps"], serve: { folder: "dist" } },
+    ],
+  },
+  sveltekit: {
+    shared: "src",
+    modes: [
+      { name: "dev", serve: "npx vite dev --port PORT --strictPort" },
+      { name: "build", build: ["npx vite build"], serve: "node build/index.js", env: { HOST: "127.0.0.1" } },
+    ],
+  },
+  nuxt: {
+    shared: "app",
+    modes: [
+      { name: "dev", serve: "npx nuxt dev --port PORT --host localhost --no-fork" },
+      { name: "build", build: ["npx nuxt build"], serve: "node .output/server/index.mjs", env: { HOST: "127.0.0.1" } },
+    ],
+  },
+};

@@ -1,0 +1,12 @@
+"use client";
+import { useEffect, useRef } from "react";
+import { start } from "./app.js";
+
+export default function Page() {
+  const root = useRef(null);
+  useEffect(() => {
+    const opening = start(root.current);
+    return () => void opening.then((db) => db.close());
+  }, []);
+  return <main ref={root} />;
+}

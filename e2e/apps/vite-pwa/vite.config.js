@@ -1,0 +1,4 @@
+import heddle from "heddle/vite";
+import { VitePWA } from "vite-plugin-pwa";
+
+export default { plugins: [heddle(), VitePWA()] };
