@@ -6,11 +6,13 @@ export interface Mode {
   name: string;
   /** Commands that run to their end before. */
   build?: string[];
-  /** The command of a server, or the folder of files that any server can serve. */
-  serve: string | { folder: string };
+  /** The command of a server, or a folder of files that any server can serve, and one that another origin serves. */
+  serve: string | { folder: string; cdn?: string };
   env?: Record<string, string>;
   /** A service worker keeps the app: a reload without a network shows it. */
   offline?: boolean;
+  /** A file with a heading's text, which the server's hot reload replaces while the page runs. */
+  hot?: { file: string; text: string };
 }
 
 export interface App {
@@ -29,20 +31,34 @@ const vite: App = {
 };
 
 /** Bundlers that leave the package's files where they are: they are copied beside the bundle. */
-const copied = ["worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"].map((name) => `node_modules/heddle/dist/${name}`).join(" ");
+const copied = ["worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"]
+  .map((name) => `node_modules/heddle/dist/${name}`).join(" ");
 
 export const apps: Record<string, App> = {
+  html: {
+    shared: ".",
+    modes: [
+      { name: "static files", serve: { folder: "." } },
+      { name: "from a CDN", serve: { folder: ".", cdn: "node_modules/heddle/dist" } },
+    ],
+  },
   vite6: vite,
   vite7: vite,
   vite8: vite,
-  "vite-pwa": { shared: "src", modes: [{ name: "build", build: ["npx vite build"], serve: { folder: "dist" }, offline: true }] },
-  react: { ...vite, source: "react" },
+  "vite-pwa": { shared: "src", modes: [{ ...vite.modes[1]!, offline: true }] },
+  react: {
+    shared: "src",
+    modes: [
+      { ...vite.modes[0]!, hot: { file: "src/App.jsx", text: "Notes" } },
+      vite.modes[1]!,
+    ],
+  },
   next: {
     shared: "app",
     modes: [
-      { name: "dev, Turbopack", serve: "npx next dev --turbopack -p PORT" },
+      { name: "dev, Turbopack", serve: "npx next dev --turbopack -p PORT", hot: { file: "app/page.js", text: "Notes" } },
       { name: "build, Turbopack", build: ["npx next build --turbopack"], serve: "npx next start -p PORT" },
-      { name: "dev, webpack", serve: "npx next dev --webpack -p PORT" },
+      { name: "dev, webpack", serve: "npx next dev --webpack -p PORT", hot: { file: "app/page.js", text: "Notes" } },
       { name: "build, webpack", build: ["npx next build --webpack"], serve: "npx next start -p PORT" },
     ],
   },
@@ -67,7 +83,8 @@ export const apps: Record<string, App> = {
   esbuild: {
     shared: "src",
     modes: [{
-      name: "build", build: ["npx esbuild src/main.js --bundle --format=esm --outdir=dist", `cp public/index.html ${copied} dist/`],
+      name: "build",
+      build: ["npx esbuild src/main.js --bundle --format=esm --outdir=dist", `cp public/index.html ${copied} dist/`],
       serve: { folder: "dist" },
     }],
   },

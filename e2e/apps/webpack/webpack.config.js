@@ -2,6 +2,5 @@ import HtmlWebpackPlugin from "html-webpack-plugin";
 
 export default {
   entry: "./src/main.js",
-  experiments: { topLevelAwait: true },
   plugins: [new HtmlWebpackPlugin({ templateContent: `<!doctype html><title>webpack</title><link rel="icon" href="data:,"><main></main>` })],
 };

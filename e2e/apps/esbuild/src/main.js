@@ -1,3 +1,3 @@
 import { start } from "./app.js";
 
-await start(document.querySelector("main"));
+void start(document.querySelector("main"));

@@ -8,5 +8,5 @@ export default function Page() {
     const opening = start(root.current);
     return () => void opening.then((db) => db.close());
   }, []);
-  return <main ref={root} />;
+  return <main><h1>Notes</h1><div ref={root} /></main>;
 }

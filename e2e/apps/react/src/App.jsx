@@ -8,5 +8,5 @@ export function App() {
     const opening = start(root.current);
     return () => void opening.then((db) => db.close());
   }, []);
-  return <div ref={root} />;
+  return <><h1>Notes</h1><div ref={root} /></>;
 }

@@ -2,4 +2,4 @@ import { registerSW } from "virtual:pwa-register";
 import { start } from "./app.js";
 
 registerSW({ immediate: true });
-await start(document.querySelector("main"));
+void start(document.querySelector("main"));

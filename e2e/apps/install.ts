@@ -1,0 +1,52 @@
+// The folders in which the apps of the matrix are built: outside the repository, as a stranger's are, for many a tool
+// looks for its settings in the folders above. What npm installs for an app is kept there by the app's lock file; each
+// run works on a copy of hard links, so that every build is a first one.
+import { createHash } from "node:crypto";
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { root } from "../harness.js";
+import type { App } from "./apps.js";
+import { run } from "./processes.js";
+
+const here = import.meta.dirname;
+const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "heddle-apps");
+
+/** A folder for one run. */
+export async function workspace(): Promise<string> {
+  await mkdir(cache, { recursive: true });
+  return mkdtemp(join(cache, "run-"));
+}
+
+/** The tarball that npm would publish. */
+export async function pack(to: string): Promise<string> {
+  const out = await run(`npm pack --ignore-scripts --silent --pack-destination ${to}`, join(root, "web"));
+  return join(to, out.trim().split("\n").at(-1)!);
+}
+
+/** The packages that an app's lock file names, installed once. */
+async function packages(name: string): Promise<string> {
+  const lock = await readFile(join(here, name, "package-lock.json"));
+  const hash = createHash("sha256").update(lock).digest("hex").slice(0, 16), kept = join(cache, `${name}-${hash}`);
+  const siblings = await readdir(cache);
+  if (siblings.includes(`${name}-${hash}`)) return kept;
+  const fresh = await mkdtemp(join(cache, "install-"));
+  for (const file of ["package.json", "package-lock.json"]) await cp(join(here, name, file), join(fresh, file));
+  await run("npm ci --loglevel=error", fresh);
+  await rename(fresh, kept).catch(() => rm(fresh, { recursive: true })); // another run has done it meanwhile
+  const older = siblings.filter((dir) => dir.startsWith(`${name}-`) && /^[0-9a-f]{16}$/.test(dir.slice(name.length + 1)));
+  for (const dir of older) await rm(join(cache, dir), { recursive: true, force: true });
+  return kept;
+}
+
+/** A fresh folder in `to` with an app, its packages and the tarball's content. */
+export async function install(name: string, app: App, tarball: string, to: string): Promise<string> {
+  const dir = join(to, name), heddle = join(dir, "node_modules/heddle");
+  await run(`cp -al ${await packages(name)} ${dir}`, to);
+  await cp(join(here, app.source ?? name), dir, { recursive: true, force: true });
+  await cp(join(here, "shared/app.js"), join(dir, app.shared, "app.js"));
+  // As npm does it for a package without dependencies, at a fraction of the time.
+  await mkdir(heddle, { recursive: true });
+  await run(`tar -xzf ${tarball} -C ${heddle} --strip-components 1`, dir);
+  return dir;
+}
