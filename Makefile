@@ -1,7 +1,8 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-TARGETS = build run lint test test-firefox test-loaded soak sim seal-model fuzz mutate live live-mutants sync-soak \
-  bench bench-server bench-bootstrap bench-peers bench-live bench-engine engine engine-check fmt clean
+TARGETS = build run lint test test-firefox test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
+  live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-live bench-engine engine engine-check \
+  fmt clean
 .PHONY: help $(TARGETS)
 
 help:
@@ -11,6 +12,7 @@ help:
 	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium, Firefox"
 	@echo "  make lint          gofmt, staticcheck, oxlint, and no line over 120 columns; a part of make test"
 	@echo "  make test-firefox  the part of the tests that runs in Firefox as well"
+	@echo "  make test-ecosystem  the packed package with each bundler, in the apps of e2e/apps/: APP=\"vite7 next\""
 	@echo "  make test-loaded   the Go tests with half a core, beside 8 busy processes: none may fail because it is slow"
 	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
 	@echo "  make soak          tabs whose leaders die, and images of power losses: DURATION=30m, SEED=7, IMAGES=100000"

@@ -238,6 +238,16 @@ test_browser() {
   CHROMIUM=$(chromium) npx --no-install playwright test "$@"
 }
 
+# The packed package in the apps of e2e/apps/, with each bundler; APP names some of them. What npm installs for them is
+# kept in ~/.cache/heddle-apps.
+test_ecosystem() {
+  build
+  step "the package in small apps, with each bundler"
+  local only=()
+  read -ra only <<<"${APP:-}"
+  CHROMIUM=$(chromium) node --import tsx e2e/apps/run.ts "$@" "${only[@]}"
+}
+
 # The part of the browser's tests that runs in Firefox as well.
 test_firefox() {
   build
@@ -259,6 +269,7 @@ test() {
   test_browser
   step "the soak, briefly"
   node --import tsx e2e/soak/run.ts --duration 12s --seed 1
+  if [ -n "${CI:-}" ]; then test_ecosystem; fi
   # The figures of a busy machine say little; that they can be taken, does.
   if [ -n "${CI:-}" ]; then CHROMIUM=$(chromium) node --import tsx bench/run.ts --once; fi
   step "all tests passed"
@@ -462,6 +473,7 @@ case "${1:-help}" in
   test-firefox) shift; test_firefox "$@" ;;
   live-mutants) live_mutants ;;
   bench-live) bench_live ;;
+  test-ecosystem) shift; test_ecosystem "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;
   bench-bootstrap) shift; bench_bootstrap "$@" ;;

@@ -17,7 +17,7 @@ export interface Mode {
 
 export interface App {
   source?: string;
-  /** Where app.js lies, which is the same for all. */
+  /** Where notes.js lies, which is the same for all. */
   shared: string;
   modes: Mode[];
 }

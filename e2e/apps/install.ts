@@ -44,7 +44,7 @@ export async function install(name: string, app: App, tarball: string, to: strin
   const dir = join(to, name), heddle = join(dir, "node_modules/heddle");
   await run(`cp -al ${await packages(name)} ${dir}`, to);
   await cp(join(here, app.source ?? name), dir, { recursive: true, force: true });
-  await cp(join(here, "shared/app.js"), join(dir, app.shared, "app.js"));
+  await cp(join(here, "shared/notes.js"), join(dir, app.shared, "notes.js"));
   // As npm does it for a package without dependencies, at a fraction of the time.
   await mkdir(heddle, { recursive: true });
   await run(`tar -xzf ${tarball} -C ${heddle} --strip-components 1`, dir);

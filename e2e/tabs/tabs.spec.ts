@@ -103,3 +103,31 @@ test("a transaction of one tab is whole to the other, and undone when its functi
     .toMatchObject({ name: "RangeError", message: "changed my mind" });
   expect(await b.evaluate(() => db.query(`SELECT id FROM notes ORDER BY id`))).toEqual([{ id: "1" }, { id: "2" }]);
 });
+
+test("a page that opens a name twice has one worker, and closes each for itself", async ({ profile, site }) => {
+  const page = await (await profile()).tab(site);
+  await openIn(page);
+  const seen = await page.evaluate(async () => {
+    const options = { name: "twice", migrations: [`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT)`] };
+    const other = await heddle.open(options);
+    // What StrictMode and hot reload do: the next one opens before the former is closed.
+    const next = heddle.open(options);
+    const closed = other.close();
+    const again = await next;
+    await closed;
+    await again.exec(`INSERT INTO notes VALUES ('a', 'kept')`);
+    const code = (error: unknown) => (error as { code: string; message: string });
+    const former = await other.query(`SELECT 1`).catch(code) as { code: string };
+    const differs = await heddle.open({ name: "twice" }).catch(code) as { code: string; message: string };
+    const rows = await again.query(`SELECT body FROM notes`);
+    await again.close();
+    const last = await heddle.open(options);
+    return { former: former.code, differs, rows, after: await last.query(`SELECT body FROM notes`) };
+  });
+  expect(seen.former).toBe("HEDDLE_CLOSED");
+  expect(seen.differs.code).toBe("HEDDLE_BAD_PARAM");
+  expect(seen.differs.message).toContain("migrations");
+  expect(seen.rows).toEqual([{ body: "kept" }]);
+  expect(seen.after).toEqual(seen.rows);
+  expect(page.workers()).toHaveLength(2); // this one's, and that of the page's first database
+});

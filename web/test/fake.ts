@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { type CheckedValue, type Header, Kind, Reader, Writer } from "../src/rpc/codec.js";
 import { Method, VERSION } from "../src/rpc/messages.gen.js";
 import { Database } from "../src/api/database.js";
+import { Session } from "../src/api/session.js";
 import type { HeddleError } from "../src/shared/errors.js";
 import { checkOptions } from "../src/api/options.js";
 import type { Connection, ConnectionHandler } from "../src/rpc/connection.js";
@@ -167,7 +168,7 @@ export async function opened(
 ): Promise<{ db: Database; c: FakeConnection }> {
   const c = new FakeConnection();
   const full: OpenOptions = { name: "notes", migrations: ["CREATE TABLE notes(id)"], ...options };
-  const connecting = Database.connect(c, checkOptions(full), full.sync?.token);
+  const connecting = Database.connect(new Session(c, checkOptions(full)), full.sync?.token);
   await c.lead("L1", status ? { status } : {});
   return { db: await connecting, c };
 }

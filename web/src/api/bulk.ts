@@ -1,7 +1,7 @@
 // db.bulk(): rows travel in parts, two on their way at a time, into one
 // transaction at the leader.
 
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import { bulkBegin, bulkEnd, bulkRows } from "../rpc/messages.gen.js";
 import { abortError } from "../shared/errors.js";
 import { load, PartRefused, type Attempt } from "./upload.js";
@@ -11,12 +11,12 @@ import type { BulkOptions, ExecResult } from "../shared/types.js";
 const PARTS_AHEAD = 2;
 
 export class Bulk {
-  readonly #caller: Caller;
+  readonly #caller: ScopedCaller;
   readonly #sql: string;
   readonly #rows: BulkRows;
   readonly #options: BulkOptions;
 
-  constructor(caller: Caller, sql: string, rows: BulkRows, options: BulkOptions) {
+  constructor(caller: ScopedCaller, sql: string, rows: BulkRows, options: BulkOptions) {
     rowParts(sql, rows); // what cannot be iterated is refused before anything is sent
     this.#caller = caller;
     this.#sql = sql;

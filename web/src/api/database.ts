@@ -3,19 +3,16 @@
 
 import { PATIENCE_MS } from "../shared/bounds.js";
 import { Bulk } from "./bulk.js";
-import { decodeAnnouncement } from "../rpc/commits.js";
 import { MAX_DEATHS, type RequestOf } from "../rpc/call.js";
-import { Caller, type CallerEvents } from "../rpc/client.js";
 import type { Reader, Statement } from "../rpc/codec.js";
 import {
-  batch, EventType, exec, notify, query, readRecovered, type OpenConfig, type Welcome,
+  batch, EventType, exec, notify, query, readRecovered, type Welcome,
 } from "../rpc/messages.gen.js";
-import { hashMigrations } from "../rpc/migrations.js";
 import { syncStatus } from "../rpc/results.js";
 import { asyncDispose } from "../shared/dispose.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
 import { RowIterator } from "./iterate.js";
-import { checkHealth, type Disk } from "./health.js";
+import { checkHealth } from "./health.js";
 import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
@@ -24,11 +21,12 @@ import {
   checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkShape, checkSql, checkTimeout, isRead,
 } from "../rpc/params.js";
 import { collectExec, collectRows } from "../rpc/collect-rows.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import { readSchema, SCHEMA_SQL, type SchemaRow } from "./schema.js";
+import type { Session, SessionEvents } from "./session.js";
 import { SyncApi } from "./sync.js";
 import { OpenTx, runTransaction } from "./transaction.js";
 import { TxState } from "./tx-state.js";
-import type { Connection } from "../rpc/connection.js";
 import type {
   AsArrays, AsObjects, BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health,
   HealthOptions, ImportSource, IterateOptions, LiveDiff, LiveOptions, NamedParams, Notification, ParamsOf, QueryOptions,
@@ -42,21 +40,18 @@ const inTheWay = (name: string) =>
 /** @internal */
 export interface ConnectOptions extends CallOptions {
   onBlocked?: ((message: string) => void) | undefined;
-  /** What is known of the files; without it the database has none. */
-  disk?: (() => Promise<Disk>) | undefined;
 }
 
 /** An open database. Made by open(). */
 export class Database {
-  readonly #connection: Connection;
-  readonly #caller: Caller;
+  readonly #session: Session;
+  readonly #caller: ScopedCaller;
   readonly #lives = new Set<LiveQuery>();
   readonly #transactions = new Set<TxState>();
   readonly #listeners: Listeners;
   readonly #sync: SyncApi;
   readonly #events = new Emitter<DatabaseEvents>("on", ["blocked", "unblocked", "outdated", "recovered"]);
   readonly #migrations: number;
-  readonly #disk: ConnectOptions["disk"];
   #outdated: string | undefined;
   #storage: Storage;
   #recovered: Recovery | undefined;
@@ -65,13 +60,12 @@ export class Database {
   readonly name: string;
 
   /**
-   * Connects, and resolves when a leader answered. Rejects when there will be
-   * none, or when the signal ends the wait; the connection is closed then.
+   * Joins the session, and resolves when a leader answered. Rejects when there will be
+   * none, or when the signal ends the wait; it has left the session then.
    * @internal
    */
   static async connect(
-    connection: Connection, config: OpenConfig, token?: SyncOptions["token"],
-    options: ConnectOptions = {},
+    session: Session, token?: SyncOptions["token"], options: ConnectOptions = {},
   ): Promise<Database> {
     const { signal, onBlocked } = options;
     let database = undefined as Database | undefined;
@@ -79,23 +73,22 @@ export class Database {
     let patience: ReturnType<typeof setTimeout> | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        if (signal?.aborted) return reject(abortError(signal));
+        if (signal?.aborted) reject(abortError(signal));
         onAbort = () => reject(abortError(signal!));
         signal?.addEventListener("abort", onAbort, { once: true });
-        database = new Database(connection, config, token, options.disk, resolve, reject, (now) => {
+        database = new Database(session, token, resolve, reject, (now) => {
           clearTimeout(patience);
           if (!now) return;
-          if (onBlocked) onBlocked(inTheWay(config.name));
+          if (onBlocked) onBlocked(inTheWay(session.config.name));
           else {
-            const error = new HeddleError("HEDDLE_BLOCKED", inTheWay(config.name));
+            const error = new HeddleError("HEDDLE_BLOCKED", inTheWay(session.config.name));
             patience = setTimeout(() => reject(error), PATIENCE_MS);
           }
         });
       });
       return database!;
     } catch (error) {
-      if (database) database.#caller.end(asHeddleError(error));
-      await connection.close().catch(() => {});
+      await session.leave(database!.#caller, asHeddleError(error)).catch(() => {});
       throw error;
     } finally {
       clearTimeout(patience);
@@ -104,28 +97,23 @@ export class Database {
   }
 
   private constructor(
-    connection: Connection, config: OpenConfig, token: SyncOptions["token"], disk: ConnectOptions["disk"],
-    opened: () => void, failed: (e: HeddleError) => void, blocked: (now: boolean) => void,
+    session: Session, token: SyncOptions["token"], opened: () => void, failed: (e: HeddleError) => void,
+    blocked: (now: boolean) => void,
   ) {
-    this.#disk = disk;
+    const { config, connection } = session;
     this.name = config.name;
     this.#migrations = config.migrations.length;
-    this.#connection = connection;
+    this.#session = session;
     this.#storage = config.storage === "memory" ? "memory" : "best-effort";
     this.#listeners = new Listeners(connection.session);
-    const events: CallerEvents = {
-      hello: () => ({
-        migrations: config.migrations.length, token: token !== undefined, texts: hashMigrations(config.migrations),
-      }),
+    const events: SessionEvents = {
       ready: (welcome, again) => {
         this.#ready(welcome, again);
         opened();
       },
       lost: (crashed) => this.#lost(crashed),
       event: (type, r) => this.#event(type, r),
-      broadcast: (message) => {
-        this.#listeners.announce(decodeAnnouncement(message));
-      },
+      announced: (announcement) => this.#listeners.announce(announcement),
       blocked: (now) => {
         blocked(now);
         if (now) this.#events.emit("blocked", { message: inTheWay(this.name) });
@@ -136,15 +124,19 @@ export class Database {
         failed(error);
         this.#fail(error);
       },
+      destroyed: () => {
+        failed(new HeddleError("HEDDLE_CLOSED", `open: the database "${this.name}" was destroyed meanwhile`));
+        void this.close();
+      },
     };
-    this.#caller = new Caller(connection, events);
+    this.#caller = session.join(events);
     this.#sync = new SyncApi(this.#caller, config.sync !== undefined, token);
-    this.#caller.start();
+    session.start(this.#caller);
   }
 
   /** Whether this tab's worker holds the database. It changes as tabs come and go. */
   get role(): Role {
-    return this.#connection.role;
+    return this.#session.connection.role;
   }
 
   /** How safe the file is from the browser's own cleaning up. */
@@ -172,7 +164,7 @@ export class Database {
   // Conditions that hold already: a new listener is told of them at once.
   #past(): Partial<DatabaseEvents> {
     return {
-      ...(this.#connection.blocked ? { blocked: { message: inTheWay(this.name) } } : {}),
+      ...(this.#session.connection.blocked ? { blocked: { message: inTheWay(this.name) } } : {}),
       ...(this.#outdated !== undefined ? { outdated: { message: this.#outdated } } : {}),
       ...(this.#recovered ? { recovered: this.#recovered } : {}),
     };
@@ -383,7 +375,7 @@ export class Database {
   async health(options: HealthOptions = {}): Promise<Health> {
     this.#alive();
     return checkHealth(this.#caller,
-      () => ({ storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), this.#disk, options);
+      () => ({ storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), this.#session.disk, options);
   }
 
   /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */
@@ -398,8 +390,8 @@ export class Database {
   }
 
   async #close(): Promise<void> {
-    this.#shut(new HeddleError("HEDDLE_CLOSED", "the database is closed"));
-    await this.#connection.close();
+    for (const live of [...this.#lives]) live.stop();
+    await this.#shut(new HeddleError("HEDDLE_CLOSED", "the database is closed"));
   }
 
   // ---- requests
@@ -455,19 +447,20 @@ export class Database {
     this.#events.emit("recovered", recovery);
   }
 
-  #shut(error: HeddleError): void {
-    this.#caller.end(error);
+  #shut(error: HeddleError): Promise<void> {
+    const left = this.#session.leave(this.#caller, error);
     this.#lives.clear();
     for (const tx of this.#transactions) tx.lost(false, error);
     this.#listeners.clear();
     this.#events.clear();
     this.#sync.end();
+    return left;
   }
 
   #fail(error: HeddleError): void {
     const lives = [...this.#lives];
-    this.#shut(error);
+    const left = this.#shut(error).catch(() => {});
     for (const live of lives) live.fail(error.clone());
-    this.#closing ??= this.#connection.close().catch(() => {});
+    this.#closing ??= left;
   }
 }

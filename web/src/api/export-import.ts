@@ -1,6 +1,6 @@
 // db.export() and db.import(): a whole SQLite file, or SQL text, in chunks.
 
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import {
   exportAll, exportEnd, exportFile as exportCopy, exportPart, importBegin, importEnd, importPart,
 } from "../rpc/messages.gen.js";
@@ -12,7 +12,7 @@ import type { CallOptions, ImportSource } from "../shared/types.js";
 const PART_BYTES = 1 << 20;
 
 /** Gathers the leader's chunks. */
-export async function exportFile(caller: Caller, options: CallOptions): Promise<Uint8Array<ArrayBuffer>> {
+export async function exportFile(caller: ScopedCaller, options: CallOptions): Promise<Uint8Array<ArrayBuffer>> {
   let chunks: Uint8Array[] = [];
   let size = 0;
   const take = (bytes: Uint8Array) => {
@@ -38,13 +38,11 @@ export async function exportFile(caller: Caller, options: CallOptions): Promise<
  * The database as the bytes of an SQLite file, which are read from a copy as they
  * are asked for. The copy is made at the first.
  */
-export function exportStream(caller: Caller, options: CallOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
+export function exportStream(caller: ScopedCaller, options: CallOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
   let id = 0, size = 0, at = 0;
   const end = () => {
-    if (!id || caller.ended) return;
-    const request = exportEnd(id);
+    if (id) caller.tell(exportEnd(id));
     id = 0;
-    caller.call({ ...request, lane: "direct" }).catch(() => {});
   };
   return new ReadableStream({
     async pull(controller) {
@@ -73,7 +71,7 @@ export function exportStream(caller: Caller, options: CallOptions): ReadableStre
 const UNKNOWN_SIZE = 0;
 
 /** Sends a file or a text in parts, two on their way at a time, which are read as they are sent. */
-export async function importFile(caller: Caller, file: ImportSource, options: CallOptions): Promise<void> {
+export async function importFile(caller: ScopedCaller, file: ImportSource, options: CallOptions): Promise<void> {
   const source = sourceOf(file);
   const write = caller.newWrite();
   const begin = importBegin(source.size ?? UNKNOWN_SIZE);

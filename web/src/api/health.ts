@@ -1,7 +1,7 @@
 // db.health(): what the leader found, with what is known of the disk on this side.
 
 import { quarantinedFiles } from "./quarantine.js";
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import { health, readChecked } from "../rpc/messages.gen.js";
 import { QUARANTINE_MARK } from "../shared/names.js";
 import type { Health, HealthOptions, Recovery, Storage, SyncStatus } from "../shared/types.js";
@@ -27,7 +27,7 @@ export async function pageDisk(name: string): Promise<Disk> {
 }
 
 export async function checkHealth(
-  caller: Caller, known: () => Known, disk: (() => Promise<Disk>) | undefined, options: HealthOptions,
+  caller: ScopedCaller, known: () => Known, disk: (() => Promise<Disk>) | undefined, options: HealthOptions,
 ): Promise<Health> {
   const found = await caller.call({
     ...health(options.full ?? false), signal: options.signal, chunk: (r) => options.onProgress?.(readChecked(r)),

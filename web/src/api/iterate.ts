@@ -1,7 +1,7 @@
 // db.iterate(): rows a batch at a time. The leader sends a batch for each credit,
 // and keeps its place while there is none: a slow consumer delays no other call.
 
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import type { Reader, Statement } from "../rpc/codec.js";
 import { credit, iterate } from "../rpc/messages.gen.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
@@ -25,7 +25,7 @@ export function checkBatchSize(batch: unknown): number {
 }
 
 export class RowIterator<T> implements RowIterable<T> {
-  readonly #caller: Caller;
+  readonly #caller: ScopedCaller;
   readonly #statement: Statement;
   readonly #options: IterateOptions;
   readonly #batch: number;
@@ -43,7 +43,7 @@ export class RowIterator<T> implements RowIterable<T> {
   #filling: Promise<void> | undefined;
   #wake: () => void = () => {};
 
-  constructor(caller: Caller, statement: Statement, options: IterateOptions) {
+  constructor(caller: ScopedCaller, statement: Statement, options: IterateOptions) {
     this.#caller = caller;
     this.#statement = statement;
     this.#options = options;

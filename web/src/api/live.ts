@@ -3,7 +3,7 @@
 
 import { AGAIN_MS, MAX_AGAIN_MS } from "../shared/bounds.js";
 import { MAX_DEATHS } from "../rpc/call.js";
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import type { Reader, Statement } from "../rpc/codec.js";
 import { EventType, liveStart, liveStop } from "../rpc/messages.gen.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
@@ -27,7 +27,7 @@ interface Update extends RowsState {
 export type LiveCallback = (rows: AnyRow[] | ResultSet, diff: LiveDiff) => void;
 
 export class LiveQuery {
-  readonly #caller: Caller;
+  readonly #caller: ScopedCaller;
   readonly #statement: Statement;
   readonly #fn: LiveCallback;
   readonly #shape: RowShape;
@@ -48,7 +48,7 @@ export class LiveQuery {
   #update: Update | undefined;
 
   constructor(
-    caller: Caller, statement: Statement, fn: LiveCallback, options: LiveOptions, gone: () => void,
+    caller: ScopedCaller, statement: Statement, fn: LiveCallback, options: LiveOptions, gone: () => void,
   ) {
     this.#caller = caller;
     this.#statement = statement;

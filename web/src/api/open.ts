@@ -1,10 +1,11 @@
 // open() and destroy(): the two ways in.
 
 import { DESTROY_MS } from "../shared/bounds.js";
-import { encodeOpenConfig } from "../rpc/messages.gen.js";
+import { encodeOpenConfig, type OpenConfig } from "../rpc/messages.gen.js";
 import { Database } from "./database.js";
-import { HeddleError, abortError, timeoutError } from "../shared/errors.js";
 import { pageDisk } from "./health.js";
+import { Session } from "./session.js";
+import { HeddleError, abortError, asHeddleError, timeoutError } from "../shared/errors.js";
 import { checkName, databaseFolder, FOLDER, lockName, tabsChannel } from "../shared/names.js";
 import { checkAssets, checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
@@ -16,7 +17,9 @@ import type { CallOptions, OpenOptions } from "../shared/types.js";
 
 /**
  * Opens a database, and creates it if need be. Resolves when it can be used:
- * its migrations have run, in this tab or in the one that leads. Fails with
+ * its migrations have run, in this tab or in the one that leads. A page that opens
+ * a name twice shares one worker: each Database is closed for itself. Their options
+ * have to be equal, but for the functions, signal and timeout. Fails with
  *
  * - HEDDLE_UNSUPPORTED, HEDDLE_STORAGE: the browser lacks something; the message says what
  * - HEDDLE_ASSETS: a file of this package cannot be loaded
@@ -27,29 +30,17 @@ import type { CallOptions, OpenOptions } from "../shared/types.js";
  */
 export async function open(options: OpenOptions): Promise<Database> {
   const config = checkOptions(options);
+  const assets = new Assets(checkAssets(options.assets));
   const timeout = checkTimeout(options.timeout);
-  const memory = config.storage === "memory";
-  checkBrowser(memory);
-  await shown();
-  let database: Database | undefined;
+  checkBrowser(config.storage === "memory");
+  if (options.signal?.aborted) throw abortError(options.signal);
+  // What follows joins the session before anything waits: who closes meanwhile is not its last member then.
+  const signals = options.signal ? [options.signal] : [];
   const ended = new AbortController();
-  const storage = memory ? "memory" : "best-effort", migrations = config.migrations.length;
-  const connecting = { name: config.name, memory, storage, open: encodeOpenConfig(config), migrations } as const;
-  const connection = new LeaderConnection(connecting, new Assets(checkAssets(options.assets)), () => {
-    ended.abort(new HeddleError("HEDDLE_CLOSED", `open: the database "${config.name}" was destroyed meanwhile`));
-    void database?.close();
-  });
-  if (!memory) {
-    // Beside the worker's start: neither is slow, but both take their turn in the browser.
-    checkDirectory().catch((error: unknown) => ended.abort(error));
-    watchStorage((storage) => connection.setStorage(storage));
-  }
-  const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
   const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
-    database = await Database.connect(connection, config, options.sync?.token,
-      { signal, onBlocked: options.onBlocked, disk: memory ? undefined : () => pageDisk(config.name) });
-    return database;
+    return await Database.connect(sessionOf(config, assets), options.sync?.token,
+      { signal: AbortSignal.any([...signals, ended.signal]), onBlocked: options.onBlocked });
   } catch (error) {
     throw ended.signal.aborted ? ended.signal.reason : error;
   } finally {
@@ -57,10 +48,38 @@ export async function open(options: OpenOptions): Promise<Database> {
   }
 }
 
-// A page that is rendered ahead gets neither locks nor workers before it is shown.
-async function shown(): Promise<void> {
-  if (typeof document === "undefined" || !("prerendering" in document && document.prerendering)) return;
-  await new Promise((resolve) => document.addEventListener("prerenderingchange", resolve, { once: true }));
+/** This page's sessions with databases on the disk, by name. */
+const sessions = new Map<string, { session: Session; assets: Assets }>();
+
+function sessionOf(config: OpenConfig, assets: Assets): Session {
+  const { name } = config;
+  const memory = config.storage === "memory";
+  if (memory) return newSession(config, assets);
+  for (const [ended, { session }] of sessions) if (session.ended) sessions.delete(ended);
+  const mine = sessions.get(name);
+  if (!mine) {
+    const session = newSession(config, assets);
+    sessions.set(name, { session, assets });
+    return session;
+  }
+  const other = mine.session.differs(config) ?? (mine.assets.equal(assets) ? undefined : "assets");
+  if (other === undefined) return mine.session;
+  throw new HeddleError("HEDDLE_BAD_PARAM",
+    `open: this page has the database "${name}" open with another value of ${other}: close that one before`);
+}
+
+function newSession(config: OpenConfig, assets: Assets): Session {
+  const memory = config.storage === "memory";
+  const storage = memory ? "memory" : "best-effort", migrations = config.migrations.length;
+  const connecting = { name: config.name, memory, storage, open: encodeOpenConfig(config), migrations } as const;
+  const connection = new LeaderConnection(connecting, assets, () => session.destroyed());
+  const session = new Session(connection, config, memory ? undefined : () => pageDisk(config.name));
+  if (!memory) {
+    // Beside the worker's start: neither is slow, but both take their turn in the browser.
+    checkDirectory().catch((error: unknown) => session.fail(asHeddleError(error)));
+    watchStorage((storage) => connection.setStorage(storage));
+  }
+  return session;
 }
 
 /** Its timeout is ten seconds unless told otherwise. */

@@ -1,7 +1,7 @@
 // db.sync: status, events and control of the leader's sync.
 
 import type { RequestOf, CallSpec } from "../rpc/call.js";
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import type { Reader } from "../rpc/codec.js";
 import * as messages from "../rpc/messages.gen.js";
 import { conflict, progress, quarantinedRow, rejection, syncStatus } from "../rpc/results.js";
@@ -29,7 +29,7 @@ function checkLimit(limit: number | undefined, what: string): number {
 }
 
 export class SyncApi implements Sync {
-  readonly #caller: Caller;
+  readonly #caller: ScopedCaller;
   readonly #configured: boolean;
   readonly #token: SyncOptions["token"];
   readonly #listeners: { [E in keyof SyncEvents]: Set<(detail: SyncEvents[E]) => void> } = {
@@ -38,7 +38,7 @@ export class SyncApi implements Sync {
   #status: SyncStatus = { state: "off", seq: 0, pending: 0 };
   #paused = false;
 
-  constructor(caller: Caller, configured: boolean, token: SyncOptions["token"]) {
+  constructor(caller: ScopedCaller, configured: boolean, token: SyncOptions["token"]) {
     this.#caller = caller;
     this.#configured = configured;
     this.#token = token;
@@ -160,11 +160,9 @@ export class SyncApi implements Sync {
     switch (type) {
       case messages.EventType.status:
         this.#setStatus(syncStatus(messages.readStatus(r)));
-        this.#caller.ack(0, type);
         break;
       case messages.EventType.progress:
         this.#emit("progress", progress(messages.readProgress(r)));
-        this.#caller.ack(0, type);
         break;
       case messages.EventType.rejected:
         this.#emit("rejected", rejection(messages.readTransaction(r)));

@@ -1,7 +1,7 @@
 // One interactive transaction at the leader, from its beginning to its end: for
 // db.transaction() and db.begin().
 
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import { txBegin, txCommit, txRollback } from "../rpc/messages.gen.js";
 import { abortError, HeddleError, timeoutError } from "../shared/errors.js";
 import type { Running } from "../rpc/nested-writes.js";
@@ -33,9 +33,11 @@ class Watched<T> extends Promise<T> {
 
 /** A transaction between begin and end. */
 export class TxState implements Running {
-  readonly caller: Caller;
+  readonly caller: ScopedCaller;
   /** Names it to the leader; 0 before it has begun. */
   id = 0;
+  /** The same, from when its beginning is on its way. */
+  #sent = 0;
   /** Ends it from outside: the app's signal, and its timeout. */
   signal: AbortSignal | undefined;
   /** The leader went away before the end; by its engine's death. */
@@ -55,7 +57,7 @@ export class TxState implements Running {
   #ended: HeddleError | undefined;
   #goes!: (error: HeddleError) => void;
 
-  constructor(caller: Caller) {
+  constructor(caller: ScopedCaller) {
     this.caller = caller;
     this.gone = new Promise<never>((_, reject) => { this.#goes = reject; });
     this.gone.catch(() => {});
@@ -78,6 +80,8 @@ export class TxState implements Running {
 
   /** The leader, or the database, went away: what was not committed is gone. */
   lost(crashed: boolean, error?: HeddleError): void {
+    // It may be begun by now, though its answer is not here. Other members of the session wait for its end.
+    if (error && this.#sent !== 0) this.caller.tell(txRollback(this.#sent));
     if (this.id === 0 || this.#ended) return;
     this.wasLost = !error;
     this.crashed = crashed;
@@ -135,11 +139,10 @@ export class TxState implements Running {
     }
     this.signal = signal;
     this.#write = this.caller.newWrite();
-    let sent = 0;
     try {
       await this.caller.call({
         ...txBegin(), begins: this.#write, signal, timeout: this.timeout(),
-        sent: (id) => { sent = id; }, result: () => { this.id = sent; },
+        sent: (id) => { this.#sent = id; }, result: () => { this.id = this.#sent; },
       });
     } catch (error) {
       this.#release();

@@ -3,7 +3,7 @@
 // the parts are sent again; when it went at the very end, the next one knows.
 
 import type { CallSpec } from "../rpc/call.js";
-import type { Caller } from "../rpc/client.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 
 /** A part was refused, or its leader went away: the answer to the beginning says what follows. */
 export class PartRefused extends Error {}
@@ -32,7 +32,7 @@ export class Attempt {
  * cannot be had a second time, so a later leader is only asked whether it ended.
  */
 export async function load<T>(
-  caller: Caller, spec: Omit<CallSpec<T>, "sent"> & { write: number }, once: boolean,
+  caller: ScopedCaller, spec: Omit<CallSpec<T>, "sent"> & { write: number }, once: boolean,
   parts: (attempt: Attempt) => Promise<void>,
 ): Promise<T> {
   let attempt: Attempt | undefined;

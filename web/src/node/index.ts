@@ -5,6 +5,7 @@ import { readdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { Database } from "../api/database.js";
+import { Session } from "../api/session.js";
 import type { Disk } from "../api/health.js";
 import { checkOptions } from "../api/options.js";
 import { checkTimeout, describe } from "../rpc/params.js";
@@ -53,10 +54,9 @@ export async function open(options: NodeOpenOptions): Promise<Database> {
   const late = timeout === undefined ? undefined : AbortSignal.timeout(timeout);
   const signals = [options.signal, late].filter((signal) => signal !== undefined);
   try {
-    return await Database.connect(new NodeConnection(engine), config, options.sync?.token, {
-      signal: signals.length > 0 ? AbortSignal.any(signals) : undefined,
-      disk: memory ? undefined : () => disk(folder),
-    });
+    const session = new Session(new NodeConnection(engine), config, memory ? undefined : () => disk(folder));
+    const signal = signals.length > 0 ? AbortSignal.any(signals) : undefined;
+    return await Database.connect(session, options.sync?.token, { signal });
   } catch (error) {
     throw late?.aborted ? timeoutError(timeout!) : error;
   }

@@ -61,6 +61,8 @@ export interface CallSpec<T> extends RequestOf<T> {
 
 export interface Call {
   spec: CallSpec<unknown>;
+  /** Whose it is: see Caller.endCalls. */
+  owner: object | undefined;
   id: number;
   resolve: (value: unknown) => void;
   reject: (error: HeddleError) => void;
@@ -80,8 +82,10 @@ export interface Call {
 
 export const isRead = (lane: Lane) => lane === "read" || lane === "side";
 
-export function newCall(spec: CallSpec<unknown>, resolve: Call["resolve"], reject: Call["reject"]): Call {
-  return { spec, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, nested: false, reason: undefined,
+export function newCall(
+  spec: CallSpec<unknown>, resolve: Call["resolve"], reject: Call["reject"], owner?: object,
+): Call {
+  return { spec, owner, resolve, reject, lane: spec.lane, id: 0, times: 0, deaths: 0, nested: false, reason: undefined,
     end: Infinity, unlisten: () => {} };
 }
 

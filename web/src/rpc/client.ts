@@ -98,9 +98,10 @@ export class Caller implements ConnectionHandler {
     this.#open.delete(write);
   }
 
-  call<T>(spec: CallSpec<T>): Promise<T> {
+  /** Sends a call in its turn; endCalls ends those of its owner. */
+  call<T>(spec: CallSpec<T>, owner?: object): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const call = newCall(spec, resolve as Call["resolve"], reject);
+      const call = newCall(spec, resolve as Call["resolve"], reject, owner);
       call.nested = this.nesting.active && (spec.writer ?? spec.lane === "write");
       const refused = (this.#end ?? this.#ending)?.clone() ?? badTimeout(spec.timeout) ?? tooBig(spec)
         ?? (call.nested ? this.nesting.refusal(spec.sql) : undefined)
@@ -152,6 +153,24 @@ export class Caller implements ConnectionHandler {
     for (const call of [...this.#calls.values(), ...Object.values(this.#waiting).flat()]) this.#fail(call, error);
     this.#calls.clear();
     this.#waiting = each(() => []);
+  }
+
+  /** Ends the calls of one owner with error. */
+  endCalls(owner: object, error: HeddleError): void {
+    for (const queue of QUEUES) {
+      const [own, others] = [true, false].map((mine) =>
+        this.#waiting[queue].filter((call) => (call.owner === owner) === mine)) as [Call[], Call[]];
+      this.#waiting[queue] = others;
+      for (const call of own) this.#fail(call, error);
+    }
+    for (const call of [...this.#calls.values()]) {
+      if (call.owner !== owner) continue;
+      this.#connection.interrupt?.(call.id);
+      this.cancel(call.id);
+      this.#done(call);
+      this.#fail(call, error);
+    }
+    this.#flush();
   }
 
   connected(): void {

@@ -2,21 +2,21 @@
 
 import type { ExecResult, ResultSet, RowShape } from "../shared/types.js";
 import type { CallSpec, Request, RequestOf } from "./call.js";
-import type { Caller } from "./client.js";
+import type { ScopedCaller } from "./scoped-caller.js";
 import type { Reader } from "./codec.js";
 import { newRows, readRows, type AnyRow } from "./rows.js";
 
 type Options = Pick<CallSpec<unknown>, "writer" | "write" | "sql" | "signal" | "timeout">;
 
 /** Sends a query and gathers its rows: an array of objects, or a ResultSet of arrays. */
-export function collectRows<T>(caller: Caller, request: Request, shape: RowShape, options: Options): Promise<T> {
+export function collectRows<T>(caller: ScopedCaller, request: Request, shape: RowShape, options: Options): Promise<T> {
   return gather(caller, { ...request, ...options }, shape,
     (r, read) => { const { rows, columns } = read(r); return result(rows, columns, shape) as T; });
 }
 
 /** Sends a statement and gathers what it has done, and its rows if it returns any. */
 export function collectExec<T>(
-  caller: Caller, request: RequestOf<ExecResult>, shape: RowShape, options: Options,
+  caller: ScopedCaller, request: RequestOf<ExecResult>, shape: RowShape, options: Options,
 ): Promise<T> {
   return gather(caller, { ...request, ...options }, shape, (r, read) => {
     const done = request.result(r);
@@ -36,7 +36,7 @@ interface Rows {
 }
 
 function gather<T>(
-  caller: Caller, spec: Omit<CallSpec<T>, "result">, shape: RowShape,
+  caller: ScopedCaller, spec: Omit<CallSpec<T>, "result">, shape: RowShape,
   last: (r: Reader, read: (r: Reader) => Rows) => T,
 ): Promise<T> {
   const rows: AnyRow[] = [];

@@ -12,8 +12,14 @@ const beside: Record<keyof AssetUrls, () => URL> = {
   sqlite: () => new URL("./sqlite3.wasm", import.meta.url),
 };
 
-/** Where the optimizer of Vite's development server (up to version 7) puts index.js, without the files beside it. */
-const OPTIMIZED = /\/node_modules\/\.vite[^/]*\/deps[^/]*\//;
+/**
+ * Where the optimizer of Vite's development server (up to version 7) puts index.js, without the files beside it: by
+ * itself in .vite/deps/, for Nuxt in .cache/vite/client/deps/.
+ */
+const OPTIMIZED = /\/node_modules\/\.(?:vite|cache)[^?#]*\/deps[^/]*\//;
+
+/** Where the file is that the optimizer left behind. */
+export const unoptimized = (href: string) => href.replace(OPTIMIZED, "/node_modules/heddle/dist/");
 
 export class Assets {
   readonly #given: AssetUrls;
@@ -26,7 +32,12 @@ export class Assets {
   href(asset: keyof AssetUrls): string {
     const given = this.#given[asset];
     if (given !== undefined) return new URL(given, location.href).href;
-    return new URL(beside[asset]().href, location.href).href.replace(OPTIMIZED, "/node_modules/heddle/dist/");
+    return unoptimized(new URL(beside[asset]().href, location.href).href);
+  }
+
+  /** Whether all files are the same. */
+  equal(other: Assets): boolean {
+    return (Object.keys(beside) as (keyof AssetUrls)[]).every((asset) => this.href(asset) === other.href(asset));
   }
 
   /** Whether the file lies where the bundler has put it. */

@@ -85,6 +85,14 @@ export class LeaderConnection implements Connection {
 
   start(handler: ConnectionHandler): void {
     this.#handler = handler;
+    // A page that is rendered ahead gets neither locks nor workers before it is shown.
+    const { signal } = this.#closing;
+    const ahead = typeof document !== "undefined" && "prerendering" in document && document.prerendering;
+    if (!ahead) return this.#begin();
+    document.addEventListener("prerenderingchange", () => this.#begin(), { once: true, signal });
+  }
+
+  #begin(): void {
     const { signal } = this.#closing;
     const visibility = () => this.#take(["visibility", pageState()]);
     const suspend = () => this.#take(["suspend"]);

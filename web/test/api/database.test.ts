@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Kind } from "../../src/rpc/codec.js";
 import { EventType, Method } from "../../src/rpc/messages.gen.js";
 import { Database } from "../../src/api/database.js";
+import { Session } from "../../src/api/session.js";
 import { HeddleError } from "../../src/shared/errors.js";
 import { checkOptions } from "../../src/api/options.js";
 import { FakeConnection, opened, rejection, settle, writeResult } from "../fake.js";
@@ -130,18 +131,18 @@ test("connect rejects when there will be no leader, and closes", async () => {
     }, "HEDDLE_MIGRATION"],
   ] as const) {
     const c = new FakeConnection();
-    const connecting = rejection(Database.connect(c, config));
+    const connecting = rejection(Database.connect(new Session(c, config)));
     await what(c);
     assert.equal((await connecting).code, code);
     assert.ok(c.closed);
   }
   const c = new FakeConnection();
   const abort = new AbortController();
-  const connecting = rejection(Database.connect(c, config, undefined, { signal: abort.signal }));
+  const connecting = rejection(Database.connect(new Session(c, config), undefined, { signal: abort.signal }));
   abort.abort(new Error("enough"));
   assert.equal((await connecting).code, "HEDDLE_ABORTED");
   assert.ok(c.closed);
-  assert.equal((await rejection(Database.connect(new FakeConnection(), config, undefined,
+  assert.equal((await rejection(Database.connect(new Session(new FakeConnection(), config), undefined,
     { signal: abort.signal }))).code, "HEDDLE_ABORTED");
 });
 

@@ -3,48 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Kind, Writer } from "../../src/rpc/codec.js";
-import { Method, VERSION } from "../../src/rpc/messages.gen.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { Method } from "../../src/rpc/messages.gen.js";
 import type { Change, Notification } from "../../src/shared/types.js";
-import { type FakeConnection, opened, rejection, settle } from "../fake.js";
-
-interface Said {
-  leader: string;
-  number: number;
-  sync?: boolean;
-  tab?: string;
-  schema?: boolean;
-  tables?: Record<string, string[]>;
-  notified?: [channel: string, payload: string][];
-}
-
-function commit(c: FakeConnection, said: Said): void {
-  announce(c, said.leader, said.number, (w) => {
-    w.bool(said.sync ?? false);
-    w.string(said.tab ?? "");
-    w.bool(said.schema ?? false);
-    w.list(Object.entries(said.tables ?? { notes: ["k"] }), ([name, keys]) => {
-      w.string(name);
-      w.list(keys, (key) => { w.u32(1); w.value(key); });
-      w.u32(0); w.u32(0); w.u32(0);
-    });
-    w.list(said.notified ?? [], ([channel, payload]) => { w.string(channel); w.string(payload); });
-  });
-}
-
-function leads(c: FakeConnection, leader: string, number: number): void {
-  announce(c, leader, number);
-}
-
-function announce(c: FakeConnection, leader: string, number: number, commit?: (w: Writer) => void): void {
-  const w = new Writer();
-  w.u16(VERSION);
-  w.string(leader);
-  w.u64(number);
-  w.bool(commit !== undefined);
-  commit?.(w);
-  c.handler.broadcast(w.finish());
-}
+import { commit, leads } from "../announcements.js";
+import { opened, rejection, settle } from "../fake.js";
 
 const short = (change: Change) => (change.missed ? `${change.seq} missed`
   : `${change.seq} ${change.origin} ${Object.keys(change.tables).join()}`);

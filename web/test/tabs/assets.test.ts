@@ -2,7 +2,7 @@
 import { deepEqual, equal, match, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { checkAssets } from "../../src/api/options.js";
-import { Assets } from "../../src/tabs/assets.js";
+import { Assets, unoptimized } from "../../src/tabs/assets.js";
 
 Object.assign(globalThis, { location: new URL("https://app.example/shop/cart") });
 
@@ -11,6 +11,17 @@ test("files lie beside the module", () => {
   equal(assets.href("heddle"), new URL("../../src/tabs/heddle.wasm", import.meta.url).href);
   equal(assets.bundled("broker"), true);
   match(assets.cure("heddle"), /copy the files of heddle\/dist/);
+});
+
+test("a module that Vite's optimizer has moved finds the package's files", () => {
+  for (const [moved, file] of [
+    ["http://localhost:5173/node_modules/.vite/deps/worker.js?v=1f",
+      "http://localhost:5173/node_modules/heddle/dist/worker.js?v=1f"],
+    ["http://localhost:3000/_nuxt/@fs/app/node_modules/.cache/vite/client/deps/worker.js",
+      "http://localhost:3000/_nuxt/@fs/app/node_modules/heddle/dist/worker.js"],
+    ["https://app.example/node_modules/heddle/dist/worker.js",
+      "https://app.example/node_modules/heddle/dist/worker.js"],
+  ] as const) equal(unoptimized(moved), file);
 });
 
 test("given URLs begin at the page's", () => {

@@ -1,6 +1,6 @@
 "use client";
 import { useEffect, useRef } from "react";
-import { start } from "./app.js";
+import { start } from "./notes.js";
 
 export default function Page() {
   const root = useRef(null);

@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "react";
-import { start } from "./app.js";
+import { start } from "./notes.js";
 
 // An effect that opens and closes, which StrictMode runs twice.
 export function App() {

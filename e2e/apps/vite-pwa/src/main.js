@@ -1,5 +1,5 @@
 import { registerSW } from "virtual:pwa-register";
-import { start } from "./app.js";
+import { start } from "./notes.js";
 
 registerSW({ immediate: true });
 void start(document.querySelector("main"));

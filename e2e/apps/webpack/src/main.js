@@ -1,3 +1,3 @@
-import { start } from "./app.js";
+import { start } from "./notes.js";
 
 void start(document.querySelector("main"));
