@@ -34,6 +34,13 @@ const vite: App = {
 const copied = ["worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"]
   .map((name) => `node_modules/heddle/dist/${name}`).join(" ");
 
+const nextDev = (bundler: string, flag: string): Mode => ({
+  name: `dev, ${bundler}`, serve: `npx next dev ${flag} -p PORT`, hot: { file: "app/page.js", text: "Notes" },
+});
+const nextBuild = (bundler: string, flag: string): Mode => ({
+  name: `build, ${bundler}`, build: [`npx next build ${flag}`], serve: "npx next start -p PORT",
+});
+
 export const apps: Record<string, App> = {
   html: {
     shared: ".",
@@ -56,10 +63,8 @@ export const apps: Record<string, App> = {
   next: {
     shared: "app",
     modes: [
-      { name: "dev, Turbopack", serve: "npx next dev --turbopack -p PORT", hot: { file: "app/page.js", text: "Notes" } },
-      { name: "build, Turbopack", build: ["npx next build --turbopack"], serve: "npx next start -p PORT" },
-      { name: "dev, webpack", serve: "npx next dev --webpack -p PORT", hot: { file: "app/page.js", text: "Notes" } },
-      { name: "build, webpack", build: ["npx next build --webpack"], serve: "npx next start -p PORT" },
+      nextDev("Turbopack", "--turbopack"), nextBuild("Turbopack", "--turbopack"),
+      nextDev("webpack", "--webpack"), nextBuild("webpack", "--webpack"),
     ],
   },
   webpack: {
@@ -78,7 +83,9 @@ export const apps: Record<string, App> = {
   },
   rollup: {
     shared: "src",
-    modes: [{ name: "build", build: ["npx rollup -c", `cp public/index.html ${copied} dist/`], serve: { folder: "dist" } }],
+    modes: [{
+      name: "build", build: ["npx rollup -c", `cp public/index.html ${copied} dist/`], serve: { folder: "dist" },
+    }],
   },
   esbuild: {
     shared: "src",
@@ -92,7 +99,10 @@ export const apps: Record<string, App> = {
     shared: "src",
     modes: [
       { name: "dev", serve: "npx parcel src/index.html --port PORT --dist-dir dev --no-cache" },
-      { name: "build", build: ["npx parcel build src/index.html --no-cache --no-source-maps"], serve: { folder: "dist" } },
+      {
+        name: "build", build: ["npx parcel build src/index.html --no-cache --no-source-maps"],
+        serve: { folder: "dist" },
+      },
     ],
   },
   sveltekit: {

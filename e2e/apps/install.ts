@@ -34,7 +34,7 @@ async function packages(name: string): Promise<string> {
   for (const file of ["package.json", "package-lock.json"]) await cp(join(here, name, file), join(fresh, file));
   await run("npm ci --loglevel=error", fresh);
   await rename(fresh, kept).catch(() => rm(fresh, { recursive: true })); // another run has done it meanwhile
-  const older = siblings.filter((dir) => dir.startsWith(`${name}-`) && /^[0-9a-f]{16}$/.test(dir.slice(name.length + 1)));
+  const older = siblings.filter((dir) => new RegExp(`^${name}-[0-9a-f]{16}$`).test(dir));
   for (const dir of older) await rm(join(cache, dir), { recursive: true, force: true });
   return kept;
 }

@@ -1,6 +1,7 @@
-// Commands of the matrix. Each runs in a process group of its own, so that whatever it starts ends with it, and each has
-// a bound, which ends what hangs on any machine.
-import { spawn, type ChildProcess } from "node:child_process";
+// Commands of the matrix. Each runs in a process group of its own, so that whatever it starts ends with it, and each
+// has a bound, which ends what hangs on any machine.
+import { spawn, type ChildProcessByStdio } from "node:child_process";
+import type { Readable } from "node:stream";
 
 const COMMAND_MS = 600_000;
 
@@ -11,7 +12,7 @@ const QUIET = {
 };
 
 export interface Process {
-  child: ChildProcess;
+  child: ChildProcessByStdio<null, Readable, Readable>;
   output(): string;
 }
 
@@ -20,7 +21,7 @@ export function start(command: string, cwd: string, env: Record<string, string> 
   const child = spawn("sh", ["-c", `exec ${command}`],
     { cwd, env: { ...process.env, ...QUIET, ...env }, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
-  for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (bytes) => { output += bytes; });
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => { output += bytes; });
   return { child, output: () => output };
 }
 
@@ -34,7 +35,7 @@ export function end({ child }: Process): void {
 export async function run(command: string, cwd: string, env?: Record<string, string>): Promise<string> {
   const running = start(command, cwd, env);
   const timer = setTimeout(() => end(running), COMMAND_MS);
-  const code = await new Promise((resolve) => running.child.on("close", resolve));
+  const code = await new Promise<number | null>((resolve) => running.child.on("close", resolve));
   clearTimeout(timer);
   if (code !== 0) throw new Error(`${command}: exit ${code}\n${running.output()}`);
   return running.output();

@@ -35,7 +35,8 @@ async function serve(dir: string, { serve, env }: Mode): Promise<Served> {
   }
   const port = await freePort(), url = `http://localhost:${port}/`;
   const server = start(serve.replaceAll("PORT", String(port)), dir, { ...env, PORT: String(port) });
-  for (let until = Date.now() + STEP_MS; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
+  const until = Date.now() + STEP_MS;
+  for (;; await new Promise((resolve) => setTimeout(resolve, 100))) {
     const answer = await fetch(url, { signal: AbortSignal.timeout(STEP_MS) }).catch(() => undefined);
     await answer?.arrayBuffer();
     if (answer?.ok) return { url, end: () => end(server), output: server.output };

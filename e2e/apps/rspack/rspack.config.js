@@ -1,6 +1,5 @@
 import { rspack } from "@rspack/core";
 
-export default {
-  entry: "./src/main.js",
-  plugins: [new rspack.HtmlRspackPlugin({ templateContent: `<!doctype html><title>Rspack</title><link rel="icon" href="data:,"><main></main>` })],
-};
+const templateContent = `<!doctype html><title>Rspack</title><link rel="icon" href="data:,"><main></main>`;
+
+export default { entry: "./src/main.js", plugins: [new rspack.HtmlRspackPlugin({ templateContent })] };

@@ -16,7 +16,8 @@ export async function start(root, options = {}) {
       await db.exec(`INSERT INTO notes(body) VALUES (?)`, [body]);
     });
     db.live(`SELECT id, body FROM notes ORDER BY id`, [], (rows) => {
-      list.replaceChildren(...rows.map(({ body }) => Object.assign(document.createElement("li"), { textContent: body })));
+      const item = (textContent) => Object.assign(document.createElement("li"), { textContent });
+      list.replaceChildren(...rows.map(({ body }) => item(body)));
       state.textContent = `ready: ${db.role}`;
     });
     return db;

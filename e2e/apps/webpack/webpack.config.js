@@ -1,6 +1,5 @@
 import HtmlWebpackPlugin from "html-webpack-plugin";
 
-export default {
-  entry: "./src/main.js",
-  plugins: [new HtmlWebpackPlugin({ templateContent: `<!doctype html><title>webpack</title><link rel="icon" href="data:,"><main></main>` })],
-};
+const templateContent = `<!doctype html><title>webpack</title><link rel="icon" href="data:,"><main></main>`;
+
+export default { entry: "./src/main.js", plugins: [new HtmlWebpackPlugin({ templateContent })] };
