@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { type CheckedValue, type Header, Kind, Reader, Writer } from "../src/rpc/codec.js";
 import { Method, VERSION } from "../src/rpc/messages.gen.js";
 import { Database } from "../src/api/database.js";
-import { Session } from "../src/api/session.js";
+import { Session } from "../src/rpc/session.js";
 import type { HeddleError } from "../src/shared/errors.js";
 import { checkOptions } from "../src/api/options.js";
 import type { Connection, ConnectionHandler } from "../src/rpc/connection.js";

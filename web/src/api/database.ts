@@ -23,7 +23,7 @@ import {
 import { collectExec, collectRows } from "../rpc/collect-rows.js";
 import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import { readSchema, SCHEMA_SQL, type SchemaRow } from "./schema.js";
-import type { Session, SessionEvents } from "./session.js";
+import type { Session, SessionEvents } from "../rpc/session.js";
 import { SyncApi } from "./sync.js";
 import { OpenTx, runTransaction } from "./transaction.js";
 import { TxState } from "./tx-state.js";
@@ -375,7 +375,8 @@ export class Database {
   async health(options: HealthOptions = {}): Promise<Health> {
     this.#alive();
     return checkHealth(this.#caller,
-      () => ({ storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }), this.#session.disk, options);
+      () => ({ storage: this.#storage, recovered: this.#recovered, sync: this.#sync.status }),
+      this.#session.disk, options);
   }
 
   /** Lets go of the database. Calls that wait, and all later ones, fail with HEDDLE_CLOSED. */

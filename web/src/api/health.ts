@@ -1,13 +1,11 @@
 // db.health(): what the leader found, with what is known of the disk on this side.
 
 import { quarantinedFiles } from "./quarantine.js";
+import type { Disk } from "../rpc/session.js";
 import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import { health, readChecked } from "../rpc/messages.gen.js";
 import { QUARANTINE_MARK } from "../shared/names.js";
 import type { Health, HealthOptions, Recovery, Storage, SyncStatus } from "../shared/types.js";
-
-/** What the browser, or the file system, tells of a database's files. */
-export type Disk = Pick<Health, "quota" | "quarantined">;
 
 interface Known {
   storage: Storage;

@@ -4,7 +4,7 @@ import { DESTROY_MS } from "../shared/bounds.js";
 import { encodeOpenConfig, type OpenConfig } from "../rpc/messages.gen.js";
 import { Database } from "./database.js";
 import { pageDisk } from "./health.js";
-import { Session } from "./session.js";
+import { Session } from "../rpc/session.js";
 import { HeddleError, abortError, asHeddleError, timeoutError } from "../shared/errors.js";
 import { checkName, databaseFolder, FOLDER, lockName, tabsChannel } from "../shared/names.js";
 import { checkAssets, checkOptions } from "./options.js";

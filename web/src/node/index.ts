@@ -5,8 +5,7 @@ import { readdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { Database } from "../api/database.js";
-import { Session } from "../api/session.js";
-import type { Disk } from "../api/health.js";
+import { Session, type Disk } from "../rpc/session.js";
 import { checkOptions } from "../api/options.js";
 import { checkTimeout, describe } from "../rpc/params.js";
 import { encodeOpenConfig } from "../rpc/messages.gen.js";

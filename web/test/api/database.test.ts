@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Kind } from "../../src/rpc/codec.js";
 import { EventType, Method } from "../../src/rpc/messages.gen.js";
 import { Database } from "../../src/api/database.js";
-import { Session } from "../../src/api/session.js";
+import { Session } from "../../src/rpc/session.js";
 import { HeddleError } from "../../src/shared/errors.js";
 import { checkOptions } from "../../src/api/options.js";
 import { FakeConnection, opened, rejection, settle, writeResult } from "../fake.js";

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { Database } from "../../src/api/database.js";
 import { checkOptions } from "../../src/api/options.js";
-import { Session } from "../../src/api/session.js";
+import { Session } from "../../src/rpc/session.js";
 import { EventType, Method } from "../../src/rpc/messages.gen.js";
 import type { Change, OpenOptions, SyncStatus } from "../../src/shared/types.js";
 import { commit } from "../announcements.js";

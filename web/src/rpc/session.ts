@@ -2,15 +2,18 @@
 // StrictMode and hot reload open a database again before they close it. Each open() is a member; the last one that
 // leaves ends the session.
 
-import { decodeAnnouncement } from "../rpc/commits.js";
-import { Caller } from "../rpc/client.js";
-import { Reader } from "../rpc/codec.js";
-import type { Connection } from "../rpc/connection.js";
-import { encodeOpenConfig, EventType, type Announcement, type OpenConfig, type Welcome } from "../rpc/messages.gen.js";
-import { hashMigrations } from "../rpc/migrations.js";
-import { ScopedCaller } from "../rpc/scoped-caller.js";
-import type { Disk } from "./health.js";
+import { decodeAnnouncement } from "./commits.js";
+import { Caller } from "./client.js";
+import { Reader } from "./codec.js";
+import type { Connection } from "./connection.js";
+import { encodeOpenConfig, EventType, type Announcement, type OpenConfig, type Welcome } from "./messages.gen.js";
+import { hashMigrations } from "./migrations.js";
+import { ScopedCaller } from "./scoped-caller.js";
+import type { Health } from "../shared/types.js";
 import type { HeddleError } from "../shared/errors.js";
+
+/** What the browser, or the file system, tells of a database's files. */
+export type Disk = Pick<Health, "quota" | "quarantined">;
 
 /** What a member is told. One that joins later hears at once what holds already. */
 export interface SessionEvents {
