@@ -94,6 +94,12 @@ func (h *host) memory() int64 {
 	return 0
 }
 
+// descriptors returns how many files and sockets the server has open.
+func (h *host) descriptors() int {
+	all, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.cmd.Process.Pid))
+	return len(all)
+}
+
 func (h *host) cpu() float64 {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.cmd.Process.Pid))
 	_, rest, _ := strings.Cut(string(data), ") ")
@@ -113,12 +119,13 @@ type author struct {
 	space   string
 	id      wire.ClientID
 	counter uint64
+	tables  []wire.TableSchema // written in turn
 }
 
 var authors atomic.Uint32
 
 func newAuthor(h *host, space string) *author {
-	a := &author{host: h, http: &http.Client{}, space: space}
+	a := &author{host: h, http: &http.Client{}, space: space, tables: schema}
 	binary.BigEndian.PutUint32(a.id[:], authors.Add(1))
 	return a
 }
@@ -126,13 +133,26 @@ func newAuthor(h *host, space string) *author {
 var schema = []wire.TableSchema{{Table: "notes", Key: []string{"id"},
 	Columns: []wire.ColumnSchema{{Name: "body", Group: 1}}}}
 
+// groups makes n tables, each with columns of two migrations.
+func groups(n int) (all []wire.TableSchema) {
+	for i := range n {
+		all = append(all, wire.TableSchema{Table: fmt.Sprint("notes", i), Key: []string{"id"},
+			Columns: []wire.ColumnSchema{{Name: "body", Group: 1}, {Name: "more", Group: 2}}})
+	}
+	return all
+}
+
 // part makes the author's next transaction: one row of 200 bytes.
 func (a *author) part() wire.Part {
+	t := &a.tables[a.counter%uint64(len(a.tables))]
 	a.counter++
-	b := &wire.Body{Schema: schema, Shapes: []*wire.Shape{{Kind: wire.Insert, Table: "notes", Columns: []string{"body"},
-		Joins: []wire.Join{wire.JoinLast}}}}
-	b.Ops = []wire.Op{{Shape: b.Shapes[0], Key: []wire.Value{fmt.Sprintf("%x-%d", a.id[:4], a.counter%1000)},
-		Cells: []wire.Value{strings.Repeat("x", 200)}}}
+	shape := &wire.Shape{Kind: wire.Insert, Table: t.Table}
+	op := wire.Op{Shape: shape, Key: []wire.Value{fmt.Sprintf("%x-%d", a.id[:4], a.counter%1000)}}
+	for i := range t.Columns {
+		shape.Columns, shape.Joins = append(shape.Columns, t.Columns[i].Name), append(shape.Joins, wire.JoinLast)
+		op.Cells = append(op.Cells, strings.Repeat("x", 200/len(t.Columns)))
+	}
+	b := &wire.Body{Schema: []wire.TableSchema{*t}, Shapes: []*wire.Shape{shape}, Ops: []wire.Op{op}}
 	return wire.SplitBody(a.counter, b.Marshal())[0]
 }
 
@@ -199,52 +219,65 @@ func run() error {
 		return idle()
 	}
 	fmt.Println("transactions pushed a second, each of one row, acknowledged after they are flushed:")
-	for _, c := range []struct {
-		what             string
-		spaces, together int
-	}{{"one device, one at a time", 1, 1}, {"one device, a hundred a request", 1, 100},
-		{"16 devices in 16 spaces, one at a time", 16, 1}, {"16 devices in 16 spaces, a hundred a request", 16, 100}} {
-		n, err := pushes(c.spaces, c.together)
+	for _, l := range []load{
+		{"one device, one at a time", 1, 1, 1, schema},
+		{"one device, a hundred a request", 1, 1, 100, schema},
+		{"16 devices in 16 spaces, one at a time", 16, 16, 1, schema},
+		{"16 devices in one space, one at a time", 16, 1, 1, schema},
+		{"16 devices in 16 spaces, a hundred a request", 16, 16, 100, schema},
+		{"the same with a table of 2 groups", 16, 16, 100, groups(1)},
+		{"the same with 50 tables of 2 groups", 16, 16, 100, groups(50)},
+	} {
+		n, cpu, err := l.push()
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  %-46s %8.0f\n", c.what, n)
+		fmt.Printf("  %-46s %8.0f, %.2f ms of processor each\n", l.what, n, cpu)
 	}
 	return idle()
 }
 
-// pushes counts transactions a second.
-func pushes(spaces, together int) (float64, error) {
+// load is a number of devices that push.
+type load struct {
+	what                      string
+	writers, spaces, together int
+	tables                    []wire.TableSchema
+}
+
+// push counts transactions a second, and the milliseconds of processor that each
+// takes the server.
+func (l *load) push() (rate, cpu float64, err error) {
 	h, stop, err := start()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer stop()
 	var n atomic.Int64
 	var failed atomic.Value
 	var group sync.WaitGroup
 	began := time.Now()
-	for i := range spaces {
+	for i := range l.writers {
 		group.Go(func() {
-			a := newAuthor(h, fmt.Sprintf("push%d", i))
+			a := newAuthor(h, fmt.Sprintf("push%d", i%l.spaces))
+			a.tables = l.tables
 			for time.Since(began) < *duration {
 				var parts []wire.Part
-				for range together {
+				for range l.together {
 					parts = append(parts, a.part())
 				}
 				if err := a.push(parts...); err != nil {
 					failed.Store(err)
 					return
 				}
-				n.Add(int64(together))
+				n.Add(int64(l.together))
 			}
 		})
 	}
 	group.Wait()
 	if err, ok := failed.Load().(error); ok {
-		return 0, err
+		return 0, 0, err
 	}
-	return float64(n.Load()) / time.Since(began).Seconds(), nil
+	return float64(n.Load()) / time.Since(began).Seconds(), 1000 * h.cpu() / float64(n.Load()), nil
 }
 
 // idle holds devices open, then lets one in a hundred write once a second.
@@ -262,7 +295,7 @@ func idle() error {
 		}
 	}
 	time.Sleep(2 * time.Second)
-	empty := h.memory()
+	empty, files := h.memory(), h.descriptors()
 
 	var mu sync.Mutex
 	sent := map[string]time.Time{} // by author and counter
@@ -301,8 +334,9 @@ func idle() error {
 	time.Sleep(2 * time.Second)
 	full := h.memory()
 	fmt.Printf("devices held open: %d in %d spaces, opened in %.1f s; the server takes %d MiB, %d MiB before them: "+
-		"%.1f KiB a device\n",
-		*devices, *spaces, opened.Seconds(), full>>20, empty>>20, float64(full-empty)/1024/float64(*devices))
+		"%.1f KiB and %.2f descriptors a device\n",
+		*devices, *spaces, opened.Seconds(), full>>20, empty>>20, float64(full-empty)/1024/float64(*devices),
+		float64(h.descriptors()-files)/float64(*devices))
 
 	writers := max(1, *devices/100)
 	cpu := h.cpu()

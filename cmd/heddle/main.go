@@ -1,8 +1,8 @@
-// Command heddle is Heddle's server and its tools: serve, digest, inspect,
-// backup, repair and token. See heddle help.
+// Command heddle is Heddle's server and its tools. See heddle help.
 //
-// Tested by main_test.go (every command), access_test.go (who gets in, and what is
-// served), bounds_test.go (limits of a connection) and kill_test.go (a killed server).
+// Tested by main_test.go (every command), spaces_test.go (commands on spaces),
+// access_test.go (who gets in, and what is served), bounds_test.go (limits of a
+// connection) and kill_test.go (a killed server).
 package main
 
 import (
@@ -42,7 +42,8 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{serveCommand, digestCommand, inspectCommand, backupCommand, repairCommand, tokenCommand, typesCommand}
+	return []command{serveCommand, spacesCommand, showCommand, digestCommand, inspectCommand, backupCommand, copyCommand,
+		repairCommand, cutCommand, deleteCommand, kickCommand, tokenCommand, typesCommand}
 }
 
 func main() {

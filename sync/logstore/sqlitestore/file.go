@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,11 @@ const readers = 2
 // needed.
 type file struct {
 	path, vfs string
+	fixed     bool // it is not made where it is not there
 
 	turn    chan struct{} // holds one token: the right to write
 	w       *conn         // by who has the turn
+	opened  int64         // its version when it was opened
 	readers chan *conn    // those that nobody uses; nil ones are not open yet
 
 	mu    sync.Mutex
@@ -83,22 +86,40 @@ func exists(path, vfsName string) (bool, error) {
 
 // open opens the connection that writes, and makes the file. The caller has the
 // turn.
-func (f *file) open() (err error) {
+func (f *file) open() error {
 	if f.w != nil {
 		return nil
 	}
-	if _, err := exists(f.path, f.vfs); err != nil {
+	there, err := exists(f.path, f.vfs)
+	if err == nil && !there && f.fixed {
+		err = logstore.ErrNotFound
+	}
+	if err != nil {
 		return err
 	}
 	c, err := openConn(fileURI(f.path, f.vfs) + "&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return err
 	}
-	if err := c.prepare(); err != nil {
+	err = c.prepare()
+	if err == nil {
+		f.opened, err = c.version()
+	}
+	if err != nil {
 		return errors.Join(err, c.close())
 	}
 	f.w = c
 	return nil
+}
+
+// version changes when another connection has written to the file:
+// https://sqlite.org/pragma.html#pragma_data_version
+func (c *conn) version() (v int64, err error) {
+	err = c.run(`PRAGMA data_version`, func(s *sqlite3.Stmt) error {
+		v = s.ColumnInt64(0)
+		return nil
+	})
+	return v, err
 }
 
 // prepare makes the tables of a new file and refuses one of another format.
@@ -195,23 +216,23 @@ func (f *file) write(ctx context.Context, run func(*conn) error) error {
 	return translate(ctx, run(f.w))
 }
 
-// version changes when another process has written to the file. ok is false where
-// it cannot be told now.
-func (f *file) version() (v int64, ok bool) {
+// written reports whether another process has written to the file since its version
+// was seen, 0 for when it was opened.
+func (f *file) written(seen int64) (now int64, yes bool) {
 	select {
 	case f.turn <- struct{}{}:
 		defer func() { <-f.turn }()
 	default:
-		return 0, false
+		return seen, false // it is looked at again
 	}
 	if f.w == nil {
-		return 0, false
+		return seen, false
 	}
-	err := f.w.run(`PRAGMA data_version`, func(s *sqlite3.Stmt) error {
-		v = s.ColumnInt64(0)
-		return nil
-	})
-	return v, err == nil
+	now, err := f.w.version()
+	if err != nil {
+		return seen, false
+	}
+	return now, now != cmp.Or(seen, f.opened)
 }
 
 // giveBack gives the pages of what was deleted back to the file system, and takes

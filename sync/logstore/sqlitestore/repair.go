@@ -89,6 +89,7 @@ func repairOld(dir, space string) (_ []*Repaired, err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	var all []*Repaired
 	f := s.fileOf(space)
+	f.fixed = false
 	f.turn <- struct{}{}
 	defer func() { <-f.turn }()
 	if err := f.open(); err != nil {

@@ -79,7 +79,10 @@ func Open(o Options) (*Store, error) {
 			return nil, errcode.New(errcode.BadParam, op,
 				fmt.Sprintf("the data directory's path has %d bytes, and may have %d", len(o.Dir), most))
 		}
-		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		if !o.Shared {
+			err = os.MkdirAll(o.Dir, 0o700)
+		}
+		if err != nil {
 			return nil, errcode.Wrap(err, errcode.Server, op)
 		}
 	}
@@ -95,7 +98,9 @@ func Open(o Options) (*Store, error) {
 		return nil, errors.Join(errcode.Wrap(err, errcode.Server, op), s.Close())
 	}
 	for _, name := range names {
-		s.files = append(s.files, newFile(filepath.Join(o.Dir, name), o.VFS))
+		f := newFile(filepath.Join(o.Dir, name), o.VFS)
+		f.fixed = o.Shared
+		s.files = append(s.files, f)
 	}
 	if o.VFS == "" && !o.Shared {
 		s.takeOverAll()
@@ -256,7 +261,8 @@ func (s *Store) Heads(ctx context.Context, spaces []string) ([]logstore.Head, er
 func (s *Store) Spaces(ctx context.Context, after string, n int) ([]logstore.Info, error) {
 	var all []logstore.Info
 	for _, f := range s.files {
-		if err := f.read(ctx, func(c *conn) error { return c.spaces(after, n, &all) }); err != nil {
+		err := f.read(ctx, func(c *conn) error { return c.spaces(after, n, &all) })
+		if err != nil && !errors.Is(err, logstore.ErrNotFound) {
 			return nil, err
 		}
 	}
@@ -349,11 +355,9 @@ func (s *Store) Watch(ctx context.Context, f func(logstore.Hint)) error {
 			return nil
 		}
 		for i, file := range s.files {
-			if v, ok := file.version(); ok && v != seen[i] {
-				if seen[i] != 0 {
-					f(logstore.Hint{})
-				}
-				seen[i] = v
+			now, yes := file.written(seen[i])
+			if seen[i] = now; yes {
+				f(logstore.Hint{})
 			}
 		}
 	}
