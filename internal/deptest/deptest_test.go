@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 		"internal/errcode"},
 	"sync/server/auth": {"internal/errcode"},
 	"sync/sim": {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/logstore",
-		"sync/logstore/sqlitestore", "sync/server",
+		"sync/logstore/sqlitestore", "sync/logstore/storetest", "sync/server",
 		"internal/errcode"},
 	"internal/rpc":         {"internal/value", "internal/errcode"},
 	"internal/rpc/gen":     {},

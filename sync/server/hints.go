@@ -50,11 +50,7 @@ func (h *hints) take() (seqs map[string]uint64, all bool) {
 func (s *Server) watchStore() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s.watching.Go(func() {
-		if err := s.store.Watch(ctx, s.hints.add); err != nil && ctx.Err() == nil {
-			s.log.Error("the store gives no hints any more", "error", err)
-		}
-	})
+	s.watching.Go(func() { s.listen(ctx) })
 	var recheck <-chan time.Time
 	if s.o.Recheck > 0 {
 		tick := time.NewTicker(s.o.Recheck)
@@ -77,6 +73,24 @@ func (s *Server) watchStore() {
 		if moved := s.followed(s.hints.take()); len(moved) > 0 {
 			s.look(ctx, moved)
 		}
+	}
+}
+
+// listen takes the store's hints. Where it gives none any more, it is asked again, and
+// all is looked at once.
+func (s *Server) listen(ctx context.Context) {
+	for {
+		err := s.store.Watch(ctx, s.hints.add)
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Warn("the store gave no hints for a moment", "error", err)
+		select {
+		case <-time.After(watchAgain):
+		case <-ctx.Done():
+			return
+		}
+		s.hints.add(logstore.Hint{})
 	}
 }
 

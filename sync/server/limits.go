@@ -118,6 +118,8 @@ const (
 	quietSubject = time.Minute
 	// storeWait is how long a read or a commit of the store may take.
 	storeWait = time.Minute
+	// watchAgain is how long after the store's hints have ended it is asked for more.
+	watchAgain = time.Second
 	// hintEvery is how often what hints have told of is read.
 	hintEvery = 2 * time.Millisecond
 	// maxWait is the longest wait of a poll: what lies between may have less patience.

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +28,9 @@ type host struct {
 
 	mu      sync.Mutex
 	disk    *disk
-	store   *sqlitestore.Store
-	srv     *server.Server
+	store   shared
+	servers []*server.Server
+	ways    []*way        // of each to the store
 	eyes    *sqlite3.Conn // what the model sees the log with
 	up      bool
 	open    map[int]*exchange // by number
@@ -57,37 +57,47 @@ func (h *host) start() error {
 	if err != nil {
 		return err
 	}
-	o := server.Options{Store: kept, Dev: true,
+	h.store.now.Store(kept)
+	eyes, err := h.watch(kept)
+	if err != nil {
+		kept.Close()
+		return err
+	}
+	o := server.Options{Dev: true,
 		Limits: server.Limits{Log: h.s.p.log, Frame: h.s.p.frame}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
+	if h.s.p.servers > 1 {
+		o.Recheck = 2 * time.Second
+	}
 	if h.s.verbose {
-		o.Logger = slog.New(slog.NewTextHandler(logWriter{h.s}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.Logger = slog.New(slog.NewTextHandler(logWriter{h.s}, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
-	srv, err := server.New(o)
-	if err != nil {
-		kept.Close()
-		return err
-	}
-	eyes, err := h.watch(srv)
-	if err != nil {
-		srv.Close()
-		kept.Close()
-		return err
+	var servers []*server.Server
+	var ways []*way
+	for i := range h.s.p.servers {
+		w := newWay(h.s, i)
+		o.Store = w.over(&h.store)
+		srv, err := server.New(o)
+		if err != nil {
+			return err
+		}
+		servers, ways = append(servers, srv), append(ways, w)
 	}
 	h.mu.Lock()
-	h.store = kept
-	h.srv, h.eyes, h.up = srv, eyes, true
+	h.servers, h.ways, h.eyes, h.up = servers, ways, eyes, true
 	h.mu.Unlock()
 	return nil
 }
 
 // watch has the space keep a copy of its log, since the server cuts that, and
 // returns a connection to read it.
-func (h *host) watch(srv *server.Server) (*sqlite3.Conn, error) {
-	rec := &recorder{header: http.Header{}}
-	r, _ := http.NewRequest("POST", "http://model/v1/spaces/space/push",
-		bytes.NewReader((&wire.PushRequest{Client: wire.ClientID{0xff}}).Marshal()))
-	r.Header.Set("Content-Type", wire.MediaType)
-	srv.ServeHTTP(rec, r) // makes the space where there is none
+func (h *host) watch(kept *sqlitestore.Store) (*sqlite3.Conn, error) {
+	var epoch wire.Epoch
+	for i := range epoch {
+		epoch[i] = byte(h.rng.Uint32())
+	}
+	if err := kept.Create(context.Background(), "space", epoch); err != nil { // unless it is there
+		return nil, err
+	}
 	c, err := sqlite3.Open("file:/spaces-1-of-1.db?vfs=" + h.disk.name)
 	if err != nil {
 		return nil, err
@@ -185,7 +195,10 @@ func (h *host) serve(l *line, r *client.Request, rng *rand.Rand) *exchange {
 	h.served++
 	n := h.served
 	h.open[n] = x
-	srv := h.srv
+	srv := h.servers[0]
+	if len(h.servers) > 1 {
+		srv = h.servers[rng.IntN(len(h.servers))]
+	}
 	h.s.spawn(func() {
 		x.run(http.HandlerFunc(srv.ServeHTTP), ctx, r)
 		cancel()
@@ -220,6 +233,10 @@ func (h *host) restore() {
 		h.s.event("server backed up")
 		return
 	}
+	if h.rng.IntN(2) == 0 {
+		h.restoreUnder()
+		return
+	}
 	h.s.hit("server restored")
 	h.s.event("server restored from a backup")
 	h.s.modelMu.Lock()
@@ -236,17 +253,83 @@ func (h *host) restore() {
 	}
 }
 
+// restoreUnder puts the store back while the servers run: they remember what it has
+// lost.
+func (h *host) restoreUnder() {
+	h.s.hit("store restored")
+	h.s.event("store restored from a backup under its servers")
+	var thaw []func()
+	for _, w := range h.ways {
+		thaw = append(thaw, w.freeze())
+	}
+	time.Sleep(time.Microsecond) // the calls under way have come back
+	h.s.modelMu.Lock()
+	h.read() // what is lost was known
+	h.s.model.restored = true
+	h.eyes.Close()
+	h.s.modelMu.Unlock()
+	if err := h.store.now.Load().Close(); err != nil && !h.disk.isDead() {
+		h.s.violate("the store does not close: %v", err)
+	}
+	h.disk.drop()
+	d := newDisk(maps.Clone(h.backup))
+	d.noFlush = h.disk.noFlush
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: "/", VFS: d.name, Files: 1})
+	if err == nil {
+		h.mu.Lock()
+		h.disk = d
+		h.mu.Unlock()
+		h.store.now.Store(kept)
+		h.eyes, err = h.watch(kept)
+	}
+	if err != nil {
+		h.s.violate("the store does not open after it was restored: %v", err)
+		return
+	}
+	head, err := kept.Heads(context.Background(), []string{"space"})
+	if err != nil {
+		h.s.violate("the store's head: %v", err)
+		return
+	}
+	h.s.modelMu.Lock()
+	h.s.model.rewind(head[0].Seq)
+	h.s.modelMu.Unlock()
+	for _, f := range thaw {
+		f()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// freeze stops one of several servers for a while.
+func (h *host) freeze() {
+	w := h.ways[h.rng.IntN(len(h.ways))]
+	h.s.hit("server frozen")
+	h.s.event("server %d freezes", w.server)
+	thaw := w.freeze()
+	select {
+	case <-time.After(time.Duration(h.rng.IntN(int(10 * time.Second)))):
+	case <-h.disk.died:
+	}
+	thaw()
+	h.s.event("server %d goes on", w.server)
+}
+
 // down ends the server and returns what its disk holds.
 func (h *host) down(how string) map[string][]byte {
 	h.mu.Lock()
-	srv, eyes := h.srv, h.eyes
+	servers, eyes := h.servers, h.eyes
 	h.up = false
 	h.mu.Unlock()
 	h.breakOff()
 	h.s.modelMu.Lock()
 	eyes.Close()
 	h.s.modelMu.Unlock()
-	if err := errors.Join(srv.Close(), h.store.Close()); err != nil && !h.disk.isDead() {
+	var errs []error
+	for _, srv := range servers {
+		errs = append(errs, srv.Close())
+	}
+	errs = append(errs, h.store.now.Load().Close())
+	if err := errors.Join(errs...); err != nil && !h.disk.isDead() {
 		h.s.violate("the server does not close: %v", err)
 	}
 	files := h.disk.image(how, h.rng)
@@ -340,6 +423,10 @@ func (h *host) run() {
 			h.s.hit(fault)
 			h.s.event("server unplugged")
 			h.breakOff()
+		case "server frozen":
+			if len(h.ways) > 1 {
+				h.freeze()
+			}
 		}
 	}
 }
@@ -347,13 +434,14 @@ func (h *host) run() {
 // serverFaults are chosen from with equal chances.
 var serverFaults = []string{
 	"server cut in a write", "server cut in a write", "server cut", "server restarted", "server unplugged",
+	"server frozen", "server frozen",
 }
 
 // digest asks the server for that of the log's end.
 func (h *host) digest() *wire.DigestResponse {
 	rec := &recorder{header: http.Header{}}
 	r, _ := http.NewRequest("GET", "http://model/v1/spaces/space/digest", nil)
-	h.srv.ServeHTTP(rec, r)
+	h.servers[0].ServeHTTP(rec, r)
 	if rec.status == http.StatusNotFound { // there is no such space yet
 		return &wire.DigestResponse{}
 	}

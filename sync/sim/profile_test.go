@@ -26,6 +26,8 @@ type profile struct {
 	frame        int           // bytes of rows in a frame of a snapshot, 0: as many as there are
 	copies       int           // devices that begin as a copy of another
 	restore      bool          // the server is put back to what it was
+	servers      int           // over one store
+	storeFaults  int           // in a hundred commits
 	dialects     bool          // devices declare the tables each in its own way
 	without      string        // faults and steps that are left out, separated by commas
 }
@@ -65,6 +67,8 @@ func drawProfile(r *rand.Rand) profile {
 		p.duration *= 4
 	}
 	p.dialects = r.IntN(3) > 0
+	p.servers = []int{1, 1, 2, 3}[r.IntN(4)]
+	p.storeFaults = []int{0, 5, 20}[r.IntN(3)]
 	return p
 }
 
@@ -86,6 +90,8 @@ func (p *profile) set(settings string) error {
 	f.IntVar(&p.frame, "frame", p.frame, "")
 	f.IntVar(&p.copies, "copies", p.copies, "")
 	f.BoolVar(&p.restore, "restore", p.restore, "")
+	f.IntVar(&p.servers, "servers", p.servers, "")
+	f.IntVar(&p.storeFaults, "storeFaults", p.storeFaults, "")
 	f.BoolVar(&p.dialects, "dialects", p.dialects, "")
 	f.StringVar(&p.without, "without", p.without, "")
 	for _, setting := range strings.FieldsFunc(settings, func(r rune) bool { return r == ';' }) {

@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
+	"heddle.dev/heddle/sync/logstore/storetest"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// shared is the store under all servers, which may be put back to what it was while
+// they run.
+type shared struct {
+	logstore.Store
+	now atomic.Pointer[sqlitestore.Store]
+}
+
+func (s *shared) Create(ctx context.Context, space string, epoch wire.Epoch) error {
+	return s.now.Load().Create(ctx, space, epoch)
+}
+
+func (s *shared) Read(ctx context.Context, space string, f func(logstore.View) error) error {
+	return s.now.Load().Read(ctx, space, f)
+}
+
+func (s *shared) Commit(ctx context.Context, space string, w *logstore.WriteSet) error {
+	return s.now.Load().Commit(ctx, space, w)
+}
+
+func (s *shared) Heads(ctx context.Context, spaces []string) ([]logstore.Head, error) {
+	return s.now.Load().Heads(ctx, spaces)
+}
+
+func (s *shared) Watch(ctx context.Context, f func(logstore.Hint)) error {
+	return s.now.Load().Watch(ctx, f)
+}
+
+// way is a server's way to the store: it may be frozen, refuse, and lose answers and
+// hints.
+type way struct {
+	s      *sim
+	server int
+
+	mu      sync.Mutex
+	open    chan struct{} // closed; while the server is frozen one that is not
+	waiting int           // calls that wait for it
+	commits uint64
+}
+
+func newWay(s *sim, server int) *way {
+	w := &way{s: s, server: server, open: make(chan struct{})}
+	close(w.open)
+	return w
+}
+
+// freeze stops all calls until thaw.
+func (w *way) freeze() (thaw func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	open := make(chan struct{})
+	w.open, w.waiting = open, 0
+	return func() { close(open) }
+}
+
+var errStore = errors.New("the store does not answer")
+
+// fault is storetest.Faulty's question.
+func (w *way) fault(ctx context.Context, call string, after bool) error {
+	w.mu.Lock()
+	open := w.open
+	n := 0
+	select {
+	case <-open:
+	default:
+		w.waiting++
+		n = w.waiting
+	}
+	if call == "Commit" && !after {
+		w.commits++
+	}
+	commit := w.commits
+	w.mu.Unlock()
+	if n > 0 {
+		select {
+		case <-open:
+			time.Sleep(time.Duration(n) * time.Microsecond) // one after the other, as they came
+		case <-ctx.Done():
+			time.Sleep(time.Duration(n) * time.Microsecond)
+			return ctx.Err()
+		}
+	}
+	if call != "Commit" || w.s.isCalm() {
+		return nil
+	}
+	rng := w.s.rng("store", uint64(w.server), commit)
+	hit, lost := rng.IntN(100) < w.s.p.storeFaults, rng.IntN(2) == 0
+	switch {
+	case !hit, lost != after:
+		return nil
+	case lost && !w.s.p.off("store answer lost"):
+		w.s.hit("store answer lost")
+		return errStore
+	case !lost && !w.s.p.off("store refuses"):
+		w.s.hit("store refuses")
+		return errStore
+	}
+	return nil
+}
+
+// lose loses every other hint, where there are servers that need them.
+func (w *way) lose(h logstore.Hint) bool {
+	if w.s.p.servers == 1 || w.s.isCalm() || w.s.p.off("hint lost") ||
+		w.s.rng("hint", uint64(w.server), h.Seq).IntN(2) == 0 {
+		return false
+	}
+	w.s.hit("hint lost")
+	return true
+}
+
+// over is the store as the server sees it.
+func (w *way) over(s logstore.Store) logstore.Store {
+	return &storetest.Faulty{Store: s, Fault: w.fault, Lose: w.lose}
+}
