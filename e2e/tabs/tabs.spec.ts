@@ -116,17 +116,16 @@ test("a page that opens a name twice has one worker, and closes each for itself"
     const again = await next;
     await closed;
     await again.exec(`INSERT INTO notes VALUES ('a', 'kept')`);
-    const code = (error: unknown) => (error as { code: string; message: string });
-    const former = await other.query(`SELECT 1`).catch(code) as { code: string };
-    const differs = await heddle.open({ name: "twice" }).catch(code) as { code: string; message: string };
+    const error = (promise: Promise<unknown>) => promise.then(() => "none", (thrown: Error) =>
+      `${(thrown as unknown as { code: string }).code}: ${thrown.message}`);
+    const former = await error(other.query(`SELECT 1`)), differs = await error(heddle.open({ name: "twice" }));
     const rows = await again.query(`SELECT body FROM notes`);
     await again.close();
     const last = await heddle.open(options);
-    return { former: former.code, differs, rows, after: await last.query(`SELECT body FROM notes`) };
+    return { former, differs, rows, after: await last.query(`SELECT body FROM notes`) };
   });
-  expect(seen.former).toBe("HEDDLE_CLOSED");
-  expect(seen.differs.code).toBe("HEDDLE_BAD_PARAM");
-  expect(seen.differs.message).toContain("migrations");
+  expect(seen.former).toMatch(/^HEDDLE_CLOSED/);
+  expect(seen.differs).toMatch(/^HEDDLE_BAD_PARAM.*migrations/);
   expect(seen.rows).toEqual([{ body: "kept" }]);
   expect(seen.after).toEqual(seen.rows);
   expect(page.workers()).toHaveLength(2); // this one's, and that of the page's first database
