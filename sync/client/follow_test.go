@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
@@ -274,6 +276,60 @@ func TestFollow_fewConnections(t *testing.T) {
 			if st := one.c.Status(); st.Polling != "" {
 				t.Errorf("database %d: %+v", i+3, st)
 			}
+		}
+	})
+}
+
+// TestClient_stopped: content that cannot be synced stops sync: nothing is
+// asked for until Resume, which goes on once the content is right again.
+func TestClient_stopped(t *testing.T) {
+	scripted(t, func(s *script, d *device, statuses func() []string) {
+		s.will(empty(caughtUp()))
+		d.run()
+		synctest.Wait()
+		equal(t, "start", statuses(), "connecting", "live")
+		schema := func(sql string) { // the space's schema, as the replica keeps it
+			err := d.db.Update(context.Background(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+				return tx.Inside(func(c *sqlite3.Conn) error { return c.Exec(sql) })
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		var file bytes.Buffer
+		schema(`CREATE TABLE heddle_right AS SELECT * FROM heddle_meta WHERE name = 'schema';
+			INSERT OR REPLACE INTO heddle_meta VALUES('schema', x'ffff')`)
+		if err := d.db.Export(context.Background(), &file); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.db.Import(context.Background(), &file); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := statuses(); len(got) != 1 || !strings.HasPrefix(got[0], "stopped ") {
+			t.Errorf("got %q", got)
+		}
+		s.take()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if log := s.take(); len(log) != 0 {
+			t.Errorf("requests while stopped: %q", log)
+		}
+		if err := d.c.Now(context.Background()); err == nil {
+			t.Error("Now while stopped: no error")
+		}
+		d.c.Resume(context.Background())
+		synctest.Wait()
+		if st := d.c.Status(); st.State != client.Stopped || st.LastError == nil {
+			t.Errorf("resumed with the same content: got %+v", st)
+		}
+		schema(`DELETE FROM heddle_meta WHERE name = 'schema'; INSERT INTO heddle_meta SELECT * FROM heddle_right`)
+		statuses()
+		d.c.Resume(context.Background())
+		synctest.Wait()
+		equal(t, "resumed", statuses(), "connecting", "live")
+		if len(s.take()) == 0 {
+			t.Error("no request after Resume")
 		}
 	})
 }

@@ -374,3 +374,47 @@ func TestCompaction(t *testing.T) {
 		}
 	}
 }
+
+// TestDigest_buckets: the buckets are told up to 4 MiB; beyond, the answer says to
+// start over, and the digest itself is told all the same.
+func TestDigest_buckets(t *testing.T) {
+	h := start(t, nil)
+	a := newAuthor(h, "s", 1)
+	const groups = wire.MaxGroups
+	table := strings.Repeat("t", wire.MaxName)
+	schema := wire.TableSchema{Table: table, Key: []string{"id"}}
+	shape := &wire.Shape{Kind: wire.Insert, Table: table}
+	for g := range groups {
+		name := fmt.Sprint("c", g)
+		schema.Columns = append(schema.Columns, wire.ColumnSchema{Name: name, Group: uint32(g + 1)})
+		shape.Columns = append(shape.Columns, name)
+	}
+	slices.Sort(shape.Columns)
+	shape.Joins = make([]wire.Join, groups)
+	values := make([]wire.Value, groups)
+	for i := range values {
+		values[i] = int64(1)
+	}
+	for row := range 20 {
+		b := &wire.Body{Shapes: []*wire.Shape{shape},
+			Ops: []wire.Op{{Shape: shape, Key: []wire.Value{fmt.Sprint(row)}, Cells: values}}}
+		if row == 0 {
+			b.Schema = []wire.TableSchema{schema}
+		}
+		a.push(a.write(b.Marshal())...)
+		res := h.do("GET", "/v1/spaces/s/digest?buckets=1", nil)
+		if size := (row + 1) * groups * (len(table) + 40); size < wire.MaxRequest*3/4 {
+			if d := ok(h, res, wire.UnmarshalDigestResponse); len(d.Buckets) < row*groups/2 {
+				t.Errorf("%d rows: %d buckets", row+1, len(d.Buckets))
+			}
+			continue
+		} else if size < wire.MaxRequest*5/4 {
+			res.Body.Close()
+			continue
+		}
+		h.refused(res, 413, errcode.TooBig)
+	}
+	if d := h.digest("s", ""); d.Rows != 20 || d.Digest == (wire.Hash{}) || len(d.Buckets) != 0 {
+		t.Errorf("got %d rows, %d buckets", d.Rows, len(d.Buckets))
+	}
+}
