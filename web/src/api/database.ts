@@ -13,6 +13,7 @@ import { asyncDispose } from "../shared/dispose.js";
 import { abortError, asHeddleError, HeddleError } from "../shared/errors.js";
 import { RowIterator } from "./iterate.js";
 import { checkHealth } from "./health.js";
+import { dump } from "./dump.js";
 import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
@@ -338,10 +339,12 @@ export class Database {
     return this.#listeners.onNotify(checkChannel(channel), fn);
   }
 
-  /** The database as the bytes of a valid SQLite file. */
-  async export(options: CallOptions = {}): Promise<Bytes> {
+  /** The database as the bytes of a valid SQLite file; with "sql" as text, as `sqlite3 FILE .dump` writes it. */
+  export(format: "sql", options?: CallOptions): Promise<string>;
+  export(options?: CallOptions): Promise<Bytes>;
+  async export(format: "sql" | CallOptions = {}, options: CallOptions = {}): Promise<string | Bytes> {
     this.#alive();
-    return exportFile(this.#caller, options);
+    return format === "sql" ? dump(this, options) : exportFile(this.#caller, format);
   }
 
   /**

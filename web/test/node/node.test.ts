@@ -76,6 +76,34 @@ test("schema() and databases() tell what there is", async () => {
   assert.deepEqual(await databases(options), ["tables é"]);
 });
 
+test("a database as SQL text is the same when it is imported", async () => {
+  const made = [`CREATE TABLE lists(id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT UNIQUE);
+    CREATE TABLE cards(list INTEGER REFERENCES lists(id), body, twice AS (body || body),
+      PRIMARY KEY(list, body)) WITHOUT ROWID;
+    CREATE VIRTUAL TABLE words USING fts5(body);
+    CREATE INDEX cards_body ON cards(body) WHERE list > 0; CREATE VIEW titles AS SELECT title FROM lists;
+    CREATE TRIGGER cards_words AFTER INSERT ON cards BEGIN INSERT INTO words(body) VALUES (new.body); END`];
+  const options = { storage: "memory", migrations: made } as const;
+  const [from, to] = [await open({ name: "from", ...options }), await open({ name: "to", ...options })];
+  const values = [0, -1.5, 2n ** 62n, 1e300, Infinity, "it's", "line\nend; --", "nul\0in", "",
+    new Uint8Array([0, 255])];
+  await from.bulk("INSERT INTO lists(title) VALUES (?)", [["a"], ["it's"]]);
+  await from.bulk("INSERT INTO cards(list, body) VALUES (1, ?)", values.map((value) => [value]));
+  await from.exec("DELETE FROM lists WHERE id = 2");
+  const text = await from.export("sql");
+  await to.import(text);
+  for (const sql of ["SELECT * FROM lists", "SELECT list, body, typeof(body), hex(body) FROM cards ORDER BY 2",
+    "SELECT rowid, body FROM words ORDER BY rowid, body", "SELECT * FROM sqlite_sequence"]) {
+    assert.deepEqual(await to.query(sql), await from.query(sql), sql);
+  }
+  assert.deepEqual(await to.query("SELECT body FROM words WHERE words MATCH 'line'"), [{ body: "line\nend; --" }]);
+  assert.deepEqual(await to.schema(), await from.schema());
+  assert.equal(await to.export("sql"), text);
+  assert.match(text, /^PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n[^]*COMMIT;\n$/);
+  assert.doesNotMatch(text, /heddle_(?!migration|column)/);
+  await Promise.all([from.close(), to.close()]);
+});
+
 test("a second open() with other migrations of the same number is refused, with what to do", async () => {
   const options = { name: "notes", directory: directory(), migrations };
   const db = await open(options);
