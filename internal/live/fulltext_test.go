@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/store/storetest"
 )
 
 // TestEngine_fullText follows a search through the triggers that keep its index.
 func TestEngine_fullText(t *testing.T) {
 	ctx := context.Background()
-	db, err := store.Open(ctx, store.Options{Filename: testFile(t), Synced: []string{"notes"}, Migrations: []string{`
+	db, err := store.Open(ctx, store.Options{Filename: storetest.File(t), Synced: []string{"notes"}, Migrations: []string{`
 		CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, done INT);
 		CREATE VIRTUAL TABLE found USING fts5(body, content='notes');
 		CREATE TRIGGER ai AFTER INSERT ON notes BEGIN INSERT INTO found(rowid, body) VALUES(new.rowid, new.body); END;

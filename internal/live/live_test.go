@@ -11,6 +11,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/store/storetest"
 	"heddle.dev/heddle/internal/value"
 
 	"github.com/ncruces/go-sqlite3"
@@ -26,7 +27,7 @@ CREATE VIEW open_notes AS SELECT id, body FROM notes WHERE NOT done;
 func open(t testing.TB) (*store.DB, *Engine) {
 	t.Helper()
 	db, err := store.Open(context.Background(), store.Options{
-		Filename:   testFile(t),
+		Filename:   storetest.File(t),
 		Migrations: []string{schema},
 		Synced:     []string{"notes"},
 		Bounds:     store.Bounds{ReadAge: await.Long, Busy: await.Long},

@@ -11,6 +11,7 @@ import (
 
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/store/storetest"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -218,7 +219,7 @@ func TestEngine_orderLeftOpen(t *testing.T) {
 		{`rank, body`, `SELECT body FROM n`, `UPDATE n SET rank = 9 WHERE id = 1`},
 		{`body COLLATE nocase, rank`, `SELECT body FROM n WHERE body LIKE ? LIMIT 1`, `UPDATE n SET rank = 9 WHERE id = 1`},
 	} {
-		db, err := store.Open(context.Background(), store.Options{Filename: testFile(t), Migrations: []string{`
+		db, err := store.Open(context.Background(), store.Options{Filename: storetest.File(t), Migrations: []string{`
 			CREATE TABLE n(id INTEGER PRIMARY KEY, body TEXT, done INT, rank INT);
 			CREATE INDEX i ON n(` + test.index + `);
 			INSERT INTO n VALUES(1, 'a', 0, 1), (2, 'A', 0, 2), (3, 'c', 0, 3)`}})

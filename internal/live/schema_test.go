@@ -8,6 +8,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/internal/store/storetest"
 )
 
 // TestEngine_renamedColumns: receivers keep rows by their columns' names, so a
@@ -45,7 +46,7 @@ func TestEngine_renamedColumns(t *testing.T) {
 // says at once that it does not see them.
 func TestEngine_temporaryTables(t *testing.T) {
 	for _, single := range []bool{false, true} {
-		db, err := store.Open(context.Background(), store.Options{Filename: testFile(t), Migrations: []string{schema},
+		db, err := store.Open(context.Background(), store.Options{Filename: storetest.File(t), Migrations: []string{schema},
 			SingleConn: single})
 		if err != nil {
 			t.Fatal(err)
