@@ -1,9 +1,8 @@
 // The package's face. Importing it touches nothing of the browser, so that a
 // server may render a page that uses it.
 
-export { destroy, open } from "./api/open.js";
+export { databases, destroy, destroyAll, open } from "./api/open.js";
 export type { DestroyOptions } from "./api/open.js";
-export { databases, destroyAll } from "./api/databases.js";
 export { quarantinedFiles } from "./api/quarantine.js";
 export type { QuarantinedFile } from "./api/quarantine.js";
 export { HeddleError } from "./shared/errors.js";

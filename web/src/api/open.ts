@@ -1,4 +1,4 @@
-// open() and destroy(): the two ways in.
+// open(), destroy(), and what an origin has of databases.
 
 import { DESTROY_MS } from "../shared/bounds.js";
 import { encodeOpenConfig, type OpenConfig } from "../rpc/messages.gen.js";
@@ -6,7 +6,7 @@ import { Database } from "./database.js";
 import { pageDisk } from "./health.js";
 import { Session } from "../rpc/session.js";
 import { HeddleError, abortError, asHeddleError, timeoutError } from "../shared/errors.js";
-import { checkName, databaseFolder, FOLDER, lockName, tabsChannel } from "../shared/names.js";
+import { checkName, databaseFolder, databaseName, FOLDER, lockName, tabsChannel } from "../shared/names.js";
 import { checkAssets, checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
 import type { TabsMessage } from "../shared/messages.js";
@@ -129,4 +129,32 @@ async function remove(folder: string): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
+}
+
+/** The names of the origin's databases, open or not, in order. */
+export async function databases(): Promise<string[]> {
+  checkBrowser(false);
+  const root = await navigator.storage.getDirectory();
+  let all: FileSystemDirectoryHandle;
+  try {
+    all = await root.getDirectoryHandle(FOLDER);
+  } catch (error) {
+    if ((error as DOMException).name === "NotFoundError") return [];
+    throw error;
+  }
+  const names: string[] = [];
+  for await (const folder of (all as unknown as { keys(): AsyncIterable<string> }).keys()) {
+    const name = databaseName(folder);
+    if (name !== undefined) names.push(name);
+  }
+  return names.sort();
+}
+
+/**
+ * Removes every database of the origin: for a log-out. Each is destroy()'s: one that another tab does not let go of
+ * stays, and the call fails with its error when the others are gone.
+ */
+export async function destroyAll(options: DestroyOptions = {}): Promise<void> {
+  const ended = await Promise.allSettled((await databases()).map((name) => destroy(name, options)));
+  for (const one of ended) if (one.status === "rejected") throw one.reason;
 }
