@@ -225,9 +225,12 @@ test_ts() {
   node web/test/types/check.mjs
   step "TypeScript unit tests"
   node --import tsx --test --test-reporter=dot $(find web/test -name "*.test.ts" -not -path "*/node_modules/*")
-  step "an app's tests in vitest: node, jsdom, happy-dom"
-  own_packages examples/vitest
-  (cd examples/vitest && HEDDLE=$OLDPWD/bin/heddle npx --no-install vitest run)
+  local app
+  for app in vitest kanban; do
+    own_packages examples/$app
+    step "the tests of examples/$app, in vitest"
+    (cd examples/$app && HEDDLE=$OLDPWD/bin/heddle npm test --silent)
+  done
 }
 
 test_browser() {
