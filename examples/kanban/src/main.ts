@@ -47,7 +47,7 @@ function cardOf(card: Card): HTMLElement {
 function submits(form: HTMLFormElement, add: (title: string) => Promise<unknown>): HTMLFormElement {
   form.onsubmit = (event) => {
     event.preventDefault();
-    const title = String(new FormData(form).get("title"));
+    const title = new FormData(form).get("title") as string;
     form.reset();
     void add(title);
   };
