@@ -79,15 +79,16 @@ async function goBuild() {
   await writeFile(join(dist, "heddle.wasm"), slim(await readFile(linked)));
 }
 
-// heddle/kysely and heddle/drizzle: what they adapt is the app's.
+// heddle/kysely, heddle/drizzle, heddle/react: what they adapt is the app's.
 const adapters = () =>
   build({
-    entryPoints: { kysely: join(web, "src/adapters/kysely.ts"), drizzle: join(web, "src/adapters/drizzle.ts") },
+    entryPoints: Object.fromEntries(["drizzle", "kysely", "react"].map((name) =>
+      [name, join(web, `src/adapters/${name}.ts`)])),
     outdir: dist,
     bundle: true,
     format: "esm",
     target: ["es2022"],
-    external: ["kysely", "drizzle-orm"],
+    external: ["kysely", "drizzle-orm", "react"],
     sourcemap: true,
     legalComments: "none",
     logLevel: "warning",

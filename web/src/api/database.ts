@@ -18,6 +18,7 @@ import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery, type LiveCallback } from "./live.js";
+import { LiveStores } from "./live-store.js";
 import {
   checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkShape, checkSql, checkTimeout, isRead,
 } from "../rpc/params.js";
@@ -30,9 +31,9 @@ import { OpenTx, runTransaction } from "./transaction.js";
 import { TxState } from "./tx-state.js";
 import type {
   AsArrays, AsObjects, BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health,
-  HealthOptions, ImportSource, IterateOptions, LiveDiff, LiveOptions, NamedParams, Notification, ParamsOf, QueryOptions,
-  OpenTransaction, Recovery, ResultSet, Role, Row, RowIterable, Schema, SqlValue, Storage, Sync, SyncOptions,
-  Transaction, TransactionOptions,
+  HealthOptions, ImportSource, IterateOptions, LiveDiff, LiveOptions, LiveStore, NamedParams, Notification,
+  OpenTransaction, ParamsOf, QueryOptions, Recovery, ResultSet, Role, Row, RowIterable, Schema, SqlValue, Storage, Sync,
+  SyncOptions, Transaction, TransactionOptions,
 } from "../shared/types.js";
 
 const inTheWay = (name: string) =>
@@ -48,6 +49,8 @@ export class Database {
   readonly #session: Session;
   readonly #caller: ScopedCaller;
   readonly #lives = new Set<LiveQuery>();
+  readonly #stores = new LiveStores((statement, onRows, onError) =>
+    this.#follow(statement, (rows) => onRows(rows as Row[]), { onError }));
   readonly #transactions = new Set<TxState>();
   readonly #listeners: Listeners;
   readonly #sync: SyncApi;
@@ -309,11 +312,15 @@ export class Database {
     const statement = this.#statement(sql, params ?? undefined);
     checkFunction(fn, "live's callback");
     if (options.onError !== undefined) checkFunction(options.onError, "onError");
-    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn as LiveCallback, options,
-      () => this.#lives.delete(live));
-    this.#lives.add(live);
-    if (this.#caller.ready) live.start();
-    return () => live.stop();
+    return this.#follow(statement, fn as LiveCallback, options);
+  }
+
+  /**
+   * The query's rows as a store, for hooks of frameworks: the same object for the same SQL and parameters, and one live
+   * query however many components show it.
+   */
+  store<T = Row, P extends object = NamedParams>(sql: string, params?: ParamsOf<P> | null): LiveStore<T> {
+    return this.#stores.get(this.#statement(sql, params ?? undefined)) as unknown as LiveStore<T>;
   }
 
   /** Calls fn for each commit, of any tab or of sync, that touches one of the tables (null: any). */
@@ -410,6 +417,13 @@ export class Database {
     return { sql: checked, params: checkParams(params, checked) };
   }
 
+  #follow(statement: Statement, fn: LiveCallback, options: LiveOptions): () => void {
+    const live: LiveQuery = new LiveQuery(this.#caller, statement, fn, options, () => this.#lives.delete(live));
+    this.#lives.add(live);
+    if (this.#caller.ready) live.start();
+    return () => live.stop();
+  }
+
   #write<T>(request: RequestOf<T>, { signal, timeout }: CallOptions): Promise<T> {
     return this.#caller.call({ ...request, write: this.#caller.newWrite(), signal, timeout });
   }
@@ -427,6 +441,7 @@ export class Database {
   }
 
   #lost(crashed: boolean): void {
+    this.#stores.lost();
     for (const live of [...this.#lives]) live.lost(crashed);
     for (const tx of this.#transactions) tx.lost(crashed);
     this.#sync.lost();
@@ -453,6 +468,7 @@ export class Database {
 
   #shut(error: HeddleError): Promise<void> {
     const left = this.#session.leave(this.#caller, error);
+    this.#stores.end();
     this.#lives.clear();
     for (const tx of this.#transactions) tx.lost(false, error);
     this.#listeners.clear();

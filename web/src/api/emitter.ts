@@ -1,6 +1,5 @@
 import { HeddleError } from "../shared/errors.js";
 import { checkFunction } from "../rpc/params.js";
-import { report } from "./report-error.js";
 
 /** Named events and who listens to them. */
 export class Emitter<E extends object> {
@@ -39,4 +38,14 @@ export class Emitter<E extends object> {
   clear(): void {
     for (const set of this.#listeners.values()) set.clear();
   }
+}
+
+/**
+ * Shows an error that no call can reject with, as any uncaught one: it was thrown by an app's callback, or is of a live
+ * query without onError.
+ */
+export function report(error: unknown): void {
+  const scope = globalThis as { reportError?: (error: unknown) => void };
+  if (typeof scope.reportError === "function") scope.reportError(error);
+  else console.error(error);
 }

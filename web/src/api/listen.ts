@@ -6,7 +6,7 @@ import type { Announcement, Commit } from "../rpc/messages.gen.js";
 import { HeddleError } from "../shared/errors.js";
 import { Throttle } from "../shared/throttle.js";
 import { describe } from "../rpc/params.js";
-import { report } from "./report-error.js";
+import { report } from "./emitter.js";
 import type { Change, Notification } from "../shared/types.js";
 
 interface Listener {

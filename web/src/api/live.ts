@@ -7,7 +7,7 @@ import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import type { Reader, Statement } from "../rpc/codec.js";
 import { EventType, liveStart, liveStop } from "../rpc/messages.gen.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
-import { report } from "./report-error.js";
+import { report } from "./emitter.js";
 import { result } from "../rpc/collect-rows.js";
 import { checkShape } from "../rpc/params.js";
 import { newRows, readRows, setColumns, type AnyRow, type RowsState } from "../rpc/rows.js";

@@ -3,7 +3,7 @@
 import { Writer } from "../rpc/codec.js";
 import { HeddleError } from "../shared/errors.js";
 import { checkValue, describe } from "../rpc/params.js";
-import { report } from "./report-error.js";
+import { report } from "./emitter.js";
 import type { BulkOptions } from "../shared/types.js";
 
 const PART_ROWS = 2000;

@@ -7,7 +7,7 @@ import * as messages from "../rpc/messages.gen.js";
 import { conflict, progress, quarantinedRow, rejection, syncStatus } from "../rpc/results.js";
 import { asHeddleError, HeddleError } from "../shared/errors.js";
 import { checkFunction, describe } from "../rpc/params.js";
-import { report } from "./report-error.js";
+import { report } from "./emitter.js";
 import type {
   CallOptions, PendingTransaction, QuarantinedRow, Rejection, SqlValue, Sync, SyncEvents, SyncOptions, SyncStatus,
 } from "../shared/types.js";

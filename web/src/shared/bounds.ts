@@ -17,6 +17,11 @@ export const MAX_IDLE_TICKS = 10;
 /** How often a transaction of db.begin() is checked. One without a statement since is ended, as the leader did. */
 export const BEGUN_IDLE_MS = 35_000;
 
+/** How long a store goes on after its last subscriber has left: a component may be mounted again. */
+export const KEEP_MS = 2_000;
+/** How long a store waits for its first subscriber. */
+export const UNUSED_MS = 5_000;
+
 // Opening and destroying
 
 /** How long open() waits, after two seconds without a sign of life, for a tab that is in the way. */

@@ -71,6 +71,35 @@ export interface LiveDiff {
   removed: number[];
 }
 
+/** A live query that all parts of a page share: the object that hooks of frameworks subscribe to. */
+export interface LiveStore<T> {
+  /**
+   * Calls changed after the snapshot has changed. The first subscriber begins the query; the last one ends it, two
+   * seconds after it has left.
+   */
+  subscribe(changed: () => void): () => void;
+  /** The same object until something has changed. */
+  getSnapshot(): LiveSnapshot<T>;
+  /** What a server renders: no rows, "loading". */
+  getServerSnapshot(): LiveSnapshot<T>;
+  /** Settles at the first result or error. */
+  readonly first: Promise<void>;
+  /** Runs the query again: after an error, for example. */
+  refresh(): void;
+}
+
+/** What a store shows. */
+export interface LiveSnapshot<T> {
+  /** Not to be changed: it is shared, and frozen on a page of localhost. Rows that stayed are the same objects. */
+  readonly rows: readonly T[];
+  /**
+   * "loading": there was no result yet. "stale": the leading tab went away; the rows stay until the next one answers.
+   * "error": the query failed; the rows before stay.
+   */
+  readonly state: "loading" | "ready" | "stale" | "error";
+  readonly error?: HeddleError;
+}
+
 /** Who made a commit: this database object, another tab, or another device. */
 export type ChangeOrigin = "local" | "tab" | "sync";
 
