@@ -129,7 +129,7 @@ test("one that was forgotten ends, and holds up nothing", async () => {
 });
 
 test("savepoints are released, undone, and undone by await using", async () => {
-  const { c, tx, id } = await begun();
+  const { db, c, tx, id } = await begun();
   const make = async () => {
     const made = tx.savepoint();
     const sql = await answer(c, Method.txExec, id);
@@ -147,10 +147,11 @@ test("savepoints are released, undone, and undone by await using", async () => {
   await point[asyncDispose]();
   assert.equal((await rejection(point.rollback())).code, "HEDDLE_TX_CLOSED");
   assert.equal(await c.has(Method.txExec), false);
+  await db.close();
 });
 
 test("bulk is one part of the transaction, kept whole or not at all", async () => {
-  const { c, tx, id } = await begun();
+  const { db, c, tx, id } = await begun();
   const rows = Array.from({ length: 4500 }, (_, i) => [i]);
   const seen: number[] = [];
   const loaded = tx.bulk("INSERT", rows, { onProgress: ({ done }) => seen.push(done) });
@@ -165,6 +166,7 @@ test("bulk is one part of the transaction, kept whole or not at all", async () =
   assert.equal(await answer(c, Method.txExec, id), "ROLLBACK TO savepoint_2; RELEASE savepoint_2");
   assert.equal((await refused).code, "HEDDLE_BAD_PARAM");
   assert.equal((await rejection(tx.bulk("INSERT", 5 as never))).code, "HEDDLE_BAD_PARAM");
+  await db.close();
 });
 
 test("exec hands out what it has done, and the rows of RETURNING in either shape", async () => {
