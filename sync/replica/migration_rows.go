@@ -140,7 +140,7 @@ func (r *rows) refit(t *synced.Table, column string, told bool, s *fold.Schema) 
 	other := t.Every("(" + synced.Unlike("n."+synced.Ident(column), "?") + ")")
 	err := r.each(other, []wire.Value{v, v}, t.Order(), func(key []wire.Value) error {
 		k := rowKey{t.Name, key, wire.EncodeKey(key)}
-		if more, _, err := r.overflowed(k); err != nil || more != nil && hasCell(more, column) {
+		if more, _, err := r.overflowed(k); err != nil || told && more != nil && hasCell(more, column) {
 			return err // it moves in
 		}
 		before, err := r.visible(k)
@@ -163,11 +163,12 @@ func hasCell(row *fold.Row, column string) bool {
 	return ok
 }
 
-// dropCells takes the cells of a column out of quarantined rows and base images:
-// they had it from the table, where it had another default.
+// dropCells takes the cells of a column out of quarantined rows and base images,
+// which had it from the table, where it had another default, and out of what waits
+// for the column: while a snapshot comes, such a cell is of the log before it.
 func (r *rows) dropCells(t *synced.Table, column string) error {
 	for _, from := range []struct{ table, cells, where string }{
-		{"heddle_overflow", "cells", "whole"}, {"heddle_row", "base", "base IS NOT NULL"},
+		{"heddle_overflow", "cells", "true"}, {"heddle_row", "base", "base IS NOT NULL"},
 	} {
 		read := "SELECT " + from.cells + " FROM " + from.table + " WHERE tbl = ? AND key = ?"
 		write := "UPDATE " + from.table + " SET " + from.cells + " = ? WHERE tbl = ? AND key = ?"
@@ -188,7 +189,8 @@ func (r *rows) dropCells(t *synced.Table, column string) error {
 			return err
 		}
 	}
-	return nil
+	return r.Exec("DELETE FROM heddle_overflow WHERE tbl = ? AND NOT whole AND cells = ?",
+		t.Name, wire.EncodeRow(nil))
 }
 
 // putBackRow makes the row of a key what was kept, or quarantines that.

@@ -12,6 +12,8 @@ var found = map[uint64]string{
 	61164:   "two copies of a device sent their common pending work under two ids, as a third had used their numbers",
 	300385:  "the delayed answer to a push acknowledged more than the restored server had",
 	1004521: "a stream from before a restore announced an entry whose number another entry had by then",
+
+	22000695: "an upgrade in the middle of a snapshot gave rows with pending operations a cell of the log before it",
 }
 
 func TestSimulation_found(t *testing.T) {
