@@ -30,8 +30,11 @@ export class LiveStores {
     const key = keyOf(statement);
     let store = this.#stores.get(key);
     if (!store) {
-      store = new Store(statement, this.#start, (changed) => this.#tell(changed), () => this.#stores.delete(key));
-      this.#stores.set(key, store);
+      store = new Store(statement, this.#start, (changed) => this.#tell(changed), (one, runs) => {
+        // A component may hold a store that has ended, and subscribe to it beside the one that came after.
+        if (runs && !this.#stores.has(key)) this.#stores.set(key, one);
+        if (!runs && this.#stores.get(key) === one) this.#stores.delete(key);
+      });
     }
     return store;
   }
@@ -63,7 +66,7 @@ class Store implements LiveStore<Row> {
   readonly #statement: Statement;
   readonly #start: Start;
   readonly #changed: (store: Store) => void;
-  readonly #gone: () => void;
+  readonly #listed: (store: Store, runs: boolean) => void;
   readonly #listeners = new Set<() => void>();
   #snapshot: LiveSnapshot<Row> = LOADING;
   #stop: (() => void) | undefined;
@@ -71,11 +74,15 @@ class Store implements LiveStore<Row> {
   readonly first: Promise<void>;
   #settle: () => void = () => {};
 
-  constructor(statement: Statement, start: Start, changed: (store: Store) => void, gone: () => void) {
+  /** @param listed is told when the query begins and when it has ended */
+  constructor(
+    statement: Statement, start: Start, changed: (store: Store) => void,
+    listed: (store: Store, runs: boolean) => void,
+  ) {
     this.#statement = statement;
     this.#start = start;
     this.#changed = changed;
-    this.#gone = gone;
+    this.#listed = listed;
     this.first = new Promise((resolve) => { this.#settle = resolve; });
     this.#begin();
     // A component that is suspended has no effects yet: its store waits for it here.
@@ -116,7 +123,7 @@ class Store implements LiveStore<Row> {
     this.#stop?.();
     this.#stop = undefined;
     this.#settle();
-    this.#gone();
+    this.#listed(this, false);
   }
 
   notify(): void {
@@ -130,6 +137,7 @@ class Store implements LiveStore<Row> {
   }
 
   #begin(): void {
+    this.#listed(this, true);
     this.#stop = this.#start(this.#statement,
       (rows) => this.#set({ rows: isDevelopment() ? Object.freeze(rows) : rows, state: "ready" }),
       (error) => this.#set({ rows: this.#snapshot.rows, state: "error", error }));

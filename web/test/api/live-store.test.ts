@@ -79,12 +79,21 @@ test("a store outlives its last subscriber for a moment, and one that was never 
     unsubscribe();
     mock.timers.tick(KEEP_MS);
     assert.equal((await c.next(Method.liveStop)).r.u32(), id);
-    assert.notEqual(db.store("SELECT a"), store);
+    const next = db.store("SELECT a");
+    assert.notEqual(next, store);
     await started(c);
+    const leave = store.subscribe(() => {}); // a component has kept it: it begins again
+    await started(c);
+    leave();
+    mock.timers.tick(KEEP_MS);
+    await c.next(Method.liveStop);
+    assert.equal(db.store("SELECT a"), next, "the end of the one before leaves it");
     mock.timers.tick(UNUSED_MS);
     await c.next(Method.liveStop);
-    store.subscribe(() => {}); // a component has kept it: it begins again
+    store.subscribe(() => {});
     await started(c);
+    assert.equal(db.store("SELECT a"), store, "it is found again");
+    c.handler.lost(false);
     await db.close();
   } finally {
     mock.timers.reset();
