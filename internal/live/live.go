@@ -6,14 +6,15 @@
 // these conditions finds the queries that a changed row concerns. What it tells is
 // always enough: each delivered result equals a fresh run. docs/LIVE.md has the rules.
 //
-// Subscriptions of the same SQL and parameters share one run. Commits that arrive
-// while queries run are handled together, so a burst of writes costs two runs and
-// not one each.
+// Subscriptions of the same SQL and parameters share one run. All that is due runs in
+// one round, on one snapshot: see round.go. Commits that arrive meanwhile are
+// handled together, so a burst of writes costs two runs and not one each.
 package live
 
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,13 +23,12 @@ import (
 	"heddle.dev/heddle/internal/live/tap"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
-
-	"github.com/ncruces/go-sqlite3"
 )
 
 // Sink receives what becomes of a subscription. Its methods are called one at
 // a time and in order, outside SQLite; they return soon and may call the
-// database, but not the Engine's Close.
+// database, but not the Engine's Close. What becomes of several subscriptions in one
+// round is told after all of it has run.
 type Sink interface {
 	// Result gets the first result, then each one that differs from the last.
 	Result(value.Update)
@@ -42,7 +42,7 @@ type Engine struct {
 	db     *store.DB
 	ctx    context.Context
 	cancel context.CancelFunc
-	remove func()
+	feed   *store.Feed
 	wake   chan struct{}
 	done   chan struct{}
 
@@ -54,9 +54,12 @@ type Engine struct {
 	index      *index
 	loose      map[*query]bool // those that the index does not have or may not skip
 	queue      []*query        // those to run
+	deferred   []*query        // those to run once a group that pauses goes on
+	resumed    map[*Group]bool // groups to be told of the next round, whatever it brings
 	ids        uint64
-	runs       int  // how many times queries ran, for tests
-	busy       bool // a query runs, for tests
+	runs       int    // how many times queries ran, for tests
+	busy       bool   // a round is under way
+	at         uint64 // the commit of the last round; of the engine's goroutine alone
 
 	tapMu    sync.Mutex // taken before the database's own
 	tap      *tap.Tap   // nil if there can be none
@@ -72,7 +75,7 @@ type query struct {
 	params value.Params
 
 	// Guarded by Engine.mu.
-	dirty   bool
+	dirty   bool // in the queue, or deferred
 	schema  bool // its dependencies must be read again
 	failing bool // its last run failed
 	deps    store.Deps
@@ -83,7 +86,7 @@ type query struct {
 	// Of the engine's goroutine alone.
 	rows    []rowHash // of the last result
 	columns []string
-	failed  bool // the last run failed, and the subscribers know it
+	failed  bool // its last run failed, and the subscribers know it
 	scratch []byte
 }
 
@@ -91,17 +94,21 @@ type query struct {
 type Subscription struct {
 	e       *Engine
 	q       *query
+	group   *Group // nil if it is on its own
 	sink    Sink
-	fresh   bool // has had no result yet; guarded by Engine.mu
 	stopped atomic.Bool
+
+	// Guarded by Engine.mu.
+	fresh  bool // has had no result yet
+	begins bool // nor an error
 }
 
 // New starts an engine over db. Close ends it, before db is closed.
 func New(db *store.DB) *Engine {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{db: db, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		queries: map[string]*query{}, statements: map[string]*statement{}, index: newIndex(), loose: map[*query]bool{}}
-	e.remove = db.OnCommit(e.commit)
+		queries: map[string]*query{}, statements: map[string]*statement{}, index: newIndex(), loose: map[*query]bool{},
+		resumed: map[*Group]bool{}, feed: db.NewFeed()}
 	go e.loop()
 	return e
 }
@@ -115,7 +122,7 @@ func (e *Engine) Close() {
 	}
 	e.closed = true
 	e.mu.Unlock()
-	e.remove()
+	e.feed.Close()
 	e.cancel()
 	<-e.done
 	e.tapMu.Lock()
@@ -127,6 +134,12 @@ func (e *Engine) Close() {
 // after. A statement that writes or does not compile is an error here and now.
 // ctx bounds this call alone; Stop ends the subscription.
 func (e *Engine) Subscribe(ctx context.Context, sql string, params value.Params, sink Sink) (*Subscription, error) {
+	return e.subscribe(ctx, sql, params, sink, nil)
+}
+
+func (e *Engine) subscribe(
+	ctx context.Context, sql string, params value.Params, sink Sink, group *Group,
+) (*Subscription, error) {
 	const op = "live: subscribe"
 	key := keyOf(sql, params)
 	e.mu.Lock()
@@ -156,9 +169,13 @@ func (e *Engine) Subscribe(ctx context.Context, sql string, params value.Params,
 			e.adopt(q, p)
 		}
 	}
-	s := &Subscription{e: e, q: q, sink: sink, fresh: true}
+	s := &Subscription{e: e, q: q, group: group, sink: sink, fresh: true, begins: true}
 	q.subs = append(q.subs, s)
+	if group != nil {
+		group.begin++
+	}
 	e.mark(q)
+	e.retry()
 	e.signal()
 	return s, nil
 }
@@ -215,6 +232,7 @@ func (s *Subscription) Stop() {
 	for i, t := range q.subs {
 		if t == s {
 			q.subs = append(q.subs[:i:i], q.subs[i+1:]...)
+			s.begun()
 			break
 		}
 	}
@@ -233,13 +251,20 @@ func (e *Engine) signal() {
 	}
 }
 
-// commit marks the queries that a commit concerns.
-func (e *Engine) commit(c store.Commit) {
+// decide marks the queries that commits concern. It reports whether the schema has
+// changed.
+func (e *Engine) decide(commits []store.Commit) (schema bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	marked := map[*query]bool{}
-	if c.Schema {
+	for i := range commits {
+		c := &commits[i]
+		if !c.Schema {
+			e.concerned(c, marked)
+			continue
+		}
 		// What queries depend on is unknown, and so are their results.
+		schema = true
 		e.generation++
 		clear(e.statements)
 		e.index = newIndex()
@@ -248,21 +273,12 @@ func (e *Engine) commit(c store.Commit) {
 			e.loosen(q)
 			marked[q] = true
 		}
-	} else {
-		e.concerned(&c, marked)
 	}
-	if len(marked) == 0 {
-		return
-	}
-	var order []*query
-	for q := range marked {
-		order = append(order, q)
-	}
-	slices.SortFunc(order, func(a, b *query) int { return cmp.Compare(a.id, b.id) })
+	order := slices.SortedFunc(maps.Keys(marked), func(a, b *query) int { return cmp.Compare(a.id, b.id) })
 	for _, q := range order {
 		e.mark(q)
 	}
-	e.signal()
+	return schema
 }
 
 // concerned notes the queries whose results may differ after c. mu is held.
@@ -285,162 +301,5 @@ func (e *Engine) concerned(c *store.Commit, marked map[*query]bool) {
 				marked[q] = true
 			}
 		}
-	}
-}
-
-// loop runs what is marked until the engine closes.
-func (e *Engine) loop() {
-	defer close(e.done)
-	for {
-		select {
-		case <-e.ctx.Done():
-			return
-		case <-e.wake:
-		}
-		for {
-			q, subs, fresh := e.next()
-			if q == nil || e.ctx.Err() != nil {
-				break
-			}
-			e.run(q, subs, fresh)
-		}
-	}
-}
-
-// next takes a marked query with its subscribers as of now; fresh[i] says that
-// subs[i] has had no result yet.
-func (e *Engine) next() (q *query, subs []*Subscription, fresh []bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.busy = false
-	for len(e.queue) > 0 {
-		t := e.queue[0]
-		e.queue[0] = nil
-		e.queue = e.queue[1:]
-		t.dirty = false
-		if t.removed {
-			continue
-		}
-		e.busy = true
-		e.runs++
-		for _, s := range t.subs {
-			subs = append(subs, s)
-			fresh = append(fresh, s.fresh)
-		}
-		return t, subs, fresh
-	}
-	return nil, nil, nil
-}
-
-// run runs q and sends its subscribers the result.
-func (e *Engine) run(q *query, subs []*Subscription, fresh []bool) {
-	if err := e.renew(q); err != nil {
-		q.fail(e, subs, err)
-		return
-	}
-	whole := q.rows == nil
-	for _, f := range fresh {
-		whole = whole || f
-	}
-	var d *differ
-	var columns []string
-	renamed := false
-	begin := func(names []string) {
-		columns = names
-		// The receivers keep rows by their columns' names.
-		renamed = q.rows != nil && !slices.Equal(columns, q.columns)
-		d = newDiffer(q.rows, whole || renamed)
-	}
-	err := e.db.Query(e.ctx, q.sql, q.params, begin,
-		func(s *sqlite3.Stmt) (err error) {
-			q.scratch, err = d.row(s, q.scratch)
-			return err
-		})
-	if err != nil {
-		q.fail(e, subs, err)
-		return
-	}
-	changed := !d.same()
-	diff := value.Update{Columns: columns, Total: len(d.hashes), Runs: d.runs}
-	full := value.Update{Reset: true, Columns: columns, Total: len(d.hashes)}
-	if len(d.all) > 0 {
-		full.Runs = []value.Run{{N: len(d.all), Rows: d.all}}
-	}
-	failed := q.failed
-	q.rows, q.columns = d.hashes, columns
-	e.failing(q, false)
-	if q.rows == nil {
-		q.rows = []rowHash{}
-	}
-	for i, s := range subs {
-		switch {
-		case fresh[i]:
-			e.mu.Lock()
-			s.fresh = false
-			e.mu.Unlock()
-			s.result(full)
-		case renamed:
-			s.result(full)
-		case changed || failed:
-			s.result(diff)
-		}
-	}
-}
-
-// renew reads the dependencies of q again, if the schema has changed.
-func (e *Engine) renew(q *query) error {
-	e.mu.Lock()
-	schema := q.schema
-	e.mu.Unlock()
-	if !schema {
-		return nil
-	}
-	p, err := e.prepare(e.ctx, q.sql, q.params)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err != nil {
-		q.schema = true // its dependencies are unknown: any commit may matter
-		e.loosen(q)
-		return err
-	}
-	if !q.removed {
-		e.adopt(q, p)
-	}
-	return nil
-}
-
-// fail reports err to the subscribers, unless the engine is closing.
-func (q *query) fail(e *Engine, subs []*Subscription, err error) {
-	if e.ctx.Err() != nil {
-		return
-	}
-	e.failing(q, true)
-	for _, s := range subs {
-		s.failure(err)
-	}
-}
-
-// failing notes whether the last run of q failed. Which rows a run meets before it
-// fails is the plan's affair: no row may be skipped then.
-func (e *Engine) failing(q *query, failing bool) {
-	if q.failed == failing {
-		return
-	}
-	q.failed = failing
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	q.failing = failing
-	e.loosen(q)
-}
-
-func (s *Subscription) result(u value.Update) {
-	if !s.stopped.Load() {
-		s.sink.Result(u)
-	}
-}
-
-func (s *Subscription) failure(err error) {
-	if !s.stopped.Load() {
-		s.sink.Error(err)
 	}
 }

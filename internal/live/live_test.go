@@ -125,7 +125,7 @@ func (e *Engine) settle(t testing.TB) {
 	await.Poll(t, "an engine that has nothing to do", func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return !e.busy && len(e.queue) == 0
+		return !e.busy && len(e.queue)+len(e.resumed) == 0 && e.feed.Empty()
 	})
 }
 

@@ -255,7 +255,7 @@ func (db *DB) loadSchema(c *conn) error {
 // dropCaches lets go of every prepared statement that nobody runs: after DDL
 // what was noted of them may be wrong.
 func (db *DB) dropCaches() {
-	for _, c := range []*conn{db.writerConn, db.readerConn} {
+	for _, c := range []*conn{db.writerConn, db.readerConn, db.snapshot} {
 		if c != nil {
 			c.ClearCache()
 			c.Stale = true

@@ -32,6 +32,8 @@ type DB struct {
 	readerConn *conn          // the same as writerConn with SingleConn
 	writer     chan *conn     // the turn to write: the goroutine that holds the element has it
 	reader     chan *conn     // the turn to read; the writer's with SingleConn
+	snapshot   *conn          // of read transactions; nil before the first, and with SingleConn
+	snapshots  chan *conn     // the turn to have one, perhaps nil; the writer's with SingleConn
 	slots      chan struct{}  // an element for each iteration
 	iterators  map[*conn]bool // all other connections: of iterations, checks
 	idle       []*conn        // those not in use
@@ -92,8 +94,10 @@ func Open(ctx context.Context, opts Options) (_ *DB, err error) {
 	if err := db.writerConn.Exec(writeLogTable); err != nil {
 		return nil, sqlerr.Wrap(ctx, err, op, "")
 	}
-	db.readerConn, db.reader = db.writerConn, db.writer
+	db.readerConn, db.reader, db.snapshots = db.writerConn, db.writer, db.writer
 	if !opts.SingleConn {
+		db.snapshots = make(chan *conn, 1)
+		db.snapshots <- nil // its connection is opened when it is needed
 		if db.readerConn, err = db.connect(ctx, false); err != nil {
 			return nil, sqlerr.Wrap(ctx, err, op, "")
 		}

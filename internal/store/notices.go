@@ -16,6 +16,7 @@ type notices struct {
 	queue      []Commit
 	delivering bool
 	subs       []*subscriber
+	feeds      []*Feed
 }
 
 type subscriber struct{ f func(Commit) }
@@ -51,6 +52,9 @@ func (n *notices) add(commits ...*Commit) {
 			n.next++
 			c.Number = n.next
 			n.queue = append(n.queue, *c)
+			for _, f := range n.feeds {
+				f.add(*c)
+			}
 		}
 	}
 }
