@@ -30,17 +30,7 @@ func BenchmarkDecide(b *testing.B) {
 	for _, bench := range benchmarks {
 		for _, n := range []int{10, 100, 1000, 10000} {
 			b.Run(fmt.Sprintf("%s/%d", bench.name, n), func(b *testing.B) {
-				db, err := store.Open(context.Background(), store.Options{Filename: ":memory:", SingleConn: true,
-					Migrations: []string{`
-					CREATE TABLE notes(id INTEGER PRIMARY KEY, list INT, body TEXT, done INT, rank INT);
-					CREATE TABLE tags(note INT, tag TEXT, PRIMARY KEY(note, tag)) WITHOUT ROWID;
-					CREATE INDEX notes_list ON notes(list, rank); CREATE INDEX notes_rank ON notes(rank)`}})
-				if err != nil {
-					b.Fatal(err)
-				}
-				e := New(db)
-				defer db.Close()
-				defer e.Close()
+				db, e := openBench(b)
 				for i := range n {
 					if _, err := e.Subscribe(context.Background(), bench.sql, store.Args(int64(i)), discard{}); err != nil {
 						b.Fatal(err)
@@ -61,6 +51,57 @@ func BenchmarkDecide(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkPatch measures the new result after a commit of one row that a query shows,
+// by the number of its rows, and what of it is sent.
+func BenchmarkPatch(b *testing.B) {
+	for _, bench := range []struct{ name, sql string }{
+		{"list", `SELECT id, body, rank FROM notes WHERE body LIKE 'a%' ORDER BY rank, id`},
+		{"table", `SELECT * FROM notes WHERE done = 0`},
+		{"window", `SELECT id, body, rank FROM notes WHERE done = 0 ORDER BY rank, id LIMIT 50`},
+		{"count", `SELECT count(*), sum(rank) FROM notes WHERE body LIKE 'a%'`},
+	} {
+		for _, n := range []int{10, 100, 1000, 10000} {
+			b.Run(fmt.Sprintf("%s/%d", bench.name, n), func(b *testing.B) {
+				db, e := openBench(b)
+				exec(b, db, `INSERT INTO notes SELECT value, 1, 'a', 0, value FROM `+series(n))
+				if _, err := e.Subscribe(context.Background(), bench.sql, store.Params{}, discard{}); err != nil {
+					b.Fatal(err)
+				}
+				e.settle(b)
+				q := e.queries[keyOf(bench.sql, store.Params{})]
+				table, _ := db.Table("notes")
+				row := func(rank int64) []value.Value { return []value.Value{int64(7), int64(1), "a", int64(0), rank} }
+				sent := 0
+				for i := int64(0); b.Loop(); i++ {
+					from, to := 7+i%2, 7+(i+1)%2
+					d := e.maintain(q, &pending{tables: []*store.TableCommit{{Table: "notes", Of: table, AllRows: true,
+						Rows: []store.RowChange{{RowID: 7, Old: row(from), New: row(to)}}}}})
+					if d == nil {
+						b.Fatal("it runs")
+					}
+					q.rows, q.kept = d.hashes, d.kept
+					sent += len(d.runs)
+				}
+				b.ReportMetric(float64(sent)/float64(b.N), "runs/op")
+			})
+		}
+	}
+}
+
+func openBench(b *testing.B) (*store.DB, *Engine) {
+	db, err := store.Open(context.Background(), store.Options{Filename: ":memory:", SingleConn: true,
+		Migrations: []string{`
+			CREATE TABLE notes(id INTEGER PRIMARY KEY, list INT, body TEXT, done INT, rank INT);
+			CREATE TABLE tags(note INT, tag TEXT, PRIMARY KEY(note, tag)) WITHOUT ROWID;
+			CREATE INDEX notes_list ON notes(list, rank); CREATE INDEX notes_rank ON notes(rank)`}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := New(db)
+	b.Cleanup(func() { e.Close(); db.Close() })
+	return db, e
 }
 
 // BenchmarkSubscribe measures subscriptions of one statement with their first runs.

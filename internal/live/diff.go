@@ -17,6 +17,13 @@ type rowHash [2]uint64
 
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 
+func hashBytes(b []byte) rowHash {
+	return rowHash{maphash.Bytes(seeds[0], b), maphash.Bytes(seeds[1], b)}
+}
+
+// hashOf is the hash of a row of values.
+func hashOf(row []value.Value) rowHash { return hashBytes(value.AppendAll(nil, row)) }
+
 // differ takes the rows of a new result, one by one, and describes them as runs of
 // the former one. A row of the former result costs a hash and no allocation.
 type differ struct {
@@ -28,6 +35,9 @@ type differ struct {
 	whole  bool // collect all rows, too
 	all    [][]value.Value
 	raw    []any
+	kept   kept // of the new rows
+
+	patched, moved bool // the former result was edited, by rows that left or entered it
 }
 
 func newDiffer(old []rowHash, whole bool) *differ {
@@ -50,8 +60,9 @@ func (d *differ) row(s *sqlite3.Stmt, scratch []byte) ([]byte, error) {
 			scratch = value.Append(scratch, v)
 		}
 	}
-	h := rowHash{maphash.Bytes(seeds[0], scratch), maphash.Bytes(seeds[1], scratch)}
+	h := hashBytes(scratch)
 	d.hashes = append(d.hashes, h)
+	d.kept.scan(s, d.raw)
 	at := d.find(h)
 	if at >= 0 {
 		d.copy(at)
@@ -95,13 +106,37 @@ func (d *differ) find(h rowHash) int {
 
 func (d *differ) copy(at int) {
 	d.next = at + 1
+	d.stretch(at, at+1)
+}
+
+// stretch adds rows of the former result.
+func (d *differ) stretch(from, to int) {
+	if from >= to {
+		return
+	}
 	if n := len(d.runs); n > 0 {
-		if r := &d.runs[n-1]; r.Copy && r.From+r.N == at {
-			r.N++
+		if r := &d.runs[n-1]; r.Copy && r.From+r.N == from {
+			r.N += to - from
 			return
 		}
 	}
-	d.runs = append(d.runs, value.Run{Copy: true, From: at, N: 1})
+	d.runs = append(d.runs, value.Run{Copy: true, From: from, N: to - from})
+}
+
+// cut leaves the first rows alone.
+func cut(runs []value.Run, rows int) []value.Run {
+	for i := range runs {
+		r := &runs[i]
+		if r.N < rows {
+			rows -= r.N
+			continue
+		}
+		if r.N = rows; !r.Copy {
+			r.Rows = r.Rows[:rows]
+		}
+		return runs[:i+1]
+	}
+	return runs
 }
 
 func (d *differ) add(row []value.Value) {
@@ -117,6 +152,9 @@ func (d *differ) add(row []value.Value) {
 
 // same reports whether the new result is the former one.
 func (d *differ) same() bool {
+	if d.patched {
+		return !d.moved
+	}
 	if len(d.hashes) != len(d.old) {
 		return false
 	}

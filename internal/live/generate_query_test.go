@@ -91,6 +91,27 @@ func (g *generator) order(as string, t genTable) (s string) {
 	return s
 }
 
+// ordered is a list whose result has the columns that order it, mostly.
+func (g *generator) ordered(t genTable, a *args) string {
+	first, last := "t."+g.column(t), "t."+pick(g, g.column(t), "id", "id")
+	order := " ORDER BY " + first + pick(g, "", "", " DESC") + ", " + last + pick(g, "", " DESC")
+	switch g.IntN(6) {
+	case 0:
+		order = ""
+	case 1:
+		order = " ORDER BY " + last
+	}
+	if g.chance(3) {
+		order += " LIMIT " + pick(g, "1", "2", "3", "4", "8")
+	}
+	more := ""
+	if t.rowid && g.chance(3) {
+		more = ", t.rowid"
+	}
+	return "SELECT " + first + " AS x, " + last + ", " + g.list("t", t) + more + " FROM " + t.name + " t" +
+		g.where("t", t, a) + order
+}
+
 func (g *generator) list(as string, t genTable) string {
 	if g.chance(4) {
 		return as + ".*"
@@ -118,7 +139,13 @@ func (g *generator) query() genQuery {
 func (g *generator) shape(a *args) string {
 	t, u := pick(g, g.tables...), pick(g, g.tables...)
 	on := "t." + g.column(t) + " = u." + g.column(u)
-	switch g.IntN(25) {
+	switch g.IntN(30) {
+	case 25, 26, 27: // a list, as apps have them
+		return g.ordered(t, a)
+	case 28, 29: // counters
+		c := "t." + g.column(t)
+		return "SELECT count(*), " + pick(g, "count("+c+")", "sum("+c+")", "sum(length("+c+"))", "min("+c+")", "max("+c+")") +
+			" FROM " + t.name + " t" + g.where("t", t, a)
 	case 0, 1, 2, 3, 4, 5:
 		return "SELECT " + g.list("t", t) + " FROM " + t.name + " t" + g.where("t", t, a) + g.order("t", t)
 	case 6:

@@ -150,7 +150,17 @@ func (g *generator) write() string {
 	if g.search && g.chance(6) {
 		return pick(g, "INSERT INTO f VALUES('"+pick(g, "a b", "b c", "c")+"')", "DELETE FROM f WHERE rowid = 1")
 	}
-	switch g.IntN(20) {
+	switch g.IntN(26) {
+	case 20, 21, 22, 23, 24, 25: // one row
+		id := "id"
+		if t.rowid {
+			id = "rowid"
+		}
+		one := fmt.Sprintf(" WHERE %s = (SELECT %s FROM %s LIMIT 1 OFFSET %d)", id, id, t.name, g.IntN(12))
+		if g.chance(4) {
+			return "DELETE FROM " + t.name + one
+		}
+		return fmt.Sprintf("UPDATE OR IGNORE %s SET %s = %s%s", t.name, pick(g, t.stored...), g.literal(), one)
 	case 0:
 		return "DELETE FROM " + t.name
 	case 1, 2, 3:

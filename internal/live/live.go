@@ -57,7 +57,7 @@ type Engine struct {
 	deferred   []*query        // those to run once a group that pauses goes on
 	resumed    map[*Group]bool // groups to be told of the next round, whatever it brings
 	ids        uint64
-	runs       int    // how many times queries ran, for tests
+	runs       int    // how many times a query was due, for tests
 	busy       bool   // a round is under way
 	at         uint64 // the commit of the last round; of the engine's goroutine alone
 
@@ -80,11 +80,15 @@ type query struct {
 	failing bool // its last run failed
 	deps    store.Deps
 	places  []*place // in the index, unless schema
+	pending pending  // the commits since its last result that concern it
+	counts  Counts
 	subs    []*Subscription
 	removed bool
 
 	// Of the engine's goroutine alone.
+	patches
 	rows    []rowHash // of the last result
+	kept    kept      // of the last result
 	columns []string
 	failed  bool // its last run failed, and the subscribers know it
 	scratch []byte
@@ -183,7 +187,7 @@ func (e *Engine) subscribe(
 // adopt takes over what decides when q runs. mu is held.
 func (e *Engine) adopt(q *query, p prepared) {
 	e.forget(q)
-	q.deps, q.places = p.deps, p.places
+	q.deps, q.places, q.patches = p.deps, p.places, p.patches
 	// The schema may have changed meanwhile.
 	if q.schema = p.generation != e.generation; !q.schema {
 		for _, at := range q.places {
@@ -269,7 +273,7 @@ func (e *Engine) decide(commits []store.Commit) (schema bool) {
 		clear(e.statements)
 		e.index = newIndex()
 		for _, q := range e.queries {
-			q.schema, q.places = true, nil
+			q.schema, q.places, q.pending = true, nil, pending{unfit: true}
 			e.loosen(q)
 			marked[q] = true
 		}
@@ -285,21 +289,26 @@ func (e *Engine) decide(commits []store.Commit) (schema bool) {
 func (e *Engine) concerned(c *store.Commit, marked map[*query]bool) {
 	for i := range c.Tables {
 		t := &c.Tables[i]
+		found := map[*query]bool{}
 		if t.AllRows {
 			for j := range t.Rows {
-				e.index.find(t.Of, &t.Rows[j], func(p *place) { marked[p.q] = true })
+				e.index.find(t.Of, &t.Rows[j], func(p *place) { found[p.q] = true })
 			}
 		} else {
 			e.index.each(t.Table, func(p *place) {
 				if p.q.readsAny(t) {
-					marked[p.q] = true
+					found[p.q] = true
 				}
 			})
 		}
 		for q := range e.loose {
 			if q.schema || q.readsAny(t) {
-				marked[q] = true
+				found[q] = true
 			}
+		}
+		for q := range found {
+			marked[q] = true
+			q.pending.add(t)
 		}
 	}
 }

@@ -413,7 +413,7 @@ func TestEngine_errorsAndSchema(t *testing.T) {
 	}
 }
 
-// runCount is how many times queries ran so far.
+// runCount is how many times queries were due so far: they ran, or were patched.
 func (e *Engine) runCount() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

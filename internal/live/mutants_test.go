@@ -59,6 +59,37 @@ var mutants = []mutant{
 		}
 
 		// images returns`}}},
+
+	// Patches.
+	{"rows that leave a result stay", []edit{
+		{"maintain.go", "leave, err = q.probe.Run(t, q.params, old)", "leave, err = q.probe.Run(t, q.params, old[:0])"}}},
+	{"several commits are the last one", []edit{
+		{"changes.go", "if len(p.tables) == 1 {\n\t\treturn p.tables[0].Rows, true", `if true {
+			return p.tables[len(p.tables)-1].Rows, true`}}},
+	{"a descending key ascends", []edit{{"patch.go", "if k.Desc {", "if false {"}}},
+	{"a key's collation is BINARY", []edit{
+		{"tap/probe.go", "k.Collation = strings.ToUpper(c.Collation)", `k.Collation = strings.ToUpper("binary")`}}},
+	{"rows without an ORDER BY come by rowid", []edit{
+		{"maintain.go", "case p.deps.ByRowID && probe.RowID >= 0:", "case probe.RowID >= 0:"}}},
+	{"of rows that sort the same the new one is the first", []edit{
+		{"patch.go", "if !l.alike(from, to, c.hash) {", "if !l.alike(from, to, c.hash) && false {"}}},
+	{"of new rows that sort the same any is the first", []edit{
+		{"patch.go", "a.hash != b.hash {", "a.hash != b.hash && false {"}}},
+	{"of several equal rows any goes", []edit{
+		{"patch.go", "if at < 0 || same > 1 && !l.alike(from, to, c.hash) {", "if at < 0 {"}}},
+	{"a window is not refilled", []edit{{"patch.go", "total < l.limit {", "total < 0 {"}}},
+	{"a window has no end", []edit{{"patch.go", "if l.limit >= 0 && len(d.hashes) > l.limit {", "if false {"}}},
+	{"what sorts as the last row of a window is behind it", []edit{
+		{"patch.go", "return d > 0, d != 0 || l.unique", "return d >= 0, true"}}},
+	{"a LIMIT cuts off no row of a probe", []edit{
+		{"maintain.go", "int64(len(images)) > limit", "false"}}},
+	{"a sum of nothing is 0", []edit{{"patch.go", "case enter == nil && sum == 0 && leave != nil:", "case false:"}}},
+	{"values that come again are counted again", []edit{{"patch.go", "case p.Distinct:", "case false:"}}},
+	{"the least may leave", []edit{{"patch.go", "compare(former, leave) >= 0", "false"}}},
+	{"1 and 1.0 are one extreme", []edit{
+		{"patch.go", "compare(enter, former) > 0 || value.Equal(enter, former)", "true"}}},
+	{"equal rows enter a DISTINCT result", []edit{
+		{"tap/shape.go", "if looked[in.p1] {", "if false {"}}},
 }
 
 // TestMutants builds the property test with one fault at a time, and wants each to be

@@ -20,10 +20,12 @@ import (
 type task struct {
 	q     *query
 	subs  []*Subscription
-	fresh []bool // fresh[i]: subs[i] has had no result yet
+	fresh []bool  // fresh[i]: subs[i] has had no result yet
+	since pending // the commits since the last result
 
 	// What became of it.
 	err     error
+	patched bool // it did not run
 	d       *differ
 	columns []string
 	renamed bool // its columns have other names now
@@ -134,7 +136,8 @@ func (e *Engine) take() (tasks []*task) {
 	e.sift()
 	for _, q := range e.queue {
 		q.dirty = false
-		t := &task{q: q, subs: slices.Clone(q.subs), fresh: make([]bool, len(q.subs))}
+		t := &task{q: q, since: q.pending, subs: slices.Clone(q.subs), fresh: make([]bool, len(q.subs))}
+		q.pending = pending{}
 		for i, s := range t.subs {
 			t.fresh[i] = s.fresh
 		}
@@ -151,6 +154,7 @@ func (e *Engine) putBack(tasks []*task) {
 	defer e.mu.Unlock()
 	for _, t := range tasks {
 		e.runs--
+		t.q.pending.before(t.since)
 		e.mark(t.q)
 	}
 }
@@ -159,11 +163,18 @@ func (e *Engine) putBack(tasks []*task) {
 func (e *Engine) run(read *store.ReadTx, t *task) {
 	q := t.q
 	whole := q.rows == nil || slices.Contains(t.fresh, true)
+	if !whole {
+		if t.d = e.maintain(q, &t.since); t.d != nil {
+			t.columns, t.patched = q.columns, true
+			return
+		}
+	}
 	begin := func(names []string) {
 		t.columns = names
 		// The receivers keep rows by their columns' names.
 		t.renamed = q.rows != nil && !slices.Equal(names, q.columns)
 		t.d = newDiffer(q.rows, whole || t.renamed)
+		t.d.kept.columns = q.keep()
 	}
 	t.err = read.Query(e.ctx, q.sql, q.params, begin, func(s *sqlite3.Stmt) (err error) {
 		q.scratch, err = t.d.row(s, q.scratch)
@@ -220,6 +231,7 @@ func (e *Engine) conclude(tasks []*task) []*Group {
 	tell := e.resumed
 	e.resumed = map[*Group]bool{}
 	for _, t := range tasks {
+		t.q.counts.add(t)
 		for _, s := range t.subs {
 			if s.group != nil && s.group.shows() {
 				tell[s.group] = true
@@ -264,7 +276,7 @@ func (t *task) tell() {
 	if len(d.all) > 0 {
 		full.Runs = []value.Run{{N: len(d.all), Rows: d.all}}
 	}
-	q.failed, q.rows, q.columns = false, d.hashes, t.columns
+	q.failed, q.rows, q.kept, q.columns = false, d.hashes, d.kept, t.columns
 	for i, s := range t.subs {
 		switch {
 		case t.fresh[i], t.renamed:

@@ -15,9 +15,8 @@ import (
 type statement struct {
 	generation uint64
 	deps       store.Deps
-	fixedPlan  bool // deps hold for all parameters
-	tapped     bool // places are known
-	places     []tap.Place
+	fixedPlan  bool           // deps hold for all parameters
+	tapped     *tap.Statement // nil if the tap does not know it
 }
 
 // maxStatements bounds the statements that are remembered.
@@ -25,9 +24,9 @@ const maxStatements = 256
 
 // prepared is what decides when a query runs.
 type prepared struct {
-	generation uint64
-	deps       store.Deps
-	places     []*place
+	deps   store.Deps
+	places []*place
+	patches
 }
 
 // prepare finds out what a query reads, and what else decides its result.
@@ -77,8 +76,7 @@ func (e *Engine) analyze(ctx context.Context, sql string, params value.Params, g
 	// A volatile function makes any row matter.
 	if !st.deps.Volatile && len(st.deps.Reads) > 0 {
 		e.onTap(ctx, generation, func(t *tap.Tap) {
-			st.places, err = t.Analyze(sql)
-			st.tapped = err == nil
+			st.tapped, _ = t.Analyze(sql)
 		})
 	}
 	return st, nil
@@ -112,10 +110,11 @@ func (e *Engine) check(ctx context.Context, sql string) (store.Deps, error) {
 // one without conditions for a table of which the tap has not told where it is read.
 func (e *Engine) bind(st *statement, params value.Params, p *prepared) {
 	placed := map[string]bool{}
-	if st.tapped {
+	if st.tapped != nil {
+		p.follow(st.tapped)
 		e.onTap(context.Background(), st.generation, func(t *tap.Tap) {
-			for i := range st.places {
-				at := &st.places[i]
+			for i := range st.tapped.Places {
+				at := &st.tapped.Places[i]
 				placed[at.Table] = true
 				made := &place{table: at.Table}
 				for _, k := range at.Constraints {

@@ -9,7 +9,8 @@ import (
 	"heddle.dev/heddle/internal/store/sqlerr"
 )
 
-// Plan adds to deps the columns of the indexes that the plan of the statement with
+// Plan says in deps whether the plan of the statement with these parameters reads one
+// table in the order of its rowids, and adds to deps the columns of the indexes that the plan of the statement with
 // these parameters uses. The statement may not read them, but where its text leaves
 // an order open, they decide it, and so which rows a LIMIT keeps.
 //
@@ -38,15 +39,17 @@ func (db *DB) Plan(ctx context.Context, sql string, p Params, deps *Deps) (fixed
 			return err
 		}
 		var roots []int64
-		automatic := false
+		automatic, ascending := false, true
 		for s.Step() {
-			switch s.ColumnText(1) {
+			switch op := s.ColumnText(1); op {
 			case "OpenRead", "ReopenIdx":
 				if s.ColumnInt(4) == 0 { // main
 					roots = append(roots, s.ColumnInt64(3))
 				}
 			case "OpenAutoindex":
 				automatic = true
+			default:
+				ascending = ascending && !reorders[op]
 			}
 		}
 		if err := s.Err(); err != nil {
@@ -54,10 +57,23 @@ func (db *DB) Plan(ctx context.Context, sql string, p Params, deps *Deps) (fixed
 		}
 		// Values on which a plan depends make SQLite compile again with them.
 		fixed = s.Status(sqlite3.STMTSTATUS_REPREPARE, false) == 0
+		if ascending && !automatic && len(roots) == 1 {
+			n, err := c.Scalar(`SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND rootpage = ?`, roots[0])
+			if err != nil {
+				return err
+			}
+			deps.ByRowID = n == int64(1)
+		}
 		return db.planned(c, deps, roots, automatic)
 	})
 	return fixed, sqlerr.Wrap(ctx, err, op, sql)
 }
+
+// reorders are the opcodes of plans that read a table in another order than that of its
+// rowids, or each row more than once.
+var reorders = map[string]bool{"Prev": true, "Last": true, "SeekLE": true, "SeekLT": true, "DeferredSeek": true,
+	"OpenEphemeral": true, "SorterOpen": true, "OpenDup": true, "OpenPseudo": true, "RowSetAdd": true, "Yield": true,
+	"VFilter": true}
 
 // planned adds the columns of the indexes among the b-trees with the given roots.
 func (db *DB) planned(c *conn, deps *Deps, roots []int64, automatic bool) error {

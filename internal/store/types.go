@@ -39,6 +39,9 @@ const MaxKeys = capture.MaxKeys
 // each column; strings and slices are the caller's to keep.
 func Scan(s *sqlite3.Stmt, dest []Value) error { return sqlconn.Scan(s, dest) }
 
+// BindValue binds the i-th parameter of s, from 1 on.
+func BindValue(s *sqlite3.Stmt, i int, v Value) error { return sqlconn.BindValue(s, i, v) }
+
 // Damaged reports whether an error means that the database file itself is not
 // what SQLite wrote.
 func Damaged(err error) bool { return sqlerr.Damaged(err) }
@@ -129,5 +132,6 @@ type Deps struct {
 	ReadOnly bool
 	Volatile bool     // it calls a function whose value depends on more than its arguments
 	Columns  []string // names of the result's columns
+	ByRowID  bool     // it reads one table in the order of the rowids: see [DB.Plan]
 	Temp     bool     // it reads a temporary table: then the other fields are not set
 }

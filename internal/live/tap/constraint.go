@@ -43,6 +43,13 @@ type Constraint struct {
 	unstored bool // of a virtual generated column
 }
 
+// compares reports whether [Compare] knows the collation.
+func (k *Constraint) compares() bool { return knows(k.Collation) }
+
+func knows(collation string) bool {
+	return collation == "BINARY" || collation == "NOCASE" || collation == "RTRIM"
+}
+
 // Operand is what a column is compared with: a literal or a parameter.
 type Operand struct {
 	Param int    // from 1 on; 0 for a literal

@@ -26,38 +26,63 @@ type instruction struct {
 
 type program []instruction
 
-// Analyze returns the places where a statement reads tables. An error says that the
-// statement does not compile here: it reads what is not a plain table, or calls a
-// function of the app's.
-func (t *Tap) Analyze(sql string) (places []Place, err error) {
-	t.calls = t.calls[:0]
+// Statement is what the tap tells of an SQL text.
+type Statement struct {
+	Places []Place // where it reads tables
+	Probe  *Probe  // nil if it cannot run over a part of the rows
+	Why    string  // it cannot
+}
+
+// Analyze compiles a statement. An error says that it does not compile here: it reads
+// what is not a plain table, or calls a function of the app's.
+func (t *Tap) Analyze(sql string) (*Statement, error) {
+	places, err := t.places(sql)
+	if err != nil {
+		return nil, err
+	}
+	st := &Statement{Places: places}
+	if st.Probe, st.Why, err = t.probe(sql); err != nil {
+		return nil, err
+	}
+	return st, nil
+}
+
+// explain compiles a statement and returns its program.
+func (t *Tap) explain(sql string) (prog program, err error) {
 	s, _, err := t.c.Prepare("EXPLAIN " + sql)
 	if err != nil || s == nil {
 		return nil, err
 	}
 	defer s.Close()
-	var prog program
 	for s.Step() {
 		prog = append(prog, instruction{op: s.ColumnText(1), p1: s.ColumnInt(2), p2: s.ColumnInt(3), p3: s.ColumnInt(4),
 			p4: s.ColumnText(5)})
-	}
-	if err := s.Err(); err != nil {
-		return nil, err
 	}
 	for i := range prog {
 		if prog[i].op == "Variable" {
 			prog[i].p4 = s.BindName(prog[i].p1)
 		}
 	}
+	return prog, s.Err()
+}
+
+// places returns the places where a statement reads tables.
+func (t *Tap) places(sql string) (places []Place, err error) {
+	collected := &collector{}
+	defer t.planned(collected)()
+	prog, err := t.explain(sql)
+	if err != nil {
+		return nil, err
+	}
 	for at, in := range prog {
 		if in.op != "VFilter" {
 			continue
 		}
 		i, err := strconv.Atoi(in.p4)
-		if err != nil || i >= len(t.calls) { // a table-valued function's
+		if err != nil || i >= len(collected.calls) { // a table-valued function's
 			continue
 		}
-		c := &t.calls[i]
+		c := &collected.calls[i]
 		if c.table == nil {
 			continue
 		}
@@ -76,7 +101,7 @@ func (t *Tap) Analyze(sql string) (places []Place, err error) {
 // at the VFilter at. It reports false where that is not a fixed value that compares as
 // [Compare] does.
 func (p program) operands(k *Constraint, at, reg int) bool {
-	if k.unstored || k.Collation != "BINARY" && k.Collation != "NOCASE" && k.Collation != "RTRIM" {
+	if k.unstored || !k.compares() {
 		return false
 	}
 	switch k.Op {

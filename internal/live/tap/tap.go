@@ -23,8 +23,43 @@ import (
 // Tap compiles statements against the tables of a database. Its methods are called
 // inside SQLite: see [store.DB.Alone].
 type Tap struct {
-	c     *sqlite3.Conn
-	calls []call
+	c      *sqlite3.Conn
+	tables map[string]*store.MirrorTable
+
+	plan     planner          // of what is compiled and runs
+	compiled []**sqlite3.Stmt // of probes and joins
+}
+
+// planner answers xBestIndex, and then xFilter.
+type planner interface {
+	best(*vtab, *sqlite3.IndexInfo)
+	begin(c *cursor, idx string, args []sqlite3.Value) error
+}
+
+// planned has a planner answer until the function that it returns is called.
+func (t *Tap) planned(p planner) (end func()) {
+	t.plan = p
+	return func() { t.plan = nil }
+}
+
+// maxCompiled bounds the probes and joins that are compiled at a time.
+const maxCompiled = 128
+
+// compile compiles a statement, unless it is.
+func (t *Tap) compile(s **sqlite3.Stmt, sql string) (err error) {
+	if *s != nil {
+		return nil
+	}
+	if len(t.compiled) >= maxCompiled {
+		oldest := t.compiled[0]
+		(*oldest).Close()
+		*oldest = nil
+		t.compiled = t.compiled[1:]
+	}
+	if *s, _, err = t.c.Prepare(sql); err == nil {
+		t.compiled = append(t.compiled, s)
+	}
+	return err
 }
 
 // call is what xBestIndex took of one offer. The planner names the call that it chose
@@ -52,6 +87,7 @@ func Open(m store.Mirror) (_ *Tap, err error) {
 		return nil, err
 	}
 	tables := make(map[string]*store.MirrorTable, len(m.Tables))
+	t.tables = tables
 	connect := func(db *sqlite3.Conn, _, _, name string, _ ...string) (*vtab, error) {
 		table := tables[name]
 		if table == nil {
@@ -84,7 +120,14 @@ func Open(m store.Mirror) (_ *Tap, err error) {
 }
 
 // Close ends the tap.
-func (t *Tap) Close() error { return t.c.Close() }
+func (t *Tap) Close() error {
+	for _, s := range t.compiled {
+		(*s).Close()
+		*s = nil
+	}
+	t.compiled = nil
+	return t.c.Close()
+}
 
 // declaration is the statement that declares a virtual table. A type is written as
 // its affinity: the word HIDDEN in one would mean something.
@@ -156,33 +199,63 @@ type vtab struct {
 	table *store.MirrorTable
 }
 
-// BestIndex takes every condition that it knows and can use.
+// BestIndex has the planner answer.
 func (v *vtab) BestIndex(info *sqlite3.IndexInfo) error {
+	if v.t.plan == nil {
+		return sqlite3.MISUSE
+	}
+	v.t.plan.best(v, info)
+	return nil
+}
+
+// constraint describes a constraint of an offer.
+func (v *vtab) constraint(info *sqlite3.IndexInfo, i int) Constraint {
+	c := &info.Constraint[i]
+	k := Constraint{Column: -1, Op: Op(c.Op), Collation: strings.ToUpper(info.Collation(i)), affinity: Integer}
+	if c.Column >= 0 {
+		col := &v.table.All[c.Column]
+		k.Column, k.affinity = col.Stored, affinityOf(col.Decl, v.table.Strict)
+		k.unstored = col.Stored < 0
+	}
+	if c.Op == sqlite3.INDEX_CONSTRAINT_EQ && info.In(i, -1) {
+		k.Op = In
+	}
+	return k
+}
+
+// unstored reports whether a statement reads a virtual generated column of the table.
+func (v *vtab) unstored(info *sqlite3.IndexInfo) bool {
+	const last = 63 // its bit stands for all columns from there on
+	for i := range v.table.All {
+		if v.table.All[i].Stored < 0 && info.ColumnsUsed>>min(i, last)&1 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// collector takes every condition that it knows and can use. What it plans does not
+// run.
+type collector struct{ calls []call }
+
+func (p *collector) best(v *vtab, info *sqlite3.IndexInfo) {
 	taken := call{table: v.table}
 	for i, c := range info.Constraint {
 		if !c.Usable || !known[c.Op] {
 			continue
 		}
-		k := Constraint{Column: -1, Op: Op(c.Op), Collation: strings.ToUpper(info.Collation(i)), affinity: Integer}
-		if c.Column >= 0 {
-			col := &v.table.All[c.Column]
-			k.Column, k.affinity = col.Stored, affinityOf(col.Decl, v.table.Strict)
-			k.unstored = col.Stored < 0
-		}
-		if c.Op == sqlite3.INDEX_CONSTRAINT_EQ && info.In(i, -1) {
-			k.Op = In
+		k := v.constraint(info, i)
+		if k.Op == In {
 			info.In(i, 1) // all at once
 		}
 		taken.constraints = append(taken.constraints, k)
 		info.ConstraintUsage[i].ArgvIndex = len(taken.constraints)
 	}
-	info.IdxStr = strconv.Itoa(len(v.t.calls))
+	info.IdxStr = strconv.Itoa(len(p.calls))
 	// The more conditions a plan tests the better: also one in parts, as for an OR.
 	info.EstimatedRows = 1 << (20 - 4*min(len(taken.constraints), 4))
 	info.EstimatedCost = float64(info.EstimatedRows)
-	v.t.calls = append(v.t.calls, taken)
-	return nil
+	p.calls = append(p.calls, taken)
 }
 
-// Open is called where a statement runs, which it does not.
-func (*vtab) Open() (sqlite3.VTabCursor, error) { return nil, sqlite3.MISUSE }
+func (*collector) begin(*cursor, string, []sqlite3.Value) error { return sqlite3.MISUSE }

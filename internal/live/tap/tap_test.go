@@ -89,7 +89,7 @@ func TestTap_places(t *testing.T) {
 		{`SELECT n.id FROM n LEFT JOIN t ON t.note = n.id AND t.tag = 'x' WHERE n.list = 2`, `n(1=[2]) t(1=[x])`, nil},
 		{`SELECT id FROM n WHERE list = $list`, `n(1=[9])`, nil},
 	} {
-		places, err := x.Analyze(test.sql)
+		st, err := x.Analyze(test.sql)
 		if err != nil {
 			t.Errorf("%s: %v", test.sql, err)
 			continue
@@ -98,7 +98,7 @@ func TestTap_places(t *testing.T) {
 		if strings.Contains(test.sql, "$list") {
 			p = value.Params{Named: map[string]value.Value{"list": int64(9)}}
 		}
-		if got := x.text(places, p); got != test.want {
+		if got := x.text(st.Places, p); got != test.want {
 			t.Errorf("%s\ngot  %s\nwant %s", test.sql, got, test.want)
 		}
 	}

@@ -1,0 +1,156 @@
+package live
+
+import (
+	"context"
+	"slices"
+
+	"heddle.dev/heddle/internal/live/tap"
+	"heddle.dev/heddle/internal/value"
+)
+
+// patches is how the result of a query follows from the rows that change.
+type patches struct {
+	generation uint64     // of the schema
+	probe      *tap.Probe // nil if it does not
+	keys       []tap.Key  // what orders the result; nil if that is not known
+	why        string     // it has to run
+}
+
+// Counts says how often what became of a query.
+type Counts struct {
+	Skipped uint64 // the rows that were changed left its result as it was
+	Patched uint64 // its new result followed from them
+	Runs    uint64
+	Vain    uint64 // runs that found the former result
+}
+
+// add counts what became of a task. Engine.mu is held.
+func (c *Counts) add(t *task) {
+	same := t.err == nil && t.d != nil && t.d.same()
+	switch {
+	case t.patched && same:
+		c.Skipped++
+	case t.patched:
+		c.Patched++
+	default:
+		c.Runs++
+		if same && !slices.Contains(t.fresh, true) {
+			c.Vain++
+		}
+	}
+}
+
+// follow finds out how a query can be patched. deps has its plan.
+func (p *prepared) follow(st *tap.Statement) {
+	p.probe, p.keys, p.why = st.Probe, nil, st.Why
+	switch probe := st.Probe; {
+	case probe == nil, probe.Aggregates != nil:
+	case probe.Distinct:
+		p.why = "DISTINCT"
+	case probe.Sorted && probe.Order == nil:
+		p.why = "ORDER BY what is not a column of the result, or under another collation"
+	case probe.Sorted:
+		p.keys = probe.Order
+	case p.deps.ByRowID && probe.RowID >= 0:
+		p.keys = []tap.Key{{Column: probe.RowID, Collation: "BINARY"}}
+	default:
+		p.why = "no ORDER BY"
+	}
+}
+
+// keep returns the result's columns whose values patches need.
+func (p *patches) keep() (columns []int) {
+	switch {
+	case p.probe == nil:
+	case p.probe.Aggregates != nil:
+		for i := range p.probe.Aggregates {
+			columns = append(columns, i)
+		}
+	default:
+		for _, k := range p.keys {
+			columns = append(columns, k.Column)
+		}
+	}
+	return columns
+}
+
+// maintain makes the new result of q of the former one and of the commits since. It
+// returns nil where q has to run.
+func (e *Engine) maintain(q *query, since *pending) (d *differ) {
+	if q.probe == nil || q.failed || q.rows == nil || since.unfit || len(since.tables) == 0 ||
+		since.tables[0].Table != q.probe.Table {
+		return nil
+	}
+	table := since.tables[0].Of
+	rows, ok := since.net()
+	if !ok {
+		return nil
+	}
+	old, new, ok := q.images(table, rows)
+	if !ok {
+		return nil
+	}
+	var leave, enter [][]value.Value
+	var none []value.Value
+	run := func(t *tap.Tap) (err error) {
+		if leave, err = q.probe.Run(t, q.params, old); err != nil {
+			return err
+		}
+		if enter, err = q.probe.Run(t, q.params, new); err != nil {
+			return err
+		}
+		none, err = q.probe.None(t, q.params)
+		return err
+	}
+	ran := false
+	e.onTap(context.Background(), q.generation, func(t *tap.Tap) { ran = run(t) == nil })
+	switch {
+	case !ran:
+		return nil
+	case q.probe.Aggregates != nil:
+		return q.patchAggregates(leave, enter, none)
+	case len(leave) == 0 && len(enter) == 0:
+		return q.unchanged()
+	}
+	limit, ok := q.probe.Rows(q.params)
+	if !ok || q.keys == nil || q.kept.lost || limit >= 0 && (tooMany(leave, old, limit) || tooMany(enter, new, limit)) {
+		return nil
+	}
+	place := func(k tap.Key) bool { return k.Column == q.probe.RowID }
+	l := list{keys: q.keys, unique: slices.ContainsFunc(q.keys, place), limit: int(max(limit, -1)),
+		hashes: q.rows, kept: &q.kept}
+	if d, ok = l.patch(leave, enter); !ok {
+		return nil
+	}
+	return d
+}
+
+// tooMany reports whether a LIMIT may have cut off rows of a probe: among those that sort
+// the same it takes any.
+func tooMany(result [][]value.Value, images []tap.Image, limit int64) bool {
+	return int64(len(result)) >= limit && int64(len(images)) > limit
+}
+
+// unchanged is the former result.
+func (q *query) unchanged() *differ {
+	d := &differ{patched: true, hashes: q.rows, kept: q.kept}
+	d.stretch(0, len(q.rows))
+	return d
+}
+
+func (q *query) patchAggregates(leave, enter [][]value.Value, none []value.Value) *differ {
+	if q.kept.lost || len(q.rows) != 1 || len(leave) != 1 || len(enter) != 1 || none == nil {
+		return nil
+	}
+	row, ok := patchAggregates(q.probe, q.kept.of(0), leave[0], enter[0], none)
+	switch {
+	case !ok:
+		return nil
+	case value.EqualAll(row, q.kept.of(0)):
+		return q.unchanged()
+	}
+	d := &differ{patched: true, moved: true, hashes: []rowHash{hashOf(row)},
+		kept: kept{columns: q.kept.columns, values: row}}
+	d.add(row)
+	return d
+}
