@@ -71,12 +71,17 @@ func BenchmarkPatch(b *testing.B) {
 				}
 				e.settle(b)
 				q := e.queries[keyOf(bench.sql, store.Params{})]
+				read, err := db.BeginRead(context.Background())
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer read.Close()
 				table, _ := db.Table("notes")
 				row := func(rank int64) []value.Value { return []value.Value{int64(7), int64(1), "a", int64(0), rank} }
 				sent := 0
 				for i := int64(0); b.Loop(); i++ {
 					from, to := 7+i%2, 7+(i+1)%2
-					d := e.maintain(q, &pending{tables: []*store.TableCommit{{Table: "notes", Of: table, AllRows: true,
+					d := e.maintain(read, q, &pending{tables: []*store.TableCommit{{Table: "notes", Of: table, AllRows: true,
 						Rows: []store.RowChange{{RowID: 7, Old: row(from), New: row(to)}}}}})
 					if d == nil {
 						b.Fatal("it runs")
@@ -102,6 +107,43 @@ func openBench(b *testing.B) (*store.DB, *Engine) {
 	e := New(db)
 	b.Cleanup(func() { e.Close(); db.Close() })
 	return db, e
+}
+
+// BenchmarkJoin measures what tells the queries of a join that a changed row of its
+// other table concerns, by their number.
+func BenchmarkJoin(b *testing.B) {
+	const sql = `SELECT n.id, n.body, u.name FROM notes n JOIN users u ON u.id = n.author WHERE n.list = ?`
+	for _, n := range []int{10, 100, 1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			db, e := openBench(b)
+			exec(b, db, `CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
+				ALTER TABLE notes ADD COLUMN author INT; CREATE INDEX notes_author ON notes(author)`)
+			exec(b, db, `INSERT INTO users SELECT value, 'u' FROM `+series(10000))
+			exec(b, db, `INSERT INTO notes(id, list, body, author) SELECT value, value % 10000, 'a', value % 10000 FROM `+
+				series(100000))
+			for i := range n {
+				if _, err := e.Subscribe(context.Background(), sql, store.Args(int64(i)), discard{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			e.settle(b)
+			read, err := db.BeginRead(context.Background())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer read.Close()
+			users, _ := db.Table("users")
+			found := 0
+			for i := int64(0); b.Loop(); i++ {
+				user := 1 + i%int64(n-1)
+				e.decide([]store.Commit{{Tables: []store.TableCommit{{Table: "users", Of: users, AllRows: true,
+					Rows: []store.RowChange{{RowID: user, Old: []value.Value{user, "u"}, New: []value.Value{user, "v"}}}}}}})
+				e.resolve(read)
+				found += len(e.take())
+			}
+			b.ReportMetric(float64(found)/float64(b.N), "found/op")
+		})
+	}
 }
 
 // BenchmarkSubscribe measures subscriptions of one statement with their first runs.

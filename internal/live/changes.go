@@ -76,16 +76,16 @@ func placeOf(t *store.Table, r *store.RowChange) string {
 	return string(value.AppendInt(nil, r.RowID))
 }
 
-// images splits changed rows into what they were and what they are. Those that do not
-// concern the query are left out. It reports false if a row has not all columns.
-func (q *query) images(table *store.Table, rows []store.RowChange) (old, new []tap.Image, ok bool) {
+// images splits changed rows into what they were and what they are. Those that matter
+// at no place are left out. It reports false if a row has not all columns.
+func images(table *store.Table, rows []store.RowChange, places []*place) (old, new []tap.Image, ok bool) {
 	for i := range rows {
 		r := &rows[i]
 		if r.Old != nil && len(r.Old) != len(table.Columns) || r.New != nil && len(r.New) != len(table.Columns) {
 			return nil, nil, false
 		}
 		concerned := false
-		for _, p := range q.places {
+		for _, p := range places {
 			concerned = concerned || p.table == table.Name && p.concerns(table, r)
 		}
 		if !concerned {

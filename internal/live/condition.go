@@ -9,8 +9,10 @@ import (
 // place is where a query reads a table, with the conditions that a row there must meet
 // to matter. Without conditions every row matters.
 type place struct {
-	id         uint64 // tells places apart
-	q          *query
+	id         uint64  // tells places apart
+	q          *query  // nil if it is a family's
+	family     *family // nil if it is a query's
+	deps       *store.Deps
 	table      string
 	conditions []condition
 
@@ -90,20 +92,20 @@ func (p *place) admits(row []value.Value, rowid int64) bool {
 
 // concerns reports whether a changed row may change what the query reads here.
 func (p *place) concerns(table *store.Table, r *store.RowChange) bool {
-	if !p.q.reads(table, r) {
+	if !reads(p.deps, table, r) {
 		return false
 	}
 	return p.admits(r.Old, r.RowID) || p.admits(r.New, r.RowID)
 }
 
-// reads reports whether the query reads a column that differs, or whether there is a
+// reads reports whether a query reads a column that differs, or whether there is a
 // row.
-func (q *query) reads(table *store.Table, r *store.RowChange) bool {
-	cols, read := q.deps.Reads[table.Name]
+func reads(deps *store.Deps, table *store.Table, r *store.RowChange) bool {
+	cols, read := deps.Reads[table.Name]
 	if !read {
 		return false
 	}
-	if r.Old == nil || r.New == nil || q.deps.Volatile || len(r.Old) != len(r.New) ||
+	if r.Old == nil || r.New == nil || deps.Volatile || len(r.Old) != len(r.New) ||
 		len(r.Old) != len(table.Columns) {
 		return true
 	}
@@ -116,9 +118,9 @@ func (q *query) reads(table *store.Table, r *store.RowChange) bool {
 }
 
 // readsAny is reads for a commit that names columns and no rows.
-func (q *query) readsAny(t *store.TableCommit) bool {
-	cols, read := q.deps.Reads[t.Table]
-	if !read || t.HasInsertOrDelete || len(t.Columns) == 0 || q.deps.Volatile {
+func readsAny(deps *store.Deps, t *store.TableCommit) bool {
+	cols, read := deps.Reads[t.Table]
+	if !read || t.HasInsertOrDelete || len(t.Columns) == 0 || deps.Volatile {
 		return read
 	}
 	for _, name := range t.Columns {

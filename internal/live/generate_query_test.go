@@ -91,6 +91,26 @@ func (g *generator) order(as string, t genTable) (s string) {
 	return s
 }
 
+// instances is a join with a parameter: such a query comes many times.
+func (g *generator) instances(t, u genTable, a *args) string {
+	join := func(as string, v genTable) string { return as + "." + g.column(v) }
+	*a = append(*a, g.value())
+	from, more := " FROM "+t.name+" t JOIN "+u.name+" u ON "+join("t", t)+" = "+join("u", u), ""
+	if g.chance(3) {
+		v := pick(g, g.tables...)
+		from += " JOIN " + v.name + " v ON " + join("v", v) + " = " + pick(g, join("t", t), join("u", u))
+	}
+	if g.chance(3) {
+		more = " AND " + g.condition("u", u, nil)
+	}
+	if g.chance(4) {
+		*a = append(*a, g.value())
+		more += " AND " + join("t", t) + " = ?"
+	}
+	return "SELECT " + pick(g, "", "", "", "DISTINCT ") + g.list("t", t) + ", " + join("u", u) + from + " WHERE " +
+		join("t", t) + " = ?" + more + pick(g, "", "", g.order("t", t))
+}
+
 // ordered is a list whose result has the columns that order it, mostly.
 func (g *generator) ordered(t genTable, a *args) string {
 	first, last := "t."+g.column(t), "t."+pick(g, g.column(t), "id", "id")
@@ -139,7 +159,9 @@ func (g *generator) query() genQuery {
 func (g *generator) shape(a *args) string {
 	t, u := pick(g, g.tables...), pick(g, g.tables...)
 	on := "t." + g.column(t) + " = u." + g.column(u)
-	switch g.IntN(30) {
+	switch g.IntN(33) {
+	case 30, 31, 32: // a join whose queries differ in what one column equals
+		return g.instances(t, u, a)
 	case 25, 26, 27: // a list, as apps have them
 		return g.ordered(t, a)
 	case 28, 29: // counters

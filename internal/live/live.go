@@ -52,10 +52,11 @@ type Engine struct {
 	statements map[string]*statement
 	queries    map[string]*query
 	index      *index
-	loose      map[*query]bool // those that the index does not have or may not skip
-	queue      []*query        // those to run
-	deferred   []*query        // those to run once a group that pauses goes on
-	resumed    map[*Group]bool // groups to be told of the next round, whatever it brings
+	loose      map[*query]bool  // those that the index does not have or may not skip
+	touched    map[*family]bool // those with changes of which only a snapshot tells
+	queue      []*query         // those to run
+	deferred   []*query         // those to run once a group that pauses goes on
+	resumed    map[*Group]bool  // groups to be told of the next round, whatever it brings
 	ids        uint64
 	runs       int    // how many times a query was due, for tests
 	busy       bool   // a round is under way
@@ -78,9 +79,11 @@ type query struct {
 	dirty   bool // in the queue, or deferred
 	schema  bool // its dependencies must be read again
 	failing bool // its last run failed
+	st      *statement
 	deps    store.Deps
 	places  []*place // in the index, unless schema
-	pending pending  // the commits since its last result that concern it
+	kin     []kin
+	pending pending // the commits since its last result that concern it
 	counts  Counts
 	subs    []*Subscription
 	removed bool
@@ -111,7 +114,8 @@ type Subscription struct {
 func New(db *store.DB) *Engine {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{db: db, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		queries: map[string]*query{}, statements: map[string]*statement{}, index: newIndex(), loose: map[*query]bool{},
+		queries: map[string]*query{}, statements: map[string]*statement{}, index: newIndex(),
+		loose: map[*query]bool{}, touched: map[*family]bool{},
 		resumed: map[*Group]bool{}, feed: db.NewFeed()}
 	go e.loop()
 	return e
@@ -187,10 +191,14 @@ func (e *Engine) subscribe(
 // adopt takes over what decides when q runs. mu is held.
 func (e *Engine) adopt(q *query, p prepared) {
 	e.forget(q)
-	q.deps, q.places, q.patches = p.deps, p.places, p.patches
+	q.st, q.deps, q.places, q.patches = p.st, p.deps, p.places, p.patches
 	// The schema may have changed meanwhile.
 	if q.schema = p.generation != e.generation; !q.schema {
-		for _, at := range q.places {
+		for i, at := range q.places {
+			at.deps = &q.deps
+			if i < p.told && e.kinship(q, at) {
+				continue
+			}
 			e.ids++
 			at.q, at.id = q, e.ids
 			e.index.add(at)
@@ -204,9 +212,14 @@ func (e *Engine) adopt(q *query, p prepared) {
 // forget takes q out of the index. mu is held.
 func (e *Engine) forget(q *query) {
 	for _, at := range q.places {
-		e.index.remove(at)
+		if at.q == q {
+			e.index.remove(at)
+		}
 	}
-	q.places = nil
+	for _, k := range q.kin {
+		e.leave(q, k)
+	}
+	q.places, q.kin = nil, nil
 }
 
 // loosen notes whether the index may skip q. mu is held.
@@ -272,8 +285,9 @@ func (e *Engine) decide(commits []store.Commit) (schema bool) {
 		e.generation++
 		clear(e.statements)
 		e.index = newIndex()
+		clear(e.touched)
 		for _, q := range e.queries {
-			q.schema, q.places, q.pending = true, nil, pending{unfit: true}
+			q.schema, q.places, q.kin, q.pending = true, nil, nil, pending{unfit: true}
 			e.loosen(q)
 			marked[q] = true
 		}
@@ -289,22 +303,33 @@ func (e *Engine) decide(commits []store.Commit) (schema bool) {
 func (e *Engine) concerned(c *store.Commit, marked map[*query]bool) {
 	for i := range c.Tables {
 		t := &c.Tables[i]
-		found := map[*query]bool{}
+		found, families := map[*query]bool{}, map[*family]bool{}
+		note := func(p *place) {
+			if p.family != nil {
+				families[p.family] = true
+			} else {
+				found[p.q] = true
+			}
+		}
 		if t.AllRows {
 			for j := range t.Rows {
-				e.index.find(t.Of, &t.Rows[j], func(p *place) { found[p.q] = true })
+				e.index.find(t.Of, &t.Rows[j], note)
 			}
 		} else {
 			e.index.each(t.Table, func(p *place) {
-				if p.q.readsAny(t) {
-					found[p.q] = true
+				if readsAny(p.deps, t) {
+					note(p)
 				}
 			})
 		}
 		for q := range e.loose {
-			if q.schema || q.readsAny(t) {
+			if q.schema || readsAny(&q.deps, t) {
 				found[q] = true
 			}
+		}
+		for f := range families {
+			e.touched[f] = true
+			f.since.add(t)
 		}
 		for q := range found {
 			marked[q] = true

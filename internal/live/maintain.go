@@ -1,19 +1,18 @@
 package live
 
 import (
-	"context"
 	"slices"
 
 	"heddle.dev/heddle/internal/live/tap"
+	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
 )
 
 // patches is how the result of a query follows from the rows that change.
 type patches struct {
-	generation uint64     // of the schema
-	probe      *tap.Probe // nil if it does not
-	keys       []tap.Key  // what orders the result; nil if that is not known
-	why        string     // it has to run
+	probe *tap.Probe // nil if it does not
+	keys  []tap.Key  // what orders the result; nil if that is not known
+	why   string     // it has to run
 }
 
 // Counts says how often what became of a query.
@@ -22,6 +21,14 @@ type Counts struct {
 	Patched uint64 // its new result followed from them
 	Runs    uint64
 	Vain    uint64 // runs that found the former result
+}
+
+// JoinCounts says how often rows of one table of a statement's joins changed, and what
+// became of its queries.
+type JoinCounts struct {
+	Probed  uint64 // one run over the rows told which queries they concern
+	Unknown uint64 // it did not: all ran
+	Spared  uint64 // queries that they did not concern
 }
 
 // add counts what became of a task. Engine.mu is held.
@@ -76,23 +83,29 @@ func (p *patches) keep() (columns []int) {
 
 // maintain makes the new result of q of the former one and of the commits since. It
 // returns nil where q has to run.
-func (e *Engine) maintain(q *query, since *pending) (d *differ) {
-	if q.probe == nil || q.failed || q.rows == nil || since.unfit || len(since.tables) == 0 ||
-		since.tables[0].Table != q.probe.Table {
+func (e *Engine) maintain(read *store.ReadTx, q *query, since *pending) (d *differ) {
+	if q.failed || q.rows == nil || q.st == nil || since.unfit || len(since.tables) == 0 {
 		return nil
 	}
 	table := since.tables[0].Of
+	j := q.st.join(table.Name)
+	if j == nil && (q.probe == nil || q.probe.Table != table.Name) {
+		return nil
+	}
 	rows, ok := since.net()
 	if !ok {
 		return nil
 	}
-	old, new, ok := q.images(table, rows)
-	if !ok {
+	old, new, ok := images(table, rows, q.places)
+	switch {
+	case !ok:
 		return nil
+	case j != nil:
+		return e.probeJoin(read, q, j, append(old, new...))
 	}
 	var leave, enter [][]value.Value
 	var none []value.Value
-	run := func(t *tap.Tap) (err error) {
+	err := e.reading(read, q.st.generation, func(t *tap.Tap, _ tap.Lookup) (err error) {
 		if leave, err = q.probe.Run(t, q.params, old); err != nil {
 			return err
 		}
@@ -101,11 +114,9 @@ func (e *Engine) maintain(q *query, since *pending) (d *differ) {
 		}
 		none, err = q.probe.None(t, q.params)
 		return err
-	}
-	ran := false
-	e.onTap(context.Background(), q.generation, func(t *tap.Tap) { ran = run(t) == nil })
+	})
 	switch {
-	case !ran:
+	case err != nil:
 		return nil
 	case q.probe.Aggregates != nil:
 		return q.patchAggregates(leave, enter, none)
@@ -123,6 +134,20 @@ func (e *Engine) maintain(q *query, since *pending) (d *differ) {
 		return nil
 	}
 	return d
+}
+
+// probeJoin leaves the result of a join as it is, if the changed rows of a table bring
+// nothing to it. No other of its tables has changed.
+func (e *Engine) probeJoin(read *store.ReadTx, q *query, j *tap.Join, rows []tap.Image) *differ {
+	concerned := true
+	err := e.reading(read, q.st.generation, func(t *tap.Tap, lookup tap.Lookup) (err error) {
+		concerned, err = j.Concerns(t, q.params, rows, lookup)
+		return err
+	})
+	if err != nil || concerned {
+		return nil
+	}
+	return q.unchanged()
 }
 
 // tooMany reports whether a LIMIT may have cut off rows of a probe: among those that sort

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"reflect"
+	"strings"
 	"testing"
 
 	"heddle.dev/heddle/internal/store"
@@ -85,6 +86,83 @@ func TestEngine_patches(t *testing.T) {
 			t.Errorf("%s; %s: got %v, want %v", test.sql, test.write, s.rows, want)
 		}
 		s.mu.Unlock()
+	}
+}
+
+// Which queries of a join run after a row of its other table has changed.
+func TestEngine_joins(t *testing.T) {
+	const names = `SELECT n.id, u.name FROM n JOIN u ON u.id = n.author WHERE n.list = ?`
+	for _, test := range []struct {
+		sql, write string
+		run        int // how many of the queries with 1, 2, … as their parameter
+		probed     bool
+	}{
+		{names, `UPDATE u SET name = 'z' WHERE id = 1`, 2, true},
+		{names, `DELETE FROM u WHERE id = 2`, 1, true},
+		{names, `UPDATE u SET id = 9 WHERE id = 3`, 0, true},
+		{`SELECT n.id, u.name FROM n, u WHERE u.id = n.author AND n.list = ? AND u.name = 'q'`,
+			`UPDATE u SET name = 'z' WHERE id = 1`, 0, false},
+		{`SELECT n.id, u.name FROM n, u WHERE u.id = n.author AND n.list = ? AND u.name = 'a'`,
+			`UPDATE u SET name = 'z' WHERE id = 1`, 2, true},
+		{`SELECT n.id FROM n JOIN u ON u.name = n.label WHERE n.list = ?`, `UPDATE u SET name = '2.0' WHERE id = 1`, 0, true},
+		// A limit ends the loops early, and a number of rows is not told at all.
+		{`SELECT n.id, u.name FROM n JOIN u ON u.id = n.author WHERE n.list = ? LIMIT 1`,
+			`UPDATE u SET name = 'z' WHERE id = 1`, 2, false},
+		{`SELECT count(*), max(u.name) FROM n JOIN u ON u.id = n.author WHERE n.list = ?`,
+			`UPDATE u SET name = 'z' WHERE id = 1`, 4, false},
+		// Two tables change: the queries that the one concerns run for both.
+		{names,
+			`DELETE FROM n WHERE author = 2; DELETE FROM u WHERE id = 2`, 1, true},
+		{names,
+			`UPDATE n SET author = 2 WHERE id = 1; UPDATE u SET name = 'z' WHERE id = 2`, 2, true},
+	} {
+		db, err := store.Open(context.Background(), store.Options{Filename: storetest.File(t), Migrations: []string{`
+			CREATE TABLE u(id INTEGER PRIMARY KEY, name TEXT);
+			CREATE TABLE n(id INTEGER PRIMARY KEY, list INT, author INT, label);
+			INSERT INTO u VALUES(1, 'a'), (2, 'b'), (3, 'c');
+			INSERT INTO n VALUES(1, 1, 1, 'x'), (2, 2, 1, 'y'), (3, 2, 1, 2), (4, 3, 2, 'z')`}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := New(db)
+		t.Cleanup(func() { e.Close(); db.Close() })
+		sinks := map[int64]*sink{}
+		for i := int64(1); i <= 4; i++ {
+			sinks[i] = newSink(t)
+			if _, err := e.Subscribe(context.Background(), test.sql, store.Args(i), sinks[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.settle(t)
+		err = db.Update(context.Background(), store.Origin{Kind: store.Local}, func(tx *store.Tx) error {
+			for _, sql := range strings.Split(test.write, ";") {
+				if _, err := tx.Exec(sql, store.Params{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.settle(t)
+		run, probed := -4, false
+		e.mu.Lock()
+		for _, q := range e.queries {
+			run += int(q.counts.Runs)
+			probed = probed || q.st.joins.Probed > 0
+		}
+		e.mu.Unlock()
+		if run != test.run || probed != test.probed {
+			t.Errorf("%s; %s: %d run, probed: %v", test.sql, test.write, run, probed)
+		}
+		for i, s := range sinks {
+			s.mu.Lock()
+			if want := fresh(t, db, test.sql, store.Args(i)); !reflect.DeepEqual(s.rows, want) {
+				t.Errorf("%s; %s: %d: got %v, want %v", test.sql, test.write, i, s.rows, want)
+			}
+			s.mu.Unlock()
+		}
 	}
 }
 

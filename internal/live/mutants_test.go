@@ -90,6 +90,31 @@ var mutants = []mutant{
 		{"patch.go", "compare(enter, former) > 0 || value.Equal(enter, former)", "true"}}},
 	{"equal rows enter a DISTINCT result", []edit{
 		{"tap/shape.go", "if looked[in.p1] {", "if false {"}}},
+
+	// Joins.
+	{"a join is left at its first match", []edit{
+		{"tap/join.go", "return at, !all || p.complete(at, ends)", "return at, true"}}},
+	{"a table that stands twice is probed", []edit{
+		{"tap/join.go", "if times[p.Table] != 1 {", "if false {"},
+		{"tap/join.go", "return seen == 1\n", "return seen >= 1\n"}}},
+	{"a subquery is a join", []edit{
+		{"tap/join.go", "if opened++; len(at) > 0 {", "if opened++; false {"}}},
+	{"a number is looked up in a text column", []edit{
+		{"tap/join.go", "if k.affinity.class() != Numeric {", "if false {"}}},
+	{"the old values of a joined row do not count", []edit{
+		{"maintain.go", "return e.probeJoin(read, q, j, append(old, new...))", "return e.probeJoin(read, q, j, new)"}}},
+	{"the old values of a family's row do not count", []edit{
+		{"family.go", "f.join.Values(t, append(old, new...), lookup,", "f.join.Values(t, new, lookup,"}}},
+	{"of two tables that change one is probed", []edit{
+		{"changes.go", "len(p.tables) > 0 && p.tables[0].Of != t.Of {", "false {"}}},
+	{"a family's change leaves those alone that are due", []edit{
+		{"family.go", "if len(touched) > 0 {", "if false {"}}},
+	{"of two families of a statement each is probed", []edit{
+		{"family.go", "if families[f.st] == 1 {", "if families[f.st] >= 1 {"}}},
+	{"a family's parameter compares as BINARY", []edit{
+		{"family.go", "return k.Collation", `return "BINARY"`}}},
+	{"a second use of a parameter is not seen", []edit{
+		{"tap/join.go", "variables == len(columns)", "variables > 0"}}},
 }
 
 // TestMutants builds the property test with one fault at a time, and wants each to be

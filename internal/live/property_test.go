@@ -57,6 +57,7 @@ func TestEngine_equalsFreshRuns(t *testing.T) {
 type tally struct {
 	seeds, steps, changed, errors int
 	Counts
+	JoinCounts
 }
 
 func (a *tally) add(b tally) {
@@ -65,6 +66,7 @@ func (a *tally) add(b tally) {
 	a.changed += b.changed
 	a.errors += b.errors
 	a.Counts.sum(b.Counts)
+	a.JoinCounts.sum(b.JoinCounts)
 }
 
 // world is a database with live queries.
@@ -107,9 +109,20 @@ func newWorld(t testing.TB, seed uint64) *world {
 func (w *world) count() {
 	w.e.mu.Lock()
 	defer w.e.mu.Unlock()
+	seen := map[*statement]bool{nil: true}
 	for _, q := range w.e.queries {
 		w.Counts.sum(q.counts)
+		if !seen[q.st] {
+			seen[q.st] = true
+			w.JoinCounts.sum(q.st.joins)
+		}
 	}
+}
+
+func (c *JoinCounts) sum(d JoinCounts) {
+	c.Probed += d.Probed
+	c.Unknown += d.Unknown
+	c.Spared += d.Spared
 }
 
 func (c *Counts) sum(d Counts) {
@@ -154,6 +167,9 @@ func (w *world) subscribe(t testing.TB) {
 	n := 1
 	if len(q.params.Positional) > 0 && w.chance(6) {
 		n = 12
+	}
+	if strings.Contains(q.sql, "JOIN") && n == 1 && len(q.params.Positional) > 0 && w.chance(2) {
+		n = 8
 	}
 	for range n {
 		l := &liveQuery{genQuery: q, sink: newSink(t)}

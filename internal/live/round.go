@@ -51,7 +51,7 @@ func (e *Engine) round() bool {
 	e.setBusy(true)
 	e.decide(e.feed.Take(math.MaxUint64))
 	due, tell := e.due()
-	if len(due) == 0 && !tell {
+	if len(due) == 0 && !tell && !e.undecided() {
 		e.setBusy(false)
 		return false
 	}
@@ -69,6 +69,7 @@ func (e *Engine) round() bool {
 		read.Close()
 		return true
 	}
+	e.resolve(read)
 	tasks := e.take()
 	for i, t := range tasks {
 		if t.err = failures[t.q]; t.err == nil {
@@ -164,7 +165,7 @@ func (e *Engine) run(read *store.ReadTx, t *task) {
 	q := t.q
 	whole := q.rows == nil || slices.Contains(t.fresh, true)
 	if !whole {
-		if t.d = e.maintain(q, &t.since); t.d != nil {
+		if t.d = e.maintain(read, q, &t.since); t.d != nil {
 			t.columns, t.patched = q.columns, true
 			return
 		}

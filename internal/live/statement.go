@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -17,6 +18,22 @@ type statement struct {
 	deps       store.Deps
 	fixedPlan  bool           // deps hold for all parameters
 	tapped     *tap.Statement // nil if the tap does not know it
+
+	// Guarded by Engine.mu.
+	families map[string]*family // by table
+	joins    JoinCounts
+}
+
+// join returns what the changed rows of a table are to the statement's joins.
+func (st *statement) join(table string) *tap.Join {
+	if st.tapped != nil {
+		for _, j := range st.tapped.Joins {
+			if j.Table == table {
+				return j
+			}
+		}
+	}
+	return nil
 }
 
 // maxStatements bounds the statements that are remembered.
@@ -24,8 +41,11 @@ const maxStatements = 256
 
 // prepared is what decides when a query runs.
 type prepared struct {
-	deps   store.Deps
-	places []*place
+	generation uint64 // of the schema
+	st         *statement
+	deps       store.Deps
+	places     []*place
+	told       int // the first of them are those that the tap told
 	patches
 }
 
@@ -46,7 +66,7 @@ func (e *Engine) prepare(ctx context.Context, sql string, params value.Params) (
 		e.statements[sql] = st
 		e.mu.Unlock()
 	}
-	p.deps = st.deps
+	p.st, p.deps = st, st.deps
 	if !st.fixedPlan {
 		p.deps.Reads = make(map[string]map[string]bool, len(st.deps.Reads))
 		for table, cols := range st.deps.Reads {
@@ -127,6 +147,7 @@ func (e *Engine) bind(st *statement, params value.Params, p *prepared) {
 			}
 		})
 	}
+	p.told = len(p.places)
 	for table := range p.deps.Reads {
 		if !placed[table] {
 			p.places = append(p.places, &place{table: table})
@@ -157,6 +178,22 @@ func (e *Engine) onTap(ctx context.Context, generation uint64, f func(*tap.Tap))
 		e.db.Alone(func() error { f(e.tap); return nil })
 	}
 }
+
+// reading calls f with the tap of a generation of the schema and with what reads rows
+// of a snapshot, inside SQLite. It waits for nobody: who makes another tap may wait for
+// the snapshot to end.
+func (e *Engine) reading(read *store.ReadTx, generation uint64, f func(*tap.Tap, tap.Lookup) error) error {
+	if !e.tapMu.TryLock() {
+		return errNoTap
+	}
+	defer e.tapMu.Unlock()
+	if e.tap == nil || e.tapOf != generation {
+		return errNoTap
+	}
+	return read.Inside(e.ctx, func(lookup store.Lookup) error { return f(e.tap, tap.Lookup(lookup)) })
+}
+
+var errNoTap = errors.New("live: there is no tap of this schema now")
 
 // closeTap ends the tap. tapMu is held.
 func (e *Engine) closeTap() {

@@ -123,6 +123,25 @@ func (r *ReadTx) Query(ctx context.Context, sql string, p Params, cols func([]st
 	return err
 }
 
+// Lookup reads rows, inside SQLite.
+type Lookup func(sql string, row func(*sqlite3.Stmt) error, args ...Value) error
+
+// Inside runs f inside SQLite, which reads rows of the snapshot there: between the rows
+// of another connection's statement. f does not wait, and does not call the database.
+func (r *ReadTx) Inside(ctx context.Context, f func(Lookup) error) error {
+	const op = "store: look up"
+	if !r.end.IsZero() {
+		ctx = aging{ctx, r.end}
+	}
+	err := r.db.inside(ctx, r.c, func() error {
+		if r.lost() {
+			return errcode.New(errcode.TxClosed, op, "the snapshot has gone with an earlier error")
+		}
+		return f(r.c.Each)
+	})
+	return sqlerr.Wrap(ctx, err, op, "")
+}
+
 // Lost reports whether the snapshot is gone or too old: what is still to be read takes
 // a new one.
 func (r *ReadTx) Lost() (lost bool) {

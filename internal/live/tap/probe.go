@@ -225,22 +225,35 @@ func (v *vtab) Open() (sqlite3.VTabCursor, error) { return &cursor{v: v}, nil }
 
 // cursor stands on one of the rows.
 type cursor struct {
-	v    *vtab
-	rows []Image
-	at   int
+	v      *vtab
+	rows   []Image
+	all    bool // they have all columns, not only the stored ones
+	at     int
+	stands func(*cursor) // is told of each row that it stands on; nil if nobody is
 }
 
 func (c *cursor) Filter(_ int, idx string, args ...sqlite3.Value) error {
-	c.at = 0
+	c.at, c.all, c.stands = 0, false, nil
 	if c.v.t.plan == nil {
 		return sqlite3.MISUSE
 	}
-	return c.v.t.plan.begin(c, idx, args)
+	if err := c.v.t.plan.begin(c, idx, args); err != nil {
+		return err
+	}
+	c.tell()
+	return nil
 }
 
 func (c *cursor) Next() error {
 	c.at++
+	c.tell()
 	return nil
+}
+
+func (c *cursor) tell() {
+	if c.stands != nil && !c.EOF() {
+		c.stands(c)
+	}
 }
 
 func (c *cursor) EOF() bool { return c.at >= len(c.rows) }
@@ -251,7 +264,9 @@ var errUnknown = errors.New("tap: a value is not known")
 
 func (c *cursor) Column(ctx sqlite3.Context, n int) error {
 	row := c.rows[c.at].Values
-	n = c.v.table.All[n].Stored
+	if !c.all {
+		n = c.v.table.All[n].Stored
+	}
 	if n < 0 || n >= len(row) {
 		return errUnknown
 	}

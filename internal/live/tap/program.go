@@ -31,6 +31,7 @@ type Statement struct {
 	Places []Place // where it reads tables
 	Probe  *Probe  // nil if it cannot run over a part of the rows
 	Why    string  // it cannot
+	Joins  []*Join // of inner joins: one for each table whose rows may change
 }
 
 // Analyze compiles a statement. An error says that it does not compile here: it reads
@@ -43,6 +44,9 @@ func (t *Tap) Analyze(sql string) (*Statement, error) {
 	st := &Statement{Places: places}
 	if st.Probe, st.Why, err = t.probe(sql); err != nil {
 		return nil, err
+	}
+	if len(places) > 1 {
+		st.Joins = t.joins(sql, places)
 	}
 	return st, nil
 }
