@@ -38,8 +38,12 @@ const (
 	CodeGone = "HEDDLE_GONE"
 	// a fault of Heddle itself
 	CodeInternal = "HEDDLE_INTERNAL"
+	// the key of an entry of the sealed space has not come to this device yet
+	CodeKeys = "HEDDLE_KEYS"
 	// no leading tab answered in time: a write under way has happened or not
 	CodeLeaderLost = "HEDDLE_LEADER_LOST"
+	// the database is of a sealed space, and was opened without its key
+	CodeLocked = "HEDDLE_LOCKED"
 	// a Change of a space's members follows another one: it is made anew
 	CodeMembersMoved = "HEDDLE_MEMBERS_MOVED"
 	// a migration failed, or an applied one was changed
@@ -66,8 +70,12 @@ const (
 	CodeRateLimited = "HEDDLE_RATE_LIMITED"
 	// the server decided void on a transaction
 	CodeRejected = "HEDDLE_REJECTED"
+	// this device was removed from the sealed space: what is here stays readable
+	CodeRemoved = "HEDDLE_REMOVED"
 	// the leading tab went away; the write took effect, its rows were not kept
 	CodeResultLost = "HEDDLE_RESULT_LOST"
+	// the space is sealed and the request is not, or the other way round
+	CodeSealed = "HEDDLE_SEALED"
 	// the server failed
 	CodeServer = "HEDDLE_SERVER"
 	// a sealed transaction has seen too little of the log: it is sealed anew
@@ -78,6 +86,8 @@ const (
 	CodeStorageLost = "HEDDLE_STORAGE_LOST"
 	// a synced table breaks a rule of sync; the message says which and what to do
 	CodeSyncSchema = "HEDDLE_SYNC_SCHEMA"
+	// the server shows what no honest one does, or has lost a part of the log
+	CodeTampered = "HEDDLE_TAMPERED"
 	// the call's time is over
 	CodeTimeout = "HEDDLE_TIMEOUT"
 	// a transaction or a call is larger than its limit; nothing was written

@@ -35,7 +35,9 @@ const (
 	Forbidden      = "HEDDLE_FORBIDDEN"     // the token does not grant the space
 	Gone           = "HEDDLE_GONE"          // the space was deleted on the server, for good
 	Internal       = "HEDDLE_INTERNAL"      // a fault of Heddle itself
+	Keys           = "HEDDLE_KEYS"          // the key of an entry of the sealed space has not come to this device yet
 	LeaderLost     = "HEDDLE_LEADER_LOST"   // no leading tab answered in time: a write under way has happened or not
+	Locked         = "HEDDLE_LOCKED"        // the database is of a sealed space, and was opened without its key
 	MembersMoved   = "HEDDLE_MEMBERS_MOVED" // a Change of a space's members follows another one: it is made anew
 	Migration      = "HEDDLE_MIGRATION"     // a migration failed, or an applied one was changed
 	Network        = "HEDDLE_NETWORK"       // the server could not be reached
@@ -50,11 +52,14 @@ const (
 	ResultLost     = "HEDDLE_RESULT_LOST"   // the leading tab went away; the write took effect, its rows were not kept
 	RateLimited    = "HEDDLE_RATE_LIMITED"  // the server asks to wait
 	Rejected       = "HEDDLE_REJECTED"      // the server decided void on a transaction
+	Removed        = "HEDDLE_REMOVED"       // this device was removed from the sealed space: what is here stays readable
+	Sealed         = "HEDDLE_SEALED"        // the space is sealed and the request is not, or the other way round
 	Server         = "HEDDLE_SERVER"        // the server failed
 	Stale          = "HEDDLE_STALE"         // a sealed transaction has seen too little of the log: it is sealed anew
 	StorageLost    = "HEDDLE_STORAGE_LOST"  // the database's files were removed (site data cleared); it writes no more
 	StorageUnavail = "HEDDLE_STORAGE"       // the browser offers no persistent storage here
 	SyncSchema     = "HEDDLE_SYNC_SCHEMA"   // a synced table breaks a rule of sync; the message says which and what to do
+	Tampered       = "HEDDLE_TAMPERED"      // the server shows what no honest one does, or has lost a part of the log
 	Timeout        = "HEDDLE_TIMEOUT"       // the call's time is over
 	TooBig         = "HEDDLE_TOO_BIG"       // a transaction or a call is larger than its limit; nothing was written
 	TxClosed       = "HEDDLE_TX_CLOSED"     // the transaction has already ended

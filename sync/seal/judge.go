@@ -2,8 +2,6 @@ package seal
 
 import (
 	"errors"
-	"maps"
-	"slices"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/wire"
@@ -42,6 +40,17 @@ type Verdict struct {
 	sealed  *Sealed
 }
 
+// Sealed returns what the entry is, nil for a stop.
+func (v Verdict) Sealed() *Sealed { return v.sealed }
+
+// Change returns the Change that the entry makes; nil for data and for what is void.
+func (v Verdict) Change() *Change {
+	if v.Code != "" {
+		return nil
+	}
+	return v.change
+}
+
 // Checks are what judging needs beside the log.
 type Checks struct {
 	// Valid reports whether a signature is valid. Where signatures are verified by the
@@ -50,52 +59,6 @@ type Checks struct {
 	// Open decrypts data with the key of its epoch. A server has none, and sets nil: it
 	// passes over what only a member sees.
 	Open func(*Sealed, Place) ([]byte, error)
-}
-
-type clientState struct {
-	device  ID // zero: not known
-	counter uint64
-	last    Hash
-}
-
-// Log is what is kept of a sealed log in order to judge the next entry: no entry itself.
-type Log struct {
-	Records
-	space   string
-	anchor  Anchor
-	window  uint64
-	head    Position
-	chains  []Hash // of the last entries, up to the head
-	clients map[wire.ClientID]clientState
-}
-
-// NewLog begins a log of a space. An anchor of zeros takes the first entry's: a server's.
-// window is Window.
-func NewLog(space string, anchor Anchor, window uint64) *Log {
-	return &Log{space: space, anchor: anchor, window: window, clients: map[wire.ClientID]clientState{}}
-}
-
-// Head returns the last entry's position.
-func (l *Log) Head() Position { return l.head }
-
-// Clone returns a log of its own.
-func (l *Log) Clone() *Log {
-	c := *l
-	c.members, c.ever, c.clients = maps.Clone(l.members), maps.Clone(l.ever), maps.Clone(l.clients)
-	c.chains = slices.Clone(l.chains)
-	return &c
-}
-
-// chain returns the chain hash at seq, as far as it is kept.
-func (l *Log) chain(seq uint64) (h Hash, kept bool) {
-	back := l.head.Seq - seq
-	switch {
-	case seq > l.head.Seq || back > uint64(len(l.chains)):
-		return Hash{}, false
-	case back == uint64(len(l.chains)):
-		return Hash{}, seq == 0
-	}
-	return l.chains[uint64(len(l.chains))-1-back], true
 }
 
 // Judge says what becomes of e as the next entry: docs/SECURITY.md, section 11, has the
@@ -204,29 +167,4 @@ func (v *Verdict) founder(space string) (m Member, a Anchor, is bool) {
 	}
 	m = v.change.added()[0]
 	return m, AnchorOf(space, v.change.Random, m.Sign), m.ID == v.sealed.Device && m.Role == RoleAdmin
-}
-
-// Append adds the entry that was judged v, which is no stop.
-func (l *Log) Append(e *wire.Entry, v Verdict) {
-	l.head = Position{e.Seq, e.Chain}
-	if l.chains = append(l.chains, e.Chain); uint64(len(l.chains)) > 2*l.window {
-		l.chains = slices.Clone(l.chains[uint64(len(l.chains))-l.window:])
-	}
-	if !v.Counted {
-		return
-	}
-	l.clients[e.Client] = clientState{v.sealed.Device, e.Counter, e.BodyHash}
-	if v.Code != "" || v.change == nil {
-		return
-	}
-	if e.Seq == 1 {
-		_, l.anchor, _ = v.founder(l.space)
-	}
-	l.apply(v.change, HashChange(v.sealed.Box))
-	for _, m := range v.change.added() {
-		// Its client id for Changes is its own from here on.
-		if id := m.ID.Members(); l.clients[id].device == (ID{}) {
-			l.clients[id] = clientState{device: m.ID}
-		}
-	}
 }

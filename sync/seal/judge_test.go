@@ -229,3 +229,41 @@ func TestLog_window(t *testing.T) {
 		}
 	}
 }
+
+// What is taken back was never there: the log judges as before, and as one that was
+// restored from what is saved.
+func TestLog_rollback(t *testing.T) {
+	f := newFounder(t)
+	f.log.Keep()
+	before := f.log.Clone()
+	first := f.entry(f.client, 1, &seal.Sealed{Kind: seal.KindData})
+	f.append(first)
+	d := seal.Device{Role: seal.RoleWrite, User: fill[seal.ID](45)}
+	id := identity(t, 46)
+	d.Sign, d.Box = id.Public()
+	f.join(&d, id)
+	second := f.members(&seal.Change{Prev: f.log.Newest(), Add: []seal.Device{d}, Wrap: f.wraps(d.ID())}, 2)
+	f.append(second)
+	if _, is := f.log.Member(d.ID()); !is || f.log.Head().Seq != 3 || len(f.log.Touched()) != 3 {
+		t.Fatal("the second device is not added")
+	}
+	f.log.Rollback(2)
+	if _, is := f.log.Member(d.ID()); is || f.log.Head().Seq != 2 {
+		t.Error("a Change that was taken back counts")
+	}
+	f.append(second)
+	f.log.Rollback(0)
+	if f.log.Head() != before.Head() || f.log.Newest() != before.Newest() || f.log.Anchor() != before.Anchor() {
+		t.Error("the log is not the one of Keep")
+	}
+	if n, _ := f.log.Client(f.client); n != 0 {
+		t.Error("a client that was taken back is known")
+	}
+	f.append(first)
+	f.append(second)
+	f.log.Keep()
+	f.log.Rollback(0)
+	if f.log.Head().Seq != 3 || f.log.Touched() != nil {
+		t.Error("what was kept was taken back")
+	}
+}

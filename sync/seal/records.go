@@ -149,9 +149,9 @@ func (m Member) mayRemove(other Member) bool {
 	return m.Role == RoleAdmin
 }
 
-// apply makes a Change part of the records.
+// apply makes a Change part of the records. The maps of before stay as they are.
 func (r *Records) apply(c *Change, hash Hash) {
-	if r.members == nil {
+	if r.members, r.ever = maps.Clone(r.members), maps.Clone(r.ever); r.members == nil {
 		r.members, r.ever = map[ID]Member{}, map[ID]bool{}
 	}
 	for _, id := range c.Remove {

@@ -1,0 +1,185 @@
+package seal
+
+import (
+	"maps"
+	"slices"
+
+	"heddle.dev/heddle/sync/wire"
+)
+
+type clientState struct {
+	device  ID // zero: not known
+	counter uint64
+	last    Hash
+}
+
+// Log is what is kept of a sealed log in order to judge the next entry: no entry itself.
+type Log struct {
+	Records
+	space   string
+	anchor  Anchor
+	window  uint64
+	head    Position
+	chains  []Hash // of the last entries, up to the head
+	clients map[wire.ClientID]clientState
+	undo    []undo // of the entries since Keep
+}
+
+// undo is what an entry has changed, as it was before.
+type undo struct {
+	head    Position
+	anchor  Anchor
+	records Records
+	clients []clientBefore
+}
+
+type clientBefore struct {
+	id    wire.ClientID
+	state clientState
+	known bool
+}
+
+// NewLog begins a log of a space. An anchor of zeros takes the first entry's: a server's.
+// window is Window.
+func NewLog(space string, anchor Anchor, window uint64) *Log {
+	return &Log{space: space, anchor: anchor, window: window, clients: map[wire.ClientID]clientState{}}
+}
+
+// Head returns the last entry's position.
+func (l *Log) Head() Position { return l.head }
+
+// Anchor returns the space's anchor; zeros as long as it is not known.
+func (l *Log) Anchor() Anchor { return l.anchor }
+
+// Client returns the last counter that counts of a client, with the hash of that body.
+func (l *Log) Client(id wire.ClientID) (counter uint64, last Hash) {
+	c := l.clients[id]
+	return c.counter, c.last
+}
+
+// Has says whether a position is on the log, as far as chain hashes are kept.
+func (l *Log) Has(p Position) bool {
+	at, kept := l.chain(p.Seq)
+	return kept && at == p.Chain
+}
+
+// Saved is what is kept of a Log outside of memory.
+type Saved struct {
+	Head    Position
+	Chains  []Hash        // of the last entries, up to the head's; Window of them, or all
+	Clients []SavedClient // in any order
+	Changes [][]byte      // encoded, those that are ok, in order
+}
+
+// SavedClient is what is kept of a client.
+type SavedClient struct {
+	ID      wire.ClientID
+	Device  ID
+	Counter uint64
+	Last    Hash
+}
+
+// Restore makes an empty log one that was saved. Errors are HEDDLE_PROTOCOL: what was
+// saved is damaged.
+func (l *Log) Restore(s *Saved) error {
+	l.head, l.chains = s.Head, slices.Clone(s.Chains)
+	for _, c := range s.Clients {
+		l.clients[c.ID] = clientState{c.Device, c.Counter, c.Last}
+	}
+	for _, box := range s.Changes {
+		c, err := UnmarshalChange(box)
+		if err != nil {
+			return err
+		}
+		l.apply(c, HashChange(box))
+	}
+	return nil
+}
+
+// Touched returns the clients of which something else is known since Keep.
+func (l *Log) Touched() (all []SavedClient) {
+	seen := map[wire.ClientID]bool{}
+	for i := range l.undo {
+		for _, b := range l.undo[i].clients {
+			if !seen[b.id] {
+				c := l.clients[b.id]
+				all = append(all, SavedClient{b.id, c.device, c.counter, c.last})
+				seen[b.id] = true
+			}
+		}
+	}
+	return all
+}
+
+// Clone returns a log of its own.
+func (l *Log) Clone() *Log {
+	c := *l
+	c.members, c.ever, c.clients = maps.Clone(l.members), maps.Clone(l.ever), maps.Clone(l.clients)
+	c.chains, c.undo = slices.Clone(l.chains), slices.Clone(l.undo)
+	return &c
+}
+
+// chain returns the chain hash at seq, as far as it is kept.
+func (l *Log) chain(seq uint64) (h Hash, kept bool) {
+	back := l.head.Seq - seq
+	switch {
+	case seq > l.head.Seq || back > uint64(len(l.chains)):
+		return Hash{}, false
+	case back == uint64(len(l.chains)):
+		return Hash{}, seq == 0
+	}
+	return l.chains[uint64(len(l.chains))-1-back], true
+}
+
+// Append adds the entry that was judged v, which is no stop. Until Keep, Rollback takes
+// it back.
+func (l *Log) Append(e *wire.Entry, v Verdict) {
+	l.undo = append(l.undo, undo{head: l.head, anchor: l.anchor, records: l.Records})
+	l.head = Position{e.Seq, e.Chain}
+	least := int(l.window) + len(l.undo)
+	if l.chains = append(l.chains, e.Chain); len(l.chains) > least+int(l.window) {
+		l.chains = slices.Clone(l.chains[len(l.chains)-least:])
+	}
+	if !v.Counted {
+		return
+	}
+	l.set(e.Client, clientState{v.sealed.Device, e.Counter, e.BodyHash})
+	if v.Code != "" || v.change == nil {
+		return
+	}
+	if e.Seq == 1 {
+		_, l.anchor, _ = v.founder(l.space)
+	}
+	l.apply(v.change, HashChange(v.sealed.Box))
+	for _, m := range v.change.added() {
+		// Its client id for Changes is its own from here on.
+		if id := m.ID.Members(); l.clients[id].device == (ID{}) {
+			l.set(id, clientState{device: m.ID})
+		}
+	}
+}
+
+// set changes what is known of a client.
+func (l *Log) set(id wire.ClientID, to clientState) {
+	before, known := l.clients[id]
+	u := &l.undo[len(l.undo)-1]
+	u.clients = append(u.clients, clientBefore{id, before, known})
+	l.clients[id] = to
+}
+
+// Keep makes what was appended final.
+func (l *Log) Keep() { l.undo = nil }
+
+// Rollback takes back the entries behind seq that were appended since Keep.
+func (l *Log) Rollback(seq uint64) {
+	for l.head.Seq > seq && len(l.undo) > 0 {
+		u := l.undo[len(l.undo)-1]
+		l.undo, l.chains = l.undo[:len(l.undo)-1], l.chains[:len(l.chains)-1]
+		l.head, l.anchor, l.Records = u.head, u.anchor, u.records
+		for _, c := range slices.Backward(u.clients) {
+			if l.clients[c.id] = c.state; !c.known {
+				delete(l.clients, c.id)
+			}
+		}
+	}
+}
