@@ -231,7 +231,7 @@ type WriteSet struct {
 	Base    wire.Position   // the head that it was decided on: the fence
 	State                   // afterwards; its Head is Base where Entries are none
 	Schema  []byte          // nil: unchanged
-	Entries []wire.Entry    // Base.Seq+1, …; void ones without a body
+	Entries []wire.Entry    // Base.Seq+1, …; void ones have a body in sealed spaces alone
 	Rows    []Row           // each once
 	Buckets []wire.Bucket   // without a Sum: it has no rows any more
 	Clients []Client        // an owner that a client has is kept

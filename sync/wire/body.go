@@ -65,6 +65,10 @@ func (b *Body) Marshal() []byte {
 	return out
 }
 
+// Sealed says whether an entry's body is one of a sealed space, which package seal
+// decodes. Its first field is a number; a Body's first field is a message.
+func Sealed(body []byte) bool { return len(body) > 0 && body[0] == 1<<3 }
+
 // UnmarshalBody decodes a body. It accepts exactly what Marshal gives for some
 // well-formed body: marshalling the result gives data again. Blobs share data's
 // memory. Errors are HEDDLE_BAD_BODY, or HEDDLE_TOO_BIG beyond MaxBody.

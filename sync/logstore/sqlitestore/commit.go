@@ -190,7 +190,7 @@ func (v *view) writeEntries(w *logstore.WriteSet) error {
 	for i := range w.Entries {
 		e := &w.Entries[i]
 		var body, digest, rows any
-		if e.Outcome == "" {
+		if e.Outcome == "" || len(e.Body) > 0 {
 			body = e.Body
 		}
 		if i == len(w.Entries)-1 {

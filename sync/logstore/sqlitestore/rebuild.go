@@ -95,6 +95,7 @@ type repair struct {
 	before wire.Position // where the old log begins
 	log    []record      // the old log from there on, without gaps
 	whole  bool          // no record is lost
+	sealed bool          // the server folds no rows of it
 	schema *fold.Schema
 	digest *fold.Digest
 }
@@ -125,6 +126,9 @@ func (r *repair) run() error {
 		return err
 	}
 	r.judgeLog()
+	if r.sealed && !(r.before.Seq == 0 && r.whole) {
+		return beyondRepair("the space is sealed, and its log is not whole", nil)
+	}
 	var err error
 	if r.done.FromLog = r.before.Seq == 0 && r.whole; r.done.FromLog {
 		err = r.foldLog()
@@ -155,7 +159,9 @@ func (r *repair) readLog() error {
 			if _, ok := found[e.Seq]; ok {
 				return errStop
 			}
-			bad := e.Outcome == "" && wire.HashBody(s.ColumnRawBlob(6)) != e.BodyHash
+			body := s.ColumnRawBlob(6)
+			bad := (e.Outcome == "" || len(body) > 0) && wire.HashBody(body) != e.BodyHash
+			r.sealed = r.sealed || wire.Sealed(body)
 			if bad {
 				r.problem("the body of entry %d is not the one of its hash", e.Seq)
 			}
@@ -223,7 +229,8 @@ func (r *repair) foldLog() error {
 		if err := r.keepEntry(e); err != nil {
 			return err
 		}
-		if e.Outcome != "" {
+		if e.Outcome != "" || wire.Sealed(e.Body) {
+			e.Body = nil
 			continue
 		}
 		body, err := wire.UnmarshalBody(e.Body)
@@ -271,18 +278,16 @@ func (r *repair) apply(op wire.Op) error {
 
 // keepEntry copies an entry with its body, which it leaves in e.
 func (r *repair) keepEntry(e *record) error {
-	if e.Outcome == "" {
-		if err := r.c.run(`SELECT body FROM kept_log WHERE space = ? AND seq = ?`, func(s *sqlite3.Stmt) error {
-			e.Body = blob(s, 0)
-			return nil
-		}, r.old, e.Seq); err != nil {
-			return err
-		}
+	if err := r.c.run(`SELECT body FROM kept_log WHERE space = ? AND seq = ?`, func(s *sqlite3.Stmt) error {
+		e.Body = blob(s, 0)
+		return nil
+	}, r.old, e.Seq); err != nil {
+		return err
 	}
 	r.meta.Head.Seq, r.meta.Head.Chain = e.Seq, e.Chain
 	r.meta.Logged += int64(len(e.Body)) + logstore.EntryBytes
 	var body any
-	if e.Outcome == "" {
+	if e.Outcome == "" || len(e.Body) > 0 {
 		body = e.Body
 	}
 	return r.c.run(`INSERT INTO log(space, seq, client, counter, outcome, body_hash, chain, body)

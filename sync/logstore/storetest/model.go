@@ -217,9 +217,6 @@ func (m *Model) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 func (c *content) write(w *logstore.WriteSet) {
 	c.meta.State = w.State
 	for _, e := range w.Entries {
-		if e.Outcome != "" {
-			e.Body = nil
-		}
 		e.Body = slices.Clone(e.Body)
 		c.log = append(c.log, e)
 		c.meta.Logged += int64(len(e.Body)) + logstore.EntryBytes

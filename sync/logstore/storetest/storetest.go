@@ -189,7 +189,9 @@ func (a *author) commit(d *dump) *logstore.WriteSet {
 		e := wire.Entry{Seq: w.Head.Seq + 1, Client: id, Counter: counters[id], Body: a.bytes(a.IntN(200))}
 		e.BodyHash = wire.HashBody(e.Body)
 		if a.IntN(4) == 0 {
-			e.Outcome, e.Body = "NO", nil
+			if e.Outcome = "NO"; a.IntN(2) == 0 {
+				e.Body = nil
+			}
 		}
 		e.Chain = e.ChainAfter(w.Head.Chain)
 		w.Head.Seq, w.Head.Chain = e.Seq, e.Chain
