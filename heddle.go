@@ -83,7 +83,10 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	register()
 	uri := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
 	options := store.Options{Filename: uri.String(), Migrations: o.Migrations}
-	o.Sync.prepare(&options)
+	part, err := o.Sync.prepare(&options)
+	if err != nil {
+		return nil, err
+	}
 	db := &DB{}
 	defer func() {
 		if err != nil {
@@ -94,7 +97,7 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	if o.Sync != nil {
-		if db.sync, err = openSync(ctx, db.store, o.Sync); err != nil {
+		if db.sync, err = openSync(ctx, db.store, o.Sync, part); err != nil {
 			return nil, err
 		}
 	}

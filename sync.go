@@ -7,6 +7,7 @@ import (
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
+	"heddle.dev/heddle/sync/member"
 )
 
 // SyncOptions say what a database syncs, and with whom.
@@ -19,6 +20,10 @@ type SyncOptions struct {
 	// are offline make the same integers: allow it only where the app gives out
 	// keys in another way.
 	IntegerKey bool
+
+	// Key is this device's key to a sealed space; nil for a space that the server reads.
+	// The database holds plain rows all the same.
+	Key *Key
 
 	// Token returns a bearer token for the space. It is called before the first
 	// request and again when the server refuses the token it gave, and has 40
@@ -60,35 +65,46 @@ const (
 // Sync is the sync of an open database. It runs by itself from Open to Close.
 type Sync struct {
 	client *client.Client
+	member *member.Member // nil where the space is plain
 	stop   context.CancelFunc
 	done   chan struct{}
 }
 
-func (o *SyncOptions) config() client.Config {
-	return client.Config{
+func (o *SyncOptions) config(m *member.Member) client.Config {
+	c := client.Config{
 		URL: o.URL, Space: o.Space, Tables: o.Tables, IntegerKey: o.IntegerKey,
 		Token: o.Token, HTTP: nethttp.Doer{HTTP: o.HTTP},
 	}
+	if m != nil {
+		c.Sealer = m
+	}
+	return c
 }
 
-// prepare adds what the store needs to know of sync. o may be nil.
-func (o *SyncOptions) prepare(options *store.Options) {
+// prepare adds what the store needs to know of sync, and returns the device's part in a
+// sealed space. o may be nil.
+func (o *SyncOptions) prepare(options *store.Options) (*member.Member, error) {
 	if o == nil {
-		return
+		return nil, nil
+	}
+	m, err := o.Key.member(o.Space)
+	if err != nil {
+		return nil, err
 	}
 	for name := range o.Tables {
 		options.Synced = append(options.Synced, name)
 	}
-	options.MigrationHook = client.MigrationHook(o.config())
+	options.MigrationHook = client.MigrationHook(o.config(m))
+	return m, nil
 }
 
-func openSync(ctx context.Context, db *store.DB, o *SyncOptions) (*Sync, error) {
-	c, err := client.Open(ctx, db, o.config())
+func openSync(ctx context.Context, db *store.DB, o *SyncOptions, m *member.Member) (*Sync, error) {
+	c, err := client.Open(ctx, db, o.config(m))
 	if err != nil {
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.Background())
-	s := &Sync{client: c, stop: stop, done: make(chan struct{})}
+	s := &Sync{client: c, member: m, stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		_ = c.Run(running) // it ends with close alone, and says so

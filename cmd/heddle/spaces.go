@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
@@ -164,6 +165,9 @@ Takes the log of a space off up to its end: values that were changed or deleted
 are in the log no more, nor in the server's files. Devices that have not seen all
 of what is cut take the rows in place of the log. The server may go on meanwhile.
 Backups keep what they have.`, func(e *env, s logstore.Store, space string) error {
+	if err := refuseSealed(e, s, space); err != nil {
+		return err
+	}
 	if err := s.Cut(e.ctx, space, math.MaxInt64); err != nil {
 		return err
 	}
@@ -175,6 +179,18 @@ Backups keep what they have.`, func(e *env, s logstore.Store, space string) erro
 		return err
 	})
 })
+
+// refuseSealed keeps a sealed space's log whole: there is nothing else to start from.
+func refuseSealed(e *env, s logstore.Store, space string) error {
+	return s.Read(e.ctx, space, func(v logstore.View) error {
+		first, err := v.Entries(0, 1, wire.ClientID{})
+		if err == nil && len(first) > 0 && wire.Sealed(first[0].Body) {
+			err = errcode.New(errcode.Sealed, "heddle cut",
+				"the space is sealed: devices have nothing but its log to start from")
+		}
+		return err
+	})
+}
 
 var deleteCommand = ofSpace("delete", "erase a space for good", `
 Erases a space from the server: its rows, its log, what is known of its clients.

@@ -29,6 +29,9 @@ import (
 // transactions that are kept are sent again as after a restore.
 func (c *Client) Accept(ctx context.Context, upload bool) error {
 	const op = "sync: accept"
+	if c.cfg.Sealer != nil {
+		return errcode.New(errcode.Unsupported, op, "a sealed space's log that was lost cannot be accepted yet")
+	}
 	epoch, err := c.serverEpoch(ctx)
 	if err != nil {
 		return errcode.Wrap(err, errcode.Network, op)

@@ -32,6 +32,10 @@ type Config struct {
 	// has 40 seconds. Nil sends none.
 	Token func(ctx context.Context) (string, error)
 
+	// Sealer is this device's part in the space, where that is sealed. Nil is a plain
+	// space.
+	Sealer Sealer
+
 	HTTP Doer // required
 
 	// Stream asks whether one more connection to a server, named by scheme and
@@ -87,7 +91,11 @@ func (c *Config) check() error {
 
 // local is the part of c that concerns the database.
 func (c *Config) local() *replica.Config {
-	return &replica.Config{Space: c.Space, Tables: c.Tables, IntegerKey: c.IntegerKey, Rand: c.Rand, Now: c.Now}
+	r := &replica.Config{Space: c.Space, Tables: c.Tables, IntegerKey: c.IntegerKey, Rand: c.Rand, Now: c.Now}
+	if c.Sealer != nil {
+		r.Sealing = c.Sealer
+	}
+	return r
 }
 
 // complete fills in what was left out.

@@ -21,6 +21,12 @@ const batch = 1 << 20
 // or the stream breaks, which is an error; a poll ends without one. opened is called
 // when the server has answered, caughtUp when the prefix has reached the head.
 func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp func()) error {
+	if c.cfg.Sealer != nil {
+		return c.pullSealed(ctx, func() error {
+			_, err := c.pullOnce(ctx, wait, opened, caughtUp)
+			return err
+		})
+	}
 	restarted, err := c.pullOnce(ctx, wait, opened, caughtUp)
 	switch {
 	case errcode.Of(err) != errcode.Diverged || errors.Is(err, replica.ErrEpoch):
@@ -102,6 +108,9 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 			if err := c.sendSeed(ctx, f.CaughtUp.Seq); err != nil {
 				return false, err
 			}
+			if err := c.reached(ctx); err != nil {
+				return false, err
+			}
 			heard.current = true
 			caughtUp()
 			if wait == untilHead {
@@ -119,6 +128,9 @@ func (c *Client) pullRequest() (req *wire.PullRequest, generation int) {
 	req = &wire.PullRequest{Position: c.view.Position, Client: c.view.Client, Snapshots: true, Anew: c.restart}
 	if c.restart {
 		req.Only, c.onlyBuckets = c.onlyBuckets, nil // tried once
+	}
+	if c.cfg.Sealer != nil { // an own entry is told by its content
+		req.Snapshots, req.OwnBodies = false, true
 	}
 	req.Clients = slices.Clone(c.askedClients)
 	if c.view.Former != nil {

@@ -57,7 +57,7 @@ func (c *Client) push(ctx context.Context) error {
 			}
 		}
 		if err := c.pushRequest(ctx, req); err != nil {
-			return err
+			return c.refusedSeal(err)
 		}
 		now := c.pushed()
 		if now.head = req.from.head; now == req.from {
@@ -88,6 +88,9 @@ func (c *Client) nextPush(ctx context.Context) (req *pushing, err error) {
 	c.mu.Unlock()
 	if wait {
 		return nil, nil
+	}
+	if c.cfg.Sealer != nil {
+		return c.nextSealed(ctx, view, at)
 	}
 	after := max(view.Last, view.Offset+int64(at.decided))
 	staged := int64(at.staged)

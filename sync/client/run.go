@@ -70,7 +70,7 @@ func (c *Client) loop(ctx context.Context, f func(ctx context.Context, fine func
 		switch {
 		case errors.As(err, &after):
 			wait = after.wait + c.jitter(after.wait/10)
-		case e.Code == errcode.Diverged:
+		case e.Code == errcode.Diverged, e.Code == errcode.Tampered:
 			wait = c.cfg.Bounds.LookAgain + c.jitter(c.cfg.Bounds.LookAgain/10)
 		}
 		tries++

@@ -42,6 +42,9 @@ func (c *Client) sendSeed(ctx context.Context, end uint64) error {
 	if seed == nil {
 		return nil
 	}
+	if c.cfg.Sealer != nil {
+		return c.sendSealedSeed(ctx, seed)
+	}
 	if end == 0 {
 		if err := c.pushSeed(ctx, seed); err != nil {
 			return err
@@ -55,6 +58,34 @@ func (c *Client) sendSeed(ctx context.Context, end uint64) error {
 	c.mu.Unlock()
 	c.wakePush() // what waited
 	if end == 0 {
+		return errSeeded
+	}
+	return nil
+}
+
+// sendSealedSeed is sendSeed in a sealed space, whose log begins with a Change.
+func (c *Client) sendSealedSeed(ctx context.Context, seed []byte) error {
+	s := c.cfg.Sealer
+	sent := s.Wrote(wire.SeedClient)
+	if !sent && !s.MayWrite() {
+		return nil // this device is not let in yet
+	}
+	if !sent {
+		data, err := s.Sealed(ctx, wire.SeedClient, 1, wire.HashBody(seed), func() ([]byte, error) { return seed, nil })
+		if err == nil {
+			err = c.pushSeed(ctx, data)
+		}
+		if err != nil {
+			return c.refusedSeal(err)
+		}
+	}
+	if err := c.replica.DropSeed(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.seed = nil
+	c.mu.Unlock()
+	if !sent {
 		return errSeeded
 	}
 	return nil

@@ -81,29 +81,38 @@ func (a *applier) inBatches(n int, f func(i int) error) error {
 }
 
 // entry applies one entry: the one after the cursor.
-func (a *applier) entry(e *wire.Entry) error {
+func (a *applier) entry(o *Opened) error {
+	e := &o.Entry
 	if e.Seq != a.pos.Seq+1 {
 		return errcode.New(errcode.Protocol, "sync: apply", fmt.Sprintf("entry %d came after %d", e.Seq, a.pos.Seq))
 	}
-	if e.ChainAfter(a.pos.Chain) != e.Chain {
+	if a.rep.cfg.Sealing == nil && e.ChainAfter(a.pos.Chain) != e.Chain { // else it was judged with the seal's hash
 		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("the chain of hashes breaks at entry %d", e.Seq))
 	}
-	var err error
-	switch {
-	case e.Client == a.client:
-		err = a.own(e, a.offset)
-	case a.former != nil && e.Client == a.former.client && a.last < a.former.last:
-		if err = a.own(e, a.former.offset); errors.Is(err, ErrFork) {
-			err = a.other(e)
-		}
-	default:
-		err = a.other(e)
-	}
-	if err != nil {
+	if err := a.meaning(o); err != nil {
 		return err
 	}
 	a.pos.Seq, a.pos.Chain = e.Seq, e.Chain
 	return nil
+}
+
+// meaning applies what an entry says.
+func (a *applier) meaning(o *Opened) error {
+	e := &o.Entry
+	if a.rep.cfg.Sealing != nil {
+		if done, err := a.sealed(o); done || err != nil {
+			return err
+		}
+	}
+	switch {
+	case e.Client == a.client:
+		return a.own(e, a.offset)
+	case a.former != nil && e.Client == a.former.client && a.last < a.former.last:
+		if err := a.own(e, a.former.offset); !errors.Is(err, ErrFork) {
+			return err
+		}
+	}
+	return a.other(e)
 }
 
 // own applies the entry of this replica's oldest pending transaction, whose
@@ -358,9 +367,24 @@ const chunk = 1000
 // Apply folds entries that follow the prefix, in one transaction with the
 // cursor. Entries that the prefix has already are passed over. They are of the
 // log of epoch, and were asked for under the id client. The error is ErrFork also
-// where the entries up to the one that shows the fork were applied.
+// where the entries up to the one that shows the fork were applied; the same goes
+// for what a sealed space's entries do not let through.
 func (rep *Replica) Apply(
 	ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []wire.Entry,
+) (rows uint64, err error) {
+	if rep.cfg.Sealing != nil {
+		return rep.applySealed(ctx, client, epoch, entries)
+	}
+	all := make([]Opened, len(entries))
+	for i := range entries {
+		all[i].Entry = entries[i]
+	}
+	return rep.applyOpened(ctx, client, epoch, all)
+}
+
+// applyOpened is Apply for entries that can be read.
+func (rep *Replica) applyOpened(
+	ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []Opened,
 ) (rows uint64, err error) {
 	var a *applier
 	forked := false
@@ -399,10 +423,18 @@ func (rep *Replica) Apply(
 		if err := a.dangling(); err != nil {
 			return err
 		}
-		return a.inside(a.finish)
+		return a.inside(func() error {
+			if err := a.saveSealing(); err != nil {
+				return err
+			}
+			return a.finish()
+		})
 	})
 	if err != nil {
 		return 0, err
+	}
+	if rep.cfg.Sealing != nil {
+		rep.cfg.Sealing.Keep()
 	}
 	rep.committed(a.invalidation, a.state, a.events)
 	if forked {

@@ -43,7 +43,8 @@ func (rep *Replica) Verify(ctx context.Context, up *wire.CaughtUp) (v Verdict, e
 		if err := rep.recount(r, s); err != nil {
 			return err
 		}
-		if v.Differs = s.pos.Seq == up.Seq && s.digest.Sum() != up.Digest; v.Differs {
+		if v.Differs = rep.cfg.Sealing == nil && s.pos.Seq == up.Seq &&
+			s.digest.Sum() != up.Digest; v.Differs { // the server of a sealed space has no rows
 			meta, err := loadMeta(r.Conn)
 			if err != nil {
 				return err

@@ -435,6 +435,9 @@ func (rep *Replica) agree(
 	if rep.state, err = loadState(r.Conn, random); err != nil {
 		return nil, err
 	}
+	if err := rep.loadSealing(r.Conn, rep.state); err != nil {
+		return nil, err
+	}
 	if err := r.loadOverflow(); err != nil {
 		return nil, err
 	}

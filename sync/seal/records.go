@@ -1,7 +1,10 @@
 package seal
 
 import (
+	"bytes"
+	"iter"
 	"maps"
+	"slices"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/wire"
@@ -29,6 +32,12 @@ type Records struct {
 func (r *Records) Member(id ID) (m Member, is bool) {
 	m, is = r.members[id]
 	return m, is
+}
+
+// Removed says whether a device or slot was a member and is none any more.
+func (r *Records) Removed(id ID) bool {
+	_, is := r.members[id]
+	return r.ever[id] && !is
 }
 
 // Members returns how many devices and slots there are.
@@ -163,5 +172,17 @@ func (r *Records) apply(c *Change, hash Hash) {
 	r.newest = hash
 	if c.Epoch != nil {
 		r.epoch, r.commit = c.Epoch.Number, c.Epoch.Commit
+	}
+}
+
+// Each yields all members in the order of their ids.
+func (r *Records) Each() iter.Seq[Member] {
+	return func(yield func(Member) bool) {
+		ids := slices.SortedFunc(maps.Keys(r.members), func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+		for _, id := range ids {
+			if !yield(r.members[id]) {
+				return
+			}
+		}
 	}
 }

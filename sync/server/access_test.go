@@ -56,6 +56,7 @@ var routes = []struct {
 	{"POST", "push", (&wire.PushRequest{Client: wire.ClientID{1}}).Marshal()},
 	{"POST", "pull?wait=0", (&wire.PullRequest{Client: wire.ClientID{1}}).Marshal()},
 	{"GET", "digest", nil},
+	{"GET", "members", nil},
 }
 
 // No route is forgotten above.

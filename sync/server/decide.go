@@ -6,6 +6,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -15,11 +16,18 @@ type Decision struct {
 	Space   string
 	Client  wire.ClientID
 	Counter uint64
-	Subject string         // of the token that pushes it; "" in development mode
-	Claims  map[string]any // of that token
-	Body    *wire.Body
-	Schema  *fold.Schema // with the body's own descriptors: Schema.Default is what a cell has that is not there
-	Rows    []Change     // each row that the body touches, once, in the order of first touch
+	Subject string          // of the token that pushes it; "" in development mode
+	Claims  map[string]any  // of that token
+	Body    *wire.Body      // nil in a sealed space, where Schema and Rows are not known either
+	Sealed  *SealedDecision // nil in a plain space
+	Schema  *fold.Schema    // with the body's own descriptors: Schema.Default is what a cell has that is not there
+	Rows    []Change        // each row that the body touches, once, in the order of first touch
+}
+
+// SealedDecision is what a server sees of a transaction that only members can read.
+type SealedDecision struct {
+	Device seal.ID // whose signature it has
+	Size   int     // of the encrypted body, in bytes
 }
 
 // Change is a row before and after a transaction; nil where there is none.

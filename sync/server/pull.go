@@ -106,6 +106,14 @@ func (sp *space) start(ctx context.Context, o *Options, c *caller, req *wire.Pul
 		if err := o.mayRead(v, c, req.Client); err != nil {
 			return err
 		}
+		if req.Snapshots {
+			switch sealed, err := isSealed(v, &m); {
+			case err != nil:
+				return err
+			case sealed:
+				return errSealed
+			}
+		}
 		s = start{at: req.Position, head: m.Head, digest: digestOf(&m), kicks: m.Kicks, snapshot: wantsSnapshot(&m, req)}
 		s.at.Epoch = m.Head.Epoch
 		if s.snapshot {

@@ -46,7 +46,9 @@ type transaction struct {
 
 func newTransaction(p *wire.Part, data []byte) *transaction {
 	t := &transaction{counter: p.Counter, hash: p.BodyHash, data: data, intact: wire.HashBody(data) == p.BodyHash}
-	if t.body, t.err = wire.UnmarshalBody(data); t.err != nil {
+	if wire.Sealed(data) {
+		t.body = &wire.Body{} // which members alone see
+	} else if t.body, t.err = wire.UnmarshalBody(data); t.err != nil {
 		t.body = &wire.Body{}
 	}
 	return t
@@ -204,6 +206,7 @@ func (t *turn) commit() (happened bool, err error) {
 	switch {
 	case err == nil:
 		t.st.head = t.w.Head
+		t.keepSealed()
 	case errors.Is(err, logstore.ErrMoved):
 		t.sp.st = nil
 		return false, nil

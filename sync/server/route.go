@@ -28,6 +28,8 @@ var actions = map[string]action{
 	"push":   {http.MethodPost, auth.ReadWrite, (*Server).push},
 	"pull":   {http.MethodPost, auth.Read, (*Server).pull},
 	"digest": {http.MethodGet, auth.Read, (*Server).digest},
+
+	"members": {http.MethodGet, auth.Read, (*Server).members},
 }
 
 // Routes returns what the server answers, as http.ServeMux writes it.

@@ -199,7 +199,7 @@ func (s *Server) warmed(sp *space) {
 		cold.warm = nil
 		select {
 		case cold.turn <- struct{}{}:
-			cold.st = nil
+			cold.st, cold.sealed = nil, nil
 			<-cold.turn
 		default: // it is in use, and is noted again after its turn
 		}

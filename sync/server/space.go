@@ -20,8 +20,9 @@ type space struct {
 	s    *Server
 	name string
 
-	turn chan struct{} // holds one token: the right to decide
-	st   *state        // by who has the turn; nil: to be read
+	turn   chan struct{} // holds one token: the right to decide
+	st     *state        // by who has the turn; nil: to be read
+	sealed *sealedLog    // by who has the turn; nil: the space is plain, or to be read
 
 	mu    sync.Mutex // guards what follows
 	queue []*push    // that wait for the turn

@@ -57,6 +57,9 @@ func (t *turn) read(v logstore.View) (err error) {
 	if t.st, err = t.sp.stateAt(v, t.meta.Head); err != nil {
 		return err
 	}
+	if err := t.sp.readSealed(v, &t.meta); err != nil {
+		return err
+	}
 	held, err := v.Uploads()
 	if err != nil {
 		return err
@@ -270,7 +273,9 @@ func (t *turn) decidePush(p *push) (err error) {
 		if err == nil {
 			err = t.decideOne(p, tx)
 		}
-		if c.Decided > c.before && (errors.Is(err, ErrUndecided) || errcode.Of(err) == errcode.RateLimited) {
+		var refused *refusal
+		later := errors.Is(err, ErrUndecided) || errcode.Of(err) == errcode.RateLimited || errors.As(err, &refused)
+		if c.Decided > c.before && later {
 			break // the ones before are decided; this one's turn comes again
 		}
 		if err != nil {
@@ -286,6 +291,9 @@ func (t *turn) decidePush(p *push) (err error) {
 // decideOne gives a whole transaction its place and outcome in the log, and folds
 // it. A nil error means that it is decided, ok or void.
 func (t *turn) decideOne(p *push, tx *transaction) error {
+	if wire.Sealed(tx.data) || t.sealed() {
+		return t.decideSealed(p, tx)
+	}
 	e := wire.Entry{Seq: t.w.Head.Seq + 1, Client: p.req.Client, Counter: tx.counter, BodyHash: tx.hash, Body: tx.data}
 	effects, schema, err := t.judge(p.ctx, p.caller, p.req.Client, tx)
 	var refusal *void
@@ -362,6 +370,9 @@ func (t *turn) see(p *push, c *client) {
 // kept: so much that it stays proportional to the live data, so little at a time
 // that no push waits for it. The last entry always stays.
 func (t *turn) compact() {
+	if t.sealed() { // there are no rows to start from instead
+		return
+	}
 	most := max(t.o.Limits.Log, 2*t.w.Live)
 	logged := t.meta.Logged
 	for i := range t.w.Entries {

@@ -1,0 +1,253 @@
+package heddle
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
+	"heddle.dev/heddle/sync/server"
+)
+
+// sealedSpace is a server with a sealed space, and where databases of it lie.
+type sealedSpace struct {
+	t    *testing.T
+	url  string
+	data string // the server's directory
+}
+
+func newSealedSpace(t *testing.T) *sealedSpace {
+	t.Helper()
+	return newSealedSpaceOf(t, func(h http.Handler) http.Handler { return h })
+}
+
+// newSealedSpaceOf is one whose server is what around makes of a real one.
+func newSealedSpaceOf(t *testing.T, around func(http.Handler) http.Handler) *sealedSpace {
+	t.Helper()
+	s := &sealedSpace{t: t, data: t.TempDir()}
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: s.data, Files: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Options{Store: kept, Dev: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs := httptest.NewServer(around(srv))
+	s.url = hs.URL
+	t.Cleanup(func() {
+		srv.Drain()
+		hs.Close()
+		srv.Close()
+		kept.Close()
+	})
+	return s
+}
+
+func (s *sealedSpace) options(key *Key) *SyncOptions {
+	return &SyncOptions{URL: s.url, Space: "family", Key: key, Tables: Tables{"diary": nil}}
+}
+
+// open opens a database that syncs by Now alone.
+func (s *sealedSpace) open(key *Key, file string) *DB {
+	s.t.Helper()
+	db := openTest(s.t, Options{File: file, Sync: s.options(key),
+		Migrations: []string{`CREATE TABLE diary(day TEXT PRIMARY KEY, text TEXT)`}})
+	s.must(db.Sync().Pause(s.t.Context(), false))
+	return db
+}
+
+func (s *sealedSpace) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *sealedSpace) now(dbs ...*DB) {
+	s.t.Helper()
+	for _, db := range dbs {
+		s.must(db.Sync().Now(s.t.Context()))
+	}
+}
+
+func (s *sealedSpace) write(db *DB, day, text string) {
+	s.t.Helper()
+	_, err := db.Exec(s.t.Context(), `INSERT INTO diary VALUES(?, ?)`, day, text)
+	s.must(err)
+}
+
+// same demands that databases hold the same rows, so many.
+func (s *sealedSpace) same(n int, dbs ...*DB) {
+	s.t.Helper()
+	var first *Rows
+	for _, db := range dbs {
+		rows, err := db.Query(s.t.Context(), `SELECT * FROM diary ORDER BY day`)
+		s.must(err)
+		if len(rows.Values) != n || first != nil && !reflect.DeepEqual(rows, first) {
+			s.t.Fatalf("got %v, want %d rows, those of the others", rows.Values, n)
+		}
+		first = rows
+	}
+}
+
+func (s *sealedSpace) found() (*Key, *DB) {
+	s.t.Helper()
+	key, err := NewSpace(s.t.Context(), "family", "Ada's laptop")
+	s.must(err)
+	return key, s.open(key, "")
+}
+
+// added lets a second device in by what the two tell each other.
+func (s *sealedSpace) added(by *DB, name string, role Role) *DB {
+	s.t.Helper()
+	ctx, key := s.t.Context(), NewDevice("family", name)
+	request, err := key.Request(ctx)
+	s.must(err)
+	offer, err := by.Sync().Offer(ctx, request, role)
+	s.must(err)
+	accepted, err := key.Accept(ctx, offer)
+	s.must(err)
+	s.must(by.Sync().AddDevice(ctx, accepted))
+	return s.open(key, "")
+}
+
+func TestSealed(t *testing.T) {
+	s := newSealedSpace(t)
+	key, ada := s.found()
+	s.write(ada, "monday", "a walk to the lighthouse")
+	s.now(ada)
+	phone := s.added(ada, "Ada's phone", RoleWrite)
+	s.now(phone)
+	s.same(1, ada, phone)
+
+	s.write(phone, "tuesday", "rain")
+	s.write(ada, "wednesday", "letters")
+	s.now(phone, ada, phone)
+	s.same(3, ada, phone)
+
+	members, err := phone.Sync().Members(t.Context())
+	s.must(err)
+	names := map[string]bool{}
+	for _, m := range members {
+		names[m.Name] = m.This
+	}
+	if want := map[string]bool{"Ada's laptop": false, "Ada's phone": true}; !reflect.DeepEqual(names, want) {
+		t.Errorf("got the members %v, want %v", names, want)
+	}
+
+	s.must(ada.Sync().RotateKey(t.Context()))
+	s.write(ada, "thursday", "a new key")
+	s.now(ada, phone)
+	s.write(phone, "friday", "with the new key")
+	s.now(phone, ada)
+	s.same(5, ada, phone)
+
+	// A key outlives the program, and the database knows its log.
+	data, err := json.Marshal(key)
+	s.must(err)
+	var again Key
+	s.must(json.Unmarshal(data, &again))
+	third := s.open(&again, "")
+	s.now(third) // the same device, with an empty database
+	s.same(5, third, ada)
+}
+
+func TestSealed_removed(t *testing.T) {
+	s := newSealedSpace(t)
+	_, ada := s.found()
+	s.now(ada)
+	phone := s.added(ada, "phone", RoleWrite)
+	s.write(phone, "monday", "mine")
+	s.now(phone, ada)
+	members, err := ada.Sync().Members(t.Context())
+	s.must(err)
+	for _, m := range members {
+		if !m.This {
+			s.must(ada.Sync().RemoveDevices(t.Context(), m.ID))
+		}
+	}
+	s.write(ada, "tuesday", "after the removal")
+	s.write(phone, "wednesday", "kept here")
+	s.now(ada)
+	wantCode(t, phone.Sync().Now(t.Context()), CodeRemoved)
+	s.same(2, phone)
+	if n := phone.Sync().Status().Pending; n != 1 {
+		t.Errorf("the removed device has %d pending, want 1", n)
+	}
+	s.same(2, ada)
+}
+
+func TestSealed_recoveryCode(t *testing.T) {
+	s := newSealedSpace(t)
+	_, ada := s.found()
+	s.write(ada, "monday", "before all is lost")
+	s.now(ada)
+	code, err := ada.Sync().NewRecoveryCode(t.Context())
+	s.must(err)
+	s.must(ada.Sync().RotateKey(t.Context()))
+	s.write(ada, "tuesday", "under another key")
+	s.now(ada)
+
+	_, err = UnlockSpace(t.Context(), s.options(nil), code[:len(code)-1]+"#", "tablet")
+	wantCode(t, err, CodeBadCode)
+	key, err := UnlockSpace(t.Context(), s.options(nil), code, "tablet")
+	s.must(err)
+	tablet := s.open(key, "")
+	s.now(tablet)
+	s.write(tablet, "wednesday", "from the tablet")
+	s.now(tablet, ada)
+	s.same(3, tablet, ada)
+}
+
+// A plain program and a sealed space do not go together, nor the other way round.
+func TestSealed_andPlain(t *testing.T) {
+	s := newSealedSpace(t)
+	file := filepath.Join(t.TempDir(), "sealed.db")
+	key, err := NewSpace(t.Context(), "family", "laptop")
+	s.must(err)
+	ada, err := Open(t.Context(), Options{File: file, Sync: s.options(key),
+		Migrations: []string{`CREATE TABLE diary(day TEXT PRIMARY KEY, text TEXT)`}})
+	s.must(err)
+	s.now(ada)
+	s.must(ada.Close())
+	_, err = Open(t.Context(), Options{File: file, Sync: s.options(nil),
+		Migrations: []string{`CREATE TABLE diary(day TEXT PRIMARY KEY, text TEXT)`}})
+	wantCode(t, err, CodeLocked)
+
+	plain := s.open(nil, "")
+	s.write(plain, "monday", "in the open")
+	wantCode(t, plain.Sync().Now(t.Context()), CodeSealed)
+}
+
+// What is on the server's disk has none of what was written, nor what it is called.
+func TestSealed_canaries(t *testing.T) {
+	s := newSealedSpace(t)
+	_, ada := s.found()
+	s.write(ada, "canary-key", "canary-value")
+	s.now(ada)
+	code, err := ada.Sync().NewRecoveryCode(t.Context())
+	s.must(err)
+	canaries := []string{"canary-key", "canary-value", "diary", "Ada's laptop", code}
+	files, err := filepath.Glob(filepath.Join(s.data, "*"))
+	s.must(err)
+	seen := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		s.must(err)
+		seen += len(data)
+		for _, canary := range canaries {
+			if bytes.Contains(bytes.ToLower(data), bytes.ToLower([]byte(canary))) {
+				t.Errorf("%s has %q", filepath.Base(file), canary)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("the server has no files")
+	}
+}

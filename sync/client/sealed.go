@@ -1,0 +1,261 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// Sealer is a device's part in a sealed space, as its client needs it: package member
+// is one.
+type Sealer interface {
+	replica.Sealing
+	// Sealed returns what is sent of a client's transaction under a counter, in the
+	// order of counters. body is called where it has to be sealed; nil where it is
+	// pending no more, and then so is the seal.
+	Sealed(ctx context.Context, client wire.ClientID, counter uint64, plain wire.Hash,
+		body func() ([]byte, error)) ([]byte, error)
+	// Reseal forgets what was sealed: the server does not take it.
+	Reseal()
+	// Learn takes the keys that entries with Changes have for this device.
+	Learn(ctx context.Context, entries []wire.Entry)
+	// Wrote says whether the log has anything of a client.
+	Wrote(wire.ClientID) bool
+	// Check says what of the log's end is not as it has to be: the device was removed,
+	// or the log is shorter than this device was told.
+	Check() error
+	// MayWrite says whether what this device pushes is taken.
+	MayWrite() bool
+	// Admission makes the Change by which the device adds itself; nil where it need not.
+	Admission(ctx context.Context) (*Change, error)
+}
+
+// Change is a change of who is a member of a sealed space, signed, as it is pushed.
+type Change struct {
+	Client  wire.ClientID
+	Counter uint64
+	Body    []byte
+}
+
+// maxChanges is how often a Change is made anew because another one came first.
+const maxChanges = 10
+
+// Change changes who is a member. make is called with the log's end known, and again
+// where another Change has come first. It returns when the Change is in the log here.
+func (c *Client) Change(ctx context.Context, make func(context.Context) (*Change, error)) error {
+	const op = "sync: change the members"
+	select {
+	case c.pullMu <- struct{}{}:
+		defer func() { <-c.pullMu }()
+	case <-ctx.Done():
+		return errcode.Wrap(context.Cause(ctx), errcode.Aborted, op)
+	}
+	for try := 0; ; try++ {
+		if err := c.catchUp(ctx); err != nil {
+			return errcode.Wrap(err, errcode.Network, op)
+		}
+		change, err := make(ctx)
+		if err == nil {
+			err = c.pushChange(ctx, change)
+		}
+		switch code := errcode.Of(err); {
+		case err == nil:
+			return errcode.Wrap(c.catchUp(ctx), errcode.Network, op)
+		case try < maxChanges && movedOn(code):
+		default:
+			return errcode.Wrap(err, errcode.Internal, op)
+		}
+	}
+}
+
+// movedOn reports whether what was sealed is refused because the log has gone on.
+func movedOn(code string) bool {
+	switch code {
+	case errcode.MembersMoved, errcode.Stale, errcode.OldEpoch, errcode.ClientFork:
+		return true
+	}
+	return false
+}
+
+// catchUp follows the log to its head.
+func (c *Client) catchUp(ctx context.Context) error {
+	for {
+		err := c.pull(ctx, untilHead, func() {}, func() {})
+		if !errors.Is(err, replica.ErrFork) && !errors.Is(err, errSeeded) {
+			return err
+		}
+	}
+}
+
+func (c *Client) pushChange(ctx context.Context, change *Change) error {
+	c.mu.Lock()
+	at := c.view.Position
+	c.mu.Unlock()
+	_, err := c.sendPush(ctx, &wire.PushRequest{Position: at, Client: change.Client,
+		Parts: wire.SplitBody(change.Counter, change.Body)})
+	return err
+}
+
+// pullSealed is pull in a sealed space. It never starts over: a log that has become
+// shorter may be an attack.
+func (c *Client) pullSealed(ctx context.Context, pull func() error) error {
+	err := pull()
+	if errcode.Of(err) == errcode.Keys { // those who let this device in have left them in the log
+		if lerr := c.learn(ctx); lerr != nil {
+			return lerr
+		}
+		err = pull()
+	}
+	if code := errcode.Of(err); code == errcode.Diverged || code == errcode.Behind {
+		return &errcode.Error{Code: errcode.Tampered, Op: "sync: pull", Err: err, Msg: "the server's log is not the one " +
+			"that this device has followed: the server was put back to an older state, or it hides something; " +
+			"nothing is synced until the log is back"}
+	}
+	return err
+}
+
+// learn asks for the Changes, and takes the keys that they have for this device.
+func (c *Client) learn(ctx context.Context) error {
+	all, err := c.members(ctx)
+	if err == nil {
+		c.cfg.Sealer.Learn(ctx, all)
+	}
+	return err
+}
+
+// members asks for the entries that change who is a member.
+func (c *Client) members(ctx context.Context) (all []wire.Entry, err error) {
+	a, err := c.ask(ctx, "GET", "members", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	for frames := wire.NewFrameReader(a.Body); ; {
+		f, err := frames.Next()
+		switch {
+		case err == io.EOF:
+			return nil, errcode.New(errcode.Network, "sync: members", "the server has closed the stream")
+		case err != nil:
+			return nil, errcode.Wrap(err, errcode.Network, "sync: members")
+		case f.CaughtUp != nil:
+			return all, nil
+		}
+		all = append(all, f.Entries...)
+	}
+}
+
+// Members asks a server for the entries of a sealed space that change who is a member,
+// in order. No database is needed. What they say is the server's word, until they are
+// judged as a part of the log.
+func Members(ctx context.Context, cfg Config) ([]wire.Entry, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.complete()
+	c := &Client{cfg: cfg}
+	c.cond.serverKnown = true // there is no database that would keep that
+	return c.members(ctx)
+}
+
+// reached does what has to be done at the log's end in a sealed space.
+func (c *Client) reached(ctx context.Context) error {
+	s := c.cfg.Sealer
+	if s == nil {
+		return nil
+	}
+	if err := s.Check(); err != nil {
+		return err
+	}
+	admission, err := s.Admission(ctx)
+	if err != nil {
+		return err
+	}
+	if admission != nil {
+		if err := c.pushChange(ctx, admission); err != nil && !movedOn(errcode.Of(err)) {
+			return err
+		}
+		return errSeeded // the log has it, or another Change that came first
+	}
+	c.mu.Lock()
+	c.reachedEnd = true
+	c.mu.Unlock()
+	c.wakePush()
+	return nil
+}
+
+// What is sealed together, for one request.
+const (
+	sealedBytes        = 1 << 20
+	sealedTransactions = 64
+)
+
+// nextSealed is nextPush in a sealed space: what is pending is sealed when it is sent,
+// once the log's end was reached.
+func (c *Client) nextSealed(ctx context.Context, view replica.View, at pushProgress) (*pushing, error) {
+	c.mu.Lock()
+	ready := c.reachedEnd
+	c.mu.Unlock()
+	if !ready || c.replica.Recorded() <= view.Last {
+		return nil, nil
+	}
+	if !c.cfg.Sealer.MayWrite() {
+		return nil, errcode.New(errcode.NotAllowed, "sync: push", "this device may not write in the space")
+	}
+	req := &pushing{PushRequest: wire.PushRequest{Position: view.Position, Client: view.Client}, from: at}
+	size := 0
+	for id := view.Last + 1; len(req.Parts) < sealedTransactions && size < sealedBytes; id++ {
+		counter := uint64(id - view.Offset)
+		plain, known, err := c.replica.PendingHash(ctx, id)
+		if err != nil || !known {
+			return req.orNothing(), err
+		}
+		data, err := c.cfg.Sealer.Sealed(ctx, view.Client, counter, plain, func() ([]byte, error) {
+			return c.replica.PendingBody(ctx, id)
+		})
+		if err != nil || data == nil {
+			return req.orNothing(), err
+		}
+		if counter <= at.decided {
+			continue
+		}
+		if len(req.Parts) == 0 {
+			req.first = id
+		}
+		for _, part := range wire.SplitBody(counter, data) {
+			if counter == at.decided+1 && part.Index < at.staged {
+				continue
+			}
+			if len(req.Parts) > 0 && size+len(part.Bytes) > pushSize {
+				req.more = true
+				return req, nil
+			}
+			req.Parts = append(req.Parts, part)
+			size += len(part.Bytes) + 64
+		}
+	}
+	req.more = true
+	return req.orNothing(), nil
+}
+
+// orNothing is nil for a request without parts.
+func (req *pushing) orNothing() *pushing {
+	if len(req.Parts) == 0 {
+		return nil
+	}
+	return req
+}
+
+// refusedSeal says what a push's error means for what was sealed.
+func (c *Client) refusedSeal(err error) error {
+	if code := errcode.Of(err); c.cfg.Sealer == nil || code != errcode.Stale && code != errcode.OldEpoch {
+		return err
+	}
+	c.cfg.Sealer.Reseal()
+	c.forgetProgress(func() bool { return true })
+	// The pull brings what this device has not seen.
+	return &errcode.Error{Code: errcode.Behind, Op: "sync: push", Err: err}
+}

@@ -1,0 +1,98 @@
+package member
+
+import (
+	"context"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/wire"
+)
+
+var (
+	_ client.Sealer = (*Member)(nil)
+
+	errRemoved = errcode.New(errcode.Removed, "member: judge",
+		"this device was removed from the space: what is here stays, and nothing is synced any more")
+)
+
+// Check implements client.Sealer.
+func (m *Member) Check() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.log.Removed(m.id):
+		return errRemoved
+	case m.log.Head().Seq < m.cfg.Told.Seq:
+		return &errcode.Error{Code: errcode.Tampered, Op: "member: check",
+			Err: &Tampered{Kind: "rollback", Seq: m.cfg.Told.Seq},
+			Msg: "the server's log ends before entry " + number(m.cfg.Told.Seq) + ", which it had when this device was let in"}
+	}
+	return nil
+}
+
+// Head is the last entry that is here.
+func (m *Member) Head() seal.Position {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.Head()
+}
+
+// Admission implements client.Sealer: the founder begins the log, and a device that has
+// a slot's keys adds itself.
+func (m *Member) Admission(ctx context.Context) (*client.Change, error) {
+	if m.cfg.First != nil && m.Head().Seq == 0 {
+		return m.cfg.First, nil
+	}
+	if m.cfg.Slot == nil {
+		return nil, nil
+	}
+	c, unlock := m.begin(ctx)
+	defer unlock()
+	if _, is := m.log.Member(m.id); is {
+		return nil, nil
+	}
+	slot, is := m.log.Member(seal.DeviceID(m.cfg.Slot.Public()))
+	if !is {
+		return nil, errcode.New(errcode.BadCode, "member: come in", "the code is no longer valid: it was replaced")
+	}
+	key, epoch, err := m.newest()
+	if err != nil {
+		return nil, err
+	}
+	d := seal.Device{Role: slot.Role, User: slot.User}
+	d.Sign, d.Box = m.cfg.Identity.Public()
+	if err := d.SealName(m.cfg.Anchor, &key, epoch, m.cfg.Name, m.cfg.Rand); err != nil {
+		return nil, err
+	}
+	if d.Proof, err = m.cfg.Identity.Sign(ctx, d.ProofStatement(m.cfg.Anchor)); err != nil {
+		return nil, err
+	}
+	c.Add = []seal.Device{d}
+	if c.Wrap, err = m.wraps(ctx, &key, epoch, []seal.Member{{ID: m.id, Box: d.Box}}); err != nil {
+		return nil, err
+	}
+	return m.sign(ctx, m.cfg.Slot, c)
+}
+
+// OpenSlot looks among entries with Changes for the slot that a code opens. Errors are
+// HEDDLE_BAD_CODE.
+func OpenSlot(entries []wire.Entry, space string, code seal.RecoveryCode) (*seal.SlotSecret, error) {
+	key := code.Key(space)
+	for i := len(entries) - 1; i >= 0; i-- {
+		s, err := seal.UnmarshalSealed(entries[i].Body)
+		if err != nil || s.Kind != seal.KindMembers {
+			continue
+		}
+		c, err := seal.UnmarshalChange(s.Box)
+		if err != nil {
+			continue
+		}
+		for i := range c.Slots {
+			if secret, err := c.Slots[i].Open(space, &key); err == nil {
+				return secret, nil
+			}
+		}
+	}
+	return nil, errcode.New(errcode.BadCode, "member: open a slot", "the code opens nothing in this space")
+}

@@ -1,0 +1,223 @@
+package member
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// Config says whose part it is, and in which space.
+type Config struct {
+	Space    string
+	Anchor   seal.Anchor
+	Identity seal.Identity
+	Suite    seal.Suite
+	Rand     io.Reader
+	// Told is a position that the log must have: where an inviter was, or who wrote a
+	// code. Zeros for none.
+	Told seal.Position
+	// Slot has the keys of a slot by which the device adds itself, with Name and as
+	// Role, once the log is known. Nil for a device that is a member or is being added
+	// by one.
+	Slot seal.Identity
+	Name string
+	// First begins the space's log, where that is empty: see Found.
+	First *client.Change
+	// Plain content is compressed before it is encrypted, unless Stored is set:
+	// compression tells something about what an attacker gets into one transaction with
+	// a secret.
+	Stored bool
+}
+
+// Member is a device's part in a sealed space. Its methods may be called by several
+// goroutines.
+type Member struct {
+	cfg Config
+	id  seal.ID
+
+	mu      sync.Mutex
+	loaded  bool
+	log     *seal.Log
+	keys    map[seal.Hash]seal.Key // of epochs, by what the log says of them
+	commits map[uint64]seal.Hash   // what it says, by the epoch's number
+	opened  []record               // since the last Keep
+	unread  []*seal.Change         // of the database, whose keys are to be unwrapped
+	made    map[uint64]*made       // seals that were made for client, by counter
+	client  wire.ClientID
+	names   map[seal.ID]named
+}
+
+// named is a device with its name, which is sealed under the key of an epoch.
+type named struct {
+	seal.Device
+	epoch uint64
+}
+
+// New returns the part of a device. Load comes before all else.
+func New(cfg Config) *Member {
+	return &Member{cfg: cfg, id: seal.DeviceID(cfg.Identity.Public()), keys: map[seal.Hash]seal.Key{},
+		commits: map[uint64]seal.Hash{}, log: seal.NewLog(cfg.Space, cfg.Anchor, seal.Window), made: map[uint64]*made{},
+		names: map[seal.ID]named{}}
+}
+
+// ID is the device's.
+func (m *Member) ID() seal.ID { return m.id }
+
+// Anchor is the space's.
+func (m *Member) Anchor() seal.Anchor { return m.cfg.Anchor }
+
+// Standing is what a device may do in its space, by the log as far as it is here.
+type Standing struct {
+	Member  bool
+	Removed bool // it was a member
+	Role    seal.Role
+	Members int // devices and slots
+	Epoch   uint64
+}
+
+// Standing returns that of this device.
+func (m *Member) Standing() Standing {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	who, is := m.log.Member(m.id)
+	epoch, _ := m.log.Epoch()
+	return Standing{Member: is, Removed: m.log.Removed(m.id), Role: who.Role, Members: m.log.Members(), Epoch: epoch}
+}
+
+// Info is a member as people see it.
+type Info struct {
+	seal.Member
+	Name string // of a device, "" where its key is not here
+	This bool   // it is this device
+}
+
+// Infos returns all members, in the order of their ids.
+func (m *Member) Infos(ctx context.Context) (all []Info) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ready(ctx)
+	for who := range m.log.Each() {
+		one := Info{Member: who, This: who.ID == m.id}
+		d := m.names[who.ID]
+		if k, is := m.key(d.epoch); is {
+			one.Name, _ = d.OpenName(m.cfg.Anchor, &k, d.epoch)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// MayWrite says whether what this device pushes is taken.
+func (m *Member) MayWrite() bool {
+	s := m.Standing()
+	return s.Member && s.Role <= seal.RoleWrite
+}
+
+// Wrote says whether the log has anything of a client.
+func (m *Member) Wrote(id wire.ClientID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	counter, _ := m.log.Client(id)
+	return counter > 0
+}
+
+// key returns the key of an epoch, where it is here. m.mu is held.
+func (m *Member) key(epoch uint64) (seal.Key, bool) {
+	commit, known := m.commits[epoch]
+	if !known {
+		return seal.Key{}, false
+	}
+	k, is := m.keys[commit]
+	return k, is
+}
+
+// newest returns the key that new content is sealed with. m.mu is held.
+func (m *Member) newest() (key seal.Key, epoch uint64, err error) {
+	epoch, commit := m.log.Epoch()
+	key, is := m.keys[commit]
+	if !is {
+		return key, 0, errcode.New(errcode.Keys, "member: seal", "the newest key has not come to this device")
+	}
+	return key, epoch, nil
+}
+
+// note keeps a key.
+func (m *Member) note(k *seal.Key, epoch uint64) { m.keys[k.Commit(m.cfg.Anchor, epoch)] = *k }
+
+// learn takes the keys that Changes have for this device, and from them those before.
+// Who has sent the Changes does not matter. m.mu is held.
+func (m *Member) learn(ctx context.Context, changes []*seal.Change) {
+	var numbers []uint64 // of epochs, the newest last
+	for _, c := range changes {
+		if c.Epoch != nil {
+			numbers = append(numbers, c.Epoch.Number)
+			m.unwrap(ctx, c.Epoch.Wrap, c.Epoch.Number)
+		}
+		for i := len(numbers) - 1; i >= 0 && len(c.Wrap) > 0; i-- {
+			if m.unwrap(ctx, c.Wrap, numbers[i]) {
+				break
+			}
+		}
+	}
+	for i := len(changes) - 1; i >= 0; i-- {
+		e := changes[i].Epoch
+		if e == nil {
+			continue
+		}
+		if k, is := m.keys[e.Commit]; is && e.Before != nil {
+			if before, err := e.OpenBefore(m.cfg.Anchor, &k); err == nil {
+				m.note(before, e.Number-1)
+			}
+		}
+	}
+}
+
+// ready unwraps the keys that the database has: Load cannot wait for that.
+func (m *Member) ready(ctx context.Context) {
+	m.learn(ctx, m.unread)
+	m.unread = nil
+}
+
+// unwrap takes the key that is wrapped for this device, or for its slot. It is false
+// without one.
+func (m *Member) unwrap(ctx context.Context, wraps []seal.Wrap, epoch uint64) bool {
+	for _, keys := range []seal.Identity{m.cfg.Identity, m.cfg.Slot} {
+		if keys == nil {
+			continue
+		}
+		id := seal.DeviceID(keys.Public())
+		for i := range wraps {
+			if wraps[i].ID != id {
+				continue
+			}
+			if k, err := keys.Unwrap(ctx, seal.WrapInfo(m.cfg.Anchor, epoch, id), &wraps[i].HPKE); err == nil {
+				m.note(k, epoch)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Learn takes the keys that the Changes among entries have for this device. They need
+// not be of the log: see the package comment.
+func (m *Member) Learn(ctx context.Context, entries []wire.Entry) {
+	var changes []*seal.Change
+	for i := range entries {
+		s, err := seal.UnmarshalSealed(entries[i].Body)
+		if err != nil || s.Kind != seal.KindMembers {
+			continue
+		}
+		if c, err := seal.UnmarshalChange(s.Box); err == nil {
+			changes = append(changes, c)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.learn(ctx, changes)
+}

@@ -1,0 +1,146 @@
+package member
+
+import (
+	"context"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// made is a transaction that was sealed and is not in the log yet. It is sent again as
+// it is, as long as it would be taken.
+type made struct {
+	plain seal.Hash // of the body
+	hash  seal.Hash // of the seal
+	bytes []byte
+	prev  seal.Hash
+	epoch uint64
+	seen  seal.Position
+}
+
+// Sealed returns what is sent of a client's transaction under a counter. The ones before
+// it that the log does not have were sealed before, in order. body is called where there
+// is something to seal; it is nil for one that is pending no more, and so is the seal.
+func (m *Member) Sealed(
+	ctx context.Context, author wire.ClientID, counter uint64, plain wire.Hash, body func() ([]byte, error),
+) ([]byte, error) {
+	one, err := m.again(ctx, author, counter, plain)
+	if err != nil || one != nil {
+		return one, err
+	}
+	data, err := body() // which may wait for who applies entries, and for that waits for m.mu
+	if err != nil || data == nil {
+		return nil, err
+	}
+	return m.encrypt(ctx, author, counter, plain, data)
+}
+
+// again returns a seal that was made and would be taken; nil for none.
+func (m *Member) again(ctx context.Context, author wire.ClientID, counter uint64, plain wire.Hash) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ready(ctx)
+	if m.client != author {
+		m.client = author
+		clear(m.made)
+	}
+	prev, err := m.before(author, counter)
+	if err != nil {
+		return nil, err
+	}
+	s, epoch := m.made[counter], m.epoch()
+	if s == nil || s.plain != plain || s.prev != prev || s.epoch != epoch || !m.fresh(s.seen) {
+		return nil, nil
+	}
+	return s.bytes, nil
+}
+
+func (m *Member) epoch() uint64 {
+	number, _ := m.log.Epoch()
+	return number
+}
+
+// encrypt makes a seal.
+func (m *Member) encrypt(
+	ctx context.Context, author wire.ClientID, counter uint64, plain wire.Hash, data []byte,
+) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client != author {
+		return nil, errMovedOn
+	}
+	prev, err := m.before(author, counter)
+	if err != nil {
+		return nil, err
+	}
+	key, epoch, err := m.newest()
+	if err != nil {
+		return nil, err
+	}
+	s := &seal.Sealed{Kind: seal.KindData, Device: m.id, Prev: prev, Epoch: epoch, Seen: m.log.Head()}
+	place := seal.Place{Anchor: m.cfg.Anchor, Client: author, Counter: counter}
+	if err := s.Encrypt(place, &key, data, !m.cfg.Stored, m.cfg.Rand); err != nil {
+		return nil, err
+	}
+	if s.Signature, err = m.cfg.Identity.Sign(ctx, s.Statement(place)); err != nil {
+		return nil, err
+	}
+	one := &made{plain: plain, bytes: s.Marshal(), prev: prev, epoch: epoch, seen: s.Seen}
+	one.hash = wire.HashBody(one.bytes)
+	m.made[counter] = one
+	return one.bytes, nil
+}
+
+// before returns what the seal under a counter names as its author's one before.
+func (m *Member) before(author wire.ClientID, counter uint64) (seal.Hash, error) {
+	decided, last := m.log.Client(author)
+	for c := range m.made { // the log has them
+		if c <= decided {
+			delete(m.made, c)
+		}
+	}
+	if counter == decided+1 {
+		return last, nil
+	}
+	if s := m.made[counter-1]; s != nil && counter > decided {
+		return s.hash, nil
+	}
+	return seal.Hash{}, errMovedOn
+}
+
+var errMovedOn = errcode.New(errcode.Behind, "member: seal", "the log has gone on meanwhile")
+
+// fresh says whether a position is on the log, and not so old that what was sealed
+// there may get stale on its way.
+func (m *Member) fresh(p seal.Position) bool {
+	return m.log.Has(p) && m.log.Head().Seq-p.Seq < seal.Window/2
+}
+
+// Reseal forgets what was sealed: the server does not take it.
+func (m *Member) Reseal() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.made)
+}
+
+// sign returns a Change as the next entry of its author's, by whose keys it is signed:
+// this device's, or a slot's. m.mu is held.
+func (m *Member) sign(ctx context.Context, by seal.Identity, c *seal.Change) (*client.Change, error) {
+	id := seal.DeviceID(by.Public())
+	epoch, _ := m.log.Epoch()
+	s := &seal.Sealed{Kind: seal.KindMembers, Device: id, Epoch: max(1, epoch), Seen: m.log.Head(), Box: c.Marshal()}
+	if len(s.Box) > seal.MaxChange {
+		return nil, errcode.New(errcode.TooBig, "member: change", "the Change has more than 256 KiB")
+	}
+	author := id.Members()
+	counter, last := m.log.Client(author)
+	s.Prev = last
+	place := seal.Place{Anchor: m.cfg.Anchor, Client: author, Counter: counter + 1}
+	var err error
+	if s.Signature, err = by.Sign(ctx, s.Statement(place)); err != nil {
+		return nil, err
+	}
+	return &client.Change{Client: author, Counter: counter + 1, Body: s.Marshal()}, nil
+}

@@ -1,0 +1,148 @@
+package member
+
+import (
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// schema makes the tables of the package comment. They are WITHOUT ROWID, as all of
+// sync's are.
+var schema = []string{
+	`CREATE TABLE IF NOT EXISTS heddle_seal_chain(seq INTEGER PRIMARY KEY, chain BLOB NOT NULL) WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS heddle_seal_client(
+		client BLOB PRIMARY KEY, device BLOB NOT NULL, counter INTEGER NOT NULL, last BLOB NOT NULL) WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS heddle_change(seq INTEGER PRIMARY KEY, change BLOB NOT NULL) WITHOUT ROWID`,
+}
+
+var _ replica.Sealing = (*Member)(nil)
+
+// Load implements replica.Sealing.
+func (m *Member) Load(c replica.Conn, at wire.Position) error {
+	for _, sql := range schema {
+		if err := c.Exec(sql); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	want := seal.Position{Seq: at.Seq, Chain: at.Chain}
+	if m.rollback(at.Seq); m.loaded && m.log.Head() == want {
+		m.keep()
+		return nil
+	}
+	saved, err := read(c, want)
+	if err != nil {
+		return err
+	}
+	m.log, m.opened, m.loaded = seal.NewLog(m.cfg.Space, m.cfg.Anchor, seal.Window), nil, false
+	if err := m.log.Restore(saved); err != nil {
+		return errcode.Wrap(err, errcode.Internal, "member: load")
+	}
+	changes := make([]*seal.Change, len(saved.Changes))
+	epoch := uint64(0)
+	clear(m.commits)
+	for i, box := range saved.Changes {
+		if changes[i], err = seal.UnmarshalChange(box); err != nil {
+			return errcode.Wrap(err, errcode.Internal, "member: load")
+		}
+		if e := changes[i].Epoch; e != nil {
+			epoch = e.Number
+		}
+		m.mark(changes[i], epoch)
+	}
+	m.unread, m.loaded = changes, true
+	return nil
+}
+
+// read reads the tables.
+func read(c replica.Conn, head seal.Position) (*seal.Saved, error) {
+	s := &seal.Saved{Head: head}
+	last := seal.Position{}
+	err := c.Query(`SELECT seq, chain FROM heddle_seal_chain ORDER BY seq`, nil, func(stmt *sqlite3.Stmt) error {
+		last.Seq = uint64(stmt.ColumnInt64(0))
+		copy(last.Chain[:], stmt.ColumnRawBlob(1))
+		s.Chains = append(s.Chains, last.Chain)
+		return nil
+	})
+	if err == nil && last != head {
+		err = errcode.New(errcode.Sealed, "member: load",
+			"the database was synced with a space that is not sealed: open one of another name")
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = c.Query(`SELECT client, device, counter, last FROM heddle_seal_client`, nil, func(stmt *sqlite3.Stmt) error {
+		var one seal.SavedClient
+		copy(one.ID[:], stmt.ColumnRawBlob(0))
+		copy(one.Device[:], stmt.ColumnRawBlob(1))
+		one.Counter = uint64(stmt.ColumnInt64(2))
+		copy(one.Last[:], stmt.ColumnRawBlob(3))
+		s.Clients = append(s.Clients, one)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = c.Query(`SELECT change FROM heddle_change ORDER BY seq`, nil, func(stmt *sqlite3.Stmt) error {
+		s.Changes = append(s.Changes, stmt.ColumnBlob(0, nil))
+		return nil
+	})
+	return s, err
+}
+
+// Save implements replica.Sealing.
+func (m *Member) Save(c replica.Conn, seq uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rollback(seq); m.log.Head().Seq != seq {
+		return replica.ErrReload
+	}
+	for _, r := range m.opened {
+		if err := c.Exec(`INSERT INTO heddle_seal_chain(seq, chain) VALUES(?, ?)`, int64(r.Seq), r.Chain[:]); err != nil {
+			return err
+		}
+		if r.change == nil {
+			continue
+		}
+		if err := c.Exec(`INSERT INTO heddle_change(seq, change) VALUES(?, ?)`, int64(r.Seq), r.change); err != nil {
+			return err
+		}
+	}
+	for _, one := range m.log.Touched() {
+		err := c.Exec(`INSERT OR REPLACE INTO heddle_seal_client(client, device, counter, last) VALUES(?, ?, ?, ?)`,
+			one.ID[:], one.Device[:], int64(one.Counter), one.Last[:])
+		if err != nil {
+			return err
+		}
+	}
+	if seq <= seal.Window {
+		return nil
+	}
+	return c.Exec(`DELETE FROM heddle_seal_chain WHERE seq <= ?`, int64(seq-seal.Window))
+}
+
+// Keep implements replica.Sealing.
+func (m *Member) Keep() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keep()
+}
+
+func (m *Member) keep() {
+	m.log.Keep()
+	m.opened = nil
+}
+
+// rollback takes back what was opened behind an entry and is not kept. m.mu is held.
+func (m *Member) rollback(seq uint64) {
+	m.log.Rollback(seq)
+	n := len(m.opened)
+	for n > 0 && m.opened[n-1].Seq > seq {
+		n--
+	}
+	m.opened = m.opened[:n]
+}

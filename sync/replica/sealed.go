@@ -1,0 +1,205 @@
+package replica
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica/internal/synced"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// Sealing is a device's part in a sealed space, as its replica needs it: package member
+// is one. It keeps what it knows of the log in tables of its own.
+type Sealing interface {
+	// Load takes what the database keeps of the log, whose prefix ends at a position.
+	// It runs inside SQLite.
+	Load(c Conn, at wire.Position) error
+	// Open judges and decrypts the entries after at, which is the prefix's end. It may
+	// wait for the platform's cryptography. Where one stops it, those before it are
+	// returned with the error. ErrReload: Load has to come first.
+	Open(ctx context.Context, at wire.Position, entries []wire.Entry) ([]Opened, error)
+	// Save keeps what Open has changed up to an entry, in the transaction that applies
+	// it. It runs inside SQLite. ErrReload: that is not known any more.
+	Save(c Conn, seq uint64) error
+	// Keep says that the transaction of Save is committed.
+	Keep()
+}
+
+// Conn runs statements inside SQLite. Queries are prepared once.
+type Conn interface {
+	Exec(sql string, args ...any) error
+	Query(sql string, args []any, row func(*sqlite3.Stmt) error) error
+}
+
+// Opened is an entry as a replica applies it. In a sealed space Body, its hash and the
+// outcome are those that the seal was opened to, and judged.
+type Opened struct {
+	wire.Entry
+	Fate Fate
+}
+
+// Fate is what becomes of an entry beside its outcome.
+type Fate int
+
+// The fates.
+const (
+	FateDecided Fate = iota // as the outcome says
+	FatePassed              // it has no meaning for rows and for what is pending
+	FateAgain               // void, and to its author not decided: it goes on under the next counter
+)
+
+// ErrReload says that what is in memory is not what the database has.
+var ErrReload = errors.New("sync: what is known of the sealed log is to be loaded again")
+
+// metaAnchor is the name in heddle_meta that a database of a sealed space has.
+const metaAnchor = "sealed"
+
+// loadSealing loads what is kept of a sealed log, and refuses a database that is of
+// the other kind.
+func (rep *Replica) loadSealing(c *synced.Conn, s *state) error {
+	const op = "sync: open"
+	sealed, err := c.Has(`SELECT 1 FROM heddle_meta WHERE name = ?`, metaAnchor)
+	switch {
+	case err != nil:
+		return err
+	case rep.cfg.Sealing == nil && sealed:
+		return errcode.New(errcode.Locked, op, "the database is of a sealed space: open it with its key")
+	case rep.cfg.Sealing == nil:
+		return nil
+	case !sealed && s.pos != (wire.Position{}):
+		return errcode.New(errcode.Sealed, op, "the database was synced with a plain space: open one of another name")
+	}
+	if !sealed {
+		if err := setMeta(c, metaAnchor, int64(1)); err != nil {
+			return err
+		}
+	}
+	return rep.cfg.Sealing.Load(c, s.pos)
+}
+
+// reloads bounds how often entries are opened again because something else has come
+// between: each time that is another transaction's failure.
+const reloads = 3
+
+// applySealed is Apply in a sealed space.
+func (rep *Replica) applySealed(
+	ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []wire.Entry,
+) (count uint64, err error) {
+	select {
+	case rep.opening <- struct{}{}:
+		defer func() { <-rep.opening }()
+	case <-ctx.Done():
+		return 0, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: apply")
+	}
+	for try := 0; ; try++ {
+		opened, stop := rep.cfg.Sealing.Open(ctx, rep.View().Position, entries)
+		if stop == nil || len(opened) > 0 {
+			count, err = rep.applyOpened(ctx, client, epoch, opened)
+		}
+		if try < reloads && (errors.Is(stop, ErrReload) || errors.Is(err, ErrReload)) {
+			err := rep.inside(ctx, func(r *rows) error {
+				rep.invalidate()
+				_, err := rep.current(r)
+				return err
+			})
+			if err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if err != nil {
+			return count, err
+		}
+		return count, stop
+	}
+}
+
+// saveSealing keeps what was opened, up to the prefix's end.
+func (a *applier) saveSealing() error {
+	if a.rep.cfg.Sealing == nil {
+		return nil
+	}
+	return a.rep.cfg.Sealing.Save(a.Conn, a.pos.Seq)
+}
+
+// sealed does what the entries of a sealed space need beside those of a plain one. done
+// says that there is no more to it.
+func (a *applier) sealed(o *Opened) (done bool, err error) {
+	if o.Fate == FatePassed {
+		return true, nil
+	}
+	if o.Outcome == "" { // what a server does in a plain space
+		o.Outcome = a.unfit(o.Body)
+	}
+	if o.Fate == FateDecided {
+		return false, nil
+	}
+	switch {
+	case o.Client == a.client:
+		return true, a.again(o, &a.offset, metaOffset)
+	case a.former != nil && o.Client == a.former.client:
+		if err := a.again(o, &a.former.offset, metaFormerOffset); !errors.Is(err, ErrFork) {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// unfit is the code of a body that cannot be folded, "" for one that can be: an author
+// of another build has sealed it.
+func (a *applier) unfit(data []byte) string {
+	body, err := wire.UnmarshalBody(data)
+	if err == nil {
+		err = fold.Check(body, a.schema)
+	}
+	if err == nil && len(body.Schema) > 0 {
+		next := a.schema.Clone()
+		next.Apply(body.Schema)
+		err = next.Fits(a.schema, body.Schema)
+	}
+	return errcode.Of(err)
+}
+
+// again gives the oldest pending transaction the next counter. It is ErrFork if the
+// entry is of another one.
+func (a *applier) again(o *Opened, offset *int64, name string) error {
+	return a.inside(func() error {
+		id, hash, err := a.oldest()
+		if err != nil {
+			return err
+		}
+		if id == 0 || uint64(id-*offset) != o.Counter || hash != o.BodyHash {
+			return ErrFork
+		}
+		*offset--
+		return setMeta(a.Conn, name, *offset)
+	})
+}
+
+// PendingHash returns the hash of a pending transaction's body; known is false where it
+// is pending no more.
+func (rep *Replica) PendingHash(ctx context.Context, id int64) (hash wire.Hash, known bool, err error) {
+	err = rep.db.Query(ctx, `SELECT hash FROM heddle_pending WHERE id = ? AND part = 0`, store.Args(id), nil,
+		func(s *sqlite3.Stmt) error {
+			copy(hash[:], s.ColumnRawBlob(0))
+			known = true
+			return nil
+		})
+	return hash, known, err
+}
+
+// PendingBody returns a pending transaction's body as it was recorded; nil where it is
+// pending no more.
+func (rep *Replica) PendingBody(ctx context.Context, id int64) (data []byte, err error) {
+	err = rep.db.Query(ctx, `SELECT bytes FROM heddle_pending WHERE id = ? ORDER BY part`, store.Args(id), nil,
+		func(s *sqlite3.Stmt) error {
+			data = append(data, s.ColumnRawBlob(0)...)
+			return nil
+		})
+	return data, err
+}

@@ -1,0 +1,245 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/seal/native"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// In a sealed space the server orders what it cannot read: it folds no rows, has no
+// snapshots, and never cuts the log. It runs each check of docs/SECURITY.md, section
+// 11, that needs no key, and refuses what would be void or would stop a replica. So
+// nothing of a member's can stop the others.
+
+var (
+	errSealed = errcode.New(errcode.Sealed, "server",
+		"the space is sealed: it takes what is sealed alone, and has no snapshots")
+	errPlain = errcode.New(errcode.Sealed, "server: push", "the space is not sealed")
+)
+
+// refusal is an error of one transaction in a sealed space. It is not decided.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// sealedLog is what judging the next entry of a sealed space needs, up to some entry. It
+// is read from the log once, and goes on with it.
+type sealedLog struct {
+	*seal.Log
+	changes []uint64 // the numbers of the entries with Changes, void ones as well
+}
+
+// isSealed says whether a space is sealed: its first entry is. Only where there is
+// nothing folded has the log to be asked.
+func isSealed(v logstore.View, m *logstore.Meta) (bool, error) {
+	if m.RowCount > 0 || m.Horizon > 0 || m.Head.Seq == 0 {
+		return false, nil
+	}
+	first, err := v.Entries(0, 1, wire.ClientID{})
+	return err == nil && len(first) > 0 && wire.Sealed(first[0].Body), err
+}
+
+// readSealed brings sp.sealed to the head, nil for a plain space. The caller has the turn.
+func (sp *space) readSealed(v logstore.View, m *logstore.Meta) error {
+	is, err := isSealed(v, m)
+	if err != nil || !is {
+		sp.sealed = nil
+		return err
+	}
+	if sp.sealed != nil {
+		sp.sealed.Rollback(0)
+		at := sp.sealed.Head()
+		chain, found, err := v.Chain(at.Seq)
+		if err != nil {
+			return err
+		}
+		if !found || chain != at.Chain {
+			sp.sealed = nil // the store was put back
+		}
+	}
+	if sp.sealed == nil {
+		sp.sealed = &sealedLog{Log: seal.NewLog(sp.name, seal.Anchor{}, seal.Window)}
+	}
+	for sp.sealed.Head().Seq < m.Head.Seq {
+		entries, err := v.Entries(sp.sealed.Head().Seq, batchBytes, wire.ClientID{})
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			verdict := sp.sealed.Judge(&entries[i], seal.Checks{Valid: trusted})
+			if verdict.Stop != "" {
+				return errcode.New(errcode.Damaged, "server: read log", "an entry of the sealed log is not one")
+			}
+			sp.sealed.append(&entries[i], verdict)
+		}
+		if len(entries) == 0 {
+			return errcode.New(errcode.Damaged, "server: read log", "the log ends before its head")
+		}
+		sp.sealed.Keep()
+	}
+	return nil
+}
+
+// trusted takes the signatures of entries for valid that were verified when they came.
+func trusted(seal.Claim) bool { return true }
+
+func (l *sealedLog) append(e *wire.Entry, v seal.Verdict) {
+	l.Append(e, v)
+	if v.Sealed().Kind == seal.KindMembers {
+		l.changes = append(l.changes, e.Seq)
+	}
+}
+
+// Rollback is [seal.Log.Rollback].
+func (l *sealedLog) Rollback(seq uint64) {
+	l.Log.Rollback(seq)
+	for n := len(l.changes); n > 0 && l.changes[n-1] > l.Head().Seq; n-- {
+		l.changes = l.changes[:n-1]
+	}
+}
+
+// keepSealed makes what was decided final, after the commit.
+func (t *turn) keepSealed() {
+	if t.sp.sealed != nil {
+		t.sp.sealed.Keep()
+	}
+}
+
+// sealed says whether the space is, after what was decided in this turn.
+func (t *turn) sealed() bool { return t.sp.sealed != nil && t.sp.sealed.Head().Seq > 0 }
+
+// decideSealed is decideOne in a sealed space.
+func (t *turn) decideSealed(p *push, tx *transaction) error {
+	switch {
+	case tx.body == nil:
+		return &refusal{errcode.New(errcode.TooBig, "server: decide", "the transaction is larger than the server takes")}
+	case !wire.Sealed(tx.data):
+		return &refusal{errSealed}
+	case t.w.Head.Seq > 0 && !t.sealed():
+		return &refusal{errPlain}
+	case t.sp.sealed == nil:
+		t.sp.sealed = &sealedLog{Log: seal.NewLog(t.sp.name, seal.Anchor{}, seal.Window)}
+	}
+	log := t.sp.sealed
+	e := wire.Entry{Seq: t.w.Head.Seq + 1, Client: p.req.Client, Counter: tx.counter, BodyHash: tx.hash, Body: tx.data}
+	e.Chain = e.ChainAfter(t.w.Head.Chain)
+	verdict := log.Judge(&e, seal.Checks{Valid: func(c seal.Claim) bool {
+		valid, err := native.Suite{}.Verify(p.ctx, []seal.Claim{c})
+		return err == nil && valid[0]
+	}})
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	if verdict.Stop != "" || verdict.Code != "" {
+		return refuseSealed(log, tx, &verdict)
+	}
+	var void *void
+	err := t.decideUnread(p, tx, verdict.Sealed())
+	switch {
+	case errors.As(err, &void): // it keeps its Sealed
+		e.Outcome = void.code
+		e.Chain = e.ChainAfter(t.w.Head.Chain)
+		verdict = log.Judge(&e, seal.Checks{Valid: trusted})
+	case err != nil:
+		return err
+	}
+	log.append(&e, verdict)
+	t.w.Head.Seq, t.w.Head.Chain = e.Seq, e.Chain
+	t.w.Entries = append(t.w.Entries, e)
+	return nil
+}
+
+// refuseSealed says why a transaction would be void, or would stop a replica.
+func refuseSealed(log *sealedLog, tx *transaction, v *seal.Verdict) error {
+	code, msg := v.Code, "the transaction would be void"
+	switch {
+	case v.Stop != "":
+		code, msg = errcode.Protocol, "the entry would stop each replica: "+string(v.Stop)
+	case code == errcode.NotMember:
+		msg = "the device is no member of the space that may write"
+		if s, err := seal.UnmarshalSealed(tx.data); err == nil && log.Removed(s.Device) {
+			code, msg = errcode.Removed, "the device was removed from the space"
+		}
+	}
+	return &refusal{errcode.New(code, "server: decide", msg)}
+}
+
+// decideUnread asks the app's rule about a transaction that only members can read.
+func (t *turn) decideUnread(p *push, tx *transaction, s *seal.Sealed) error {
+	if s.Kind == seal.KindMembers {
+		return nil
+	}
+	d := &Decision{Client: p.req.Client, Counter: tx.counter, Subject: p.caller.Subject, Claims: p.caller.Claims,
+		Sealed: &SealedDecision{Device: s.Device, Size: len(s.Box)}}
+	return t.callDecide(p.ctx, d, &effects{})
+}
+
+// members answers with the entries that change who is a member: a stream of frames, as
+// a pull's; a plain space has none. A device that comes in finds its keys there before it
+// can read the log.
+func (s *Server) members(w http.ResponseWriter, r *http.Request, c *caller) error {
+	sp := s.acquire(c.space)
+	defer s.release(sp)
+	head, changes, err := sp.changes(r.Context())
+	if err != nil {
+		return err
+	}
+	rc := http.NewResponseController(w)
+	send := func(f *wire.Frame) error {
+		data := wire.AppendFrame(nil, f)
+		rc.SetWriteDeadline(time.Now().Add(s.o.Limits.Request + transferTime(len(data))))
+		_, err := w.Write(data)
+		return err
+	}
+	w.Header().Set("Content-Type", wire.MediaType)
+	if err := send(&wire.Frame{Hello: &wire.Hello{Epoch: head.Epoch, Head: head.Seq}}); err != nil {
+		return nil // the connection is gone
+	}
+	for _, seq := range changes {
+		var entries []wire.Entry
+		err := sp.read(r.Context(), func(v logstore.View) (err error) {
+			entries, err = v.Entries(seq-1, 1, wire.ClientID{})
+			return err
+		})
+		if err == nil {
+			err = send(&wire.Frame{Entries: entries[:min(1, len(entries))]})
+		}
+		if err != nil {
+			return nil // the stream ends without its last frame
+		}
+	}
+	_ = send(&wire.Frame{CaughtUp: &wire.CaughtUp{Seq: head.Seq}})
+	return nil
+}
+
+// changes returns the numbers of the entries with Changes, up to the head.
+func (sp *space) changes(ctx context.Context) (head wire.Position, all []uint64, err error) {
+	select {
+	case sp.turn <- struct{}{}:
+	case <-ctx.Done():
+		return head, nil, ctx.Err()
+	}
+	defer func() {
+		<-sp.turn
+		sp.s.warmed(sp)
+	}()
+	err = sp.read(ctx, func(v logstore.View) error {
+		m, err := v.Meta()
+		if err != nil {
+			return err
+		}
+		head = m.Head
+		return sp.readSealed(v, &m)
+	})
+	if err == nil && sp.sealed != nil {
+		all = append(all, sp.sealed.changes...)
+	}
+	return head, all, err
+}
