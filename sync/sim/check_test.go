@@ -425,7 +425,7 @@ func (s *sim) compare() {
 	m := s.model
 	sum := m.digest()
 	rec := s.srv.digest()
-	if rec.Seq != m.at.Seq || rec.Digest != sum {
+	if s.keys == nil && (rec.Seq != m.at.Seq || rec.Digest != sum) { // of a sealed space the server has no rows
 		s.violate("the server's digest at %d is %x, the model's at %d %x", rec.Seq, rec.Digest[:4], m.at.Seq, sum[:4])
 	}
 	for _, d := range s.present {
@@ -477,7 +477,7 @@ func (m *model) digest() wire.Hash {
 	n := len(m.entries)
 	told := &fold.Schema{}
 	for _, e := range m.entries {
-		if e.Outcome == "" {
+		if e.Outcome == "" && e.Body != nil {
 			if body, err := wire.UnmarshalBody(e.Body); err == nil {
 				told.Apply(body.Schema)
 			}

@@ -13,6 +13,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/member"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -29,9 +30,12 @@ type device struct {
 	version int
 	dialect *dialect
 	holder  *holder
-	rebuilt int           // rows that migrations would have changed
-	random  *rand.ChaCha8 // the client's
-	clock   *rand.Rand    // how far off the wall clock is each time it is read
+	rebuilt int            // rows that migrations would have changed
+	random  *rand.ChaCha8  // the client's
+	seals   *rand.ChaCha8  // of keys and nonces
+	member  int            // whose keys it has: in a copy those of the device that was copied
+	part    *member.Member // in a sealed space
+	clock   *rand.Rand     // how far off the wall clock is each time it is read
 
 	db   *store.DB
 	c    *client.Client
@@ -55,11 +59,12 @@ type birth struct {
 	files   map[string][]byte
 	version int
 	dialect *dialect
+	member  int
 }
 
 func newDevice(s *sim, id int) *device {
-	d := &device{s: s, id: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{}, retried: map[int]int{},
-		discarded: map[int]bool{}, elsewhere: map[int]bool{}, seen: map[mark]bool{}}
+	d := &device{s: s, id: id, member: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{},
+		retried: map[int]int{}, discarded: map[int]bool{}, elsewhere: map[int]bool{}, seen: map[mark]bool{}}
 	d.line = &line{s: s, id: id, count: map[string]int{}}
 	d.single = d.rng.IntN(2) == 0
 	d.version = 1 + d.rng.IntN(len(s.app.versions))
@@ -68,6 +73,7 @@ func newDevice(s *sim, id int) *device {
 		key[i] = byte(d.rng.Uint32())
 	}
 	d.random = rand.NewChaCha8(key)
+	d.seals = s.stream("seals", uint64(id))
 	d.clock = s.rng("clock", uint64(id))
 	d.dialect = &dialect{versions: s.app.versions}
 	if r := s.rng("dialect", uint64(id)); s.p.dialects && r.IntN(4) > 0 {
@@ -104,7 +110,7 @@ func (d *device) copy() {
 			other.born = true
 			d.s.hit("device copied")
 			d.s.event("device %d is copied: device %d", d.id, other.id)
-			other.birth <- birth{d.disk.image("killed", d.rng), d.version, d.dialect}
+			other.birth <- birth{d.disk.image("killed", d.rng), d.version, d.dialect, d.member}
 			return
 		}
 	}
@@ -144,6 +150,10 @@ func (d *device) tryOpen() error {
 		Yield: func() { time.Sleep(time.Nanosecond) }}
 	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true,
 		HTTP: d.line, Rand: d.random, Now: d.now}
+	if d.s.keys != nil {
+		d.part = d.s.keys.member(d.member, d.seals)
+		cfg.Sealer = d.part
+	}
 	for _, t := range d.s.app.syncedAt(d.version) {
 		opts.Synced = append(opts.Synced, t.name)
 		cfg.Tables[t.name] = t.merges(d.version)
@@ -223,7 +233,7 @@ func (d *device) live() {
 	if d.birth != nil {
 		select {
 		case b := <-d.birth:
-			d.version, d.dialect = b.version, b.dialect
+			d.version, d.dialect, d.member = b.version, b.dialect, b.member
 			d.insert(b.files)
 		case <-d.s.healed:
 			return
@@ -315,6 +325,10 @@ var steps = []struct {
 	{"settle rejected", 3, (*device).settleRejected},
 	{"online", 2, func(d *device) { d.c.SetOnline(d.rng.IntN(2) == 0) }},
 	{"now", 4, func(d *device) {
+		if d.part != nil && d.rng.IntN(2) == 0 {
+			d.rotate()
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(d.rng.IntN(int(time.Minute))))
 		err := d.c.Now(ctx)
 		cancel()
@@ -354,7 +368,7 @@ func (d *device) booting() (yes bool) {
 // reason to give up.
 func (d *device) noSurprise(err error) {
 	code := errcode.Of(err)
-	if code == errcode.Diverged || code == errcode.Internal {
+	if code == errcode.Diverged || code == errcode.Internal || code == errcode.Tampered {
 		d.s.violate("device %d: %v", d.id, err)
 	}
 }

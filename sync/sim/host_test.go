@@ -140,8 +140,12 @@ func (h *host) read() {
 // decide is the app's rule: it refuses some transactions, always the same ones,
 // and cannot say at once of others.
 func (h *host) decide(ctx context.Context, d *server.Decision) error {
-	body := d.Body
-	hash := wire.HashBody(body.Marshal())
+	var hash wire.Hash // of what is refused, each time that it comes
+	if d.Sealed == nil {
+		hash = wire.HashBody(d.Body.Marshal())
+	} else {
+		hash = wire.HashBody(fmt.Append(d.Client[:], d.Counter))
+	}
 	rng := h.s.rng("decide", fnv64(string(hash[:])))
 	refuse, hesitate := rng.IntN(100) < h.s.p.refused, rng.IntN(100) < h.s.p.undecided
 	// Pushes that wait for their turn do not come all at once, so that followers see
@@ -168,18 +172,28 @@ func (h *host) decide(ctx context.Context, d *server.Decision) error {
 		return server.ErrUndecided
 	}
 	if refuse {
-		h.mu.Lock()
-		h.refuses[hash] = marksOf(body)
-		h.mu.Unlock()
+		if d.Sealed == nil {
+			h.mu.Lock()
+			h.refuses[hash] = marksOf(d.Body)
+			h.mu.Unlock()
+		}
 		return errcode.New(refusal, "", "the app refuses it")
 	}
 	return nil
 }
 
-func (h *host) refused(hash wire.Hash) ([]mark, bool) {
+// refused returns the marks of a transaction that the app has refused.
+func (h *host) refused(e *wire.Entry) ([]mark, bool) {
+	if h.s.keys != nil {
+		body, err := wire.UnmarshalBody(e.Body)
+		if err != nil {
+			return nil, false
+		}
+		return marksOf(body), true
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	marks, ok := h.refuses[hash]
+	marks, ok := h.refuses[e.BodyHash]
 	return marks, ok
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -156,12 +157,24 @@ func (m *model) take(e *wire.Entry) {
 	if e.Counter != m.decided[e.Client]+1 {
 		m.s.violate("entry %d is number %d of its author, after %d", e.Seq, e.Counter, m.decided[e.Client])
 	}
+	plain := *e
+	passed := false // nothing of rows
+	if m.s.keys != nil {
+		o, ok := m.s.keys.open(m.at, e)
+		if !ok {
+			return
+		}
+		plain, passed = o.Entry, o.Fate == replica.FatePassed
+	}
 	m.at.Seq, m.at.Chain = e.Seq, e.Chain
 	m.decided[e.Client] = e.Counter
 	n := len(m.entries)
-	m.entries = append(m.entries, *e)
+	m.entries = append(m.entries, plain)
+	e = &plain
 	state, schema := m.states[n], m.schemas[n]
-	if e.Outcome == "" {
+	if passed {
+		m.s.tally("Changes", 1)
+	} else if e.Outcome == "" {
 		body, err := wire.UnmarshalBody(e.Body)
 		if err != nil || wire.HashBody(e.Body) != e.BodyHash {
 			m.s.violate("the body of entry %d: %v", e.Seq, err)
@@ -170,7 +183,7 @@ func (m *model) take(e *wire.Entry) {
 		schema = schema.learn(body)
 		state = state.fold(body, func(t, c string) wire.Value { return schema[t+"."+c] })
 		m.note(marksOf(body), "", e.Seq)
-	} else if marks, ok := m.s.srv.refused(e.BodyHash); ok && e.Outcome == refusal {
+	} else if marks, ok := m.s.srv.refused(e); ok && e.Outcome == refusal {
 		m.note(marks, e.Outcome, e.Seq)
 	} else {
 		m.s.violate("entry %d by %s was decided %s, and the app has not refused it", e.Seq, m.s.nameOf(e.Client), e.Outcome)

@@ -29,6 +29,7 @@ type profile struct {
 	servers      int           // over one store
 	storeFaults  int           // in a hundred commits
 	dialects     bool          // devices declare the tables each in its own way
+	sealed       bool          // the server cannot read what it orders
 	without      string        // faults and steps that are left out, separated by commas
 }
 
@@ -93,12 +94,16 @@ func (p *profile) set(settings string) error {
 	f.IntVar(&p.servers, "servers", p.servers, "")
 	f.IntVar(&p.storeFaults, "storeFaults", p.storeFaults, "")
 	f.BoolVar(&p.dialects, "dialects", p.dialects, "")
+	f.BoolVar(&p.sealed, "sealed", p.sealed, "")
 	f.StringVar(&p.without, "without", p.without, "")
 	for _, setting := range strings.FieldsFunc(settings, func(r rune) bool { return r == ';' }) {
 		name, value, _ := strings.Cut(setting, "=")
 		if err := f.Set(name, value); err != nil {
 			return fmt.Errorf("%q: %w", setting, err)
 		}
+	}
+	if p.sealed {
+		p.restore = false // a device that is told of a shorter log stops: docs/SECURITY.md
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type sim struct {
 	modelMu sync.Mutex
 	srv     *host
 	app     *app
+	keys    *keys // nil in a plain space
 	devices []*device
 	present []*device      // those that have come to be; set when the faults have ended
 	actors  sync.WaitGroup // devices and the host, until the faults end
@@ -85,11 +86,20 @@ func simulate(t *testing.T, seed uint64, how manner) (res result) {
 
 func (s *sim) run() {
 	s.p = drawProfile(s.rng("profile"))
+	s.p.sealed = s.rng("sealed").IntN(4) == 0
 	if err := s.p.set(s.settings); err != nil {
 		s.violate("-sim.set: %v", err)
 		return
 	}
 	s.app = newApp(s.rng("app"))
+	if s.p.sealed {
+		s.hit("sealed space")
+		var err error
+		if s.keys, err = newKeys(s, s.p.devices); err != nil {
+			s.violate("the keys: %v", err)
+			return
+		}
+	}
 	s.model = newModel(s)
 	s.srv = newHost(s)
 	if err := s.srv.start(); err != nil {
@@ -310,7 +320,7 @@ var (
 	doubles  = flag.Int("sim.doubles", 4, "how many seeds to run twice")
 	onlySeed = flag.Uint64("sim.trace", 0, "run this seed alone, and print its trace")
 	toShrink = flag.Uint64("sim.shrink", 0, "look for a smaller run of this seed that still fails")
-	settings = flag.String("sim.set", "", "with -sim.trace and -sim.shrink: change the profile, \"devices=2;faults=0\"")
+	settings = flag.String("sim.set", "", "change the profiles of all seeds: \"devices=2;faults=0\"")
 	broken   = flag.String("sim.mutant", "", "with -sim.trace and -sim.shrink: break this on purpose")
 )
 
@@ -370,7 +380,7 @@ func TestSimulation(t *testing.T) {
 		seed := *seedBase + i
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			res := simulate(t, seed, manner{})
+			res := simulate(t, seed, manner{settings: *settings})
 			all.add(res)
 			for _, v := range res.violations {
 				t.Errorf("seed %d: %s", seed, v)
@@ -407,13 +417,14 @@ func TestSimulation_doublecheck(t *testing.T) {
 // What a run of some seeds has to show beside the faults of the network, and a
 // longer one as well.
 var (
-	mustHit = []string{"partition in", "partition out", "server down", "upgraded", "restarted", "device clock off",
+	mustHit = []string{"sealed space",
+		"partition in", "partition out", "server down", "upgraded", "restarted", "device clock off",
 		"device killed", "device lost", "device torn", "device reordered",
 		"hint lost", "store answer lost", "store refuses"}
 	rare = []string{"cut in a snapshot", "server frozen", "store restored",
 		"server restarted", "server unplugged", "server restored", "server clock set",
 		"server killed", "server lost", "server torn", "server reordered",
-		"slow decision", "undecided", "device copied"}
+		"slow decision", "undecided", "device copied", "new key"}
 )
 
 // print writes the lines that `make sim` shows, and fails where the runs do not
