@@ -12,7 +12,10 @@
 //     lease, no clock and no leader among servers. A seq alone would join two
 //     pasts.
 //   - Memory may decide, and never answers alone. Commit proves what a decision
-//     was based on. An answer that commits nothing is read from the store first.
+//     was based on: what a server has in memory of a head, and that rows are new
+//     where it guessed so. An answer that commits nothing is read from the store
+//     first. What a commit changes without moving the head (uploads, the owner of a
+//     client, the log's beginning) is not proven, and no decision relies on it.
 //   - Exactly once. After an error whose outcome is not known the server reads
 //     again: the head, or (client, counter), says whether it was decided.
 //   - Deciding is pure: it may run again for one transaction, on another base.
@@ -33,6 +36,9 @@ var (
 	// ErrMoved says that a commit has not happened: the space's head is not its
 	// base.
 	ErrMoved = errors.New("logstore: the space's head is not the base of the commit")
+	// ErrNotNew says that a commit has not happened: a row is there that it says is
+	// new.
+	ErrNotNew = errors.New("logstore: a row of the commit is not new")
 	// ErrUnavailable is in the chain of an error of a store that may answer later.
 	ErrUnavailable = errors.New("logstore: the store does not answer now")
 	// ErrNotFound says that there is no such space.
@@ -60,9 +66,10 @@ type Store interface {
 	// are those of its last run. Its error is returned. ErrNotFound, ErrGone.
 	Read(ctx context.Context, space string, f func(View) error) error
 
-	// Commit makes w durable, all or nothing. ErrMoved: the head is not w.Base,
-	// and nothing has happened. After any other error it is not known whether it
-	// happened: read again. The store keeps nothing of w.
+	// Commit makes w durable, all or nothing. ErrMoved: the head is not w.Base.
+	// ErrNotNew: it is, and a row that w says is new is there. After those nothing
+	// has happened. After any other error it is not known whether it happened: read
+	// again. The store keeps nothing of w.
 	Commit(ctx context.Context, space string, w *WriteSet) error
 
 	// Heads reads the heads of many spaces at once, in their order. A space that
@@ -142,6 +149,7 @@ type RowID struct{ Table, Key string }
 type Row struct {
 	RowID
 	Cells []byte
+	New   bool // in a WriteSet: what was decided relies on there being none before
 }
 
 // Client is what a space knows of a replica.

@@ -3,15 +3,17 @@ package sqlitestore
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/wire"
 )
 
 // A turn of a file takes the commits that wait for any of its spaces, up to
-// turnBytes, and one flush makes them durable. Each is a savepoint with an outcome
-// of its own.
+// turnBytes, and one flush makes them durable. Each has an outcome of its own.
 
 // turnBytes is about how much a turn writes; one commit may be larger.
 const turnBytes = 4 << 20
@@ -35,6 +37,7 @@ func (s *Store) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 		select {
 		case <-c.done:
 		case f.turn <- struct{}{}:
+			runtime.Gosched() // who is about to wait as well shares the turn
 			moved := f.takeTurn(ctx)
 			<-f.turn
 			for _, h := range moved {
@@ -115,39 +118,42 @@ func (f *file) takeTurn(ctx context.Context) (moved []logstore.Hint) {
 	return moved
 }
 
-// commitAll writes each commit in one transaction. Its error is that of all.
+// commitAll writes commits in one transaction, which one flush makes durable. Where
+// one fails after a part of it is written, all is undone, and each gets a
+// transaction of its own. The error is that of all.
 func (c *conn) commitAll(all []*commit) error {
-	tx, err := c.c.BeginImmediate()
-	if err != nil {
+	if err := c.run(`BEGIN IMMEDIATE`, nil); err != nil {
 		return err
 	}
 	for _, one := range all {
-		if one.err = c.commitOne(one); one.err != nil && c.c.GetAutocommit() {
-			return one.err // SQLite has rolled back the whole transaction
+		before := c.c.TotalChanges()
+		one.err = c.write(one.space, one.w)
+		refused := errors.Is(one.err, logstore.ErrMoved) || errors.Is(one.err, logstore.ErrNotNew)
+		if one.err == nil || refused && c.c.TotalChanges() == before {
+			continue
 		}
+		if err := c.rollback(); err != nil || len(all) == 1 {
+			return errors.Join(one.err, err)
+		}
+		for _, alone := range all {
+			if err := c.commitAll([]*commit{alone}); err != nil {
+				alone.err = err
+			}
+		}
+		return nil
 	}
-	if err := tx.Commit(); err != nil {
-		if !c.c.GetAutocommit() {
-			tx.Rollback()
-		}
-		return err
+	if err := c.run(`COMMIT`, nil); err != nil {
+		return errors.Join(err, c.rollback())
 	}
 	return nil
 }
 
-// commitOne writes a commit, or nothing of it.
-func (c *conn) commitOne(one *commit) (err error) {
-	if err := c.run(`SAVEPOINT one`, nil); err != nil {
-		return err
+// rollback undoes the transaction, unless SQLite has done so already.
+func (c *conn) rollback() error {
+	if c.c.GetAutocommit() {
+		return nil
 	}
-	err = c.write(one.space, one.w)
-	if err != nil && !c.c.GetAutocommit() {
-		err = errors.Join(err, c.run(`ROLLBACK TO one`, nil))
-	}
-	if !c.c.GetAutocommit() {
-		err = errors.Join(err, c.run(`RELEASE one`, nil))
-	}
-	return err
+	return c.run(`ROLLBACK`, nil)
 }
 
 // write compares the head and writes a write set.
@@ -160,6 +166,9 @@ func (c *conn) write(space string, w *logstore.WriteSet) error {
 		return err
 	case v.meta.Head != w.Base:
 		return logstore.ErrMoved
+	}
+	if err := v.insertRows(w); err != nil { // before anything else: it may be refused
+		return err
 	}
 	logged := int64(0)
 	for i := range w.Entries {
@@ -204,8 +213,37 @@ func (v *view) writeEntries(w *logstore.WriteSet) error {
 	return nil
 }
 
+// insertRows writes the rows that are new, or sees that there are none.
+func (v *view) insertRows(w *logstore.WriteSet) error {
+	for i := range w.Rows {
+		r := &w.Rows[i]
+		if !r.New {
+			continue
+		}
+		var err error
+		if key := []byte(r.Key); r.Cells == nil {
+			err = v.c.run(`SELECT 1 FROM row WHERE space = ? AND tbl = ? AND key = ?`,
+				func(*sqlite3.Stmt) error { return logstore.ErrNotNew }, v.id, r.Table, key)
+		} else {
+			err = v.c.run(`INSERT INTO row VALUES (?, ?, ?, ?, ?)`, nil,
+				v.id, r.Table, key, RowSum(r.Table, key, r.Cells), r.Cells)
+		}
+		if errors.Is(err, sqlite3.CONSTRAINT) {
+			err = logstore.ErrNotNew
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeRows writes the others.
 func (v *view) writeRows(w *logstore.WriteSet) error {
 	for i := range w.Rows {
+		if w.Rows[i].New {
+			continue
+		}
 		if err := v.putRow(&w.Rows[i]); err != nil {
 			return err
 		}

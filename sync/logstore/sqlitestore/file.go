@@ -132,11 +132,11 @@ func (c *conn) prepare() (err error) {
 	}); err != nil {
 		return err
 	}
-	if made {
-		if err := c.c.Exec(`PRAGMA auto_vacuum = incremental`); err != nil {
+	if made { // room for checksums first: auto_vacuum makes the first page, which says how much there is
+		if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
 			return err
 		}
-		if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
+		if err := c.c.Exec(`PRAGMA auto_vacuum = incremental`); err != nil {
 			return err
 		}
 	} else if found != format || kind != applicationID {
@@ -154,10 +154,12 @@ func (c *conn) prepare() (err error) {
 }
 
 // configure sets what a writer needs, and gives the file its page checksums. What
-// is deleted is overwritten in the pages that are written anyway.
+// is deleted is overwritten in the pages that are written anyway. A checkpoint
+// comes after 16 MiB of the write-ahead log: each costs two flushes, and writes a
+// page once, however often it has changed since the last.
 func (c *conn) configure() error {
 	const sql = `PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA journal_size_limit = 67108864;
-		PRAGMA secure_delete = fast`
+		PRAGMA wal_autocheckpoint = 4000; PRAGMA secure_delete = fast`
 	if err := c.c.Exec(sql); err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func isDamage(err error) bool {
 func translate(ctx context.Context, err error) error {
 	var coded *errcode.Error
 	switch {
-	case err == nil, errors.As(err, &coded), errors.Is(err, logstore.ErrMoved):
+	case err == nil, errors.As(err, &coded), errors.Is(err, logstore.ErrMoved), errors.Is(err, logstore.ErrNotNew):
 		return err
 	case isDamage(err):
 		return &errcode.Error{Code: errcode.Damaged, Op: "sqlitestore", Err: err}

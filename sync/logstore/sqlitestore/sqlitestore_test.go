@@ -1,6 +1,7 @@
 package sqlitestore_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -44,6 +45,48 @@ func TestStore(t *testing.T) {
 				}}
 			})
 		})
+	}
+}
+
+// Each page of a file has a checksum from the beginning: what has changed on the disk
+// is damage, and no answer is made of it.
+func TestOpen_newFileHasChecksums(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1)
+	if err := s.Create(t.Context(), "s", wire.Epoch{1}); err != nil {
+		t.Fatal(err)
+	}
+	e := wire.Entry{Seq: 1, Counter: 1, Body: []byte(strings.Repeat("a body ", 3000))}
+	e.Chain = e.ChainAfter(wire.Hash{})
+	base := wire.Position{Epoch: wire.Epoch{1}}
+	w := &logstore.WriteSet{Base: base, Entries: []wire.Entry{e},
+		State: logstore.State{Head: wire.Position{Epoch: base.Epoch, Seq: 1, Chain: e.Chain}}}
+	if err := errors.Join(s.Commit(t.Context(), "s", w), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "spaces-1-of-1.db")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.LastIndex(data, []byte("a body"))
+	if at < 0 {
+		t.Fatal("the body is not found in the file")
+	}
+	data[at] ^= 1
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, 1)
+	err = s.Read(t.Context(), "s", func(v logstore.View) error {
+		_, err := v.Entries(0, 1<<20, wire.ClientID{})
+		return err
+	})
+	if errcode.Of(err) != errcode.Damaged {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

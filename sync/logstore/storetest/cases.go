@@ -56,6 +56,115 @@ func testFence(t *testing.T, s *Subject) {
 	commitOne(t, s, "s", 2)
 }
 
+// A commit whose rows are not all new as it says changes nothing, wherever the one
+// that is there stands among them.
+func testNew(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	m := commitOne(t, s, "s", 1)
+	rows := func(isNew bool, keys ...string) (all []logstore.Row) {
+		for _, k := range keys {
+			all = append(all, logstore.Row{RowID: logstore.RowID{Table: "t", Key: k}, Cells: []byte(k), New: isNew})
+		}
+		return all
+	}
+	commit := func(counter uint64, rows []logstore.Row) error {
+		w := one(&m, number(1), counter)
+		w.Rows = rows
+		return s.Commit(t.Context(), "s", w)
+	}
+	if err := commit(2, rows(true, "b")); err != nil {
+		t.Fatal(err)
+	}
+	before, err := all(t, s, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = before.Meta
+	for _, keys := range [][]string{{"b"}, {"b", "c"}, {"a", "b"}, {"a", "b", "c"}} {
+		if err := commit(3, rows(true, keys...)); !errors.Is(err, logstore.ErrNotNew) {
+			t.Errorf("with rows %q: got %v", keys, err)
+		}
+	}
+	if after, err := all(t, s, "s"); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("got %+v, want %+v, %v", after, before, err)
+	}
+	stale := m
+	stale.Head.Seq-- // a base that is not the head comes first
+	w := one(&stale, number(1), 3)
+	w.Rows = rows(true, "b")
+	if err := s.Commit(t.Context(), "s", w); !errors.Is(err, logstore.ErrMoved) {
+		t.Errorf("on another base: got %v", err)
+	}
+	none := rows(true, "b", "a")
+	none[0].Cells, none[1].Cells = nil, nil
+	for _, order := range [][]logstore.Row{none[:1], none, {none[1], none[0]}} {
+		if err := commit(3, order); !errors.Is(err, logstore.ErrNotNew) {
+			t.Errorf("where nothing of the row is written: got %v", err)
+		}
+	}
+	if err := commit(3, append(none[1:], rows(false, "b")...)); err != nil {
+		t.Errorf("where there is none: %v", err)
+	}
+	m = commitOne(t, s, "s", 4)
+	if err := commit(5, append(rows(true, "a"), rows(false, "b")...)); err != nil {
+		t.Errorf("where the others may be there: %v", err)
+	}
+}
+
+// Commits of many spaces at once, of which some are refused: the others stand.
+func testSome(t *testing.T, s *Subject) {
+	const spaces = 12
+	var group sync.WaitGroup
+	metas := make([]logstore.Meta, spaces)
+	name := func(i int) string { return fmt.Sprint("s", i) }
+	for i := range spaces {
+		create(t, s, name(i))
+		metas[i] = commitOne(t, s, name(i), 1)
+		w := one(&metas[i], number(1), 2)
+		w.Rows = []logstore.Row{{RowID: logstore.RowID{Table: "t", Key: "there"}, Cells: []byte{1}}}
+		if err := s.Commit(t.Context(), name(i), w); err != nil {
+			t.Fatal(err)
+		}
+		if metas[i], _ = meta(t.Context(), s, name(i)); metas[i].Head.Seq != 2 {
+			t.Fatalf("got %+v", metas[i])
+		}
+	}
+	for round := range uint64(5) {
+		for i := range spaces {
+			group.Go(func() {
+				w := one(&metas[i], number(1), 3+round)
+				var want error
+				switch i % 4 {
+				case 1: // found before anything of it is written
+					w.Rows = []logstore.Row{{RowID: logstore.RowID{Table: "t", Key: "there"}, Cells: []byte{2}, New: true}}
+					want = logstore.ErrNotNew
+				case 2: // found after a part of it is written
+					w.Rows = []logstore.Row{{RowID: logstore.RowID{Table: "t", Key: "a"}, Cells: []byte{2}, New: true},
+						{RowID: logstore.RowID{Table: "t", Key: "there"}, Cells: []byte{2}, New: true}}
+					want = logstore.ErrNotNew
+				case 3:
+					w.Base.Chain[0]++
+					want = logstore.ErrMoved
+				}
+				if err := s.Commit(t.Context(), name(i), w); !errors.Is(err, want) {
+					t.Errorf("space %d: got %v, want %v", i, err, want)
+				}
+			})
+		}
+		group.Wait()
+		for i := range spaces {
+			d, err := all(t, s, name(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if metas[i] = d.Meta; len(d.Rows) != 1 || i%4 > 0 && d.Meta.Head.Seq != 2 ||
+				i%4 == 0 && d.Meta.Head.Seq != 3+round {
+				t.Errorf("space %d has %d rows, and ends at %d", i, len(d.Rows), d.Meta.Head.Seq)
+			}
+		}
+	}
+}
+
 func create(t *testing.T, s logstore.Store, space string) {
 	t.Helper()
 	if err := s.Create(t.Context(), space, wire.Epoch{7}); err != nil {

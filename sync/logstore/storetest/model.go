@@ -205,6 +205,11 @@ func (m *Model) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 		if c.meta.Head != w.Base {
 			return logstore.ErrMoved
 		}
+		for i := range w.Rows {
+			if r := &w.Rows[i]; r.New && c.rows[r.RowID] != nil {
+				return logstore.ErrNotNew
+			}
+		}
 		c.write(w)
 		return nil
 	})

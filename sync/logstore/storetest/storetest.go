@@ -28,7 +28,8 @@ type Subject struct {
 // Run runs the suite. open makes an empty store, which is closed with the test.
 func Run(t *testing.T, open func(t *testing.T) *Subject) {
 	for name, test := range map[string]func(*testing.T, *Subject){
-		"create": testCreate, "fence": testFence, "random": testRandom, "moment": testMoment,
+		"create": testCreate, "fence": testFence, "new": testNew, "some": testSome,
+		"random": testRandom, "moment": testMoment,
 		"concurrent": testConcurrent, "spaces": testSpaces, "import": testImport, "delete": testDelete,
 		"cut": testCut, "kick": testKick, "cancel": testCancel, "watch": testWatch,
 	} {
@@ -204,6 +205,9 @@ func (a *author) commit(d *dump) *logstore.WriteSet {
 			r := logstore.Row{RowID: logstore.RowID{Table: fmt.Sprint("t", a.IntN(2)), Key: fmt.Sprint(i, "\x00", a.IntN(3))}}
 			if a.IntN(3) > 0 {
 				r.Cells = a.bytes(1 + a.IntN(50))
+			}
+			if a.IntN(2) == 0 {
+				r.New = !slices.ContainsFunc(d.Rows, func(have logstore.Row) bool { return have.RowID == r.RowID })
 			}
 			w.Rows = append(w.Rows, r)
 		}
