@@ -83,14 +83,16 @@ type group struct {
 // up into buckets, a hash for each group over its buckets, and one over the
 // groups. It is kept up to date row by row: its cost grows with the rows that
 // change, and its memory with the buckets that have rows. A caller that persists
-// it loads all buckets with Set and stores those that Dirty gives. The zero value
-// is the digest of nothing. A Digest is not safe for concurrent use.
+// it loads all buckets with Set, stores those that Dirty gives, and says by Settle
+// that they are stored, or by Undo that they are not to be. The zero value is the
+// digest of nothing. A Digest is not safe for concurrent use.
 type Digest struct {
 	groups map[groupID]*group
-	order  []*group // all of them, in order
-	dirty  map[BucketID]struct{}
+	order  []*group            // all of them, in order
+	dirty  map[BucketID]Bucket // as they were before they were touched
 	cells  []digestCell
 	buf    []byte
+	hashed []byte // of a group, while it is hashed
 }
 
 type digestCell struct {
@@ -172,6 +174,7 @@ func (d *Digest) sum(id BucketID, in bool) {
 	hash := blake2b.Sum256(d.buf)
 	g := d.groups[groupID{id.Table, id.Group}]
 	b := g.get(id.Bucket)
+	d.touch(id, b)
 	for i := range b.Sum {
 		lane := binary.LittleEndian.Uint64(hash[8*i:])
 		if in {
@@ -186,14 +189,16 @@ func (d *Digest) sum(id BucketID, in bool) {
 		b.Rows--
 	}
 	d.put(g, id, b)
-	d.touch(id)
 }
 
-func (d *Digest) touch(id BucketID) {
+// touch makes a bucket dirty, which is b now.
+func (d *Digest) touch(id BucketID, b Bucket) {
 	if d.dirty == nil {
-		d.dirty = map[BucketID]struct{}{}
+		d.dirty = map[BucketID]Bucket{}
 	}
-	d.dirty[id] = struct{}{}
+	if _, touched := d.dirty[id]; !touched {
+		d.dirty[id] = b
+	}
 }
 
 // Set loads a bucket, which is not dirty by it.
@@ -264,8 +269,8 @@ func BucketOf(key []wire.Value) uint8 {
 func (d *Digest) Empty(table string, number uint8) {
 	for at := d.place(groupID{table, 0}); at < len(d.order) && d.order[at].id.table == table; {
 		id := BucketID{table, d.order[at].id.group, number}
-		if d.Get(id) != (Bucket{}) {
-			d.touch(id)
+		if b := d.Get(id); b != (Bucket{}) {
+			d.touch(id, b)
 		}
 		d.Set(id, Bucket{})
 		if at < len(d.order) && d.order[at].id == (groupID{table, id.Group}) {
@@ -300,12 +305,19 @@ func (g *group) get(number uint8) Bucket {
 	return Bucket{}
 }
 
-// Dirty returns the buckets that Add and Remove have touched since the last
-// call of Dirty, in order.
-func (d *Digest) Dirty() []BucketID {
-	ids := slices.SortedFunc(maps.Keys(d.dirty), compareIDs)
+// Dirty returns the buckets that Add, Remove and Empty have touched since the last
+// call of Settle or Undo, in order.
+func (d *Digest) Dirty() []BucketID { return slices.SortedFunc(maps.Keys(d.dirty), compareIDs) }
+
+// Settle makes all buckets clean: they are stored.
+func (d *Digest) Settle() { clear(d.dirty) }
+
+// Undo makes the dirty buckets what they were when they were clean.
+func (d *Digest) Undo() {
+	for id, b := range d.dirty {
+		d.Set(id, b)
+	}
 	clear(d.dirty)
-	return ids
 }
 
 func compareIDs(a, b BucketID) int {
@@ -320,26 +332,24 @@ func (d *Digest) Sum() wire.Hash {
 	for _, g := range d.order {
 		buf = protowire.AppendString(buf, g.id.table)
 		buf = protowire.AppendVarint(buf, uint64(g.id.group))
-		hash := g.sum()
-		buf = append(buf, hash[:]...)
+		if g.stale {
+			d.hashed = g.rehash(d.hashed[:0])
+		}
+		buf = append(buf, g.hash[:]...)
 	}
 	d.buf = buf
 	return blake2b.Sum256(buf)
 }
 
-// sum returns the hash of a group: over its buckets that have rows, in the order
-// of their numbers.
-func (g *group) sum() wire.Hash {
-	if !g.stale {
-		return g.hash
-	}
-	buf := make([]byte, 0, len(domainGroup)+len(g.numbers)*(1+BucketSize))
+// rehash sets the hash of a group: over its buckets that have rows, in the order of
+// their numbers. It returns buf, which it has used.
+func (g *group) rehash(buf []byte) []byte {
 	buf = append(buf, domainGroup...)
 	for i, n := range g.numbers {
 		buf = g.buckets[i].append(append(buf, n))
 	}
 	g.hash, g.stale = blake2b.Sum256(buf), false
-	return g.hash
+	return buf
 }
 
 // RowHash returns what a row adds to the bucket of one of its groups: cells are

@@ -241,6 +241,7 @@ func (s *state) saveDigest(c *synced.Conn) error {
 			return err
 		}
 	}
+	s.digest.Settle()
 	return nil
 }
 

@@ -2,6 +2,9 @@ package server_test
 
 import (
 	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"heddle.dev/heddle/sync/wire"
@@ -28,6 +31,32 @@ func BenchmarkPush_hundred(b *testing.B) {
 			parts = append(parts, a.write(body(fmt.Sprint(i), 1))...)
 		}
 		a.push(parts...)
+	}
+}
+
+// Sixteen devices that write one row at a time, in one space and in one each: what
+// shares a commit, and what shares a flush.
+func BenchmarkPush_writers(b *testing.B) {
+	const writers = 16
+	for _, spaces := range []int{1, writers} {
+		b.Run(fmt.Sprintf("%d spaces", spaces), func(b *testing.B) {
+			h := start(b, nil)
+			h.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var group sync.WaitGroup
+			b.ResetTimer()
+			for i := range writers {
+				group.Go(func() {
+					a := newAuthor(h, fmt.Sprint("s", i%spaces), byte(i+1))
+					for n := 0; left.Add(-1) >= 0; n++ {
+						a.push(a.write(body(fmt.Sprint(i, "-", n%1000), "some text"))...)
+					}
+				})
+			}
+			group.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tx/s")
+		})
 	}
 }
 

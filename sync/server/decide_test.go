@@ -31,7 +31,7 @@ func TestFoldBody_looksAtItsContext(t *testing.T) {
 		Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}, Shapes: []*wire.Shape{s}}
 	o := &Options{}
 	o.Limits.defaults(true)
-	turn := &turn{o: o, st: &state{schema: &fold.Schema{}}, rows: map[logstore.RowID]*row{}}
+	turn := &turn{o: o, schema: &fold.Schema{}, rows: map[logstore.RowID]*row{}}
 	for i := range 1000 {
 		key := "same"
 		if i%2 == 1 {

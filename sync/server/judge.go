@@ -19,14 +19,15 @@ type void struct {
 func (v *void) Error() string { return v.err.Error() }
 func (v *void) Unwrap() error { return v.err }
 
-// judge returns what a transaction would do, or a *void. It changes nothing.
+// judge returns what a transaction would do and the schema after it, or a *void. It
+// changes nothing.
 func (t *turn) judge(
 	ctx context.Context, c *caller, client wire.ClientID, tx *transaction,
-) (*effects, []wire.TableSchema, error) {
-	refuse := func(err error) (*effects, []wire.TableSchema, error) {
+) (*effects, *fold.Schema, error) {
+	refuse := func(err error) (*effects, *fold.Schema, error) {
 		return nil, nil, &void{errcode.Of(err), err}
 	}
-	tooBig := func(msg string) (*effects, []wire.TableSchema, error) {
+	tooBig := func(msg string) (*effects, *fold.Schema, error) {
 		return refuse(errcode.New(errcode.TooBig, "server: decide", msg))
 	}
 	l, body := &t.o.Limits, tx.body
@@ -38,14 +39,14 @@ func (t *turn) judge(
 	case len(body.Ops) > l.Ops:
 		return tooBig("the transaction touches more rows than the server takes")
 	}
-	if err := fold.Check(body, t.st.schema); err != nil {
+	if err := fold.Check(body, t.schema); err != nil {
 		return refuse(err)
 	}
-	schema := t.st.schema
-	if len(body.Schema) > 0 {
+	schema := t.schema
+	if len(schema.Missing(body.Schema)) > 0 {
 		schema = schema.Clone()
 		schema.Apply(body.Schema)
-		if err := schema.Fits(t.st.schema, body.Schema); err != nil {
+		if err := schema.Fits(t.schema, body.Schema); err != nil {
 			return refuse(err)
 		}
 	}
@@ -69,7 +70,7 @@ func (t *turn) judge(
 	d := &Decision{
 		Client: client, Counter: tx.counter, Subject: c.Subject, Claims: c.Claims, Body: body, Schema: schema,
 	}
-	return effects, body.Schema, t.callDecide(ctx, d, effects)
+	return effects, schema, t.callDecide(ctx, d, effects)
 }
 
 // effects are the rows that a transaction touches, each once, in order of first
@@ -162,7 +163,7 @@ func (t *turn) apply(all *effects) {
 			t.w.RowCount++
 			t.w.Live += int64(len(f.Key) + len(r.cells))
 		}
-		t.st.digest.Remove(f.Table, f.key, f.before, t.st.schema)
-		t.st.digest.Add(f.Table, f.key, f.after, t.st.schema)
+		t.st.digest.Remove(f.Table, f.key, f.before, t.schema)
+		t.st.digest.Add(f.Table, f.key, f.after, t.schema)
 	}
 }

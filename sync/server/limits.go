@@ -22,6 +22,7 @@ func (l *Limits) defaults(dev bool) {
 	setDefault(&l.Frame, 2<<20)
 	setDefault(&l.Streams, 10_000)
 	setDefault(&l.Spaces, 256)
+	setDefault(&l.Memory, 64<<20)
 	setDefault(&l.Request, 30*time.Second)
 	setDefault(&l.Refused, 2*time.Second)
 	setDefault(&l.Decision, time.Minute)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
@@ -87,6 +89,7 @@ func (sp *space) push(
 		select {
 		case <-p.done:
 		case sp.turn <- struct{}{}:
+			runtime.Gosched() // who is about to wait as well shares the turn
 			sp.takeTurn()
 			select {
 			case <-p.done:
@@ -159,8 +162,7 @@ func (sp *space) takeTurn() {
 			}
 			close(p.done)
 		}
-		<-sp.turn
-		sp.s.warmed(sp)
+		sp.endTurn()
 	}()
 	if e := t.run(); e != nil {
 		for _, p := range t.pushes {
@@ -171,21 +173,61 @@ func (sp *space) takeTurn() {
 	}
 }
 
-// run decides and commits, until a commit stands or fails for good.
+// endTurn gives the turn back.
+func (sp *space) endTurn() {
+	held := int64(0)
+	if sp.st != nil {
+		held = sp.st.rows.size()
+	}
+	<-sp.turn
+	sp.s.warmed(sp, held)
+}
+
+// run decides and commits, until a commit stands or fails for good. The first try is
+// on what is in memory, if that is all that the pushes need.
 func (t *turn) run() error {
-	for {
-		if err := t.readAll(); err != nil {
-			return err
+	for t.warm = true; ; {
+		if t.warm && !t.recall() {
+			t.forget()
+		}
+		if !t.warm {
+			if err := t.readAll(); err != nil {
+				return err
+			}
 		}
 		if !t.decide() {
 			continue // without the one that failed in the middle
 		}
 		if t.w.Empty() {
-			return nil // the answers are of what was just read
+			if t.warm && t.answers() {
+				t.forget() // nothing proves those answers: they are read first
+				continue
+			}
+			return nil
 		}
 		if happened, err := t.commit(); err != nil || happened {
 			return err
 		}
+		if t.warm {
+			t.forget()
+		}
+	}
+}
+
+// answers reports whether a push is answered with what is known of the space. The
+// errors of decide are not, but for what a sealed space refuses.
+func (t *turn) answers() bool {
+	return slices.ContainsFunc(t.pushes, func(p *push) bool {
+		var refused *refusal
+		return p.err == nil || errors.As(p.err, &refused)
+	})
+}
+
+// forget has the next try read the store, and all pushes be in it again.
+func (t *turn) forget() {
+	t.warm = false
+	for _, p := range t.pushes {
+		p.failed, p.drop = nil, false
 	}
 }
 
@@ -194,28 +236,31 @@ func (t *turn) run() error {
 func (t *turn) readAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
 	defer cancel()
-	return t.sp.readOrMake(ctx, t.read)
+	return t.sp.readOrMake(ctx, t.readStore)
 }
 
 // commit commits what was decided. It is false where that was on another base than
-// the head.
+// the head, or on a row's being new that is not.
 func (t *turn) commit() (happened bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
 	defer cancel()
 	err = t.sp.s.store.Commit(ctx, t.sp.name, &t.w)
 	switch {
 	case err == nil:
-		t.st.head = t.w.Head
-		t.keepSealed()
 	case errors.Is(err, logstore.ErrMoved):
 		t.sp.st = nil
 		return false, nil
+	case errors.Is(err, logstore.ErrNotNew):
+		t.st.met(true)
+		return false, nil
 	default:
-		t.sp.st = nil
 		if happened, err = t.happened(err); !happened {
+			t.sp.st = nil
 			return false, err
 		}
 	}
+	t.st.advance(t)
+	t.keepSealed()
 	t.sp.advance(t.w.Base, &t.w)
 	return true, nil
 }

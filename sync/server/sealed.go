@@ -226,10 +226,7 @@ func (sp *space) changes(ctx context.Context) (head wire.Position, all []uint64,
 	case <-ctx.Done():
 		return head, nil, ctx.Err()
 	}
-	defer func() {
-		<-sp.turn
-		sp.s.warmed(sp)
-	}()
+	defer sp.endTurn()
 	err = sp.read(ctx, func(v logstore.View) error {
 		m, err := v.Meta()
 		if err != nil {

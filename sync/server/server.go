@@ -68,6 +68,7 @@ type Limits struct {
 	Frame    int           // about how many bytes of rows go into a frame of a snapshot; 2 MiB
 	Streams  int           // open pull streams in all; 10,000
 	Spaces   int           // spaces whose schema and digest are kept in memory; 256
+	Memory   int64         // bytes of the rows that those keep there as well; 64 MiB
 	Request  time.Duration // to read a request, or to write a frame, beside what its bytes take at 32 KiB/s; 30 s
 	Refused  time.Duration // to read what a refused request still sends, before its connection ends; 2 s
 	Decision time.Duration // to decide what a push holds; 60 s
@@ -99,6 +100,7 @@ type Server struct {
 	mu      sync.Mutex
 	spaces  map[string]*space // those that somebody uses, and the warm ones
 	warm    *list.List        // of spaces that may have a state in memory, the last used first
+	held    int64             // bytes of the rows that those have
 	closed  bool
 	streams map[*feed]bool
 	active  sync.WaitGroup // requests
@@ -184,19 +186,21 @@ func (s *Server) forget(sp *space) {
 	}
 }
 
-// warmed notes that a space has a state in memory, and drops the states that were
-// not used for the longest beyond the limit.
-func (s *Server) warmed(sp *space) {
+// warmed notes that a space has a state in memory, with so many bytes of rows, and
+// drops the states that were not used for the longest beyond the limits.
+func (s *Server) warmed(sp *space, held int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.held, sp.held = s.held-sp.held+held, held
 	if sp.warm == nil {
 		sp.warm = s.warm.PushFront(sp)
 	} else {
 		s.warm.MoveToFront(sp.warm)
 	}
-	for s.warm.Len() > s.o.Limits.Spaces {
+	for s.warm.Len() > s.o.Limits.Spaces || s.held > s.o.Limits.Memory && s.warm.Len() > 1 {
 		cold := s.warm.Remove(s.warm.Back()).(*space)
 		cold.warm = nil
+		s.held, cold.held = s.held-cold.held, 0
 		select {
 		case cold.turn <- struct{}{}:
 			cold.st, cold.sealed = nil, nil

@@ -21,7 +21,7 @@ type space struct {
 	name string
 
 	turn   chan struct{} // holds one token: the right to decide
-	st     *state        // by who has the turn; nil: to be read
+	st     *state        // by who has the turn; nil: the store is to be read
 	sealed *sealedLog    // by who has the turn; nil: the space is plain, or to be read
 
 	mu    sync.Mutex // guards what follows
@@ -33,13 +33,7 @@ type space struct {
 
 	refs int           // guarded by Server.mu
 	warm *list.Element // guarded by Server.mu: st may be there
-}
-
-// state is what spares a decision the most reading: it is that of one head.
-type state struct {
-	head   wire.Position
-	schema *fold.Schema
-	digest *fold.Digest
+	held int64         // guarded by Server.mu: bytes of rows that st has
 }
 
 // head is the log's end as streams see it. next is closed when it moves.
@@ -194,7 +188,7 @@ func (sp *space) told(h *logstore.Head) (read bool) {
 var errEpoch = errcode.New(errcode.Diverged, "server: check position", "the space has begun a new epoch")
 
 // checkPosition says whether a replica at p follows this log.
-func checkPosition(v logstore.View, m *logstore.Meta, p wire.Position) error {
+func checkPosition(v past, m *logstore.Meta, p wire.Position) error {
 	const op = "server: check position"
 	if p.Epoch == (wire.Epoch{}) {
 		if p.Seq != 0 {

@@ -13,28 +13,31 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// turn decides pushes in memory: first all is read that they need, in one View,
-// then they are decided one after the other, and w is what to commit. It may run
-// again, on another base or without one of them.
+// turn decides pushes in memory: first all is gathered that they need, of the space's
+// state or in one View, then they are decided one after the other, and w is what to
+// commit. It may run again, on another base or without one of them.
 type turn struct {
 	sp     *space
 	o      *Options
 	pushes []*push
 
-	meta    logstore.Meta
-	st      *state
-	clients map[wire.ClientID]*client
-	uploads uploads
-	sizes   []logstore.Size // of the log's first entries, where some may be cut
-	rows    map[logstore.RowID]*row
-	schema  bool // it has changed
-	w       logstore.WriteSet
+	st       *state // of the head that they are decided on
+	warm     bool   // all else is of st as well: the store was not read
+	meta     logstore.Meta
+	schema   *fold.Schema // that of st, until it changes
+	clients  map[wire.ClientID]*client
+	uploads  uploads
+	sizes    []logstore.Size // of the log's first entries, where some may be cut
+	rows     map[logstore.RowID]*row
+	inserted []logstore.RowID // of which nothing was known before they were read
+	w        logstore.WriteSet
 }
 
 // client is a replica as it stands in the turn.
 type client struct {
 	logstore.Client
 	changed bool
+	claimed bool   // in the turn
 	before  uint64 // its last decided counter before the turn
 	hashes  []wire.Hash
 }
@@ -42,24 +45,57 @@ type client struct {
 // row is a row of the folded state as it stands in the turn.
 type row struct {
 	cells   []byte // encoded; nil: there is none
+	guessed bool   // that there was none before
 	folded  *fold.Row
 	decoded bool
 	changed bool
 }
 
-// read reads what the pushes need.
-func (t *turn) read(v logstore.View) (err error) {
-	t.clients, t.rows, t.sizes, t.schema = map[wire.ClientID]*client{}, map[logstore.RowID]*row{}, nil, false
+// recall gathers what the pushes need of memory. It is false where that does not have
+// all of it, or would have one of them refused: that is for the store to say.
+func (t *turn) recall() bool {
+	if t.sp.st == nil {
+		return false
+	}
+	t.st = t.sp.st
+	if sealed := t.sp.sealed; sealed != nil {
+		sealed.Rollback(0) // what an earlier try has appended
+		if at, head := sealed.Head(), t.st.meta.Head; at.Seq != head.Seq || at.Chain != head.Chain {
+			return false
+		}
+	}
+	return t.read(t.st) == nil
+}
+
+// readStore reads what the pushes need.
+func (t *turn) readStore(v logstore.View) (err error) {
+	if t.st, err = t.sp.stateAt(v); err != nil {
+		return err
+	}
+	if err := t.sp.readSealed(v, &t.st.meta); err != nil {
+		return err
+	}
+	if err := t.read(v); err != nil {
+		return err
+	}
+	t.st.meta = t.meta // its log may have been cut
+	t.st.knows(t)
+	for _, id := range t.inserted {
+		if r := t.rows[id]; r != nil { // else its push has failed before that
+			t.st.met(r.cells != nil)
+		}
+	}
+	return nil
+}
+
+func (t *turn) read(v past) (err error) {
+	t.clients, t.rows, t.sizes, t.inserted = map[wire.ClientID]*client{}, map[logstore.RowID]*row{}, nil, nil
+	t.st.digest.Undo() // what an earlier try has changed
+	t.schema = t.st.schema
 	if t.meta, err = v.Meta(); err != nil {
 		return err
 	}
 	t.w = logstore.WriteSet{Base: t.meta.Head, State: t.meta.State}
-	if t.st, err = t.sp.stateAt(v, t.meta.Head); err != nil {
-		return err
-	}
-	if err := t.sp.readSealed(v, &t.meta); err != nil {
-		return err
-	}
 	held, err := v.Uploads()
 	if err != nil {
 		return err
@@ -78,24 +114,31 @@ func (t *turn) read(v logstore.View) (err error) {
 	for i := range known {
 		t.clients[known[i].ID] = &client{Client: known[i], before: known[i].Decided}
 	}
-	if t.meta.Logged+incoming+t.uploads.bytes() > t.o.Limits.Log {
+	if !t.sealed() && t.meta.Logged+incoming+t.uploads.bytes() > t.mostLogged() {
 		if t.sizes, err = v.Sizes(t.meta.Horizon, 1000); err != nil {
 			return err
 		}
 	}
 	for _, p := range t.pushes {
 		p.res, p.err, p.touched, p.joined = nil, p.failed, false, nil
-		if p.err == nil {
-			p.err = t.readPush(v, p)
+		if p.err != nil {
+			continue
+		}
+		if p.err = t.readPush(v, p); p.err != nil && t.warm {
+			return errUnknown
 		}
 	}
 	return nil
 }
 
-// stateAt returns the state at a head, from memory where it is that of this head.
-// The caller has the turn.
-func (sp *space) stateAt(v logstore.View, at wire.Position) (*state, error) {
-	if sp.st != nil && sp.st.head == at {
+// stateAt returns the state of the space, from memory where that is of this head. The
+// caller has the turn.
+func (sp *space) stateAt(v logstore.View) (*state, error) {
+	m, err := v.Meta()
+	if err != nil {
+		return nil, err
+	}
+	if sp.st != nil && sp.st.meta.Head == m.Head {
 		return sp.st, nil
 	}
 	sp.st = nil
@@ -103,10 +146,11 @@ func (sp *space) stateAt(v logstore.View, at wire.Position) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{head: at, digest: &fold.Digest{}}
-	if st.schema, err = fold.UnmarshalSchema(schema); err != nil {
+	folded, err := fold.UnmarshalSchema(schema)
+	if err != nil {
 		return nil, err
 	}
+	digest := &fold.Digest{}
 	for b, err := range v.Buckets() {
 		if err != nil {
 			return nil, err
@@ -115,15 +159,15 @@ func (sp *space) stateAt(v logstore.View, at wire.Position) (*state, error) {
 		if err != nil {
 			return nil, err
 		}
-		st.digest.Set(fold.BucketID{Table: b.Table, Group: b.Group, Bucket: uint8(b.Number)}, sum)
+		digest.Set(fold.BucketID{Table: b.Table, Group: b.Group, Bucket: uint8(b.Number)}, sum)
 	}
-	sp.st = st
-	return st, nil
+	sp.st = newState(&m, folded, digest)
+	return sp.st, nil
 }
 
 // readPush checks what a push says of the past, and reads the rows that it
 // touches. Its errors are the push's own.
-func (t *turn) readPush(v logstore.View, p *push) error {
+func (t *turn) readPush(v past, p *push) error {
 	c := t.clients[p.req.Client]
 	if !t.o.owns(p.caller, c.ID, c.Owner, c.Owned) {
 		return errOwner
@@ -133,6 +177,9 @@ func (t *turn) readPush(v logstore.View, p *push) error {
 	}
 	for i := range p.req.Parts {
 		part := &p.req.Parts[i]
+		if part.Total > 1 && t.warm {
+			return errUnknown // a commit does not prove which parts are held
+		}
 		if part.Counter > c.Decided {
 			continue
 		}
@@ -163,7 +210,7 @@ func (t *turn) readPush(v logstore.View, p *push) error {
 }
 
 // readRows reads the rows that a transaction touches, unless it is void anyway.
-func (t *turn) readRows(v logstore.View, p *push, tx *transaction) error {
+func (t *turn) readRows(v past, p *push, tx *transaction) error {
 	if tx.err != nil || len(tx.data) > t.o.Limits.Body || len(tx.body.Ops) > t.o.Limits.Ops {
 		return nil
 	}
@@ -187,6 +234,15 @@ func (t *turn) readRows(v logstore.View, p *push, tx *transaction) error {
 			continue
 		}
 		seen[id] = true
+		if op.Shape.Kind == wire.Insert {
+			switch unread, guess := t.st.unread(id); {
+			case t.warm && guess:
+				t.rows[id] = &row{guessed: true}
+				continue
+			case unread:
+				t.inserted = append(t.inserted, id)
+			}
+		}
 		if ids = append(ids, id); len(ids) == 1000 {
 			if err := fetch(); err != nil {
 				return err
@@ -215,7 +271,6 @@ func (t *turn) decide() bool {
 		t.clients[p.req.Client] = &client{Client: known, before: known.Decided}
 		if p.drop = p.drop || errors.Is(p.err, errPartsHash); p.touched || p.drop && p.failed == nil {
 			p.failed = p.err
-			t.sp.st = nil
 			return false
 		}
 	}
@@ -303,10 +358,7 @@ func (t *turn) decideOne(p *push, tx *transaction) error {
 	case err != nil:
 		return err
 	default:
-		if schema != nil {
-			t.st.schema.Apply(schema)
-			t.schema = true
-		}
+		t.schema = schema
 		t.apply(effects)
 	}
 	e.Chain = e.ChainAfter(t.w.Head.Chain)
@@ -333,8 +385,8 @@ func (t *turn) finish() {
 		return
 	}
 	for id, r := range t.rows {
-		if r.changed {
-			t.w.Rows = append(t.w.Rows, logstore.Row{RowID: id, Cells: r.cells})
+		if r.changed || r.guessed {
+			t.w.Rows = append(t.w.Rows, logstore.Row{RowID: id, Cells: r.cells, New: r.guessed})
 		}
 	}
 	slices.SortFunc(t.w.Rows, func(a, b logstore.Row) int {
@@ -347,8 +399,8 @@ func (t *turn) finish() {
 		}
 		t.w.Buckets = append(t.w.Buckets, b)
 	}
-	if t.schema {
-		t.w.Schema = t.st.schema.Marshal()
+	if t.schema != t.st.schema {
+		t.w.Schema = t.schema.Marshal()
 	}
 	t.w.Digest = t.st.digest.Sum()
 	t.compact()
@@ -366,6 +418,9 @@ func (t *turn) see(p *push, c *client) {
 	}
 }
 
+// mostLogged is how large the log may become.
+func (t *turn) mostLogged() int64 { return max(t.o.Limits.Log, 2*t.w.Live) }
+
 // compact cuts the log's beginning off where the log has grown past what is
 // kept: so much that it stays proportional to the live data, so little at a time
 // that no push waits for it. The last entry always stays.
@@ -373,7 +428,7 @@ func (t *turn) compact() {
 	if t.sealed() { // there are no rows to start from instead
 		return
 	}
-	most := max(t.o.Limits.Log, 2*t.w.Live)
+	most := t.mostLogged()
 	logged := t.meta.Logged
 	for i := range t.w.Entries {
 		logged += int64(len(t.w.Entries[i].Body)) + entryBytes

@@ -40,6 +40,14 @@ func newUploads(held []logstore.Upload) (u uploads) {
 	return u
 }
 
+// all returns them.
+func (u *uploads) all() (list []logstore.Upload) {
+	for _, one := range u.list {
+		list = append(list, one.Upload)
+	}
+	return list
+}
+
 // bytes returns how much they count.
 func (u *uploads) bytes() (n int64) {
 	for _, one := range u.list {
@@ -82,7 +90,7 @@ func (u *uploads) write(w *logstore.WriteSet) {
 
 // join puts the parts together, held ones and those of the request, of each
 // transaction whose last part is in it.
-func (t *turn) join(v logstore.View, p *push, decided uint64) error {
+func (t *turn) join(v past, p *push, decided uint64) error {
 	for i := range p.req.Parts {
 		last := &p.req.Parts[i]
 		if last.Total == 1 || last.Index+1 < last.Total || last.Counter <= decided {

@@ -46,6 +46,7 @@ const refusal = "SIM_REFUSED"
 func newHost(s *sim) *host {
 	h := &host{s: s, rng: s.rng("host"), open: map[int]*exchange{}, refuses: map[wire.Hash][]mark{},
 		tries: map[wire.Hash]int{}}
+	h.store.s = s
 	h.disk = newDisk(nil)
 	h.disk.noFlush = s.mutant == "the server acknowledges before it has flushed"
 	return h

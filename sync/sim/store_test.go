@@ -17,6 +17,7 @@ import (
 // they run.
 type shared struct {
 	logstore.Store
+	s   *sim
 	now atomic.Pointer[sqlitestore.Store]
 }
 
@@ -29,7 +30,14 @@ func (s *shared) Read(ctx context.Context, space string, f func(logstore.View) e
 }
 
 func (s *shared) Commit(ctx context.Context, space string, w *logstore.WriteSet) error {
-	return s.now.Load().Commit(ctx, space, w)
+	err := s.now.Load().Commit(ctx, space, w)
+	switch { // how often a server's memory was wrong
+	case errors.Is(err, logstore.ErrMoved):
+		s.s.hit("decided on an old head")
+	case errors.Is(err, logstore.ErrNotNew):
+		s.s.hit("row not new")
+	}
+	return err
 }
 
 func (s *shared) Heads(ctx context.Context, spaces []string) ([]logstore.Head, error) {
