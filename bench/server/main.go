@@ -4,11 +4,17 @@
 // writes. It starts the server itself, on a data directory that it removes.
 //
 //	go run ./bench/server -devices 10000 -spaces 100
+//
+// With -against it measures the pushes of two servers, in turns, since the machine's
+// other work is never the same: medians of both, and of the ratios of each pair.
+//
+//	go run ./bench/server -against OLD-BINARY -pairs 5 -only "16 devices" -duration 5s
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -32,6 +38,12 @@ var (
 	file     = flag.String("binary", "bin/heddle", "the server's `file`")
 	devices  = flag.Int("devices", 10_000, "`number` of devices held open")
 	spaces   = flag.Int("spaces", 100, "`number` of spaces that they share")
+	against  = flag.String("against", "", "another server's `file`, to measure in turns with the first")
+	pairs    = flag.Int("pairs", 5, "`number` of turns of each, with -against")
+	only     = flag.String("only", "", "the loads whose description has this `text`")
+	files    = flag.Int("files", 0, "`number` of files that the server keeps spaces in; its default if 0")
+	files2   = flag.Int("files2", 0, "the same of the server of -against")
+	where    = flag.String("dir", "", "the `directory` that the data is kept below")
 	skip     = flag.Bool("idle", false, "leave out the pushes, and hold devices open alone")
 	duration = flag.Duration("duration", 10*time.Second, "how `long` each part takes")
 )
@@ -50,12 +62,19 @@ type host struct {
 	addr string
 }
 
-func start() (*host, func(), error) {
-	dir, err := os.MkdirTemp("", "heddle-figures-")
+// side is a server to measure.
+type side struct {
+	binary string
+	files  int // that it keeps spaces in; 0: its default
+}
+
+func (sd side) start() (*host, func(), error) {
+	dir, err := os.MkdirTemp(*where, "heddle-figures-")
 	if err != nil {
 		return nil, nil, err
 	}
-	h := &host{cmd: exec.Command(*file, "serve", "--dev", "--addr", "127.0.0.1:0", "--data", filepath.Join(dir, "data"))}
+	data := filepath.Join(dir, "data")
+	h := &host{cmd: exec.Command(sd.binary, "serve", "--dev", "--addr", "127.0.0.1:0", "--data", data)}
 	stop := func() {
 		if h.cmd.Process != nil {
 			h.cmd.Process.Kill()
@@ -63,8 +82,13 @@ func start() (*host, func(), error) {
 		}
 		os.RemoveAll(dir)
 	}
-	out, err := h.cmd.StdoutPipe()
-	if err == nil {
+	if sd.files > 0 { // the name of a file says how many there are
+		if err = os.Mkdir(data, 0o700); err == nil {
+			err = os.WriteFile(filepath.Join(data, fmt.Sprintf("spaces-1-of-%d.db", sd.files)), nil, 0o600)
+		}
+	}
+	out, e := h.cmd.StdoutPipe()
+	if err = cmp.Or(err, e); err == nil {
 		h.cmd.Stderr = os.Stderr
 		err = h.cmd.Start()
 	}
@@ -124,8 +148,11 @@ type author struct {
 
 var authors atomic.Uint32
 
+// client keeps each device's connection, as devices do.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}
+
 func newAuthor(h *host, space string) *author {
-	a := &author{host: h, http: &http.Client{}, space: space, tables: schema}
+	a := &author{host: h, http: client, space: space, tables: schema}
 	binary.BigEndian.PutUint32(a.id[:], authors.Add(1))
 	return a
 }
@@ -219,22 +246,33 @@ func run() error {
 		return idle()
 	}
 	fmt.Println("transactions pushed a second, each of one row, acknowledged after they are flushed:")
-	for _, l := range []load{
-		{"one device, one at a time", 1, 1, 1, schema},
-		{"one device, a hundred a request", 1, 1, 100, schema},
-		{"16 devices in 16 spaces, one at a time", 16, 16, 1, schema},
-		{"16 devices in one space, one at a time", 16, 1, 1, schema},
-		{"16 devices in 16 spaces, a hundred a request", 16, 16, 100, schema},
-		{"the same with a table of 2 groups", 16, 16, 100, groups(1)},
-		{"the same with 50 tables of 2 groups", 16, 16, 100, groups(50)},
-	} {
-		n, cpu, err := l.push()
+	var all []load
+	for _, l := range loads {
+		if strings.Contains(l.what, *only) {
+			all = append(all, l)
+		}
+	}
+	if *against != "" {
+		return compare(all, side{*against, *files2}, side{*file, *files})
+	}
+	for _, l := range all {
+		r, err := l.push(side{*file, *files})
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  %-46s %8.0f, %.2f ms of processor each\n", l.what, n, cpu)
+		fmt.Printf("  %-46s %8.0f, %.2f ms of processor each\n", l.what, r.rate, r.cpu)
 	}
 	return idle()
+}
+
+var loads = []load{
+	{"one device, one at a time", 1, 1, 1, schema},
+	{"one device, a hundred a request", 1, 1, 100, schema},
+	{"16 devices in 16 spaces, one at a time", 16, 16, 1, schema},
+	{"16 devices in one space, one at a time", 16, 1, 1, schema},
+	{"16 devices in 16 spaces, a hundred a request", 16, 16, 100, schema},
+	{"the same with a table of 2 groups", 16, 16, 100, groups(1)},
+	{"the same with 50 tables of 2 groups", 16, 16, 100, groups(50)},
 }
 
 // load is a number of devices that push.
@@ -244,12 +282,14 @@ type load struct {
 	tables                    []wire.TableSchema
 }
 
-// push counts transactions a second, and the milliseconds of processor that each
-// takes the server.
-func (l *load) push() (rate, cpu float64, err error) {
-	h, stop, err := start()
+// result is how many transactions a second a load has pushed, and the milliseconds of
+// processor that each has taken the server.
+type result struct{ rate, cpu float64 }
+
+func (l *load) push(sd side) (result, error) {
+	h, stop, err := sd.start()
 	if err != nil {
-		return 0, 0, err
+		return result{}, err
 	}
 	defer stop()
 	var n atomic.Int64
@@ -275,14 +315,14 @@ func (l *load) push() (rate, cpu float64, err error) {
 	}
 	group.Wait()
 	if err, ok := failed.Load().(error); ok {
-		return 0, 0, err
+		return result{}, err
 	}
-	return float64(n.Load()) / time.Since(began).Seconds(), 1000 * h.cpu() / float64(n.Load()), nil
+	return result{float64(n.Load()) / time.Since(began).Seconds(), 1000 * h.cpu() / float64(n.Load())}, nil
 }
 
 // idle holds devices open, then lets one in a hundred write once a second.
 func idle() error {
-	h, stop, err := start()
+	h, stop, err := side{*file, *files}.start()
 	if err != nil {
 		return err
 	}
