@@ -92,7 +92,7 @@ run() {
   local port=${ADDR##*:}
   echo
   echo "  Heddle's demo:    http://localhost:$port/"
-  echo "  a second device:  http://127.0.0.1:$port/   (another origin, so another storage)"
+  echo "  a third device:   http://127.0.0.1:$port/?devices=c   (another origin, so another storage)"
   echo "  stop with Ctrl-C; the server's data is in ${DATA#"$PWD"/}"
   echo
   exec bin/heddle serve --dev --addr "$ADDR" --data "$DATA" --static web/demo/dist
@@ -254,7 +254,7 @@ test_ecosystem() {
 # The part of the browser's tests that runs in Firefox as well.
 test_firefox() {
   build
-  FIREFOX=$(firefox) test_browser e2e/firefox/firefox.spec.ts "$@"
+  FIREFOX=$(firefox) test_browser firefox.spec.ts "$@"
 }
 
 test() {

@@ -1,7 +1,7 @@
 // The schema: migrations, and which tables sync. Tests use it as well.
 
-/** The synced tables. */
-export const tables = { notes: true, places: true } as const;
+/** The synced tables. Two hearts given at the same time are two: a counter adds up. */
+export const tables = { notes: { hearts: "counter" }, places: true } as const;
 
 // notes_fts is not synced: each device builds its own index, by triggers that
 // fire for what another device wrote as well.
@@ -31,4 +31,5 @@ export const migrations = [
      lat REAL NOT NULL DEFAULT 0,
      lng REAL NOT NULL DEFAULT 0
    );`,
+  `ALTER TABLE notes ADD COLUMN hearts INTEGER NOT NULL DEFAULT 0`,
 ];

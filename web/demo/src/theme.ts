@@ -1,6 +1,4 @@
 // Light and dark: the system's choice, until someone presses the button.
-import { byId } from "./dom.js";
-import { icon } from "./icons.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const key = "heddle-theme";
@@ -10,13 +8,12 @@ function saved(): string | null {
 }
 
 export function startTheme(): void {
-  const button = byId("theme");
+  const button = document.getElementById("theme")!;
   let choice = saved();
   const show = () => {
     const isDark = choice ? choice === "dark" : dark.matches;
     document.documentElement.dataset["theme"] = isDark ? "dark" : "light";
     button.setAttribute("aria-label", `Change to ${isDark ? "light" : "dark"} colours`);
-    button.replaceChildren(icon(isDark ? "sun" : "moon"));
     document.dispatchEvent(new Event("themechange"));
   };
   button.addEventListener("click", () => {
