@@ -93,6 +93,7 @@ run() {
   echo
   echo "  Heddle's demo:    http://localhost:$port/"
   echo "  a third device:   http://127.0.0.1:$port/?devices=c   (another origin, so another storage)"
+  echo "  your browser:     http://localhost:$port/check"
   echo "  stop with Ctrl-C; the server's data is in ${DATA#"$PWD"/}"
   echo
   exec bin/heddle serve --dev --addr "$ADDR" --data "$DATA" --static web/demo/dist

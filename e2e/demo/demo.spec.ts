@@ -205,7 +205,7 @@ test("every link of the demo's pages that stays with it leads somewhere", async 
     if (anchor) expect(seen.get(page), `#${anchor} in ${page}`).toContain(`id="${anchor}"`);
   }
   const pages = [...seen.keys()].map((page) => new URL(page).pathname);
-  for (const page of ["/docs/", "/docs/API.html", "/docs/GLOSSARY.html"]) expect(pages).toContain(page);
+  for (const page of ["/check/", "/docs/", "/docs/API.html", "/docs/GLOSSARY.html"]) expect(pages).toContain(page);
 });
 
 test("a first visit loads little beside Heddle", async ({ profile, server }) => {

@@ -1,4 +1,4 @@
-// The demo in Firefox, which is driven as e2e/firefox does it.
+// The demo and the check in Firefox, which is driven as e2e/firefox does it.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,6 +24,23 @@ const test = base.extend<{ launch(preferences?: Preferences): Promise<Firefox> }
 const ready = (tab: FirefoxTab) => tab.evaluate<string>(`document.documentElement.dataset.ready`);
 const text = (tab: FirefoxTab, selector: string) =>
   tab.evaluate<string>(`document.querySelector(${JSON.stringify(selector)})?.textContent ?? ""`);
+
+test("the check finds all that is needed", async ({ launch, server }) => {
+  const tab = await (await launch()).tab(`${server.url}/check/`);
+  await expect.poll(() => ready(tab)).toMatch(/works|failed/);
+  const report = await tab.evaluate<string>(`document.querySelector("#report").value`);
+  expect(report.match(/^(fails|not tried|missing) .*/gm), report).toBeNull();
+  expect(report).toContain("Firefox/");
+  expect(await text(tab, "#verdict")).toBe("Heddle works here.");
+});
+
+test("in a private window the check says that there are no private files", async ({ launch, server }) => {
+  const tab = await (await launch({ "browser.privatebrowsing.autostart": true })).tab(`${server.url}/check/`);
+  await expect.poll(() => ready(tab)).toBe("failed");
+  expect(await tab.evaluate<string>(`document.querySelector("#report").value`))
+    .toMatch(/^fails\s+Private files \(OPFS\): The browser refuses its private file system/m);
+  expect(await text(tab, "#verdict")).toContain("does not work here");
+});
 
 test("two devices, a conflict, and a reload after the server has gone", async ({ launch, server }) => {
   const tab = await (await launch()).tab(server.url);

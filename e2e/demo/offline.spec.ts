@@ -26,10 +26,12 @@ test("the server is gone: after a reload the page and the data are there, and wr
   await a.add("Without a server");
   await expect(a.fact("pending")).toHaveText("1");
 
-  // Also after a restart of the browser.
+  // Also in a new tab, after a restart of the browser, and on the page that checks it.
   await device.restart();
   const again = await ready(await device.tab(server.url));
   await expect(new Device(again, "a").card("Without a server")).toBeVisible();
+  await again.goto(`${server.url}/check`);
+  await expect(again.locator("html")).toHaveAttribute("data-ready", "works");
 
   await server.start();
   await again.goto(server.url);

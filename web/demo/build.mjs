@@ -1,4 +1,4 @@
-// Bundles the demo into web/demo/dist: the page of two devices and the documentation. Heddle itself is not
+// Bundles the demo into web/demo/dist: the page of two devices, /check/ and the documentation. Heddle itself is not
 // bundled: its files are copied beside the app, which is what a plain <script type="module"> page would do. Needs
 // web/dist, so build the package first. React is Preact here, which is a tenth of its size: heddle/react asks no more.
 
@@ -26,6 +26,7 @@ const FACTS = {
 
 await rm(dist, { recursive: true, force: true });
 await mkdir(join(dist, "heddle"), { recursive: true });
+await mkdir(join(dist, "check"));
 
 for (const file of ["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"]) {
   for (const ending of ["", ".br", ".gz", ".map"]) {
@@ -35,8 +36,12 @@ for (const file of ["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite
   }
 }
 await copyFile(join(here, "icon.svg"), join(dist, "icon.svg"));
-await bundle({ app: "src/main.tsx", docs: "src/style/docs.css" });
+await bundle({
+  app: "src/main.tsx", check: "src/check/check.ts", "check-worker": "src/check/worker.ts",
+  "check-shared": "src/check/shared.ts", docs: "src/style/docs.css",
+});
 await html("index.html", "index.html");
+await html("check.html", "check/index.html");
 const files = (await allFiles(dist)).filter((file) => !/\.(map|br|gz)$/.test(file));
 await bundle({ sw: "src/sw.ts" }, { FILES: JSON.stringify(files), VERSION: JSON.stringify(await hash(files)) });
 // What is fetched when it is asked for, and has no place among the files that are kept.

@@ -65,7 +65,8 @@ const frame = (title, body) => `<!doctype html>
 <body>
   <header class="top">
     <a class="brand" href="../"><img src="../icon.svg" alt="" width="34" height="34">Heddle</a>
-    <nav aria-label="More of Heddle"><a href="./">Docs</a> <a href="../">Demo</a></nav>
+    <nav aria-label="More of Heddle"><a href="./">Docs</a> <a href="../">Demo</a>
+      <a href="../check/">Browser check</a></nav>
   </header>
   <main>
 ${body}

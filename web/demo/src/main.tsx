@@ -37,7 +37,8 @@ function App() {
       {a && b && !more && <Conflict devices={[a, b]} />}
       {!devices && !failure && <p className="opening" role="status">
         {waiting || "Opening SQLite. The first time, about 2 MB are loaded."}<progress aria-hidden="true" /></p>}
-      {failure && <div className="opening" role="alert"><h2>The database did not open</h2><p>{failure}</p></div>}
+      {failure && <div className="opening" role="alert"><h2>The database did not open</h2><p>{failure}</p>
+        <p><a href="check/">See what this browser lacks</a></p></div>}
       {!failure && <div className="devices" data-count={names.length}>
         {devices ? devices.map((device) => <Pane key={device.name} device={device} />)
           : names.map((name) => <div key={name} className="device blank" aria-hidden="true" />)}
