@@ -417,3 +417,43 @@ func TestLeader_probe(t *testing.T) {
 		quiet("when both are answered", true)
 	})
 }
+
+// A tab that has seen another leader's commits sees their numbers go up.
+func TestHello_commitNumbersGoOn(t *testing.T) {
+	l := openLeader(t, nil)
+	hello := func(leader string, commit uint64) uint64 {
+		t.Helper()
+		q := helloOf("a", l.config.Migrations)
+		q.Hello.Leader, q.Hello.Commit = leader, commit
+		welcome, err := stranger(t, l, "a").ask(q).ok().last.Payload.Welcome()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return welcome.Commit
+	}
+	for _, test := range []struct {
+		leader       string
+		commit, want uint64
+	}{
+		{"", 0, 0},
+		{"before", 41, 42},
+		{"before", 41, 42}, // another tab of that leader's
+		{"before", 7, 42},
+		{"leader-1", 42, 42}, // it comes again
+		{"before", 43, 44},
+		{"before", 1 << 60, 44}, // no leader has counted so far
+	} {
+		if got := hello(test.leader, test.commit); got != test.want {
+			t.Errorf("after %d of %q: got %d, want %d", test.commit, test.leader, got, test.want)
+		}
+	}
+	p := connect(t, l, "b")
+	live := p.send(liveStart("SELECT count(*) FROM notes"))
+	p.wait(live).ok()
+	liveEvent(t, p)
+	p.ack()
+	p.ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
+	if commit, _ := liveEvent(t, p); commit != 45 {
+		t.Errorf("the next commit is %d", commit)
+	}
+}

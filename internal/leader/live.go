@@ -9,24 +9,40 @@ import (
 	"heddle.dev/heddle/internal/value"
 )
 
-// liveQuery is a tab's live query. Until the page acknowledges the last update,
-// further ones are merged into one.
-type liveQuery struct {
-	s  *Session
-	id uint32
+// delivery sends a tab what becomes of its live queries: all of a round in one event.
+// Until the page acknowledges it, and while nobody looks at the page, what comes is
+// merged: then one event follows.
+type delivery struct {
+	s     *Session
+	group *live.Group
 
 	mu      sync.Mutex
+	commit  uint64       // the results that are pending are those of this commit
+	changed []*liveQuery // those with something to send
+	waits   bool         // the page has an event that it has not acknowledged
+	due     bool         // the engine has told that all results of a round are here
+}
+
+// liveQuery is a tab's live query. delivery.mu guards it.
+type liveQuery struct {
+	d       *delivery
+	id      uint32
 	sub     *live.Subscription
 	stopped bool
-	waits   bool // the page has an update that it has not acknowledged
-	pending *value.Update
-	failed  bool // the page has an error that it has not acknowledged
-	failure error
+	pending bool          // it is in delivery.changed
+	update  *value.Update // merged since the last event
+	err     error         // what came after it
+}
+
+func newDelivery(s *Session) *delivery {
+	d := &delivery{s: s}
+	d.group = s.l.live.NewGroup(d.moved)
+	return d
 }
 
 func (s *Session) startLive(c *call) error {
 	c.begin()
-	q := &liveQuery{s: s, id: c.ID}
+	q := &liveQuery{d: s.delivery, id: c.ID}
 	s.mu.Lock()
 	if s.closed || c.answered {
 		s.mu.Unlock()
@@ -34,17 +50,17 @@ func (s *Session) startLive(c *call) error {
 	}
 	s.lives[c.ID] = q
 	s.mu.Unlock()
-	sub, err := s.l.live.Subscribe(c.ctx, c.Stmt.SQL, c.Stmt.Params, q)
+	sub, err := s.delivery.group.Subscribe(c.ctx, c.Stmt.SQL, c.Stmt.Params, q)
 	if err != nil {
 		s.mu.Lock()
 		delete(s.lives, c.ID)
 		s.mu.Unlock()
 		return err
 	}
-	q.mu.Lock()
+	q.d.mu.Lock()
 	q.sub = sub
 	stopped := q.stopped
-	q.mu.Unlock()
+	q.d.mu.Unlock()
 	if stopped { // while Subscribe ran
 		sub.Stop()
 	}
@@ -66,11 +82,20 @@ func (s *Session) stopLive(c *call) error {
 	return nil
 }
 
+// pauseLive is called when the page is hidden, and when it is shown.
+func (s *Session) pauseLive(c *call) error {
+	s.delivery.group.Pause(c.Paused)
+	return nil
+}
+
 func (q *liveQuery) stop() {
-	q.mu.Lock()
+	d := q.d
+	d.mu.Lock()
 	q.stopped = true
+	q.update, q.err = nil, nil
+	d.changed = slices.DeleteFunc(d.changed, func(p *liveQuery) bool { return p == q })
 	sub := q.sub
-	q.mu.Unlock()
+	d.mu.Unlock()
 	if sub != nil {
 		sub.Stop()
 	}
@@ -78,59 +103,68 @@ func (q *liveQuery) stop() {
 
 // Result is called by the engine.
 func (q *liveQuery) Result(u value.Update) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.stopped {
-		return
+	q.d.mu.Lock()
+	defer q.d.mu.Unlock()
+	if q.note() {
+		u = compose(q.update, u)
+		q.update, q.err = &u, nil
 	}
-	if q.waits {
-		u = compose(q.pending, u)
-		q.pending = &u
-		return
-	}
-	q.waits = true
-	q.send(&u)
 }
 
 // Error is called by the engine.
 func (q *liveQuery) Error(err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.stopped {
-		return
-	}
-	if q.failed {
-		q.failure = err
-		return
-	}
-	q.failed = true
-	q.s.send(rpc.LiveErrorEvent(q.id, err))
-}
-
-// ack sends what is pending since the event that the page has acknowledged.
-func (q *liveQuery) ack(e rpc.Event) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch {
-	case e == rpc.EventLive && q.pending != nil:
-		u := q.pending
-		q.pending = nil
-		q.send(u)
-	case e == rpc.EventLive:
-		q.waits = false
-	case e == rpc.EventLiveError && q.failure != nil:
-		err := q.failure
-		q.failure = nil
-		q.s.send(rpc.LiveErrorEvent(q.id, err))
-	case e == rpc.EventLiveError:
-		q.failed = false
+	q.d.mu.Lock()
+	defer q.d.mu.Unlock()
+	if q.note() {
+		q.err = err
 	}
 }
 
-func (q *liveQuery) send(u *value.Update) {
-	p := q.s.l.packers.Get().(*rpc.Packer)
-	defer q.s.l.packers.Put(p)
-	rpc.EncodeLive(p, q.id, u, q.s.send)
+// note puts q among those with something to send, unless it has ended. The mutex is
+// held.
+func (q *liveQuery) note() bool {
+	if !q.stopped && !q.pending {
+		q.pending = true
+		q.d.changed = append(q.d.changed, q)
+	}
+	return !q.stopped
+}
+
+// moved is called by the engine, after the results of a round.
+func (d *delivery) moved(commit uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.commit, d.due = commit, true
+	d.flush()
+}
+
+// ack is called when the page has shown what it was sent.
+func (d *delivery) ack() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waits = false
+	d.flush()
+}
+
+// flush sends what is due, if the page is ready for it. The mutex is held.
+func (d *delivery) flush() {
+	if d.waits || !d.due {
+		return
+	}
+	d.due = false
+	if len(d.changed) == 0 {
+		return
+	}
+	d.waits = true
+	results := make([]rpc.LiveResult, len(d.changed))
+	for i, q := range d.changed {
+		results[i] = rpc.LiveResult{Query: q.id, Update: q.update, Err: q.err}
+		q.update, q.err, q.pending = nil, nil, false
+	}
+	d.changed = nil
+	p := d.s.l.packers.Get().(*rpc.Packer)
+	defer d.s.l.packers.Put(p)
+	rpc.EncodeLive(p, d.commit, results, d.s.send)
 }
 
 // compose makes one update of two: the first, which may be nil, turned A into
@@ -214,16 +248,15 @@ func (s *Session) coalesce(g *coalescer, message []byte) {
 // ack is called when the page has dealt with an event.
 func (s *Session) ack(c *call) error {
 	e := rpc.Event(c.Event)
-	s.mu.Lock()
-	if q := s.lives[c.Target]; q != nil {
-		s.mu.Unlock()
-		q.ack(e)
+	if e == rpc.EventLive {
+		s.delivery.ack()
 		return nil
 	}
+	s.mu.Lock()
 	defer s.mu.Unlock()
 	var g *coalescer
 	switch {
-	case c.Target != 0 || s.closed:
+	case s.closed:
 		return nil
 	case e == rpc.EventStatus:
 		g = &s.status

@@ -14,31 +14,47 @@ import (
 	"heddle.dev/heddle/internal/value"
 )
 
-// liveOf takes a live query's next update, however many messages it has.
-func liveOf(t *testing.T, p *tab, id uint32) rpctest.Live {
+// liveEvent takes the next live event, however many messages it has: what became of
+// each query, with all rows of its update.
+func liveEvent(t *testing.T, p *tab) (commit uint64, parts map[uint32]*rpctest.LivePart) {
 	t.Helper()
-	var whole rpctest.Live
-	for first := true; ; first = false {
-		m, err := p.take("live event", eventOf(id, rpc.EventLive)).Payload.Live()
+	parts = map[uint32]*rpctest.LivePart{}
+	for {
+		m, err := p.take("live event", eventOf(0, rpc.EventLive)).Payload.Live()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.First != first {
-			t.Fatalf("got a message with first = %v", m.First)
-		}
-		if first {
-			whole = m
-		} else {
-			whole.Rows = append(whole.Rows, m.Rows...)
+		for _, part := range m.Parts {
+			whole := parts[part.Query]
+			switch {
+			case whole == nil:
+				parts[part.Query] = &part
+			case part.Update != nil:
+				t.Fatalf("query %d has two updates in one event", part.Query)
+			default:
+				whole.Rows = append(whole.Rows, part.Rows...)
+				whole.Err = part.Err
+			}
 		}
 		if m.Last {
-			return whole
+			return m.Commit, parts
 		}
 	}
 }
 
+// liveOf takes the next live event, which is of one query.
+func liveOf(t *testing.T, p *tab, id uint32) rpctest.LivePart {
+	t.Helper()
+	_, parts := liveEvent(t, p)
+	if part := parts[id]; part != nil && len(parts) == 1 {
+		return *part
+	}
+	t.Fatalf("got an event of %d queries, want query %d", len(parts), id)
+	panic("unreachable")
+}
+
 // apply does what a page does with an update.
-func apply(t *testing.T, former [][]rpc.Value, u rpctest.Live) (rows [][]rpc.Value) {
+func apply(t *testing.T, former [][]rpc.Value, u rpctest.LivePart) (rows [][]rpc.Value) {
 	t.Helper()
 	fresh := u.Rows
 	for _, run := range u.Update.Runs {
@@ -59,9 +75,7 @@ func liveStart(sql string, args ...rpc.Value) rpc.Request {
 	return rpc.Request{Method: rpc.MethodLiveStart, Stmt: stmt(sql, args...)}
 }
 
-func (p *tab) ack(id uint32, e rpc.Event) {
-	p.send(rpc.Request{Method: rpc.MethodAck, Target: id, Event: uint8(e)})
-}
+func (p *tab) ack() { p.send(rpc.Request{Method: rpc.MethodAck, Event: uint8(rpc.EventLive)}) }
 
 func TestLive_acrossTabs(t *testing.T) {
 	l := openLeader(t, nil)
@@ -72,26 +86,26 @@ func TestLive_acrossTabs(t *testing.T) {
 	if !u.Update.Reset || u.Update.Total != 0 || !reflect.DeepEqual(u.Update.Columns, []string{"id", "n"}) {
 		t.Errorf("first: got %+v", u)
 	}
-	a.ack(id, rpc.EventLive)
+	a.ack()
 	b.ask(exec("INSERT INTO notes VALUES('k','b',1), ('l','b',2), ('m','b',0)")).ok()
 	u = liveOf(t, a, id)
 	rows := apply(t, nil, u)
 	if want := [][]rpc.Value{{"k", int64(1)}, {"l", int64(2)}}; !reflect.DeepEqual(rows, want) {
 		t.Errorf("second: got %v", rows)
 	}
-	a.ack(id, rpc.EventLive)
+	a.ack()
 	b.ask(exec("UPDATE notes SET n = 5 WHERE id = 'l'")).ok()
 	u = liveOf(t, a, id)
 	if want := []value.Run{{Copy: true, N: 1}, {N: 1}}; !reflect.DeepEqual(u.Update.Runs, want) {
 		t.Errorf("third: got runs %+v, want %+v", u.Update.Runs, want)
 	}
-	a.ack(id, rpc.EventLive)
+	a.ack()
 	a.send(rpc.Request{Method: rpc.MethodLiveStop, Target: id})
 	a.ask(exec("DELETE FROM notes")).ok()
 	next := a.send(liveStart("SELECT count(*) FROM notes"))
 	a.wait(next).ok()
 	liveOf(t, a, next)
-	if a.has(eventOf(id, rpc.EventLive)) {
+	if a.has(eventOf(0, rpc.EventLive)) {
 		t.Error("a live query goes on after its stop")
 	}
 }
@@ -115,12 +129,12 @@ func TestLive_errors(t *testing.T) {
 	id := p.send(liveStart("SELECT abs(n) FROM notes"))
 	p.wait(id).ok()
 	liveOf(t, p, id)
-	p.ack(id, rpc.EventLive)
+	p.ack()
 	p.ask(exec("INSERT INTO notes VALUES('k','b',-9223372036854775808)")).ok()
-	if err := p.take("error", eventOf(id, rpc.EventLiveError)).Payload.Err(); errcode.Of(err) != "SQLITE_ERROR" {
-		t.Errorf("got %v", err)
+	if part := liveOf(t, p, id); errcode.Of(part.Err) != "SQLITE_ERROR" || part.Update != nil {
+		t.Errorf("got %+v", part)
 	}
-	p.ack(id, rpc.EventLiveError)
+	p.ack()
 	p.ask(exec("UPDATE notes SET n = -2")).ok()
 	if u := liveOf(t, p, id); len(u.Rows) != 1 || u.Rows[0][0] != int64(2) {
 		t.Errorf("got %+v", u)
@@ -141,16 +155,16 @@ func TestLive_mergesWhatThePageHasNotTaken(t *testing.T) {
 		if i%3 == 2 {
 			fast.ask(exec("DELETE FROM notes WHERE n = ?", int64(i-2))).ok()
 		}
-		fast.ack(other, rpc.EventLive)
+		fast.ack()
 		for len(seen) == 0 || !holds(seen, int64(i)) {
 			seen = apply(t, seen, liveOf(t, fast, other))
-			fast.ack(other, rpc.EventLive)
+			fast.ack()
 		}
 	}
-	if p.has(eventOf(id, rpc.EventLive)) {
+	if p.has(eventOf(0, rpc.EventLive)) {
 		t.Fatal("an update came before the page's ack")
 	}
-	p.ack(id, rpc.EventLive)
+	p.ack()
 	rows = apply(t, rows, liveOf(t, p, id))
 	_, want := p.ask(query(sql)).rows()
 	if !reflect.DeepEqual(rows, want) {
@@ -242,5 +256,77 @@ func TestCompose_isOneAfterTheOther(t *testing.T) {
 		if got := play(start, *pending); !reflect.DeepEqual(got, want) || pending.Total != len(want) {
 			t.Fatalf("seed %d: got %v, want %v", seed, got, want)
 		}
+	}
+}
+
+// What one commit changes comes in one event, from one snapshot, also where the page
+// was slow, and hidden.
+func TestLive_together(t *testing.T) {
+	l := openLeader(t, nil)
+	p, writer := connect(t, l, "a"), connect(t, l, "b")
+	writer.ask(exec("CREATE TABLE giro(n); CREATE TABLE savings(n); INSERT INTO giro VALUES(60);" +
+		"INSERT INTO savings VALUES(40)")).ok()
+	giro, savings := p.send(liveStart("SELECT n FROM giro")), p.send(liveStart("SELECT n FROM savings"))
+	shown := map[uint32][][]rpc.Value{}
+	events, last := 0, uint64(0)
+	next := func() {
+		t.Helper()
+		commit, parts := liveEvent(t, p)
+		for id, part := range parts {
+			shown[id] = apply(t, shown[id], *part)
+		}
+		if events++; commit < last {
+			t.Errorf("commit %d after %d", commit, last)
+		}
+		last = commit
+		if len(shown) == 2 {
+			if sum := shown[giro][0][0].(int64) + shown[savings][0][0].(int64); sum != 100 {
+				t.Errorf("at commit %d the page shows %v", commit, shown)
+			}
+		}
+	}
+	for next(); len(shown) < 2; next() {
+		p.ack()
+	}
+	const transfer = "UPDATE giro SET n = n - 1; UPDATE savings SET n = n + 1"
+	for range 10 { // the page does not take them
+		writer.ask(exec(transfer)).ok()
+	}
+	if p.has(eventOf(0, rpc.EventLive)) {
+		t.Fatal("an event came before the page's ack")
+	}
+	before := events
+	for p.ack(); shown[giro][0][0] != int64(50); p.ack() {
+		next()
+	}
+	if events > before+2 {
+		t.Errorf("ten commits came in %d events", events-before)
+	}
+
+	// A hidden page gets nothing, and then all at once.
+	p.send(rpc.Request{Method: rpc.MethodLivePause, Paused: true})
+	for range 10 {
+		writer.ask(exec(transfer)).ok()
+	}
+	other := writer.send(liveStart("SELECT n FROM giro")) // which runs what both show
+	writer.wait(other).ok()
+	liveOf(t, writer, other)
+	if p.has(eventOf(0, rpc.EventLive)) {
+		t.Error("a hidden page got an event")
+	}
+	p.send(rpc.Request{Method: rpc.MethodLivePause})
+	next()
+	if shown[giro][0][0] != int64(40) || last != l.DB().CommitNumber() {
+		t.Errorf("after the pause: %v at commit %d", shown, last)
+	}
+	p.ack()
+
+	// A first result brings the others with it.
+	p.send(rpc.Request{Method: rpc.MethodLivePause, Paused: true})
+	writer.ask(exec(transfer)).ok()
+	total := p.send(liveStart("SELECT (SELECT n FROM giro) + (SELECT n FROM savings)"))
+	next()
+	if shown[total] == nil || shown[giro][0][0] != int64(39) {
+		t.Errorf("with a first result: %v", shown)
 	}
 }

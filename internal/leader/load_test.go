@@ -141,7 +141,7 @@ func TestExportImport_roundTrip(t *testing.T) {
 	live := p.send(rpc.Request{Method: rpc.MethodLiveStart, Stmt: stmt("SELECT count(*) FROM notes")})
 	p.wait(live).ok()
 	first := liveOf(t, p, live)
-	p.send(rpc.Request{Method: rpc.MethodAck, Target: live, Event: uint8(rpc.EventLive)})
+	p.ack()
 
 	// Into this database and into a new one.
 	fresh := connect(t, openLeader(t, nil), "b")

@@ -21,12 +21,13 @@ type method struct {
 }
 
 var methods = [256]method{
-	rpc.MethodHello:    {do: (*Session).hello},
-	rpc.MethodCancel:   {do: (*Session).cancel},
-	rpc.MethodAck:      {do: (*Session).ack},
-	rpc.MethodToken:    {do: (*Session).token},
-	rpc.MethodLiveStop: {do: (*Session).stopLive},
-	rpc.MethodCredit:   {do: (*Session).credit},
+	rpc.MethodHello:     {do: (*Session).hello},
+	rpc.MethodCancel:    {do: (*Session).cancel},
+	rpc.MethodAck:       {do: (*Session).ack},
+	rpc.MethodToken:     {do: (*Session).token},
+	rpc.MethodLiveStop:  {do: (*Session).stopLive},
+	rpc.MethodLivePause: {do: (*Session).pauseLive},
+	rpc.MethodCredit:    {do: (*Session).credit},
 
 	rpc.MethodQuery:      {do: (*Session).query},
 	rpc.MethodIterate:    {do: (*Session).iterate, beside: true},

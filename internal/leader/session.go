@@ -21,6 +21,8 @@ type Session struct {
 	writes chan *call
 	reads  chan *call
 
+	delivery *delivery
+
 	mu       sync.Mutex
 	closed   bool
 	greeted  bool
@@ -69,6 +71,7 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 		lives:   map[uint32]*liveQuery{},
 		its:     map[uint32]*iteration{},
 	}
+	s.delivery = newDelivery(s)
 	s.order.init(l.hasLongWriter)
 	s.ctx, s.end = context.WithCancel(l.ctx)
 	l.mu.Lock()
@@ -166,6 +169,9 @@ func (s *Session) hello(c *call) error {
 			"the tab that leads has opened the database with other migrations, as many as these: reload the older tab. "+
 				"An applied migration must not change; while you develop, start over: "+
 				"close the tabs, and call destroy() with the database's name")
+	}
+	if before := c.Hello.Leader; before != "" && before != l.env.LeaderID {
+		l.db.NumberAbove(c.Hello.Commit)
 	}
 	s.mu.Lock()
 	s.greeted = true

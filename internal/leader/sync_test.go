@@ -72,7 +72,7 @@ func (p *tab) statusOf(want func(rpc.Status) bool) rpc.Status {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		p.ack(0, rpc.EventStatus)
+		p.send(rpc.Request{Method: rpc.MethodAck, Event: uint8(rpc.EventStatus)})
 		if want(s) {
 			return s
 		}
@@ -86,7 +86,7 @@ func TestSync_twoDevices(t *testing.T) {
 	live := b.send(liveStart("SELECT body FROM notes ORDER BY id"))
 	b.wait(live).ok()
 	liveOf(t, b, live)
-	b.ack(live, rpc.EventLive)
+	b.ack()
 	a.ask(exec("INSERT INTO notes VALUES('k','from a',1)")).ok()
 	if u := liveOf(t, b, live); len(u.Rows) != 1 || u.Rows[0][0] != "from a" {
 		t.Errorf("the other device's live query got %v", u.Rows)

@@ -72,9 +72,9 @@
 // An iteration's chunks need a credit each. The leader stops, and keeps its
 // place, where there is none left. The result, with the last rows, needs none.
 //
-// After a live, liveError, status or progress event the leader sends no other one
-// of the same id and event before the page's ack. It keeps one, merged, meanwhile:
-// a tab that sleeps costs no more than one result.
+// After a live, status or progress event the leader sends no other one before the
+// page's ack. It keeps one, merged, meanwhile: a tab that sleeps costs no more than
+// one result of each query.
 //
 // # Rows
 //
@@ -105,12 +105,18 @@
 // call (with ignoreBOM: true) decodes the whole block and the lengths hold. An
 // INTEGER beyond 2^53 makes its column form 3 or 6, and a bigint in JavaScript.
 //
-// # Live updates
+// # Live queries
 //
-//	Live = bool first, bool last, then, if first: bool reset, []string columns,
-//	       u32 rows in all, []run; then a rows block without columns
+//	Live = u64 commit, bool last, then parts up to the message's end
+//	part = u32 query, u8 kind, then
+//	  0 update: bool reset, []string columns, u32 rows in all, []run; then a rows
+//	            block without columns
+//	  1 rows:   a further block of that query's update
+//	  2 error:  error; the query stays subscribed
 //	run  = u8 kind (0 copy: u32 from, u32 count; 1 new: u32 count)
 //
-// An update is one or more messages. New runs take their rows from the blocks of
-// the update in order. Copies refer to the result before; reset: there is none.
+// A live event tells what became of a page's live queries up to a commit: whatever
+// is not in it is as it was. It is one or more messages, the last of which says so:
+// the page shows all of it at once. New runs take their rows from the blocks of the
+// update in order. Copies refer to the result before; reset: there is none.
 package rpc

@@ -37,8 +37,10 @@
 //	30 liveStart       read   stmt stmt                            empty
 //	   live events follow
 //	31 liveStop        tell   u32 target                           none
-//	32 ack             tell   u32 target, u8 event                 none
-//	   see Events
+//	32 ack             tell   u8 event                             none
+//	   see Replies
+//	33 livePause       tell   bool paused                          none
+//	   nobody looks at the page: no live events but those that bring first results
 //	40 export          read*                                       rest, after chunks of rest
 //	   the file
 //	41 importBegin     write* u64 size                             empty
@@ -75,10 +77,8 @@
 //
 // Number, name, the request that they belong to, and content.
 //
-//	1 live       liveStart  Live
+//	1 live       -          Live
 //	  see Live queries
-//	2 liveError  liveStart  error
-//	  the query stays subscribed, unless the reply to liveStart was an error
 //	3 status     -          Status
 //	4 progress   -          Progress
 //	5 rejected   -          Transaction
@@ -90,7 +90,7 @@
 //
 // # Shapes
 //
-//	Hello         = u16 version, string session, u32 migrations, bool token, u32 texts
+//	Hello         = u16 version, string session, u32 migrations, bool token, u32 texts, string leader, u64 commit
 //	Welcome       = u16 version, string leader, string storage, u32 migrations, u64 commit, bool sync, Status status
 //	Status        = string state, u64 seq, u64 pending, error err, u64 repairs, bool incomplete, string polling
 //	Op            = string kind, string table, []value key, []string columns, []value cells, []string joins
@@ -116,7 +116,7 @@ package rpc
 import "time"
 
 // Version is the version of this language, told in hello.
-const Version = 2
+const Version = 3
 
 // The methods.
 const (
@@ -143,6 +143,7 @@ const (
 	MethodLiveStart       Method = 30
 	MethodLiveStop        Method = 31
 	MethodAck             Method = 32
+	MethodLivePause       Method = 33
 	MethodExport          Method = 40
 	MethodImportBegin     Method = 41
 	MethodImportPart      Method = 42
@@ -190,6 +191,7 @@ var lanes = [256]Lane{
 	MethodLiveStart:       LaneRead,
 	MethodLiveStop:        LaneTell,
 	MethodAck:             LaneTell,
+	MethodLivePause:       LaneTell,
 	MethodExport:          LaneRead,
 	MethodImportBegin:     LaneWrite,
 	MethodImportPart:      LaneLoad,
@@ -216,7 +218,6 @@ var lanes = [256]Lane{
 // The events.
 const (
 	EventLive      Event = 1
-	EventLiveError Event = 2
 	EventStatus    Event = 3
 	EventProgress  Event = 4
 	EventRejected  Event = 5
@@ -233,6 +234,8 @@ type Hello struct {
 	Migrations uint32 // how many the app knows
 	Token      bool   // whether the page can be asked for a token
 	Texts      uint32 // the migrations' hash: see HashMigrations
+	Leader     string // the one that the page knew before; "" if none
+	Commit     uint64 // the last number that it was told: this leader's go on above it
 }
 
 // Welcome is declared in messages.spec.
@@ -418,6 +421,7 @@ type Request struct {
 	Channel string   // notify, txNotify
 	Payload string   // notify, txNotify
 	Event   uint8    // ack
+	Paused  bool     // livePause
 	Size    uint64   // importBegin
 	Bytes   []byte   // importPart
 	From    uint64   // exportPart
@@ -468,8 +472,9 @@ func (q *Request) decode(r *Reader) {
 		q.Stmt = r.Stmt()
 		q.Rows = r.Rows()
 	case MethodAck:
-		q.Target = r.U32()
 		q.Event = r.U8()
+	case MethodLivePause:
+		q.Paused = r.Bool()
 	case MethodImportBegin:
 		q.Size = r.U64()
 	case MethodImportPart:
@@ -501,6 +506,8 @@ func readHello(r *Reader) (v Hello) {
 	v.Migrations = r.U32()
 	v.Token = r.Bool()
 	v.Texts = r.U32()
+	v.Leader = r.Str()
+	v.Commit = r.U64()
 	return v
 }
 
@@ -741,13 +748,6 @@ func ReplyHealth(id uint32, v Health) []byte {
 func ChunkChecked(id uint32, v Checked) []byte {
 	w := &Writer{b: Reply(id, KindChunk)}
 	writeChecked(w, v)
-	return w.b
-}
-
-// LiveErrorEvent is the event liveError.
-func LiveErrorEvent(id uint32, v error) []byte {
-	w := event(id, EventLiveError)
-	w.Fault(v)
 	return w.b
 }
 

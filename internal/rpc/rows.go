@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -210,10 +211,7 @@ func (p *Packer) AppendTo(message []byte) []byte {
 		textBytes += len(p.cols[i].text)
 		blobBytes += len(p.cols[i].blob)
 	}
-	w := Writer{b: message}
-	if room := len(message) + p.size + 32*len(p.cols) + p.rows*len(p.cols)/8 + 64; cap(w.b) < room {
-		w.b = append(make([]byte, 0, room), message...)
-	}
+	w := Writer{b: slices.Grow(message, p.size+32*len(p.cols)+p.rows*len(p.cols)/8+64)}
 	w.Bool(p.header)
 	if p.header {
 		w.Strs(p.names)

@@ -32,7 +32,7 @@ var write = rpc.WriteID{Counter: 7, Ack: 5}
 
 var requestVectors = map[string]rpc.Request{
 	"hello": {ID: 1, Method: rpc.MethodHello,
-		Hello: rpc.Hello{Version: 2, Session: "tab-1", Migrations: 3, Token: true,
+		Hello: rpc.Hello{Version: rpc.Version, Session: "tab-1", Migrations: 3, Token: true, Leader: "L0", Commit: 1 << 40,
 			Texts: rpc.HashMigrations([]string{" CREATE TABLE t(a)\r\n", "", "SELECT 'é€😀'"})}},
 	"cancel":  {ID: 3, Method: rpc.MethodCancel, Target: 2},
 	"outcome": {ID: 39, Method: rpc.MethodOutcome, Write: write},
@@ -69,7 +69,8 @@ var requestVectors = map[string]rpc.Request{
 	"txRollback":   {ID: 18, Method: rpc.MethodTxRollback, Target: 13},
 	"liveStart":    {ID: 19, Method: rpc.MethodLiveStart, Stmt: rpc.Stmt{SQL: "SELECT * FROM t"}},
 	"liveStop":     {ID: 20, Method: rpc.MethodLiveStop, Target: 19},
-	"ack":          {ID: 21, Method: rpc.MethodAck, Target: 19, Event: uint8(rpc.EventLive)},
+	"ack":          {ID: 21, Method: rpc.MethodAck, Event: uint8(rpc.EventLive)},
+	"livePause":    {ID: 46, Method: rpc.MethodLivePause, Paused: true},
 	"export":       {ID: 22, Method: rpc.MethodExport},
 	"importBegin":  {ID: 23, Method: rpc.MethodImportBegin, Write: write, Size: 5 << 32},
 	"importPart":   {ID: 24, Method: rpc.MethodImportPart, Target: 23, Bytes: []byte("SQLite")},
@@ -120,14 +121,9 @@ func returnedVector() []byte {
 	return reply
 }
 
-func liveVector(u rpc.Update, rows ...[]rpc.Value) []byte {
+func liveVector(results ...rpc.LiveResult) []byte {
 	var out []byte
-	for i, run := range u.Runs {
-		if !run.Copy {
-			u.Runs[i].Rows, rows = rows[:run.N], rows[run.N:]
-		}
-	}
-	rpc.EncodeLive(new(rpc.Packer), 19, &u, func(b []byte) { out = b })
+	rpc.EncodeLive(new(rpc.Packer), 9, results, func(b []byte) { out = b })
 	return out
 }
 
@@ -144,7 +140,7 @@ func replyVectors() map[string][]byte {
 			[]rpc.Result{{Changes: 1, LastInsertRowID: 2}, {Changes: 3, LastInsertRowID: 4}}),
 		"empty": rpc.Reply(2, rpc.KindResult),
 		"welcome": rpc.ReplyWelcome(1,
-			rpc.Welcome{Version: 2, Leader: "L", Storage: "persistent", Migrations: 2, Commit: 9, Sync: true,
+			rpc.Welcome{Version: rpc.Version, Leader: "L", Storage: "persistent", Migrations: 2, Commit: 9, Sync: true,
 				Status: rpc.Status{State: "offline"}}),
 		"digest":          rpc.ReplyDigest(30, rpc.Digest{Seq: 12, Hash: "abcd"}),
 		"rows-none":       packed(8, rpc.KindResult, []string{"a", "b"}),
@@ -167,12 +163,13 @@ func replyVectors() map[string][]byte {
 		"rows-invalid-utf8": packed(8, rpc.KindResult, []string{"t"},
 			[]rpc.Value{"a\xffb"}, []rpc.Value{"\xf0\x9f\x98"}, []rpc.Value{"\xed\xa0\x80"}, []rpc.Value{"\xe2\x82ok"},
 			[]rpc.Value{"\xc0\xaf"}, []rpc.Value{"\xf4\x90\x80\x80"}, []rpc.Value{"fine"}),
-		"live-first": liveVector(rpc.Update{Reset: true, Columns: []string{"a", "b"}, Total: 2, Runs: []rpc.Run{{N: 2}}},
-			[]rpc.Value{int64(1), "x"}, []rpc.Value{int64(2), nil}),
-		"live-diff": liveVector(rpc.Update{Columns: []string{"a", "b"}, Total: 3,
-			Runs: []rpc.Run{{Copy: true, From: 1, N: 1}, {N: 1}, {Copy: true, From: 0, N: 1}}},
-			[]rpc.Value{int64(3), "y"}),
-		"live-error":   rpc.LiveErrorEvent(19, failure),
+		"live": liveVector(
+			rpc.LiveResult{Query: 19, Update: &rpc.Update{Reset: true, Columns: []string{"a", "b"}, Total: 2,
+				Runs: []rpc.Run{{N: 2, Rows: [][]rpc.Value{{int64(1), "x"}, {int64(2), nil}}}}}},
+			rpc.LiveResult{Query: 20, Update: &rpc.Update{Columns: []string{"a", "b"}, Total: 3,
+				Runs: []rpc.Run{{Copy: true, From: 1, N: 1}, {N: 1, Rows: [][]rpc.Value{{int64(3), "y"}}},
+					{Copy: true, From: 0, N: 1}}}, Err: failure},
+			rpc.LiveResult{Query: 21, Err: failure}),
 		"status-event": rpc.StatusEvent(status),
 		"progress":     rpc.ProgressEvent(rpc.Progress{Phase: "pull", Done: 10, Total: 200}),
 		"rejected":     rpc.RejectedEvent(rejectedVector),
@@ -432,9 +429,10 @@ func TestMessage_decodes(t *testing.T) {
 	if got, err := open("text").Str(); err != nil || got != `{"a":"ü"}` {
 		t.Errorf("text: got %q, %v", got, err)
 	}
-	v, err := open("live-diff").Live()
-	if err != nil || !v.First || !v.Last || v.Update.Total != 3 || len(v.Update.Runs) != 3 ||
-		!reflect.DeepEqual(v.Rows, [][]rpc.Value{{int64(3), "y"}}) {
+	v, err := open("live").Live()
+	if err != nil || !v.Last || v.Commit != 9 || len(v.Parts) != 4 || v.Parts[1].Update.Total != 3 ||
+		len(v.Parts[1].Update.Runs) != 3 || !reflect.DeepEqual(v.Parts[1].Rows, [][]rpc.Value{{int64(3), "y"}}) ||
+		v.Parts[2].Query != 20 || errcode.Of(v.Parts[3].Err) != "SQLITE_CONSTRAINT_UNIQUE" {
 		t.Errorf("live: got %+v, %v", v, err)
 	}
 }

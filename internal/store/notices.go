@@ -89,6 +89,19 @@ func (db *DB) CommitNumber() uint64 {
 	return db.notices.next
 }
 
+// maxNumber is far from the numbers that JavaScript does not hold exactly.
+const maxNumber = 1 << 52
+
+// NumberAbove lets the numbers of commits go on above n, the last one that another
+// process gave: whoever has seen its commits sees them go up.
+func (db *DB) NumberAbove(n uint64) {
+	db.notices.mu.Lock()
+	defer db.notices.mu.Unlock()
+	if n < maxNumber {
+		db.notices.next = max(db.notices.next, n+1)
+	}
+}
+
 // MaxNotified bounds the notifications of one transaction, in bytes of channels
 // and payloads.
 const MaxNotified = 32 << 10

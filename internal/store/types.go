@@ -115,7 +115,7 @@ type Recorder interface {
 
 // Commit is what a transaction did, for subscribers.
 type Commit struct {
-	Number uint64 // 1, 2, … since the database was opened
+	Number uint64 // 1, 2, … since the database was opened; but see [DB.NumberAbove]
 	Origin Origin
 	Schema bool // the schema changed, or the whole content was replaced: anything may have changed
 	Tables []TableCommit

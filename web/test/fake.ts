@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 
 import { type CheckedValue, type Header, Kind, Reader, Writer } from "../src/rpc/codec.js";
-import { Method, VERSION } from "../src/rpc/messages.gen.js";
+import { EventType, Method, VERSION } from "../src/rpc/messages.gen.js";
+import type { Run } from "../src/rpc/live-delivery.js";
 import { Database } from "../src/api/database.js";
 import { Session } from "../src/rpc/session.js";
 import type { HeddleError } from "../src/shared/errors.js";
@@ -158,6 +159,59 @@ export function writeRows(w: Writer, columns: string[], rows: CheckedValue[][], 
   for (const write of body) write();
   for (const p of [...texts, ...blobs]) w.raw(p);
 }
+
+/** What a live event tells of a query: an update, perhaps in several blocks, or an error. */
+export interface LivePart {
+  id: number;
+  reset?: boolean;
+  total?: number;
+  runs?: Run[];
+  columns?: string[];
+  rows?: CheckedValue[][];
+  blocks?: CheckedValue[][][];
+  error?: string;
+}
+
+/** Sends a live event as one message; not the last one of its event if last is false. */
+export function sendLive(c: FakeConnection, commit: number, parts: LivePart[], last = true): void {
+  c.event(0, EventType.live, (w) => {
+    w.u64(commit);
+    w.bool(last);
+    for (const part of parts) writePart(w, part);
+  });
+}
+
+function writePart(w: Writer, part: LivePart): void {
+  const { id, reset = false, total, runs, columns = ["n"], rows = [], blocks = [rows], error } = part;
+  w.u32(id);
+  if (error !== undefined) {
+    w.u8(2);
+    for (const s of [error, "", "", ""]) w.string(s);
+    return;
+  }
+  blocks.forEach((block, i) => {
+    if (i > 0) w.u32(id);
+    w.u8(i === 0 ? 0 : 1);
+    if (i === 0) {
+      const all = blocks.flat().length;
+      w.bool(reset);
+      w.strings(columns);
+      w.u32(total ?? all);
+      const list = runs ?? [{ copy: false as const, count: all }];
+      w.u32(list.length);
+      for (const run of list) {
+        w.u8(run.copy ? 0 : 1);
+        if (run.copy) w.u32(run.from);
+        w.u32(run.count);
+      }
+    }
+    writeRows(w, columns, block, false);
+  });
+}
+
+/** A whole result of one query, in an event of its own. */
+export const sendResult = (c: FakeConnection, id: number, rows: CheckedValue[][], columns = ["n"]) =>
+  sendLive(c, 1, [{ id, reset: true, columns, rows }]);
 
 /** Lets everything that waits for promises run. */
 export const settle = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -42,8 +42,9 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		writeStmt(w, q.Stmt)
 		writeRows(w, q.Rows)
 	case rpc.MethodAck:
-		w.U32(q.Target)
 		w.U8(q.Event)
+	case rpc.MethodLivePause:
+		w.Bool(q.Paused)
 	case rpc.MethodImportBegin:
 		w.U64(q.Size)
 	case rpc.MethodImportPart:
@@ -94,6 +95,7 @@ var Methods = map[rpc.Method]string{
 	rpc.MethodLiveStart:       "liveStart",
 	rpc.MethodLiveStop:        "liveStop",
 	rpc.MethodAck:             "ack",
+	rpc.MethodLivePause:       "livePause",
 	rpc.MethodExport:          "export",
 	rpc.MethodImportBegin:     "importBegin",
 	rpc.MethodImportPart:      "importPart",
@@ -120,7 +122,6 @@ var Methods = map[rpc.Method]string{
 // Events names every event.
 var Events = map[rpc.Event]string{
 	rpc.EventLive:      "live",
-	rpc.EventLiveError: "liveError",
 	rpc.EventStatus:    "status",
 	rpc.EventProgress:  "progress",
 	rpc.EventRejected:  "rejected",
@@ -136,6 +137,8 @@ func writeHello(w *rpc.Writer, v rpc.Hello) {
 	w.U32(v.Migrations)
 	w.Bool(v.Token)
 	w.U32(v.Texts)
+	w.Str(v.Leader)
+	w.U64(v.Commit)
 }
 
 func writeOpenConfig(w *rpc.Writer, v rpc.OpenConfig) {
@@ -394,13 +397,6 @@ func (p Payload) Health() (rpc.Health, error) {
 func (p Payload) Checked() (rpc.Checked, error) {
 	r := &p.r
 	v := readChecked(r)
-	return v, r.Err()
-}
-
-// Fault decodes a payload of that type.
-func (p Payload) Fault() (error, error) {
-	r := &p.r
-	v := r.Fault()
 	return v, r.Err()
 }
 

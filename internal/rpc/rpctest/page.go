@@ -135,21 +135,42 @@ func (p Payload) Returned() (res rpc.Result, rows [][]rpc.Value, err error) {
 	return res, rows, err
 }
 
-// Live is one message of a live update.
+// Live is one message of a live event.
 type Live struct {
-	First, Last bool
-	Update      rpc.Update    // in the first
-	Rows        [][]rpc.Value // a part of the rows of the new runs
+	Commit uint64
+	Last   bool
+	Parts  []LivePart
+}
+
+// LivePart is an update of a query's result, further rows of it, or an error.
+type LivePart struct {
+	Query  uint32
+	Update *rpc.Update
+	Rows   [][]rpc.Value // a part of the rows of the new runs
+	Err    error
 }
 
 // Live decodes the event live.
 func (p Payload) Live() (Live, error) {
-	v := Live{First: p.r.Bool(), Last: p.r.Bool()}
-	if v.First {
-		v.Update = update(&p.r)
+	r := &p.r
+	v := Live{Commit: r.U64(), Last: r.Bool()}
+	for r.Left() > 0 {
+		part := LivePart{Query: r.U32()}
+		switch kind := r.U8(); kind {
+		case 0:
+			u := update(r)
+			part.Update = &u
+			_, part.Rows = block(r)
+		case 1:
+			_, part.Rows = block(r)
+		case 2:
+			part.Err = r.Fault()
+		default:
+			r.Fail("no part of a live event has kind %d", kind)
+		}
+		v.Parts = append(v.Parts, part)
 	}
-	_, v.Rows = block(&p.r)
-	return v, p.r.Err()
+	return v, r.Err()
 }
 
 func update(r *rpc.Reader) rpc.Update {

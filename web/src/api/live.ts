@@ -1,36 +1,27 @@
-// db.live(): a query whose result is kept up to date. The leader sends what
-// changed; here it is applied, so that rows that stayed keep their identity.
+// db.live(): a query whose result is kept up to date. What the leader sends about it comes by
+// ../rpc/live-delivery.ts.
 
 import { AGAIN_MS, MAX_AGAIN_MS } from "../shared/bounds.js";
 import { MAX_DEATHS } from "../rpc/call.js";
 import type { ScopedCaller } from "../rpc/scoped-caller.js";
-import type { Reader, Statement } from "../rpc/codec.js";
-import { EventType, liveStart, liveStop } from "../rpc/messages.gen.js";
-import { asHeddleError, HeddleError } from "../shared/errors.js";
+import type { Statement } from "../rpc/codec.js";
+import type { LiveResult, LiveTarget } from "../rpc/live-delivery.js";
+import { liveStart, liveStop } from "../rpc/messages.gen.js";
+import { HeddleError } from "../shared/errors.js";
 import { report } from "./emitter.js";
 import { result } from "../rpc/collect-rows.js";
 import { checkShape } from "../rpc/params.js";
-import { newRows, readRows, setColumns, type AnyRow, type RowsState } from "../rpc/rows.js";
+import type { AnyRow } from "../rpc/rows.js";
 import type { LiveDiff, LiveOptions, ResultSet, RowShape } from "../shared/types.js";
-
-/** A stretch of a new result: rows of the former one, or new ones. */
-export type Run = { copy: true; from: number; count: number } | { copy: false; count: number };
-
-interface Update extends RowsState {
-  reset: boolean;
-  total: number;
-  runs: Run[];
-  rows: AnyRow[];
-}
 
 /** What an app's function gets. */
 export type LiveCallback = (rows: AnyRow[] | ResultSet, diff: LiveDiff) => void;
 
-export class LiveQuery {
+export class LiveQuery implements LiveTarget {
   readonly #caller: ScopedCaller;
   readonly #statement: Statement;
   readonly #fn: LiveCallback;
-  readonly #shape: RowShape;
+  readonly shape: RowShape;
   readonly #onError: ((error: HeddleError) => void) | undefined;
   readonly #gone: () => void;
   #id = 0;
@@ -44,8 +35,7 @@ export class LiveQuery {
   /** How many engines, one after the other, died while they began it. */
   #deaths = 0;
   #stopped = false;
-  #rows: AnyRow[] = [];
-  #update: Update | undefined;
+  #rows: AnyRow[] | undefined;
 
   constructor(
     caller: ScopedCaller, statement: Statement, fn: LiveCallback, options: LiveOptions, gone: () => void,
@@ -54,7 +44,7 @@ export class LiveQuery {
     this.#statement = statement;
     this.#fn = fn;
     this.#onError = options.onError;
-    this.#shape = checkShape(options.rows);
+    this.shape = checkShape(options.rows);
     this.#gone = gone;
   }
 
@@ -70,7 +60,7 @@ export class LiveQuery {
         this.#id = id = sent;
         this.#queued = false;
         this.#starting = true;
-        this.#caller.subscribe(sent, (type, r) => this.#event(sent, type, r));
+        this.#caller.lives.add(sent, this);
       },
       result: () => {
         this.#starting = false;
@@ -86,7 +76,7 @@ export class LiveQuery {
 
   // The leader has too many requests. Nothing else would subscribe the query again.
   #askAgain(): void {
-    this.#caller.unsubscribe(this.#id);
+    this.#caller.lives.forget(this.#id);
     this.lost(false);
     const wait = Math.min(AGAIN_MS * 2 ** this.#refusals++, MAX_AGAIN_MS);
     this.#again = setTimeout(() => {
@@ -102,7 +92,6 @@ export class LiveQuery {
     }
     this.#id = 0;
     this.#starting = false;
-    this.#update = undefined;
     clearTimeout(this.#again);
   }
 
@@ -118,7 +107,6 @@ export class LiveQuery {
     this.#end();
     if (this.#id === 0) return;
     this.#caller.tell(liveStop(this.#id));
-    this.#rows = [];
   }
 
   #end(): void {
@@ -126,87 +114,33 @@ export class LiveQuery {
     this.#gone();
     clearTimeout(this.#again);
     if (this.#queued) this.#withdrawn.abort();
-    if (this.#id !== 0) this.#caller.unsubscribe(this.#id);
+    this.#caller.lives.remove(this.#id, this);
   }
 
-  #event(id: number, type: number, r: Reader): void {
-    if (this.#stopped || id !== this.#id) return;
-    if (type === EventType.liveError) {
-      this.#error(r.error() ?? new HeddleError("HEDDLE_INTERNAL", "a live query failed without a reason"));
-      this.#caller.ack(id, type);
-      return;
-    }
-    if (type !== EventType.live) return;
-    const first = r.bool();
-    const last = r.bool();
-    if (first) this.#update = readUpdate(r, this.#shape);
-    const update = this.#update;
-    if (!update) throw new HeddleError("HEDDLE_PROTOCOL", "a live result begins in its middle");
-    readRows(r, update, update.rows);
-    if (!last) return;
-    this.#update = undefined;
-    const { rows, diff } = applyRuns(this.#rows, update.runs, update.rows, update.reset);
-    if (rows.length !== update.total) throw new HeddleError("HEDDLE_PROTOCOL", "a live result does not add up");
-    this.#rows = rows;
-    // The app gets a copy of the array, which it may change.
-    try {
-      this.#fn(result(rows.slice(), update.columns, this.#shape), diff);
-    } catch (thrown) {
-      report(thrown);
-    }
-    this.#caller.ack(id, EventType.live);
+  get shown(): readonly AnyRow[] | undefined {
+    return this.#rows;
+  }
+
+  take({ rows, error }: LiveResult): () => void {
+    if (rows) this.#rows = rows.rows;
+    return () => {
+      // The app gets a copy of the array, which it may change.
+      if (rows && !this.#stopped) call(() => this.#fn(result(rows.rows.slice(), rows.columns, this.shape), rows.diff));
+      if (error && !this.#stopped) this.#error(error);
+    };
   }
 
   #error(error: HeddleError): void {
-    if (!this.#onError) return report(error);
-    try {
-      this.#onError(error);
-    } catch (thrown) {
-      report(asHeddleError(thrown));
-    }
+    const onError = this.#onError;
+    if (onError) call(() => onError(error));
+    else report(error);
   }
 }
 
-function readUpdate(r: Reader, shape: RowShape): Update {
-  const reset = r.bool();
-  const state = newRows(shape);
-  setColumns(state, r.strings());
-  const total = r.u32();
-  const runs: Run[] = [];
-  for (let n = r.count(5); n > 0; n--) {
-    if (r.u8() === 0) runs.push({ copy: true, from: r.u32(), count: r.u32() });
-    else runs.push({ copy: false, count: r.u32() });
+function call(fn: () => void): void {
+  try {
+    fn();
+  } catch (thrown) {
+    report(thrown);
   }
-  return { ...state, reset, total, runs, rows: [] };
-}
-
-/** Builds the new result of the former one and the new rows. */
-export function applyRuns(
-  former: readonly AnyRow[], runs: readonly Run[], fresh: readonly AnyRow[], reset: boolean,
-): { rows: AnyRow[]; diff: LiveDiff } {
-  const rows: AnyRow[] = [];
-  const added: number[] = [];
-  const kept = new Uint8Array(former.length);
-  let at = 0;
-  for (const run of runs) {
-    if (run.copy) {
-      if (reset || run.from + run.count > former.length) {
-        throw new HeddleError("HEDDLE_PROTOCOL", "a live result copies rows that are not there");
-      }
-      for (let i = run.from; i < run.from + run.count; i++) {
-        rows.push(former[i]!);
-        kept[i] = 1;
-      }
-    } else {
-      if (at + run.count > fresh.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result lacks rows");
-      for (let i = 0; i < run.count; i++) {
-        added.push(rows.length);
-        rows.push(fresh[at++]!);
-      }
-    }
-  }
-  if (at !== fresh.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result has rows too many");
-  const removed: number[] = [];
-  for (let i = 0; i < kept.length; i++) if (kept[i] === 0) removed.push(i);
-  return { rows, diff: { first: reset, added, removed } };
 }

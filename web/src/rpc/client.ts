@@ -8,7 +8,7 @@ import {
   type Request,
 } from "./call.js";
 import { encodeRequest, Kind, NONE, Reader } from "./codec.js";
-import { ack, cancel, hello, Method, VERSION, type Welcome } from "./messages.gen.js";
+import { ack, cancel, hello, Method, VERSION, type Hello, type Welcome } from "./messages.gen.js";
 import { abortError, asHeddleError, HeddleError, timeoutError } from "../shared/errors.js";
 import { Nesting } from "./nested-writes.js";
 import { checkTimeout } from "./params.js";
@@ -19,11 +19,10 @@ const WINDOW = 128;
 
 /** What the caller reports to the database. */
 export interface CallerEvents {
-  hello(): { migrations: number; token: boolean; texts: number };
+  hello(): Omit<Hello, "version" | "session">;
   /** A leader is ready; again is false for the first one. */
   ready(welcome: Welcome, again: boolean): void;
   lost(crashed: boolean): void;
-  /** An event that belongs to no call, such as status. */
   event(type: number, r: Reader): void;
   broadcast(message: Uint8Array): void;
   blocked(now: boolean): void;
@@ -46,7 +45,6 @@ export class Caller implements ConnectionHandler {
       for (const call of this.#nested()) this.#abort(call, error);
     },
   });
-  readonly #subscribers = new Map<number, (type: number, r: Reader) => void>();
   /** Counters of the writes without an outcome, in order. */
   readonly #open = new Set<number>();
   #nextId = 1;
@@ -130,18 +128,9 @@ export class Caller implements ConnectionHandler {
     this.tell(cancel(id));
   }
 
-  /** Takes the events of id, until unsubscribe. */
-  subscribe(id: number, handler: (type: number, r: Reader) => void): void {
-    this.#subscribers.set(id, handler);
-  }
-
-  unsubscribe(id: number): void {
-    this.#subscribers.delete(id);
-  }
-
   /** Tells the leader that a repeating event was dealt with. */
-  ack(id: number, type: number): void {
-    this.tell(ack(id, type));
+  ack(type: number): void {
+    this.tell(ack(type));
   }
 
   /** Ends every call, now and to come, with error. */
@@ -149,7 +138,6 @@ export class Caller implements ConnectionHandler {
     if (this.#end) return;
     this.#end = error;
     this.#ready = false;
-    this.#subscribers.clear();
     for (const call of [...this.#calls.values(), ...Object.values(this.#waiting).flat()]) this.#fail(call, error);
     this.#calls.clear();
     this.#waiting = each(() => []);
@@ -205,7 +193,6 @@ export class Caller implements ConnectionHandler {
     if (this.#end) return;
     const wasReady = this.#ready;
     this.#ready = false;
-    this.#subscribers.clear();
     this.#flying = each(() => 0);
     this.#suspects = 0;
     const calls = [...this.#calls.values()];
@@ -282,9 +269,7 @@ export class Caller implements ConnectionHandler {
     const id = r.u32();
     const kind = r.u8();
     if (kind === Kind.event) {
-      const type = r.u8();
-      if (id === 0) this.#events.event(type, r);
-      else this.#subscribers.get(id)?.(type, r);
+      this.#events.event(r.u8(), r);
       return;
     }
     if (id === 0 && kind === Kind.error) {

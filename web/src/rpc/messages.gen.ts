@@ -6,7 +6,7 @@ import type { Request, RequestOf } from "./call.js";
 import { NONE, Writer, type BulkRows, type CheckedValue, type Reader, type Statement } from "./codec.js";
 
 /** The version of the language, told in hello. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 export const enum Method {
   hello = 1,
@@ -32,6 +32,7 @@ export const enum Method {
   liveStart = 30,
   liveStop = 31,
   ack = 32,
+  livePause = 33,
   export = 40,
   importBegin = 41,
   importPart = 42,
@@ -57,7 +58,6 @@ export const enum Method {
 
 export const enum EventType {
   live = 1,
-  liveError = 2,
   status = 3,
   progress = 4,
   rejected = 5,
@@ -77,6 +77,10 @@ export interface Hello {
   token: boolean;
   /** the migrations' hash: see HashMigrations */
   texts: number;
+  /** the one that the page knew before; "" if none */
+  leader: string;
+  /** the last number that it was told: this leader's go on above it */
+  commit: number;
 }
 
 export interface Welcome {
@@ -278,6 +282,8 @@ function writeHello(w: Writer, v: Hello): void {
   w.u32(v.migrations);
   w.bool(v.token);
   w.u32(v.texts);
+  w.string(v.leader);
+  w.u64(v.commit);
 }
 
 function writeOpenConfig(w: Writer, v: OpenConfig): void {
@@ -622,12 +628,18 @@ export function liveStop(target: number): Request {
   return { method: 31, lane: "direct", retry: false, body: w.finish() };
 }
 
-/** see Events */
-export function ack(target: number, event: number): Request {
+/** see Replies */
+export function ack(event: number): Request {
   const w = new Writer();
-  w.u32(target);
   w.u8(event);
   return { method: 32, lane: "direct", retry: false, body: w.finish() };
+}
+
+/** nobody looks at the page: no live events but those that bring first results */
+export function livePause(paused: boolean): Request {
+  const w = new Writer();
+  w.bool(paused);
+  return { method: 33, lane: "direct", retry: false, body: w.finish() };
 }
 
 /** the file */

@@ -2,7 +2,7 @@
 
 import type { CallSpec, Request } from "./call.js";
 import type { Caller } from "./client.js";
-import type { Reader } from "./codec.js";
+import type { LiveDelivery } from "./live-delivery.js";
 import type { Nesting } from "./nested-writes.js";
 import type { HeddleError } from "../shared/errors.js";
 
@@ -10,8 +10,12 @@ export class ScopedCaller {
   readonly #caller: Caller;
   #end: HeddleError | undefined;
 
-  constructor(caller: Caller) {
+  /** What comes of live queries, those of the page's other members too. */
+  readonly lives: LiveDelivery;
+
+  constructor(caller: Caller, lives: LiveDelivery) {
     this.#caller = caller;
+    this.lives = lives;
   }
 
   /** Whether a leader answers now. */
@@ -49,18 +53,6 @@ export class ScopedCaller {
 
   cancel(id: number): void {
     this.#caller.cancel(id);
-  }
-
-  subscribe(id: number, handler: (type: number, r: Reader) => void): void {
-    this.#caller.subscribe(id, handler);
-  }
-
-  unsubscribe(id: number): void {
-    this.#caller.unsubscribe(id);
-  }
-
-  ack(id: number, type: number): void {
-    this.#caller.ack(id, type);
   }
 
   /** Ends its calls, now and to come, with error. The others' go on. */

@@ -6,7 +6,10 @@ import { decodeAnnouncement } from "./commits.js";
 import { Caller } from "./client.js";
 import { Reader } from "./codec.js";
 import type { Connection } from "./connection.js";
-import { encodeOpenConfig, EventType, type Announcement, type OpenConfig, type Welcome } from "./messages.gen.js";
+import { LiveDelivery } from "./live-delivery.js";
+import {
+  encodeOpenConfig, EventType, livePause, type Announcement, type OpenConfig, type Welcome,
+} from "./messages.gen.js";
 import { hashMigrations } from "./migrations.js";
 import { ScopedCaller } from "./scoped-caller.js";
 import type { Health } from "../shared/types.js";
@@ -43,6 +46,11 @@ export class Session {
   /** What is known of the files; without it the database has none. */
   readonly disk: (() => Promise<Disk>) | undefined;
   readonly #caller: Caller;
+  readonly #lives = new LiveDelivery({
+    ack: () => this.#caller.ack(EventType.live),
+    pause: (paused) => this.#caller.tell(livePause(paused)),
+  });
+  readonly #leaving = new AbortController();
   readonly #members = new Map<ScopedCaller, SessionEvents>();
   readonly #conditions = new Map<number, Uint8Array>();
   #started = false;
@@ -57,13 +65,19 @@ export class Session {
     const hello =
       { migrations: migrations.length, token: sync?.token === true, texts: hashMigrations(migrations) };
     this.#caller = new Caller(connection, {
-      hello: () => hello,
+      hello: () => ({
+        ...hello, leader: this.#welcome?.leader ?? "", commit: Math.max(this.#welcome?.commit ?? 0, this.#lives.commit),
+      }),
       ready: (welcome, again) => {
         this.#welcome = welcome;
         this.#conditions.clear();
+        this.#lives.ready();
         this.#tell((member) => member.ready(welcome, again));
       },
-      lost: (crashed) => this.#tell((member) => member.lost(crashed)),
+      lost: (crashed) => {
+        this.#lives.lost();
+        this.#tell((member) => member.lost(crashed));
+      },
       event: (type, r) => this.#event(type, r),
       broadcast: (message) => this.#announced(decodeAnnouncement(message)),
       blocked: (now) => this.#tell((member) => member.blocked(now)),
@@ -73,6 +87,9 @@ export class Session {
       },
       failed: (error) => this.#tell((member) => member.failed(error)),
     });
+    if (typeof document === "undefined") return;
+    const { signal } = this.#leaving;
+    document.addEventListener("visibilitychange", () => this.#lives.visibilityChanged(), { signal });
   }
 
   /** It takes no more members. */
@@ -88,7 +105,7 @@ export class Session {
   }
 
   join(events: SessionEvents): ScopedCaller {
-    const member = new ScopedCaller(this.#caller);
+    const member = new ScopedCaller(this.#caller, this.#lives);
     this.#members.set(member, events);
     return member;
   }
@@ -113,6 +130,7 @@ export class Session {
   async leave(member: ScopedCaller, error: HeddleError): Promise<void> {
     if (!this.#members.delete(member)) return;
     if (this.#members.size > 0) return member.end(error);
+    this.#leaving.abort();
     this.#caller.end(error);
     await this.connection.close();
   }
@@ -131,12 +149,13 @@ export class Session {
   }
 
   #event(type: number, r: Reader): void {
+    if (type === EventType.live) return this.#lives.event(r);
     const bytes = r.bytes.subarray(r.at);
     if (CONDITIONS.includes(type)) this.#conditions.set(type, bytes);
     // One answer is enough, and the last that came has the app's latest function for it.
     const members = [...this.#members.values()].slice(type === EventType.token ? -1 : 0);
     for (const member of members) member.event(type, new Reader(bytes));
-    if (REPEATING.includes(type)) this.#caller.ack(0, type);
+    if (REPEATING.includes(type)) this.#caller.ack(type);
   }
 
   #announced(announcement: Announcement | undefined): void {

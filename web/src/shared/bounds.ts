@@ -22,6 +22,9 @@ export const KEEP_MS = 2_000;
 /** How long a store waits for its first subscriber. */
 export const UNUSED_MS = 5_000;
 
+/** The longest that a live query waits for a frame of its page: one that is covered, or in an iframe, makes none. */
+export const FRAME_MS = 100;
+
 // Opening and destroying
 
 /** How long open() waits, after two seconds without a sign of life, for a tab that is in the way. */

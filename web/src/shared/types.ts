@@ -69,6 +69,11 @@ export interface LiveDiff {
   added: number[];
   /** Indexes, in the former result, of rows that are not in the new one. */
   removed: number[];
+  /**
+   * The number of the commit that the result is of. All results that a page gets in one task are of the same, and it
+   * does not go down.
+   */
+  commit: number;
 }
 
 /** A live query that all parts of a page share: the object that hooks of frameworks subscribe to. */

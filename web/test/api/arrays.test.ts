@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
 import { Kind } from "../../src/rpc/codec.js";
-import { EventType, Method } from "../../src/rpc/messages.gen.js";
-import { opened, rejection, writeRows } from "../fake.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import { opened, rejection, sendLive } from "../fake.js";
 
 test("query gives columns and arrays, in the statement's order, over all blocks", async () => {
   const { db, c } = await opened();
@@ -37,17 +37,9 @@ test("live gives a result set, whose rows stay the same arrays", async () => {
   db.live("SELECT a", [], (result) => results.push(result), { rows: "array" });
   const q = await c.next(Method.liveStart);
   c.reply(q.id, Kind.result);
-  const update = (runs: [number, number, number?][], reset: boolean, rows: number[][], total: number) =>
-    c.event(q.id, EventType.live, (w) => {
-      w.bool(true); w.bool(true); w.bool(reset);
-      w.strings(["a"]);
-      w.u32(total);
-      w.u32(runs.length);
-      for (const [kind, ...rest] of runs) { w.u8(kind); for (const n of rest) w.u32(n!); }
-      writeRows(w, ["a"], rows, false);
-    });
-  update([[1, 1]], true, [[5]], 1);
-  update([[0, 0, 1], [1, 1]], false, [[6]], 2);
+  sendLive(c, 1, [{ id: q.id, reset: true, columns: ["a"], rows: [[5]] }]);
+  const runs = [{ copy: true, from: 0, count: 1 } as const, { copy: false, count: 1 } as const];
+  sendLive(c, 2, [{ id: q.id, columns: ["a"], rows: [[6]], runs, total: 2 }]);
   assert.deepEqual(results, [{ columns: ["a"], rows: [[5]] }, { columns: ["a"], rows: [[5], [6]] }]);
   assert.equal(results[1]!.rows[0], results[0]!.rows[0]);
 });

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { EventType, Method } from "../../src/rpc/messages.gen.js";
+import { Method } from "../../src/rpc/messages.gen.js";
 import { KEEP_MS, UNUSED_MS } from "../../src/shared/bounds.js";
-import { type FakeConnection, opened, settle, writeRows } from "../fake.js";
+import { type FakeConnection, opened, sendResult, settle } from "../fake.js";
 
 /** Answers the next subscription; returns its id. */
 async function started(c: FakeConnection): Promise<number> {
@@ -14,17 +14,7 @@ async function started(c: FakeConnection): Promise<number> {
   return q.id;
 }
 
-/** A whole new result. */
-function result(c: FakeConnection, id: number, rows: number[][]): void {
-  c.event(id, EventType.live, (w) => {
-    w.bool(true); w.bool(true); w.bool(true);
-    w.strings(["n"]);
-    w.u32(rows.length);
-    w.u32(1);
-    w.u8(1); w.u32(rows.length);
-    writeRows(w, ["n"], rows, false);
-  });
-}
+const result = sendResult;
 
 test("the same statement and parameters are one store and one live query", async () => {
   const { db, c } = await opened();

@@ -1,40 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type CheckedValue, Kind, type Writer } from "../../src/rpc/codec.js";
+import { Kind } from "../../src/rpc/codec.js";
+import { applyRuns, type Run } from "../../src/rpc/live-delivery.js";
 import { EventType, Method } from "../../src/rpc/messages.gen.js";
-import { applyRuns, type Run } from "../../src/api/live.js";
 import type { LiveDiff, Row } from "../../src/shared/types.js";
-import { type FakeConnection, opened, settle, writeRows } from "../fake.js";
-
-interface Update {
-  reset?: boolean;
-  total: number;
-  runs: Run[];
-  rows?: CheckedValue[][];
-  parts?: CheckedValue[][][];
-}
+import { type FakeConnection, type LivePart, opened, sendLive, settle } from "../fake.js";
 
 const columns = ["id", "n"];
 
-function update(c: FakeConnection, id: number, u: Update): void {
-  const parts = u.parts ?? [u.rows ?? []];
-  parts.forEach((rows, i) => c.event(id, EventType.live, (w: Writer) => {
-    w.bool(i === 0);
-    w.bool(i === parts.length - 1);
-    if (i === 0) {
-      w.bool(u.reset ?? false);
-      w.strings(columns);
-      w.u32(u.total);
-      w.u32(u.runs.length);
-      for (const run of u.runs) {
-        w.u8(run.copy ? 0 : 1);
-        if (run.copy) w.u32(run.from);
-        w.u32(run.count);
-      }
-    }
-    writeRows(w, columns, rows, false);
-  }));
+function update(c: FakeConnection, id: number, part: Omit<LivePart, "id">): void {
+  sendLive(c, 1, [{ id, columns, ...part }]);
 }
 
 const fresh = (count: number): Run => ({ copy: false, count });
@@ -47,16 +23,16 @@ test("rows that stay are the same objects, and the diff says what is not", async
   const q = await c.next(Method.liveStart);
   assert.deepEqual([q.r.string(), q.r.u8(), q.r.values()], ["SELECT id, n FROM t WHERE n > ?", 1, [1]]);
   c.reply(q.id, Kind.result);
-  update(c, q.id, { reset: true, total: 3, runs: [fresh(3)], parts: [[["a", 1], ["b", 2]], [["c", 3]]] });
+  update(c, q.id, { reset: true, total: 3, runs: [fresh(3)], blocks: [[["a", 1], ["b", 2]], [["c", 3]]] });
   const ack = await c.next(Method.ack);
-  assert.deepEqual([ack.r.u32(), ack.r.u8()], [q.id, EventType.live]);
+  assert.equal(ack.r.u8(), EventType.live);
   update(c, q.id, { total: 3, runs: [copy(2, 1), fresh(1), copy(0, 1)], rows: [["x", 9]] });
   assert.equal(calls.length, 2);
   const [first, firstDiff] = calls[0]!, [second, secondDiff] = calls[1]!;
   assert.deepEqual(first, [{ id: "a", n: 1 }, { id: "b", n: 2 }, { id: "c", n: 3 }]);
-  assert.deepEqual(firstDiff, { first: true, added: [0, 1, 2], removed: [] });
+  assert.deepEqual(firstDiff, { first: true, added: [0, 1, 2], removed: [], commit: 1 });
   assert.deepEqual(second, [{ id: "c", n: 3 }, { id: "x", n: 9 }, { id: "a", n: 1 }]);
-  assert.deepEqual(secondDiff, { first: false, added: [1], removed: [1] });
+  assert.deepEqual(secondDiff, { first: false, added: [1], removed: [1], commit: 1 });
   assert.equal(second[0], first[2]);
   assert.equal(second[2], first[0]);
   stop();
@@ -115,9 +91,8 @@ test("a query that cannot start is over; one that fails later goes on", async ()
   db.live("SELECT abs(n)", [], () => calls++, { onError: (e) => errors.push(e.code) });
   const q = await c.next(Method.liveStart);
   c.reply(q.id, Kind.result);
-  c.event(q.id, EventType.liveError, (w) => { for (const s of ["SQLITE_ERROR", "overflow", "", ""]) w.string(s); });
-  const ack = await c.next(Method.ack);
-  assert.deepEqual([ack.r.u32(), ack.r.u8()], [q.id, EventType.liveError]);
+  update(c, q.id, { error: "SQLITE_ERROR" });
+  await c.next(Method.ack);
   update(c, q.id, { reset: true, total: 0, runs: [] });
   assert.deepEqual([errors.length, calls], [2, 1]);
   c.handler.lost(false);

@@ -72,7 +72,7 @@ test("one that joins later hears how things are by now", async () => {
   const { c, session, one, two } = await twice({ sync }, { state: "connecting", seq: 0, pending: 0 });
   c.event(0, EventType.status, (w) => writeStatus(w, { state: "live", seq: 7, pending: 1 }));
   const acknowledged = await c.next(Method.ack);
-  equal(acknowledged.r.u32(), 0);
+  equal(acknowledged.r.u8(), EventType.status);
   equal(await c.has(Method.ack), false, "one acknowledgement for all");
   const three = await Database.connect(session);
   for (const db of [one, two, three]) equal(db.sync.status.seq, 7);

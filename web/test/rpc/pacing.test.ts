@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Kind } from "../../src/rpc/codec.js";
-import { EventType, Method } from "../../src/rpc/messages.gen.js";
-import { type FakeConnection, opened, rejection, settle, writeRows } from "../fake.js";
+import { Method } from "../../src/rpc/messages.gen.js";
+import { type FakeConnection, opened, rejection, settle, sendLive } from "../fake.js";
 
 const MANY = 1_600;
 /** leader.MaxQueued: what waits beyond it gets HEDDLE_BUSY. */
@@ -30,15 +30,7 @@ async function serve(c: FakeConnection, method: number,
 
 function first(c: FakeConnection, id: number): void {
   c.reply(id, Kind.result);
-  c.event(id, EventType.live, (w) => {
-    w.bool(true);
-    w.bool(true);
-    w.bool(true);
-    w.strings(["id"]);
-    w.u32(0);
-    w.u32(0);
-    writeRows(w, ["id"], [], false);
-  });
+  sendLive(c, 1, [{ id, reset: true, runs: [] }]);
 }
 
 test("1,600 live queries started at once all begin, and never too many are out", async () => {
