@@ -209,7 +209,8 @@ engine_check() {
 }
 
 # own_packages DIR installs the packages of a folder with a package.json of its own:
-# web/test/types, since two compilers cannot both be the workspace's tsc, and examples.
+# web/test/types, since two compilers cannot both be the workspace's tsc, examples, and
+# e2e/migrating, with the databases that docs/MIGRATING.md comes from.
 own_packages() {
   local dir=$1 mark=npm-${1//\//-}
   if [ -d "$dir/node_modules" ] && fresh "$mark" "$dir/package.json" "$dir/package-lock.json"; then return; fi
@@ -235,6 +236,7 @@ test_ts() {
 }
 
 test_browser() {
+  own_packages e2e/migrating
   step "the package whose engine can be broken"
   node web/build.mjs --faults
   node web/build.mjs --next

@@ -6,14 +6,25 @@ export interface Mode {
   name: string;
   /** Commands that run to their end before. */
   build?: string[];
-  /** The command of a server, or a folder of files that any server can serve, and one that another origin serves. */
-  serve: string | { folder: string; cdn?: string };
+  /** The command of a server, or files that any server can serve. */
+  serve: string | Files;
   env?: Record<string, string>;
   /** A service worker keeps the app: a reload without a network shows it. */
   offline?: boolean;
   /** A file with a heading's text, which the server's hot reload replaces while the page runs. */
   hot?: { file: string; text: string };
 }
+
+export interface Files {
+  folder: string;
+  /** A folder that another origin serves. */
+  cdn?: string;
+  /** Pages with inline scripts are served without the strict policy. */
+  inline?: boolean;
+}
+
+/** The Content-Security-Policy of docs/BUNDLERS.md, on every answer. */
+export const policy = "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
 
 export interface App {
   source?: string;
@@ -45,8 +56,8 @@ export const apps: Record<string, App> = {
   html: {
     shared: ".",
     modes: [
-      { name: "static files", serve: { folder: "." } },
-      { name: "from a CDN", serve: { folder: ".", cdn: "node_modules/heddle/dist" } },
+      { name: "static files", serve: { folder: ".", inline: true } },
+      { name: "from a CDN", serve: { folder: ".", cdn: "node_modules/heddle/dist", inline: true } },
     ],
   },
   vite6: vite,
@@ -84,7 +95,9 @@ export const apps: Record<string, App> = {
   rollup: {
     shared: "src",
     modes: [{
-      name: "build", build: ["npx rollup -c", `cp public/index.html ${copied} dist/`], serve: { folder: "dist" },
+      name: "build",
+      build: ["npx rollup -c", "mkdir dist/heddle", "cp public/index.html dist/", `cp ${copied} dist/heddle/`],
+      serve: { folder: "dist" },
     }],
   },
   esbuild: {

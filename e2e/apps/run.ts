@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { BrowserContext } from "@playwright/test";
 import { freePort, launch, startSite } from "../harness.js";
-import { apps, type Mode } from "./apps.js";
+import { apps, policy, type Mode } from "./apps.js";
 import { install, pack, workspace } from "./install.js";
 import { end, run, start } from "./processes.js";
 import { STEP_MS, visit, type Visit } from "./visit.js";
@@ -26,7 +26,8 @@ interface Served { url: string; end(): void; output(): string }
 
 async function serve(dir: string, { serve, env }: Mode): Promise<Served> {
   if (typeof serve !== "string") {
-    const site = await startSite({ mounts: { "/": join(dir, serve.folder) } });
+    const headers: Record<string, string> = serve.inline ? {} : { "Content-Security-Policy": policy };
+    const site = await startSite({ mounts: { "/": join(dir, serve.folder) }, headers });
     if (!serve.cdn) return { url: site.url, end: () => site.close(), output: () => "" };
     const cdn = await startSite(
       { mounts: { "/": join(dir, serve.cdn) }, headers: { "Access-Control-Allow-Origin": "*" } });

@@ -1,3 +1,4 @@
 import react from "@vitejs/plugin-react";
+import heddle from "heddle/vite";
 
-export default { plugins: [react()] };
+export default { plugins: [react(), heddle()] };

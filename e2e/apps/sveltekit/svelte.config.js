@@ -1,3 +1,7 @@
 import adapter from "@sveltejs/adapter-node";
 
-export default { kit: { adapter: adapter() } };
+const directives = {
+  "script-src": ["self", "wasm-unsafe-eval"], "worker-src": ["self"], "connect-src": ["self"],
+};
+
+export default { kit: { adapter: adapter(), csp: { directives } } };

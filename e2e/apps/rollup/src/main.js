@@ -1,3 +1,7 @@
 import { start } from "./notes.js";
 
-void start(document.querySelector("main"));
+const assets = {
+  worker: "heddle/worker.js", broker: "heddle/broker.js", heddle: "heddle/heddle.wasm", sqlite: "heddle/sqlite3.wasm",
+};
+
+void start(document.querySelector("main"), { assets });
