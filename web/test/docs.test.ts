@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), "utf8");
 const docs = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);
-const pages = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "*.md", "llms.txt"], { cwd: root, encoding: "utf8" }).trim().split("\n");
+const pages = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "*.md", "llms.txt"],
+  { cwd: root, encoding: "utf8" }).trim().split("\n");
 
 /** The page without its code, in which brackets mean something else. */
 const prose = (text: string) => text.replace(/^```.*?^```$/gms, "").replace(/`[^`]*`/g, "code");

@@ -14,7 +14,7 @@ export interface HeddlePlugin {
  *     export default defineConfig({ plugins: [heddle()] });
  *
  * In development it keeps the package out of Vite's dependency optimizer. A build has the wasm files with `.br` and
- * `.gz` beside them, for servers that send those. It also names them to
- * vite-plugin-pwa, to be kept for a start without a network; no test covers that yet.
+ * `.gz` beside them, for servers that send those. It also names them to vite-plugin-pwa, to be kept for a start without
+ * a network.
  */
 export default function heddle(): HeddlePlugin;
