@@ -1,6 +1,6 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
-TARGETS = build run lint test test-firefox test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
+TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
   live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-live bench-engine engine engine-check \
   fmt clean
 .PHONY: help $(TARGETS)
@@ -9,9 +9,10 @@ help:
 	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
 	@echo
 	@echo "  make run           set up, build, start the server and print the demo's address"
-	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium, Firefox"
+	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium, Firefox, WebKitGTK"
 	@echo "  make lint          gofmt, staticcheck, oxlint, and no line over 120 columns; a part of make test"
 	@echo "  make test-firefox  the part of the tests that runs in Firefox as well"
+	@echo "  make test-webkit   the part that runs in WebKitGTK as well: databases in memory"
 	@echo "  make test-ecosystem  the packed package with each bundler, in the apps of e2e/apps/: APP=\"vite7 next\""
 	@echo "  make test-loaded   the Go tests with half a core, beside 8 busy processes: none may fail because it is slow"
 	@echo "  make build         leave the npm package's files in web/dist/ and the server in bin/heddle"
@@ -34,7 +35,7 @@ help:
 	@echo "  make fmt           format Go sources"
 	@echo "  make clean         remove what the other targets made"
 	@echo
-	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr if there are none,"
+	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr, webkit2gtk-driver and xvfb if there are none,"
 	@echo "and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 

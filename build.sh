@@ -61,6 +61,14 @@ firefox() {
   echo /usr/bin/firefox-esr
 }
 
+# webkit makes sure of WebKitGTK's driver, and of the display that it needs.
+webkit() {
+  local missing=()
+  have WebKitWebDriver || missing+=(webkit2gtk-driver)
+  have Xvfb || missing+=(xvfb)
+  [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
+}
+
 # fresh STAMP FILE... is true when the stamp records the files as they are now.
 sum() { sha256sum "$@" | sha256sum | cut -d' ' -f1; }
 fresh() { local s=$CACHE/$1; shift; [ -f "$s" ] && [ "$(cat "$s")" = "$(sum "$@")" ]; }
@@ -260,12 +268,20 @@ test_firefox() {
   FIREFOX=$(firefox) test_browser firefox.spec.ts "$@"
 }
 
+# What runs in WebKitGTK, which has no synchronous access handles: the engine, live queries and sync, in memory.
+test_webkit() {
+  build
+  webkit
+  WEBKIT=1 test_browser e2e/webkit/webkit.spec.ts "$@"
+}
+
 test() {
   build
   # Before the Go tests: the engine's skip what they would run in a browser where there is none.
   CHROMIUM=$(chromium)
   FIREFOX=$(firefox)
-  export CHROMIUM FIREFOX
+  webkit
+  export CHROMIUM FIREFOX WEBKIT=1
   lint
   test_go
   test_js
@@ -460,7 +476,7 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-loaded|fmt|clean"
+  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-live|bench-engine|engine|engine-check"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
@@ -476,6 +492,7 @@ case "${1:-help}" in
   test-loaded) test_loaded ;;
   seal-model) seal_model ;;
   test-firefox) shift; test_firefox "$@" ;;
+  test-webkit) shift; test_webkit "$@" ;;
   live-mutants) live_mutants ;;
   bench-live) bench_live ;;
   test-ecosystem) shift; test_ecosystem "$@" ;;

@@ -6,8 +6,9 @@ import { EXPECT_MS, TEST_MS } from "./e2e/limits.js";
 export default defineConfig({
   testDir: "e2e",
   testMatch: "**/*.spec.ts",
-  // build.sh names the Firefox where one is wanted.
-  testIgnore: process.env.FIREFOX ? [] : "**/firefox.spec.ts",
+  // build.sh names the Firefox, and the driver of WebKit, where they are wanted.
+  testIgnore: [...(process.env.FIREFOX ? [] : ["**/firefox.spec.ts"]),
+    ...(process.env.WEBKIT ? [] : ["**/webkit.spec.ts"])],
   outputDir: ".cache/playwright",
   fullyParallel: true,
   workers: 2,
