@@ -114,7 +114,7 @@ export const apps: Record<string, App> = {
       { name: "dev", serve: "npx parcel src/index.html --port PORT --dist-dir dev --no-cache" },
       {
         name: "build", build: ["npx parcel build src/index.html --no-cache --no-source-maps"],
-        serve: { folder: "dist" },
+        serve: { folder: "dist", inline: true }, // its import map
       },
     ],
   },
