@@ -36,12 +36,13 @@ async function display(): Promise<{ name: string; server: ChildProcess }> {
 /** Sends commands to the driver, one after the other: each is for the window that was chosen before it. */
 function remote(port: number) {
   let last: Promise<unknown> = Promise.resolve();
-  const request = async (method: string, path: string, body?: object) => {
+  const request = async <T = void>(method: string, path: string, body?: object): Promise<T> => {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, signal: AbortSignal.timeout(TEST_MS),
       ...(body ? { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : {}) });
-    const { value } = await answer.json() as { value: any };
-    if (value?.error) throw new Error(`${value.error}: ${value.message}`);
-    return value;
+    const { value } = await answer.json() as { value: unknown };
+    const failure = value as { error?: string; message?: string } | null;
+    if (failure?.error) throw new Error(`${failure.error}: ${failure.message}`);
+    return value as T;
   };
   /** Runs several requests with no other between them. */
   const alone = <T>(work: (send: typeof request) => Promise<T>): Promise<T> => {
@@ -71,9 +72,10 @@ async function driverOn(port: number, name: string): Promise<ChildProcess> {
 export async function launchWebKit(): Promise<WebKit> {
   const port = await freePort(), { name, server } = await display(), driver = await driverOn(port, name);
   const { request, alone } = remote(port);
-  const { sessionId, capabilities } = await request("POST", "/session", { capabilities: {} });
+  const { sessionId, capabilities } = await request<{ sessionId: string; capabilities: { browserVersion: string } }>(
+    "POST", "/session", { capabilities: {} });
   const session = `/session/${sessionId}`;
-  const home = await request("GET", `${session}/window`);
+  const home = await request<string>("GET", `${session}/window`);
   await request("POST", `${session}/timeouts`, { script: EXPECT_MS, pageLoad: EXPECT_MS });
 
   return {
@@ -81,7 +83,7 @@ export async function launchWebKit(): Promise<WebKit> {
     async tab(url) {
       const { handle } = await alone(async (send) => {
         await send("POST", `${session}/window`, { handle: home }); // the one before may be closed
-        return send("POST", `${session}/window/new`, { type: "tab" });
+        return send<{ handle: string }>("POST", `${session}/window/new`, { type: "tab" });
       });
       const here = <T>(work: (send: typeof request) => Promise<T>) => alone(async (send) => {
         await send("POST", `${session}/window`, { handle });
@@ -91,7 +93,7 @@ export async function launchWebKit(): Promise<WebKit> {
         async evaluate(expression) {
           const script = `const done = arguments[0]; (async () => JSON.stringify({ value: await (${expression}) }))()
             .catch((e) => JSON.stringify({ thrown: { name: e.name, code: e.code, message: e.message } })).then(done);`;
-          const answer = await here((send) => send("POST", `${session}/execute/async`, { script, args: [] }));
+          const answer = await here((send) => send<string>("POST", `${session}/execute/async`, { script, args: [] }));
           const { value, thrown } = JSON.parse(answer);
           if (thrown) throw Object.assign(new Error(thrown.message), thrown);
           return value;
