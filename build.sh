@@ -291,6 +291,7 @@ test() {
   test_browser
   step "the soak, briefly"
   node --import tsx e2e/soak/run.ts --duration 12s --seed 1
+  if [ -n "${CI:-}" ]; then test_ecosystem; fi
   # The figures of a busy machine say little; that they can be taken, does.
   if [ -n "${CI:-}" ]; then CHROMIUM=$(chromium) node --import tsx bench/run.ts --once; fi
   step "all tests passed"
