@@ -23,7 +23,7 @@ test("the package holds what its users need, and nothing else", () => {
   const browser = ["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"].map((name) => `dist/${name}`);
   for (const path of [
     "README.md", "package.json", "dist/index.d.ts", "dist/node.js", "dist/node-worker.js",
-    "dist/LICENSE", "dist/NOTICE", "vite/index.js", "vite/index.d.ts",
+    "bin/heddle.js", "dist/LICENSE", "dist/NOTICE", "vite/index.js", "vite/index.d.ts",
     ...browser.flatMap((path) => [path, `${path}.br`, `${path}.gz`]),
     ...browser.filter((path) => path.endsWith(".js")).map((path) => `${path}.map`),
   ]) ok(paths.includes(path), `${path} is missing`);
