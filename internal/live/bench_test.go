@@ -3,7 +3,9 @@ package live
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
@@ -14,6 +16,22 @@ type discard struct{}
 
 func (discard) Result(value.Update) {}
 func (discard) Error(error)         {}
+
+// timer measures each operation of a benchmark.
+type timer struct {
+	began time.Time
+	all   []time.Duration
+}
+
+func (t *timer) begin() { t.began = time.Now() }
+func (t *timer) end()   { t.all = append(t.all, time.Since(t.began)) }
+
+func (t *timer) report(b *testing.B) {
+	slices.Sort(t.all)
+	micro := func(part int) float64 { return float64(t.all[len(t.all)*part/100].Nanoseconds()) / 1000 }
+	b.ReportMetric(micro(50), "p50-µs")
+	b.ReportMetric(micro(95), "p95-µs")
+}
 
 // benchmarks are statements whose instances differ in their parameter.
 var benchmarks = []struct{ name, sql string }{
@@ -40,13 +58,17 @@ func BenchmarkDecide(b *testing.B) {
 				table, _ := db.Table("notes")
 				row := func(i int64, body string) []value.Value { return []value.Value{i, i, body, int64(0), i} }
 				found := 0
+				var t timer
 				for i := 0; b.Loop(); i++ {
 					k := int64(i % n)
+					t.begin()
 					e.mu.Lock()
 					e.index.find(table, &store.RowChange{RowID: k, Old: row(k, "a"), New: row(k, "b")},
 						func(*place) { found++ })
 					e.mu.Unlock()
+					t.end()
 				}
+				t.report(b)
 				b.ReportMetric(float64(found)/float64(b.N), "found/op")
 			})
 		}
@@ -79,16 +101,20 @@ func BenchmarkPatch(b *testing.B) {
 				table, _ := db.Table("notes")
 				row := func(rank int64) []value.Value { return []value.Value{int64(7), int64(1), "a", int64(0), rank} }
 				sent := 0
+				var t timer
 				for i := int64(0); b.Loop(); i++ {
 					from, to := 7+i%2, 7+(i+1)%2
+					t.begin()
 					d := e.maintain(read, q, &pending{tables: []*store.TableCommit{{Table: "notes", Of: table, AllRows: true,
 						Rows: []store.RowChange{{RowID: 7, Old: row(from), New: row(to)}}}}})
 					if d == nil {
 						b.Fatal("it runs")
 					}
+					t.end()
 					q.rows, q.kept = d.hashes, d.kept
 					sent += len(d.runs)
 				}
+				t.report(b)
 				b.ReportMetric(float64(sent)/float64(b.N), "runs/op")
 			})
 		}
@@ -134,13 +160,17 @@ func BenchmarkJoin(b *testing.B) {
 			defer read.Close()
 			users, _ := db.Table("users")
 			found := 0
+			var t timer
 			for i := int64(0); b.Loop(); i++ {
+				t.begin()
 				user := 1 + i%int64(n-1)
 				e.decide([]store.Commit{{Tables: []store.TableCommit{{Table: "users", Of: users, AllRows: true,
 					Rows: []store.RowChange{{RowID: user, Old: []value.Value{user, "u"}, New: []value.Value{user, "v"}}}}}}})
 				e.resolve(read)
 				found += len(e.take())
+				t.end()
 			}
+			t.report(b)
 			b.ReportMetric(float64(found)/float64(b.N), "found/op")
 		})
 	}

@@ -11,7 +11,7 @@ import (
 // patches is how the result of a query follows from the rows that change.
 type patches struct {
 	probe *tap.Probe // nil if it does not
-	keys  []tap.Key  // what orders the result; nil if that is not known
+	keys  []tap.Key  // what orders the result; nil if it is not patched
 	why   string     // it has to run
 }
 
@@ -55,15 +55,21 @@ func (p *prepared) follow(st *tap.Statement) {
 	case probe.Distinct:
 		p.why = "DISTINCT"
 	case probe.Sorted && probe.Order == nil:
-		p.why = "ORDER BY what is not a column of the result, or under another collation"
+		p.keys, p.why = anyOrder, "ORDER BY what is not a column of the result, or under another collation"
 	case probe.Sorted:
 		p.keys = probe.Order
 	case p.deps.ByRowID && probe.RowID >= 0:
 		p.keys = []tap.Key{{Column: probe.RowID, Collation: "BINARY"}}
 	default:
-		p.why = "no ORDER BY"
+		if p.keys = anyOrder; !st.KeyGiven() {
+			p.why = "no ORDER BY"
+		}
 	}
 }
+
+// anyOrder are the keys of a result whose order is not known: all rows sort the same.
+// One of a single row can be patched.
+var anyOrder = []tap.Key{}
 
 // keep returns the result's columns whose values patches need.
 func (p *patches) keep() (columns []int) {

@@ -35,6 +35,10 @@ func TestEngine_patches(t *testing.T) {
 		{`SELECT * FROM n WHERE body > 'a'`, `UPDATE n SET id = 9 WHERE id = 2`, patched, nil},
 		{`SELECT * FROM n WHERE list = 1`, `UPDATE n SET body = 'z' WHERE id = 2`, ran, nil},
 		{`SELECT * FROM n WHERE id = 2`, `UPDATE n SET body = 'z' WHERE id = 2`, patched, nil},
+		{`SELECT body FROM n WHERE id = 2`, `UPDATE n SET body = 'z' WHERE id = 2`, patched, nil},
+		{`SELECT body FROM n WHERE rank = 2 ORDER BY rank + 1`, `UPDATE n SET body = 'z' WHERE id = 2`, patched, nil},
+		{`SELECT body FROM n WHERE id = 2`, `DELETE FROM n WHERE id = 2`, patched, nil},
+		{`SELECT body FROM n WHERE id = 9`, `INSERT INTO n VALUES(9, 1, 'i', 2)`, patched, nil},
 		// Windows: within, behind, at the end, and with what follows.
 		{`SELECT id, rank FROM n ORDER BY rank LIMIT 3`, `UPDATE n SET rank = 1.5 WHERE id = 2`, patched, nil},
 		{`SELECT id, rank FROM n ORDER BY rank LIMIT 3`, `UPDATE n SET rank = 1.5 WHERE id = 3`, ran, nil}, // a tie
@@ -115,11 +119,18 @@ func TestEngine_joins(t *testing.T) {
 			`DELETE FROM n WHERE author = 2; DELETE FROM u WHERE id = 2`, 1, true},
 		{names,
 			`UPDATE n SET author = 2 WHERE id = 1; UPDATE u SET name = 'z' WHERE id = 2`, 2, true},
+		// What two rows of other tables had brought together, neither of them tells.
+		{`SELECT n.id FROM n, u, g WHERE u.id = n.author AND g.id = u.team AND n.list = ?`,
+			`DELETE FROM u WHERE id = 2; DELETE FROM g WHERE id = 2`, 4, false},
+		{`SELECT n.id FROM n, u, g WHERE u.id = n.author AND g.id = u.team AND n.list = ?`,
+			`DELETE FROM g WHERE id = 2`, 1, true},
 	} {
 		db, err := store.Open(context.Background(), store.Options{Filename: storetest.File(t), Migrations: []string{`
-			CREATE TABLE u(id INTEGER PRIMARY KEY, name TEXT);
+			CREATE TABLE g(id INTEGER PRIMARY KEY);
+			CREATE TABLE u(id INTEGER PRIMARY KEY, name TEXT, team INT);
 			CREATE TABLE n(id INTEGER PRIMARY KEY, list INT, author INT, label);
-			INSERT INTO u VALUES(1, 'a'), (2, 'b'), (3, 'c');
+			INSERT INTO g VALUES(1), (2);
+			INSERT INTO u VALUES(1, 'a', 1), (2, 'b', 2), (3, 'c', 1);
 			INSERT INTO n VALUES(1, 1, 1, 'x'), (2, 2, 1, 'y'), (3, 2, 1, 2), (4, 3, 2, 'z')`}})
 		if err != nil {
 			t.Fatal(err)

@@ -1,8 +1,6 @@
 package live
 
 import (
-	"slices"
-
 	"heddle.dev/heddle/internal/live/tap"
 	"heddle.dev/heddle/internal/value"
 
@@ -96,12 +94,6 @@ func (l *list) patch(leave, enter [][]value.Value) (d *differ, ok bool) {
 			return nil, false
 		}
 	}
-	slices.SortStableFunc(l.come, func(a, b change) int { return l.compare(a.keys, b.keys) })
-	for i := 1; i < len(l.come); i++ {
-		if a, b := &l.come[i-1], &l.come[i]; l.compare(a.keys, b.keys) == 0 && a.hash != b.hash {
-			return nil, false
-		}
-	}
 	l.cancel()
 	total := len(l.hashes) - len(l.gone) + len(l.come)
 	if l.full() && total < l.limit {
@@ -167,7 +159,17 @@ func (l *list) insert(row []value.Value) bool {
 		return false
 	}
 	c.at = from
+	i := len(l.come)
+	for ; i > 0; i-- {
+		if d := l.compare(l.come[i-1].keys, c.keys); d < 0 {
+			break
+		} else if d == 0 && l.come[i-1].hash != c.hash {
+			return false
+		}
+	}
 	l.come = append(l.come, c)
+	copy(l.come[i+1:], l.come[i:])
+	l.come[i] = c
 	return true
 }
 
@@ -183,16 +185,24 @@ func (l *list) alike(from, to int, hash rowHash) bool {
 
 // cancel lets stay what leaves and enters at the same place.
 func (l *list) cancel() {
-	l.come = slices.DeleteFunc(l.come, func(c change) bool {
-		from, to := l.equal(c.keys)
-		for i := from; i < to; i++ {
-			if l.gone[i] && l.hashes[i] == c.hash {
-				delete(l.gone, i)
-				return true
-			}
+	come := l.come[:0]
+	for _, c := range l.come {
+		if !l.stays(&c) {
+			come = append(come, c)
 		}
-		return false
-	})
+	}
+	l.come = come
+}
+
+func (l *list) stays(c *change) bool {
+	from, to := l.equal(c.keys)
+	for i := from; i < to; i++ {
+		if l.gone[i] && l.hashes[i] == c.hash {
+			delete(l.gone, i)
+			return true
+		}
+	}
+	return false
 }
 
 // equal returns the rows whose keys are the given ones.
@@ -261,8 +271,16 @@ func (l *list) build() *differ {
 	}
 	d.stretch(to, n)
 	keys := len(l.kept.columns)
-	d.hashes = slices.Replace(d.hashes, from, to, hashes...)
-	d.kept.values = slices.Replace(d.kept.values, from*keys, to*keys, values...)
+	if grown := len(hashes) - (to - from); grown > 0 {
+		d.hashes = append(d.hashes, hashes[:grown]...)
+		d.kept.values = append(d.kept.values, values[:grown*keys]...)
+	}
+	copy(d.hashes[from+len(hashes):], l.hashes[to:n])
+	copy(d.hashes[from:], hashes)
+	copy(d.kept.values[from*keys+len(values):], l.kept.values[to*keys:n*keys])
+	copy(d.kept.values[from*keys:], values)
+	n += len(hashes) - (to - from)
+	d.hashes, d.kept.values = d.hashes[:n], d.kept.values[:n*keys]
 	if l.limit >= 0 && len(d.hashes) > l.limit {
 		d.hashes, d.kept.values = d.hashes[:l.limit], d.kept.values[:l.limit*keys]
 		d.runs = cut(d.runs, l.limit)

@@ -119,19 +119,6 @@ func (w *world) count() {
 	}
 }
 
-func (c *JoinCounts) sum(d JoinCounts) {
-	c.Probed += d.Probed
-	c.Unknown += d.Unknown
-	c.Spared += d.Spared
-}
-
-func (c *Counts) sum(d Counts) {
-	c.Skipped += d.Skipped
-	c.Patched += d.Patched
-	c.Runs += d.Runs
-	c.Vain += d.Vain
-}
-
 func (w *world) close() {
 	w.e.Close()
 	w.db.Close()

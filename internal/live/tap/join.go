@@ -190,8 +190,7 @@ func (p program) nest(all bool) (at []int, ok bool) {
 		case "AggStep", "AggFinal":
 			return nil, false // it gives a row in any case
 		}
-		if !straight[in.op] && !jumps[in.op] && !lists[in.op] && !sorts[in.op] ||
-			in.op == "NullRow" && tables[in.p1] {
+		if !plain(in.op) || in.op == "NullRow" && tables[in.p1] {
 			return nil, false
 		}
 	}
@@ -217,7 +216,7 @@ func (p program) complete(at, ends []int) bool {
 		if in.op == "Goto" || in.op == "DecrJumpZero" {
 			return false
 		}
-		if (jumps[in.op] || in.op == "IdxLE") && in.op != "Gosub" && (in.p2 <= at[level] || in.p2 > ends[level]) {
+		if (jumps.has(in.op) || in.op == "IdxLE") && in.op != "Gosub" && (in.p2 <= at[level] || in.p2 > ends[level]) {
 			return false
 		}
 	}

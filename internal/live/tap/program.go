@@ -34,6 +34,25 @@ type Statement struct {
 	Joins  []*Join // of inner joins: one for each table whose rows may change
 }
 
+// KeyGiven reports whether a statement over one table gives the value of its key, so
+// that it finds a single row.
+func (s *Statement) KeyGiven() bool {
+	if s.Probe == nil || len(s.Places) != 1 {
+		return false
+	}
+	given := map[int]bool{}
+	for _, k := range s.Places[0].Constraints {
+		given[k.Column] = given[k.Column] || k.Op == Eq
+	}
+	key := s.Probe.table.Key
+	for _, column := range key {
+		if !given[column] {
+			return given[-1]
+		}
+	}
+	return len(key) > 0 || given[-1]
+}
+
 // Analyze compiles a statement. An error says that it does not compile here: it reads
 // what is not a plain table, or calls a function of the app's.
 func (t *Tap) Analyze(sql string) (*Statement, error) {

@@ -1,41 +1,50 @@
 package tap
 
-import (
-	"strings"
-)
+import "strings"
 
 // A program over one table is a single loop. Its opcodes are these and no others: then
 // each row of the table passes or fails by itself. An opcode that is not known here
 // costs a run of the statement and no more.
 //
 // https://sqlite.org/opcode.html
-var (
+const (
 	// straight are opcodes that compute, from the row and from constants.
-	straight = words(`Explain Noop ReleaseReg Transaction Halt Integer Int64 Real String8 Blob Null Variable Copy SCopy
-		Move VColumn Rowid Affinity RealAffinity Cast CollSeq Function Add Subtract Multiply Divide Remainder Concat BitAnd
-		BitOr BitNot ShiftLeft ShiftRight And Or Not IsTrue MustBeInt MakeRecord ZeroOrNull VOpen VFilter ResultRow
-		OpenEphemeral IdxInsert AggStep AggFinal`)
+	straight = opcodes(" Explain Noop ReleaseReg Transaction Halt Integer Int64 Real String8 Blob Null Variable Copy " +
+		"SCopy Move VColumn Rowid Affinity RealAffinity Cast CollSeq Function Add Subtract Multiply Divide Remainder " +
+		"Concat BitAnd BitOr BitNot ShiftLeft ShiftRight And Or Not IsTrue MustBeInt MakeRecord ZeroOrNull VOpen " +
+		"VFilter ResultRow OpenEphemeral IdxInsert AggStep AggFinal ")
 	// jumps are opcodes that go to p2, now and then.
-	jumps = words(`Init Goto Eq Ne Lt Le Gt Ge ElseEq If IfNot IsNull NotNull Once Found NotFound Gosub VNext`)
+	jumps = opcodes(" Init Goto Eq Ne Lt Le Gt Ge ElseEq If IfNot IsNull NotNull Once Found NotFound Gosub VNext ")
 	// lists are opcodes on a table of the statement's own that holds an IN list.
-	lists = words(`BeginSubrtn Return Column Rewind NullRow`)
+	lists = opcodes(" BeginSubrtn Return Column Rewind NullRow ")
 	// sorts are opcodes of an ORDER BY, with and without a LIMIT.
-	sorts = words(`SorterOpen SorterInsert SorterSort SorterData SorterNext OpenPseudo Sequence IfNotZero Last IdxLE Delete
-		Sort Next DecrJumpZero`)
-	// reasons say in SQL what an opcode means.
-	reasons = map[string]string{"OffsetLimit": "OFFSET", "IfPos": "GROUP BY, or DISTINCT with ORDER BY",
-		"Compare": "GROUP BY, or DISTINCT with ORDER BY",
-		"Yield":   "a subquery", "InitCoroutine": "a subquery", "OpenDup": "a subquery",
-		"AggInverse": "a window function", "AggValue": "a window function", "RowSetTest": "OR",
-		"VInitIn": "IN with a subquery"}
+	sorts = opcodes(" SorterOpen SorterInsert SorterSort SorterData SorterNext OpenPseudo Sequence IfNotZero Last " +
+		"IdxLE Delete Sort Next DecrJumpZero ")
 )
 
-func words(s string) map[string]bool {
-	m := map[string]bool{}
-	for _, w := range strings.Fields(s) {
-		m[w] = true
+// opcodes is a set of them, with a space before and after each.
+type opcodes string
+
+func (o opcodes) has(op string) bool { return strings.Contains(string(o), " "+op+" ") }
+
+// plain reports whether an opcode is one of those of programs that run here.
+func plain(op string) bool {
+	return straight.has(op) || jumps.has(op) || lists.has(op) || sorts.has(op)
+}
+
+// reason says in SQL what an opcode means that is not plain.
+func reason(op string) string {
+	switch op {
+	case "OffsetLimit":
+		return "OFFSET"
+	case "IfPos", "Compare":
+		return "GROUP BY, or DISTINCT with ORDER BY"
+	case "Yield", "InitCoroutine", "OpenDup":
+		return "a subquery"
+	case "AggInverse", "AggValue":
+		return "a window function"
 	}
-	return m
+	return "the opcode " + op
 }
 
 // loop is the part of a program that reads the rows of its table.
@@ -65,16 +74,12 @@ func (p program) loop() (l loop, why string) {
 		return l, "several results"
 	}
 	for _, in := range p {
-		if !straight[in.op] && !jumps[in.op] && !lists[in.op] && !sorts[in.op] ||
-			in.op == "NullRow" && in.p1 == p[l.begin].p1 {
-			if why = reasons[in.op]; why == "" {
-				why = "the opcode " + in.op
-			}
-			return l, why
+		if !plain(in.op) || in.op == "NullRow" && in.p1 == p[l.begin].p1 {
+			return l, reason(in.op)
 		}
 	}
 	for i := l.begin + 1; i <= l.end; i++ {
-		if jumps[p[i].op] && p[i].op != "Init" && (p[i].p2 <= l.begin || p[i].p2 > l.end) {
+		if jumps.has(p[i].op) && p[i].op != "Init" && (p[i].p2 <= l.begin || p[i].p2 > l.end) {
 			return l, "the loop ends early"
 		}
 	}
