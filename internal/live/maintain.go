@@ -125,7 +125,7 @@ func (e *Engine) maintain(read *store.ReadTx, q *query, since *pending) (d *diff
 	case err != nil:
 		return nil
 	case q.probe.Aggregates != nil:
-		return q.patchAggregates(leave, enter, none)
+		return q.patchAggregates(leave, enter, none, len(new) > 1)
 	case len(leave) == 0 && len(enter) == 0:
 		return q.unchanged()
 	}
@@ -169,11 +169,11 @@ func (q *query) unchanged() *differ {
 	return d
 }
 
-func (q *query) patchAggregates(leave, enter [][]value.Value, none []value.Value) *differ {
+func (q *query) patchAggregates(leave, enter [][]value.Value, none []value.Value, several bool) *differ {
 	if q.kept.lost || len(q.rows) != 1 || len(leave) != 1 || len(enter) != 1 || none == nil {
 		return nil
 	}
-	row, ok := patchAggregates(q.probe, q.kept.of(0), leave[0], enter[0], none)
+	row, ok := patchAggregates(q.probe, q.kept.of(0), leave[0], enter[0], none, several)
 	switch {
 	case !ok:
 		return nil

@@ -58,12 +58,16 @@ func TestEngine_patches(t *testing.T) {
 		{`SELECT count(DISTINCT body) FROM n`, `UPDATE n SET body = 'z' WHERE id = 2`, vain, nil},
 		{`SELECT min(rank), max(rank) FROM n`, `UPDATE n SET rank = 9 WHERE id = 2`, patched, nil},
 		{`SELECT min(rank) FROM n`, `UPDATE n SET rank = 9 WHERE id = 1`, ran, nil},
+		{`SELECT min(v) FROM k`, `INSERT INTO k VALUES('b', 1)`, patched, nil},
+		{`SELECT min(v) FROM k`, `INSERT INTO k VALUES('b', 1), ('a', 1.0)`, ran, nil}, // the plan takes one
+		{`SELECT min(v) FROM k`, `INSERT INTO k VALUES('b', 'x'), ('a', 'y')`, patched, nil},
 		{`SELECT avg(rank) FROM n WHERE body LIKE '%x'`, `UPDATE n SET rank = 9 WHERE id = 1`, skipped, nil},
 		{`SELECT list, count(*) FROM n GROUP BY list`, `UPDATE n SET list = 2 WHERE id = 2`, ran, nil},
 		// Many rows at once carry no values.
 		{`SELECT * FROM n ORDER BY id`, `INSERT INTO n SELECT value + 9, 1, 'a', 1 FROM ` + series(200), ran, nil},
 	} {
 		db, err := store.Open(context.Background(), store.Options{Filename: storetest.File(t), Migrations: []string{`
+			CREATE TABLE k(id TEXT PRIMARY KEY, v) WITHOUT ROWID;
 			CREATE TABLE n(id INTEGER PRIMARY KEY, list INT, body TEXT, rank REAL);
 			CREATE INDEX n_list ON n(list, rank);
 			INSERT INTO n VALUES(1, 1, 'a', 1), (2, 1, 'b', 2), (3, 1, 'c', 3), (4, 2, 'd', 4), (5, 2, 'e', 5)`}})

@@ -293,13 +293,16 @@ func (l *list) build() *differ {
 const maxSum = 1 << 40
 
 // patchAggregates returns the aggregates after rows have left and entered: leave and
-// enter are the aggregates of these, none those of no rows.
-func patchAggregates(p *tap.Probe, former, leave, enter, none []value.Value) (row []value.Value, ok bool) {
+// enter are the aggregates of these, none those of no rows; several says that more than
+// one row may have entered.
+func patchAggregates(
+	p *tap.Probe, former, leave, enter, none []value.Value, several bool,
+) (row []value.Value, ok bool) {
 	row = make([]value.Value, len(former))
 	for i, f := range p.Aggregates {
 		switch {
 		case f.Function == "min", f.Function == "max":
-			row[i], ok = extreme(f, former[i], leave[i], enter[i])
+			row[i], ok = extreme(f, former[i], leave[i], enter[i], several)
 		case f.Function == "total": // rows whose sum is 0 change how others are rounded
 			ok = false
 		case value.Equal(leave[i], none[i]) && value.Equal(enter[i], none[i]):
@@ -351,7 +354,7 @@ func addUp(null bool, former, leave, enter value.Value) (value.Value, bool) {
 }
 
 // extreme is min and max.
-func extreme(f tap.Aggregate, former, leave, enter value.Value) (value.Value, bool) {
+func extreme(f tap.Aggregate, former, leave, enter value.Value, several bool) (value.Value, bool) {
 	compare := func(a, b value.Value) int { // below 0 if a wins
 		d := tap.Compare(a, b, f.Collation)
 		if f.Function == "max" {
@@ -362,8 +365,8 @@ func extreme(f tap.Aggregate, former, leave, enter value.Value) (value.Value, bo
 	if tap.Opaque(former) || tap.Opaque(leave) || tap.Opaque(enter) {
 		return nil, false
 	}
-	if former == nil {
-		return enter, leave == nil
+	if several = several && !alone(enter, f.Collation); former == nil {
+		return enter, leave == nil && !several
 	}
 	if leave != nil && compare(former, leave) >= 0 {
 		return nil, false // the winner may be the one that has left
@@ -372,7 +375,19 @@ func extreme(f tap.Aggregate, former, leave, enter value.Value) (value.Value, bo
 	case enter == nil:
 		return former, true
 	case compare(enter, former) < 0:
-		return enter, true
+		return enter, !several
 	}
-	return former, compare(enter, former) > 0 || value.Equal(enter, former)
+	return former, compare(enter, former) > 0 || value.Equal(enter, former) && !several
+}
+
+// alone reports whether a value compares as equal with no other: 1 does with 1.0, and
+// which one of them SQLite takes is the plan's affair.
+func alone(v value.Value, collation string) bool {
+	switch v.(type) {
+	case nil, []byte:
+		return true
+	case string:
+		return collation == "BINARY"
+	}
+	return false
 }

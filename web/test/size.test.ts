@@ -8,8 +8,10 @@ import { brotliCompressSync, constants } from "node:zlib";
 
 const KIB = 1024;
 
-/** The most that each file may weigh, in KiB of brotli at quality 5. */
-// Of heddle.wasm 50 KiB are the patches and probes that spare live queries their runs.
+/**
+ * The most that each file may weigh, in KiB of brotli at quality 5. Of heddle.wasm 50 KiB are the patches and probes
+ * that spare live queries their runs.
+ */
 const budgets = { "heddle.wasm": 1650, "sqlite3.wasm": 410, "index.js": 30, "worker.js": 20 };
 
 test("the package's files keep their budgets", () => {
