@@ -29,7 +29,7 @@ var inspectCommand = command{
 Prints a database's tables with their rows, the state of its sync (client id,
 cursor, digest, pending transactions), the result of an integrity check and the
 state of its write-ahead log. It takes the file of a browser (db.export()), of a
-Go program, or one of the server's (spaces-1-of-4.db), and changes nothing. Of
+Go program, or one of the server's (spaces-1-of-1.db), and changes nothing. Of
 each space in it it also follows the log's chain of hashes, hashes each body,
 verifies the sum of each row and computes the digest of all rows: the way to try
 a backup. The exit code is 1 if something is wrong.`,

@@ -52,13 +52,16 @@ type serveFlags struct {
 	dev, asJSON                             bool
 	origins, keyFiles                       list
 	keys                                    auth.KeyOptions
-	connections                             int
+	connections, files                      int
+	checksums                               bool
 	drain                                   time.Duration
 }
 
 func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8787", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&f.data, "data", "", "`directory` for the spaces; made if missing")
+	flags.IntVar(&f.files, "files", 1, "how many `files` a new --data keeps its spaces in; each has a writer of its own")
+	flags.BoolVar(&f.checksums, "page-checksums", true, "new files get page checksums; =false beside Litestream")
 	flags.StringVar(&f.static, "static", "", "also serve the web files in this `directory`")
 	flags.BoolVar(&f.dev, "dev", false, "no tokens, any space, pages of this machine")
 	flags.Var(&f.keyFiles, "token-key", "`file` with keys that verify tokens: a secret (HS256), or Ed25519, P-256 or "+
@@ -76,6 +79,9 @@ func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
 	flags.DurationVar(&f.drain, "drain", 10*time.Second, "how `long` requests under way may take when the server ends")
 }
 
+// maxFiles is more than there are processors that one server keeps busy.
+const maxFiles = 64
+
 // check refuses what makes no sense, before anything is opened.
 func (f *serveFlags) check() error {
 	f.keys.Files = f.keyFiles
@@ -87,6 +93,8 @@ func (f *serveFlags) check() error {
 		return badUsage("either --dev or --token-key or --jwks is needed")
 	case f.dev && f.revoked != "":
 		return badUsage("--dev and --revoked do not go together: there are no tokens")
+	case f.files <= 0 || f.files > maxFiles:
+		return badUsage("--files is from 1 to %d", maxFiles)
 	case f.connections <= 0:
 		return badUsage("--max-connections must be more than nothing")
 	case f.static == "":
@@ -138,7 +146,7 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
-	store, err := sqlitestore.Open(sqlitestore.Options{Dir: f.data, Logger: log})
+	store, err := sqlitestore.Open(sqlitestore.Options{Dir: f.data, Files: f.files, Bare: !f.checksums, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -15,13 +15,12 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// openStore opens a store by its name on the command line: a data directory. With
-// shared a server may be using it.
-func openStore(name string, shared bool) (logstore.Store, error) {
+// openStore opens a store by its name on the command line: a data directory.
+func openStore(name string, o sqlitestore.Options) (logstore.Store, error) {
 	if strings.Contains(name, "://") {
 		return nil, badUsage("%q is no store that this program knows: a data directory is one", name)
 	}
-	if shared {
+	if o.Shared {
 		files, err := sqlitestore.Files(name)
 		if err != nil {
 			return nil, err
@@ -33,7 +32,8 @@ func openStore(name string, shared bool) (logstore.Store, error) {
 			}
 		}
 	}
-	return sqlitestore.Open(sqlitestore.Options{Dir: name, Shared: shared})
+	o.Dir = name
+	return sqlitestore.Open(o)
 }
 
 // inStore opens a store that a server may be using, and runs f.
@@ -41,7 +41,7 @@ func inStore(name string, f func(logstore.Store) error) error {
 	if name == "" {
 		return badUsage("--data is needed")
 	}
-	s, err := openStore(name, true)
+	s, err := openStore(name, sqlitestore.Options{Shared: true})
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ again, with their tokens as they are by then.`, func(e *env, s logstore.Store, s
 
 var copyCommand = command{
 	name:  "copy",
-	args:  "--from STORE --to STORE [--space SPACE]",
+	args:  "--from STORE --to STORE [--space SPACE] [flags]",
 	short: "copy spaces from one store to another",
 	long: `
 Copies each space of a store, or one, into another store, as it is at one moment,
@@ -231,6 +231,7 @@ func copySpaces(e *env, flags *flag.FlagSet, args []string) error {
 	from := flags.String("from", "", "the `store` to copy from: a data directory")
 	to := flags.String("to", "", "the `store` to copy into: a data directory; made if missing")
 	only := flags.String("space", "", "copy this `space` alone")
+	checksums := flags.Bool("page-checksums", true, "new files get page checksums; =false beside Litestream")
 	if err := parse(flags, args, 0, ""); err != nil {
 		return err
 	}
@@ -240,11 +241,11 @@ func copySpaces(e *env, flags *flag.FlagSet, args []string) error {
 	case *only != "" && !wire.ValidSpace(*only):
 		return badUsage("--space: %q cannot be a space's name", *only)
 	}
-	source, err := openStore(*from, true)
+	source, err := openStore(*from, sqlitestore.Options{Shared: true})
 	if err != nil {
 		return err
 	}
-	target, err := openStore(*to, false)
+	target, err := openStore(*to, sqlitestore.Options{Bare: !*checksums})
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}

@@ -23,6 +23,7 @@ const readers = 2
 type file struct {
 	path, vfs string
 	fixed     bool // it is not made where it is not there
+	bare      bool // it has no page checksums
 
 	turn    chan struct{} // holds one token: the right to write
 	w       *conn         // by who has the turn
@@ -101,7 +102,7 @@ func (f *file) open() error {
 	if err != nil {
 		return err
 	}
-	err = c.prepare()
+	err = c.prepare(f.bare)
 	if err == nil {
 		f.opened, err = c.version()
 	}
@@ -122,8 +123,9 @@ func (c *conn) version() (v int64, err error) {
 	return v, err
 }
 
-// prepare makes the tables of a new file and refuses one of another format.
-func (c *conn) prepare() (err error) {
+// prepare makes the tables of a new file and refuses one of another format. A file
+// keeps the page checksums that it was made with, or without.
+func (c *conn) prepare(bare bool) (err error) {
 	made, found, kind := false, 0, 0
 	if err := c.run(`SELECT (SELECT count(*) FROM sqlite_schema), user_version, application_id
 		FROM pragma_user_version, pragma_application_id`, func(s *sqlite3.Stmt) error {
@@ -132,15 +134,24 @@ func (c *conn) prepare() (err error) {
 	}); err != nil {
 		return err
 	}
+	room, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES)
+	if err != nil {
+		return err
+	}
 	if made { // room for checksums first: auto_vacuum makes the first page, which says how much there is
-		if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, 8); err != nil {
-			return err
+		if !bare {
+			if _, err := c.c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, checksumSize); err != nil {
+				return err
+			}
 		}
 		if err := c.c.Exec(`PRAGMA auto_vacuum = incremental`); err != nil {
 			return err
 		}
 	} else if found != format || kind != applicationID {
 		return fmt.Errorf("sqlitestore: the file has format %d of %x, and this version reads %d", found, kind, format)
+	} else if bare && room == checksumSize {
+		return errcode.New(errcode.BadParam, "sqlitestore: open file", "the file has page checksums, which another "+
+			"program's checkpoints undo: copy its spaces into a directory whose files have none")
 	}
 	if err := c.configure(); err != nil || !made {
 		return err
@@ -153,17 +164,14 @@ func (c *conn) prepare() (err error) {
 	return c.c.Exec(schemaSQL + fmt.Sprintf(`PRAGMA user_version = %d; PRAGMA application_id = %d`, format, applicationID))
 }
 
-// configure sets what a writer needs, and gives the file its page checksums. What
-// is deleted is overwritten in the pages that are written anyway. A checkpoint
+// configure sets what a writer needs. What is deleted is overwritten in the pages that
+// are written anyway. A checkpoint
 // comes after 16 MiB of the write-ahead log: each costs two flushes, and writes a
 // page once, however often it has changed since the last.
 func (c *conn) configure() error {
 	const sql = `PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA journal_size_limit = 67108864;
 		PRAGMA wal_autocheckpoint = 4000; PRAGMA secure_delete = fast`
-	if err := c.c.Exec(sql); err != nil {
-		return err
-	}
-	return c.c.EnableChecksums("main")
+	return c.c.Exec(sql)
 }
 
 // read runs f in a read transaction.

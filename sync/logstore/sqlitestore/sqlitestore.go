@@ -28,7 +28,8 @@ import (
 type Options struct {
 	Dir    string       // where the files are; made if missing
 	VFS    string       // SQLite's name for what keeps the files, "" for the platform's; Dir is a path in it
-	Files  int          // how many files a new directory gets; 4 if 0
+	Files  int          // how many files a new directory gets; 1 if 0
+	Bare   bool         // new files get no page checksums, and none that has them is opened; see sum.go
 	Shared bool         // opens a directory that a server may be using: for commands
 	Logger *slog.Logger // nil logs nothing
 }
@@ -52,7 +53,9 @@ var _ logstore.Store = (*Store)(nil)
 type watcher struct{ f func(logstore.Hint) }
 
 const (
-	defaultFiles = 4
+	// defaultFiles is how many files a directory gets. Each has a writer and a flush of
+	// its own: more of them cost each commit more, and let more processors write.
+	defaultFiles = 1
 	maxPath      = 1023 // the longest path, in bytes, that SQLite opens
 	longestName  = 64   // more than the longest name of a file of this package
 	// lookEvery is how often the files are looked at for what another process has
@@ -99,13 +102,33 @@ func Open(o Options) (*Store, error) {
 	}
 	for _, name := range names {
 		f := newFile(filepath.Join(o.Dir, name), o.VFS)
-		f.fixed = o.Shared
+		f.fixed, f.bare = o.Shared, o.Bare
 		s.files = append(s.files, f)
+	}
+	if err := s.checkBare(); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	if o.VFS == "" && !o.Shared {
 		s.takeOverAll()
 	}
 	return s, nil
+}
+
+// checkBare opens the files that are there if none of them may have page checksums.
+func (s *Store) checkBare() error {
+	for _, f := range s.files {
+		if !s.o.Bare {
+			break
+		}
+		there, err := exists(f.path, f.vfs)
+		if err == nil && there {
+			err = f.write(context.Background(), func(*conn) error { return nil })
+		}
+		if err != nil {
+			return errcode.Wrap(err, errcode.Server, "sqlitestore: open")
+		}
+	}
+	return nil
 }
 
 // fileName names one of n files.

@@ -90,6 +90,35 @@ func TestOpen_newFileHasChecksums(t *testing.T) {
 	}
 }
 
+// A file keeps the page checksums that it was made with, or without.
+func TestOpen_bare(t *testing.T) {
+	header := func(dir string, bare, has bool) error {
+		t.Helper()
+		s, err := sqlitestore.Open(sqlitestore.Options{Dir: dir, Bare: bare})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.Create(t.Context(), "s", wire.Epoch{1}), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "spaces-1-of-1.db"))
+		if err != nil || (data[20] == 8) != has { // https://sqlite.org/fileformat2.html#resbyte
+			t.Errorf("the file's header says %d, %v", data[20], err)
+		}
+		return err
+	}
+	bare, checked := t.TempDir(), t.TempDir()
+	for _, again := range []error{header(bare, true, false), header(bare, false, false), header(bare, true, false),
+		header(checked, false, true), header(checked, false, true)} {
+		if again != nil {
+			t.Error(again)
+		}
+	}
+	if err := header(checked, true, true); errcode.Of(err) != errcode.BadParam {
+		t.Errorf("a file with checksums that is to have none: got %v", err)
+	}
+}
+
 // An empty file is one that was never made: it is made. With a write-ahead log
 // beside it, it has lost what it had.
 func TestOpen_emptyFile(t *testing.T) {
