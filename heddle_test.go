@@ -12,7 +12,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 )
 
-func openTest(t *testing.T, o Options) *DB {
+func openTest(t testing.TB, o Options) *DB {
 	t.Helper()
 	if o.File == "" {
 		o.File = filepath.Join(t.TempDir(), "a name? with #marks %41.db")
@@ -40,7 +40,7 @@ func numbers(t *testing.T, n int) *DB {
 	return db
 }
 
-func wantCode(t *testing.T, err error, code string) {
+func wantCode(t testing.TB, err error, code string) {
 	t.Helper()
 	if Code(err) != code {
 		t.Errorf("got %v, want the code %s", err, code)

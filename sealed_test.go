@@ -3,11 +3,16 @@ package heddle
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
+	"sync"
 	"testing"
 
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
@@ -16,25 +21,27 @@ import (
 
 // sealedSpace is a server with a sealed space, and where databases of it lie.
 type sealedSpace struct {
-	t    *testing.T
+	t    testing.TB
 	url  string
 	data string // the server's directory
+	log  bytes.Buffer
 }
 
-func newSealedSpace(t *testing.T) *sealedSpace {
+func newSealedSpace(t testing.TB) *sealedSpace {
 	t.Helper()
 	return newSealedSpaceOf(t, func(h http.Handler) http.Handler { return h })
 }
 
 // newSealedSpaceOf is one whose server is what around makes of a real one.
-func newSealedSpaceOf(t *testing.T, around func(http.Handler) http.Handler) *sealedSpace {
+func newSealedSpaceOf(t testing.TB, around func(http.Handler) http.Handler) *sealedSpace {
 	t.Helper()
 	s := &sealedSpace{t: t, data: t.TempDir()}
 	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: s.data, Files: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.New(server.Options{Store: kept, Dev: true})
+	srv, err := server.New(server.Options{Store: kept, Dev: true,
+		Logger: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,29 +232,79 @@ func TestSealed_andPlain(t *testing.T) {
 	wantCode(t, plain.Sync().Now(t.Context()), CodeSealed)
 }
 
-// What is on the server's disk has none of what was written, nor what it is called.
+// eavesdropper keeps all that goes to a server and comes from it: addresses, headers and
+// bodies.
+type eavesdropper struct {
+	real http.Handler
+	mu   sync.Mutex
+	all  bytes.Buffer
+}
+
+func (e *eavesdropper) heard(parts ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range parts {
+		fmt.Fprintf(&e.all, "%s\n", p)
+	}
+}
+
+func (e *eavesdropper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	e.heard(r.Method, r.URL, fmt.Sprint(r.Header), body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Header.Del("Accept-Encoding") // what is compressed could hide something
+	rec := httptest.NewRecorder()
+	e.real.ServeHTTP(rec, r)
+	e.heard(fmt.Sprint(rec.Header()), rec.Body.Bytes())
+	for name, values := range rec.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(rec.Code)
+	w.Write(rec.Body.Bytes())
+}
+
+// None of what was written, of what it is called, and of keys and codes is on the
+// server's disk, in its log, or on the way.
 func TestSealed_canaries(t *testing.T) {
-	s := newSealedSpace(t)
-	_, ada := s.found()
+	ear := &eavesdropper{}
+	s := newSealedSpaceOf(t, func(h http.Handler) http.Handler {
+		ear.real = h
+		return ear
+	})
+	key, ada := s.found()
 	s.write(ada, "canary-key", "canary-value")
 	s.now(ada)
 	code, err := ada.Sync().NewRecoveryCode(t.Context())
 	s.must(err)
-	canaries := []string{"canary-key", "canary-value", "diary", "Ada's laptop", code}
+	unlocked, err := UnlockSpace(t.Context(), s.options(nil), code, "canary-tablet")
+	s.must(err)
+	tablet := s.open(unlocked, "")
+	s.now(tablet)
+	s.must(tablet.Sync().RotateKey(t.Context()))
+	s.write(tablet, "canary-key-2", strings.Repeat("canary-long ", 1<<17)) // in parts
+	s.now(tablet, ada)
+	s.same(2, ada, tablet)
+	_, err = UnlockSpace(t.Context(), s.options(nil), "0000-0000", "x")
+	wantCode(t, err, CodeBadCode)
+
+	canaries := []string{"canary", "diary", "Ada's laptop", code, strings.ReplaceAll(code, "-", ""),
+		string(key.k.Sign[:]), string(key.k.Box[:]), string(unlocked.k.Sign[:]), string(unlocked.k.SlotSign[:])}
 	files, err := filepath.Glob(filepath.Join(s.data, "*"))
 	s.must(err)
-	seen := 0
+	places := map[string][]byte{"the traffic": ear.all.Bytes(), "the server's log": s.log.Bytes()}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
-		s.must(err)
-		seen += len(data)
-		for _, canary := range canaries {
-			if bytes.Contains(bytes.ToLower(data), bytes.ToLower([]byte(canary))) {
-				t.Errorf("%s has %q", filepath.Base(file), canary)
-			}
+		if places[filepath.Base(file)], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if seen == 0 {
-		t.Error("the server has no files")
+	for place, data := range places {
+		if len(data) == 0 && strings.HasPrefix(place, "the ") {
+			t.Errorf("there is nothing in %s", place)
+		}
+		for _, canary := range canaries {
+			if bytes.Contains(bytes.ToLower(data), bytes.ToLower([]byte(canary))) {
+				t.Errorf("%q is in %s", canary, place)
+			}
+		}
 	}
 }

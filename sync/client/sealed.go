@@ -14,11 +14,10 @@ import (
 // is one.
 type Sealer interface {
 	replica.Sealing
-	// Sealed returns what is sent of a client's transaction under a counter, in the
-	// order of counters. body is called where it has to be sealed; nil where it is
-	// pending no more, and then so is the seal.
-	Sealed(ctx context.Context, client wire.ClientID, counter uint64, plain wire.Hash,
-		body func() ([]byte, error)) ([]byte, error)
+	// Sealed returns what is sent of a client's transaction under a counter, whose body
+	// has a hash. The one before it is in the log, or was sealed before; else the error
+	// is HEDDLE_BEHIND.
+	Sealed(ctx context.Context, client wire.ClientID, counter uint64, hash wire.Hash, body []byte) ([]byte, error)
 	// Reseal forgets what was sealed: the server does not take it.
 	Reseal()
 	// Learn takes the keys that entries with Changes have for this device.
@@ -187,11 +186,8 @@ func (c *Client) reached(ctx context.Context) error {
 	return nil
 }
 
-// What is sealed together, for one request.
-const (
-	sealedBytes        = 1 << 20
-	sealedTransactions = 64
-)
+// sealedTransactions is how many are sealed together, for one request, beside pushSize.
+const sealedTransactions = 1000
 
 // nextSealed is nextPush in a sealed space: what is pending is sealed when it is sent,
 // once the log's end was reached.
@@ -205,25 +201,23 @@ func (c *Client) nextSealed(ctx context.Context, view replica.View, at pushProgr
 	if !c.cfg.Sealer.MayWrite() {
 		return nil, errcode.New(errcode.NotAllowed, "sync: push", "this device may not write in the space")
 	}
-	req := &pushing{PushRequest: wire.PushRequest{Position: view.Position, Client: view.Client}, from: at}
+	after := max(view.Last, view.Offset+int64(at.decided))
+	pending, more, err := c.replica.PendingBodies(ctx, after, sealedTransactions, pushSize)
+	if err != nil || len(pending) == 0 {
+		return nil, err
+	}
+	req := &pushing{PushRequest: wire.PushRequest{Position: view.Position, Client: view.Client}, from: at,
+		first: pending[0].ID, more: more}
 	size := 0
-	for id := view.Last + 1; len(req.Parts) < sealedTransactions && size < sealedBytes; id++ {
-		counter := uint64(id - view.Offset)
-		plain, known, err := c.replica.PendingHash(ctx, id)
-		if err != nil || !known {
-			return req.orNothing(), err
+	for i := range pending {
+		p := &pending[i]
+		counter := uint64(p.ID - view.Offset)
+		data, err := c.cfg.Sealer.Sealed(ctx, view.Client, counter, p.Hash, p.Body)
+		if errcode.Of(err) == errcode.Behind && at.decided > 0 { // the seals before it are not known any more
+			c.forgetProgress(func() bool { return true })
 		}
-		data, err := c.cfg.Sealer.Sealed(ctx, view.Client, counter, plain, func() ([]byte, error) {
-			return c.replica.PendingBody(ctx, id)
-		})
-		if err != nil || data == nil {
-			return req.orNothing(), err
-		}
-		if counter <= at.decided {
-			continue
-		}
-		if len(req.Parts) == 0 {
-			req.first = id
+		if err != nil {
+			return nil, err
 		}
 		for _, part := range wire.SplitBody(counter, data) {
 			if counter == at.decided+1 && part.Index < at.staged {
@@ -237,16 +231,7 @@ func (c *Client) nextSealed(ctx context.Context, view replica.View, at pushProgr
 			size += len(part.Bytes) + 64
 		}
 	}
-	req.more = true
-	return req.orNothing(), nil
-}
-
-// orNothing is nil for a request without parts.
-func (req *pushing) orNothing() *pushing {
-	if len(req.Parts) == 0 {
-		return nil
-	}
-	return req
+	return req, nil
 }
 
 // refusedSeal says what a push's error means for what was sealed.

@@ -71,7 +71,7 @@ func (c *Client) sendSealedSeed(ctx context.Context, seed []byte) error {
 		return nil // this device is not let in yet
 	}
 	if !sent {
-		data, err := s.Sealed(ctx, wire.SeedClient, 1, wire.HashBody(seed), func() ([]byte, error) { return seed, nil })
+		data, err := s.Sealed(ctx, wire.SeedClient, 1, wire.HashBody(seed), seed)
 		if err == nil {
 			err = c.pushSeed(ctx, data)
 		}

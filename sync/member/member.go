@@ -49,6 +49,7 @@ type Member struct {
 	unread  []*seal.Change         // of the database, whose keys are to be unwrapped
 	made    map[uint64]*made       // seals that were made for client, by counter
 	client  wire.ClientID
+	pruned  uint64 // up to which counter made has nothing
 	names   map[seal.ID]named
 }
 

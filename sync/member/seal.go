@@ -20,57 +20,13 @@ type made struct {
 	seen  seal.Position
 }
 
-// Sealed returns what is sent of a client's transaction under a counter. The ones before
-// it that the log does not have were sealed before, in order. body is called where there
-// is something to seal; it is nil for one that is pending no more, and so is the seal.
+// Sealed implements client.Sealer.
 func (m *Member) Sealed(
-	ctx context.Context, author wire.ClientID, counter uint64, plain wire.Hash, body func() ([]byte, error),
+	ctx context.Context, author wire.ClientID, counter uint64, hash wire.Hash, body []byte,
 ) ([]byte, error) {
-	one, err := m.again(ctx, author, counter, plain)
-	if err != nil || one != nil {
-		return one, err
-	}
-	data, err := body() // which may wait for who applies entries, and for that waits for m.mu
-	if err != nil || data == nil {
-		return nil, err
-	}
-	return m.encrypt(ctx, author, counter, plain, data)
-}
-
-// again returns a seal that was made and would be taken; nil for none.
-func (m *Member) again(ctx context.Context, author wire.ClientID, counter uint64, plain wire.Hash) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ready(ctx)
-	if m.client != author {
-		m.client = author
-		clear(m.made)
-	}
-	prev, err := m.before(author, counter)
-	if err != nil {
-		return nil, err
-	}
-	s, epoch := m.made[counter], m.epoch()
-	if s == nil || s.plain != plain || s.prev != prev || s.epoch != epoch || !m.fresh(s.seen) {
-		return nil, nil
-	}
-	return s.bytes, nil
-}
-
-func (m *Member) epoch() uint64 {
-	number, _ := m.log.Epoch()
-	return number
-}
-
-// encrypt makes a seal.
-func (m *Member) encrypt(
-	ctx context.Context, author wire.ClientID, counter uint64, plain wire.Hash, data []byte,
-) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.client != author {
-		return nil, errMovedOn
-	}
 	prev, err := m.before(author, counter)
 	if err != nil {
 		return nil, err
@@ -79,15 +35,18 @@ func (m *Member) encrypt(
 	if err != nil {
 		return nil, err
 	}
+	if s := m.made[counter]; s != nil && s.plain == hash && s.prev == prev && s.epoch == epoch && m.fresh(s.seen) {
+		return s.bytes, nil
+	}
 	s := &seal.Sealed{Kind: seal.KindData, Device: m.id, Prev: prev, Epoch: epoch, Seen: m.log.Head()}
 	place := seal.Place{Anchor: m.cfg.Anchor, Client: author, Counter: counter}
-	if err := s.Encrypt(place, &key, data, !m.cfg.Stored, m.cfg.Rand); err != nil {
+	if err := s.Encrypt(place, &key, body, !m.cfg.Stored, m.cfg.Rand); err != nil {
 		return nil, err
 	}
 	if s.Signature, err = m.cfg.Identity.Sign(ctx, s.Statement(place)); err != nil {
 		return nil, err
 	}
-	one := &made{plain: plain, bytes: s.Marshal(), prev: prev, epoch: epoch, seen: s.Seen}
+	one := &made{plain: hash, bytes: s.Marshal(), prev: prev, epoch: epoch, seen: s.Seen}
 	one.hash = wire.HashBody(one.bytes)
 	m.made[counter] = one
 	return one.bytes, nil
@@ -95,11 +54,13 @@ func (m *Member) encrypt(
 
 // before returns what the seal under a counter names as its author's one before.
 func (m *Member) before(author wire.ClientID, counter uint64) (seal.Hash, error) {
+	if m.client != author {
+		m.client, m.pruned = author, 0
+		clear(m.made)
+	}
 	decided, last := m.log.Client(author)
-	for c := range m.made { // the log has them
-		if c <= decided {
-			delete(m.made, c)
-		}
+	for ; m.pruned < decided; m.pruned++ { // the log has it
+		delete(m.made, m.pruned+1)
 	}
 	if counter == decided+1 {
 		return last, nil
@@ -107,10 +68,8 @@ func (m *Member) before(author wire.ClientID, counter uint64) (seal.Hash, error)
 	if s := m.made[counter-1]; s != nil && counter > decided {
 		return s.hash, nil
 	}
-	return seal.Hash{}, errMovedOn
+	return seal.Hash{}, errcode.New(errcode.Behind, "member: seal", "the log has gone on meanwhile")
 }
-
-var errMovedOn = errcode.New(errcode.Behind, "member: seal", "the log has gone on meanwhile")
 
 // fresh says whether a position is on the log, and not so old that what was sealed
 // there may get stale on its way.

@@ -7,7 +7,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/internal/errcode"
-	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
@@ -181,25 +180,30 @@ func (a *applier) again(o *Opened, offset *int64, name string) error {
 	})
 }
 
-// PendingHash returns the hash of a pending transaction's body; known is false where it
-// is pending no more.
-func (rep *Replica) PendingHash(ctx context.Context, id int64) (hash wire.Hash, known bool, err error) {
-	err = rep.db.Query(ctx, `SELECT hash FROM heddle_pending WHERE id = ? AND part = 0`, store.Args(id), nil,
-		func(s *sqlite3.Stmt) error {
-			copy(hash[:], s.ColumnRawBlob(0))
-			known = true
-			return nil
-		})
-	return hash, known, err
+// PendingBody is a pending transaction's body as it was recorded.
+type PendingBody struct {
+	ID   int64
+	Hash wire.Hash
+	Body []byte
 }
 
-// PendingBody returns a pending transaction's body as it was recorded; nil where it is
-// pending no more.
-func (rep *Replica) PendingBody(ctx context.Context, id int64) (data []byte, err error) {
-	err = rep.db.Query(ctx, `SELECT bytes FROM heddle_pending WHERE id = ? ORDER BY part`, store.Args(id), nil,
-		func(s *sqlite3.Stmt) error {
-			data = append(data, s.ColumnRawBlob(0)...)
-			return nil
-		})
-	return data, err
+// PendingBodies returns the bodies of the pending transactions after one, in order: at
+// most n, and as many as have about so many bytes together, but one at least. more says
+// whether there are others.
+func (rep *Replica) PendingBodies(ctx context.Context, after int64, n, bytes int) (all []PendingBody, more bool,
+	err error) {
+	size := 0
+	err = rep.Parts(ctx, after, 0, func(id int64, p wire.Part) bool {
+		if p.Index == 0 {
+			if more = len(all) > 0 && (len(all) == n || size >= bytes); more {
+				return false
+			}
+			all = append(all, PendingBody{ID: id, Hash: p.BodyHash})
+		}
+		last := &all[len(all)-1]
+		last.Body = append(last.Body, p.Bytes...)
+		size += len(p.Bytes)
+		return true
+	})
+	return all, more, err
 }
