@@ -102,6 +102,8 @@ const (
 	CodeTxNested = "HEDDLE_TX_NESTED"
 	// the server refuses the token
 	CodeUnauthorized = "HEDDLE_UNAUTHORIZED"
+	// a request to a sealed space has no valid signature of a member's device
+	CodeUnproved = "HEDDLE_UNPROVED"
 	// this build or browser cannot do it
 	CodeUnsupported = "HEDDLE_UNSUPPORTED"
 )

@@ -60,7 +60,10 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	epoch, log := l.log(r)
+	epoch, log := l.log(w, r)
+	if log == nil {
+		return // what the real one says
+	}
 	log = lie(log)
 	w.Header().Set("Content-Type", wire.MediaType)
 	frames := []wire.Frame{{Hello: &wire.Hello{Epoch: epoch, Head: uint64(len(log))}}}
@@ -74,13 +77,22 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // log reads the real log.
-func (l *liar) log(r *http.Request) (epoch wire.Epoch, all []wire.Entry) {
+func (l *liar) log(w http.ResponseWriter, r *http.Request) (epoch wire.Epoch, all []wire.Entry) {
 	ask := (&wire.PullRequest{Client: wire.ClientID{9}, OwnBodies: true}).Marshal()
 	real, _ := http.NewRequest("POST", r.URL.Path+"?wait=0", bytes.NewReader(ask))
 	real.Header.Set("Content-Type", wire.MediaType)
+	real.Header.Set("Heddle-Device", r.Header.Get("Heddle-Device"))
 	real.RemoteAddr = r.RemoteAddr
 	rec := httptest.NewRecorder()
 	l.real.ServeHTTP(rec, real)
+	for name, values := range rec.Header() {
+		w.Header()[name] = values
+	}
+	if rec.Code != http.StatusOK {
+		w.WriteHeader(rec.Code)
+		w.Write(rec.Body.Bytes())
+		return epoch, nil
+	}
 	for frames := wire.NewFrameReader(rec.Body); ; {
 		f, err := frames.Next()
 		if err != nil {

@@ -190,6 +190,45 @@ func TestSealed_removed(t *testing.T) {
 	s.same(2, ada)
 }
 
+// A device that follows the log learns of its removal at once: its stream ends, and it
+// gets no other.
+func TestSealed_removedWhileItFollows(t *testing.T) {
+	s := newSealedSpace(t)
+	_, ada := s.found()
+	s.now(ada)
+	phone := s.added(ada, "phone", RoleWrite)
+	removed := make(chan struct{})
+	var once sync.Once
+	phone.Sync().OnStatus(func(st Status) {
+		if st.LastError != nil && st.LastError.Code == CodeRemoved {
+			once.Do(func() { close(removed) })
+		}
+	})
+	live := make(chan struct{})
+	var first sync.Once
+	phone.Sync().OnStatus(func(st Status) {
+		if st.State == StateLive {
+			first.Do(func() { close(live) })
+		}
+	})
+	s.must(phone.Sync().Resume(t.Context()))
+	<-live
+	for _, m := range mustMembers(s, ada) {
+		if !m.This {
+			s.must(ada.Sync().RemoveDevices(t.Context(), m.ID))
+		}
+	}
+	<-removed
+	wantCode(t, phone.Sync().Now(t.Context()), CodeRemoved)
+}
+
+func mustMembers(s *sealedSpace, db *DB) []Member {
+	s.t.Helper()
+	all, err := db.Sync().Members(s.t.Context())
+	s.must(err)
+	return all
+}
+
 func TestSealed_recoveryCode(t *testing.T) {
 	s := newSealedSpace(t)
 	_, ada := s.found()

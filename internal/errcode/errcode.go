@@ -67,6 +67,7 @@ const (
 	TxNested       = "HEDDLE_TX_NESTED"     // a write on db inside its own transaction: call tx; nothing was written
 	TxControl      = "HEDDLE_TX_CONTROL"    // BEGIN, COMMIT or ROLLBACK inside SQL: Heddle begins and ends transactions
 	Unauthorized   = "HEDDLE_UNAUTHORIZED"  // the server refuses the token
+	Unproved       = "HEDDLE_UNPROVED"      // a request to a sealed space has no valid signature of a member's device
 	Unsupported    = "HEDDLE_UNSUPPORTED"   // this build or browser cannot do it
 )
 

@@ -40,14 +40,22 @@ func (r *retryAfter) Unwrap() error { return r.error }
 // names the URL.
 func (c *Client) ask(ctx context.Context, method, resource string, body []byte) (*answer, error) {
 	fresh := false
-	for {
+	action, _, _ := strings.Cut(resource, "?")
+	for tries := 0; ; tries++ {
 		token, err := c.bearer(ctx, fresh)
 		if err != nil {
 			return nil, err
 		}
-		a, err := c.send(ctx, method, c.cfg.endpoint(resource), token, body)
+		proof, err := c.prove(ctx, action)
+		if err != nil {
+			return nil, err
+		}
+		a, err := c.send(ctx, method, c.cfg.endpoint(resource), token, proof, body)
 		if errcode.Of(err) == errcode.Unauthorized && !fresh && c.cfg.Token != nil {
 			fresh = true
+			continue
+		}
+		if action == "pull" && c.proves(err, tries) {
 			continue
 		}
 		if err == nil {
@@ -85,7 +93,7 @@ func (c *Client) bearer(ctx context.Context, fresh bool) (string, error) {
 
 // send sends one request. The head of the answer is awaited no longer than a
 // silence may last.
-func (c *Client) send(ctx context.Context, method, target, token string, body []byte) (*answer, error) {
+func (c *Client) send(ctx context.Context, method, target, token, proof string, body []byte) (*answer, error) {
 	const op = "sync: request"
 	header := map[string]string{"Accept": wire.MediaType}
 	if body != nil {
@@ -93,6 +101,9 @@ func (c *Client) send(ctx context.Context, method, target, token string, body []
 	}
 	if token != "" {
 		header["Authorization"] = "Bearer " + token
+	}
+	if proof != "" {
+		header[deviceHeader] = proof
 	}
 	rctx, stop := context.WithCancelCause(ctx)
 	silence := c.cfg.Bounds.Silence
@@ -103,6 +114,7 @@ func (c *Client) send(ctx context.Context, method, target, token string, body []
 		defer stop(nil)
 		return nil, failure(ctx, rctx, err, op, target)
 	}
+	c.challenged(resp)
 	a := &answer{Response: resp, stop: func() { stop(nil) }}
 	a.Body = &watched{ReadCloser: resp.Body, ctx: ctx, rctx: rctx, stop: stop, silence: silence, target: target}
 	speaks := strings.HasPrefix(resp.Header("Content-Type"), wire.MediaType)

@@ -156,7 +156,8 @@ func (c *Client) ended(e *wire.Error) error {
 		c.token = ""
 		c.mu.Unlock()
 		return errExpired
-	case errcode.Diverged, errcode.ClientFork, errcode.Behind, errcode.Forbidden, errcode.Protocol, errcode.RateLimited:
+	case errcode.Diverged, errcode.ClientFork, errcode.Behind, errcode.Forbidden, errcode.Protocol, errcode.RateLimited,
+		errcode.Removed:
 		return errcode.New(e.Code, "sync: pull", e.Message)
 	}
 	return errcode.New(errcode.Server, "sync: pull", e.Message)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 
@@ -29,6 +30,12 @@ type Sealer interface {
 	Check() error
 	// MayWrite says whether what this device pushes is taken.
 	MayWrite() bool
+	// Prove returns what shows a server that a request for an action is a member's, by a
+	// challenge of the server's.
+	Prove(ctx context.Context, challenge []byte, action string) ([]byte, error)
+	// ProveOtherwise is called where the server does not take whoever Prove has spoken
+	// for as a member, and says whether there is another way.
+	ProveOtherwise() bool
 	// Admission makes the Change by which the device adds itself; nil where it need not.
 	Admission(ctx context.Context) (*Change, error)
 }
@@ -243,4 +250,51 @@ func (c *Client) refusedSeal(err error) error {
 	c.forgetProgress(func() bool { return true })
 	// The pull brings what this device has not seen.
 	return &errcode.Error{Code: errcode.Behind, Op: "sync: push", Err: err}
+}
+
+// Headers of the proof that a request is a member's.
+const (
+	challengeHeader = "Heddle-Challenge"
+	deviceHeader    = "Heddle-Device"
+)
+
+// prove returns the header that shows a server whose request it is, "" without a
+// challenge of the server's.
+func (c *Client) prove(ctx context.Context, action string) (string, error) {
+	c.mu.Lock()
+	challenge := c.challenge
+	c.mu.Unlock()
+	if c.cfg.Sealer == nil || challenge == nil || action != "pull" {
+		return "", nil
+	}
+	proof, err := c.cfg.Sealer.Prove(ctx, challenge, action)
+	return base64.RawURLEncoding.EncodeToString(proof), err
+}
+
+// challenged takes the challenge of an answer, for the next request.
+func (c *Client) challenged(r *Response) {
+	if c.cfg.Sealer == nil {
+		return
+	}
+	challenge, err := base64.RawURLEncoding.DecodeString(r.Header(challengeHeader))
+	if err != nil || len(challenge) == 0 || len(challenge) > maxChallenge {
+		return
+	}
+	c.mu.Lock()
+	c.challenge = challenge
+	c.mu.Unlock()
+}
+
+// maxChallenge bounds what a server has a device sign.
+const maxChallenge = 256
+
+// proves reports whether a refused request is worth another try: with the challenge that
+// came with the answer, or for another member.
+func (c *Client) proves(err error, tries int) bool {
+	s := c.cfg.Sealer
+	if s == nil || tries > 2 {
+		return false
+	}
+	code := errcode.Of(err)
+	return code == errcode.Unproved || code == errcode.NotMember && s.ProveOtherwise()
 }

@@ -38,6 +38,31 @@ func (m *Member) Head() seal.Position {
 	return m.log.Head()
 }
 
+// Prove implements client.Sealer.
+func (m *Member) Prove(ctx context.Context, challenge []byte, action string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := m.cfg.Identity
+	if _, is := m.log.Member(m.id); !is && m.bySlot {
+		keys = m.cfg.Slot
+	}
+	signature, err := keys.Sign(ctx, seal.RequestStatement(m.cfg.Anchor, challenge, action))
+	id := seal.DeviceID(keys.Public())
+	return append(append(id[:], challenge...), signature[:]...), err
+}
+
+// ProveOtherwise implements client.Sealer: a device that is to come in by a slot speaks
+// as that.
+func (m *Member) ProveOtherwise() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cfg.Slot == nil || m.bySlot {
+		return false
+	}
+	m.bySlot = true
+	return true
+}
+
 // Admission implements client.Sealer: the founder begins the log, and a device that has
 // a slot's keys adds itself.
 func (m *Member) Admission(ctx context.Context) (*client.Change, error) {

@@ -51,6 +51,7 @@ type Member struct {
 	client  wire.ClientID
 	pruned  uint64 // up to which counter made has nothing
 	names   map[seal.ID]named
+	bySlot  bool // the server does not know the device yet
 }
 
 // named is a device with its name, which is sealed under the key of an epoch.

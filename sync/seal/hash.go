@@ -41,6 +41,7 @@ const (
 	domainBefore  = "heddle/1/before\x00"
 	domainWrap    = "heddle/1/wrap\x00"
 	domainSlot    = "heddle/1/slot\x00"
+	domainRequest = "heddle/1/request\x00"
 )
 
 // Labels of the keys that are derived of an epoch's.
@@ -115,4 +116,11 @@ func (k *Key) Commit(a Anchor, epoch uint64) Hash { return hash(domainCommit, a[
 func WrapInfo(a Anchor, epoch uint64, to ID) []byte {
 	b := append([]byte(domainWrap), a[:]...)
 	return append(append(b, u64(epoch)...), to[:]...)
+}
+
+// RequestStatement returns what a device signs to show that a request to a server, for an
+// action on the space, is its own. The challenge is the server's.
+func RequestStatement(a Anchor, challenge []byte, action string) []byte {
+	b := append([]byte(domainRequest), a[:]...)
+	return append(append(b, lengthed(challenge)...), lengthed([]byte(action))...)
 }

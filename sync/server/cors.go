@@ -38,10 +38,10 @@ func (s *Server) cors(h http.Header, r *http.Request) error {
 		}
 		return nil
 	}
-	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	h.Set("Access-Control-Expose-Headers", "Retry-After, "+challengeHeader)
 	if r.Method == http.MethodOptions {
 		h.Set("Access-Control-Allow-Methods", "GET, POST")
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, "+deviceHeader)
 		h.Set("Access-Control-Max-Age", "86400")
 	}
 	return nil

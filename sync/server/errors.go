@@ -35,6 +35,7 @@ var statuses = map[string]int{
 	errcode.MembersMoved: http.StatusConflict,
 	errcode.NotMember:    http.StatusForbidden,
 	errcode.NotAllowed:   http.StatusForbidden,
+	errcode.Unproved:     http.StatusForbidden,
 	errcode.Removed:      http.StatusForbidden,
 	errcode.TooBig:       http.StatusRequestEntityTooLarge,
 	errcode.RateLimited:  http.StatusTooManyRequests,

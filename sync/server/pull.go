@@ -13,6 +13,7 @@ import (
 	"heddle.dev/heddle/internal/accept"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -47,6 +48,11 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 	}
 	f := &feed{s: s, sp: sp, rc: http.NewResponseController(w), out: w, caller: c, at: start.at, wait: wait}
 	f.head, f.digest, f.kicks = start.head, start.digest, start.kicks
+	if start.sealed {
+		if f.device, err = s.proved(w, r, sp, "pull"); err != nil {
+			return err
+		}
+	}
 	if !req.OwnBodies {
 		f.author = req.Client
 	}
@@ -92,6 +98,7 @@ type start struct {
 	digest   wire.Hash // at head
 	kicks    uint64
 	snapshot bool
+	sealed   bool  // the space is
 	backlog  int64 // roughly how many bytes are sent at once
 }
 
@@ -106,15 +113,15 @@ func (sp *space) start(ctx context.Context, o *Options, c *caller, req *wire.Pul
 		if err := o.mayRead(v, c, req.Client); err != nil {
 			return err
 		}
-		if req.Snapshots {
-			switch sealed, err := isSealed(v, &m); {
-			case err != nil:
-				return err
-			case sealed:
-				return errSealed
-			}
+		sealed, err := isSealed(v, &m)
+		if err != nil {
+			return err
 		}
-		s = start{at: req.Position, head: m.Head, digest: digestOf(&m), kicks: m.Kicks, snapshot: wantsSnapshot(&m, req)}
+		if sealed && req.Snapshots {
+			return errSealed
+		}
+		s = start{sealed: sealed, at: req.Position, head: m.Head, digest: digestOf(&m), kicks: m.Kicks,
+			snapshot: wantsSnapshot(&m, req)}
 		s.at.Epoch = m.Head.Epoch
 		if s.snapshot {
 			if req.Resume == nil && req.Position.Epoch != (wire.Epoch{}) && req.Position.Epoch != m.Head.Epoch {
@@ -159,6 +166,7 @@ type feed struct {
 	end    context.CancelCauseFunc
 	ended  bool // guarded by Server.mu: end was called for the token
 	author wire.ClientID
+	device seal.ID       // of a sealed space: who reads
 	at     wire.Position // sent so far
 	head   wire.Position // the log's end as last read
 	digest wire.Hash     // at head
@@ -251,6 +259,9 @@ func (f *feed) run() error {
 			}
 			caughtUp = true
 		}
+		if f.sp.isRemoved(f.device) {
+			return errRemoved
+		}
 		if f.wait == 0 || f.sent && f.wait != forever {
 			return nil
 		}
@@ -296,6 +307,9 @@ func (f *feed) next() (caughtUp bool, err error) {
 		}
 		f.at.Seq, f.at.Chain = e.Seq, e.Chain
 	}
+	f.sp.mu.Lock()
+	f.sp.noteRemoved(b.entries) // by another server, perhaps
+	f.sp.mu.Unlock()
 	f.sent = true
 	return false, f.send(&wire.Frame{Entries: b.entries})
 }

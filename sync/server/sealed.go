@@ -2,6 +2,10 @@ package server
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"net/http"
 	"time"
@@ -221,13 +225,106 @@ func (s *Server) members(w http.ResponseWriter, r *http.Request, c *caller) erro
 
 // changes returns the numbers of the entries with Changes, up to the head.
 func (sp *space) changes(ctx context.Context) (head wire.Position, all []uint64, err error) {
+	err = sp.withSealed(ctx, func(at wire.Position, log *sealedLog) error {
+		if head = at; log != nil {
+			all = append(all, log.changes...)
+		}
+		return nil
+	})
+	return head, all, err
+}
+
+// Who follows the log of a sealed space proves that it is a member's device, beside the
+// token: so a device that was removed gets no more of it, also where its user's token
+// counts. What it would get is encrypted with a key that it has not.
+//
+// A challenge is the time until which it counts and a MAC over that: the server keeps
+// none. It is in each answer to a pull, for the next one.
+
+const (
+	challengeHeader = "Heddle-Challenge"
+	deviceHeader    = "Heddle-Device"
+	challengeLife   = 10 * time.Minute
+	challengeMAC    = 16
+	challengeSize   = 8 + challengeMAC
+)
+
+var (
+	errUnproved = errcode.New(errcode.Unproved, "server: pull",
+		"the space is sealed: the request needs the signature of a member's device over the challenge")
+	errNotMember = errcode.New(errcode.NotMember, "server: pull", "the device is no member of the space")
+	errRemoved   = errcode.New(errcode.Removed, "server: pull", "the device was removed from the space")
+)
+
+func (s *Server) challenge(space string, until int64) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, challengeSize), uint64(until))
+	mac := hmac.New(sha256.New, s.challengeKey[:])
+	mac.Write(b)
+	mac.Write([]byte(space))
+	return append(b, mac.Sum(nil)[:challengeMAC]...)
+}
+
+// counts reports whether a challenge is one of this server's, for this space, and not
+// too old.
+func (s *Server) counts(challenge []byte, space string) bool {
+	until := int64(binary.BigEndian.Uint64(challenge))
+	return hmac.Equal(challenge, s.challenge(space, until)) && time.Now().Unix() < until
+}
+
+// proved returns the device, or the slot, that a request is proved to come from.
+func (s *Server) proved(w http.ResponseWriter, r *http.Request, sp *space, action string) (id seal.ID, err error) {
+	w.Header().Set(challengeHeader, base64.RawURLEncoding.EncodeToString(
+		s.challenge(sp.name, time.Now().Add(challengeLife).Unix())))
+	proof, err := base64.RawURLEncoding.DecodeString(r.Header.Get(deviceHeader))
+	if err != nil || len(proof) != len(id)+challengeSize+len(seal.Signature{}) {
+		return id, errUnproved
+	}
+	challenge := proof[len(id) : len(id)+challengeSize]
+	if copy(id[:], proof); !s.counts(challenge, sp.name) {
+		return id, errUnproved
+	}
+	who, anchor, err := sp.memberOf(r.Context(), id)
+	if err != nil {
+		return id, err
+	}
+	valid, err := native.Suite{}.Verify(r.Context(), []seal.Claim{{Key: who.Sign,
+		Statement: seal.RequestStatement(anchor, challenge, action),
+		Signature: seal.Signature(proof[len(id)+challengeSize:])}})
+	if err == nil && !valid[0] {
+		err = errUnproved
+	}
+	return id, err
+}
+
+// memberOf looks a member up.
+func (sp *space) memberOf(ctx context.Context, id seal.ID) (who seal.Member, anchor seal.Anchor, err error) {
+	err = sp.withSealed(ctx, func(_ wire.Position, log *sealedLog) error {
+		is := false
+		if log == nil {
+			return errNotMember
+		}
+		anchor = log.Anchor()
+		if who, is = log.Member(id); !is && log.Removed(id) {
+			return errRemoved
+		} else if !is {
+			return errNotMember
+		}
+		return nil
+	})
+	return who, anchor, err
+}
+
+// withSealed calls f with the turn, and with the sealed log up to the head; nil for a
+// plain space.
+func (sp *space) withSealed(ctx context.Context, f func(head wire.Position, log *sealedLog) error) error {
 	select {
 	case sp.turn <- struct{}{}:
 	case <-ctx.Done():
-		return head, nil, ctx.Err()
+		return ctx.Err()
 	}
 	defer sp.endTurn()
-	err = sp.read(ctx, func(v logstore.View) error {
+	var head wire.Position
+	err := sp.read(ctx, func(v logstore.View) error {
 		m, err := v.Meta()
 		if err != nil {
 			return err
@@ -235,8 +332,39 @@ func (sp *space) changes(ctx context.Context) (head wire.Position, all []uint64,
 		head = m.Head
 		return sp.readSealed(v, &m)
 	})
-	if err == nil && sp.sealed != nil {
-		all = append(all, sp.sealed.changes...)
+	if err != nil {
+		return err
 	}
-	return head, all, err
+	return f(head, sp.sealed)
+}
+
+// noteRemoved takes the removals among entries of a sealed space. The caller holds
+// sp.mu.
+func (sp *space) noteRemoved(entries []wire.Entry) {
+	for i := range entries {
+		if e := &entries[i]; e.Outcome != "" || !wire.Sealed(e.Body) {
+			continue
+		}
+		s, err := seal.UnmarshalSealed(entries[i].Body)
+		if err != nil || s.Kind != seal.KindMembers {
+			continue
+		}
+		c, err := seal.UnmarshalChange(s.Box)
+		if err != nil {
+			continue
+		}
+		for _, id := range c.Remove {
+			if sp.removed == nil {
+				sp.removed = map[seal.ID]bool{}
+			}
+			sp.removed[id] = true
+		}
+	}
+}
+
+// isRemoved says whether a device was seen to be removed since the server has begun.
+func (sp *space) isRemoved(id seal.ID) bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.removed[id]
 }

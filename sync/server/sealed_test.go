@@ -3,7 +3,9 @@ package server_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"net/http"
+	"slices"
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -53,7 +55,7 @@ func (s *sealer) push(client wire.ClientID, counter uint64, body []byte) *http.R
 // pull reads where the log is.
 func (s *sealer) pull() []wire.Entry {
 	s.h.t.Helper()
-	res := s.h.post("s", "pull?wait=0", (&wire.PullRequest{Client: wire.ClientID{9}}).Marshal())
+	res := s.ask()
 	defer res.Body.Close()
 	var all []wire.Entry
 	for frames := wire.NewFrameReader(res.Body); ; {
@@ -67,6 +69,29 @@ func (s *sealer) pull() []wire.Entry {
 		s.head = seal.Position{Seq: all[n-1].Seq, Chain: all[n-1].Chain}
 	}
 	return all
+}
+
+// ask asks for the log, with a proof that a member does.
+func (s *sealer) ask() *http.Response {
+	s.h.t.Helper()
+	req := (&wire.PullRequest{Client: wire.ClientID{9}}).Marshal()
+	first := s.h.post("s", "pull?wait=0", req)
+	s.h.refused(first, 403, errcode.Unproved)
+	return s.h.post("s", "pull?wait=0", req, "Heddle-Device", s.proof(first.Header.Get("Heddle-Challenge"), "pull"))
+}
+
+func (s *sealer) proof(challenge, action string) string {
+	s.h.t.Helper()
+	c, err := base64.RawURLEncoding.DecodeString(challenge)
+	if err != nil {
+		s.h.t.Fatal(err)
+	}
+	signature, err := s.id.Sign(context.Background(), seal.RequestStatement(s.anchor, c, action))
+	if err != nil {
+		s.h.t.Fatal(err)
+	}
+	id := seal.DeviceID(s.id.Public())
+	return base64.RawURLEncoding.EncodeToString(slices.Concat(id[:], c, signature[:]))
 }
 
 // data seals a transaction as change leaves it.
@@ -236,6 +261,47 @@ func TestSealed_decide(t *testing.T) {
 	}
 	h.restart()
 	s.write() // which follows the void one
+}
+
+// Only a member's device reads the log, and shows each time that it is one.
+func TestSealed_proof(t *testing.T) {
+	h := start(t, nil)
+	s := found(h)
+	other := &sealer{h: h, anchor: s.anchor}
+	var err error
+	if other.id, err = (native.Suite{}).NewIdentity(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	req := (&wire.PullRequest{Client: wire.ClientID{9}}).Marshal()
+	challenge := h.post("s", "pull?wait=0", req).Header.Get("Heddle-Challenge")
+	altered := "A" + challenge[1:] + "A"
+	if challenge[0] == 'A' {
+		altered = "B" + challenge[1:]
+	}
+	forged := &sealer{h: h, id: other.id, anchor: s.anchor}
+	stolen, _ := base64.RawURLEncoding.DecodeString(forged.proof(challenge, "pull"))
+	id := seal.DeviceID(s.id.Public())
+	copy(stolen, id[:])
+	for name, test := range map[string]struct{ proof, code string }{
+		"none":              {"", errcode.Unproved},
+		"garbage":           {"!", errcode.Unproved},
+		"another action":    {s.proof(challenge, "push"), errcode.Unproved},
+		"another challenge": {s.proof(altered[:len(challenge)], "pull"), errcode.Unproved},
+		"another space": {(&sealer{h: h, id: s.id, anchor: seal.Anchor{1}}).proof(challenge, "pull"),
+			errcode.Unproved},
+		"a stranger":        {other.proof(challenge, "pull"), errcode.NotMember},
+		"in another's name": {base64.RawURLEncoding.EncodeToString(stolen), errcode.Unproved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.t = t
+			h.refused(h.post("s", "pull?wait=0", req, "Heddle-Device", test.proof), 403, test.code)
+		})
+	}
+	h.t = t
+	res := h.post("s", "pull?wait=0", req, "Heddle-Device", s.proof(challenge, "pull"))
+	if res.Body.Close(); res.StatusCode != 200 {
+		t.Errorf("got %d, want 200", res.StatusCode)
+	}
 }
 
 var _ client.Sealer = (*member.Member)(nil)

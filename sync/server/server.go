@@ -19,6 +19,7 @@ package server
 import (
 	"container/list"
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"sync"
 	"time"
@@ -108,6 +109,8 @@ type Server struct {
 	hints    hints
 	watching sync.WaitGroup
 
+	challengeKey [32]byte // see sealed.go
+
 	slots   slots
 	refused refusedOrigins
 }
@@ -133,6 +136,7 @@ func New(o Options) (*Server, error) {
 		drain: make(chan struct{}), closing: make(chan struct{}),
 		spaces: map[string]*space{}, warm: list.New(), streams: map[*feed]bool{}, hints: newHints(),
 	}
+	rand.Read(s.challengeKey[:]) // never fails
 	go s.watch()
 	s.watching.Go(s.watchStore)
 	return s, nil

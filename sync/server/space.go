@@ -11,6 +11,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -30,6 +31,8 @@ type space struct {
 	moves uint64 // of head
 	tail  tail
 	feeds int // streams that follow
+	// In a sealed space: devices whose removal was seen, whose streams end.
+	removed map[seal.ID]bool
 
 	refs int           // guarded by Server.mu
 	warm *list.Element // guarded by Server.mu: st may be there
@@ -136,6 +139,7 @@ func (sp *space) refresh(ctx context.Context) error {
 	case sp.head.Position != at: // it has moved meanwhile, or was not known before
 		return nil
 	case n > 0 && entries[n-1].Seq == found.Head.Seq && entries[0].ChainAfter(at.Chain) == entries[0].Chain:
+		sp.noteRemoved(entries)
 		sp.tail.add(at, entries, found.Head, found.Digest)
 	}
 	sp.found(found.Head, found.Kicks)
@@ -146,6 +150,7 @@ func (sp *space) refresh(ctx context.Context) error {
 func (sp *space) advance(base wire.Position, w *logstore.WriteSet) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
+	sp.noteRemoved(w.Entries)
 	if sp.feeds > 0 {
 		sp.tail.add(base, w.Entries, w.Head, w.Digest)
 	} else {

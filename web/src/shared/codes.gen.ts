@@ -51,6 +51,7 @@ export const HEDDLE_CODES = {
   HEDDLE_TX_LOST: "the leading tab went away inside a transaction or load; nothing was written",
   HEDDLE_TX_NESTED: "a write on db inside its own transaction: call tx; nothing was written",
   HEDDLE_UNAUTHORIZED: "the server refuses the token",
+  HEDDLE_UNPROVED: "a request to a sealed space has no valid signature of a member's device",
   HEDDLE_UNSUPPORTED: "this build or browser cannot do it",
 } as const;
 
