@@ -31,6 +31,9 @@
 //   - Where the server was put back to a backup, the devices give it back what it
 //     has lost of theirs: each once. (Between devices that has no order: then
 //     causes are not looked for.)
+//   - In a sealed space the model reads the log as a member does. Nothing in it is void
+//     to members that the app's rule has not refused, and no device finds the honest
+//     server tampered with.
 //   - No digest ever differs from the server's: a repair would cover up what went
 //     wrong.
 //   - Once the faults end, every device has nothing pending, all rows and
