@@ -128,7 +128,8 @@ sources() {
 width() {
   step "no line over 120 columns"
   local long
-  long=$(sources '*.go' '*.ts' '*.js' '*.mjs' '*.c' '*.h' '*.sh' '*.md' '*.css' '*.html' '*.yml' '*.proto' Makefile |
+  long=$(sources '*.go' '*.ts' '*.tsx' '*.svelte' '*.js' '*.mjs' '*.c' '*.h' '*.sh' '*.md' '*.css' '*.html' '*.yml' \
+    '*.proto' Makefile |
     LC_ALL=C.UTF-8 xargs grep -nHE '^.{121}' | grep -vE '^[^:]*\.md:[0-9]+:\|') || true
   [ -z "$long" ] || die "$(wc -l <<<"$long") lines are too long:"$'\n'"$(cut -c1-100 <<<"$long")"
 }

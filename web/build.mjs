@@ -79,16 +79,20 @@ async function goBuild() {
   await writeFile(join(dist, "heddle.wasm"), slim(await readFile(linked)));
 }
 
-// heddle/kysely, heddle/drizzle, heddle/react: what they adapt is the app's.
+/** The adapters, such as heddle/kysely, and what each adapts, which is the app's. */
+const ADAPTED = {
+  kysely: "kysely", drizzle: "drizzle-orm", react: "react", vue: "vue", svelte: "svelte", solid: "solid-js",
+};
+
 const adapters = () =>
   build({
-    entryPoints: Object.fromEntries(["drizzle", "kysely", "react"].map((name) =>
-      [name, join(web, `src/adapters/${name}.ts`)])),
+    entryPoints: Object.fromEntries(Object.keys(ADAPTED).map((name) => [name, join(web, `src/adapters/${name}.ts`)])),
     outdir: dist,
     bundle: true,
     format: "esm",
     target: ["es2022"],
-    external: ["kysely", "drizzle-orm", "react"],
+    minify: true,
+    external: Object.values(ADAPTED),
     sourcemap: true,
     legalComments: "none",
     logLevel: "warning",

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { brotliCompressSync, constants } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const KIB = 1024;
 
@@ -23,5 +23,16 @@ test("the package's files keep their budgets", () => {
     assert.ok(size < budget, `${name} weighs ${size.toFixed(0)} KiB, its budget is ${budget}`);
     // A budget that is far too large keeps nothing.
     assert.ok(size > budget * 0.7, `${name} weighs ${size.toFixed(0)} KiB: lower its budget of ${budget}`);
+  }
+});
+
+/** The most that the hooks of a framework may add to an app, in KiB of gzip. */
+const HOOKS = 3;
+
+test("the hooks of each framework are thin", () => {
+  for (const name of ["react", "vue", "svelte", "solid"]) {
+    const size = gzipSync(readFileSync(new URL(`../dist/${name}.js`, import.meta.url)), { level: 9 }).length / KIB;
+    assert.ok(size <= HOOKS, `${name}.js weighs ${size.toFixed(2)} KiB, its budget is ${HOOKS}`);
+    assert.ok(size > HOOKS * 0.7, `${name}.js weighs ${size.toFixed(2)} KiB: lower the budget of ${HOOKS}`);
   }
 });

@@ -85,8 +85,10 @@ class Store implements LiveStore<Row> {
     this.#listed = listed;
     this.first = new Promise((resolve) => { this.#settle = resolve; });
     this.#begin();
-    // A component that is suspended has no effects yet: its store waits for it here.
-    this.#timer = setTimeout(() => this.end(), UNUSED_MS);
+    // A component that is suspended has no effects yet: its store waits for it here, however long the query takes.
+    void this.first.then(() => {
+      if (this.#stop && this.#listeners.size === 0) this.#endAfter(UNUSED_MS);
+    });
   }
 
   subscribe(changed: () => void): () => void {
@@ -96,7 +98,7 @@ class Store implements LiveStore<Row> {
     this.#listeners.add(listener);
     return () => {
       if (!this.#listeners.delete(listener) || this.#listeners.size > 0) return;
-      this.#timer = setTimeout(() => this.end(), KEEP_MS);
+      this.#endAfter(KEEP_MS);
     };
   }
 
@@ -134,6 +136,11 @@ class Store implements LiveStore<Row> {
         report(thrown);
       }
     }
+  }
+
+  #endAfter(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.end(), ms);
   }
 
   #begin(): void {

@@ -71,13 +71,17 @@ test("a store outlives its last subscriber for a moment, and one that was never 
     assert.equal((await c.next(Method.liveStop)).r.u32(), id);
     const next = db.store("SELECT a");
     assert.notEqual(next, store);
-    await started(c);
+    const began = await started(c);
     const leave = store.subscribe(() => {}); // a component has kept it: it begins again
     await started(c);
     leave();
     mock.timers.tick(KEEP_MS);
     await c.next(Method.liveStop);
     assert.equal(db.store("SELECT a"), next, "the end of the one before leaves it");
+    mock.timers.tick(UNUSED_MS);
+    assert.equal(await c.has(Method.liveStop), false, "what it is waited for takes longer");
+    result(c, began, [[1]]);
+    await settle();
     mock.timers.tick(UNUSED_MS);
     await c.next(Method.liveStop);
     store.subscribe(() => {});
