@@ -48,8 +48,8 @@ export async function freePort(): Promise<number> {
 
 export const chromiumPath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
-/** Starts the server on a free port with its data in a directory of the caller. */
-export async function startServer(data: string): Promise<Server> {
+/** Starts the server on a free port with its data in a directory of the caller. `access` says who may use it. */
+export async function startServer(data: string, access: readonly string[] = ["--dev"]): Promise<Server> {
   const binary = join(root, "bin/heddle");
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -57,7 +57,7 @@ export async function startServer(data: string): Promise<Server> {
   const start = async () => {
     log = "";
     const mine = child = spawn(binary,
-      ["serve", "--dev", "--addr", `127.0.0.1:${port}`, "--data", data, "--static", join(root, "web/demo/dist")],
+      ["serve", ...access, "--addr", `127.0.0.1:${port}`, "--data", data, "--static", join(root, "web/demo/dist")],
       { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [mine.stdout, mine.stderr]) stream.on("data", (bytes) => { log += bytes; });
     for (;;) {

@@ -1,0 +1,1 @@
+export { Kanban as default } from "./Kanban";
