@@ -10,6 +10,8 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/logstore/storetest"
 	"heddle.dev/heddle/sync/member"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/seal/native"
@@ -305,3 +307,32 @@ func TestSealed_proof(t *testing.T) {
 }
 
 var _ client.Sealer = (*member.Member)(nil)
+
+// A server whose memory of a sealed space is old refuses nothing by it: a transaction
+// that has seen more of the log than the server is judged on the log as it is.
+func TestSealed_oldMemory(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			inner := open(t)
+			deaf := &storetest.Faulty{Store: inner, Lose: func(logstore.Hint) bool { return true },
+				Fault: func(context.Context, string, bool) error { return nil }}
+			old, other := over(t, deaf, nil), over(t, inner, nil)
+			s := found(old)
+			s.write()
+			second := *s
+			second.client, second.next, second.last = wire.ClientID{8}, 1, seal.Hash{}
+			second.write() // the old server knows both by now
+			s.h = other
+			for range 3 {
+				s.write()
+			}
+			second.head = s.head // what the old server has not seen
+			second.write()
+			s.pull()
+			s.write()
+			if all := s.pull(); len(all) != 8 {
+				t.Errorf("the log has %d entries", len(all))
+			}
+		})
+	}
+}
