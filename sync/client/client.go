@@ -38,7 +38,7 @@ type Client struct {
 	restarts     int             // how often in a row that was so
 	generation   int             // how often a snapshot began: an older stream may be of another log
 	seed         []byte          // see Seed; nothing is pushed while it waits
-	challenge    []byte          // of the server of a sealed space, for the next request
+	challenge    string          // of the server of a sealed space, for the next request
 	reachedEnd   bool            // of a sealed log, since this client began
 	askedClients []wire.ClientID // what a snapshot is to tell of, see replica.AskError
 	closed       bool

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"io"
 
@@ -30,9 +29,9 @@ type Sealer interface {
 	Check() error
 	// MayWrite says whether what this device pushes is taken.
 	MayWrite() bool
-	// Prove returns what shows a server that a request for an action is a member's, by a
-	// challenge of the server's.
-	Prove(ctx context.Context, challenge []byte, action string) ([]byte, error)
+	// Prove returns the header that shows a server that a request for an action is a
+	// member's, by a challenge of the server's, as it came in a header.
+	Prove(ctx context.Context, challenge, action string) (string, error)
 	// ProveOtherwise is called where the server does not take whoever Prove has spoken
 	// for as a member, and says whether there is another way.
 	ProveOtherwise() bool
@@ -264,11 +263,10 @@ func (c *Client) prove(ctx context.Context, action string) (string, error) {
 	c.mu.Lock()
 	challenge := c.challenge
 	c.mu.Unlock()
-	if c.cfg.Sealer == nil || challenge == nil || action != "pull" {
+	if c.cfg.Sealer == nil || challenge == "" || action != "pull" {
 		return "", nil
 	}
-	proof, err := c.cfg.Sealer.Prove(ctx, challenge, action)
-	return base64.RawURLEncoding.EncodeToString(proof), err
+	return c.cfg.Sealer.Prove(ctx, challenge, action)
 }
 
 // challenged takes the challenge of an answer, for the next request.
@@ -276,17 +274,14 @@ func (c *Client) challenged(r *Response) {
 	if c.cfg.Sealer == nil {
 		return
 	}
-	challenge, err := base64.RawURLEncoding.DecodeString(r.Header(challengeHeader))
-	if err != nil || len(challenge) == 0 || len(challenge) > maxChallenge {
+	challenge := r.Header(challengeHeader)
+	if challenge == "" {
 		return
 	}
 	c.mu.Lock()
 	c.challenge = challenge
 	c.mu.Unlock()
 }
-
-// maxChallenge bounds what a server has a device sign.
-const maxChallenge = 256
 
 // proves reports whether a refused request is worth another try: with the challenge that
 // came with the answer, or for another member.

@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"encoding/base64"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
@@ -39,17 +40,27 @@ func (m *Member) Head() seal.Position {
 }
 
 // Prove implements client.Sealer.
-func (m *Member) Prove(ctx context.Context, challenge []byte, action string) ([]byte, error) {
+func (m *Member) Prove(ctx context.Context, challenge, action string) (string, error) {
+	signed, err := base64.RawURLEncoding.DecodeString(challenge)
+	if err != nil || len(signed) > maxChallenge {
+		return "", errcode.New(errcode.Protocol, "member: prove", "the server's challenge is none")
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	keys := m.cfg.Identity
 	if _, is := m.log.Member(m.id); !is && m.bySlot {
 		keys = m.cfg.Slot
 	}
-	signature, err := keys.Sign(ctx, seal.RequestStatement(m.cfg.Anchor, challenge, action))
+	signature, err := keys.Sign(ctx, seal.RequestStatement(m.cfg.Anchor, signed, action))
+	if err != nil {
+		return "", err
+	}
 	id := seal.DeviceID(keys.Public())
-	return append(append(id[:], challenge...), signature[:]...), err
+	return base64.RawURLEncoding.EncodeToString(append(append(id[:], signed...), signature[:]...)), nil
 }
+
+// maxChallenge bounds what a server has a device sign, in bytes.
+const maxChallenge = 256
 
 // ProveOtherwise implements client.Sealer: a device that is to come in by a slot speaks
 // as that.
