@@ -115,7 +115,7 @@ func (b *Builder) Elements(offset int32, funcs []uint32) {
 
 // Bytes returns the module.
 func (b *Builder) Bytes() []byte {
-	out := []byte("\x00asm\x01\x00\x00\x00")
+	out := []byte(header)
 	for _, s := range []struct {
 		id    byte
 		items [][]byte
@@ -163,6 +163,21 @@ func Zero(valType byte) []byte {
 		return append([]byte{opF64Const}, make([]byte, 8)...)
 	}
 	panic("wasmfile: no zero of this type")
+}
+
+// Count is the body of a function that writes n numbers of 32 bits into the memory:
+// at address + i*stride the quotient of i and each.
+func Count(address, stride, n, each int) []byte {
+	const local = 0
+	get := LocalGet(local)
+	return concat(
+		[]byte{1, 1, I32, 0x03, 0x40},              // one local, loop
+		get, I32Const(int32(stride)), []byte{0x6C}, // i32.mul
+		get, I32Const(int32(each)), []byte{0x6E}, // i32.div_u
+		[]byte{0x36, 2}, uleb(uint32(address)), // i32.store
+		get, I32Const(1), I32Add(), []byte{0x22, local}, // local.tee
+		I32Const(int32(n)), []byte{0x49, 0x0D, 0, opEnd, opEnd}, // i32.lt_u, br_if 0, end of the loop
+	)
 }
 
 func uleb(v uint32) []byte {

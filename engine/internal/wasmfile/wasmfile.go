@@ -67,7 +67,13 @@ type Module struct {
 	Custom  []string // names of the custom sections, in order
 }
 
-var errShort = errors.New("wasmfile: the file ends too early")
+// header is how each file of version 1 begins.
+const header = "\x00asm\x01\x00\x00\x00"
+
+var (
+	errShort    = errors.New("wasmfile: the file ends too early")
+	errNoModule = errors.New("wasmfile: not a WebAssembly module of version 1")
+)
 
 type reader struct {
 	b   []byte
@@ -132,88 +138,38 @@ func (r *reader) count() uint32 {
 
 // Parse reads the sections that concern linking. It does not validate code.
 func Parse(file []byte) (*Module, error) {
-	if len(file) < 8 || string(file[:8]) != "\x00asm\x01\x00\x00\x00" {
-		return nil, errors.New("wasmfile: not a WebAssembly module of version 1")
+	p, err := parseProgram(file)
+	if err != nil {
+		return nil, err
 	}
-	m := &Module{}
-	var types []FuncType
-	var funcs []uint32 // type of each function, imported ones first
-	typeOf := func(i uint32) (FuncType, error) {
-		if int(i) >= len(types) {
-			return FuncType{}, fmt.Errorf("wasmfile: no type %d", i)
-		}
-		return types[i], nil
-	}
-	r := &reader{b: file[8:]}
-	for len(r.b) > 0 && r.err == nil {
-		id := r.byte()
-		s := &reader{b: r.bytes(r.u32())}
-		if r.err != nil {
-			break
-		}
-		var err error
-		switch id {
-		case 0:
-			name := s.name()
+	m := &Module{Imports: p.imports}
+	for _, s := range p.sections {
+		r := &reader{b: s.body}
+		switch s.id {
+		case secCustom:
+			name := r.name()
 			m.Custom = append(m.Custom, name)
 			if name == "dylink.0" {
-				m.Dylink = parseDylink(s)
+				m.Dylink = parseDylink(r)
 			}
-		case 1:
-			for range s.count() {
-				if tag := s.byte(); tag != 0x60 && s.err == nil {
-					return nil, fmt.Errorf("wasmfile: unknown type %#x", tag)
-				}
-				types = append(types, FuncType{Params: s.bytes(s.count()), Results: s.bytes(s.count())})
-			}
-		case 2:
-			for range s.count() {
-				imp := Import{Module: s.name(), Name: s.name(), Kind: s.byte()}
-				switch imp.Kind {
-				case KindFunc:
-					t := s.u32()
-					imp.Func, err = typeOf(t)
-					funcs = append(funcs, t)
-				case KindTable:
-					s.byte()
-					imp.Min = s.limits()
-				case KindMemory:
-					imp.Min = s.limits()
-				case KindGlobal:
-					imp.ValType = s.byte()
-					imp.Mutable = s.byte() != 0
-				default:
-					err = fmt.Errorf("wasmfile: unknown import kind %d", imp.Kind)
-				}
-				if err != nil {
-					return nil, err
-				}
-				m.Imports = append(m.Imports, imp)
-			}
-		case 3:
-			for range s.count() {
-				funcs = append(funcs, s.u32())
-			}
-		case 7:
-			for range s.count() {
-				e := Export{Name: s.name(), Kind: s.byte()}
-				index := s.u32()
-				if e.Kind == KindFunc && s.err == nil {
-					if int(index) >= len(funcs) {
+		case secExport:
+			for range r.count() {
+				e := Export{Name: r.name(), Kind: r.byte()}
+				index := r.u32()
+				if e.Kind == KindFunc && r.err == nil {
+					if int(index) >= len(p.funcs) {
 						return nil, fmt.Errorf("wasmfile: no function %d", index)
 					}
-					if e.Func, err = typeOf(funcs[index]); err != nil {
-						return nil, err
-					}
+					e.Func = p.types[p.funcs[index]]
 				}
 				m.Exports = append(m.Exports, e)
 			}
 		}
-		if s.err != nil {
-			return nil, s.err
+		if r.err != nil {
+			return nil, r.err
 		}
 	}
-	return m, r.err
+	return m, nil
 }
 
 func parseDylink(s *reader) *Dylink {

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"heddle.dev/heddle/engine/internal/wasmfile"
+)
+
+// Go's linker puts tables into a program's data that lead from an instruction to
+// its function, stack frame, file and line. The runtime has their layout:
+// src/runtime/symtab.go (pcHeader, moduledata, _func, findfuncbucket) and
+// src/internal/abi/symtab.go.
+const (
+	headerMagic = 0xfffffff1
+	headerSize  = 8 + 8*8
+	funcSize    = 44 // of _func without its offsets of tables
+
+	bucketSize       = 20 // of findfuncbucket
+	bucketsAFunction = 16 // a function of wasm has 64 KiB of addresses; a bucket 4
+
+	unsafePointTable = 0 // says where a goroutine may be interrupted; on wasm none ever is
+	inlineTree       = 3 // FUNCDATA_InlTree
+	inlineSize       = 16
+	noData           = ^uint32(0)
+)
+
+// goTables are the tables of one program. Addresses are those of its memory.
+type goTables struct {
+	image     []byte
+	functions int
+	names     int // the table of names
+	values    int // the table of what varies inside a function, by instruction
+	table     int // of functions; offsets of _func count from here
+	end       int // the end of the _funcs
+	units     int // compilation units, then files: what a file's number leads to
+	buckets   int // findfunctab
+	funcData  int // what offsets of funcdata count from
+}
+
+var errNoTables = errors.New("the program has no tables of functions as this version of Go makes them")
+
+// findTables finds the tables: the header is where its parts lead where they should,
+// and moduledata begins with a pointer to it.
+func findTables(image []byte) (*goTables, error) {
+	for at := 0; at+headerSize <= len(image); at += 8 {
+		if binary.LittleEndian.Uint32(image[at:]) != headerMagic ||
+			binary.LittleEndian.Uint32(image[at+4:]) != 0x08010000 {
+			continue
+		}
+		t := &goTables{image: image}
+		word := func(i int) int { return int(t.u64(at + 8 + 8*i)) }
+		if word(3) != headerSize || at+word(7) >= len(image) {
+			continue
+		}
+		t.functions, t.names, t.units = word(0), at+word(3), at+word(4)
+		t.values, t.table = at+word(6), at+word(7)
+		return t, t.readModuleData(at)
+	}
+	return nil, errNoTables
+}
+
+// readModuleData reads what the header does not say.
+func (t *goTables) readModuleData(header int) error {
+	var pointer [16]byte
+	binary.LittleEndian.PutUint64(pointer[:], uint64(header))
+	binary.LittleEndian.PutUint64(pointer[8:], uint64(t.names))
+	at := bytes.Index(t.image, pointer[:])
+	const (
+		findFuncTable = 8 * (1 + 6*3) // after pcHeader and six slices
+		goFunc        = findFuncTable + 8*(1+2+2+8+2+3+3)
+		endOfTables   = goFunc + 8
+	)
+	if at < 0 || at+endOfTables+8 > len(t.image) {
+		return errNoTables
+	}
+	t.buckets, t.funcData = int(t.u64(at+findFuncTable)), int(t.u64(at+goFunc))
+	for i := range t.functions {
+		t.end = max(t.end, t.record(i).end)
+	}
+	if t.end > int(t.u64(at+endOfTables)) || t.funcData >= len(t.image) {
+		return errNoTables
+	}
+	want := make([]byte, t.bucketBytes()+bucketSize)
+	for b := range t.bucketCount() {
+		binary.LittleEndian.PutUint32(want[b*bucketSize:], uint32(b/bucketsAFunction))
+	}
+	if !bytes.HasPrefix(t.image[min(t.buckets, len(t.image)):], want[:t.bucketBytes()]) {
+		return errNoTables
+	}
+	return nil
+}
+
+// bucketCount counts the buckets: of the last function there is the first alone.
+func (t *goTables) bucketCount() int { return (t.functions-1)*bucketsAFunction + 1 }
+
+// bucketBytes is the size of the buckets; of the last there is the index alone.
+func (t *goTables) bucketBytes() int { return (t.bucketCount()-1)*bucketSize + 4 }
+
+func (t *goTables) u32(at int) uint32    { return binary.LittleEndian.Uint32(t.image[at:]) }
+func (t *goTables) u64(at int) uint64    { return binary.LittleEndian.Uint64(t.image[at:]) }
+func (t *goTables) put(at int, v uint32) { binary.LittleEndian.PutUint32(t.image[at:], v) }
+
+// record is one _func: where it is, and where in it the offsets of tables are.
+type record struct {
+	at, end      int
+	values, data []int
+}
+
+func (t *goTables) record(i int) record {
+	at := t.table + int(t.u32(t.table+8*i+4))
+	r := record{at: at}
+	next := at + funcSize
+	for range t.u32(at + 28) {
+		r.values = append(r.values, next)
+		next += 4
+	}
+	for range t.image[at+43] {
+		r.data = append(r.data, next)
+		next += 4
+	}
+	r.end = next
+	return r
+}
+
+// name returns a function's name, as a panic prints it.
+func (t *goTables) name(i int) string {
+	name := t.image[t.names+int(t.u32(t.record(i).at+4)):]
+	return string(name[:bytes.IndexByte(name, 0)])
+}
+
+// fillBuckets is the body of a function that makes the buckets, which are 1.8 MB.
+func (t *goTables) fillBuckets() []byte {
+	return wasmfile.Count(t.buckets, bucketSize, t.bucketCount(), bucketsAFunction)
+}
+
+// divide takes out of the tables what no program for wasm reads, and tells which
+// bytes only functions need for which first is false. What a panic prints loses its
+// lines, and keeps its functions.
+func (t *goTables) divide(first []bool) (rest []bool) {
+	first = t.known(first)
+	rest = make([]bool, len(t.image))
+	mark := func(from, to int) {
+		for at := from; at < to; at++ {
+			rest[at] = true
+		}
+	}
+	// Files, and the buckets, which fill makes again.
+	clear(t.image[t.units:t.values])
+	clear(t.image[t.buckets : t.buckets+t.bucketBytes()])
+
+	from, to := t.packValues(first)
+	mark(from, to)
+	for i := range t.functions {
+		if r := t.record(i); !first[i] {
+			mark(r.at, r.end)
+		}
+	}
+	t.divideNames(first, mark)
+	t.divideFuncData(first, mark)
+	return rest
+}
+
+// known tells of which functions the tables have to be there from the start. The
+// garbage collector looks at each goroutine's stack, also where the goroutine has not
+// run yet: its function may be the rest's. Such a function has no parameters.
+func (t *goTables) known(first []bool) []bool {
+	known := slices.Clone(first)
+	for i := range known {
+		if args := t.u32(t.record(i).at + 8); args == 0 {
+			known[i] = true
+		}
+	}
+	return known
+}
+
+// packValues writes the tables of values that are read, those of the first part's
+// functions before the others, and returns where these are.
+func (t *goTables) packValues(first []bool) (from, to int) {
+	old := slices.Clone(t.image[t.values:t.table])
+	clear(t.image[t.values:t.table])
+	moved := map[uint32]uint32{0: 0} // offset 0 is no table
+	next := 1
+	move := func(at int) {
+		off := t.u32(at)
+		now, ok := moved[off]
+		if !ok {
+			now = uint32(next)
+			moved[off] = now
+			next += copy(t.image[t.values+next:], old[off:endOfValues(old, int(off))])
+		}
+		t.put(at, now)
+	}
+	for _, part := range []bool{true, false} {
+		if !part {
+			from = t.values + next
+		}
+		for i := range t.functions {
+			if first[i] != part {
+				continue
+			}
+			r := t.record(i)
+			move(r.at + 16)   // pcsp
+			t.put(r.at+20, 0) // pcfile
+			t.put(r.at+24, 0) // pcln
+			for j, at := range r.values {
+				if j == unsafePointTable {
+					t.put(at, 0)
+				} else {
+					move(at)
+				}
+			}
+		}
+	}
+	return from, t.values + next
+}
+
+// endOfValues is where a table of pairs of varints ends: behind a first one of 0,
+// which the first pair may have.
+func endOfValues(table []byte, at int) int {
+	skip := func() {
+		for table[at]&0x80 != 0 {
+			at++
+		}
+		at++
+	}
+	for first := true; first || table[at] != 0; first = false {
+		skip()
+		skip()
+	}
+	return at + 1
+}
+
+// divideNames marks the names that no function of the first part has or has inlined.
+func (t *goTables) divideNames(first []bool, mark func(from, to int)) {
+	keep := map[uint32]bool{0: true}
+	extents := t.funcDataExtents()
+	for i := range t.functions {
+		if !first[i] {
+			continue
+		}
+		r := t.record(i)
+		keep[t.u32(r.at+4)] = true
+		if len(r.data) <= inlineTree || t.u32(r.data[inlineTree]) == noData {
+			continue
+		}
+		off := t.u32(r.data[inlineTree])
+		end := min(t.funcData+int(extents[off]), len(t.image)) // of the last, too many names are kept
+		for at := t.funcData + int(off); at+inlineSize <= end; at += inlineSize {
+			keep[t.u32(at+4)] = true
+		}
+	}
+	for at := t.names; at < t.units; {
+		end := at + bytes.IndexByte(t.image[at:], 0) + 1
+		if !keep[uint32(at-t.names)] {
+			mark(at, end)
+		}
+		at = end
+	}
+}
+
+// divideFuncData marks the stack maps and what else only the other functions have.
+func (t *goTables) divideFuncData(first []bool, mark func(from, to int)) {
+	extents := t.funcDataExtents()
+	for i := range t.functions {
+		if !first[i] {
+			continue
+		}
+		for _, at := range t.record(i).data {
+			delete(extents, t.u32(at))
+		}
+	}
+	for off, end := range extents {
+		if end == endUnknown {
+			continue
+		}
+		mark(t.funcData+int(off), t.funcData+int(end))
+	}
+}
+
+// endUnknown stands for the end of the last funcdata: nothing of its kind follows.
+const endUnknown = noData
+
+// funcDataExtents returns the end of each funcdata by its offset.
+func (t *goTables) funcDataExtents() map[uint32]uint32 {
+	var offsets []uint32
+	for i := range t.functions {
+		for _, at := range t.record(i).data {
+			if off := t.u32(at); off != noData {
+				offsets = append(offsets, off)
+			}
+		}
+	}
+	slices.Sort(offsets)
+	offsets = append(slices.Compact(offsets), endUnknown)
+	extents := map[uint32]uint32{}
+	for i := range len(offsets) - 1 {
+		extents[offsets[i]] = offsets[i+1]
+	}
+	return extents
+}
