@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
   live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-live bench-engine engine engine-check \
-  fmt clean
+  first-part fmt clean
 .PHONY: help $(TARGETS)
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"
+	@echo "  make first-part    find out which functions of Go's program a start enters: wasm/first.txt"
 	@echo "  make fmt           format Go sources"
 	@echo "  make clean         remove what the other targets made"
 	@echo

@@ -473,6 +473,14 @@ bench_engine() {
   CHROMIUM=$(chromium) node bench/engine/run.js "$@"
 }
 
+# first_part finds out which functions a start enters, in a real page, and builds with them.
+first_part() {
+  build
+  step "which functions of Go's program a start enters"
+  CHROMIUM=$(chromium) node --import tsx e2e/start/profile.ts
+  build
+}
+
 fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 
 clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
@@ -480,7 +488,8 @@ clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwrigh
 help() {
   echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
-  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-live|bench-engine|engine|engine-check"
+  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-live|bench-engine"
+  echo "       ./build.sh engine|engine-check|first-part"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -497,6 +506,7 @@ case "${1:-help}" in
   test-webkit) shift; test_webkit "$@" ;;
   live-mutants) live_mutants ;;
   bench-live) bench_live ;;
+  first-part) first_part ;;
   test-ecosystem) shift; test_ecosystem "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;
   bench-server) shift; bench_server "$@" ;;

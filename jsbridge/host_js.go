@@ -139,6 +139,17 @@ func (h *Host) OpenScratch(ctx context.Context) (string, error) {
 // CloseScratch has the worker close and remove it, at its leisure.
 func (h *Host) CloseScratch(name string) { _, _ = h.value.Call("closeScratch", name) }
 
+// AwaitRest waits until the second part of the program is there, and asks for it
+// where it is not yet.
+func (h *Host) AwaitRest(ctx context.Context) error {
+	promise, err := h.value.Call("rest")
+	if err != nil {
+		return thrown(err)
+	}
+	_, err = Await(ctx, promise)
+	return err
+}
+
 // TakeStream asks the worker whether one more connection to a server, named by
 // scheme and host, may stay open. If it may, release gives it back.
 func (h *Host) TakeStream(ctx context.Context, server string) (release func(), ok bool) {

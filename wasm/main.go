@@ -79,7 +79,7 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	}
 	defer channel.Close()
 	l, err := leader.Open(ctx, open, leader.Env{
-		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{},
+		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{host},
 		Stream: host.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
 		Exit:    config.Exit,
 		Scratch: scratchFiles(host, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),

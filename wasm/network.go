@@ -9,12 +9,16 @@ import (
 )
 
 // network is the browser's fetch as the sync client wants it.
-type network struct{}
+type network struct{ host *jsbridge.Host }
 
 var _ client.Doer = network{}
 
-// Do implements client.Doer.
-func (network) Do(ctx context.Context, r *client.Request) (*client.Response, error) {
+// Do implements client.Doer. What follows an answer is in the second part of the
+// program: to fetch that while the worker waits would hold up every query.
+func (n network) Do(ctx context.Context, r *client.Request) (*client.Response, error) {
+	if err := n.host.AwaitRest(ctx); err != nil {
+		return nil, errcode.Wrap(err, errcode.Network, "fetch")
+	}
 	response, err := jsbridge.Fetch(ctx, &jsbridge.Request{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body})
 	if err != nil {
 		return nil, errcode.Wrap(err, errcode.Network, "fetch")

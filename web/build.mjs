@@ -1,7 +1,7 @@
 // Builds the npm package's files into web/dist/: `npm run build -w web`.
 //
 //   index.js, worker.js, broker.js   esbuild, one file each, no imports between them
-//   heddle.wasm                      Go, from wasm/, without its tables of lines (slim.mjs)
+//   heddle.wasm, heddle-rest.wasm    Go, from wasm/: what a start needs, and the rest (engine/split, wasm/first.txt)
 //   sqlite3.wasm                     the checked-in engine
 //   *.d.ts                           tsc
 //   LICENSE, NOTICE                  what a copy has to carry along
@@ -27,7 +27,6 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
 import { build } from "esbuild";
-import { slim } from "./slim.mjs";
 
 const web = dirname(fileURLToPath(import.meta.url));
 const root = dirname(web);
@@ -38,7 +37,7 @@ const release = process.argv.includes("--release");
 const quick = faults || next || process.argv.includes("--quick");
 
 /** What the browser loads. */
-const FILES = ["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"];
+const FILES = ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"];
 
 function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
@@ -72,11 +71,12 @@ const swap = (name, path) => ({
 async function goBuild() {
   const linked = join(root, ".cache", faults ? "heddle-faults.wasm" : "heddle.wasm");
   await mkdir(dirname(linked), { recursive: true });
-  await run("go", ["build", "-trimpath", ...(faults ? ["-tags=faults"] : []), "-ldflags=-s -w", "-o", linked, "."], {
+  await run("go", ["build", "-trimpath", ...(faults ? ["-tags=faults"] : []), "-ldflags=-w", "-o", linked, "."], {
     cwd: join(root, "wasm"),
     env: { ...process.env, GOOS: "js", GOARCH: "wasm", GOWORK: "off" },
   });
-  await writeFile(join(dist, "heddle.wasm"), slim(await readFile(linked)));
+  await run("go", ["run", "./engine/split", "-first", join(root, "wasm/first.txt"),
+    "-rest", join(dist, "heddle-rest.wasm"), linked, join(dist, "heddle.wasm")], { cwd: root });
 }
 
 /** The adapters, such as heddle/kysely, and what each adapts, which is the app's. */

@@ -35,7 +35,7 @@ export default function heddle() {
     generateBundle: {
       order: "post",
       async handler(_options, bundle) {
-        for (const name of ["heddle.wasm", "sqlite3.wasm"]) {
+        for (const name of ["heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"]) {
           const original = await readFile(join(dist, name));
           for (const output of Object.values(bundle)) {
             if (output.type !== "asset" || !output.fileName.endsWith(".wasm")) continue;

@@ -42,7 +42,7 @@ export function checkOptions(options: OpenOptions): OpenConfig {
   };
 }
 
-const ASSETS: readonly (keyof AssetUrls)[] = ["worker", "broker", "heddle", "sqlite"];
+const ASSETS: readonly (keyof AssetUrls)[] = ["worker", "broker", "heddle", "heddleRest", "sqlite"];
 
 /** Throws HEDDLE_BAD_PARAM on what names no file. */
 export function checkAssets(assets: unknown = {}): AssetUrls {
@@ -56,6 +56,9 @@ export function checkAssets(assets: unknown = {}): AssetUrls {
       refuse(`assets.${name} must be a URL, it is ${describe(url)}`);
     }
     if (!URL.canParse(url, location.href)) refuse(`assets.${name} is no URL: ${JSON.stringify(url)}`);
+  }
+  if ((assets["heddle"] === undefined) !== (assets["heddleRest"] === undefined)) {
+    refuse("assets.heddle and assets.heddleRest are two parts of one program: give both, or none");
   }
   return assets;
 }

@@ -26,8 +26,9 @@ async function compile(name: string): Promise<WebAssembly.Module> {
 }
 
 async function compileModules(): Promise<Modules> {
-  const [go, sqlite] = await Promise.all([compile("heddle.wasm"), compile("sqlite3.wasm")]);
-  return { go, sqlite };
+  const [go, goRest, sqlite] =
+    await Promise.all([compile("heddle.wasm"), compile("heddle-rest.wasm"), compile("sqlite3.wasm")]);
+  return { go, goRest, sqlite };
 }
 
 /** A thread as a Worker of the web. What it says before it is used is kept. */
@@ -99,6 +100,7 @@ export function threads(root: string): WorkerSource {
       modules = undefined;
       throw error;
     }),
+    compileRest: () => Promise.reject(new Error("it is among the modules")),
     mayLead: async () => true,
     noScript: (message) => new HeddleError("HEDDLE_ASSETS",
       `the engine's thread ${file("node-worker.js").href} cannot be started: ${message}`),

@@ -17,6 +17,8 @@ export interface Failure {
 /** What the page compiled for its worker. */
 export interface Modules {
   go: WebAssembly.Module;
+  /** What of Go's program a start does not need, if it is there already. */
+  goRest?: WebAssembly.Module | undefined;
   sqlite: WebAssembly.Module;
 }
 
@@ -27,6 +29,8 @@ export interface WorkerOptions {
   scope: string;
   tab: string;
   memory: boolean;
+  /** The URL of the program's second part, if that is not among the modules. */
+  rest?: string | undefined;
   storage: Storage;
   open: Uint8Array<ArrayBuffer>;
 }
@@ -37,6 +41,8 @@ export type ToWorker =
   | ({ t: "start"; visible: boolean; yieldTo: string[] } & WorkerOptions)
   | { t: "modules"; modules: Modules }
   | { t: "modulesFailed"; failure: Failure }
+  /** The program's second part. */
+  | { t: "rest"; module: WebAssembly.Module }
   /** Answer with pong, if the engine answers. */
   | { t: "ping" }
   | { t: "visible"; visible: boolean }
@@ -62,6 +68,8 @@ export type FromWorker =
   /** It is next in the queue. */
   | { t: "standby" }
   | { t: "leading"; leader: string }
+  /** It has answered for the first time, or needs the program's second part: that may come. */
+  | { t: "wantsRest" }
   | { t: "failed"; failure: Failure }
   | { t: "crashed"; message: string }
   /** Lock and files are free: it was told to stop, or has to be replaced. */

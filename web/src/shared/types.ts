@@ -235,6 +235,8 @@ export interface AssetUrls {
   worker?: string | URL | undefined;
   broker?: string | URL | undefined;
   heddle?: string | URL | undefined;
+  /** heddle-rest.wasm, which is fetched after the first answer. It is of the same build as heddle.wasm. */
+  heddleRest?: string | URL | undefined;
   sqlite?: string | URL | undefined;
 }
 

@@ -9,6 +9,7 @@ const beside: Record<keyof AssetUrls, () => URL> = {
   worker: () => new URL("./worker.js", import.meta.url),
   broker: () => new URL("./broker.js", import.meta.url),
   heddle: () => new URL("./heddle.wasm", import.meta.url),
+  heddleRest: () => new URL("./heddle-rest.wasm", import.meta.url),
   sqlite: () => new URL("./sqlite3.wasm", import.meta.url),
 };
 

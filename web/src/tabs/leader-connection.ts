@@ -57,7 +57,8 @@ export class LeaderConnection implements Connection {
   readonly #effects: Effects;
 
   constructor(
-    options: Omit<WorkerOptions, "tab" | "scope"> & { migrations: number }, assets: Assets, destroyed: () => void,
+    options: Omit<WorkerOptions, "tab" | "scope" | "rest"> & { migrations: number }, assets: Assets,
+    destroyed: () => void,
   ) {
     const { session } = this;
     this.#assets = assets;
@@ -70,7 +71,8 @@ export class LeaderConnection implements Connection {
     this.#handshake = new VersionHandshake(
       options.migrations, lock, this.#lockHolders, (build) => this.#take(["newerBuild", build]));
     this.#worker = new WorkerSupervisor(
-      { ...options, scope, tab: session }, pageWorkers(assets, scope), (event) => this.#take(event));
+      { ...options, scope, tab: session, rest: assets.href("heddleRest") }, pageWorkers(assets, scope),
+      (event) => this.#take(event));
     this.#effects = this.#carryOut(destroyed);
   }
 

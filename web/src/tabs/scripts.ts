@@ -5,13 +5,14 @@ import type { FromBroker } from "../shared/messages.js";
 import { takeFromBroker } from "../shared/message-shapes.js";
 import { lockName } from "../shared/names.js";
 import type { Assets } from "./assets.js";
-import { compileModules } from "./wasm-modules.js";
+import { compileModules, compileRest } from "./wasm-modules.js";
 import type { WorkerSource } from "./worker-supervisor.js";
 
 /** Workers of the page, for the database of that scope. */
 export const pageWorkers = (assets: Assets, scope: string): WorkerSource => ({
   start: () => startWorker(assets),
   compile: () => compileModules(assets),
+  compileRest: () => compileRest(assets),
   mayLead: async () => {
     const { held } = await navigator.locks.query();
     return !held?.some((lock) => lock.name === lockName(scope));

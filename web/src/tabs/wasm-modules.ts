@@ -1,4 +1,4 @@
-// The two wasm files. The page compiles them and posts the modules to its
+// The wasm files. The page compiles them and posts the modules to its
 // worker: engines keep their code cache for documents, so a second start is
 // quicker than compiling in the worker.
 
@@ -10,11 +10,14 @@ import type { Assets } from "./assets.js";
 /** Each file's module, by its URL. */
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
-/** Compiles both files, once a page. A failure is not kept: the next call tries again. */
+/** Compiles what a start needs, once a page. A failure is not kept: the next call tries again. */
 export async function compileModules(assets: Assets): Promise<Modules> {
   const [go, sqlite] = await Promise.all([moduleOf(assets, "heddle"), moduleOf(assets, "sqlite")]);
   return { go, sqlite };
 }
+
+/** Compiles the second part of Go's program, once a page. */
+export const compileRest = (assets: Assets): Promise<WebAssembly.Module> => moduleOf(assets, "heddleRest");
 
 function moduleOf(assets: Assets, asset: keyof AssetUrls): Promise<WebAssembly.Module> {
   const href = assets.href(asset);

@@ -22,6 +22,8 @@ export interface WorkerSource {
   start(): WorkerLike;
   /** The engine's modules, compiled once. */
   compile(): Promise<Modules>;
+  /** The second part of Go's program. */
+  compileRest(): Promise<WebAssembly.Module>;
   /** Whether no other worker leads the database now, as far as can be seen. */
   mayLead(): Promise<boolean>;
   /** The error of a worker whose script did not load. */
@@ -129,6 +131,9 @@ export class WorkerSupervisor {
     } else if (this.#running !== running) { // its last words
     } else if (message.t === "standby") {
       this.#compileAhead(); // the end of a leader shall not have to wait for a download
+    } else if (message.t === "wantsRest") {
+      // Where it does not come, the worker asks again, or fetches it itself.
+      this.#source.compileRest().then((module) => this.post({ t: "rest", module }), () => {});
     } else if (message.t !== "pong") {
       if (message.t === "loaded") {
         running.monitor = new HeartbeatMonitor(

@@ -49,6 +49,10 @@ export interface GoHostConfig {
 
 export interface GoHostEvents {
   ready(): void;
+  /** Go has sent its first message to a tab. */
+  answered(): void;
+  /** Resolves once the second part of the program is there. */
+  rest(): Promise<void>;
   failed(failure: Failure): void;
   /** Go has let go; in order: it has closed the database. */
   stopped(inOrder: boolean): void;
@@ -80,6 +84,7 @@ export class GoHost {
   #coming: Uint8Array = new Uint8Array();
   /** Requests of the message being handed over, which are to be answered together. */
   #together = 0;
+  #silent = true;
   /** What Go is handed. */
   readonly forGo: object;
   /** What Go imports. */
@@ -94,6 +99,10 @@ export class GoHost {
         port.send(this.#bytes(p, size).slice());
         if (this.#together > 0) this.#together--;
         if (this.#together === 0) port.flush();
+        if (this.#silent) {
+          this.#silent = false;
+          this.#events.answered();
+        }
       },
     },
   };
@@ -119,6 +128,7 @@ export class GoHost {
       openScratch: () => events.openScratch(),
       closeScratch: (name: string) => events.closeScratch(name),
       damaged: (reason: string) => events.damaged(reason),
+      rest: () => events.rest(),
       takeStream: (server: string) => this.#streams.take(server),
       giveStream: (id: number) => this.#streams.give(id),
     };

@@ -7,6 +7,7 @@ import type { OpfsImports } from "./opfs.js";
 import type { Modules } from "../shared/messages.js";
 import type { Heartbeat } from "./heartbeat.js";
 import type { GoHost } from "./go-host.js";
+import { SecondPart, loadNow } from "./second-part.js";
 
 /** How much of what the program writes is kept, and how much of that a report gets. */
 const KEPT = 200_000;
@@ -24,26 +25,62 @@ fs.writeSync = (_fd, bytes) => {
   return bytes.length;
 };
 
-/** Runs Go with `host` for the program to find. Settles when the program ended; rejects if it crashed. */
-export async function runGo(modules: Modules, files: OpfsImports, host: GoHost, heartbeat: Heartbeat): Promise<void> {
-  const go = new Go();
-  const key = `heddle:${crypto.randomUUID()}`;
-  Object.defineProperty(globalThis, key, { value: host.forGo, configurable: true });
-  go.argv = ["heddle", key];
-  let code = 0;
-  go.exit = (exit) => {
-    code = exit;
-  };
-  const engine = linkEngine(modules.sqlite);
-  const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...host.imports, ...heartbeat.imports };
-  const instance = await WebAssembly.instantiate(modules.go, imports);
-  engine.attach(instance.exports);
-  files.attach(instance.exports);
-  const program = { exports: instance.exports, resume: () => go._resume() };
-  host.attach(program);
-  heartbeat.attach(program);
-  await go.run(instance);
-  if (code !== 0) throw new Error(lastWords() || `the engine ended with code ${code}`);
+/** Go's program, in two parts. */
+export class Program {
+  readonly #modules: Modules;
+  readonly #restHref: string | undefined;
+  readonly #askRest: () => void;
+  #rest: SecondPart | undefined;
+  #restCame!: () => void;
+  readonly #whole = new Promise<void>((resolve) => {
+    this.#restCame = resolve;
+  });
+
+  /**
+   * @param restHref where the second part is, if it is not among the modules
+   * @param askRest asks for a module for giveRest()
+   */
+  constructor(modules: Modules, restHref: string | undefined, askRest: () => void) {
+    this.#modules = modules;
+    this.#restHref = restHref;
+    this.#askRest = askRest;
+  }
+
+  /** Runs it with `host` for Go to find. Settles when the program ended; rejects if it crashed. */
+  async run(files: OpfsImports, host: GoHost, heartbeat: Heartbeat): Promise<void> {
+    const go = new Go();
+    const key = `heddle:${crypto.randomUUID()}`;
+    Object.defineProperty(globalThis, key, { value: host.forGo, configurable: true });
+    go.argv = ["heddle", key];
+    let code = 0;
+    go.exit = (exit) => {
+      code = exit;
+    };
+    const { go: first, goRest, sqlite } = this.#modules;
+    const engine = linkEngine(sqlite);
+    const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...host.imports, ...heartbeat.imports };
+    const instance = await WebAssembly.instantiate(first, imports);
+    this.#rest = new SecondPart(
+      instance.exports, imports, () => loadNow(this.#restHref!), () => this.#restCame());
+    if (goRest) this.#rest.attach(goRest);
+    engine.attach(instance.exports);
+    files.attach(instance.exports);
+    const program = { exports: instance.exports, resume: () => go._resume() };
+    host.attach(program);
+    heartbeat.attach(program);
+    await go.run(instance);
+    if (code !== 0) throw new Error(lastWords() || `the engine ended with code ${code}`);
+  }
+
+  giveRest(module: WebAssembly.Module): void {
+    this.#rest?.attach(module);
+  }
+
+  /** Resolves once the second part is there; asks for it if it is not. */
+  rest(): Promise<void> {
+    if (!this.#rest?.attached) this.#askRest();
+    return this.#whole;
+  }
 }
 
 /** What the program died of, if it said so; else what it wrote last. */

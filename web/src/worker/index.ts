@@ -62,7 +62,7 @@ function begin(start: Start): void {
         gotModules = resolve;
         modulesFailed = reject;
       });
-      leader = new Leader(start, id, modules, post, serving, take);
+      leader = new Leader(start, id, modules, post, serving, take, () => page.postMessage({ t: "wantsRest" }));
       void leader.open();
     },
     runGo: () => void leader!.runGo(),
@@ -131,6 +131,9 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
       break;
     case "modules":
       gotModules(data.modules);
+      break;
+    case "rest":
+      leader?.giveRest(data.module);
       break;
     case "modulesFailed":
       modulesFailed(new HeddleError(data.failure.code as HeddleError["code"], data.failure.message));

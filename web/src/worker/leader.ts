@@ -6,7 +6,7 @@ import { ANSWER_MS, CHECK_MS } from "../shared/bounds.js";
 import type { Event } from "./election.js";
 import { LockHolders } from "../shared/lock-holders.js";
 import { asHeddleError } from "../shared/errors.js";
-import { lastWords, runGo } from "./go-program.js";
+import { Program, lastWords } from "./go-program.js";
 import { portOverChannel, portOver } from "../shared/port.js";
 import { HeldLock } from "../shared/locks.js";
 import { commitsChannel, portChannel, leaderLock, recordLockPrefix, tabLockPrefix } from "../shared/names.js";
@@ -22,6 +22,7 @@ type Start = Extract<ToWorker, { t: "start" }>;
 export class Leader {
   readonly #start: Start;
   readonly #take: (event: Event) => void;
+  readonly #askRest: () => void;
   readonly #leader: string;
   readonly #heartbeat: Heartbeat;
   /** The leader's own lock, by which other tabs learn of its end. */
@@ -35,20 +36,23 @@ export class Leader {
   #opening: Promise<OpfsDirectory> | undefined;
   #watch: ReturnType<typeof setInterval> | undefined;
   #host: GoHost | undefined;
+  #program: Program | undefined;
   #registry: MessagePort | undefined;
 
   /**
    * @param serving says whether new ports are taken
    * @param take hears what becomes of files and Go
+   * @param askRest asks the page for the second part of the program
    */
   constructor(
     start: Start, leader: string, modules: Promise<Modules>, post: (message: TabsMessage) => void,
-    serving: () => boolean, take: (event: Event) => void,
+    serving: () => boolean, take: (event: Event) => void, askRest: () => void,
   ) {
     this.#start = start;
     this.#leader = leader;
     this.#modules = modules;
     this.#take = take;
+    this.#askRest = askRest;
     this.#heartbeat = new Heartbeat(
       (quiet) => take(["alive", quiet, this.#heartbeat.memory]), (error) => this.#crash(error));
     this.#held = new HeldLock(leaderLock(start.scope, leader));
@@ -79,12 +83,15 @@ export class Leader {
   async runGo(): Promise<void> {
     const { name, scope, storage, open } = this.#start;
     const [modules, directory] = await Promise.all([this.#modules, this.#opening]);
+    const program = this.#program = new Program(modules, this.#start.rest, this.#askRest);
     const files = new OpfsImports();
     if (directory) files.add(directory);
     this.#host = new GoHost(
       { leader: this.#leader, channel: commitsChannel(scope), storage, open, exit: directory?.exit ?? "new" },
       { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
       {
+        answered: () => void program.rest(),
+        rest: () => program.rest(),
         ready: () => void this.#held.take().then(() => this.#take(["ready", this.#heartbeat.memory])),
         failed: (failure) => this.#take(["failed", failure]),
         stopped: (inOrder) => this.#take(["goEnded", inOrder]),
@@ -107,8 +114,13 @@ export class Leader {
       this.#crash(event.error ?? event.message);
     });
     addEventListener("unhandledrejection", (event) => this.#crash(event.reason));
-    runGo(modules, files, this.#host, this.#heartbeat).then(
+    program.run(files, this.#host, this.#heartbeat).then(
       () => this.#take(["goEnded", false]), (error) => this.#crash(error));
+  }
+
+  /** The second part of Go's program has come. */
+  giveRest(module: WebAssembly.Module): void {
+    this.#program?.giveRest(module);
   }
 
   /** Has Go close the database. Where it does not run, the files are closed once they are open. */

@@ -11,7 +11,8 @@ test("a message that comes after the program's end is no crash", () => {
     { leader: "l", channel: "c", storage: "persistent", exit: "new", open: new Uint8Array() },
     { tab: "tab:", record: "record:" },
     {
-      ready: unused, failed: unused, quarantine: unused, openScratch: unused, closeScratch: unused, damaged: unused,
+      answered: () => {}, rest: unused, ready: unused, failed: unused, quarantine: unused, openScratch: unused,
+      closeScratch: unused, damaged: unused,
       stopped: (inOrder) => void seen.push(`stopped ${inOrder}`),
       crashed: (error) => void seen.push(`crashed ${String(error)}`),
     },

@@ -1,7 +1,8 @@
 import { start } from "./notes.js";
 
 const assets = {
-  worker: "heddle/worker.js", broker: "heddle/broker.js", heddle: "heddle/heddle.wasm", sqlite: "heddle/sqlite3.wasm",
+  worker: "heddle/worker.js", broker: "heddle/broker.js", sqlite: "heddle/sqlite3.wasm",
+  heddle: "heddle/heddle.wasm", heddleRest: "heddle/heddle-rest.wasm",
 };
 
 void start(document.querySelector("main"), { assets });

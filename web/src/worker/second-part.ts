@@ -1,0 +1,68 @@
+// A program in two parts: what a start needs, and the rest, which comes later
+// (engine/split). The first part runs alone; a call into the rest before that is
+// there fetches it on the spot.
+
+import { HeddleError, asHeddleError } from "../shared/errors.js";
+
+/** A module that exports the function that it imports: a table takes functions of WebAssembly alone. */
+const WRAPPER = Uint8Array.of(
+  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // header
+  1, 4, 1, 0x60, 0, 0, // a type: no parameters, no results
+  2, 7, 1, 1, 0x66, 1, 0x66, 0, 0, // import f.f
+  7, 5, 1, 1, 0x66, 0, 0, // export f
+);
+
+export class SecondPart {
+  readonly #first: WebAssembly.Exports;
+  readonly #imports: WebAssembly.Imports;
+  readonly #attached: () => void;
+
+  /**
+   * @param first the exports of the first part, before it is run
+   * @param imports what the first part was instantiated with
+   * @param load returns the module of the rest, now: the program waits for it
+   * @param attached is called once the rest is there
+   */
+  constructor(
+    first: WebAssembly.Exports, imports: WebAssembly.Imports, load: () => WebAssembly.Module, attached: () => void,
+  ) {
+    this.#first = first;
+    this.#imports = imports;
+    this.#attached = attached;
+    const f = () => this.attach(load());
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(WRAPPER), { f: { f } });
+    (first["split.functions"] as WebAssembly.Table).set(0, exports["f"]);
+  }
+
+  /** Whether the rest is there. */
+  get attached(): boolean {
+    return this.#loaded.value === 1;
+  }
+
+  /** Instantiates the rest, if it is not there yet. */
+  attach(rest: WebAssembly.Module): void {
+    if (this.attached) return;
+    new WebAssembly.Instance(rest, { ...this.#imports, first: this.#first as WebAssembly.ModuleImports });
+    this.#loaded.value = 1;
+    this.#attached();
+  }
+
+  get #loaded(): WebAssembly.Global {
+    return this.#first["split.loaded"] as WebAssembly.Global;
+  }
+}
+
+/** Fetches a module and compiles it, while the worker waits. Throws HEDDLE_ASSETS. */
+export function loadNow(href: string): WebAssembly.Module {
+  try {
+    const request = new XMLHttpRequest();
+    request.open("GET", href, false);
+    request.responseType = "arraybuffer";
+    request.send();
+    if (request.status !== 200) throw new Error(`the server answered ${request.status}`);
+    return new WebAssembly.Module(request.response as ArrayBuffer);
+  } catch (error) {
+    const { message } = asHeddleError(error);
+    throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${message}`, { cause: error });
+  }
+}
