@@ -45,7 +45,8 @@ export interface KeepPrevious {
 /** What to show of `now` after `before`, the last snapshot of other parameters that was not "loading". */
 export function keepRows<S extends LiveSnapshot<unknown>>(now: S, before: S | undefined, options: KeepPrevious): S {
   const keeps = options.keepPrevious && now.state === "loading" && now.rows.length === 0;
-  return keeps && before && before.rows.length > 0 ? { ...before, state: "loading" } : now;
+  if (!keeps || !before || before.rows.length === 0) return now;
+  return { ...before, state: "loading", error: undefined }; // an error was of other parameters
 }
 
 /** Reads snapshots as keepRows shows them. */

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { keeping, members, rowStore, singlesOf } from "../../src/adapters/stores.js";
 import { Kind, type Writer } from "../../src/rpc/codec.js";
 import { EventType, Method } from "../../src/rpc/messages.gen.js";
+import { HeddleError } from "../../src/shared/errors.js";
 import { type FakeConnection, opened, settle } from "../fake.js";
 
 const sync = { url: "http://sync.example", space: "s", tables: { notes: true as const } };
@@ -67,10 +68,10 @@ test("rows of before are shown as loading until there are new ones", () => {
   let now: Snapshot = { rows: [], state: "loading" };
   const read = keeping(() => now, { keepPrevious: true });
   assert.equal(read(), now);
-  now = { rows: [1], state: "ready" };
+  now = { rows: [1], state: "error", error: new HeddleError("SQLITE_ERROR", "no") };
   assert.equal(read(), now);
   now = { rows: [], state: "loading" };
-  assert.deepEqual(read(), { rows: [1], state: "loading" });
+  assert.deepEqual(read(), { rows: [1], state: "loading", error: undefined });
   now = { rows: [], state: "ready" };
   assert.equal(read(), now);
   const plain = keeping(() => now, {});
