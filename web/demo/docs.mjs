@@ -37,6 +37,8 @@ export async function writeDocs(root, to, { source }) {
         heading({ tokens, depth, text }) {
           return `<h${depth} id="${slug(text)}">${this.parser.parseInline(tokens)}</h${depth}>\n`;
         },
+        // What may scroll has to be reached by the keyboard.
+        code: ({ text }) => `<pre tabindex="0"><code>${escaped(text)}</code></pre>\n`,
         table(token) {
           const row = (cells, tag) => `<tr>${cells.map((cell) =>
             `<${tag}>${this.parser.parseInline(cell.tokens)}</${tag}>`).join("")}</tr>`;
