@@ -10,33 +10,51 @@ import (
 )
 
 // delivery sends a tab what becomes of its live queries: all of a round in one event.
-// Until the page acknowledges it, and while nobody looks at the page, what comes is
-// merged: then one event follows.
+// Until the page acknowledges it, what comes is merged: then one event follows. While
+// nobody looks at the page, rounds bring what others show too; it stays apart until
+// the engine tells that all of the page has been brought up to date.
 type delivery struct {
 	s     *Session
 	group *live.Group
 
-	mu      sync.Mutex
-	commit  uint64       // the results that are pending are those of this commit
-	changed []*liveQuery // those with something to send
-	waits   bool         // the page has an event that it has not acknowledged
-	due     bool         // the engine has told that all results of a round are here
+	mu     sync.Mutex
+	staged []*liveQuery // those with outcomes since the engine told last
+	ready  []*liveQuery // those with outcomes to send, of one commit
+	commit uint64       // this one
+	waits  bool         // the page has an event that it has not acknowledged
 }
 
 // liveQuery is a tab's live query. delivery.mu guards it.
 type liveQuery struct {
-	d       *delivery
-	id      uint32
-	sub     *live.Subscription
-	stopped bool
-	pending bool          // it is in delivery.changed
-	update  *value.Update // merged since the last event
-	err     error         // what came after it
+	d             *delivery
+	id            uint32
+	sub           *live.Subscription
+	stopped       bool
+	staged, ready outcome
+}
+
+// outcome is what became of a query in one or more rounds.
+type outcome struct {
+	update *value.Update // nil if there was none
+	err    error         // that of the last run, if it failed
+}
+
+func (o *outcome) none() bool { return o.update == nil && o.err == nil }
+
+// add merges what came later.
+func (o *outcome) add(later outcome) {
+	if later.update != nil {
+		u := compose(o.update, *later.update)
+		o.update, o.err = &u, nil
+	}
+	if later.err != nil {
+		o.err = later.err
+	}
 }
 
 func newDelivery(s *Session) *delivery {
 	d := &delivery{s: s}
-	d.group = s.l.live.NewGroup(d.moved)
+	d.group = s.l.live.NewGroup(d.moved, func(v live.Statement) { s.tell(rpc.LiveVainEvent(liveStatement(v))) })
 	return d
 }
 
@@ -82,6 +100,34 @@ func (s *Session) stopLive(c *call) error {
 	return nil
 }
 
+func (s *Session) liveStats(c *call) error {
+	statements := s.l.live.Statements()
+	list := make([]rpc.LiveStatement, len(statements))
+	for i, v := range statements {
+		list[i] = liveStatement(v)
+	}
+	c.reply(rpc.ReplyLiveStatements(c.ID, list))
+	return nil
+}
+
+func (s *Session) liveExplain(c *call) error {
+	v, err := s.l.live.Explain(c.ctx, c.Stmt.SQL, c.Stmt.Params)
+	if err != nil {
+		return err
+	}
+	c.reply(rpc.ReplyLiveStatement(c.ID, liveStatement(v)))
+	return nil
+}
+
+func liveStatement(v live.Statement) rpc.LiveStatement {
+	s := rpc.LiveStatement{Sql: v.SQL, Queries: uint32(v.Queries), Commits: v.Commits, Probed: v.Skipped,
+		Patched: v.Patched, Runs: v.Runs, Vain: v.Vain, Micros: uint64(v.Took.Microseconds()), Why: v.Why}
+	for _, p := range v.Places {
+		s.Places = append(s.Places, rpc.LivePlace{Table: p.Table, Column: p.Column, How: string(p.How)})
+	}
+	return s
+}
+
 // pauseLive is called when the page is hidden, and when it is shown.
 func (s *Session) pauseLive(c *call) error {
 	s.delivery.group.Pause(c.Paused)
@@ -92,8 +138,9 @@ func (q *liveQuery) stop() {
 	d := q.d
 	d.mu.Lock()
 	q.stopped = true
-	q.update, q.err = nil, nil
-	d.changed = slices.DeleteFunc(d.changed, func(p *liveQuery) bool { return p == q })
+	is := func(p *liveQuery) bool { return p == q }
+	d.staged, d.ready = slices.DeleteFunc(d.staged, is), slices.DeleteFunc(d.ready, is)
+	q.staged, q.ready = outcome{}, outcome{}
 	sub := q.sub
 	d.mu.Unlock()
 	if sub != nil {
@@ -102,39 +149,36 @@ func (q *liveQuery) stop() {
 }
 
 // Result is called by the engine.
-func (q *liveQuery) Result(u value.Update) {
-	q.d.mu.Lock()
-	defer q.d.mu.Unlock()
-	if q.note() {
-		u = compose(q.update, u)
-		q.update, q.err = &u, nil
-	}
-}
+func (q *liveQuery) Result(u value.Update) { q.stage(outcome{update: &u}) }
 
 // Error is called by the engine.
-func (q *liveQuery) Error(err error) {
-	q.d.mu.Lock()
-	defer q.d.mu.Unlock()
-	if q.note() {
-		q.err = err
-	}
-}
+func (q *liveQuery) Error(err error) { q.stage(outcome{err: err}) }
 
-// note puts q among those with something to send, unless it has ended. The mutex is
-// held.
-func (q *liveQuery) note() bool {
-	if !q.stopped && !q.pending {
-		q.pending = true
-		q.d.changed = append(q.d.changed, q)
+func (q *liveQuery) stage(o outcome) {
+	d := q.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q.stopped {
+		return
 	}
-	return !q.stopped
+	if q.staged.none() {
+		d.staged = append(d.staged, q)
+	}
+	q.staged.add(o)
 }
 
 // moved is called by the engine, after the results of a round.
 func (d *delivery) moved(commit uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.commit, d.due = commit, true
+	for _, q := range d.staged {
+		if q.ready.none() {
+			d.ready = append(d.ready, q)
+		}
+		q.ready.add(q.staged)
+		q.staged = outcome{}
+	}
+	d.staged, d.commit = nil, commit
 	d.flush()
 }
 
@@ -146,22 +190,19 @@ func (d *delivery) ack() {
 	d.flush()
 }
 
-// flush sends what is due, if the page is ready for it. The mutex is held.
+// flush sends what is ready, unless the page has not acknowledged the last event. The
+// mutex is held.
 func (d *delivery) flush() {
-	if d.waits || !d.due {
-		return
-	}
-	d.due = false
-	if len(d.changed) == 0 {
+	if d.waits || len(d.ready) == 0 {
 		return
 	}
 	d.waits = true
-	results := make([]rpc.LiveResult, len(d.changed))
-	for i, q := range d.changed {
-		results[i] = rpc.LiveResult{Query: q.id, Update: q.update, Err: q.err}
-		q.update, q.err, q.pending = nil, nil, false
+	results := make([]rpc.LiveResult, len(d.ready))
+	for i, q := range d.ready {
+		results[i] = rpc.LiveResult{Query: q.id, Update: q.ready.update, Err: q.ready.err}
+		q.ready = outcome{}
 	}
-	d.changed = nil
+	d.ready = nil
 	p := d.s.l.packers.Get().(*rpc.Packer)
 	defer d.s.l.packers.Put(p)
 	rpc.EncodeLive(p, d.commit, results, d.s.send)

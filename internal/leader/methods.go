@@ -56,9 +56,11 @@ var methods = [256]method{
 	rpc.MethodImportPart: {},
 	rpc.MethodImportEnd:  {},
 
-	rpc.MethodExportPart: {do: (*Session).exportPart},
-	rpc.MethodExportEnd:  {do: (*Session).exportEnd},
-	rpc.MethodHealth:     {do: (*Session).health},
+	rpc.MethodExportPart:  {do: (*Session).exportPart},
+	rpc.MethodExportEnd:   {do: (*Session).exportEnd},
+	rpc.MethodHealth:      {do: (*Session).health},
+	rpc.MethodLiveStats:   {do: (*Session).liveStats},
+	rpc.MethodLiveExplain: {do: (*Session).liveExplain},
 
 	rpc.MethodSyncNow:         {do: withSync(syncNow)},
 	rpc.MethodSyncPause:       {do: withSync(syncPause)},

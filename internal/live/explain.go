@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"heddle.dev/heddle/internal/live/tap"
 	"heddle.dev/heddle/internal/value"
@@ -14,7 +15,9 @@ import (
 type Statement struct {
 	SQL     string
 	Queries int
+	Commits uint64 // since they began, counted for each query
 	Counts
+	Took   time.Duration // the slowest of their last runs and patches
 	Joins  JoinCounts
 	Places []Lookup
 	Why    string // they run where a patch would be cheaper; "" if they need not
@@ -48,7 +51,8 @@ func (e *Engine) Explain(ctx context.Context, sql string, params value.Params) (
 	s := e.describe(&query{sql: sql, st: p.st, places: p.places, patches: p.patches})
 	for _, live := range e.Statements() {
 		if live.SQL == sql {
-			s.Queries, s.Counts, s.Joins = live.Queries, live.Counts, live.Joins
+			live.Places, live.Why = s.Places, s.Why
+			s = live
 		}
 	}
 	return s, nil
@@ -69,8 +73,7 @@ func (e *Engine) Statements() []Statement {
 			all = append(all, e.describe(q))
 		}
 		s := &all[i]
-		s.Queries++
-		s.Counts.sum(q.counts)
+		s.count(e, q)
 		if !seen[q.st] {
 			seen[q.st] = true
 			s.Joins.sum(q.st.joins)
@@ -78,6 +81,17 @@ func (e *Engine) Statements() []Statement {
 	}
 	slices.SortFunc(all, func(a, b Statement) int { return cmp.Compare(a.SQL, b.SQL) })
 	return all
+}
+
+// vainRuns is after how many runs in vain a group is told of a query.
+const vainRuns = 100
+
+// count adds what became of a live query. mu is held.
+func (s *Statement) count(e *Engine, q *query) {
+	s.Queries++
+	s.Commits += e.commits - q.began
+	s.Counts.sum(q.counts)
+	s.Took = max(s.Took, q.took)
 }
 
 // describe says how a query is kept up to date.

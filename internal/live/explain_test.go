@@ -64,3 +64,39 @@ func argsOf(sql string) store.Params {
 	}
 	return store.Params{}
 }
+
+// TestEngine_vain: each commit is counted by what it cost, and who shows a query that
+// runs in vain is told once.
+func TestEngine_vain(t *testing.T) {
+	db, e := open(t)
+	exec(t, db, `INSERT INTO notes VALUES('a', 'x', 0, 1), ('b', 'y', 0, 2)`)
+	var vain []Statement
+	g := e.NewGroup(func(uint64) {}, func(s Statement) { vain = append(vain, s) })
+	const runs, idle = `SELECT (SELECT max(rank) FROM notes) > 0`, `SELECT * FROM log`
+	for _, sql := range []string{runs, idle} {
+		s := newSink(t)
+		if _, err := g.Subscribe(context.Background(), sql, store.Params{}, s); err != nil {
+			t.Fatal(err)
+		}
+		s.wait(t)
+	}
+	const commits = 150
+	for i := range commits {
+		exec(t, db, `UPDATE notes SET rank = ? WHERE id = 'a'`, int64(i+10))
+		e.settle(t)
+	}
+	stats := map[string]Statement{}
+	for _, s := range e.Statements() {
+		stats[s.SQL] = s
+	}
+	if s := stats[runs]; s.Queries != 1 || s.Commits != commits || s.Runs != commits+1 || s.Vain != commits ||
+		s.Took <= 0 {
+		t.Errorf("what runs in vain: %+v", s)
+	}
+	if s := stats[idle]; s.Commits != commits || s.Counts != (Counts{Runs: 1}) {
+		t.Errorf("what no commit concerns: %+v", s)
+	}
+	if len(vain) != 1 || vain[0].SQL != runs || vain[0].Vain != vainRuns || vain[0].Why == "" {
+		t.Errorf("told of %+v", vain)
+	}
+}

@@ -11,6 +11,7 @@ type Group struct {
 	e     *Engine
 	id    uint64
 	moved func(commit uint64)
+	vain  func(Statement)
 
 	// Guarded by Engine.mu.
 	paused bool
@@ -19,12 +20,14 @@ type Group struct {
 
 // NewGroup makes a group. moved is called after each round that concerned it, when
 // its sinks have all results of the round: they are those of the commit of this
-// number, which never goes down. It is called as a Sink's methods are.
-func (e *Engine) NewGroup(moved func(commit uint64)) *Group {
+// number, which never goes down. vain is called once for a query of the group that
+// has run a hundred times, and most often found the result that it had. Both are
+// called as a Sink's methods are.
+func (e *Engine) NewGroup(moved func(commit uint64), vain func(Statement)) *Group {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ids++
-	return &Group{e: e, id: e.ids, moved: moved}
+	return &Group{e: e, id: e.ids, moved: moved, vain: vain}
 }
 
 // Subscribe is [Engine.Subscribe] for a subscription of the group.

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/live/tap"
@@ -58,6 +59,7 @@ type Engine struct {
 	deferred   []*query         // those to run once a group that pauses goes on
 	resumed    map[*Group]bool  // groups to be told of the next round, whatever it brings
 	ids        uint64
+	commits    uint64 // that were decided
 	runs       int    // how many times a query was due, for tests
 	busy       bool   // a round is under way
 	at         uint64 // the commit of the last round; of the engine's goroutine alone
@@ -85,6 +87,8 @@ type query struct {
 	kin     []kin
 	pending pending // the commits since its last result that concern it
 	counts  Counts
+	began   uint64        // Engine.commits when it came
+	took    time.Duration // by its last run or patch
 	subs    []*Subscription
 	removed bool
 
@@ -168,7 +172,7 @@ func (e *Engine) subscribe(
 	q := e.queries[key]
 	if q == nil {
 		e.ids++
-		q = &query{id: e.ids, key: key, sql: sql, params: params}
+		q = &query{id: e.ids, key: key, sql: sql, params: params, began: e.commits}
 		e.queries[key] = q
 		if p.deps.Reads == nil { // it has gone meanwhile: its first run prepares it
 			q.schema = true
@@ -273,6 +277,7 @@ func (e *Engine) signal() {
 func (e *Engine) decide(commits []store.Commit) (schema bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.commits += uint64(len(commits))
 	marked := map[*query]bool{}
 	for i := range commits {
 		c := &commits[i]

@@ -2,8 +2,10 @@ package live
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/internal/value"
@@ -26,6 +28,7 @@ type task struct {
 	// What became of it.
 	err     error
 	patched bool // it did not run
+	took    time.Duration
 	d       *differ
 	columns []string
 	renamed bool // its columns have other names now
@@ -58,11 +61,11 @@ func (e *Engine) round() bool {
 	failures := e.renew(due) // before the snapshot: with one connection nothing else can be read meanwhile
 	read, err := e.db.BeginRead(e.ctx)
 	if err != nil {
-		tasks := e.take()
+		tasks, groups := e.take()
 		for _, t := range tasks {
 			t.err = err
 		}
-		e.deliver(e.at, tasks)
+		e.deliver(e.at, tasks, groups)
 		return true
 	}
 	if e.decide(e.feed.Take(read.Commit)) { // another schema: what is due is prepared first
@@ -70,10 +73,12 @@ func (e *Engine) round() bool {
 		return true
 	}
 	e.resolve(read)
-	tasks := e.take()
+	tasks, groups := e.take()
 	for i, t := range tasks {
 		if t.err = failures[t.q]; t.err == nil {
+			start := time.Now()
 			e.run(read, t)
+			t.took = time.Since(start)
 		}
 		// An error may have taken the snapshot with it, or its time is over.
 		if t.err != nil && read.Lost() {
@@ -85,7 +90,7 @@ func (e *Engine) round() bool {
 	}
 	read.Close()
 	e.at = max(e.at, read.Commit)
-	e.deliver(e.at, tasks)
+	e.deliver(e.at, tasks, groups)
 	return true
 }
 
@@ -130,23 +135,31 @@ func (e *Engine) retry() {
 	e.deferred = nil
 }
 
-// take begins the tasks of what is due, each with the subscribers as of now.
-func (e *Engine) take() (tasks []*task) {
+// take begins the tasks of what is due, each with the subscribers as of now, and
+// returns the groups to tell of them. One that shows later than now is not among
+// them: what was deferred for it is not either.
+func (e *Engine) take() (tasks []*task, groups []*Group) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sift()
+	tell := e.resumed
+	e.resumed = map[*Group]bool{}
 	for _, q := range e.queue {
 		q.dirty = false
 		t := &task{q: q, since: q.pending, subs: slices.Clone(q.subs), fresh: make([]bool, len(q.subs))}
 		q.pending = pending{}
 		for i, s := range t.subs {
 			t.fresh[i] = s.fresh
+			if s.group != nil && s.group.shows() {
+				tell[s.group] = true
+			}
 		}
 		tasks = append(tasks, t)
 	}
 	e.runs += len(tasks)
 	e.queue = nil
-	return tasks
+	groups = slices.SortedFunc(maps.Keys(tell), func(a, b *Group) int { return cmp.Compare(a.id, b.id) })
+	return tasks, groups
 }
 
 // putBack leaves tasks for the next round.
@@ -211,31 +224,44 @@ func (e *Engine) renew(queries []*query) (failures map[*query]error) {
 
 // deliver tells the subscribers what became of the tasks of a round, and then the
 // groups that the results up to a commit are there.
-func (e *Engine) deliver(commit uint64, tasks []*task) {
+func (e *Engine) deliver(commit uint64, tasks []*task, groups []*Group) {
 	if e.ctx.Err() != nil {
 		return
 	}
-	groups := e.conclude(tasks)
+	vain := e.conclude(tasks)
 	for _, t := range tasks {
 		t.tell()
+	}
+	for g, list := range vain {
+		for _, s := range list {
+			g.vain(s)
+		}
 	}
 	for _, g := range groups {
 		g.moved(commit)
 	}
 }
 
-// conclude notes that the subscribers of tasks have had a result, and returns the
-// groups to tell.
-func (e *Engine) conclude(tasks []*task) []*Group {
+// conclude notes that the subscribers of tasks have had a result. It returns what ran
+// so often in vain that the groups which show it are told.
+func (e *Engine) conclude(tasks []*task) (vain map[*Group][]Statement) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	tell := e.resumed
-	e.resumed = map[*Group]bool{}
 	for _, t := range tasks {
+		before := t.q.counts.Vain
 		t.q.counts.add(t)
+		t.q.took = t.took
+		often := before < vainRuns && t.q.counts.Vain == vainRuns && 2*vainRuns > t.q.counts.Runs
 		for _, s := range t.subs {
-			if s.group != nil && s.group.shows() {
-				tell[s.group] = true
+			s.begun()
+			s.fresh = s.fresh && t.err != nil
+			if often && s.group != nil {
+				if vain == nil {
+					vain = map[*Group][]Statement{}
+				}
+				one := e.describe(t.q)
+				one.count(e, t.q)
+				vain[s.group] = append(vain[s.group], one)
 			}
 		}
 		if failing := t.err != nil; failing != t.q.failing {
@@ -245,18 +271,7 @@ func (e *Engine) conclude(tasks []*task) []*Group {
 			e.loosen(t.q)
 		}
 	}
-	for _, t := range tasks {
-		for _, s := range t.subs {
-			s.begun()
-			s.fresh = s.fresh && t.err != nil
-		}
-	}
-	groups := make([]*Group, 0, len(tell))
-	for g := range tell {
-		groups = append(groups, g)
-	}
-	slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.id, b.id) })
-	return groups
+	return vain
 }
 
 // tell sends the subscribers of t their results, or why there are none. The next

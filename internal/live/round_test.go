@@ -37,12 +37,13 @@ type board struct {
 	mu      sync.Mutex
 	commits []uint64
 	broken  []string
+	vain    []Statement
 	moves   chan struct{}
 }
 
 func newBoard(t *testing.T, e *Engine) *board {
 	b := &board{moves: make(chan struct{}, 10000)}
-	b.group = e.NewGroup(func(commit uint64) { b.moved(commit) })
+	b.group = e.NewGroup(func(commit uint64) { b.moved(commit) }, func(s Statement) { b.vain = append(b.vain, s) })
 	for _, sql := range amounts {
 		b.show(t, sql)
 	}
@@ -123,6 +124,13 @@ func TestRound_isOneSnapshot(t *testing.T) {
 					}
 				}
 			})
+		}
+		for range transfers { // a page that is hidden and shown, and begins queries meanwhile
+			boards[0].group.Pause(true)
+			boards[0].show(t, `SELECT count(*) FROM giro`)
+			boards[0].group.Pause(false)
+			boards[1].group.Pause(true)
+			boards[1].group.Pause(false)
 		}
 		wg.Wait()
 		e.settle(t)

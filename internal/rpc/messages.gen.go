@@ -41,6 +41,9 @@
 //	   see Replies
 //	33 livePause       tell   bool paused                          none
 //	   nobody looks at the page: no live events but those that bring first results
+//	34 liveStats       side*                                       []LiveStatement
+//	   of all tabs
+//	35 liveExplain     side*  stmt stmt                            LiveStatement
 //	40 export          read*                                       rest, after chunks of rest
 //	   the file
 //	41 importBegin     write* u64 size                             empty
@@ -77,16 +80,18 @@
 //
 // Number, name, the request that they belong to, and content.
 //
-//	1 live       -          Live
-//	  see Live queries
-//	3 status     -          Status
-//	4 progress   -          Progress
-//	5 rejected   -          Transaction
-//	6 conflict   -          Conflict
-//	7 token      -          u32
-//	  the leader wants a token for the server; the answer names this number
-//	8 storage    -          string
-//	9 recovered  -          Recovered
+//	 1 live       -          Live
+//	   see Live queries
+//	 3 status     -          Status
+//	 4 progress   -          Progress
+//	 5 rejected   -          Transaction
+//	 6 conflict   -          Conflict
+//	 7 token      -          u32
+//	   the leader wants a token for the server; the answer names this number
+//	 8 storage    -          string
+//	 9 recovered  -          Recovered
+//	10 liveVain   -          LiveStatement
+//	   a live query of the page runs most often in vain
 //
 // # Shapes
 //
@@ -104,6 +109,8 @@
 //	Checked       = u64 done, u64 total
 //	Health        = u64 pages, u64 trees, []string problems, bool checksums, u32 pageSize, u64 bytes, u64 logBytes, string lastExit
 //	TableCommit   = string table, [][]value inserted, [][]value updated, [][]value deleted, u32 more
+//	LiveStatement = string sql, u32 queries, u64 commits, u64 probed, u64 patched, u64 runs, u64 vain, u64 micros, []LivePlace places, string why
+//	LivePlace     = string table, string column, string how
 //	Notification  = string channel, string payload
 //	Commit        = bool sync, string tab, bool schema, []TableCommit tables, []Notification notified
 //	Announcement  = u16 version, string leader, u64 number, ?Commit commit
@@ -144,6 +151,8 @@ const (
 	MethodLiveStop        Method = 31
 	MethodAck             Method = 32
 	MethodLivePause       Method = 33
+	MethodLiveStats       Method = 34
+	MethodLiveExplain     Method = 35
 	MethodExport          Method = 40
 	MethodImportBegin     Method = 41
 	MethodImportPart      Method = 42
@@ -192,6 +201,8 @@ var lanes = [256]Lane{
 	MethodLiveStop:        LaneTell,
 	MethodAck:             LaneTell,
 	MethodLivePause:       LaneTell,
+	MethodLiveStats:       LaneSide,
+	MethodLiveExplain:     LaneSide,
 	MethodExport:          LaneRead,
 	MethodImportBegin:     LaneWrite,
 	MethodImportPart:      LaneLoad,
@@ -225,6 +236,7 @@ const (
 	EventToken     Event = 7
 	EventStorage   Event = 8
 	EventRecovered Event = 9
+	EventLiveVain  Event = 10
 )
 
 // Hello is declared in messages.spec.
@@ -349,6 +361,27 @@ type TableCommit struct {
 	More     uint32 // further rows, whose keys are left out
 }
 
+// LiveStatement: what became of the live queries of one SQL text, since each began
+type LiveStatement struct {
+	Sql     string
+	Queries uint32 // those that live: they differ in their parameters
+	Commits uint64 // commits since, of each query
+	Probed  uint64 // rounds that left a result as it was, by a look at the changed rows
+	Patched uint64 // rounds whose result followed from the changed rows
+	Runs    uint64
+	Vain    uint64 // runs that found the result that was there
+	Micros  uint64 // the slowest of their last runs and patches took so long
+	Places  []LivePlace
+	Why     string // they run where they could be cheaper; "" if they need not
+}
+
+// LivePlace: how a changed row finds the queries of a statement
+type LivePlace struct {
+	Table  string
+	Column string // whose value tells them apart; "" if none does, or the rowid
+	How    string // value, range, family or all: see live.How
+}
+
 // Notification: what a transaction told every tab: see db.notify()
 type Notification struct {
 	Channel string
@@ -440,7 +473,7 @@ func (q *Request) decode(r *Reader) {
 		q.Hello = readHello(r)
 	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd, MethodExportEnd:
 		q.Target = r.U32()
-	case MethodExec, MethodQuery, MethodBulkBegin, MethodLiveStart:
+	case MethodExec, MethodQuery, MethodBulkBegin, MethodLiveStart, MethodLiveExplain:
 		q.Stmt = r.Stmt()
 	case MethodBatch:
 		q.Stmts = r.Stmts()
@@ -647,6 +680,25 @@ func writeTableCommit(w *Writer, v TableCommit) {
 	w.U32(v.More)
 }
 
+func writeLiveStatement(w *Writer, v LiveStatement) {
+	w.Str(v.Sql)
+	w.U32(v.Queries)
+	w.U64(v.Commits)
+	w.U64(v.Probed)
+	w.U64(v.Patched)
+	w.U64(v.Runs)
+	w.U64(v.Vain)
+	w.U64(v.Micros)
+	WriteList(w, v.Places, writeLivePlace)
+	w.Str(v.Why)
+}
+
+func writeLivePlace(w *Writer, v LivePlace) {
+	w.Str(v.Table)
+	w.Str(v.Column)
+	w.Str(v.How)
+}
+
 func writeNotification(w *Writer, v Notification) {
 	w.Str(v.Channel)
 	w.Str(v.Payload)
@@ -671,6 +723,20 @@ func writeAnnouncement(w *Writer, v Announcement) {
 func ReplyWelcome(id uint32, v Welcome) []byte {
 	w := &Writer{b: Reply(id, KindResult)}
 	writeWelcome(w, v)
+	return w.b
+}
+
+// ReplyLiveStatements is a whole reply.
+func ReplyLiveStatements(id uint32, v []LiveStatement) []byte {
+	w := &Writer{b: Reply(id, KindResult)}
+	WriteList(w, v, writeLiveStatement)
+	return w.b
+}
+
+// ReplyLiveStatement is a whole reply.
+func ReplyLiveStatement(id uint32, v LiveStatement) []byte {
+	w := &Writer{b: Reply(id, KindResult)}
+	writeLiveStatement(w, v)
 	return w.b
 }
 
@@ -797,6 +863,13 @@ func StorageEvent(v string) []byte {
 func RecoveredEvent(v Recovered) []byte {
 	w := event(0, EventRecovered)
 	writeRecovered(w, v)
+	return w.b
+}
+
+// LiveVainEvent is the event liveVain.
+func LiveVainEvent(v LiveStatement) []byte {
+	w := event(0, EventLiveVain)
+	writeLiveStatement(w, v)
 	return w.b
 }
 

@@ -70,6 +70,8 @@ var requestVectors = map[string]rpc.Request{
 	"liveStart":    {ID: 19, Method: rpc.MethodLiveStart, Stmt: rpc.Stmt{SQL: "SELECT * FROM t"}},
 	"liveStop":     {ID: 20, Method: rpc.MethodLiveStop, Target: 19},
 	"ack":          {ID: 21, Method: rpc.MethodAck, Event: uint8(rpc.EventLive)},
+	"liveStats":    {ID: 48, Method: rpc.MethodLiveStats},
+	"liveExplain":  {ID: 49, Method: rpc.MethodLiveExplain, Stmt: rpc.Stmt{SQL: "SELECT 1"}},
 	"livePause":    {ID: 46, Method: rpc.MethodLivePause, Paused: true},
 	"export":       {ID: 22, Method: rpc.MethodExport},
 	"importBegin":  {ID: 23, Method: rpc.MethodImportBegin, Write: write, Size: 5 << 32},
@@ -121,6 +123,10 @@ func returnedVector() []byte {
 	return reply
 }
 
+var liveStatementVector = rpc.LiveStatement{Sql: "SELECT a", Queries: 2, Commits: 1000, Probed: 3, Patched: 4,
+	Runs: 102, Vain: 100, Micros: 1500, Why: "no ORDER BY",
+	Places: []rpc.LivePlace{{Table: "t", Column: "b", How: "value"}}}
+
 func liveVector(results ...rpc.LiveResult) []byte {
 	var out []byte
 	rpc.EncodeLive(new(rpc.Packer), 9, results, func(b []byte) { out = b })
@@ -170,6 +176,9 @@ func replyVectors() map[string][]byte {
 				Runs: []rpc.Run{{Copy: true, From: 1, N: 1}, {N: 1, Rows: [][]rpc.Value{{int64(3), "y"}}},
 					{Copy: true, From: 0, N: 1}}}, Err: failure},
 			rpc.LiveResult{Query: 21, Err: failure}),
+		"live-stats":   rpc.ReplyLiveStatements(48, []rpc.LiveStatement{liveStatementVector}),
+		"live-vain":    rpc.LiveVainEvent(liveStatementVector),
+		"live-explain": rpc.ReplyLiveStatement(49, liveStatementVector),
 		"status-event": rpc.StatusEvent(status),
 		"progress":     rpc.ProgressEvent(rpc.Progress{Phase: "pull", Done: 10, Total: 200}),
 		"rejected":     rpc.RejectedEvent(rejectedVector),
@@ -428,6 +437,10 @@ func TestMessage_decodes(t *testing.T) {
 	}
 	if got, err := open("text").Str(); err != nil || got != `{"a":"ü"}` {
 		t.Errorf("text: got %q, %v", got, err)
+	}
+	if got, err := open("live-stats").LiveStatements(); err != nil ||
+		!reflect.DeepEqual(got, []rpc.LiveStatement{liveStatementVector}) {
+		t.Errorf("live-stats: got %+v, %v", got, err)
 	}
 	v, err := open("live").Live()
 	if err != nil || !v.Last || v.Commit != 9 || len(v.Parts) != 4 || v.Parts[1].Update.Total != 3 ||

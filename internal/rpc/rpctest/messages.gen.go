@@ -10,7 +10,7 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		writeHello(w, q.Hello)
 	case rpc.MethodCancel, rpc.MethodBulkEnd, rpc.MethodTxCommit, rpc.MethodTxRollback, rpc.MethodLiveStop, rpc.MethodImportEnd, rpc.MethodExportEnd:
 		w.U32(q.Target)
-	case rpc.MethodExec, rpc.MethodQuery, rpc.MethodBulkBegin, rpc.MethodLiveStart:
+	case rpc.MethodExec, rpc.MethodQuery, rpc.MethodBulkBegin, rpc.MethodLiveStart, rpc.MethodLiveExplain:
 		writeStmt(w, q.Stmt)
 	case rpc.MethodBatch:
 		writeStmts(w, q.Stmts)
@@ -96,6 +96,8 @@ var Methods = map[rpc.Method]string{
 	rpc.MethodLiveStop:        "liveStop",
 	rpc.MethodAck:             "ack",
 	rpc.MethodLivePause:       "livePause",
+	rpc.MethodLiveStats:       "liveStats",
+	rpc.MethodLiveExplain:     "liveExplain",
 	rpc.MethodExport:          "export",
 	rpc.MethodImportBegin:     "importBegin",
 	rpc.MethodImportPart:      "importPart",
@@ -129,6 +131,7 @@ var Events = map[rpc.Event]string{
 	rpc.EventToken:     "token",
 	rpc.EventStorage:   "storage",
 	rpc.EventRecovered: "recovered",
+	rpc.EventLiveVain:  "liveVain",
 }
 
 func writeHello(w *rpc.Writer, v rpc.Hello) {
@@ -286,6 +289,27 @@ func readTableCommit(r *rpc.Reader) (v rpc.TableCommit) {
 	return v
 }
 
+func readLiveStatement(r *rpc.Reader) (v rpc.LiveStatement) {
+	v.Sql = r.Str()
+	v.Queries = r.U32()
+	v.Commits = r.U64()
+	v.Probed = r.U64()
+	v.Patched = r.U64()
+	v.Runs = r.U64()
+	v.Vain = r.U64()
+	v.Micros = r.U64()
+	v.Places = rpc.ReadList(r, 12, readLivePlace)
+	v.Why = r.Str()
+	return v
+}
+
+func readLivePlace(r *rpc.Reader) (v rpc.LivePlace) {
+	v.Table = r.Str()
+	v.Column = r.Str()
+	v.How = r.Str()
+	return v
+}
+
 func readNotification(r *rpc.Reader) (v rpc.Notification) {
 	v.Channel = r.Str()
 	v.Payload = r.Str()
@@ -334,6 +358,20 @@ func (p Payload) Result() (rpc.Result, error) {
 func (p Payload) Results() ([]rpc.Result, error) {
 	r := &p.r
 	v := readResults(r)
+	return v, r.Err()
+}
+
+// LiveStatements decodes a payload of that type.
+func (p Payload) LiveStatements() ([]rpc.LiveStatement, error) {
+	r := &p.r
+	v := rpc.ReadList(r, 64, readLiveStatement)
+	return v, r.Err()
+}
+
+// LiveStatement decodes a payload of that type.
+func (p Payload) LiveStatement() (rpc.LiveStatement, error) {
+	r := &p.r
+	v := readLiveStatement(r)
 	return v, r.Err()
 }
 

@@ -18,6 +18,7 @@ import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
 import { LiveQuery, type LiveCallback } from "./live.js";
+import { explain, readStats, warnOfVain } from "./live-inspection.js";
 import { LiveStores } from "./live-store.js";
 import {
   checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkShape, checkSql, checkTimeout, isRead,
@@ -31,7 +32,7 @@ import { OpenTx, runTransaction } from "./transaction.js";
 import { TxState } from "./tx-state.js";
 import type {
   AsArrays, AsObjects, BatchStatement, BulkOptions, Bytes, CallOptions, Change, DatabaseEvents, ExecResult, Health,
-  HealthOptions, ImportSource, IterateOptions, LiveDiff, LiveOptions, LiveStore, NamedParams, Notification,
+  HealthOptions, ImportSource, IterateOptions, Live, LiveDiff, LiveOptions, LiveStore, NamedParams, Notification,
   OpenTransaction, ParamsOf, QueryOptions, Recovery, ResultSet, Role, Row, RowIterable, Schema, SqlValue, Storage, Sync,
   SyncOptions, Transaction, TransactionOptions,
 } from "../shared/types.js";
@@ -293,27 +294,24 @@ export class Database {
   }
 
   /**
-   * Calls fn with the query's rows now, and again after each commit, by any tab
-   * or by sync, that changed them. Rows that stay the same are the same objects.
-   * Returns what stops it.
+   * Calls fn with the query's rows now, and again after each commit, by any tab or by sync, that changed them. Rows
+   * that stay the same are the same objects. Returns what stops it. `live.stats()` and `live.explain()` tell what live
+   * queries cost.
    */
-  live<T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
-    sql: string, params: ParamsOf<P> | undefined | null, fn: (result: ResultSet<T>, diff: LiveDiff) => void,
-    options: LiveOptions & AsArrays,
-  ): () => void;
-  live<T = Row, P extends object = NamedParams>(
-    sql: string, params: ParamsOf<P> | undefined | null, fn: (rows: T[], diff: LiveDiff) => void,
-    options?: LiveOptions & AsObjects,
-  ): () => void;
-  live(
-    sql: string, params: object | undefined | null, fn: (rows: never, diff: LiveDiff) => void,
-    options: LiveOptions = {},
-  ): () => void {
-    const statement = this.#statement(sql, params ?? undefined);
-    checkFunction(fn, "live's callback");
-    if (options.onError !== undefined) checkFunction(options.onError, "onError");
-    return this.#follow(statement, fn as LiveCallback, options);
-  }
+  readonly live: Live = Object.assign(
+    (
+      sql: string, params: object | undefined | null, fn: (rows: never, diff: LiveDiff) => void,
+      options: LiveOptions = {},
+    ): (() => void) => {
+      const statement = this.#statement(sql, params ?? undefined);
+      checkFunction(fn, "live's callback");
+      if (options.onError !== undefined) checkFunction(options.onError, "onError");
+      return this.#follow(statement, fn as LiveCallback, options);
+    }, {
+      stats: async (options: CallOptions = {}) => readStats(this.#caller, options),
+      explain: async (sql: string, params?: object | null, options: CallOptions = {}) =>
+        explain(this.#caller, this.#statement(sql, params ?? undefined), options),
+    });
 
   /**
    * The query's rows as a store, for hooks of frameworks: the same object for the same SQL and parameters, and one live
@@ -456,6 +454,7 @@ export class Database {
   #event(type: number, r: Reader): void {
     if (type === EventType.storage) this.#storage = r.string() as Storage;
     else if (type === EventType.recovered) this.#tellRecovered(readRecovered(r));
+    else if (type === EventType.liveVain) warnOfVain(r);
     else this.#sync.event(type, r);
   }
 

@@ -33,6 +33,8 @@ export const enum Method {
   liveStop = 31,
   ack = 32,
   livePause = 33,
+  liveStats = 34,
+  liveExplain = 35,
   export = 40,
   importBegin = 41,
   importPart = 42,
@@ -65,6 +67,7 @@ export const enum EventType {
   token = 7,
   storage = 8,
   recovered = 9,
+  liveVain = 10,
 }
 
 export interface Hello {
@@ -214,6 +217,34 @@ export interface TableCommit {
   deleted: SqlValue[][];
   /** further rows, whose keys are left out */
   more: number;
+}
+
+export interface LiveStatement {
+  sql: string;
+  /** those that live: they differ in their parameters */
+  queries: number;
+  /** commits since, of each query */
+  commits: number;
+  /** rounds that left a result as it was, by a look at the changed rows */
+  probed: number;
+  /** rounds whose result followed from the changed rows */
+  patched: number;
+  runs: number;
+  /** runs that found the result that was there */
+  vain: number;
+  /** the slowest of their last runs and patches took so long */
+  micros: number;
+  places: LivePlace[];
+  /** they run where they could be cheaper; "" if they need not */
+  why: string;
+}
+
+export interface LivePlace {
+  table: string;
+  /** whose value tells them apart; "" if none does, or the rowid */
+  column: string;
+  /** value, range, family or all: see live.How */
+  how: string;
 }
 
 export interface Notification {
@@ -444,6 +475,29 @@ export function readTableCommit(r: Reader): TableCommit {
   };
 }
 
+export function readLiveStatement(r: Reader): LiveStatement {
+  return {
+    sql: r.string(),
+    queries: r.u32(),
+    commits: r.u64(),
+    probed: r.u64(),
+    patched: r.u64(),
+    runs: r.u64(),
+    vain: r.u64(),
+    micros: r.u64(),
+    places: r.list(12, () => readLivePlace(r)),
+    why: r.string(),
+  };
+}
+
+export function readLivePlace(r: Reader): LivePlace {
+  return {
+    table: r.string(),
+    column: r.string(),
+    how: r.string(),
+  };
+}
+
 export function readNotification(r: Reader): Notification {
   return {
     channel: r.string(),
@@ -640,6 +694,17 @@ export function livePause(paused: boolean): Request {
   const w = new Writer();
   w.bool(paused);
   return { method: 33, lane: "direct", retry: false, body: w.finish() };
+}
+
+/** of all tabs */
+export function liveStats(): RequestOf<LiveStatement[]> {
+  return { method: 34, lane: "side", retry: true, body: NONE, result: (r) => r.list(64, () => readLiveStatement(r)) };
+}
+
+export function liveExplain(stmt: Statement): RequestOf<LiveStatement> {
+  const w = new Writer();
+  w.statement(stmt);
+  return { method: 35, lane: "side", retry: true, body: w.finish(), result: (r) => readLiveStatement(r) };
 }
 
 /** the file */

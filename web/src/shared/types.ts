@@ -76,6 +76,50 @@ export interface LiveDiff {
   commit: number;
 }
 
+/** db.live(): see Database.live. */
+export interface Live {
+  <T extends readonly unknown[] = SqlValue[], P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined | null, fn: (result: ResultSet<T>, diff: LiveDiff) => void,
+    options: LiveOptions & AsArrays,
+  ): () => void;
+  <T = Row, P extends object = NamedParams>(
+    sql: string, params: ParamsOf<P> | undefined | null, fn: (rows: T[], diff: LiveDiff) => void,
+    options?: LiveOptions & AsObjects,
+  ): () => void;
+  /** What became of the live queries of all tabs, by SQL text. */
+  stats(options?: CallOptions): Promise<LiveStatistics[]>;
+  /** The same of a statement that need not be live. */
+  explain<P extends object = NamedParams>(
+    sql: string, params?: ParamsOf<P> | null, options?: CallOptions,
+  ): Promise<LiveStatistics>;
+}
+
+/** What became of the live queries of one SQL text since each began, under the leader that there is now. */
+export interface LiveStatistics {
+  sql: string;
+  /** The live queries: they differ in their parameters. All parts of all tabs with the same ones share one. */
+  queries: number;
+  /** Commits since they began, counted for each query. */
+  commits: number;
+  /** Commits that made a query neither run nor be patched. Of several that came together one is counted elsewhere. */
+  skipped: number;
+  /** How often a new result was made of the rows that had changed, without a run. */
+  patched: number;
+  /** How often one ran, its first time among them. */
+  runs: number;
+  /** Runs that found the result that was there. */
+  vain: number;
+  /** How long the slowest of their last runs and patches took, in milliseconds. */
+  lastMs: number;
+  /**
+   * How a changed row finds them, at each place where they read a table: by the "value" of a column, by a "range" of
+   * it, as a "family" (one run over the row tells for all of them), or "all" are looked at.
+   */
+  places: { table: string; column: string; how: string }[];
+  /** Why they run where they could be cheaper; "" if they need not. */
+  why: string;
+}
+
 /** A live query that all parts of a page share: the object that hooks of frameworks subscribe to. */
 export interface LiveStore<T> {
   /**

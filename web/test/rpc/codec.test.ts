@@ -73,6 +73,8 @@ const requests: Record<string, Uint8Array> = {
   "liveStart": make(19, messages.liveStart(statement("SELECT * FROM t"))),
   "liveStop": make(20, messages.liveStop(19)),
   "ack": make(21, messages.ack(messages.EventType.live)),
+  "liveStats": make(48, messages.liveStats()),
+  "liveExplain": make(49, messages.liveExplain(statement("SELECT 1"))),
   "livePause": make(46, messages.livePause(true)),
   "export": make(22, messages.exportAll()),
   "importBegin": make(23, messages.importBegin(5 * 2 ** 32)),
@@ -159,6 +161,16 @@ test("a live event decodes", () => {
     diff: { first: false, added: [1], removed: [], commit: 9 },
   });
   assert.deepEqual([20, 21].map((id) => pick(results.get(id)!.error!)), [failure, failure]);
+});
+
+test("what live queries cost decodes", () => {
+  const told = {
+    sql: "SELECT a", queries: 2, commits: 1000, probed: 3, patched: 4, runs: 102, vain: 100, micros: 1500,
+    places: [{ table: "t", column: "b", how: "value" }], why: "no ORDER BY",
+  };
+  assert.deepEqual(messages.liveStats().result(reply("live-stats").r), [told]);
+  assert.deepEqual(messages.readLiveStatement(reply("live-vain").r), told);
+  assert.deepEqual(messages.liveExplain(statement("SELECT 1")).result(reply("live-explain").r), told);
 });
 
 test("small replies decode", () => {
