@@ -83,7 +83,8 @@ export async function launchWebKit(): Promise<WebKit> {
     async tab(url) {
       const { handle } = await alone(async (send) => {
         await send("POST", `${session}/window`, { handle: home }); // the one before may be closed
-        return send<{ handle: string }>("POST", `${session}/window/new`, { type: "tab" });
+        // A window of its own: pages in the background are told nothing of live queries.
+        return send<{ handle: string }>("POST", `${session}/window/new`, { type: "window" });
       });
       const here = <T>(work: (send: typeof request) => Promise<T>) => alone(async (send) => {
         await send("POST", `${session}/window`, { handle });
