@@ -15,7 +15,7 @@ const REST = "heddle-rest.wasm";
 async function withoutRest(): Promise<{ options: SiteOptions; add(): Promise<void>; remove(): Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), "heddle-parts-"));
   const copy = (name: string) => copyFile(join(root, "web/dist", name), join(dir, name));
-  await Promise.all(["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"].map(copy));
+  await Promise.all(["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"].map(copy));
   return {
     options: { mounts: { "/heddle/": dir, "/": join(root, "e2e/pages") } },
     add: () => copy(REST),
