@@ -42,7 +42,7 @@ export class SecondPart {
   /** Instantiates the rest, if it is not there yet. */
   attach(rest: WebAssembly.Module): void {
     if (this.attached) return;
-    new WebAssembly.Instance(rest, { ...this.#imports, first: this.#first as WebAssembly.ModuleImports });
+    new WebAssembly.Instance(rest, { ...this.#imports, first: this.#first });
     this.#loaded.value = 1;
     this.#attached();
   }
