@@ -12,6 +12,7 @@ import (
 	"github.com/ncruces/go-sqlite3/ext/fts5"
 	"github.com/ncruces/go-sqlite3/ext/rtree"
 
+	"heddle.dev/heddle/internal/diskvfs"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/live"
 	"heddle.dev/heddle/internal/store"
@@ -81,7 +82,8 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, errcode.Wrap(err, errcode.BadParam, op)
 	}
 	register()
-	uri := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
+	uri := url.URL{
+		Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: "vfs=" + diskvfs.Name}
 	options := store.Options{Filename: uri.String(), Migrations: o.Migrations}
 	part, err := o.Sync.prepare(&options)
 	if err != nil {

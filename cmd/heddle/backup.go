@@ -13,6 +13,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/internal/diskvfs"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 )
 
@@ -149,7 +150,7 @@ func fileURI(file string) string {
 }
 
 func openFile(file, mode string) (*sqlite3.Conn, error) {
-	return sqlite3.Open(fileURI(file) + "?mode=" + mode + "&_pragma=busy_timeout(10000)")
+	return sqlite3.Open(fileURI(file) + "?vfs=" + diskvfs.Name + "&mode=" + mode + "&_pragma=busy_timeout(10000)")
 }
 
 func each(c *sqlite3.Conn, sql string, row func(*sqlite3.Stmt)) error {

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/internal/diskvfs"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
 )
@@ -38,10 +40,8 @@ func (c *conn) close() error {
 // fileURI names a file to SQLite, whatever characters its path has. More
 // parameters may follow.
 func fileURI(path, vfsName string) string {
-	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: "mode=rwc"}
-	if vfsName != "" {
-		u.RawQuery += "&vfs=" + url.QueryEscape(vfsName)
-	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path),
+		RawQuery: "mode=rwc&vfs=" + url.QueryEscape(cmp.Or(vfsName, diskvfs.Name))}
 	return u.String()
 }
 
