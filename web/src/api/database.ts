@@ -17,8 +17,7 @@ import { dump } from "./dump.js";
 import { exportFile, exportStream, importFile } from "./export-import.js";
 import { Emitter } from "./emitter.js";
 import { Listeners } from "./listen.js";
-import { LiveQuery, type LiveCallback } from "./live.js";
-import { explain, readStats, warnOfVain } from "./live-inspection.js";
+import { LiveQuery, explain, readStats, warnOfVain, type LiveCallback } from "./live.js";
 import { LiveStores } from "./live-store.js";
 import {
   checkBatch, checkChannel, checkFunction, checkParams, checkPayload, checkShape, checkSql, checkTimeout, isRead,

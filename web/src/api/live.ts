@@ -1,18 +1,21 @@
 // db.live(): a query whose result is kept up to date. What the leader sends about it comes by
-// ../rpc/live-delivery.ts.
+// ../rpc/live-delivery.ts. At the end what commits cost the live queries, and why: db.live.stats() and explain().
 
 import { AGAIN_MS, MAX_AGAIN_MS } from "../shared/bounds.js";
 import { MAX_DEATHS } from "../rpc/call.js";
 import type { ScopedCaller } from "../rpc/scoped-caller.js";
-import type { Statement } from "../rpc/codec.js";
+import type { Reader, Statement } from "../rpc/codec.js";
 import type { LiveResult, LiveTarget } from "../rpc/live-delivery.js";
-import { liveStart, liveStop } from "../rpc/messages.gen.js";
+import {
+  liveExplain, liveStart, liveStats, liveStop, readLiveStatement, type LiveStatement,
+} from "../rpc/messages.gen.js";
+import { warnOnce } from "../shared/development.js";
 import { HeddleError } from "../shared/errors.js";
 import { report } from "./emitter.js";
 import { result } from "../rpc/collect-rows.js";
 import { checkShape } from "../rpc/params.js";
 import type { AnyRow } from "../rpc/rows.js";
-import type { LiveDiff, LiveOptions, ResultSet, RowShape } from "../shared/types.js";
+import type { CallOptions, LiveDiff, LiveOptions, LiveStatistics, ResultSet, RowShape } from "../shared/types.js";
 
 /** What an app's function gets. */
 export type LiveCallback = (rows: AnyRow[] | ResultSet, diff: LiveDiff) => void;
@@ -143,4 +146,27 @@ function call(fn: () => void): void {
   } catch (thrown) {
     report(thrown);
   }
+}
+
+function statistics({ micros, probed: _, ...told }: LiveStatement): LiveStatistics {
+  // The first run of each query is nobody's commit.
+  const skipped = Math.max(0, told.commits - told.patched - Math.max(0, told.runs - told.queries));
+  return { ...told, skipped, lastMs: micros / 1000 };
+}
+
+export async function readStats(caller: ScopedCaller, { signal, timeout }: CallOptions): Promise<LiveStatistics[]> {
+  return (await caller.call({ ...liveStats(), signal, timeout })).map(statistics);
+}
+
+export async function explain(
+  caller: ScopedCaller, statement: Statement, { signal, timeout }: CallOptions,
+): Promise<LiveStatistics> {
+  return statistics(await caller.call({ ...liveExplain(statement), sql: statement.sql, signal, timeout }));
+}
+
+/** A live query of the page runs most often in vain: who develops the app is told. */
+export function warnOfVain(r: Reader): void {
+  const { sql, runs, vain, why } = readLiveStatement(r);
+  warnOnce(`a live query has run ${runs} times, ${vain} of them in vain, since commits seem to concern it: ${sql}\n`
+    + `${why}; see db.live.explain()`);
 }
