@@ -220,4 +220,5 @@ test("a server that knows no application/wasm works, a little slower", async ({ 
   });
   await openIn(page);
   expect(await count(page)).toBe(0);
+  await page.unrouteAll({ behavior: "wait" }); // the program's second part is still on its way
 });

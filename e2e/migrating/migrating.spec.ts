@@ -7,6 +7,8 @@ import { root } from "../harness.js";
 
 const here = import.meta.dirname, dir = join(root, ".cache/migrating");
 
+test.describe.configure({ mode: "default" }); // one folder is built, by one worker
+
 /** What the old app had, as it arrives. */
 const arrives: Record<string, object[]> = {
   dexie: [{ id: 1, name: "Ada", age: 36, tags: `["math"]` }, { id: 2, name: "Grace", age: null, tags: "[]" }],
