@@ -70,7 +70,8 @@ export async function launchFirefox(profile: string, preferences: Preferences = 
 
   return {
     async tab(url) {
-      const { context } = await send("browsingContext.create", { type: "tab" });
+      // A window of its own: what only hidden pages show is not run.
+      const { context } = await send("browsingContext.create", { type: "window" });
       const tab: FirefoxTab = {
         async evaluate(expression) {
           // Values cross as JSON: BiDi's own form of them is wordy.
