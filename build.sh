@@ -290,6 +290,8 @@ test() {
   if [ -n "${CI:-}" ]; then engine_check; fi
   test_ts
   test_browser
+  step "the soak, briefly"
+  node --import tsx e2e/soak/run.ts --duration 12s --seed 1
   # A few of the matrix, so that the whole stays well below 40 minutes also where every package has to be fetched.
   if [ -n "${CI:-}" ]; then APP=${APP:-html vite8 webpack esbuild} test_ecosystem; fi
   # The figures of a busy machine say little; that they can be taken, does.

@@ -176,7 +176,6 @@ class Soak {
     }));
     let dropped = 0;
     for (const tab of tabs) {
-      await tab.page.send("Page.bringToFront"); // a hidden page gets no live results
       const stale = await ask<string>(tab, `soak.converged()`);
       if (stale !== "") problems.push(stale ?? "a live query hangs");
       dropped += (await ask<number>(tab, `soak.dropped()`)) ?? 0;

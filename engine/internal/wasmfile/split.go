@@ -10,10 +10,7 @@ const (
 )
 
 // Parts are the two modules that Split makes of one.
-type Parts struct {
-	First, Rest                   []byte
-	FirstFunctions, RestFunctions int
-}
+type Parts struct{ First, Rest []byte }
 
 // Plan says what of a program goes into the first part.
 type Plan struct {
@@ -49,15 +46,7 @@ func Split(file []byte, plan Plan) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("wasmfile: split: %w", err)
 	}
-	parts := Parts{First: s.first(), Rest: s.rest()}
-	for _, first := range s.inFirst[s.imported:] {
-		if first {
-			parts.FirstFunctions++
-		} else {
-			parts.RestFunctions++
-		}
-	}
-	return parts, nil
+	return Parts{First: s.first(), Rest: s.rest()}, nil
 }
 
 type splitter struct {
