@@ -48,17 +48,29 @@ export async function entered(rounds: number, say: (line: string) => void = () =
     for (let round = 0; round < rounds; round++) {
       const context = await launch(join(dir, `profile-${round}`));
       await context.addInitScript("globalThis.__name = (f) => f"); // tsx names functions with it
-      const page = context.pages()[0]!;
+      let page = context.pages()[0]!;
+      const visit = async (what: string, sync: string | undefined, steps: () => Promise<void>) => {
+        await steps();
+        await page.waitForTimeout(SETTLE_MS);
+        const found = await enteredIn(page);
+        for (const i of found) all.add(i);
+        say(`${sync ? "synced" : "plain"}, ${what}: ${found.length} functions, ${all.size} in all`);
+      };
+      const goto = async () => {
+        await page.goto(site.url);
+        await page.waitForSelector("html[data-ready]");
+      };
       for (const sync of [undefined, server.url]) {
-        for (const visit of ["new", "reopened"]) {
-          await page.goto(site.url);
-          await page.waitForSelector("html[data-ready]");
-          await page.evaluate(firstSteps, sync);
-          await page.waitForTimeout(SETTLE_MS);
-          const found = await enteredIn(page);
-          for (const i of found) all.add(i);
-          say(`${sync ? "synced" : "plain"}, ${visit}: ${found.length} functions, ${all.size} in all`);
-        }
+        const steps = () => page.evaluate(firstSteps, sync);
+        for (const what of ["new", "reopened"]) await visit(what, sync, () => goto().then(steps));
+        await visit("taken over", sync, async () => {
+          const leader = page;
+          page = await context.newPage();
+          await goto();
+          await steps();
+          await leader.close();
+          await steps(); // through the worker of this page
+        });
       }
       await context.close();
     }

@@ -10,7 +10,8 @@ import { entered } from "./entered.js";
 const ROUNDS = 5;
 
 const HEAD = `# The functions of Go's program that a start enters: opening, migrating, writing, reading,
-# live queries and transactions, with sync, up to its first request, and without. Made by "make first-part".
+# live queries and transactions, with sync, up to its first request, and without; the first time, the
+# next, and after the leading tab has gone. Made by "make first-part".
 `;
 
 const list = await entered(ROUNDS, console.log);

@@ -19,7 +19,7 @@ import { StallDetector } from "./stall-detector.js";
 
 /** How often the locks are looked at after a leader was said to be gone; the pause doubles each time. */
 const MAX_LOOKS = 8;
-/** A worker that dies so often before it leads is not started again. */
+/** A worker that dies so often before it answers this tab is not started again. */
 const MAX_STILLBORN = 3;
 /** The next worker is started at once, until so many died within CRASH_WINDOW_MS; then after a pause that grows. */
 const FREE_CRASHES = 3;
@@ -98,7 +98,7 @@ export class Leadership {
   #looks = 0;
   /** When workers died, within CRASH_WINDOW_MS. */
   #crashes: number[] = [];
-  /** How many workers died in a row before they led. */
+  /** How many workers died in a row before they answered this tab. */
   #stillborn = 0;
   /** Locks of tabs of newer builds: while one is held, this tab's worker does not lead. */
   readonly #yieldTo: string[] = [];
@@ -241,6 +241,7 @@ export class Leadership {
     // ---- the link
     welcomed: () => {
       this.link!.welcome = true;
+      if (this.#leads) this.#stillborn = 0;
       this.#do("timer", "othersTimeout");
       this.on.sign();
       this.#do("connected");
@@ -269,7 +270,6 @@ export class Leadership {
     },
     leading: ({ leader }: Said<"leading">) => {
       this.phase = "leading";
-      this.#stillborn = 0;
       this.#connect("connectOwn", leader);
       this.#leadHidden();
     },
@@ -287,7 +287,9 @@ export class Leadership {
     },
     /** The worker, which was loaded, threw; or its engine crashed; or it does not answer. */
     crashed: ({ message }: { message: string }) => {
-      if (!this.#ended(message) && ++this.#stillborn >= MAX_STILLBORN) {
+      const answered = this.#leads && this.link!.welcome;
+      this.#ended(message);
+      if (!answered && ++this.#stillborn >= MAX_STILLBORN) {
         const why = `the engine died ${MAX_STILLBORN} times while it opened the database: ${message}`;
         return this.on.failed({ failure: { code: "HEDDLE_ENGINE_CRASH", message: why } });
       }
@@ -376,18 +378,17 @@ export class Leadership {
     if (this.#failure) this.#do("timer", "othersTimeout", OTHERS_MS);
   }
 
-  // The worker has ended. If it led, whoever leads now was not listened to. Returns whether it led.
-  #ended(crashed?: string): boolean {
+  // The worker has ended. If it led, whoever leads now was not listened to.
+  #ended(crashed?: string): void {
     const led = this.#leads;
     this.phase = "restarting";
     this.#do("killWorker", crashed);
-    if (!led) return false;
+    if (!led) return;
     const link = this.link!;
     link.crashed = crashed !== undefined;
     if (link.crashed) this.#post({ t: "leaderGone", leader: link.leader, crashed: true });
     this.#drop();
     this.#post({ t: "whoLeads" });
-    return true;
   }
 
   // Something kills each engine that this page starts; another page may do better meanwhile.

@@ -327,6 +327,19 @@ path("an engine that dies three times before it leads is given up", [
   [["crashed", { message: "trap" }], "killWorker trap", "killWorker", "failed HEDDLE_ENGINE_CRASH"],
 ]);
 
+path("so is one that dies over the first message of its own tab, each time", [
+  ...opens, ...leads("A"),
+  dies("A", "startWorker"), // this one had answered
+  ...["B", "C", "D"].flatMap((leader, i): Step[] => [
+    [["loaded"], "startElection"],
+    [["granted"], "sendModules"],
+    [["leading", { t: "leading", leader }], `connectOwn ${leader}`],
+    [["crashed", { message: "trap" }], "killWorker trap", `post leaderGone ${leader} true`, "disconnect",
+      "post whoLeads", ...[["startWorker"], ["timer restart 500"], ["killWorker", "failed HEDDLE_ENGINE_CRASH"]][i]!],
+    ...(i === 1 ? [[500, "startWorker"] as Step] : []),
+  ]),
+]);
+
 path("a worker's script that cannot be loaded", [
   [["resume"], "listen", "startWorker"],
   [["failed", { failure: { code: "HEDDLE_ASSETS", message: "no worker" } }], "killWorker", "failed HEDDLE_ASSETS"],
