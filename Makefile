@@ -1,8 +1,8 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
 TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
-  live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-live bench-engine engine engine-check \
-  first-part fmt clean
+  live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-start bench-live bench-engine engine \
+  engine-check first-part fmt clean
 .PHONY: help $(TARGETS)
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "  make bench-server  measure the sync server: pushes, and DEVICES=10000 held open in SPACES=100"
 	@echo "  make bench-bootstrap  measure sync in Chromium: a new device and ROWS=1000000 rows, a commit to another"
 	@echo "  make bench-peers   measure it beside the other databases for browsers (QUICK=1: one round)"
+	@echo "  make bench-start   measure a start alone, by steps, also through a slow line, beside peers (QUICK=1)"
 	@echo "  make bench-live    measure what finds the live queries that a commit concerns, natively and under Node"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"

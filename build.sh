@@ -456,14 +456,24 @@ peers_packages() {
   fi
 }
 
-bench_peers() {
+# The page of all, with Heddle's files of this build.
+peers_pages() {
   build
-  local dir=bench/peers
   peers_packages
   step "the pages of the peers"
-  (cd $dir && npx --no-install vite build --config vite.config.js)
+  (cd bench/peers && npx --no-install vite build --config vite.config.js)
   mkdir -p "$CACHE/peers/heddle"
   cp web/dist/*.js web/dist/*.wasm "$CACHE/peers/heddle/"
+}
+
+# bench_start measures from the import to the first answer; --against DIR beside another build's dist/.
+bench_start() {
+  peers_pages
+  CHROMIUM=$(chromium) FIREFOX=$(firefox) node --import tsx bench/start/run.js ${QUICK:+--quick} "$@"
+}
+
+bench_peers() {
+  peers_pages
   CHROMIUM=$(chromium) node bench/peers/run.js ${QUICK:+--quick} "$@"
 }
 
@@ -489,7 +499,7 @@ clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwrigh
 help() {
   echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
-  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-live|bench-engine"
+  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-start|bench-live|bench-engine"
   echo "       ./build.sh engine|engine-check|first-part"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
@@ -513,6 +523,7 @@ case "${1:-help}" in
   bench-server) shift; bench_server "$@" ;;
   bench-bootstrap) shift; bench_bootstrap "$@" ;;
   bench-peers) shift; bench_peers "$@" ;;
+  bench-start) shift; bench_start "$@" ;;
   bench-engine) shift; bench_engine "$@" ;;
   test-browser) shift; npm_packages; test_browser "$@" ;;
   *) help; exit 2 ;;

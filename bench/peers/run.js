@@ -15,7 +15,7 @@ import { cpus, tmpdir, loadavg, totalmem } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { brotliCompress, constants } from "node:zlib";
-import { chromium } from "@playwright/test";
+import { launch, median, visit, within } from "./browser.js";
 import { configurations, figures } from "./configurations.js";
 import { report } from "./report.js";
 import { residentOf } from "./memory.js";
@@ -30,25 +30,6 @@ const { values: options } = parseArgs({ options: {
 } });
 
 const say = (text) => process.stderr.write(`${text}\n`);
-
-/** fn's promise, for at most ms. */
-function within(ms, promise) {
-  let timer;
-  return Promise.race([promise, new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${ms / 1000} s`)), ms);
-  })])
-    .finally(() => clearTimeout(timer));
-}
-
-const launch = (dir) => chromium.launchPersistentContext(dir, {
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
-
-async function visit(page, url) {
-  await within(30_000, page.goto(url).then(() => page.waitForSelector("html[data-ready]", { state: "attached" })));
-}
 
 /** Runs steps in a page and keeps what failed. A page that hangs is not asked again, nor for what hung twice before. */
 function runner(page, errors, avoid) {
@@ -80,7 +61,7 @@ async function once(configuration, site, avoid) {
     let step = runner(page, errors, avoid);
     site.fetched.clear();
     got.cold = await step("open");
-    const fetched = [...site.fetched];
+    const fetched = [...site.fetched.keys()];
     if (got.cold === undefined) return { got, errors, fetched };
     await step("schema");
     const commits = await step("commits");
@@ -166,12 +147,6 @@ async function memory(configuration, site) {
   }
 }
 
-function median(values) {
-  const sorted = values.filter((v) => v !== undefined && v !== null).sort((a, b) => a - b), middle = sorted.length >> 1;
-  if (!sorted.length) return undefined;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
 /** The bytes of a file with brotli at its best, kept by what is in the file: it takes a while. */
 async function brotli(path) {
   const bytes = await readFile(path),
@@ -213,7 +188,7 @@ async function measure() {
   const only = former?.configurations.map(({ key }) => key) ?? options.only?.split(",");
   const chosen = configurations.filter((c) => !only || only.includes(c.key));
   const mounts = { "/heddle/": join(built, "heddle"), "/": built };
-  const plain = await serve(mounts, false), isolated = await serve(mounts, true);
+  const plain = await serve(mounts), isolated = await serve(mounts, { isolated: true });
   const siteOf = (c) => c.isolated ? isolated : plain;
   const at = new Date().toISOString();
   const results = former ?? {

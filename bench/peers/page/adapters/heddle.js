@@ -1,6 +1,7 @@
-// Heddle, from the files of its own npm package.
-export async function connect() {
-  const { open } = await import(/* @vite-ignore */ new URL("/heddle/index.js", location.href).href);
+// Heddle, from the files of its own npm package, or of another build of it.
+export async function connect({ from = "/heddle/" }) {
+  const { open } = await import(/* @vite-ignore */ new URL(`${from}index.js`, location.href).href);
+  performance.mark("script");
   const db = await open({ name: "bench" });
   return {
     close: () => db.close(),

@@ -17,7 +17,7 @@ serve({
     db = new pool.OpfsSAHPoolDb("/bench.db");
     if (journal === "wal") db.exec("PRAGMA locking_mode = exclusive; PRAGMA journal_mode = wal");
     db.exec("PRAGMA synchronous = full");
-    const found = [db.selectValue("PRAGMA journal_mode"), db.selectValue("PRAGMA synchronous")].join(" ");
+    const found = [db.selectValue("PRAGMA journal_mode"), db.selectValue("PRAGMA synchronous")].map(String).join(" ");
     if (found !== `${journal ?? "delete"} 2`) throw new Error(`journal_mode and synchronous are ${found}`);
   },
   close() {
