@@ -59,7 +59,10 @@ func (t *table) otherRows(r *rand.Rand, columns []column) string {
 	var from []string
 	for _, c := range t.key {
 		if r.IntN(12) == 0 {
-			c.name = one(c.name+" || 'x'", "upper("+c.name+")", "1")
+			other := one(c.name+" || 'x'", "upper("+c.name+")", "1")
+			if t.index == "" || c.kind != "INTEGER" { // the index may have it as its rowid, which is no text
+				c.name = other
+			}
 		}
 		from = append(from, c.name)
 	}
