@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -154,7 +155,8 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quar
 }
 
 // announce sends a commit to the other tabs from a goroutine: the reply to the write
-// goes out first.
+// goes out first, and what the commit changes for live queries. A post to a
+// BroadcastChannel takes longer than either, and fewer wait for it.
 func (l *Leader) announce(c store.Commit) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,6 +166,7 @@ func (l *Leader) announce(c store.Commit) {
 		return
 	}
 	go func() {
+		runtime.Gosched() // a browser has one thread, and the live queries' goroutine is ready
 		for n := 0; ; {
 			l.mu.Lock()
 			list := l.unannounced[n:]

@@ -154,22 +154,16 @@ export class LiveDelivery {
     return { rows, columns: update.columns, diff: { ...(waiting ? wholly(shown, rows) : diff), commit: this.commit } };
   }
 
-  // Shows what is due, at once unless the page has been shown something since its last frame.
+  // Shows what is due: at once, unless the page has been shown something since its last frame.
   #offer(): void {
-    if (this.#waitsForFrame || this.#awaited.size > 0) return;
+    if (!this.#due || this.#waitsForFrame || this.#awaited.size > 0) return;
     this.#show();
     if (isHidden()) return;
     this.#waitsForFrame = true;
-    nextFrame(() => {
-      // The frame that is made now has what was shown. What came since is for the next one.
-      if (this.#due) nextFrame(() => this.#frameIsOver());
-      else this.#waitsForFrame = false;
+    afterFrame(() => {
+      this.#waitsForFrame = false;
+      this.#offer();
     });
-  }
-
-  #frameIsOver(): void {
-    this.#waitsForFrame = false;
-    if (this.#due && this.#awaited.size === 0) this.#show();
   }
 
   #show(): void {
@@ -189,17 +183,22 @@ const wholly = (former: readonly AnyRow[], rows: readonly AnyRow[]) =>
 /** Whether nobody looks at the page. A worker, and Node.js, have no pages. */
 const isHidden = () => typeof document !== "undefined" && document.visibilityState === "hidden";
 
-/** Calls fn in the page's next frame, or after a while where there are none: a window that is covered, an iframe. */
-function nextFrame(fn: () => void): void {
+/**
+ * Calls fn in the first task after the page's next frame: what fn shows is for the frame after that one. Where no
+ * frames are made (a window that is covered, an iframe that is scrolled away) fn is called after a while.
+ */
+function afterFrame(fn: () => void): void {
   if (typeof document === "undefined" || typeof requestAnimationFrame !== "function") return fn();
-  const once = () => {
-    clearTimeout(timer);
+  const timer = setTimeout(() => {
     cancelAnimationFrame(frame);
     fn();
-  };
-  const frame = requestAnimationFrame(once);
-  const timer = setTimeout(once, FRAME_MS);
+  }, FRAME_MS);
+  const frame = requestAnimationFrame(() => {
+    clearTimeout(timer);
+    setTimeout(fn); // layout and paint of this frame come before any other task
+  });
 }
+
 function readUpdate(r: Reader, shape: RowShape = "array"): Update {
   const reset = r.bool();
   const state = newRows(shape);
