@@ -10,12 +10,19 @@ require (
 	github.com/hack-pad/safejs v0.1.1 // jsbridge: JavaScript without panics
 	github.com/klauspost/compress v1.20.4 // sync/seal: Snappy's block format
 	github.com/ncruces/go-sqlite3 v0.36.0 // store, opfs, sync/logstore/sqlitestore: SQLite (v0.37.0 needs an engine module that was not published where it can be had)
+	github.com/prometheus/client_golang v1.25.0 // sync/server/metrics, cmd/heddle: /metrics
 	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b; sync/seal: XChaCha20-Poly1305 too
 	google.golang.org/protobuf v1.36.12 // sync/wire: protowire alone, which needs no reflection
 )
 
 require (
+	github.com/beorn7/perks v1.0.1 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.4.35401 // indirect
 	github.com/ncruces/julianday v1.0.0 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
+	github.com/prometheus/procfs v0.22.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )

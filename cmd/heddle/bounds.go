@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"heddle.dev/heddle/sync/server"
@@ -20,6 +21,8 @@ type bounds struct {
 	request     time.Duration // server.Limits.Request, and for a piece of a file; 30 s
 	refused     time.Duration // server.Limits.Refused: for an unread body; 2 s
 	decision    time.Duration // server.Limits.Decision
+	store       time.Duration // server.Limits.Store
+	ready       time.Duration // for the store's answer to /readyz; 2 s
 	connections int           // 20,000
 }
 
@@ -28,6 +31,7 @@ func (b bounds) defaults() bounds {
 	b.idle = cmp.Or(b.idle, 2*time.Minute)
 	b.request = cmp.Or(b.request, 30*time.Second)
 	b.refused = cmp.Or(b.refused, 2*time.Second)
+	b.ready = cmp.Or(b.ready, 2*time.Second)
 	b.connections = cmp.Or(b.connections, 20_000)
 	return b
 }
@@ -40,7 +44,7 @@ const refreshEvery = 250 * time.Millisecond
 
 // limits are those of the sync server's that are bounds as well.
 func (b *bounds) limits() server.Limits {
-	return server.Limits{Request: b.request, Refused: b.refused, Decision: b.decision}
+	return server.Limits{Request: b.request, Refused: b.refused, Decision: b.decision, Store: b.store}
 }
 
 // server returns what serves h within the bounds. Every request passes guard, also
@@ -94,6 +98,8 @@ type limited struct {
 	most int
 	log  *slog.Logger
 
+	refused atomic.Uint64 // how many were closed
+
 	mu   sync.Mutex
 	open int
 	told time.Time
@@ -112,6 +118,13 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
+// opened is how many connections are open.
+func (l *limited) opened() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return float64(l.open)
+}
+
 func (l *limited) enter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,6 +132,7 @@ func (l *limited) enter() bool {
 		l.open++
 		return true
 	}
+	l.refused.Add(1)
 	if time.Since(l.told) > time.Minute {
 		l.told = time.Now()
 		l.log.Warn("too many connections: new ones are closed", "most", l.most)

@@ -2,7 +2,8 @@
 //
 // Tested by main_test.go (every command), spaces_test.go (commands on spaces),
 // access_test.go (who gets in, and what is served), bounds_test.go (limits of a
-// connection) and kill_test.go (a killed server).
+// connection), kill_test.go (a killed server) and operate_test.go (the --admin
+// listener, a store that does not answer, the end of a server).
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"syscall"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
 )
 
 // Exit codes.
@@ -32,7 +34,9 @@ type env struct {
 	ctx    context.Context // ends at an interrupt
 	stdout io.Writer
 	stderr io.Writer
-	bounds bounds // for tests
+	// For tests.
+	bounds bounds
+	store  func(logstore.Store) logstore.Store // what stands before the store, if anything does
 }
 
 type command struct {
@@ -48,6 +52,7 @@ func commands() []command {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(&env{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -153,6 +158,12 @@ func parse(flags *flag.FlagSet, args []string, want int, what string) error {
 		return badUsage("unexpected argument %q", flags.Arg(want))
 	}
 	return nil
+}
+
+// given says whether a flag was set.
+func given(flags *flag.FlagSet, name string) (yes bool) {
+	flags.Visit(func(f *flag.Flag) { yes = yes || f.Name == name })
+	return yes
 }
 
 // list is a flag that may be given several times, or once with commas.

@@ -16,21 +16,21 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/client/nethttp"
-	"heddle.dev/heddle/sync/wire"
 )
 
 // unhurried are bounds that a test does not run into.
 var unhurried = bounds{header: await.Long, idle: await.Long, request: await.Long, refused: await.Long,
-	decision: await.Long}
+	decision: await.Long, store: await.Long, ready: await.Long}
 
 // heddle runs a command line to its end.
 func heddle(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, problems bytes.Buffer
-	code = run(&env{t.Context(), &out, &problems, unhurried}, args)
+	code = run(&env{ctx: t.Context(), stdout: &out, stderr: &problems, bounds: unhurried}, args)
 	return code, out.String(), problems.String()
 }
 
@@ -75,17 +75,29 @@ func serving(t *testing.T, args ...string) (url string, stop func() int) {
 // servingWithin is serving with bounds, and with what each line of the log is for.
 func servingWithin(t *testing.T, b bounds, logged func(string), args ...string) (url string, stop func() int) {
 	t.Helper()
+	url, _, stop = starting(t, &env{bounds: b}, logged, args...)
+	return url, stop
+}
+
+// starting starts a server in e, and returns the address of its --admin listener as
+// well.
+func starting(t *testing.T, e *env, logged func(string), args ...string) (url, admin string, stop func() int) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	urls, ended := make(chan string, 1), make(chan int, 1)
-	out := &lines{each: func(s string) {
+	e.ctx = ctx
+	e.stdout = &lines{each: func(s string) {
+		if _, rest, ok := strings.Cut(s, "admin at "); ok {
+			admin = rest
+		}
 		if _, rest, ok := strings.Cut(s, "serving "); ok {
 			url, _, _ := strings.Cut(rest, " ")
 			urls <- url
 		}
 	}}
-	problems := &lines{each: func(s string) { t.Log(s); logged(s) }}
+	e.stderr = &lines{each: func(s string) { t.Log(s); logged(s) }}
 	go func() {
-		ended <- run(&env{ctx, out, problems, b},
+		ended <- run(e,
 			append([]string{"serve", "--addr", "127.0.0.1:0", "--log", "warn"}, args...))
 	}()
 	stop = sync.OnceValue(func() int { cancel(); return <-ended })
@@ -96,7 +108,7 @@ func servingWithin(t *testing.T, b bounds, logged func(string), args ...string) 
 		ended <- code
 		t.Fatalf("the server ended with %d", code)
 	}
-	return url, stop
+	return url, admin, stop
 }
 
 // device is a native replica that has written some rows.
@@ -403,26 +415,9 @@ func TestInspect_damage(t *testing.T) {
 // An open stream does not keep the server from ending.
 func TestServe_endsWithStreamsOpen(t *testing.T) {
 	url, stop := serving(t, "--dev", "--data", t.TempDir())
-	req := (&wire.PullRequest{Client: wire.ClientID{1}}).Marshal()
-	res, err := http.Post(url+"v1/spaces/s/pull", wire.MediaType, bytes.NewReader(req))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	frames := wire.NewFrameReader(res.Body)
-	for {
-		f, err := frames.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f.CaughtUp != nil {
-			break
-		}
-	}
+	frames := stream(t, t.Context(), url, "s")
 	if code := stop(); code != exitOK {
 		t.Errorf("the server ended with %d", code)
 	}
-	if _, err := frames.Next(); err != io.EOF {
-		t.Errorf("the stream ended with %v, want io.EOF", err)
-	}
+	ends(t, frames, errcode.Closed)
 }

@@ -17,6 +17,7 @@ import (
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/server/auth"
+	"heddle.dev/heddle/sync/server/metrics"
 )
 
 var serveCommand = command{
@@ -24,9 +25,10 @@ var serveCommand = command{
 	args:  "--data DIR (--dev | --token-key FILE … | --jwks URL …) [flags]",
 	short: "run the sync server",
 	long: `
-Runs the sync server until it is interrupted; then it ends the open streams,
-finishes what it has begun and closes its files. With --static it also serves a
-directory of web files, in which neither data nor keys may lie.
+Runs the sync server until it is interrupted; then it ends the open streams one
+after the other, finishes what it has begun and closes its files. A second signal
+ends it at once. With --static it also serves a directory of web files, in which
+neither data nor keys may lie.
 
 Without --dev every request needs a token that grants its space: a JSON Web
 Token with a claim "spaces", signed by one of the keys of --token-key (see
@@ -46,91 +48,6 @@ of your own only. It answers pages of that machine, and of each --origin.`,
 	run: serve,
 }
 
-// serveFlags are those of heddle serve.
-type serveFlags struct {
-	addr, data, static, csp, level, revoked string
-	dev, asJSON                             bool
-	origins, keyFiles                       list
-	keys                                    auth.KeyOptions
-	connections, files                      int
-	checksums                               bool
-	drain                                   time.Duration
-}
-
-func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
-	flags.StringVar(&f.addr, "addr", "127.0.0.1:8787", "`address` to listen on; port 0 takes a free one")
-	flags.StringVar(&f.data, "data", "", "`directory` for the spaces; made if missing")
-	flags.IntVar(&f.files, "files", 1, "how many `files` a new --data keeps its spaces in; each has a writer of its own")
-	flags.BoolVar(&f.checksums, "page-checksums", true, "new files get page checksums; =false beside Litestream")
-	flags.StringVar(&f.static, "static", "", "also serve the web files in this `directory`")
-	flags.BoolVar(&f.dev, "dev", false, "no tokens, any space, pages of this machine")
-	flags.Var(&f.keyFiles, "token-key", "`file` with keys that verify tokens: a secret (HS256), or Ed25519, P-256 or "+
-		"RSA keys in PEM or JWKS; may be repeated")
-	flags.Var((*list)(&f.keys.URLs), "jwks", "`URL` of a JWKS document with keys that verify tokens; may be repeated")
-	flags.StringVar(&f.keys.Issuer, "token-issuer", "", "the `issuer` that tokens must be of, their claim iss")
-	flags.StringVar(&f.keys.Audience, "token-audience", "", "the `audience` that tokens must be for, their claim aud")
-	flags.StringVar(&f.revoked, "revoked", "", "`file` with the tokens that no longer count")
-	flags.Var(&f.origins, "origin",
-		"`origin` of web pages that may call, such as https://app.example; may be repeated; * is any")
-	flags.StringVar(&f.csp, "csp", "", "Content-Security-`Policy` of the web files, in place of the strict one")
-	flags.StringVar(&f.level, "log", "info", "log `level`: debug, info, warn or error")
-	flags.BoolVar(&f.asJSON, "log-json", false, "log in JSON")
-	flags.IntVar(&f.connections, "max-connections", b.connections, "how many `connections` may be open")
-	flags.DurationVar(&f.drain, "drain", 10*time.Second, "how `long` requests under way may take when the server ends")
-}
-
-// maxFiles is more than there are processors that one server keeps busy.
-const maxFiles = 64
-
-// check refuses what makes no sense, before anything is opened.
-func (f *serveFlags) check() error {
-	f.keys.Files = f.keyFiles
-	tokens := len(f.keys.Files)+len(f.keys.URLs) > 0
-	switch {
-	case f.data == "":
-		return badUsage("--data is needed")
-	case f.dev == tokens:
-		return badUsage("either --dev or --token-key or --jwks is needed")
-	case f.dev && f.revoked != "":
-		return badUsage("--dev and --revoked do not go together: there are no tokens")
-	case f.files <= 0 || f.files > maxFiles:
-		return badUsage("--files is from 1 to %d", maxFiles)
-	case f.connections <= 0:
-		return badUsage("--max-connections must be more than nothing")
-	case f.static == "":
-		return nil
-	}
-	secret := map[string]string{f.data: "--data"}
-	for _, name := range f.keys.Files {
-		secret[name] = "--token-key"
-	}
-	if f.revoked != "" {
-		secret[f.revoked] = "--revoked"
-	}
-	for name, which := range secret {
-		in, err := inside(name, f.static)
-		if err != nil {
-			return fmt.Errorf("%s %s, --static %s: %w", which, name, f.static, err)
-		}
-		if in {
-			return badUsage("%s %s lies inside --static %s: everybody could fetch it", which, name, f.static)
-		}
-	}
-	return nil
-}
-
-func (f *serveFlags) logger(e *env) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, badUsage("--log: no such level as %q", f.level)
-	}
-	o := &slog.HandlerOptions{Level: level}
-	if f.asJSON {
-		return slog.New(slog.NewJSONHandler(e.stderr, o)), nil
-	}
-	return slog.New(slog.NewTextHandler(e.stderr, o)), nil
-}
-
 func serve(e *env, flags *flag.FlagSet, args []string) error {
 	f, b := &serveFlags{}, e.bounds.defaults()
 	f.define(flags, &b)
@@ -141,21 +58,26 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
+	if f.dev && !given(flags, "drain") {
+		f.drain = 0
+	}
 	if err := f.check(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
-	store, err := sqlitestore.Open(sqlitestore.Options{Dir: f.data, Files: f.files, Bare: !f.checksums, Logger: log})
+	kept, err := f.openStore(log)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	srv, err := f.open(ctx, store, &b, log)
+	defer kept.Close()
+	m := metrics.New()
+	srv, err := f.open(ctx, e.before(m.Store(kept)), m, &b, log)
 	if err != nil {
 		return err
 	}
 	defer srv.Close()
+	m.Watch(srv)
 	routes, files, err := f.routes(srv, &b)
 	if err != nil {
 		return err
@@ -167,34 +89,63 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	for _, r := range routes {
 		mux.Handle(r.pattern, r.handler)
 	}
-	listener, err := net.Listen("tcp", f.addr)
+	listener, err := f.listen(log)
 	if err != nil {
 		return err
 	}
 	hs := b.server(mux, log)
 	hs.RegisterOnShutdown(srv.Drain)
-	fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL(listener.Addr()), f.data)
-	if f.dev {
-		if tcp, ok := listener.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-			log.Warn("development mode on a public address: everybody who reaches it can read and write every space", "addr",
-				tcp.String())
+	failed := make(chan error, 2)
+	if f.admin != "" {
+		admin, err := newAdmin(f.admin, srv, m, listener, &b, log)
+		if err != nil {
+			return errors.Join(err, listener.Close())
 		}
+		defer admin.Close()
+		fmt.Fprintf(e.stdout, "heddle: admin at %s\n", serveURL(admin.listener.Addr()))
+		go func() { failed <- admin.Serve(admin.listener) }()
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- hs.Serve(&limited{Listener: listener, most: f.connections, log: log}) }()
+	fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL(listener.Addr()), f.data)
+	go func() { failed <- hs.Serve(listener) }()
 	select {
 	case err := <-failed:
 		return err
 	case <-e.ctx.Done():
 	}
-	return errors.Join(f.shutDown(hs, srv, log), store.Close())
+	return errors.Join(f.shutDown(hs, srv, log), kept.Close())
+}
+
+// openStore opens where the spaces are kept.
+func (f *serveFlags) openStore(log *slog.Logger) (logstore.Store, error) {
+	return sqlitestore.Open(sqlitestore.Options{Dir: f.data, Files: f.files, Bare: !f.checksums, Logger: log})
+}
+
+// before is what a server sees of a store.
+func (e *env) before(s logstore.Store) logstore.Store {
+	if e.store == nil {
+		return s
+	}
+	return e.store(s)
+}
+
+// listen opens the listener for devices.
+func (f *serveFlags) listen(log *slog.Logger) (*limited, error) {
+	l, err := net.Listen("tcp", f.addr)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok && f.dev && !tcp.IP.IsLoopback() {
+		log.Warn("development mode on a public address: everybody who reaches it can read and write every space", "addr",
+			tcp.String())
+	}
+	return &limited{Listener: l, most: f.connections, log: log}, nil
 }
 
 // open opens the sync server, with the keys and revocations that it needs.
 func (f *serveFlags) open(
-	ctx context.Context, store logstore.Store, b *bounds, log *slog.Logger,
+	ctx context.Context, store logstore.Store, told server.Observer, b *bounds, log *slog.Logger,
 ) (*server.Server, error) {
-	o := server.Options{Store: store, Dev: f.dev, Origins: f.origins, Logger: log, Limits: b.limits()}
+	o := server.Options{Store: store, Dev: f.dev, Origins: f.origins, Observer: told, Logger: log, Limits: b.limits()}
 	if !f.dev {
 		f.keys.Logger = log
 		keys, err := auth.OpenKeys(ctx, f.keys)
@@ -251,10 +202,14 @@ func (f *serveFlags) routes(srv *server.Server, b *bounds) ([]route, *static, er
 	return append(all, route{"/", files}), files, err
 }
 
-// shutDown ends the streams and waits for the requests under way.
+// shutDown ends the streams, one after the other while others still come in and are
+// told so, and waits for the requests under way.
 func (f *serveFlags) shutDown(hs *http.Server, srv *server.Server, log *slog.Logger) error {
+	log.Info("draining", "time", f.drain)
+	hs.SetKeepAlivesEnabled(false)
+	srv.DrainOver(context.Background(), f.drain)
 	log.Info("shutting down")
-	ctx, cancel := context.WithTimeout(context.Background(), f.drain)
+	ctx, cancel := context.WithTimeout(context.Background(), f.grace)
 	defer cancel()
 	if err := hs.Shutdown(ctx); err != nil {
 		hs.Close()

@@ -71,7 +71,8 @@ var allowed = map[string][]string{
 	"sync/logstore/storetest":   {"sync/logstore", "sync/fold", "sync/wire", "internal/errcode"},
 	"sync/server": {"sync/server/auth", "sync/logstore", "sync/fold", "sync/seal", "sync/seal/native", "sync/wire",
 		"internal/accept", "internal/errcode"},
-	"sync/server/auth": {"internal/errcode"},
+	"sync/server/auth":    {"internal/errcode"},
+	"sync/server/metrics": {"sync/server", "sync/logstore", "sync/wire", "internal/errcode"},
 	"sync/sim": {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/logstore",
 		"sync/logstore/sqlitestore", "sync/logstore/storetest", "sync/server", "sync/member", "sync/replica",
 		"sync/seal", "sync/seal/native", "internal/errcode"},
@@ -97,6 +98,7 @@ var onlyIn = map[string][]string{
 	"github.com/hack-pad/safejs":    {"jsbridge"},
 	"net/http":                      {"heddle", "sync/server", "sync/client/nethttp", "sync/sim", "cmd/heddle", "bench"},
 	"github.com/tetratelabs/wazero": {"engine"},
+	"github.com/prometheus/client_golang/prometheus": {"sync/server/metrics", "cmd/heddle"},
 }
 
 // forbidden says what the browser's binary must not link, and why.
@@ -112,6 +114,7 @@ var forbidden = map[string]string{
 	"regexp":                "size; SQL's REGEXP is not offered in the browser",
 	"os/exec":               "a browser runs no processes",
 	module + "/sync/server": "the server",
+	"github.com/prometheus/client_golang/prometheus": "metrics of the server",
 	// Keys of sealed spaces stay in WebCrypto. What the browser does instead, Go need not.
 	module + "/sync/seal/native": "the cryptography of native programs",
 	"crypto/hpke":                "119 KiB of brotli; WebCrypto has X25519 and AES-GCM",

@@ -30,7 +30,7 @@ func newServer(t testing.TB, o server.Options) *httptest.Server {
 		t.Fatal(err)
 	}
 	o.Store, o.Dev = kept, o.Tokens == nil
-	o.Limits.Request, o.Limits.Decision = await.Long, await.Long
+	o.Limits.Request, o.Limits.Decision, o.Limits.Store = await.Long, await.Long, await.Long
 	s, err := server.New(o)
 	if err != nil {
 		t.Fatal(err)

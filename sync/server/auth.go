@@ -17,6 +17,7 @@ type caller struct {
 	token string // "" in development mode
 	by    string // counts against its limits: the subject, or what stands for it
 	space string
+	steps []Step // of its push, once that is over
 }
 
 // authorize returns the caller of a request, or an error if the request needs
@@ -50,7 +51,7 @@ func (s *Server) authorize(r *http.Request, space string, need auth.Access) (*ca
 	if by == "" { // a token without a subject has limits of its own
 		by = token
 	}
-	return &caller{grant, token, by, space}, nil
+	return &caller{Grant: grant, token: token, by: by, space: space}, nil
 }
 
 // A client id belongs to the subject that first pushed under it: no member of a

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
@@ -41,6 +43,13 @@ var statuses = map[string]int{
 	errcode.RateLimited:  http.StatusTooManyRequests,
 	errcode.Closed:       http.StatusServiceUnavailable,
 	errcode.Busy:         http.StatusServiceUnavailable,
+}
+
+// Codes returns those that a request may be refused with. A program's own
+// auth.Verifier may have others.
+func Codes() []string {
+	return slices.AppendSeq([]string{errcode.Server, errcode.Internal, errcode.Damaged, errcode.Timeout},
+		maps.Keys(statuses))
 }
 
 // statusError is an error with a status other than its code's.

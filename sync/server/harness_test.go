@@ -37,6 +37,7 @@ func start(t testing.TB, change func(*server.Options)) *harness {
 	t.Helper()
 	h := &harness{t: t, o: options(t, change), dir: t.TempDir(), client: http.DefaultClient}
 	h.o.Limits.Request = cmp.Or(h.o.Limits.Request, await.Long)
+	h.o.Limits.Store = cmp.Or(h.o.Limits.Store, await.Long)
 	h.o.Limits.Decision = cmp.Or(h.o.Limits.Decision, await.Long)
 	h.up()
 	t.Cleanup(h.down)

@@ -70,8 +70,9 @@ func (s *Server) watchStore() {
 		case <-s.closing:
 			return
 		}
-		if moved := s.followed(s.hints.take()); len(moved) > 0 {
-			s.look(ctx, moved)
+		seqs, all := s.hints.take()
+		if moved := s.followed(seqs, all); len(moved) > 0 {
+			s.look(ctx, moved, seqs)
 		}
 	}
 }
@@ -80,7 +81,7 @@ func (s *Server) watchStore() {
 // all is looked at once.
 func (s *Server) listen(ctx context.Context) {
 	for {
-		err := s.store.Watch(ctx, s.hints.add)
+		err := s.store.Watch(ctx, func(h logstore.Hint) { s.tally.hints.Add(1); s.hints.add(h) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -124,14 +125,15 @@ func (s *Server) followed(seqs map[string]uint64, all bool) []string {
 // headsAtOnce is of how many spaces the heads are read in one query.
 const headsAtOnce = 1000
 
-// look reads the heads of spaces, and what is new in those that have moved.
-func (s *Server) look(ctx context.Context, names []string) {
-	ctx, cancel := context.WithTimeout(ctx, storeWait)
+// look reads the heads of spaces, and what is new in those that have moved. Some may
+// have been hinted at.
+func (s *Server) look(ctx context.Context, names []string, hinted map[string]uint64) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Limits.Store)
 	defer cancel()
 	for chunk := range slices.Chunk(names, headsAtOnce) {
 		heads, err := s.store.Heads(ctx, chunk)
 		for i := 0; err == nil && i < len(heads); i++ {
-			err = s.lookAt(ctx, chunk[i], &heads[i])
+			err = s.lookAt(ctx, chunk[i], &heads[i], hinted)
 		}
 		if err != nil {
 			s.log.Error("the heads of spaces cannot be read", "error", err)
@@ -140,7 +142,7 @@ func (s *Server) look(ctx context.Context, names []string) {
 	}
 }
 
-func (s *Server) lookAt(ctx context.Context, name string, h *logstore.Head) error {
+func (s *Server) lookAt(ctx context.Context, name string, h *logstore.Head, hinted map[string]uint64) error {
 	s.mu.Lock()
 	sp := s.spaces[name]
 	if sp != nil {
@@ -153,6 +155,9 @@ func (s *Server) lookAt(ctx context.Context, name string, h *logstore.Head) erro
 	defer s.release(sp)
 	if !sp.told(h) {
 		return nil
+	}
+	if hinted[name] == 0 {
+		s.tally.unhinted.Add(1)
 	}
 	return sp.refresh(ctx)
 }

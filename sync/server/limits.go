@@ -26,6 +26,7 @@ func (l *Limits) defaults(dev bool) {
 	setDefault(&l.Request, 30*time.Second)
 	setDefault(&l.Refused, 2*time.Second)
 	setDefault(&l.Decision, time.Minute)
+	setDefault(&l.Store, 10*time.Second)
 	setDefault(&l.Pushes, 256)
 	setDefault(&l.Zips, 256)
 	setSubjectDefault(&l.SubjectStaged, 64<<20, dev)
@@ -117,8 +118,10 @@ const (
 	recheckEvery = 250 * time.Millisecond
 	// quietSubject is how long after its last request a subject's rate is forgotten.
 	quietSubject = time.Minute
-	// storeWait is how long a read or a commit of the store may take.
-	storeWait = time.Minute
+	// storeRow and storeMiB are what a row and a MiB of a push may take of the store
+	// beside Limits.Store: ten times what they take on a slow machine.
+	storeRow = 100 * time.Microsecond
+	storeMiB = time.Second
 	// watchAgain is how long after the store's hints have ended it is asked for more.
 	watchAgain = time.Second
 	// hintEvery is how often what hints have told of is read.

@@ -3,6 +3,7 @@ package server
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -78,9 +79,10 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 		err = f.snapshot(req)
 	}
 	if err == nil {
-		if err = f.run(); err == errDrained {
-			err = nil // an end as any other
-		}
+		err = f.run()
+	}
+	if err == errDrained && wait != forever {
+		err = nil // an end of a poll as any other
 	}
 	if err != nil && !f.gone {
 		_, e := s.publicError(r, err)
@@ -201,7 +203,7 @@ func (f *feed) stopped() error {
 		return errDrained
 	case <-f.ctx.Done():
 		err := context.Cause(f.ctx)
-		f.gone = f.gone || errcode.Of(err) != errcode.Unauthorized
+		f.gone = f.gone || errors.Is(err, context.Canceled)
 		return err
 	default:
 		return nil
@@ -214,6 +216,7 @@ func (f *feed) send(frame *wire.Frame) error { return f.write(wire.AppendFrame(n
 // write writes frames and flushes them through.
 func (f *feed) write(data []byte) error {
 	f.rc.SetWriteDeadline(time.Now().Add(f.s.o.Limits.Request + transferTime(len(data)))) // not every writer has one
+	f.s.tally.sent.Add(uint64(len(data)))
 	_, err := f.out.Write(data)
 	if err == nil && f.zip != nil {
 		err = f.zip.Flush()
@@ -236,7 +239,7 @@ func (f *feed) run() error {
 		defer t.Stop()
 		timeUp = t.C
 	}
-	for caughtUp := false; ; {
+	for caughtUp, follows := false, false; ; {
 		head := f.sp.currentHead()
 		switch {
 		case head.err != nil:
@@ -251,6 +254,9 @@ func (f *feed) run() error {
 			if err != nil {
 				return err
 			}
+			if follows && f.at == head.Position && f.s.o.Observer != nil {
+				f.s.o.Observer.Streamed(time.Since(head.at))
+			}
 			beat.Reset(f.s.o.Heartbeat)
 			continue
 		case !caughtUp:
@@ -259,6 +265,7 @@ func (f *feed) run() error {
 			}
 			caughtUp = true
 		}
+		follows = true
 		if f.sp.isRemoved(f.device) {
 			return errRemoved
 		}

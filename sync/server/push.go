@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
@@ -30,6 +31,9 @@ type push struct {
 	err     error
 	joined  map[uint64]*transaction // those whose last part is in the request, by counter
 	touched bool                    // the turn would commit something of it
+
+	queued time.Time // when it came to wait for its turn
+	steps  []Step    // what it has taken, for the observer
 
 	failed error // it is left out of the turn
 	drop   bool  // its client's parts make no sense
@@ -81,6 +85,8 @@ func (sp *space) push(
 		return nil, errcode.New(errcode.Protocol, "server: push", "the client has no id")
 	}
 	p := newPush(ctx, c, req)
+	p.queued = time.Now()
+	defer func() { c.steps = p.steps }()
 	sp.mu.Lock()
 	sp.queue = append(sp.queue, p)
 	sp.mu.Unlock()
@@ -154,9 +160,11 @@ func (sp *space) take() []*push {
 // takeTurn decides what waits. The caller has taken the turn, which ends.
 func (sp *space) takeTurn() {
 	t := &turn{sp: sp, o: &sp.s.o, pushes: sp.take()}
+	began := time.Now()
 	err := errcode.New(errcode.Internal, "server", "a fault of the server")
 	defer func() {
 		for _, p := range t.pushes {
+			p.steps = append([]Step{{"wait", p.queued, began.Sub(p.queued)}}, t.steps...)
 			if p.err == nil && p.res == nil {
 				p.err = err
 			}
@@ -234,15 +242,34 @@ func (t *turn) forget() {
 // readAll reads what the pushes need of the store, which has a bound of its own for
 // that: what each may take to be decided is not for the others to lose.
 func (t *turn) readAll() error {
-	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
+	defer t.step("read", time.Now())
+	ctx, cancel := t.storeContext()
 	defer cancel()
 	return t.sp.readOrMake(ctx, t.readStore)
+}
+
+// storeContext bounds a call of the store for the pushes together.
+func (t *turn) storeContext() (context.Context, context.CancelFunc) {
+	bound := t.o.Limits.Store
+	for _, p := range t.pushes {
+		bound += time.Duration(p.ops)*storeRow + time.Duration(p.bytes)*storeMiB/(1<<20)
+		for _, tx := range p.joined {
+			bound += time.Duration(len(tx.body.Ops))*storeRow + time.Duration(len(tx.data))*storeMiB/(1<<20)
+		}
+	}
+	return context.WithTimeout(context.Background(), bound)
+}
+
+// step notes what the turn has done since a moment.
+func (t *turn) step(name string, began time.Time) {
+	t.steps = append(t.steps, Step{name, began, time.Since(began)})
 }
 
 // commit commits what was decided. It is false where that was on another base than
 // the head, or on a row's being new that is not.
 func (t *turn) commit() (happened bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
+	defer t.step("commit", time.Now())
+	ctx, cancel := t.storeContext()
 	defer cancel()
 	err = t.sp.s.store.Commit(ctx, t.sp.name, &t.w)
 	switch {
@@ -262,6 +289,7 @@ func (t *turn) commit() (happened bool, err error) {
 	t.st.advance(t)
 	t.keepSealed()
 	t.sp.advance(t.w.Base, &t.w)
+	t.sp.s.tally.decided(t.w.Entries)
 	return true, nil
 }
 
@@ -269,10 +297,8 @@ func (t *turn) commit() (happened bool, err error) {
 // the whole past. Where the head is another one, it is decided anew, and what was
 // decided is found so.
 func (t *turn) happened(cause error) (yes bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
-	defer cancel()
 	var found wire.Position
-	err = t.sp.read(ctx, func(v logstore.View) error {
+	err = t.sp.read(context.Background(), func(v logstore.View) error {
 		m, err := v.Meta()
 		found = m.Head
 		return err

@@ -106,7 +106,7 @@ func TestStreams_endWithTheirTokens(t *testing.T) {
 		t.Errorf("requests get %d, %d and %d", a, b, c)
 	}
 	h.srv.Drain()
-	if f := until(t, stays); f != nil && f.Error != nil {
-		t.Errorf("the last stream ended with %+v", f.Error)
+	if f := until(t, stays); f == nil || f.Error == nil || f.Error.Code != errcode.Closed {
+		t.Errorf("the last stream ended with %+v", f)
 	}
 }

@@ -67,10 +67,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "ok\n")
 		return
 	}
-	err := s.route(w, r)
+	c, action, err := s.route(w, r)
 	if err != nil {
 		s.respondError(w, r, err)
 	}
+	s.answered(r, c, action, began, err)
 	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
 		slog.String("path", r.URL.Path), slog.String("code", errcode.Of(err)), slog.Duration("took", time.Since(began)))
 }
@@ -89,7 +90,7 @@ func (s *Server) beginRequest() bool {
 
 // route runs the action that the path names. If it returns an error, no answer
 // has been written yet.
-func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
+func (s *Server) route(w http.ResponseWriter, r *http.Request) (c *caller, action string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -101,30 +102,31 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) (err error) {
 	}()
 	parts := strings.Split(r.URL.Path, "/")
 	if len(parts) != 5 || parts[0] != "" || parts[1] != "v1" || parts[2] != "spaces" {
-		return errNoRoute
+		return nil, "", errNoRoute
 	}
 	space := parts[3]
 	act, ok := actions[parts[4]]
 	if !ok {
-		return errNoRoute
+		return nil, "", errNoRoute
 	}
+	action = parts[4]
 	if r.Method != act.method {
 		w.Header().Set("Allow", act.method+", OPTIONS")
-		return &statusError{http.StatusMethodNotAllowed,
+		return nil, action, &statusError{http.StatusMethodNotAllowed,
 			errcode.New(errcode.Protocol, "server", "this address takes "+act.method)}
 	}
 	if !wire.ValidSpace(space) {
-		return errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
+		return nil, action, errcode.New(errcode.BadParam, "server", "this cannot be a space's name")
 	}
-	c, err := s.authorize(r, space, act.need)
+	c, err = s.authorize(r, space, act.need)
 	if err != nil {
-		return err
+		return nil, action, err
 	}
 	if wait := s.rate.take(c.by, time.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		return errcode.New(errcode.RateLimited, "server", "too many requests")
+		return c, action, errcode.New(errcode.RateLimited, "server", "too many requests")
 	}
-	return act.run(s, w, r, c)
+	return c, action, act.run(s, w, r, c)
 }
 
 func (s *Server) push(w http.ResponseWriter, r *http.Request, c *caller) error {

@@ -21,7 +21,10 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -53,8 +56,9 @@ type Options struct {
 	Heartbeat time.Duration // between frames of an idle stream; 15 s if 0
 	// Recheck is how often the heads of all spaces that are followed are read, in a
 	// store that other servers write to as well: a lost hint costs as much. 0: never.
-	Recheck time.Duration
-	Logger  *slog.Logger // nil logs nothing
+	Recheck  time.Duration
+	Observer Observer     // nil: nobody is told
+	Logger   *slog.Logger // nil logs nothing
 }
 
 // Limits bound what clients may ask for. A zero field has its default.
@@ -73,6 +77,7 @@ type Limits struct {
 	Request  time.Duration // to read a request, or to write a frame, beside what its bytes take at 32 KiB/s; 30 s
 	Refused  time.Duration // to read what a refused request still sends, before its connection ends; 2 s
 	Decision time.Duration // to decide what a push holds; 60 s
+	Store    time.Duration // for a call of the store, beside what large pushes take; 10 s
 	Pushes   int           // pushes of a space that wait for their turn; 256
 	Zips     int           // compressed streams of a space, more are sent as they are; 256
 	// What one subject may use: a token's subject, or an address without tokens. A
@@ -94,6 +99,7 @@ type Server struct {
 	log   *slog.Logger
 	rate  *rate
 
+	leaving  atomic.Bool   // set by DrainOver and Drain: not ready, and no new streams
 	drain    chan struct{} // closed by Drain: streams end
 	draining sync.Once
 	closing  chan struct{} // closed by Close: decisions whose request is gone end
@@ -108,6 +114,9 @@ type Server struct {
 
 	hints    hints
 	watching sync.WaitGroup
+
+	ready readiness
+	tally tally
 
 	challengeKey [32]byte // see sealed.go
 
@@ -142,9 +151,42 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Drain ends all open streams, so that http.Server.Shutdown can end. Pushes go
-// on.
-func (s *Server) Drain() { s.draining.Do(func() { close(s.drain) }) }
+// DrainOver makes the server not ready and refuses new streams. Those that are open
+// end one after the other, spread over a time, so that their devices come to other
+// servers one after the other. Pushes go on. It returns when all have been told to
+// end and that time is over, or when ctx ends; Drain ends those that are left.
+func (s *Server) DrainOver(ctx context.Context, over time.Duration) {
+	s.leaving.Store(true)
+	s.mu.Lock()
+	feeds := slices.Collect(maps.Keys(s.streams)) // in no order
+	s.mu.Unlock()
+	began := time.Now()
+	for i, f := range feeds {
+		if !sleepUntil(ctx, began.Add(over*time.Duration(i+1)/time.Duration(len(feeds)+1))) {
+			return
+		}
+		f.end(errDrained)
+	}
+	sleepUntil(ctx, began.Add(over))
+}
+
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	t := time.NewTimer(time.Until(at))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Drain ends all open streams at once, so that http.Server.Shutdown can end. Pushes
+// go on.
+func (s *Server) Drain() {
+	s.leaving.Store(true)
+	s.draining.Do(func() { close(s.drain) })
+}
 
 // Close refuses new requests and waits for those under way.
 func (s *Server) Close() error {

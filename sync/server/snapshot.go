@@ -93,7 +93,9 @@ func (f *feed) snapshot(req *wire.PullRequest) error {
 			return err
 		}
 		for _, frame := range frames {
-			if err := f.send(&wire.Frame{Snapshot: frame}); err != nil {
+			data := wire.AppendFrame(nil, &wire.Frame{Snapshot: frame})
+			f.s.tally.snapshot.Add(uint64(len(data)))
+			if err := f.write(data); err != nil {
 				return err
 			}
 			if frame.End != nil {

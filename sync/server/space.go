@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
@@ -43,8 +44,9 @@ type space struct {
 type head struct {
 	wire.Position
 	next  chan struct{}
-	kicks uint64 // streams that began with fewer are to end
-	err   error  // why all are to end
+	at    time.Time // when the server came to know of it
+	kicks uint64    // streams that began with fewer are to end
+	err   error     // why all are to end
 }
 
 func newSpace(s *Server, name string) *space {
@@ -62,12 +64,18 @@ func (sp *space) currentHead() head {
 func (sp *space) move(to wire.Position, err error) {
 	sp.moves++
 	close(sp.head.next)
-	sp.head = head{Position: to, next: make(chan struct{}), kicks: sp.head.kicks, err: err}
+	sp.head = head{Position: to, next: make(chan struct{}), at: time.Now(), kicks: sp.head.kicks, err: err}
 }
 
 // read reads the space as it is now, and lets streams know of a head that is not
-// the one they know. f is as for logstore.Store.Read.
+// the one they know. f is as for logstore.Store.Read. Where ctx has no bound, that of
+// a call of the store counts.
 func (sp *space) read(ctx context.Context, f func(logstore.View) error) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, sp.s.o.Limits.Store)
+		defer cancel()
+	}
 	sp.mu.Lock()
 	moves := sp.moves
 	sp.mu.Unlock()
@@ -109,10 +117,16 @@ func (sp *space) readOrMake(ctx context.Context, f func(logstore.View) error) er
 	}
 	var epoch wire.Epoch
 	rand.Read(epoch[:]) // never fails
-	if err := sp.s.store.Create(ctx, sp.name, epoch); err != nil {
+	if err := sp.create(ctx, epoch); err != nil {
 		return err
 	}
 	return sp.read(ctx, f)
+}
+
+func (sp *space) create(ctx context.Context, epoch wire.Epoch) error {
+	ctx, cancel := context.WithTimeout(ctx, sp.s.o.Limits.Store)
+	defer cancel()
+	return sp.s.store.Create(ctx, sp.name, epoch)
 }
 
 // refresh reads what has come to a space that somebody follows, by a hint.

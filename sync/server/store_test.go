@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ func over(t *testing.T, store logstore.Store, change func(*server.Options)) *har
 	h := &harness{t: t, o: options(t, change)}
 	h.o.Store, h.o.Logger = store, nil
 	h.o.Limits.Request, h.o.Limits.Decision = await.Long, await.Long
+	h.o.Limits.Store = cmp.Or(h.o.Limits.Store, await.Long)
 	srv, err := server.New(h.o)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	errDrained = errcode.New(errcode.Closed, "server: pull", "the server is shutting down")
+	errDrained = errcode.New(errcode.Closed, "server: pull", "the server is shutting down; connect again")
 	errKicked  = errcode.New(errcode.Closed, "server: pull", "the stream was ended; connect again")
 	errExpired = errcode.New(errcode.Unauthorized, "server: pull", "the token has expired")
 )
@@ -18,6 +18,9 @@ var (
 // openStream counts a stream in, if there is room, and ends it when its token
 // expires.
 func (s *Server) openStream(request context.Context, f *feed) (closeStream func(), err error) {
+	if s.leaving.Load() {
+		return nil, errClosed
+	}
 	release, ok := s.slots.take(slot{kind: "stream", subject: f.caller.by}, s.o.Limits.SubjectStreams)
 	if !ok {
 		return nil, errcode.New(errcode.RateLimited, "server: pull", "too many open streams of one subject: close some first")

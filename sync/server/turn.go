@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
@@ -31,6 +32,7 @@ type turn struct {
 	rows     map[logstore.RowID]*row
 	inserted []logstore.RowID // of which nothing was known before they were read
 	w        logstore.WriteSet
+	steps    []Step
 }
 
 // client is a replica as it stands in the turn.
@@ -255,6 +257,7 @@ func (t *turn) readRows(v past, p *push, tx *transaction) error {
 // decide decides the pushes. It is false where one has failed after something of it
 // was decided: the turn begins again without it.
 func (t *turn) decide() bool {
+	defer t.step("decide", time.Now())
 	for _, p := range t.pushes {
 		if p.drop {
 			t.uploads.end(p.req.Client)

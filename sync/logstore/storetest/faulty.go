@@ -57,3 +57,11 @@ func (s *Faulty) Watch(ctx context.Context, f func(logstore.Hint)) error {
 		}
 	})
 }
+
+func (s *Faulty) Spaces(ctx context.Context, after string, n int) (all []logstore.Info, err error) {
+	err = s.around(ctx, "Spaces", func() (err error) {
+		all, err = s.Store.Spaces(ctx, after, n)
+		return err
+	})
+	return all, err
+}
