@@ -69,6 +69,11 @@ webkit() {
   [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
 }
 
+# postgres makes sure of PostgreSQL's programs, with which tests run clusters of their own.
+postgres() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || debian postgresql
+}
+
 # fresh STAMP FILE... is true when the stamp records the files as they are now.
 sum() { sha256sum "$@" | sha256sum | cut -d' ' -f1; }
 fresh() { local s=$CACHE/$1; shift; [ -f "$s" ] && [ "$(cat "$s")" = "$(sum "$@")" ]; }
@@ -169,6 +174,7 @@ test_go() {
   if have cc; then
     step "go test -race of what is concurrent and quick"
     CGO_ENABLED=1 go test -race -timeout "$GO_TIMEOUT" ./broadcast/... ./internal/rpc/... ./internal/live/...
+    CGO_ENABLED=1 go test -race -timeout "$GO_TIMEOUT" ./sync/logstore/pgstore -run '^TestStore$/^usual$'
   else
     echo "no C compiler: the race detector's run is left out"
   fi
@@ -282,6 +288,7 @@ test() {
   CHROMIUM=$(chromium)
   FIREFOX=$(firefox)
   webkit
+  postgres
   export CHROMIUM FIREFOX WEBKIT=1
   lint
   test_go

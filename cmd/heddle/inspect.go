@@ -17,6 +17,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
+	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -325,7 +326,7 @@ func (i *inspection) rowsDigest(id int64) wire.Hash {
 	}, id)
 	i.query(`SELECT tbl, key, cells, sum FROM kept_row WHERE space = ?`, func(s *sqlite3.Stmt) {
 		table, encoded, stored := s.ColumnText(0), s.ColumnBlob(1, nil), s.ColumnBlob(2, nil)
-		if sqlitestore.RowSum(table, encoded, stored) != s.ColumnInt64(3) {
+		if logstore.RowSum(table, encoded, stored) != s.ColumnInt64(3) {
 			note(errcode.New(errcode.Diverged, "inspect",
 				fmt.Sprintf("the row of table %q with key %x is not what was stored", table, encoded)))
 			return

@@ -59,16 +59,18 @@ var allowed = map[string][]string{
 	"internal/store/salvage": {"internal/store", "internal/store/sqlconn", "internal/store/sqlerr", "internal/value"},
 	"internal/store/storetest": {"internal/store", "internal/store/dbfile", "internal/opfs", "internal/await",
 		"internal/errcode"},
-	"internal/live":             {"internal/live/tap", "internal/store", "internal/value", "internal/errcode"},
-	"internal/live/tap":         {"internal/store", "internal/value"},
-	"broadcast":                 {"internal/rpc", "internal/store", "internal/errcode"},
-	"sync/replica":              {"internal/store", "sync/fold", "sync/wire", "internal/value", "internal/errcode"},
-	"sync/client":               {"sync/replica", "internal/store", "sync/wire", "internal/errcode"},
-	"sync/member":               {"sync/client", "sync/replica", "sync/seal", "sync/wire", "internal/errcode"},
-	"sync/client/nethttp":       {"sync/client", "internal/errcode"},
-	"sync/logstore":             {"sync/wire", "internal/errcode"},
-	"sync/logstore/sqlitestore": {"sync/logstore", "sync/fold", "sync/wire", "internal/diskvfs", "internal/errcode"},
-	"sync/logstore/storetest":   {"sync/logstore", "sync/fold", "sync/wire", "internal/errcode"},
+	"internal/live":                {"internal/live/tap", "internal/store", "internal/value", "internal/errcode"},
+	"internal/live/tap":            {"internal/store", "internal/value"},
+	"broadcast":                    {"internal/rpc", "internal/store", "internal/errcode"},
+	"sync/replica":                 {"internal/store", "sync/fold", "sync/wire", "internal/value", "internal/errcode"},
+	"sync/client":                  {"sync/replica", "internal/store", "sync/wire", "internal/errcode"},
+	"sync/member":                  {"sync/client", "sync/replica", "sync/seal", "sync/wire", "internal/errcode"},
+	"sync/client/nethttp":          {"sync/client", "internal/errcode"},
+	"sync/logstore":                {"sync/wire", "internal/errcode"},
+	"sync/logstore/sqlitestore":    {"sync/logstore", "sync/fold", "sync/wire", "internal/diskvfs", "internal/errcode"},
+	"sync/logstore/pgstore":        {"sync/logstore", "sync/wire", "internal/errcode"},
+	"sync/logstore/pgstore/pgtest": {},
+	"sync/logstore/storetest":      {"sync/logstore", "sync/fold", "sync/wire", "internal/errcode"},
 	"sync/server": {"sync/server/auth", "sync/logstore", "sync/fold", "sync/seal", "sync/seal/native", "sync/wire",
 		"internal/accept", "internal/errcode"},
 	"sync/server/auth":    {"internal/errcode"},
@@ -99,6 +101,7 @@ var onlyIn = map[string][]string{
 	"net/http":                      {"heddle", "sync/server", "sync/client/nethttp", "sync/sim", "cmd/heddle", "bench"},
 	"github.com/tetratelabs/wazero": {"engine"},
 	"github.com/prometheus/client_golang/prometheus": {"sync/server/metrics", "cmd/heddle"},
+	"github.com/jackc/pgx/v5":                        {"sync/logstore/pgstore"},
 }
 
 // forbidden says what the browser's binary must not link, and why.
@@ -115,6 +118,7 @@ var forbidden = map[string]string{
 	"os/exec":               "a browser runs no processes",
 	module + "/sync/server": "the server",
 	"github.com/prometheus/client_golang/prometheus": "metrics of the server",
+	"github.com/jackc/pgx/v5":                        "a server's database",
 	// Keys of sealed spaces stay in WebCrypto. What the browser does instead, Go need not.
 	module + "/sync/seal/native": "the cryptography of native programs",
 	"crypto/hpke":                "119 KiB of brotli; WebCrypto has X25519 and AES-GCM",
@@ -266,13 +270,13 @@ func TestWasm_linksNothingLarge(t *testing.T) {
 }
 
 // No SQL is left in the server: where spaces are kept is the store's matter.
-func TestServer_linksNoSQLite(t *testing.T) {
+func TestServer_linksNoDatabase(t *testing.T) {
 	pkgs := list(t, root(t), "native", "-deps", "./sync/server", "./sync/logstore")
 	if len(pkgs) < 50 {
 		t.Fatalf("go list found %d packages; the server has more", len(pkgs))
 	}
 	for _, p := range pkgs {
-		if strings.HasPrefix(p.ImportPath, "github.com/ncruces/") {
+		if strings.HasPrefix(p.ImportPath, "github.com/ncruces/") || strings.HasPrefix(p.ImportPath, "github.com/jackc/") {
 			t.Errorf("the server links %s", p.ImportPath)
 		}
 	}

@@ -226,7 +226,7 @@ func (v *view) insertRows(w *logstore.WriteSet) error {
 				func(*sqlite3.Stmt) error { return logstore.ErrNotNew }, v.id, r.Table, key)
 		} else {
 			err = v.c.run(`INSERT INTO row VALUES (?, ?, ?, ?, ?)`, nil,
-				v.id, r.Table, key, RowSum(r.Table, key, r.Cells), r.Cells)
+				v.id, r.Table, key, logstore.RowSum(r.Table, key, r.Cells), r.Cells)
 		}
 		if errors.Is(err, sqlite3.CONSTRAINT) {
 			err = logstore.ErrNotNew
@@ -258,7 +258,7 @@ func (v *view) putRow(r *logstore.Row) error {
 	}
 	return v.c.run(`INSERT INTO row VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET cells = excluded.cells, sum = excluded.sum`, nil,
-		v.id, r.Table, key, RowSum(r.Table, key, r.Cells), r.Cells)
+		v.id, r.Table, key, logstore.RowSum(r.Table, key, r.Cells), r.Cells)
 }
 
 func (v *view) writeBuckets(w *logstore.WriteSet) error {

@@ -343,7 +343,7 @@ func (r *repair) takeRows() (err error) {
 }
 
 func (r *repair) takeRow(table string, key, stored []byte, sum int64) error {
-	if err := checkRow(table, key, stored, sum); err != nil {
+	if err := logstore.CheckRow(table, key, stored, sum); err != nil {
 		r.problem("%v", err)
 	}
 	values, err := wire.DecodeKey(key)

@@ -75,7 +75,7 @@ func (v *view) Rows(ids []logstore.RowID) ([][]byte, error) {
 		id := &ids[i]
 		err := v.c.run(`SELECT cells, sum FROM row WHERE space = ? AND tbl = ? AND key = ?`, func(s *sqlite3.Stmt) error {
 			all[i] = blob(s, 0)
-			return checkRow(id.Table, []byte(id.Key), all[i], s.ColumnInt64(1))
+			return logstore.CheckRow(id.Table, []byte(id.Key), all[i], s.ColumnInt64(1))
 		}, v.id, id.Table, []byte(id.Key))
 		if err != nil {
 			return nil, err
@@ -93,7 +93,7 @@ func (v *view) Scan(after logstore.RowID, _ int) iter.Seq2[logstore.Row, error] 
 			if string(s.ColumnRawText(0)) != table {
 				table = s.ColumnText(0)
 			}
-			if err := checkRow(table, key, cells, s.ColumnInt64(3)); err != nil {
+			if err := logstore.CheckRow(table, key, cells, s.ColumnInt64(3)); err != nil {
 				return err
 			}
 			if !yield(logstore.Row{RowID: logstore.RowID{Table: table, Key: string(key)}, Cells: cells}, nil) {

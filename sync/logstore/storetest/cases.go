@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -217,6 +218,54 @@ func testRandom(t *testing.T, s *Subject) {
 			equal(t, s, model, name)
 		}
 	}
+}
+
+// Rows stand in the bytewise order of table and key, whatever bytes those have and
+// however long they are, and are found by them.
+func testKeys(t *testing.T, s *Subject) {
+	model := NewModel()
+	create(t, s, "s")
+	create(t, model, "s")
+	random := rand.New(rand.NewPCG(1, 2))
+	ids := map[logstore.RowID]bool{}
+	for _, table := range []string{"t", "T", "a\"b'c", "\xc3\xa4", "t\x01"} {
+		for _, key := range []string{"", "\x00", "a", "a\x00", "\xff\xfe", "\xff"} {
+			ids[logstore.RowID{Table: table, Key: key}] = true
+		}
+	}
+	for _, length := range []int{1000, 1023, 1024, 1025, 1056, 2704, 9000, wire.MaxKey} {
+		for range 6 { // most have the same beginning
+			key := bytes.Repeat([]byte{'k'}, length)
+			key[length-1-random.IntN(min(length, 40))] = byte(random.Uint32())
+			ids[logstore.RowID{Table: "long", Key: string(key)}] = true
+		}
+	}
+	write := func(counter uint64, change func(logstore.RowID) *logstore.Row) {
+		t.Helper()
+		m, err := meta(t.Context(), s, "s")
+		w := one(&m, number(1), counter)
+		for id := range ids {
+			if r := change(id); r != nil {
+				w.Rows = append(w.Rows, *r)
+			}
+		}
+		if err := errors.Join(err, s.Commit(t.Context(), "s", w), model.Commit(t.Context(), "s", w)); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, s, model, "s")
+	}
+	write(1, func(id logstore.RowID) *logstore.Row {
+		return &logstore.Row{RowID: id, Cells: []byte(id.Key[:min(9, len(id.Key))] + "x"), New: random.IntN(2) == 0}
+	})
+	write(2, func(id logstore.RowID) *logstore.Row {
+		switch random.IntN(3) {
+		case 0:
+			return &logstore.Row{RowID: id}
+		case 1:
+			return &logstore.Row{RowID: id, Cells: []byte("other")}
+		}
+		return nil
+	})
 }
 
 // A View stays at its moment, and a Read sees what any Commit before it has left.

@@ -29,7 +29,7 @@ type Subject struct {
 func Run(t *testing.T, open func(t *testing.T) *Subject) {
 	for name, test := range map[string]func(*testing.T, *Subject){
 		"create": testCreate, "fence": testFence, "new": testNew, "some": testSome,
-		"random": testRandom, "moment": testMoment,
+		"random": testRandom, "keys": testKeys, "moment": testMoment,
 		"concurrent": testConcurrent, "spaces": testSpaces, "import": testImport, "delete": testDelete,
 		"cut": testCut, "kick": testKick, "cancel": testCancel, "watch": testWatch,
 	} {

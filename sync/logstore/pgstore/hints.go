@@ -1,0 +1,166 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"heddle.dev/heddle/sync/logstore"
+)
+
+// Hints go by NOTIFY on one channel, after the commit and outside of its transaction:
+// a transaction with a NOTIFY takes a lock that all of them queue for, flush included.
+// What comes together goes together.
+
+const (
+	channel     = "heddle"
+	hintEvery   = 2 * time.Millisecond
+	hintWait    = 10 * time.Second // to send some
+	payloadSize = 7900             // PostgreSQL takes fewer than 8,000 bytes
+	// quiet is how long after the last word of the database the one that listens asks
+	// whether it is still there.
+	quiet = 20 * time.Second
+)
+
+// outbox are hints that wait to be sent.
+type outbox struct {
+	mu    sync.Mutex
+	seqs  map[string]uint64
+	ready chan struct{} // holds a token where there are some
+}
+
+func newOutbox() outbox { return outbox{seqs: map[string]uint64{}, ready: make(chan struct{}, 1)} }
+
+func (o *outbox) add(h logstore.Hint) {
+	o.mu.Lock()
+	if seq, ok := o.seqs[h.Space]; ok && (seq == 0 || h.Seq == 0) {
+		h.Seq = 0
+	} else {
+		h.Seq = max(h.Seq, seq)
+	}
+	o.seqs[h.Space] = h.Seq
+	o.mu.Unlock()
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take takes what waits as payloads: lines of a seq and a space.
+func (o *outbox) take() (payloads []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var b strings.Builder
+	for space, seq := range o.seqs {
+		line := fmt.Sprintf("%d %s\n", seq, space)
+		if b.Len() > 0 && b.Len()+len(line) > payloadSize {
+			payloads = append(payloads, b.String())
+			b.Reset()
+		}
+		b.WriteString(line)
+	}
+	clear(o.seqs)
+	if b.Len() > 0 {
+		payloads = append(payloads, b.String())
+	}
+	return payloads
+}
+
+// send sends hints until the store is closed, and what waits then.
+func (s *Store) send() {
+	for open := true; open; {
+		select {
+		case <-s.outbox.ready:
+		case <-s.closed:
+			open = false
+		}
+		select { // what comes together goes together
+		case <-time.After(hintEvery):
+		case <-s.closed:
+			open = false
+		}
+		payloads := s.outbox.take()
+		if len(payloads) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), hintWait)
+		if _, err := s.pool.Exec(ctx, `SELECT pg_notify($1, hint) FROM unnest($2::text[]) AS hint`, channel,
+			payloads); err != nil {
+			s.log.Debug("hints are lost", "error", err)
+		}
+		cancel()
+	}
+}
+
+func (s *Store) Watch(ctx context.Context, f func(logstore.Hint)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-s.closed:
+			cancel(errClosed)
+		case <-ctx.Done():
+		}
+	}()
+	err := s.listen(ctx, f)
+	switch cause := context.Cause(ctx); {
+	case cause == errClosed:
+		return nil
+	case cause != nil:
+		return cause
+	}
+	return translate(ctx, err)
+}
+
+var errClosed = errors.New("pgstore: the store is closed")
+
+func (s *Store) listen(ctx context.Context, f func(logstore.Hint)) error {
+	c, err := pgx.ConnectConfig(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
+		defer cancel()
+		c.Close(end)
+	}()
+	if _, err := c.Exec(ctx, `LISTEN `+channel); err != nil {
+		return err
+	}
+	f(logstore.Hint{}) // what was before is not heard of
+	for {
+		wait, cancel := context.WithTimeout(ctx, quiet)
+		n, err := c.WaitForNotification(wait)
+		cancel()
+		if err == nil {
+			deliver(n.Payload, f)
+			continue
+		}
+		if ctx.Err() != nil || wait.Err() == nil {
+			return err
+		}
+		ask, cancel := context.WithTimeout(ctx, endWait)
+		err = c.Ping(ask)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// deliver calls f with the hints of a payload. What makes no sense is left out.
+func deliver(payload string, f func(logstore.Hint)) {
+	for line := range strings.Lines(payload) {
+		seq, space, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		n, err := strconv.ParseUint(seq, 10, 64)
+		if ok && err == nil && space != "" {
+			f(logstore.Hint{Space: space, Seq: n})
+		}
+	}
+}
