@@ -24,14 +24,14 @@ type admin struct {
 }
 
 func newAdmin(
-	addr string, srv *server.Server, m *metrics.Metrics, devices *limited, b *bounds, log *slog.Logger,
+	addr string, srv *server.Server, m *metrics.Metrics, devices *limited, cert *certificate, b *bounds, log *slog.Logger,
 ) (*admin, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metricsHandler(m, devices, log))
+	mux.Handle("GET /metrics", metricsHandler(m, devices, cert, log))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		srv.Stats() // nobody holds the server's lock
 		io.WriteString(w, "ok\n")
@@ -54,7 +54,7 @@ func newAdmin(
 }
 
 // metricsHandler answers with the metrics of the server, its listener and the process.
-func metricsHandler(m *metrics.Metrics, devices *limited, log *slog.Logger) http.Handler {
+func metricsHandler(m *metrics.Metrics, devices *limited, cert *certificate, log *slog.Logger) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -63,6 +63,11 @@ func metricsHandler(m *metrics.Metrics, devices *limited, log *slog.Logger) http
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "heddle_connections_refused_total",
 			Help: "Connections beyond --max-connections, which were closed."},
 			func() float64 { return float64(devices.refused.Load()) }))
+	if cert != nil {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "heddle_certificate_expiry_timestamp_seconds", Help: "When the certificate expires, in Unix time."},
+			func() float64 { return float64(cert.expires().Unix()) }))
+	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)})
 }

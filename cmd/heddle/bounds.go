@@ -49,8 +49,15 @@ func (b *bounds) limits() server.Limits {
 
 // server returns what serves h within the bounds. Every request passes guard, also
 // one that no route takes.
+// A connection speaks HTTP/1.1, or HTTP/2: over TLS, and in clear for proxies.
 func (b *bounds) server(h http.Handler, errors *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
+		Protocols:                    protocols,
+		HTTP2:                        &http.HTTP2Config{SendPingTimeout: b.request, PingTimeout: b.request, WriteByteTimeout: b.request},
 		Handler:                      b.guard(h),
 		DisableGeneralOptionsHandler: true, // it would read the body of OPTIONS *
 		ReadHeaderTimeout:            b.header,
@@ -68,7 +75,9 @@ func (b *bounds) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			http.NewResponseController(w).SetReadDeadline(time.Now().Add(b.refused))
-			w.Header().Set("Connection", "close")
+			if r.ProtoMajor == 1 { // of HTTP/2 the stream ends alone
+				w.Header().Set("Connection", "close")
+			}
 		}
 		h.ServeHTTP(w, r)
 	})

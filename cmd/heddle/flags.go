@@ -12,6 +12,7 @@ import (
 // serveFlags are those of heddle serve.
 type serveFlags struct {
 	addr, admin, data, static, csp, level, revoked string
+	tlsCert, tlsKey                                string
 	dev, asJSON                                    bool
 	origins, keyFiles                              list
 	keys                                           auth.KeyOptions
@@ -24,6 +25,9 @@ func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8787", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&f.admin, "admin", "", "`address` of another listener, with /metrics, /livez, /readyz and "+
 		"/debug/pprof/; for nobody but who operates the server")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "`file` with the certificate for https, and those between it and its "+
+		"root, in PEM")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "`file` with its private key, in PEM")
 	flags.StringVar(&f.data, "data", "", "`directory` for the spaces; made if missing")
 	flags.IntVar(&f.files, "files", 1, "how many `files` a new --data keeps its spaces in; each has a writer of its own")
 	flags.BoolVar(&f.checksums, "page-checksums", true, "new files get page checksums; =false beside Litestream")
@@ -64,6 +68,8 @@ func (f *serveFlags) check() error {
 		return badUsage("either --dev or --token-key or --jwks is needed")
 	case f.dev && f.revoked != "":
 		return badUsage("--dev and --revoked do not go together: there are no tokens")
+	case (f.tlsCert == "") != (f.tlsKey == ""):
+		return badUsage("--tls-cert and --tls-key go together")
 	case f.files <= 0 || f.files > maxFiles:
 		return badUsage("--files is from 1 to %d", maxFiles)
 	case f.connections <= 0:
@@ -79,6 +85,9 @@ func (f *serveFlags) check() error {
 	}
 	if f.revoked != "" {
 		secret[f.revoked] = "--revoked"
+	}
+	if f.tlsKey != "" {
+		secret[f.tlsKey] = "--tls-key"
 	}
 	for name, which := range secret {
 		in, err := inside(name, f.static)

@@ -43,6 +43,9 @@ those of a subject issued before a time such as 2026-01-02T03:04:05Z. It is read
 again when it changes. Streams of such tokens, and of removed keys, end within
 a second.
 
+Without --tls-cert it speaks HTTP/1.1 and HTTP/2 in clear, for a proxy before it;
+with it both over TLS. The certificate is read again when its files change.
+
 --dev needs no tokens and lets everybody into every space: use it on a machine
 of your own only. It answers pages of that machine, and of each --origin.`,
 	run: serve,
@@ -95,18 +98,28 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	}
 	hs := b.server(mux, log)
 	hs.RegisterOnShutdown(srv.Drain)
+	cert, err := f.certificate(ctx, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	failed := make(chan error, 2)
 	if f.admin != "" {
-		admin, err := newAdmin(f.admin, srv, m, listener, &b, log)
+		admin, err := newAdmin(f.admin, srv, m, listener, cert, &b, log)
 		if err != nil {
 			return errors.Join(err, listener.Close())
 		}
 		defer admin.Close()
-		fmt.Fprintf(e.stdout, "heddle: admin at %s\n", serveURL(admin.listener.Addr()))
+		fmt.Fprintf(e.stdout, "heddle: admin at %s\n", serveURL("http", admin.listener.Addr()))
 		go func() { failed <- admin.Serve(admin.listener) }()
 	}
-	fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL(listener.Addr()), f.data)
-	go func() { failed <- hs.Serve(listener) }()
+	if cert != nil {
+		hs.TLSConfig = cert.config()
+		fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL("https", listener.Addr()), f.data)
+		go func() { failed <- hs.ServeTLS(listener, "", "") }()
+	} else {
+		fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL("http", listener.Addr()), f.data)
+		go func() { failed <- hs.Serve(listener) }()
+	}
 	select {
 	case err := <-failed:
 		return err
@@ -126,6 +139,19 @@ func (e *env) before(s logstore.Store) logstore.Store {
 		return s
 	}
 	return e.store(s)
+}
+
+// certificate opens that of the flags, nil without them, and keeps it fresh.
+func (f *serveFlags) certificate(ctx context.Context, log *slog.Logger) (*certificate, error) {
+	if f.tlsCert == "" {
+		return nil, nil
+	}
+	cert, err := openCertificate(f.tlsCert, f.tlsKey, log)
+	if err != nil {
+		return nil, err
+	}
+	go refresh(ctx, cert.Refresh)
+	return cert, nil
 }
 
 // listen opens the listener for devices.
@@ -222,7 +248,7 @@ func (f *serveFlags) shutDown(hs *http.Server, srv *server.Server, log *slog.Log
 }
 
 // serveURL is an address as one would type it into a browser.
-func serveURL(a net.Addr) string {
+func serveURL(scheme string, a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
 		return a.String()
@@ -230,5 +256,5 @@ func serveURL(a net.Addr) string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
+	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }

@@ -21,7 +21,9 @@ func (s *Server) setDeadlines(w http.ResponseWriter, r *http.Request) {
 	rc.SetWriteDeadline(now.Add(s.o.Limits.Request))
 	if r.ContentLength != 0 {
 		rc.SetReadDeadline(now.Add(s.o.Limits.Refused))
-		w.Header().Set("Connection", "close")
+		if r.ProtoMajor == 1 { // of HTTP/2 the stream ends alone
+			w.Header().Set("Connection", "close")
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ type KeySet struct {
 
 // keySource is a file or a URL, with what was read of it last.
 type keySource struct {
-	file file   // of a file
+	file File   // of a file
 	url  string // of a URL
 
 	data  []byte
@@ -69,7 +69,7 @@ func OpenKeys(ctx context.Context, o KeyOptions) (*KeySet, error) {
 	}
 	s := &KeySet{o: o, busy: make(chan struct{}, 1)}
 	for _, name := range o.Files {
-		s.sources = append(s.sources, &keySource{file: file{name: name}})
+		s.sources = append(s.sources, &keySource{file: File{Name: name}})
 	}
 	for _, address := range o.URLs {
 		u, err := url.Parse(address)
@@ -167,7 +167,7 @@ func (s *KeySet) Refresh(ctx context.Context, all bool) error {
 	}
 	return s.read(ctx, func(k *keySource) bool {
 		if k.url == "" {
-			return k.file.changed() || all
+			return k.file.Changed() || all
 		}
 		since := s.o.Now().Sub(k.tried)
 		return all || since >= fetchEvery || k.ill && since >= fetchAgain
@@ -204,14 +204,14 @@ func (s *KeySet) read(ctx context.Context, due func(*keySource) bool) error {
 	return errcode.Wrap(errors.Join(errs...), errcode.BadParam, "server: read token keys")
 }
 
-func (k *keySource) name() string { return k.url + k.file.name }
+func (k *keySource) name() string { return k.url + k.file.Name }
 
 // readSource reads one source and reports whether its keys are others now.
 func (s *KeySet) readSource(ctx context.Context, k *keySource) (changed bool, err error) {
 	var data []byte
 	parse := ParseKeys
 	if k.url == "" {
-		data, err = k.file.read(maxKeyFile)
+		data, err = k.file.Read(maxKeyFile)
 	} else {
 		data, err = s.get(ctx, k.url)
 		parse = func(data []byte) ([]*Key, error) { return parseJWKS(data, false) }
@@ -246,24 +246,25 @@ func (s *KeySet) get(ctx context.Context, address string) ([]byte, error) {
 	return readUpTo(res.Body, maxKeyFile)
 }
 
-// file is a file that is read again when it has changed.
-type file struct {
-	name string
+// File is a file that is read again when it has changed. It is for one goroutine.
+type File struct {
+	Name string
 	info os.FileInfo // as it was when it was read
 }
 
-// changed reports whether the file is another than the one that was read, as far
+// Changed reports whether the file is another than the one that was read, as far
 // as its name, time and size tell.
-func (f *file) changed() bool {
-	info, err := os.Stat(f.name)
+func (f *File) Changed() bool {
+	info, err := os.Stat(f.Name)
 	if err != nil || f.info == nil {
 		return f.info != nil || err == nil
 	}
 	return !os.SameFile(info, f.info) || !info.ModTime().Equal(f.info.ModTime()) || info.Size() != f.info.Size()
 }
 
-func (f *file) read(most int64) ([]byte, error) {
-	info, err := os.Stat(f.name) // before it is read: what changes meanwhile is read again
+// Read reads the file, which has no more than most bytes.
+func (f *File) Read(most int64) ([]byte, error) {
+	info, err := os.Stat(f.Name) // before it is read: what changes meanwhile is read again
 	f.info = info
 	if err != nil {
 		return nil, err
@@ -271,7 +272,7 @@ func (f *file) read(most int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("it is not a regular file")
 	}
-	in, err := os.Open(f.name)
+	in, err := os.Open(f.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ import (
 // Options.Revoked.
 type Revocations struct {
 	log  *slog.Logger
-	file file
+	file File
 
 	mu       sync.Mutex
 	tokens   map[string]bool
@@ -35,32 +35,32 @@ func OpenRevocations(name string, log *slog.Logger) (*Revocations, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := &Revocations{log: log, file: file{name: name}}
+	r := &Revocations{log: log, file: File{Name: name}}
 	return r, r.read()
 }
 
 // Refresh reads the file again if it has changed. What was read before stays where
 // it cannot be read.
 func (r *Revocations) Refresh() error {
-	if !r.file.changed() {
+	if !r.file.Changed() {
 		return nil
 	}
 	err := r.read()
 	if err != nil {
-		r.log.Error("the revoked tokens cannot be read: those of before stay", "file", r.file.name, "error", err)
+		r.log.Error("the revoked tokens cannot be read: those of before stay", "file", r.file.Name, "error", err)
 	}
 	return err
 }
 
 func (r *Revocations) read() error {
 	const op = "server: read revoked tokens"
-	data, err := r.file.read(maxRevocations)
+	data, err := r.file.Read(maxRevocations)
 	if err != nil {
 		return errcode.Wrap(err, errcode.BadParam, op)
 	}
 	tokens, subjects, err := parseRevocations(data)
 	if err != nil {
-		return &errcode.Error{Code: errcode.BadParam, Op: op, Msg: r.file.name + ": " + err.Error(), Err: err}
+		return &errcode.Error{Code: errcode.BadParam, Op: op, Msg: r.file.Name + ": " + err.Error(), Err: err}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

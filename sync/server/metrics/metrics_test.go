@@ -191,7 +191,8 @@ func TestMetrics_documented(t *testing.T) {
 	s.push("s", 1)
 	s.srv.Ready(t.Context())
 	// The command has these beside its server's.
-	has := []string{"heddle_connections", "heddle_connections_refused_total"}
+	has := []string{"heddle_connections", "heddle_connections_refused_total",
+		"heddle_certificate_expiry_timestamp_seconds"}
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(s.text(), -1) {
 		has = append(has, m[1])
 	}
