@@ -42,9 +42,13 @@ const busy = 5 * time.Second
 // refreshEvery is how often files of keys and revocations are looked at.
 const refreshEvery = 250 * time.Millisecond
 
-// limits are those of the sync server's that are bounds as well.
-func (b *bounds) limits() server.Limits {
-	return server.Limits{Request: b.request, Refused: b.refused, Decision: b.decision, Store: b.store}
+// set settles what both have: a limit that is set counts for the connections as well.
+func (b *bounds) set(l *server.Limits) {
+	for _, one := range []struct{ limit, bound *time.Duration }{
+		{&l.Request, &b.request}, {&l.Refused, &b.refused}, {&l.Decision, &b.decision}, {&l.Store, &b.store}} {
+		*one.bound = cmp.Or(*one.limit, *one.bound)
+		*one.limit = *one.bound
+	}
 }
 
 // server returns what serves h within the bounds. Every request passes guard, also

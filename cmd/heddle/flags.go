@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/server/auth"
 )
 
@@ -19,9 +20,13 @@ type serveFlags struct {
 	connections, files                             int
 	checksums                                      bool
 	drain, grace                                   time.Duration
+	limits                                         server.Limits
+	config                                         string
 }
 
 func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
+	flags.StringVar(&f.config, "config", "", "`file` of settings: lines such as \"max-connections = 500\", named as flags "+
+		"are; what is given here counts before it")
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8787", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&f.admin, "admin", "", "`address` of another listener, with /metrics, /livez, /readyz and "+
 		"/debug/pprof/; for nobody but who operates the server")
@@ -48,6 +53,23 @@ func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
 	flags.DurationVar(&f.drain, "drain", defaultDrain, "how `long` the open streams take to end, one after the other, "+
 		"when the server ends; with --dev none is the default")
 	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how `long` requests under way may take after that")
+	defineLimits(flags, &f.limits)
+}
+
+// parse reads the command line, and the file that it names.
+func (f *serveFlags) parse(flags *flag.FlagSet, args []string) error {
+	if err := parse(flags, args, 0, ""); err != nil {
+		return err
+	}
+	if f.config != "" {
+		if err := configure(flags, f.config); err != nil {
+			return err
+		}
+	}
+	if f.dev && !given(flags, "drain") {
+		f.drain = 0
+	}
+	return nil
 }
 
 // defaultDrain is for load balancers to learn that the server is not ready, and

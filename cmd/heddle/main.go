@@ -2,8 +2,8 @@
 //
 // Tested by main_test.go (every command), spaces_test.go (commands on spaces),
 // access_test.go (who gets in, and what is served), tls_test.go (certificates,
-// HTTP/2), bounds_test.go (limits of a
-// connection), kill_test.go (a killed server) and operate_test.go (the --admin
+// HTTP/2), config_test.go (limits and the file of settings), bounds_test.go (limits
+// of a connection), kill_test.go (a killed server) and operate_test.go (the --admin
 // listener, a store that does not answer, the end of a server).
 package main
 

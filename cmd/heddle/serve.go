@@ -54,15 +54,13 @@ of your own only. It answers pages of that machine, and of each --origin.`,
 func serve(e *env, flags *flag.FlagSet, args []string) error {
 	f, b := &serveFlags{}, e.bounds.defaults()
 	f.define(flags, &b)
-	if err := parse(flags, args, 0, ""); err != nil {
+	if err := f.parse(flags, args); err != nil {
 		return err
 	}
+	b.set(&f.limits)
 	log, err := f.logger(e)
 	if err != nil {
 		return err
-	}
-	if f.dev && !given(flags, "drain") {
-		f.drain = 0
 	}
 	if err := f.check(); err != nil {
 		return err
@@ -171,7 +169,7 @@ func (f *serveFlags) listen(log *slog.Logger) (*limited, error) {
 func (f *serveFlags) open(
 	ctx context.Context, store logstore.Store, told server.Observer, b *bounds, log *slog.Logger,
 ) (*server.Server, error) {
-	o := server.Options{Store: store, Dev: f.dev, Origins: f.origins, Observer: told, Logger: log, Limits: b.limits()}
+	o := server.Options{Store: store, Dev: f.dev, Origins: f.origins, Observer: told, Logger: log, Limits: f.limits}
 	if !f.dev {
 		f.keys.Logger = log
 		keys, err := auth.OpenKeys(ctx, f.keys)

@@ -7,6 +7,14 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
+// DefaultLimits returns what the limits are that are not set. In development mode
+// those of one subject are not there.
+func DefaultLimits() Limits {
+	var l Limits
+	l.defaults(false)
+	return l
+}
+
 // defaults sets the limits that are not set. Without tokens a subject is an
 // address, which many devices may share: it has no limits of its own.
 func (l *Limits) defaults(dev bool) {
