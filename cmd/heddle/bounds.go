@@ -59,9 +59,10 @@ func (b *bounds) server(h http.Handler, errors *slog.Logger) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
+	http2 := &http.HTTP2Config{SendPingTimeout: b.request, PingTimeout: b.request, WriteByteTimeout: b.request}
 	return &http.Server{
 		Protocols:                    protocols,
-		HTTP2:                        &http.HTTP2Config{SendPingTimeout: b.request, PingTimeout: b.request, WriteByteTimeout: b.request},
+		HTTP2:                        http2,
 		Handler:                      b.guard(h),
 		DisableGeneralOptionsHandler: true, // it would read the body of OPTIONS *
 		ReadHeaderTimeout:            b.header,

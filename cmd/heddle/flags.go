@@ -25,8 +25,8 @@ type serveFlags struct {
 }
 
 func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
-	flags.StringVar(&f.config, "config", "", "`file` of settings: lines such as \"max-connections = 500\", named as flags "+
-		"are; what is given here counts before it")
+	flags.StringVar(&f.config, "config", "", "`file` of settings: lines such as \"max-connections = 500\", named as "+
+		"flags are; what is given here counts before it")
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8787", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&f.admin, "admin", "", "`address` of another listener, with /metrics, /livez, /readyz and "+
 		"/debug/pprof/; for nobody but who operates the server")
