@@ -174,6 +174,7 @@ func (e *Engine) subscribe(
 		e.ids++
 		q = &query{id: e.ids, key: key, sql: sql, params: params, began: e.commits}
 		e.queries[key] = q
+		e.feed.CarryRows(true)
 		if p.deps.Reads == nil { // it has gone meanwhile: its first run prepares it
 			q.schema = true
 			e.loosen(q)
@@ -260,6 +261,7 @@ func (s *Subscription) Stop() {
 	if len(q.subs) == 0 && !q.removed {
 		q.removed = true
 		delete(e.queries, q.key)
+		e.feed.CarryRows(len(e.queries) > 0)
 		e.forget(q)
 		e.loosen(q)
 	}

@@ -52,11 +52,12 @@ func BenchmarkQuery_point(b *testing.B) {
 }
 
 // BenchmarkUpdate_row is a durable commit of one row, of a table captured whole and of
-// one that is not.
+// one that is not; and of one whose rows the commit carries.
 func BenchmarkUpdate_row(b *testing.B) {
-	for name, synced := range map[string][]string{"synced": {"t"}, "local": nil} {
+	for name, synced := range map[string][]string{"synced": {"t"}, "local": nil, "carried": nil} {
 		b.Run(name, func(b *testing.B) {
 			db := openTest(b, Options{Migrations: []string{`CREATE TABLE t(id TEXT PRIMARY KEY, v, w, x)`}, Synced: synced})
+			db.NewFeed().CarryRows(name == "carried")
 			exec(b, db, `INSERT INTO t SELECT 'k' || value, value, 'some text', 1.5 FROM `+series(10000))
 			for i := 0; b.Loop(); i++ {
 				exec(b, db, `UPDATE t SET v = ? WHERE id = 'k777'`, int64(-i))

@@ -212,7 +212,8 @@ func (c *conn) preUpdate(d sqlite3.PreUpdateData) {
 
 // follow begins to capture a transaction, or what comes after a savepoint of one.
 func (c *conn) follow(origin Origin) {
-	c.capture = capture.New(c.Conn, c.tally, c.db.schema, origin.Kind != Sync)
+	c.capture = capture.New(c.Conn, c.tally, c.db.schema, capture.Options{
+		Local: origin.Kind != Sync, Rows: c.db.notices.carryRows()})
 	c.notified = notified{}
 }
 

@@ -8,7 +8,10 @@ import "slices"
 type Feed struct {
 	n    *notices
 	wake chan struct{}
-	list []Commit // guarded by notices.mu
+
+	// Guarded by notices.mu.
+	list []Commit
+	rows bool
 }
 
 // maxFeed bounds the commits that a feed holds one by one. Beyond it they become one,
@@ -23,6 +26,22 @@ func (db *DB) NewFeed() *Feed {
 	defer n.mu.Unlock()
 	n.feeds = append(n.feeds, f)
 	return f
+}
+
+// CarryRows tells whether transactions that begin from now on note the rows that they
+// change for the feed: see [TableCommit]. A transaction that nobody wants the rows of
+// does not read them. A feed begins without.
+func (f *Feed) CarryRows(rows bool) {
+	f.n.mu.Lock()
+	defer f.n.mu.Unlock()
+	f.rows = rows
+}
+
+// carryRows reports whether a feed wants the rows of commits.
+func (n *notices) carryRows() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.feeds, func(f *Feed) bool { return f.rows })
 }
 
 // Wake has an element when commits have come since it was last received from.

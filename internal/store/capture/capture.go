@@ -35,7 +35,7 @@ type Capture struct {
 	schema    *schema.Schema
 	c         *sqlconn.Conn
 	tally     Tally // nil if the engine has none
-	local     bool
+	opts      Options
 	recording bool // the recorder writes: nothing is captured whole any more
 	undone    bool // a statement failed or a savepoint was rolled back: what was noted may not have happened
 	tables    map[string]*touched
@@ -54,7 +54,7 @@ type touched struct {
 	rows       map[int64]int  // by rowid, index in list
 	keys       map[string]int // the same of WITHOUT ROWID tables, by encoded key
 	list       []touch
-	large      bool            // no commit carries its rows
+	large      bool            // the commit does not carry its rows
 	imageBytes int             // of what was noted for that
 	moved      [][]value.Value // keys of rows that are as they were, at another rowid
 	keysOnly   keysOnly
@@ -70,13 +70,18 @@ type touch struct {
 	deleted bool          // a DELETE was seen, so that a present row was inserted again
 }
 
-// New follows the transaction that c has begun. Rows of synced tables are captured
-// whole if it is local.
-func New(c *sqlconn.Conn, tally Tally, s *schema.Schema, local bool) *Capture {
+// Options of a capture.
+type Options struct {
+	Local bool // rows of synced tables are captured whole, for the log
+	Rows  bool // the commit carries the rows that differ, as long as they are few: TableCommit.Rows
+}
+
+// New follows the transaction that c has begun.
+func New(c *sqlconn.Conn, tally Tally, s *schema.Schema, opts Options) *Capture {
 	if tally != nil {
 		tally.Clear()
 	}
-	return &Capture{schema: s, c: c, tally: tally, local: local, tables: map[string]*touched{}}
+	return &Capture{schema: s, c: c, tally: tally, opts: opts, tables: map[string]*touched{}}
 }
 
 // table returns what was noted of the named table, nil if it is not followed.
@@ -88,7 +93,7 @@ func (cp *Capture) table(name string) *touched {
 	if !ok {
 		if t := cp.schema.Owner(name); t != nil {
 			if tt = cp.byTable(t); tt == nil {
-				tt = &touched{t: t, full: cp.local && t.Synced && !t.Virtual}
+				tt = &touched{t: t, full: cp.opts.Local && t.Synced && !t.Virtual, large: !cp.opts.Rows}
 				cp.order = append(cp.order, tt)
 			}
 		}

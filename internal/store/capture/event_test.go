@@ -204,6 +204,7 @@ func TestCommit_nullKeys(t *testing.T) {
 	ctx := context.Background()
 	db := storetest.Open(t, store.Options{Migrations: []string{`CREATE TABLE a(id REAL PRIMARY KEY, x);
 		INSERT INTO a VALUES(NULL, 1), (5, 5)`}})
+	db.NewFeed().CarryRows(true)
 	var got *store.Commit
 	db.OnCommit(func(c store.Commit) { got = &c })
 	err := db.Update(ctx, store.Origin{Kind: store.Local}, func(tx *store.Tx) error {

@@ -23,6 +23,7 @@ func TestCommit_rows(t *testing.T) {
 			CREATE TABLE a(id TEXT PRIMARY KEY NOT NULL, x, g AS (x + 1) STORED, v AS (x));
 			CREATE TABLE w(k TEXT COLLATE nocase NOT NULL, x REAL, PRIMARY KEY(k)) WITHOUT ROWID;
 			CREATE TRIGGER tr AFTER UPDATE ON a BEGIN UPDATE w SET x = x + 1 WHERE k = new.id; END;`}})
+		db.NewFeed().CarryRows(true)
 		var commit *store.Commit
 		db.OnCommit(func(c store.Commit) { commit = &c })
 		r := rand.New(rand.NewPCG(1, 2))
@@ -120,23 +121,30 @@ func content(t *testing.T, db *store.DB) map[string][]store.Value {
 	return rows
 }
 
-// TestCommit_manyRows: a load is announced without its rows.
+// TestCommit_manyRows: a load is announced without its rows, and so is what nobody
+// wants the rows of.
 func TestCommit_manyRows(t *testing.T) {
 	for _, synced := range [][]string{nil, {"t"}} {
 		db := storetest.Open(t, store.Options{Synced: synced,
 			Migrations: []string{`CREATE TABLE t(a INTEGER PRIMARY KEY, b)`}})
 		var commit *store.Commit
 		db.OnCommit(func(c store.Commit) { commit = &c })
+		db.NewFeed()
+		feed := db.NewFeed()
 		for _, test := range []struct {
-			sql  string
-			rows int
+			wanted bool
+			sql    string
+			rows   int
 		}{
-			{`INSERT INTO t(a) VALUES(1), (2)`, 2},
-			{`WITH RECURSIVE s(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM s WHERE n < 90)
+			{true, `INSERT INTO t(a) VALUES(1), (2)`, 2},
+			{true, `WITH RECURSIVE s(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM s WHERE n < 90)
 				INSERT INTO t(a) SELECT n FROM s`, -1},
-			{`UPDATE t SET b = zeroblob(300000) WHERE a = 1`, -1},
-			{`UPDATE t SET b = 1 WHERE a = 2`, 1},
+			{true, `UPDATE t SET b = zeroblob(300000) WHERE a = 1`, -1},
+			{true, `UPDATE t SET b = 1 WHERE a = 2`, 1},
+			{false, `UPDATE t SET b = 2 WHERE a = 2`, -1},
+			{true, `UPDATE t SET b = 3 WHERE a = 2`, 1},
 		} {
+			feed.CarryRows(test.wanted)
 			if _, err := db.Exec(context.Background(), test.sql, store.Params{}); err != nil {
 				t.Fatal(err)
 			}
