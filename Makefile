@@ -29,7 +29,7 @@ help:
 	@echo "  make bench-bootstrap  measure sync in Chromium: a new device and ROWS=1000000 rows, a commit to another"
 	@echo "  make bench-peers   measure it beside the other databases for browsers (QUICK=1: one round)"
 	@echo "  make bench-start   measure a start alone, by steps, also through a slow line, beside peers (QUICK=1)"
-	@echo "  make bench-live    measure what finds the live queries that a commit concerns, natively and under Node"
+	@echo "  make bench-live    measure what live queries cost: natively, in a worker, and in pages"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"

@@ -401,13 +401,17 @@ live_mutants() {
     -mutants "${STEPS:-2000000}" -seed "${SEED:-1}")
 }
 
-# bench_live measures what finds the live queries that a commit concerns: natively,
-# then with the browser's engine under Node.
+# bench_live measures what live queries cost. First what finds the queries that a commit
+# concerns and makes their results, natively and in a worker of Chromium; then commits
+# to live queries in whole pages.
 bench_live() {
-  tools
-  go test ./internal/live -run '^$' -bench . -benchtime 200ms
-  (cd engine/linktest && GOOS=js GOARCH=wasm go test -exec="node $PWD/run.mjs" heddle.dev/heddle/internal/live \
-    -run '^$' -bench . -benchtime 200ms)
+  build
+  if [ $# = 0 ]; then
+    go test ./internal/live -run '^$' -bench . -benchtime 200ms
+    (cd engine/linktest && GOOS=js GOARCH=wasm CHROMIUM=$(chromium) go test -exec="node $PWD/chromium.mjs" \
+      heddle.dev/heddle/internal/live -run '^$' -bench . -benchtime 200ms)
+  fi
+  CHROMIUM=$(chromium) node --import tsx bench/live.ts "$@"
 }
 
 # sync_soak runs e2e/sync/storm.spec.ts for DURATION (10m, 90s) with SEED.
@@ -523,7 +527,7 @@ case "${1:-help}" in
   test-firefox) shift; test_firefox "$@" ;;
   test-webkit) shift; test_webkit "$@" ;;
   live-mutants) live_mutants ;;
-  bench-live) bench_live ;;
+  bench-live) shift; bench_live "$@" ;;
   first-part) first_part ;;
   test-ecosystem) shift; test_ecosystem "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;

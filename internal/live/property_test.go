@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	steps = flag.Int("steps", 0, "comparisons of TestEngine_equalsFreshRuns; 20,000 if 0")
+	steps = flag.Int("steps", 0, "comparisons of TestEngine_equalsFreshRuns; 20,000 if 0, 5,000 in short")
 	seed  = flag.Uint64("seed", 1, "its first seed")
 )
 
@@ -32,7 +32,7 @@ func TestEngine_equalsFreshRuns(t *testing.T) {
 	switch {
 	case want > 0:
 	case testing.Short():
-		want = 2000
+		want = 5000
 	default:
 		want = 20000
 	}
