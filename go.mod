@@ -14,6 +14,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0 // sync/server/metrics, cmd/heddle: /metrics
 	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b; sync/seal: XChaCha20-Poly1305 too
 	google.golang.org/protobuf v1.36.12 // sync/wire: protowire alone, which needs no reflection
+	lukechampine.com/adiantum v1.1.1 // opfs/atrest: the cipher of files
 )
 
 require (

@@ -126,9 +126,9 @@ func (n *node) hand(p []byte, off int64) error {
 }
 
 // writeCode is the SQLite code of a failed write, or of a truncation that was
-// to grow the file: the disk is full, unless the handle is gone.
+// to grow the file: the disk is full, unless the handle is gone or could not read.
 func writeCode(err error) sqlite3.ExtendedErrorCode {
-	if errcode.Of(err) == errcode.Closed {
+	if errcode.Of(err) == errcode.Closed || errors.Is(err, ErrRead) {
 		return sqlite3.IOERR_WRITE
 	}
 	return codeOf(err, sqlite3.ExtendedErrorCode(sqlite3.FULL))

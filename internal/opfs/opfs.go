@@ -40,7 +40,10 @@
 // every Handle, power cuts (crash_test.go) and failing operations (sweep_test.go).
 package opfs
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Limits, in bytes.
 const (
@@ -54,6 +57,10 @@ const (
 	// SectorSize is what a torn write may damage beside itself.
 	SectorSize = 4096
 )
+
+// ErrRead is in the error of a Handle that has to read before it writes, and could
+// not: it is not for a lack of space that such a write fails.
+var ErrRead = errors.New("opfs: read")
 
 // A Handle is one open file: exactly what a FileSystemSyncAccessHandle gives,
 // so counts come unchecked and may be short, zero or nonsense.

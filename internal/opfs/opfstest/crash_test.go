@@ -61,7 +61,8 @@ func TestCrash_besideReader(t *testing.T) {
 	if !vfs.SupportsSharedMemory {
 		t.Skip("no shared memory for WAL on this platform")
 	}
-	for _, mode := range []Mode{{Journal: "wal"}, {Journal: "wal", Checksums: true}} {
+	for _, mode := range []Mode{{Journal: "wal"}, {Journal: "wal", Checksums: true},
+		{Journal: "wal", Checksums: true, Encrypted: true}} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
 			h, err := recordBesideReader(t, NewDisk(Lies{}), Workload{}, mode, 32)

@@ -10,8 +10,6 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
-
-	"heddle.dev/heddle/internal/opfs"
 )
 
 // A history is a run of the workload on a disk that remembers.
@@ -47,7 +45,7 @@ func straight(v vfs.VFS) vfs.VFS { return v }
 // record runs n transactions of the workload on the disk and closes.
 func record(d *Disk, w Workload, mode Mode, n int, through bend) (*history, error) {
 	h := &history{w: w, mode: mode, disk: d}
-	c, err := Open("test.db", mount(through(opfs.New(d))), mode)
+	c, err := Open("test.db", mount(through(mode.VFS(d))), mode)
 	if err != nil {
 		return h, err
 	}
@@ -65,7 +63,7 @@ func record(d *Disk, w Workload, mode Mode, n int, through bend) (*history, erro
 // so that checkpoints stop halfway and go on later.
 func recordBesideReader(t testing.TB, d *Disk, w Workload, mode Mode, n int) (*history, error) {
 	h := &history{w: w, mode: mode, disk: d}
-	v := mount(opfs.New(d))
+	v := mount(mode.VFS(d))
 	writer, reader := MustOpen(t, "test.db", v, mode), MustOpen(t, "test.db", v, mode)
 	held := -1
 	for i := range n {
@@ -129,8 +127,8 @@ func (h *history) surveyRecovery(c *tally, r *rand.Rand, img Image, through bend
 	d := DiskOf(img.Dir)
 	start := d.Now()
 	// judge has recovered img.Dir and added one transaction: this adds another.
-	next := &history{w: h.w, mode: Mode{Exclusive: c.images%100 == 0}, disk: d}
-	conn, err := Open("test.db", mount(through(opfs.New(d))), next.mode)
+	next := &history{w: h.w, mode: Mode{Exclusive: c.images%100 == 0, Encrypted: h.mode.Encrypted}, disk: d}
+	conn, err := Open("test.db", mount(through(h.mode.VFS(d))), next.mode)
 	if err == nil {
 		next.held, err = h.w.Check(conn)
 		next.held++
@@ -159,7 +157,7 @@ func (h *history) surveyRecovery(c *tally, r *rand.Rand, img Image, through bend
 // reader beside, as the product has.
 func (h *history) judge(img Image, through bend) error {
 	owes := h.owes(img.At)
-	v := mount(through(opfs.New(img.Dir)))
+	v := mount(through(h.mode.VFS(img.Dir)))
 	alone := img.At%2 == 0
 	c, err := Open("test.db", v, Mode{Exclusive: alone})
 	if err != nil {

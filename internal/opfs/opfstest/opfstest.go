@@ -12,6 +12,7 @@ package opfstest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"heddle.dev/heddle/internal/opfs"
+	"heddle.dev/heddle/internal/opfs/atrest"
 )
 
 // A Subject makes the directories under test.
@@ -48,8 +50,20 @@ type Mode struct {
 	Journal   string
 	Exclusive bool
 	Checksums bool   // each page carries one, in a database that is new
+	Encrypted bool   // the directory has the files encrypted at rest
 	Sync      string // of PRAGMA synchronous; FULL if empty
 }
+
+// Over is the directory that the VFS of the mode sees, over the one that has the files.
+func (m Mode) Over(dir opfs.Directory) opfs.Directory {
+	if m.Encrypted {
+		return atrest.New(dir, atrest.Key{1, 2, 3})
+	}
+	return dir
+}
+
+// VFS is a new one for that mode.
+func (m Mode) VFS(dir opfs.Directory) *opfs.VFS { return opfs.New(m.Over(dir)) }
 
 func (m Mode) String() string {
 	s := m.Journal
@@ -59,10 +73,14 @@ func (m Mode) String() string {
 	if m.Checksums {
 		s += ",checksums"
 	}
+	if m.Encrypted {
+		s += ",encrypted"
+	}
 	return s
 }
 
-// Modes lists those that work for the subject, WAL first.
+// Modes lists those that work for the subject, WAL first: on plain files, and then
+// those that differ in what they write on encrypted ones.
 func (s Subject) Modes() []Mode {
 	modes := []Mode{
 		{Journal: "wal", Exclusive: true, Checksums: true}, {Journal: "wal", Exclusive: true},
@@ -70,6 +88,12 @@ func (s Subject) Modes() []Mode {
 	}
 	if s.SharedMemory {
 		modes = append([]Mode{{Journal: "wal", Checksums: true}, {Journal: "wal"}}, modes...)
+	}
+	for _, mode := range slices.Clone(modes) {
+		if mode.Checksums || mode.Journal == "delete" || mode.Journal == "persist" {
+			mode.Encrypted = true
+			modes = append(modes, mode)
+		}
 	}
 	return modes
 }

@@ -31,7 +31,7 @@ func (s Subject) workload(t *testing.T, mode Mode) {
 	dir, file := s.Fresh(t)
 	var w Workload
 	for round := range 3 {
-		v := s.Mount(t, opfs.New(dir))
+		v := s.Mount(t, mode.VFS(dir))
 		c, err := Open(file, v, mode)
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +66,7 @@ func (s Subject) workload(t *testing.T, mode Mode) {
 // savepoint.
 func (s Subject) rollback(t *testing.T, mode Mode) {
 	dir, file := s.Fresh(t)
-	c := MustOpen(t, file, s.Mount(t, opfs.New(dir)), mode)
+	c := MustOpen(t, file, s.Mount(t, mode.VFS(dir)), mode)
 	var w Workload
 	for i := range 8 {
 		if err := w.Step(c, i); err != nil {
@@ -97,7 +97,7 @@ func (s Subject) rollback(t *testing.T, mode Mode) {
 // committed is there, whether or not the log's index was.
 func (s Subject) crash(t *testing.T, mode Mode) {
 	src, from := s.Fresh(t)
-	c := MustOpen(t, from, s.Mount(t, opfs.New(src)), mode)
+	c := MustOpen(t, from, s.Mount(t, mode.VFS(src)), mode)
 	var w Workload
 	for i := range 12 {
 		if err := w.Step(c, i); err != nil {
@@ -118,7 +118,7 @@ func (s Subject) crash(t *testing.T, mode Mode) {
 	if err := Copy(dst, to, copied, from); err != nil {
 		t.Fatal(err)
 	}
-	again := MustOpen(t, to, s.Mount(t, opfs.New(dst)), mode)
+	again := MustOpen(t, to, s.Mount(t, mode.VFS(dst)), mode)
 	if n, err := w.Check(again); err != nil || n != 11 {
 		t.Fatalf("recovered: %d, %v, want 11", n, err)
 	}
@@ -134,7 +134,7 @@ func (s Subject) crash(t *testing.T, mode Mode) {
 // nothing in the directory.
 func (s Subject) vacuum(t *testing.T, mode Mode) {
 	dir, file := s.Fresh(t)
-	c := MustOpen(t, file, s.Mount(t, opfs.New(dir)), mode)
+	c := MustOpen(t, file, s.Mount(t, mode.VFS(dir)), mode)
 	mustExec(t, c, `CREATE TABLE a(x); WITH RECURSIVE v(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM v WHERE n<3000)
 		INSERT INTO a SELECT printf('%0200d', (n*7919)%3001) FROM v;
 		CREATE TEMP TABLE b AS SELECT x FROM a; DELETE FROM a WHERE rowid % 3 > 0; VACUUM;
