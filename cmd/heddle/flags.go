@@ -12,16 +12,17 @@ import (
 
 // serveFlags are those of heddle serve.
 type serveFlags struct {
-	addr, admin, data, static, csp, level, revoked string
-	tlsCert, tlsKey                                string
-	dev, asJSON                                    bool
-	origins, keyFiles                              list
-	keys                                           auth.KeyOptions
-	connections, files                             int
-	checksums                                      bool
-	drain, grace                                   time.Duration
-	limits                                         server.Limits
-	config                                         string
+	place
+	addr, admin, static, csp, level, revoked string
+	tlsCert, tlsKey                          string
+	dev, asJSON                              bool
+	origins, keyFiles                        list
+	keys                                     auth.KeyOptions
+	connections, files                       int
+	checksums                                bool
+	drain, grace                             time.Duration
+	limits                                   server.Limits
+	config                                   string
 }
 
 func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
@@ -33,8 +34,9 @@ func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "`file` with the certificate for https, and those between it and its "+
 		"root, in PEM")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "`file` with its private key, in PEM")
-	flags.StringVar(&f.data, "data", "", "`directory` for the spaces; made if missing")
-	flags.IntVar(&f.files, "files", 1, "how many `files` a new --data keeps its spaces in; each has a writer of its own")
+	f.place.define(flags, "`directory` for the spaces; made if missing")
+	flags.IntVar(&f.files, "files", defaultFiles, "how many `files` a new --data keeps its spaces in; each has a writer "+
+		"of its own")
 	flags.BoolVar(&f.checksums, "page-checksums", true, "new files get page checksums; =false beside Litestream")
 	flags.StringVar(&f.static, "static", "", "also serve the web files in this `directory`")
 	flags.BoolVar(&f.dev, "dev", false, "no tokens, any space, pages of this machine")
@@ -76,16 +78,23 @@ func (f *serveFlags) parse(flags *flag.FlagSet, args []string) error {
 // devices to go to others one after the other.
 const defaultDrain = 10 * time.Second
 
-// maxFiles is more than there are processors that one server keeps busy.
-const maxFiles = 64
+const (
+	defaultFiles = 1
+	// maxFiles is more than there are processors that one server keeps busy.
+	maxFiles = 64
+)
 
 // check refuses what makes no sense, before anything is opened.
 func (f *serveFlags) check() error {
+	if err := f.place.check(); err != nil {
+		return err
+	}
+	if f.url != "" && (f.files != defaultFiles || !f.checksums) {
+		return badUsage("--files and --page-checksums are for --data")
+	}
 	f.keys.Files = f.keyFiles
 	tokens := len(f.keys.Files)+len(f.keys.URLs) > 0
 	switch {
-	case f.data == "":
-		return badUsage("--data is needed")
 	case f.dev == tokens:
 		return badUsage("either --dev or --token-key or --jwks is needed")
 	case f.dev && f.revoked != "":
@@ -101,7 +110,10 @@ func (f *serveFlags) check() error {
 	case f.static == "":
 		return nil
 	}
-	secret := map[string]string{f.data: "--data"}
+	secret := map[string]string{}
+	if f.data != "" {
+		secret[f.data] = "--data"
+	}
 	for _, name := range f.keys.Files {
 		secret[name] = "--token-key"
 	}

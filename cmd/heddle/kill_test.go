@@ -17,6 +17,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/sync/logstore/pgstore/pgtest"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asHeddle) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Run(m))
 }
 
 // A server that is killed while it decides has, when it comes back, everything

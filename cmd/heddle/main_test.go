@@ -261,7 +261,7 @@ func TestUsage(t *testing.T) {
 		{"help nothing", exitUsage, `no command "nothing"`},
 		{"version", exitOK, "heddle "},
 		{"nothing", exitUsage, `no command "nothing"`},
-		{"serve", exitUsage, "--data is needed"},
+		{"serve", exitUsage, "--data or --store is needed"},
 		{"serve --data x", exitUsage, "either --dev or --token-key"},
 		{"serve --data x --dev --token-key y", exitUsage, "either --dev or --token-key"},
 		{"serve --data x --dev --tls-cert x", exitUsage, "go together"},

@@ -22,13 +22,17 @@ import (
 
 var serveCommand = command{
 	name:  "serve",
-	args:  "--data DIR (--dev | --token-key FILE … | --jwks URL …) [flags]",
+	args:  placeArgs + " (--dev | --token-key FILE … | --jwks URL …) [flags]",
 	short: "run the sync server",
 	long: `
 Runs the sync server until it is interrupted; then it ends the open streams one
 after the other, finishes what it has begun and closes its files. A second signal
 ends it at once. With --static it also serves a directory of web files, in which
 neither data nor keys may lie.
+
+The spaces are in a directory (--data), which one server at a time uses, or in
+PostgreSQL (--store), over which any number of equal servers may run: a device
+may come to any of them, each time to another one.
 
 Without --dev every request needs a token that grants its space: a JSON Web
 Token with a claim "spaces", signed by one of the keys of --token-key (see
@@ -67,7 +71,7 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
-	kept, err := f.openStore(log)
+	kept, err := f.place.open(ctx, sqlitestore.Options{Files: f.files, Bare: !f.checksums}, log)
 	if err != nil {
 		return err
 	}
@@ -110,25 +114,24 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 		fmt.Fprintf(e.stdout, "heddle: admin at %s\n", serveURL("http", admin.listener.Addr()))
 		go func() { failed <- admin.Serve(admin.listener) }()
 	}
+	scheme := "http"
 	if cert != nil {
-		hs.TLSConfig = cert.config()
-		fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL("https", listener.Addr()), f.data)
-		go func() { failed <- hs.ServeTLS(listener, "", "") }()
-	} else {
-		fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL("http", listener.Addr()), f.data)
-		go func() { failed <- hs.Serve(listener) }()
+		scheme, hs.TLSConfig = "https", cert.config()
 	}
+	fmt.Fprintf(e.stdout, "heddle: serving %s (data in %s)\n", serveURL(scheme, listener.Addr()), where(kept, f.data))
+	go func() {
+		if cert != nil {
+			failed <- hs.ServeTLS(listener, "", "")
+		} else {
+			failed <- hs.Serve(listener)
+		}
+	}()
 	select {
 	case err := <-failed:
 		return err
 	case <-e.ctx.Done():
 	}
 	return errors.Join(f.shutDown(hs, srv, log), kept.Close())
-}
-
-// openStore opens where the spaces are kept.
-func (f *serveFlags) openStore(log *slog.Logger) (logstore.Store, error) {
-	return sqlitestore.Open(sqlitestore.Options{Dir: f.data, Files: f.files, Bare: !f.checksums, Logger: log})
 }
 
 // before is what a server sees of a store.
@@ -170,6 +173,9 @@ func (f *serveFlags) open(
 	ctx context.Context, store logstore.Store, told server.Observer, b *bounds, log *slog.Logger,
 ) (*server.Server, error) {
 	o := server.Options{Store: store, Dev: f.dev, Origins: f.origins, Observer: told, Logger: log, Limits: f.limits}
+	if f.url != "" {
+		o.Recheck = recheckEvery
+	}
 	if !f.dev {
 		f.keys.Logger = log
 		keys, err := auth.OpenKeys(ctx, f.keys)

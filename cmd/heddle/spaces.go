@@ -15,39 +15,6 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// openStore opens a store by its name on the command line: a data directory.
-func openStore(name string, o sqlitestore.Options) (logstore.Store, error) {
-	if strings.Contains(name, "://") {
-		return nil, badUsage("%q is no store that this program knows: a data directory is one", name)
-	}
-	if o.Shared {
-		files, err := sqlitestore.Files(name)
-		if err != nil {
-			return nil, err
-		}
-		for _, file := range files {
-			if strings.HasSuffix(file, ".space.db") {
-				return nil, fmt.Errorf("%s is of an earlier version: start a server on the directory once, "+
-					"which takes it over", file)
-			}
-		}
-	}
-	o.Dir = name
-	return sqlitestore.Open(o)
-}
-
-// inStore opens a store that a server may be using, and runs f.
-func inStore(name string, f func(logstore.Store) error) error {
-	if name == "" {
-		return badUsage("--data is needed")
-	}
-	s, err := openStore(name, sqlitestore.Options{Shared: true})
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(s), s.Close())
-}
-
 // eachSpace calls f with each space of a store.
 func eachSpace(ctx context.Context, s logstore.Store, f func(*logstore.Info) error) error {
 	const page = 1000
@@ -67,17 +34,17 @@ func eachSpace(ctx context.Context, s logstore.Store, f func(*logstore.Info) err
 
 var spacesCommand = command{
 	name:  "spaces",
-	args:  "--data DIR",
+	args:  placeArgs,
 	short: "list a server's spaces",
 	long: `
-Lists the spaces of a data directory: for each the log's end, the rows, and the
+Lists the spaces of a data directory or a database: for each the log's end, the rows, and the
 bytes of the rows and of the log. The server may go on meanwhile.`,
 	run: func(e *env, flags *flag.FlagSet, args []string) error {
-		data := flags.String("data", "", "the server's data `directory`")
+		kept := newPlace(flags)
 		if err := parse(flags, args, 0, ""); err != nil {
 			return err
 		}
-		return inStore(*data, func(s logstore.Store) error {
+		return kept.run(e, func(s logstore.Store) error {
 			n := 0
 			err := eachSpace(e.ctx, s, func(i *logstore.Info) error {
 				n++
@@ -97,12 +64,11 @@ bytes of the rows and of the log. The server may go on meanwhile.`,
 	},
 }
 
-// ofSpace makes a command on one space of a data directory that a server may be
-// using.
+// ofSpace makes a command on one space of a store that servers may be using.
 func ofSpace(name, short, long string, run func(e *env, s logstore.Store, space string) error) command {
-	return command{name: name, args: "--data DIR --space SPACE", short: short, long: long,
+	return command{name: name, args: placeArgs + " --space SPACE", short: short, long: long,
 		run: func(e *env, flags *flag.FlagSet, args []string) error {
-			data := flags.String("data", "", "the server's data `directory`")
+			kept := newPlace(flags)
 			space := flags.String("space", "", "the `space`'s name")
 			if err := parse(flags, args, 0, ""); err != nil {
 				return err
@@ -110,7 +76,7 @@ func ofSpace(name, short, long string, run func(e *env, s logstore.Store, space 
 			if !wire.ValidSpace(*space) {
 				return badUsage("--space: %q cannot be a space's name", *space)
 			}
-			return inStore(*data, func(s logstore.Store) error { return run(e, s, *space) })
+			return kept.run(e, func(s logstore.Store) error { return run(e, s, *space) })
 		}}
 }
 
@@ -221,15 +187,16 @@ var copyCommand = command{
 	long: `
 Copies each space of a store, or one, into another store, as it is at one moment,
 with its epoch: devices go on where they are, at the other one. A store is a data
-directory. A server may be using the one that is copied from, and none the other.
-A space that is there already is left as it is, and is an error. A directory with
-one copied space is that space as files, which heddle inspect reads.`,
+directory, or a database as postgres://USER@HOST/NAME. Servers may be using the one
+that is copied from, and the other one if it is a database. A space that is there
+already is left as it is, and is an error. A directory with one copied space is
+that space as files, which heddle inspect reads.`,
 	run: copySpaces,
 }
 
 func copySpaces(e *env, flags *flag.FlagSet, args []string) error {
-	from := flags.String("from", "", "the `store` to copy from: a data directory")
-	to := flags.String("to", "", "the `store` to copy into: a data directory; made if missing")
+	from := flags.String("from", "", "the `store` to copy from: a data directory, or postgres://…")
+	to := flags.String("to", "", "the `store` to copy into: a data directory, which is made if missing, or postgres://…")
 	only := flags.String("space", "", "copy this `space` alone")
 	checksums := flags.Bool("page-checksums", true, "new files get page checksums; =false beside Litestream")
 	if err := parse(flags, args, 0, ""); err != nil {
@@ -241,11 +208,11 @@ func copySpaces(e *env, flags *flag.FlagSet, args []string) error {
 	case *only != "" && !wire.ValidSpace(*only):
 		return badUsage("--space: %q cannot be a space's name", *only)
 	}
-	source, err := openStore(*from, sqlitestore.Options{Shared: true})
+	source, err := openStore(e.ctx, *from, sqlitestore.Options{Shared: true})
 	if err != nil {
 		return err
 	}
-	target, err := openStore(*to, sqlitestore.Options{Bare: !*checksums})
+	target, err := openStore(e.ctx, *to, sqlitestore.Options{Bare: !*checksums})
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}

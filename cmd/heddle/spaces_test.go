@@ -148,7 +148,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("%q: exit %d, %q", args, code, problems)
 		}
 	}
-	for _, args := range [][]string{{"--from", from}, {"--from", from, "--to", "postgres://x"},
+	for _, args := range [][]string{{"--from", from}, {"--from", from, "--to", "mysql://x"},
 		{"--from", from, "--to", to, "--space", "*"}} {
 		if code, _, _ := heddle(t, append([]string{"copy"}, args...)...); code != exitUsage {
 			t.Errorf("%q: exit %d", args, code)

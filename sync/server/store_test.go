@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,8 @@ import (
 
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/logstore/pgstore"
+	"heddle.dev/heddle/sync/logstore/pgstore/pgtest"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/logstore/storetest"
 	"heddle.dev/heddle/sync/server"
@@ -25,6 +28,14 @@ import (
 // stores opens each store that a server can run on.
 var stores = map[string]func(t *testing.T) logstore.Store{
 	"model": func(*testing.T) logstore.Store { return storetest.NewModel() },
+	"postgres": func(t *testing.T) logstore.Store {
+		s, err := pgstore.Open(t.Context(), pgstore.Options{URL: pgtest.Database(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	},
 	"sqlite": func(t *testing.T) logstore.Store {
 		s, err := sqlitestore.Open(sqlitestore.Options{Dir: t.TempDir(), Files: 1})
 		if err != nil {
@@ -38,6 +49,8 @@ var stores = map[string]func(t *testing.T) logstore.Store{
 		return s
 	},
 }
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
 // over starts a server without sockets over a store.
 func over(t *testing.T, store logstore.Store, change func(*server.Options)) *harness {

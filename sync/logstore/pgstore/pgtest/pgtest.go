@@ -62,7 +62,7 @@ func Run(m *testing.M) int {
 // and returns its URL. The cluster does not flush: its machine does not crash.
 func Database(t testing.TB) string {
 	t.Helper()
-	shared.once.Do(func() { shared.c, shared.err = Start("fsync=off") })
+	shared.once.Do(func() { shared.c, shared.err = Start("fsync=off", "max_connections=1000") })
 	need(t, shared.err)
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
