@@ -66,6 +66,8 @@ const (
 	CodeOutdated = "HEDDLE_OUTDATED"
 	// a message does not decode, or is of a version that this build does not speak
 	CodeProtocol = "HEDDLE_PROTOCOL"
+	// the space may not grow beyond its quota
+	CodeQuota = "HEDDLE_QUOTA"
 	// the server asks to wait
 	CodeRateLimited = "HEDDLE_RATE_LIMITED"
 	// the server decided void on a transaction

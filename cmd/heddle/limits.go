@@ -52,6 +52,12 @@ func defineLimits(flags *flag.FlagSet, l *server.Limits) {
 			number(&l.SubjectZips, d.SubjectZips).orNone()},
 		{"limit-rate", "`requests` of a subject in a second, four times as many at once; or none",
 			rate(&l.Rate, d.Rate).orNone()},
+		{"quota-rows", "`rows` that a space may have; a token's own quota counts in place of these",
+			number(&l.QuotaRows, d.QuotaRows).orNone()},
+		{"quota-bytes", "`bytes` that the rows of a space may have, or the log of a sealed space",
+			size(&l.QuotaBytes, d.QuotaBytes).orNone()},
+		{"quota-devices", "`devices` that may write in a space; all count that ever have",
+			number(&l.QuotaDevices, d.QuotaDevices).orNone()},
 	} {
 		flags.Var(one.value, one.name, one.usage)
 	}
@@ -73,6 +79,8 @@ func (l *limit[T]) String() string {
 	case l.to == nil: // so the package flag asks
 		return ""
 	case *l.to < 0:
+		return "none"
+	case *l.to == 0 && l.standard < 0:
 		return "none"
 	case *l.to == 0:
 		return l.format(l.standard)
@@ -99,14 +107,15 @@ func (l *limit[T]) Set(s string) error {
 	return nil
 }
 
-func number(to *int, standard int) *limit[int] {
-	return &limit[int]{to: to, standard: standard, format: strconv.Itoa, parse: func(s string) (int, error) {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			return 0, errors.New("it has to be a whole number")
-		}
-		return n, nil
-	}}
+func number[T int | int64](to *T, standard T) *limit[T] {
+	return &limit[T]{to: to, standard: standard, format: func(n T) string { return strconv.FormatInt(int64(n), 10) },
+		parse: func(s string) (T, error) {
+			n, err := strconv.ParseInt(s, 10, 64)
+			if err != nil || int64(T(n)) != n {
+				return 0, errors.New("it has to be a whole number")
+			}
+			return T(n), nil
+		}}
 }
 
 func rate(to *float64, standard float64) *limit[float64] {

@@ -286,6 +286,9 @@ func TestUsage(t *testing.T) {
 		{"inspect " + text, exitFailed, "not an SQLite database"},
 		{"token", exitUsage, "--token-key is needed"},
 		{"token --token-key k", exitUsage, "--space or --read is needed"},
+		{"token --token-key k --space s --quota rows", exitUsage, "not of the form"},
+		{"token --token-key k --space s --quota rows=0", exitUsage, "more than 0"},
+		{"token --token-key k --space s --quota apples=7", exitUsage, "apples"},
 		{"token --token-key k --space ../x", exitUsage, "cannot be a space's name"},
 		{"token --token-key " + dir + "/none --space s", exitFailed, "no such file"},
 	}

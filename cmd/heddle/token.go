@@ -3,11 +3,14 @@ package main
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"heddle.dev/heddle/sync/server/auth"
@@ -32,6 +35,7 @@ With --new-key it writes a fresh random secret to FILE, which must not exist.
 Your own backend can mint tokens as well: a JSON Web Token with the claims
 "sub" (the user), "exp" and "spaces", a list of names to read and write, or an
 object of names with "r" or "rw"; "*" stands for all spaces that are not named.
+A claim "quota" is an object such as {"rows": 1000, "devices": 5}: see --quota.
 A "jti" lets one token be revoked.`,
 	run: token,
 }
@@ -48,6 +52,9 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 		flags.Func(name, "`"+name+"` of the token, its claim "+claim, func(s string) error { claims[claim] = s; return nil })
 	}
 	subject := flags.String("subject", "heddle-token", "for `whom` the token is")
+	var quota auth.Quota
+	flags.Func("quota", "a `limit` in place of the server's own, such as rows=1000, bytes=64MiB, devices=5, streams=3, "+
+		"rate=2.5, or one =none; may be repeated", func(s string) error { return setQuota(&quota, s) })
 	ttl := flags.Duration("ttl", 24*time.Hour, "how `long` it is valid")
 	newKey := flags.Bool("new-key", false, "write a new secret to the key file")
 	if err := parse(flags, args, 0, ""); err != nil {
@@ -78,12 +85,32 @@ func token(e *env, flags *flag.FlagSet, args []string) error {
 	}
 	key := keys[max(0, slices.IndexFunc(keys, (*auth.Key).CanSign))]
 	t, err := key.Mint(auth.Grant{Subject: *subject, ID: *id, Claims: claims, Spaces: granted,
-		Expires: time.Now().Add(*ttl)})
+		Quota: quota, Expires: time.Now().Add(*ttl)})
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, t)
 	return err
+}
+
+// setQuota reads a flag of the form name=value.
+func setQuota(q *auth.Quota, s string) error {
+	name, text, _ := strings.Cut(s, "=")
+	if text == "none" {
+		return q.Set(name, text)
+	}
+	if name == "bytes" {
+		n, err := parseSize(text)
+		if err != nil {
+			return err
+		}
+		return q.Set(name, float64(n))
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return errors.New("it is not of the form rows=1000")
+	}
+	return q.Set(name, n)
 }
 
 func readKeys(file string) ([]*auth.Key, error) {

@@ -49,6 +49,7 @@ const (
 	OldEpoch       = "HEDDLE_OLD_EPOCH"     // a sealed transaction has an older key than the newest: it is sealed anew
 	Outdated       = "HEDDLE_OUTDATED"      // a newer build leads: reload; nothing was written unless it was under way
 	Protocol       = "HEDDLE_PROTOCOL"      // a message does not decode, or is of a version that this build does not speak
+	Quota          = "HEDDLE_QUOTA"         // the space may not grow beyond its quota
 	ResultLost     = "HEDDLE_RESULT_LOST"   // the leading tab went away; the write took effect, its rows were not kept
 	RateLimited    = "HEDDLE_RATE_LIMITED"  // the server asks to wait
 	Rejected       = "HEDDLE_REJECTED"      // the server decided void on a transaction

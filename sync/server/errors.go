@@ -39,6 +39,7 @@ var statuses = map[string]int{
 	errcode.NotAllowed:   http.StatusForbidden,
 	errcode.Unproved:     http.StatusForbidden,
 	errcode.Removed:      http.StatusForbidden,
+	errcode.Quota:        http.StatusForbidden,
 	errcode.TooBig:       http.StatusRequestEntityTooLarge,
 	errcode.RateLimited:  http.StatusTooManyRequests,
 	errcode.Closed:       http.StatusServiceUnavailable,

@@ -67,6 +67,9 @@ func (t *turn) judge(
 			}
 		}
 	}
+	if err := t.checkGrowth(c, effects); err != nil {
+		return refuse(err)
+	}
 	d := &Decision{
 		Client: client, Counter: tx.counter, Subject: c.Subject, Claims: c.Claims, Body: body, Schema: schema,
 	}

@@ -43,6 +43,9 @@ func (l *Limits) defaults(dev bool) {
 	setSubjectDefault(&l.SubjectPushes, 16, dev)
 	setSubjectDefault(&l.SubjectZips, 16, dev)
 	setSubjectDefault(&l.Rate, 50, dev)
+	setSubjectDefault(&l.QuotaRows, -1, dev)
+	setSubjectDefault(&l.QuotaBytes, -1, dev)
+	setSubjectDefault(&l.QuotaDevices, -1, dev)
 }
 
 type limit interface {
@@ -138,12 +141,11 @@ const (
 	maxWait = time.Minute
 )
 
-// rate is a token bucket for each subject. A nil rate limits nothing.
+// rate is a token bucket for each subject.
 type rate struct {
-	perSecond float64
-	mu        sync.Mutex
-	buckets   map[string]*bucket
-	swept     time.Time
+	mu      sync.Mutex
+	buckets map[string]*bucket
+	swept   time.Time
 }
 
 type bucket struct {
@@ -153,17 +155,10 @@ type bucket struct {
 
 const burst = 4 // seconds' worth
 
-func newRate(perSecond float64) *rate {
-	if perSecond <= 0 {
-		return nil
-	}
-	return &rate{perSecond: perSecond, buckets: map[string]*bucket{}}
-}
-
-// take counts a request of subject at now. If it is one too many it returns how
-// long to wait.
-func (r *rate) take(subject string, now time.Time) (wait time.Duration) {
-	if r == nil {
+// take counts a request of subject at now, which may make so many a second; a negative
+// number is no limit. If it is one too many it returns how long to wait.
+func (r *rate) take(subject string, perSecond float64, now time.Time) (wait time.Duration) {
+	if perSecond < 0 {
 		return 0
 	}
 	r.mu.Lock()
@@ -176,16 +171,16 @@ func (r *rate) take(subject string, now time.Time) (wait time.Duration) {
 		}
 		r.swept = now
 	}
-	full := r.perSecond * burst
+	full := perSecond * burst
 	b := r.buckets[subject]
 	if b == nil {
 		b = &bucket{full, now}
 		r.buckets[subject] = b
 	}
-	b.left = min(full, b.left+now.Sub(b.at).Seconds()*r.perSecond)
+	b.left = min(full, b.left+now.Sub(b.at).Seconds()*perSecond)
 	b.at = now
 	if b.left < 1 {
-		return time.Duration((1 - b.left) / r.perSecond * float64(time.Second))
+		return time.Duration((1 - b.left) / perSecond * float64(time.Second))
 	}
 	b.left--
 	return 0

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -122,7 +123,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) (c *caller, actio
 	if err != nil {
 		return nil, action, err
 	}
-	if wait := s.rate.take(c.by, time.Now()); wait > 0 {
+	if wait := s.rate.take(c.by, cmp.Or(c.Quota.Rate, s.o.Limits.Rate), time.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return c, action, errcode.New(errcode.RateLimited, "server", "too many requests")
 	}

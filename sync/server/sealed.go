@@ -144,6 +144,11 @@ func (t *turn) decideSealed(p *push, tx *transaction) error {
 	if verdict.Stop != "" || verdict.Code != "" {
 		return refuseSealed(log, tx, &verdict)
 	}
+	if verdict.Sealed().Kind != seal.KindMembers { // who may write is told whatever the log has
+		if err := t.checkLog(p.caller, tx); err != nil {
+			return &refusal{err}
+		}
+	}
 	var void *void
 	err := t.decideUnread(p, tx, verdict.Sealed())
 	switch {

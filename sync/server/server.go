@@ -87,6 +87,11 @@ type Limits struct {
 	SubjectStreams int   // open pull streams in all; 100
 	SubjectPushes  int   // pushes at once in a space; 16
 	SubjectZips    int   // compressed streams in a space; 16
+	// What a space may hold; none where they are 0. A token's own quota counts in place
+	// of these, and of SubjectStreams and Rate.
+	QuotaRows    int64 // rows
+	QuotaBytes   int64 // bytes of rows; of the log, in a sealed space
+	QuotaDevices int64 // devices that have ever written
 	// Rate is how many requests a second one subject may make, with bursts of
 	// four times as many; 50. It may be negative, as above.
 	Rate float64
@@ -97,7 +102,7 @@ type Server struct {
 	o     Options
 	store logstore.Store
 	log   *slog.Logger
-	rate  *rate
+	rate  rate
 
 	leaving  atomic.Bool   // set by DrainOver and Drain: not ready, and no new streams
 	drain    chan struct{} // closed by Drain: streams end
@@ -141,7 +146,7 @@ func New(o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		o: o, store: o.Store, log: o.Logger, rate: newRate(o.Limits.Rate),
+		o: o, store: o.Store, log: o.Logger, rate: rate{buckets: map[string]*bucket{}},
 		drain: make(chan struct{}), closing: make(chan struct{}),
 		spaces: map[string]*space{}, warm: list.New(), streams: map[*feed]bool{}, hints: newHints(),
 	}

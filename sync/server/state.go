@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"iter"
 
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/logstore"
@@ -15,6 +16,7 @@ type past interface {
 	Chain(seq uint64) (chain wire.Hash, found bool, err error)
 	Find(client wire.ClientID, counter uint64) (hash wire.Hash, found bool, err error)
 	Clients(ids []wire.ClientID) ([]logstore.Client, error)
+	AllClients() iter.Seq2[logstore.Client, error]
 	Rows(ids []logstore.RowID) ([][]byte, error)
 	Uploads() ([]logstore.Upload, error)
 	Parts(client wire.ClientID) ([][]byte, error)
@@ -79,6 +81,10 @@ func (st *state) Clients(ids []wire.ClientID) ([]logstore.Client, error) {
 		all[i] = c
 	}
 	return all, nil
+}
+
+func (st *state) AllClients() iter.Seq2[logstore.Client, error] {
+	return func(yield func(logstore.Client, error) bool) { yield(logstore.Client{}, errUnknown) }
 }
 
 func (st *state) Rows(ids []logstore.RowID) ([][]byte, error) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -21,7 +22,8 @@ func (s *Server) openStream(request context.Context, f *feed) (closeStream func(
 	if s.leaving.Load() {
 		return nil, errClosed
 	}
-	release, ok := s.slots.take(slot{kind: "stream", subject: f.caller.by}, s.o.Limits.SubjectStreams)
+	most := cmp.Or(int(f.caller.Quota.Streams), s.o.Limits.SubjectStreams)
+	release, ok := s.slots.take(slot{kind: "stream", subject: f.caller.by}, most)
 	if !ok {
 		return nil, errcode.New(errcode.RateLimited, "server: pull", "too many open streams of one subject: close some first")
 	}

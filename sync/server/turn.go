@@ -33,6 +33,8 @@ type turn struct {
 	inserted []logstore.RowID // of which nothing was known before they were read
 	w        logstore.WriteSet
 	steps    []Step
+
+	newcomers int64 // pushes of devices that are new to the space
 }
 
 // client is a replica as it stands in the turn.
@@ -92,6 +94,7 @@ func (t *turn) readStore(v logstore.View) (err error) {
 
 func (t *turn) read(v past) (err error) {
 	t.clients, t.rows, t.sizes, t.inserted = map[wire.ClientID]*client{}, map[logstore.RowID]*row{}, nil, nil
+	t.newcomers = 0
 	t.st.digest.Undo() // what an earlier try has changed
 	t.schema = t.st.schema
 	if t.meta, err = v.Meta(); err != nil {
@@ -175,6 +178,9 @@ func (t *turn) readPush(v past, p *push) error {
 		return errOwner
 	}
 	if err := checkPosition(v, &t.meta, p.req.Position); err != nil {
+		return err
+	}
+	if err := t.checkDevices(v, p, c); err != nil {
 		return err
 	}
 	for i := range p.req.Parts {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -39,7 +40,72 @@ type Grant struct {
 	ID      string            // the token's own name: the claim "jti"
 	Issued  time.Time         // zero if the token does not say
 	Expires time.Time
+	Quota   Quota          // the claim "quota"
 	Claims  map[string]any // all claims of the token, as encoding/json reads them
+}
+
+// Quota is what a token says that spaces may hold, and its subject do, in place of
+// the server's own limits. Where a field is 0 the server's own counts; a negative one
+// is no limit.
+type Quota struct {
+	Rows    int64   // of a space
+	Bytes   int64   // of its rows; of a sealed space's log
+	Devices int64   // that have written in the space
+	Streams int64   // open ones of the subject
+	Rate    float64 // requests a second of the subject
+}
+
+// fields has each field by its name in the claim.
+func (q *Quota) fields() map[string]any {
+	return map[string]any{"rows": &q.Rows, "bytes": &q.Bytes, "devices": &q.Devices, "streams": &q.Streams,
+		"rate": &q.Rate}
+}
+
+// Set sets a field by its name: a number of more than 0, or "none" for no limit.
+func (q *Quota) Set(name string, v any) error {
+	field, there := q.fields()[name]
+	number, is := v.(float64)
+	switch {
+	case !there:
+		return claimError(fmt.Sprintf("a quota has no %q", name))
+	case v == "none":
+		number = -1
+	case !is || number <= 0 || number > maxQuota || number != math.Trunc(number) && name != "rate":
+		return claimError(fmt.Sprintf("the quota's %q is neither a number of more than 0 nor \"none\"", name))
+	}
+	switch field := field.(type) {
+	case *int64:
+		*field = int64(number)
+	case *float64:
+		*field = number
+	}
+	return nil
+}
+
+// maxQuota is what a number in JSON says exactly.
+const maxQuota = 1 << 53
+
+// claim is q as a token has it, nil for an empty one.
+func (q *Quota) claim() (c map[string]any) {
+	for name, field := range q.fields() {
+		var number float64
+		switch field := field.(type) {
+		case *int64:
+			number = float64(*field)
+		case *float64:
+			number = *field
+		}
+		if number == 0 {
+			continue
+		}
+		if c == nil {
+			c = map[string]any{}
+		}
+		if c[name] = number; number < 0 {
+			c[name] = "none"
+		}
+	}
+	return c
 }
 
 // Spaces returns what Grant.Spaces has for access to each of names.
@@ -63,6 +129,7 @@ func (g *Grant) Access(space string) Access {
 type claims struct {
 	jwt.MapClaims
 	spaces map[string]Access
+	quota  Quota
 }
 
 // claimError says what is wrong with a claim, for people.
@@ -89,6 +156,17 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 	for _, name := range []string{"sub", "jti"} {
 		if _, ok := c.MapClaims[name].(string); !ok && c.MapClaims[name] != nil {
 			return claimError(fmt.Sprintf("the token's %q is not text", name))
+		}
+	}
+	if v, there := c.MapClaims["quota"]; there {
+		fields, ok := v.(map[string]any)
+		if !ok {
+			return claimError(`the token's "quota" is not an object`)
+		}
+		for name, v := range fields {
+			if err := c.quota.Set(name, v); err != nil {
+				return err
+			}
 		}
 	}
 	const wrong = claimError(`the token's "spaces" is neither a list of names nor an object of names with "r" or "rw"`)
@@ -129,6 +207,9 @@ func (k *Key) Mint(g Grant) (string, error) {
 		g.Issued = time.Now()
 	}
 	c["iat"], c["exp"], c["spaces"] = g.Issued.Unix(), g.Expires.Unix(), g.Spaces
+	if quota := g.Quota.claim(); quota != nil {
+		c["quota"] = quota
+	}
 	for name, v := range map[string]string{"sub": g.Subject, "jti": g.ID} {
 		if v != "" {
 			c[name] = v
@@ -177,7 +258,7 @@ func verify(token string, find func(id string) []*Key) (Grant, error) {
 
 // grant returns what claims say that were checked.
 func (c *claims) grant() Grant {
-	g := Grant{Spaces: c.spaces, Claims: c.MapClaims}
+	g := Grant{Spaces: c.spaces, Quota: c.quota, Claims: c.MapClaims}
 	g.Subject, _ = c.MapClaims["sub"].(string)
 	g.ID, _ = c.MapClaims["jti"].(string)
 	if t, _ := c.GetExpirationTime(); t != nil {

@@ -33,6 +33,7 @@ export const HEDDLE_CODES = {
   HEDDLE_OLD_EPOCH: "a sealed transaction has an older key than the newest: it is sealed anew",
   HEDDLE_OUTDATED: "a newer build leads: reload; nothing was written unless it was under way",
   HEDDLE_PROTOCOL: "a message does not decode, or is of a version that this build does not speak",
+  HEDDLE_QUOTA: "the space may not grow beyond its quota",
   HEDDLE_RATE_LIMITED: "the server asks to wait",
   HEDDLE_REJECTED: "the server decided void on a transaction",
   HEDDLE_REMOVED: "this device was removed from the sealed space: what is here stays readable",
