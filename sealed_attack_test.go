@@ -312,9 +312,9 @@ func TestSealed_falseKeys(t *testing.T) {
 		}
 	}
 	s := &seal.Sealed{Kind: seal.KindMembers, Device: id, Epoch: 1, Box: c.Marshal(), Signature: seal.Signature{2}}
-	a.liar.setMembers([]wire.Entry{{Seq: 1, Client: id.Members(), Counter: 1, Body: s.Marshal()}})
-	wantCode(t, tablet.Sync().Now(t.Context()), CodeKeys)
-	a.liar.setMembers(nil)
+	lie := []wire.Entry{{Seq: 1, Client: id.Members(), Counter: 1, Body: s.Marshal()}}
+	a.liar.setMembers(lie)
+	tablet.Sync().member.Learn(t.Context(), lie)
 	a.now(tablet)
 	a.same(5, tablet, a.ada)
 }

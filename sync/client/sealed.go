@@ -14,6 +14,9 @@ import (
 // is one.
 type Sealer interface {
 	replica.Sealing
+	// Unlocked is nil once the device has its keys; else nothing is asked of the server,
+	// and the error says why.
+	Unlocked() error
 	// Sealed returns what is sent of a client's transaction under a counter, whose body
 	// has a hash. The one before it is in the log, or was sealed before; else the error
 	// is HEDDLE_BEHIND.
@@ -108,6 +111,9 @@ func (c *Client) pushChange(ctx context.Context, change *Change) error {
 // pullSealed is pull in a sealed space. It never starts over: a log that has become
 // shorter may be an attack.
 func (c *Client) pullSealed(ctx context.Context, pull func() error) error {
+	if err := c.cfg.Sealer.Unlocked(); err != nil {
+		return err
+	}
 	err := pull()
 	if errcode.Of(err) == errcode.Keys { // those who let this device in have left them in the log
 		if lerr := c.learn(ctx); lerr != nil {

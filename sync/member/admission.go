@@ -45,18 +45,26 @@ func (m *Member) Prove(ctx context.Context, challenge, action string) (string, e
 	if err != nil || len(signed) > maxChallenge {
 		return "", errcode.New(errcode.Protocol, "member: prove", "the server's challenge is none")
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	keys := m.cfg.Identity
-	if _, is := m.log.Member(m.id); !is && m.bySlot {
-		keys = m.cfg.Slot
+	keys, anchor := m.speaker()
+	if keys == nil {
+		return "", errLocked
 	}
-	signature, err := keys.Sign(ctx, seal.RequestStatement(m.cfg.Anchor, signed, action))
+	signature, err := keys.Sign(ctx, seal.RequestStatement(anchor, signed, action))
 	if err != nil {
 		return "", err
 	}
 	id := seal.DeviceID(keys.Public())
 	return base64.RawURLEncoding.EncodeToString(append(append(id[:], signed...), signature[:]...)), nil
+}
+
+// speaker returns the keys by which the server knows this device.
+func (m *Member) speaker() (seal.Identity, seal.Anchor) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, is := m.log.Member(m.id); !is && m.bySlot {
+		return m.cfg.Slot, m.cfg.Anchor
+	}
+	return m.cfg.Identity, m.cfg.Anchor
 }
 
 // maxChallenge bounds what a server has a device sign, in bytes.
@@ -77,38 +85,34 @@ func (m *Member) ProveOtherwise() bool {
 // Admission implements client.Sealer: the founder begins the log, and a device that has
 // a slot's keys adds itself.
 func (m *Member) Admission(ctx context.Context) (*client.Change, error) {
-	if m.cfg.First != nil && m.Head().Seq == 0 {
-		return m.cfg.First, nil
-	}
-	if m.cfg.Slot == nil {
+	c := m.begin(ctx)
+	switch {
+	case c.cfg.First != nil && c.head.Seq == 0:
+		return c.cfg.First, nil
+	case c.cfg.Slot == nil || c.member:
 		return nil, nil
 	}
-	c, unlock := m.begin(ctx)
-	defer unlock()
-	if _, is := m.log.Member(m.id); is {
-		return nil, nil
-	}
-	slot, is := m.log.Member(seal.DeviceID(m.cfg.Slot.Public()))
+	slot, is := c.records.Member(seal.DeviceID(c.cfg.Slot.Public()))
 	if !is {
 		return nil, errcode.New(errcode.BadCode, "member: come in", "the code is no longer valid: it was replaced")
 	}
-	key, epoch, err := m.newest()
+	key, err := c.newest()
 	if err != nil {
 		return nil, err
 	}
 	d := seal.Device{Role: slot.Role, User: slot.User}
-	d.Sign, d.Box = m.cfg.Identity.Public()
-	if err := d.SealName(m.cfg.Anchor, &key, epoch, m.cfg.Name, m.cfg.Rand); err != nil {
+	d.Sign, d.Box = c.cfg.Identity.Public()
+	if err := d.SealName(c.cfg.Anchor, key, c.epoch, c.cfg.Name, c.cfg.Rand); err != nil {
 		return nil, err
 	}
-	if d.Proof, err = m.cfg.Identity.Sign(ctx, d.ProofStatement(m.cfg.Anchor)); err != nil {
+	if d.Proof, err = c.cfg.Identity.Sign(ctx, d.ProofStatement(c.cfg.Anchor)); err != nil {
 		return nil, err
 	}
 	c.Add = []seal.Device{d}
-	if c.Wrap, err = m.wraps(ctx, &key, epoch, []seal.Member{{ID: m.id, Box: d.Box}}); err != nil {
+	if c.Wrap, err = c.wraps(ctx, key, c.epoch, seal.Member{ID: d.ID(), Box: d.Box}); err != nil {
 		return nil, err
 	}
-	return m.sign(ctx, m.cfg.Slot, c)
+	return c.sign(ctx, c.cfg.Slot)
 }
 
 // OpenSlot looks among entries with Changes for the slot that a code opens. Errors are

@@ -39,23 +39,67 @@ func Found(
 	if d.Proof, err = id.Sign(ctx, d.ProofStatement(anchor)); err != nil {
 		return nil, err
 	}
-	m := New(Config{Space: space, Anchor: anchor, Identity: id, Suite: suite, Rand: random})
-	c := &seal.Change{Random: drawn, Add: []seal.Device{d}, Epoch: &seal.Epoch{Number: 1, Commit: key.Commit(anchor, 1)}}
-	if c.Epoch.Wrap, err = m.wraps(ctx, &key, 1, []seal.Member{{ID: m.id, Box: d.Box}}); err != nil {
+	c := New(Config{Space: space, Anchor: anchor, Identity: id, Suite: suite, Rand: random}).begin(ctx)
+	c.Random, c.Add, c.Epoch = drawn, []seal.Device{d}, &seal.Epoch{Number: 1, Commit: key.Commit(anchor, 1)}
+	if c.Epoch.Wrap, err = c.wraps(ctx, &key, 1, seal.Member{ID: d.ID(), Box: d.Box}); err != nil {
 		return nil, err
 	}
-	first, err := m.sign(ctx, id, c)
+	first, err := c.sign(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	return &Founded{anchor, first}, nil
 }
 
+// draft is a Change in the making, on what was known when it was begun: nothing is
+// locked while keys are wrapped and signatures made.
+type draft struct {
+	seal.Change
+	m       *Member
+	cfg     Config
+	records seal.Records
+	head    seal.Position
+	self    seal.Member
+	member  bool // whether self is one
+	key     seal.Key
+	hasKey  bool
+	epoch   uint64 // the key's number
+}
+
+func (m *Member) begin(ctx context.Context) *draft {
+	m.ready(ctx, nil)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := &draft{m: m, cfg: m.cfg, records: m.log.Records, head: m.log.Head()}
+	d.Prev = m.log.Newest()
+	d.self, d.member = m.log.Member(m.id)
+	var err error
+	d.key, d.epoch, err = m.newest()
+	d.hasKey = err == nil
+	return d
+}
+
+// newest returns the key that there is.
+func (d *draft) newest() (*seal.Key, error) {
+	if !d.hasKey {
+		return nil, errNoKey
+	}
+	return &d.key, nil
+}
+
+// as returns the device that makes the Change.
+func (d *draft) as(op string) (seal.Member, error) {
+	if !d.member {
+		return d.self, errcode.New(errcode.NotMember, op, "this device is no member")
+	}
+	return d.self, nil
+}
+
 // wraps wraps an epoch's key for each of some members.
-func (m *Member) wraps(ctx context.Context, key *seal.Key, epoch uint64, to []seal.Member) ([]seal.Wrap, error) {
+func (d *draft) wraps(ctx context.Context, key *seal.Key, epoch uint64, to ...seal.Member) ([]seal.Wrap, error) {
 	all := make([]seal.Wrap, len(to))
 	for i := range to {
-		box, err := m.cfg.Suite.Wrap(ctx, to[i].Box, seal.WrapInfo(m.cfg.Anchor, epoch, to[i].ID), key)
+		box, err := d.cfg.Suite.Wrap(ctx, to[i].Box, seal.WrapInfo(d.cfg.Anchor, epoch, to[i].ID), key)
 		if err != nil {
 			return nil, err
 		}
@@ -64,16 +108,32 @@ func (m *Member) wraps(ctx context.Context, key *seal.Key, epoch uint64, to []se
 	return all, nil
 }
 
+// sign returns the Change as the next entry of its author's, by whose keys it is signed:
+// this device's, or a slot's.
+func (d *draft) sign(ctx context.Context, by seal.Identity) (*client.Change, error) {
+	id := seal.DeviceID(by.Public())
+	s := &seal.Sealed{Kind: seal.KindMembers, Device: id, Seen: d.head, Box: d.Marshal()}
+	s.Epoch, _ = d.records.Epoch()
+	s.Epoch = max(1, s.Epoch)
+	if len(s.Box) > seal.MaxChange {
+		return nil, errcode.New(errcode.TooBig, "member: change", "the Change has more than 256 KiB")
+	}
+	author := id.Members()
+	d.m.mu.Lock()
+	counter, last := d.m.log.Client(author)
+	d.m.mu.Unlock()
+	s.Prev = last
+	place := seal.Place{Anchor: d.cfg.Anchor, Client: author, Counter: counter + 1}
+	var err error
+	if s.Signature, err = by.Sign(ctx, s.Statement(place)); err != nil {
+		return nil, err
+	}
+	return &client.Change{Client: author, Counter: counter + 1, Body: s.Marshal()}, nil
+}
+
 // Maker makes a Change on the records as they are. It is called again where another
 // Change has come first.
 type Maker func(ctx context.Context, m *Member) (*client.Change, error)
-
-// begin locks m for a Maker and returns an empty Change.
-func (m *Member) begin(ctx context.Context) (*seal.Change, func()) {
-	m.mu.Lock()
-	m.ready(ctx)
-	return &seal.Change{Prev: m.log.Newest()}, m.mu.Unlock
-}
 
 // Offer is a device that a member is about to add, before it has proved that it has its
 // keys: who adds it has sealed its name.
@@ -87,21 +147,20 @@ type Offer struct {
 func (m *Member) Offer(
 	ctx context.Context, sign, box seal.PublicKey, name string, role seal.Role, user seal.ID,
 ) (*Offer, error) {
-	_, unlock := m.begin(ctx)
-	defer unlock()
-	self, is := m.log.Member(m.id)
-	if !is {
-		return nil, errcode.New(errcode.NotMember, "member: offer", "this device is no member")
+	d := m.begin(ctx)
+	self, err := d.as("member: offer")
+	if err != nil {
+		return nil, err
 	}
 	if user == (seal.ID{}) {
 		user = self.User
 	}
-	key, epoch, err := m.newest()
+	key, err := d.newest()
 	if err != nil {
 		return nil, err
 	}
-	o := &Offer{m.cfg.Anchor, seal.Device{Sign: sign, Box: box, Role: role, User: user}}
-	return o, o.Device.SealName(m.cfg.Anchor, &key, epoch, name, m.cfg.Rand)
+	o := &Offer{d.cfg.Anchor, seal.Device{Sign: sign, Box: box, Role: role, User: user}}
+	return o, o.Device.SealName(d.cfg.Anchor, key, d.epoch, name, d.cfg.Rand)
 }
 
 // Prove is the new device's answer.
@@ -113,17 +172,16 @@ func (o *Offer) Prove(ctx context.Context, id seal.Identity) (err error) {
 // Add adds a device that has proved that it has its keys.
 func Add(o *Offer) Maker {
 	return func(ctx context.Context, m *Member) (*client.Change, error) {
-		c, unlock := m.begin(ctx)
-		defer unlock()
-		key, epoch, err := m.newest()
+		c := m.begin(ctx)
+		key, err := c.newest()
 		if err != nil {
 			return nil, err
 		}
 		c.Add = []seal.Device{o.Device}
-		if c.Wrap, err = m.wraps(ctx, &key, epoch, []seal.Member{{ID: o.Device.ID(), Box: o.Device.Box}}); err != nil {
+		if c.Wrap, err = c.wraps(ctx, key, c.epoch, seal.Member{ID: o.Device.ID(), Box: o.Device.Box}); err != nil {
 			return nil, err
 		}
-		return m.sign(ctx, m.cfg.Identity, c)
+		return c.sign(ctx, c.cfg.Identity)
 	}
 }
 
@@ -131,40 +189,39 @@ func Add(o *Offer) Maker {
 // key.
 func Remove(ids ...seal.ID) Maker {
 	return func(ctx context.Context, m *Member) (*client.Change, error) {
-		c, unlock := m.begin(ctx)
-		defer unlock()
-		before, epoch, err := m.newest()
+		c := m.begin(ctx)
+		before, err := c.newest()
 		if err != nil {
 			return nil, err
 		}
 		gone := map[seal.ID]bool{}
 		for _, id := range ids {
-			if _, is := m.log.Member(id); is && !gone[id] {
-				c.Remove, gone[id] = append(c.Remove, id), true
+			if _, is := c.records.Member(id); is && !gone[id] {
+				c.Change.Remove, gone[id] = append(c.Change.Remove, id), true
 			}
 		}
-		if len(ids) > 0 && len(c.Remove) == 0 {
+		if len(ids) > 0 && len(c.Change.Remove) == 0 {
 			return nil, errcode.New(errcode.NotFound, "member: remove", "there are no such members (any more)")
 		}
 		var key seal.Key
-		if _, err := io.ReadFull(m.cfg.Rand, key[:]); err != nil {
+		if _, err := io.ReadFull(c.cfg.Rand, key[:]); err != nil {
 			return nil, errcode.Wrap(err, errcode.Internal, "member: draw a key")
 		}
 		var stay []seal.Member
-		for one := range m.log.Each() {
+		for one := range c.records.Each() {
 			if !gone[one.ID] {
 				stay = append(stay, one)
 			}
 		}
-		e := &seal.Epoch{Number: epoch + 1, Commit: key.Commit(m.cfg.Anchor, epoch+1)}
-		if e.Wrap, err = m.wraps(ctx, &key, e.Number, stay); err != nil {
+		e := &seal.Epoch{Number: c.epoch + 1, Commit: key.Commit(c.cfg.Anchor, c.epoch+1)}
+		if e.Wrap, err = c.wraps(ctx, &key, e.Number, stay...); err != nil {
 			return nil, err
 		}
 		c.Epoch = e
-		if err := e.SealBefore(m.cfg.Anchor, &key, &before, m.cfg.Rand); err != nil {
+		if err := e.SealBefore(c.cfg.Anchor, &key, before, c.cfg.Rand); err != nil {
 			return nil, err
 		}
-		return m.sign(ctx, m.cfg.Identity, c)
+		return c.sign(ctx, c.cfg.Identity)
 	}
 }
 
@@ -172,36 +229,35 @@ func Remove(ids ...seal.ID) Maker {
 // with at most its role.
 func AddCode(code seal.RecoveryCode) Maker {
 	return func(ctx context.Context, m *Member) (*client.Change, error) {
-		c, unlock := m.begin(ctx)
-		defer unlock()
-		self, is := m.log.Member(m.id)
-		if !is {
-			return nil, errcode.New(errcode.NotMember, "member: add a code", "this device is no member")
-		}
-		key, epoch, err := m.newest()
+		c := m.begin(ctx)
+		self, err := c.as("member: add a code")
 		if err != nil {
 			return nil, err
 		}
-		secret := &seal.SlotSecret{Anchor: m.cfg.Anchor, Position: m.log.Head(), Newest: m.log.Newest()}
+		key, err := c.newest()
+		if err != nil {
+			return nil, err
+		}
+		secret := &seal.SlotSecret{Anchor: c.cfg.Anchor, Position: c.head, Newest: c.Prev}
 		for _, b := range [][]byte{secret.SignSeed[:], secret.BoxKey[:]} {
-			if _, err := io.ReadFull(m.cfg.Rand, b); err != nil {
+			if _, err := io.ReadFull(c.cfg.Rand, b); err != nil {
 				return nil, errcode.Wrap(err, errcode.Internal, "member: draw a slot's keys")
 			}
 		}
-		id, err := m.cfg.Suite.Identity(ctx, secret)
+		id, err := c.cfg.Suite.Identity(ctx, secret)
 		if err != nil {
 			return nil, err
 		}
 		slot := seal.Slot{Role: self.Role, User: self.User, Kind: seal.SlotCode}
 		slot.Sign, slot.Box = id.Public()
-		under := code.Key(m.cfg.Space)
-		if err := slot.Seal(m.cfg.Space, &under, secret, m.cfg.Rand); err != nil {
+		under := code.Key(c.cfg.Space)
+		if err := slot.Seal(c.cfg.Space, &under, secret, c.cfg.Rand); err != nil {
 			return nil, err
 		}
 		c.Slots = []seal.Slot{slot}
-		if c.Wrap, err = m.wraps(ctx, &key, epoch, []seal.Member{{ID: slot.ID(), Box: slot.Box}}); err != nil {
+		if c.Wrap, err = c.wraps(ctx, key, c.epoch, seal.Member{ID: slot.ID(), Box: slot.Box}); err != nil {
 			return nil, err
 		}
-		return m.sign(ctx, m.cfg.Identity, c)
+		return c.sign(ctx, c.cfg.Identity)
 	}
 }

@@ -15,7 +15,7 @@ import (
 type Config struct {
 	Space    string
 	Anchor   seal.Anchor
-	Identity seal.Identity
+	Identity seal.Identity // nil: the device is locked until Enter
 	Suite    seal.Suite
 	Rand     io.Reader
 	// Told is a position that the log must have: where an inviter was, or who wrote a
@@ -37,10 +37,11 @@ type Config struct {
 // Member is a device's part in a sealed space. Its methods may be called by several
 // goroutines.
 type Member struct {
-	cfg Config
-	id  seal.ID
-
+	// mu is never held while the suite works: Load and Save take it inside SQLite, where
+	// nothing may wait for the platform.
 	mu      sync.Mutex
+	cfg     Config
+	id      seal.ID
 	loaded  bool
 	log     *seal.Log
 	keys    map[seal.Hash]seal.Key // of epochs, by what the log says of them
@@ -62,16 +63,61 @@ type named struct {
 
 // New returns the part of a device. Load comes before all else.
 func New(cfg Config) *Member {
-	return &Member{cfg: cfg, id: seal.DeviceID(cfg.Identity.Public()), keys: map[seal.Hash]seal.Key{},
-		commits: map[uint64]seal.Hash{}, log: seal.NewLog(cfg.Space, cfg.Anchor, seal.Window), made: map[uint64]*made{},
+	m := &Member{keys: map[seal.Hash]seal.Key{}, commits: map[uint64]seal.Hash{}, made: map[uint64]*made{},
 		names: map[seal.ID]named{}}
+	m.take(cfg)
+	return m
+}
+
+func (m *Member) take(cfg Config) {
+	m.cfg, m.log = cfg, seal.NewLog(cfg.Space, cfg.Anchor, seal.Window)
+	if cfg.Identity != nil {
+		m.id = seal.DeviceID(cfg.Identity.Public())
+	}
+}
+
+// Enter gives a locked device its keys. HEDDLE_LOCKED: the database has followed the
+// space before, with keys that are not here any more.
+func (m *Member) Enter(cfg Config) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.cfg.Identity != nil:
+		return errcode.New(errcode.Sealed, "member: enter", "the database has its keys already")
+	case m.log.Head().Seq > 0:
+		return errcode.New(errcode.Locked, "member: enter", "the database has followed the space with keys that are "+
+			"lost: what is pending can be exported, and another database can be opened")
+	}
+	m.take(cfg)
+	return nil
+}
+
+var errLocked = errcode.New(errcode.Locked, "member",
+	"this device has no keys to the space yet: create the space, or join it by a link or a recovery code")
+
+// Unlocked implements client.Sealer.
+func (m *Member) Unlocked() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cfg.Identity == nil {
+		return errLocked
+	}
+	return nil
 }
 
 // ID is the device's.
-func (m *Member) ID() seal.ID { return m.id }
+func (m *Member) ID() seal.ID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id
+}
 
 // Anchor is the space's.
-func (m *Member) Anchor() seal.Anchor { return m.cfg.Anchor }
+func (m *Member) Anchor() seal.Anchor {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cfg.Anchor
+}
 
 // Standing is what a device may do in its space, by the log as far as it is here.
 type Standing struct {
@@ -100,9 +146,9 @@ type Info struct {
 
 // Infos returns all members, in the order of their ids.
 func (m *Member) Infos(ctx context.Context) (all []Info) {
+	m.ready(ctx, nil)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ready(ctx)
 	for who := range m.log.Each() {
 		one := Info{Member: who, This: who.ID == m.id}
 		d := m.names[who.ID]
@@ -138,57 +184,89 @@ func (m *Member) key(epoch uint64) (seal.Key, bool) {
 	return k, is
 }
 
+var errNoKey = errcode.New(errcode.Keys, "member: seal", "the newest key has not come to this device")
+
 // newest returns the key that new content is sealed with. m.mu is held.
 func (m *Member) newest() (key seal.Key, epoch uint64, err error) {
 	epoch, commit := m.log.Epoch()
 	key, is := m.keys[commit]
 	if !is {
-		return key, 0, errcode.New(errcode.Keys, "member: seal", "the newest key has not come to this device")
+		return key, epoch, errNoKey
 	}
 	return key, epoch, nil
 }
 
 // note keeps a key.
-func (m *Member) note(k *seal.Key, epoch uint64) { m.keys[k.Commit(m.cfg.Anchor, epoch)] = *k }
+func (m *Member) note(k *seal.Key, epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys[k.Commit(m.cfg.Anchor, epoch)] = *k
+}
+
+func (m *Member) keyOf(commit seal.Hash) (seal.Key, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, is := m.keys[commit]
+	return k, is
+}
 
 // learn takes the keys that Changes have for this device, and from them those before.
-// Who has sent the Changes does not matter. m.mu is held.
+// Who has sent the Changes does not matter.
 func (m *Member) learn(ctx context.Context, changes []*seal.Change) {
-	var numbers []uint64 // of epochs, the newest last
+	if len(changes) == 0 {
+		return
+	}
+	m.mu.Lock()
+	number, commit := m.log.Epoch()
+	m.mu.Unlock()
+	epochs := []*seal.Epoch{{Number: number, Commit: commit}} // the newest last
 	for _, c := range changes {
-		if c.Epoch != nil {
-			numbers = append(numbers, c.Epoch.Number)
-			m.unwrap(ctx, c.Epoch.Wrap, c.Epoch.Number)
+		if e := c.Epoch; e != nil {
+			epochs = append(epochs, e)
+			if _, is := m.keyOf(e.Commit); !is {
+				m.unwrap(ctx, e.Wrap, e.Number)
+			}
 		}
-		for i := len(numbers) - 1; i >= 0 && len(c.Wrap) > 0; i-- {
-			if m.unwrap(ctx, c.Wrap, numbers[i]) {
+		for i := len(epochs) - 1; i >= 0 && len(c.Wrap) > 0; i-- {
+			if _, is := m.keyOf(epochs[i].Commit); is || m.unwrap(ctx, c.Wrap, epochs[i].Number) {
 				break
 			}
 		}
 	}
 	for i := len(changes) - 1; i >= 0; i-- {
 		e := changes[i].Epoch
-		if e == nil {
+		if e == nil || e.Before == nil {
 			continue
 		}
-		if k, is := m.keys[e.Commit]; is && e.Before != nil {
-			if before, err := e.OpenBefore(m.cfg.Anchor, &k); err == nil {
+		if k, is := m.keyOf(e.Commit); is {
+			if before, err := e.OpenBefore(m.Anchor(), &k); err == nil {
 				m.note(before, e.Number-1)
 			}
 		}
 	}
 }
 
-// ready unwraps the keys that the database has: Load cannot wait for that.
-func (m *Member) ready(ctx context.Context) {
-	m.learn(ctx, m.unread)
+// ready unwraps the keys that the database has, which Load cannot wait for, and those
+// of other Changes.
+func (m *Member) ready(ctx context.Context, more []*seal.Change) {
+	m.mu.Lock()
+	if m.cfg.Identity == nil {
+		m.mu.Unlock()
+		return
+	}
+	changes := append(m.unread, more...)
 	m.unread = nil
+	m.mu.Unlock()
+	m.learn(ctx, changes)
 }
 
 // unwrap takes the key that is wrapped for this device, or for its slot. It is false
 // without one.
 func (m *Member) unwrap(ctx context.Context, wraps []seal.Wrap, epoch uint64) bool {
-	for _, keys := range []seal.Identity{m.cfg.Identity, m.cfg.Slot} {
+	m.mu.Lock()
+	cfg := m.cfg
+	m.mu.Unlock()
+	for _, keys := range []seal.Identity{cfg.Identity, cfg.Slot} {
 		if keys == nil {
 			continue
 		}
@@ -197,7 +275,7 @@ func (m *Member) unwrap(ctx context.Context, wraps []seal.Wrap, epoch uint64) bo
 			if wraps[i].ID != id {
 				continue
 			}
-			if k, err := keys.Unwrap(ctx, seal.WrapInfo(m.cfg.Anchor, epoch, id), &wraps[i].HPKE); err == nil {
+			if k, err := keys.Unwrap(ctx, seal.WrapInfo(cfg.Anchor, epoch, id), &wraps[i].HPKE); err == nil {
 				m.note(k, epoch)
 				return true
 			}
@@ -208,18 +286,18 @@ func (m *Member) unwrap(ctx context.Context, wraps []seal.Wrap, epoch uint64) bo
 
 // Learn takes the keys that the Changes among entries have for this device. They need
 // not be of the log: see the package comment.
-func (m *Member) Learn(ctx context.Context, entries []wire.Entry) {
-	var changes []*seal.Change
+func (m *Member) Learn(ctx context.Context, entries []wire.Entry) { m.learn(ctx, changesIn(entries)) }
+
+// changesIn decodes the Changes among entries.
+func changesIn(entries []wire.Entry) (all []*seal.Change) {
 	for i := range entries {
 		s, err := seal.UnmarshalSealed(entries[i].Body)
 		if err != nil || s.Kind != seal.KindMembers {
 			continue
 		}
 		if c, err := seal.UnmarshalChange(s.Box); err == nil {
-			changes = append(changes, c)
+			all = append(all, c)
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.learn(ctx, changes)
+	return all
 }

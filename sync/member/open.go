@@ -1,7 +1,9 @@
 package member
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strconv"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -18,50 +20,95 @@ type record struct {
 
 // Open implements replica.Sealing.
 func (m *Member) Open(ctx context.Context, at wire.Position, entries []wire.Entry) ([]replica.Opened, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.rollback(at.Seq); m.log.Head() != (seal.Position{Seq: at.Seq, Chain: at.Chain}) {
-		return nil, replica.ErrReload
+	if err := m.Unlocked(); err != nil {
+		return nil, err
 	}
-	m.ready(ctx)
-	// All signatures are verified at once, and of each client the last one vouches for
-	// those before it, whose hashes it covers.
-	claims := newClaims()
-	all, stop := m.judge(ctx, entries, claims.gather)
-	valid, err := claims.verify(ctx, m.cfg.Suite)
-	if err == nil && valid && stop == nil {
-		return all, nil
+	m.ready(ctx, changesIn(entries))
+	all, valid, err := m.open(ctx, seal.Position{Seq: at.Seq, Chain: at.Chain}, entries)
+	if valid || len(entries) == 1 {
+		return all, err
 	}
-	m.rollback(at.Seq)
-	if err != nil {
-		return nil, errcode.Wrap(err, errcode.Internal, "member: verify")
-	}
-	// Something is wrong: each signature is looked at in its turn.
-	all, stop = m.judge(ctx, entries, func(_ *wire.Entry, c seal.Claim) bool {
-		is, e := m.cfg.Suite.Verify(ctx, []seal.Claim{c})
-		if e != nil {
-			err = e
+	// Something is wrong: each entry is looked at in its turn.
+	from := seal.Position{Seq: at.Seq, Chain: at.Chain}
+	for i := range entries {
+		one, _, err := m.open(ctx, from, entries[i:i+1])
+		if all = append(all, one...); err != nil {
+			return all, err
 		}
-		return e == nil && is[0]
-	})
-	if err != nil {
-		m.rollback(at.Seq)
-		return nil, errcode.Wrap(err, errcode.Internal, "member: verify")
+		if len(one) > 0 {
+			from = seal.Position{Seq: entries[i].Seq, Chain: entries[i].Chain}
+		}
 	}
-	return all, stop
+	return all, nil
 }
 
-// judge judges entries and makes them a part of the log, up to a stop.
-func (m *Member) judge(
-	ctx context.Context, entries []wire.Entry, valid func(*wire.Entry, seal.Claim) bool,
-) ([]replica.Opened, error) {
+// open judges entries, whose signatures are verified before: all at once, and of each
+// client the last one vouches for those before it, whose hashes it covers. valid is
+// false where one of several is not; then nothing is judged yet.
+func (m *Member) open(
+	ctx context.Context, at seal.Position, entries []wire.Entry,
+) (all []replica.Opened, valid bool, err error) {
+	claims := newClaims()
+	stops, err := m.gather(at, entries, claims)
+	if err != nil {
+		return nil, true, err
+	}
+	verified, err := claims.verify(ctx, m.cfg.Suite)
+	if err != nil {
+		return nil, true, errcode.Wrap(err, errcode.Internal, "member: verify")
+	}
+	if verified = verified && !stops; !verified && len(entries) > 1 {
+		return nil, false, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.standAt(at); err != nil {
+		return nil, true, err
+	}
+	all, err = m.judge(entries, claims.holds)
+	return all, verified, err
+}
+
+// standAt takes the log back to a position. m.mu is held.
+func (m *Member) standAt(at seal.Position) error {
+	if m.rollback(at.Seq); m.log.Head() != at {
+		return replica.ErrReload
+	}
+	return nil
+}
+
+// gather notes which signatures judging entries asks for, and says whether one stops
+// it. The log stays as it is.
+func (m *Member) gather(at seal.Position, entries []wire.Entry, claims *claims) (stops bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.standAt(at); err != nil {
+		return false, err
+	}
+	defer m.rollback(at.Seq)
+	for i := range entries {
+		e := &entries[i]
+		if e.Seq <= m.log.Head().Seq {
+			continue
+		}
+		v := m.log.Judge(e, seal.Checks{Valid: func(c seal.Claim) bool { return claims.gather(e, c) }})
+		if v.Stop != "" {
+			return true, nil
+		}
+		m.log.Append(e, v)
+	}
+	return false, nil
+}
+
+// judge judges entries and makes them a part of the log, up to a stop. m.mu is held.
+func (m *Member) judge(entries []wire.Entry, valid func(seal.Claim) bool) ([]replica.Opened, error) {
 	all := make([]replica.Opened, 0, len(entries))
 	for i := range entries {
 		e := &entries[i]
 		if e.Seq <= m.log.Head().Seq {
 			continue
 		}
-		v := m.log.Judge(e, seal.Checks{Valid: func(c seal.Claim) bool { return valid(e, c) }, Open: m.decrypt})
+		v := m.log.Judge(e, seal.Checks{Valid: valid, Open: m.decrypt})
 		if e.Seq == m.cfg.Told.Seq && e.Chain != m.cfg.Told.Chain && v.Stop == "" {
 			v.Stop = seal.StopFork
 		}
@@ -75,7 +122,8 @@ func (m *Member) judge(
 		m.log.Append(e, v)
 		if c := v.Change(); c != nil {
 			r.change = v.Sealed().Box
-			m.changed(ctx, c)
+			number, _ := m.log.Epoch()
+			m.mark(c, number)
 		}
 		m.opened = append(m.opened, r)
 		all = append(all, m.meaning(e, &v))
@@ -90,19 +138,6 @@ func (m *Member) mark(c *seal.Change, epoch uint64) {
 	}
 	for _, d := range c.Add {
 		m.names[d.ID()] = named{d, epoch}
-	}
-}
-
-// changed takes a Change that counts.
-func (m *Member) changed(ctx context.Context, c *seal.Change) {
-	number, commit := m.log.Epoch()
-	m.mark(c, number)
-	if m.keys[commit] == (seal.Key{}) {
-		if c.Epoch != nil {
-			m.learn(ctx, []*seal.Change{c})
-		} else {
-			m.unwrap(ctx, c.Wrap, number)
-		}
 	}
 }
 
@@ -166,9 +201,10 @@ func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // claims are the signatures of a batch.
 type claims struct {
-	all  []seal.Claim
-	seq  uint64                // of the entry that was looked at last
-	last map[wire.ClientID]int // where the one of a client's last entry is
+	all   []seal.Claim
+	valid []bool                // of all, once they are verified
+	seq   uint64                // of the entry that was looked at last
+	last  map[wire.ClientID]int // where the one of a client's last entry is
 }
 
 func newClaims() *claims { return &claims{last: map[wire.ClientID]int{}} }
@@ -190,15 +226,23 @@ func (c *claims) gather(e *wire.Entry, claim seal.Claim) bool {
 	return true
 }
 
+// verify reports whether all are valid.
 func (c *claims) verify(ctx context.Context, suite seal.Suite) (bool, error) {
 	if len(c.all) == 0 {
 		return true, nil
 	}
-	valid, err := suite.Verify(ctx, c.all)
-	for i := range valid {
-		if !valid[i] {
-			return false, err
+	var err error
+	c.valid, err = suite.Verify(ctx, c.all)
+	return err == nil && !slices.Contains(c.valid, false), err
+}
+
+// holds says that a signature is valid, unless it was found not to be.
+func (c *claims) holds(claim seal.Claim) bool {
+	for i, valid := range c.valid {
+		if !valid && c.all[i].Key == claim.Key && c.all[i].Signature == claim.Signature &&
+			bytes.Equal(c.all[i].Statement, claim.Statement) {
+			return false
 		}
 	}
-	return err == nil, err
+	return true
 }

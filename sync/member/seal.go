@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"heddle.dev/heddle/internal/errcode"
-	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -24,21 +23,11 @@ type made struct {
 func (m *Member) Sealed(
 	ctx context.Context, author wire.ClientID, counter uint64, hash wire.Hash, body []byte,
 ) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ready(ctx)
-	prev, err := m.before(author, counter)
-	if err != nil {
-		return nil, err
+	m.ready(ctx, nil)
+	s, key, before, err := m.unsigned(author, counter, hash)
+	if before != nil || err != nil {
+		return before, err
 	}
-	key, epoch, err := m.newest()
-	if err != nil {
-		return nil, err
-	}
-	if s := m.made[counter]; s != nil && s.plain == hash && s.prev == prev && s.epoch == epoch && m.fresh(s.seen) {
-		return s.bytes, nil
-	}
-	s := &seal.Sealed{Kind: seal.KindData, Device: m.id, Prev: prev, Epoch: epoch, Seen: m.log.Head()}
 	place := seal.Place{Anchor: m.cfg.Anchor, Client: author, Counter: counter}
 	if err := s.Encrypt(place, &key, body, !m.cfg.Stored, m.cfg.Rand); err != nil {
 		return nil, err
@@ -46,10 +35,39 @@ func (m *Member) Sealed(
 	if s.Signature, err = m.cfg.Identity.Sign(ctx, s.Statement(place)); err != nil {
 		return nil, err
 	}
-	one := &made{plain: hash, bytes: s.Marshal(), prev: prev, epoch: epoch, seen: s.Seen}
+	one := &made{plain: hash, bytes: s.Marshal(), prev: s.Prev, epoch: s.Epoch, seen: s.Seen}
 	one.hash = wire.HashBody(one.bytes)
-	m.made[counter] = one
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client == author {
+		m.made[counter] = one
+	}
 	return one.bytes, nil
+}
+
+// unsigned returns a transaction as it is to be sealed now, with the key; or the bytes
+// that were made of it before, if those would be taken.
+func (m *Member) unsigned(
+	author wire.ClientID, counter uint64, hash wire.Hash,
+) (s *seal.Sealed, key seal.Key, before []byte, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cfg.Identity == nil {
+		return nil, key, nil, errLocked
+	}
+	prev, err := m.before(author, counter)
+	if err != nil {
+		return nil, key, nil, err
+	}
+	key, epoch, err := m.newest()
+	if err != nil {
+		return nil, key, nil, err
+	}
+	if s := m.made[counter]; s != nil && s.plain == hash && s.prev == prev && s.epoch == epoch && m.fresh(s.seen) {
+		return nil, key, s.bytes, nil
+	}
+	s = &seal.Sealed{Kind: seal.KindData, Device: m.id, Prev: prev, Epoch: epoch, Seen: m.log.Head()}
+	return s, key, nil, nil
 }
 
 // before returns what the seal under a counter names as its author's one before.
@@ -82,24 +100,4 @@ func (m *Member) Reseal() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.made)
-}
-
-// sign returns a Change as the next entry of its author's, by whose keys it is signed:
-// this device's, or a slot's. m.mu is held.
-func (m *Member) sign(ctx context.Context, by seal.Identity, c *seal.Change) (*client.Change, error) {
-	id := seal.DeviceID(by.Public())
-	epoch, _ := m.log.Epoch()
-	s := &seal.Sealed{Kind: seal.KindMembers, Device: id, Epoch: max(1, epoch), Seen: m.log.Head(), Box: c.Marshal()}
-	if len(s.Box) > seal.MaxChange {
-		return nil, errcode.New(errcode.TooBig, "member: change", "the Change has more than 256 KiB")
-	}
-	author := id.Members()
-	counter, last := m.log.Client(author)
-	s.Prev = last
-	place := seal.Place{Anchor: m.cfg.Anchor, Client: author, Counter: counter + 1}
-	var err error
-	if s.Signature, err = by.Sign(ctx, s.Statement(place)); err != nil {
-		return nil, err
-	}
-	return &client.Change{Client: author, Counter: counter + 1, Body: s.Marshal()}, nil
 }
