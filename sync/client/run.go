@@ -155,6 +155,9 @@ func (c *Client) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// RetryNow tries again at once what waits after an error.
+func (c *Client) RetryNow() { c.retryNow() }
+
 // retryNow ends pauses after errors.
 func (c *Client) retryNow() {
 	c.mu.Lock()

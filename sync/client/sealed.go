@@ -131,15 +131,16 @@ func (c *Client) pullSealed(ctx context.Context, pull func() error) error {
 
 // learn asks for the Changes, and takes the keys that they have for this device.
 func (c *Client) learn(ctx context.Context) error {
-	all, err := c.members(ctx)
+	all, err := c.Members(ctx)
 	if err == nil {
 		c.cfg.Sealer.Learn(ctx, all)
 	}
 	return err
 }
 
-// members asks for the entries that change who is a member.
-func (c *Client) members(ctx context.Context) (all []wire.Entry, err error) {
+// Members asks the server for the entries that change who is a member, in order. What
+// they say is the server's word, until they are judged as a part of the log.
+func (c *Client) Members(ctx context.Context) (all []wire.Entry, err error) {
 	a, err := c.ask(ctx, "GET", "members", nil)
 	if err != nil {
 		return nil, err
@@ -159,9 +160,7 @@ func (c *Client) members(ctx context.Context) (all []wire.Entry, err error) {
 	}
 }
 
-// Members asks a server for the entries of a sealed space that change who is a member,
-// in order. No database is needed. What they say is the server's word, until they are
-// judged as a part of the log.
+// Members is [Client.Members] without a database.
 func Members(ctx context.Context, cfg Config) ([]wire.Entry, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -169,7 +168,7 @@ func Members(ctx context.Context, cfg Config) ([]wire.Entry, error) {
 	cfg.complete()
 	c := &Client{cfg: cfg}
 	c.cond.serverKnown = true // there is no database that would keep that
-	return c.members(ctx)
+	return c.Members(ctx)
 }
 
 // reached does what has to be done at the log's end in a sealed space.
@@ -211,6 +210,9 @@ func (c *Client) nextSealed(ctx context.Context, view replica.View, at pushProgr
 		return nil, nil
 	}
 	if !c.cfg.Sealer.MayWrite() {
+		if err := c.cfg.Sealer.Check(); err != nil { // it was removed
+			return nil, err
+		}
 		return nil, errcode.New(errcode.NotAllowed, "sync: push", "this device may not write in the space")
 	}
 	after := max(view.Last, view.Offset+int64(at.decided))

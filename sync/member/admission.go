@@ -75,11 +75,8 @@ const maxChallenge = 256
 func (m *Member) ProveOtherwise() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cfg.Slot == nil || m.bySlot {
-		return false
-	}
-	m.bySlot = true
-	return true
+	m.bySlot = m.cfg.Slot != nil // another request may have found that out
+	return m.bySlot
 }
 
 // Admission implements client.Sealer: the founder begins the log, and a device that has
@@ -118,21 +115,24 @@ func (m *Member) Admission(ctx context.Context) (*client.Change, error) {
 // OpenSlot looks among entries with Changes for the slot that a code opens. Errors are
 // HEDDLE_BAD_CODE.
 func OpenSlot(entries []wire.Entry, space string, code seal.RecoveryCode) (*seal.SlotSecret, error) {
-	key := code.Key(space)
-	for i := len(entries) - 1; i >= 0; i-- {
-		s, err := seal.UnmarshalSealed(entries[i].Body)
-		if err != nil || s.Kind != seal.KindMembers {
-			continue
+	const op = "member: open a slot"
+	key, changes := code.Key(space), changesIn(entries)
+	removed := map[seal.ID]bool{}
+	for i := len(changes) - 1; i >= 0; i-- {
+		for _, id := range changes[i].Remove {
+			removed[id] = true
 		}
-		c, err := seal.UnmarshalChange(s.Box)
-		if err != nil {
-			continue
-		}
-		for i := range c.Slots {
-			if secret, err := c.Slots[i].Open(space, &key); err == nil {
+		for j := range changes[i].Slots {
+			s := &changes[i].Slots[j]
+			secret, err := s.Open(space, &key)
+			switch {
+			case err != nil:
+			case removed[s.ID()]:
+				return nil, errcode.New(errcode.BadCode, op, "the code is no longer valid: it was replaced")
+			default:
 				return secret, nil
 			}
 		}
 	}
-	return nil, errcode.New(errcode.BadCode, "member: open a slot", "the code opens nothing in this space")
+	return nil, errcode.New(errcode.BadCode, op, "the code opens nothing in this space")
 }

@@ -16,6 +16,19 @@ const (
 	RoleRead  Role = 3
 )
 
+// String returns the role's name.
+func (r Role) String() string {
+	switch r {
+	case RoleAdmin:
+		return "admin"
+	case RoleWrite:
+		return "write"
+	case RoleRead:
+		return "read"
+	}
+	return "none"
+}
+
 // MaxMembers is the most devices and slots of a space.
 const MaxMembers = 1000
 

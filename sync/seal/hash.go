@@ -42,6 +42,11 @@ const (
 	domainWrap    = "heddle/1/wrap\x00"
 	domainSlot    = "heddle/1/slot\x00"
 	domainRequest = "heddle/1/request\x00"
+
+	domainPair       = "heddle/1/pair\x00"
+	domainPairBox    = "heddle/1/pair/id\x00"
+	domainPairCommit = "heddle/1/pair/commit\x00"
+	domainPairDigits = "heddle/1/pair/sas\x00"
 )
 
 // Labels of the keys that are derived of an epoch's.
@@ -50,6 +55,7 @@ const (
 	labelName   = "heddle/1/k/name\x00"
 	labelBefore = "heddle/1/k/before\x00"
 	labelSlot   = "heddle/1/k/slot\x00" // of a recovery code
+	labelPair   = "heddle/1/k/pair\x00" // of a link
 )
 
 // hash hashes the parts, one after the other. Parts of varying length come last, or

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"bytes"
 	"iter"
 	"maps"
 	"slices"
@@ -178,9 +177,13 @@ func (r *Records) apply(c *Change, hash Hash) {
 // Each yields all members in the order of their ids.
 func (r *Records) Each() iter.Seq[Member] {
 	return func(yield func(Member) bool) {
-		ids := slices.SortedFunc(maps.Keys(r.members), func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+		ids := make([]string, 0, len(r.members)) // a browser has no other use for the sorting of IDs
+		for id := range r.members {
+			ids = append(ids, string(id[:]))
+		}
+		slices.Sort(ids)
 		for _, id := range ids {
-			if !yield(r.members[id]) {
+			if !yield(r.members[ID([]byte(id))]) {
 				return
 			}
 		}

@@ -5,8 +5,6 @@ import "context"
 // Suite is the cryptography with public keys, which this package has done for it: in a
 // browser by WebCrypto, in a Go program by package native.
 type Suite interface {
-	// NewIdentity makes the keys of a new device.
-	NewIdentity(ctx context.Context) (Identity, error)
 	// Identity returns the keys of a slot.
 	Identity(ctx context.Context, secret *SlotSecret) (Identity, error)
 	// Verify reports for each claim whether its signature is valid.

@@ -30,6 +30,7 @@ type vectors struct {
 	Change    changeVector      `json:"change"`
 	Slot      map[string]string `json:"slot"`
 	Code      map[string]string `json:"code"`
+	Pairing   map[string]string `json:"pairing"`
 	Padded    map[string]int    `json:"padded"`
 	WrapInfo  string            `json:"wrapInfo"`
 	Wrapped   string            `json:"wrapped"`
@@ -86,6 +87,7 @@ func makeVectors(t *testing.T) *vectors {
 	k := code.Key(space)
 	v.Slot = map[string]string{"key": h(k[:]), "sealed": h(s.Sealed)}
 	v.Code = map[string]string{"bytes": h(code[:]), "text": code.String()}
+	v.Pairing = pairingVector(t)
 	for _, n := range []int{0, 251, 252, 1000, 100_000} {
 		v.Padded[strconv.Itoa(n)] = len(sealed(t, make([]byte, n), false).Box) - 16
 	}
@@ -94,6 +96,16 @@ func makeVectors(t *testing.T) *vectors {
 	signature := sign(t, id, info)
 	v.Signature = h(signature[:])
 	return v
+}
+
+func pairingVector(t *testing.T) map[string]string {
+	inviter, joiner := hello(t, 10, "").Marshal(), hello(t, 11, "Phone").Marshal()
+	box, commit := pairSecret.Mailbox(), pairSecret.Commit(joiner)
+	message, err := pairSecret.SealPair(seal.PairNew, joiner, stream(44))
+	must(t, err)
+	return map[string]string{"link": pairSecret.String(), "mailbox": h(box[:]), "inviter": h(inviter), "new": h(joiner),
+		"commit": h(commit[:]), "message3": h(message), "digits": pairSecret.Digits(inviter, joiner),
+		"offer": h(offer(t).Marshal()), "pass": h(pass().Marshal())}
 }
 
 const compressedName = "compressed"

@@ -57,6 +57,7 @@ var routes = []struct {
 	{"POST", "pull?wait=0", (&wire.PullRequest{Client: wire.ClientID{1}}).Marshal()},
 	{"GET", "digest", nil},
 	{"GET", "members", nil},
+	{"POST", "pair?n=1&id=" + strings.Repeat("0f", 16), []byte{1}},
 }
 
 // No route is forgotten above.

@@ -31,6 +31,7 @@ var actions = map[string]action{
 	"digest": {http.MethodGet, auth.Read, (*Server).digest},
 
 	"members": {http.MethodGet, auth.Read, (*Server).members},
+	"pair":    {http.MethodPost, auth.Read, (*Server).pair},
 }
 
 // Routes returns what the server answers, as http.ServeMux writes it.

@@ -124,6 +124,7 @@ type Server struct {
 	tally tally
 
 	challengeKey [32]byte // see sealed.go
+	mailboxes    mailboxes
 
 	slots   slots
 	refused refusedOrigins
@@ -149,6 +150,7 @@ func New(o Options) (*Server, error) {
 		o: o, store: o.Store, log: o.Logger, rate: rate{buckets: map[string]*bucket{}},
 		drain: make(chan struct{}), closing: make(chan struct{}),
 		spaces: map[string]*space{}, warm: list.New(), streams: map[*feed]bool{}, hints: newHints(),
+		mailboxes: mailboxes{all: map[mailboxName]*mailbox{}},
 	}
 	rand.Read(s.challengeKey[:]) // never fails
 	go s.watch()

@@ -1,0 +1,220 @@
+package member
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"testing"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/wire"
+)
+
+var writer = wire.ClientID{1}
+
+func TestKeys_pairing(t *testing.T) {
+	s := newSpace(t)
+	ada, phone := s.founded(), (*Keys)(nil)
+	phone, kept := s.device()
+	s.wantCode(phone.Unlocked(), errcode.Locked)
+	joined, invited := s.paired(ada, phone, "phone", s.alike)
+	s.must(errors.Join(joined, invited))
+	s.write(ada.Member, writer, 1, "for both")
+	all, err := s.pull(phone.Member)
+	s.must(err)
+	if last := all[len(all)-1]; string(last.Body) != "for both" {
+		t.Errorf("got %+v", last)
+	}
+	var names []string
+	for _, one := range phone.Infos(t.Context()) {
+		names = append(names, one.Name)
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"laptop", "phone"}) {
+		t.Errorf("the members are %v", names)
+	}
+	// It is the same device when the app starts again.
+	again, err := Open(t.Context(), kept, s.name, rand.Reader)
+	s.must(err)
+	if s.follow(again.Member); again.ID() != phone.ID() || !again.MayWrite() {
+		t.Error("the key ring has another device")
+	}
+	_, err = Open(t.Context(), kept, "other", rand.Reader)
+	s.wantCode(err, errcode.BadParam)
+	s.wantCode(phone.Create(t.Context(), s, "phone"), errcode.Sealed)
+}
+
+func TestKeys_pairingRefused(t *testing.T) {
+	s := newSpace(t)
+	ada := s.founded()
+	phone, kept := s.device()
+	no := errcode.New(errcode.Aborted, "test", "the digits differ")
+	joined, invited := s.paired(ada, phone, "phone", func(string, string) error { return no })
+	s.wantCode(joined, errcode.NotAllowed)
+	s.wantCode(invited, errcode.Aborted)
+	if len(s.log) != 1 || len(kept.pass) > 0 || phone.Unlocked() == nil {
+		t.Error("a device that was refused has come in")
+	}
+	stranger, _ := s.device()
+	s.wantCode(stranger.Create(t.Context(), s, "stranger"), errcode.Sealed) // the space exists
+}
+
+// Who knows the link, and stands between the two devices, gets keys of its own in no
+// further than the digits, which it cannot choose.
+func TestKeys_pairingByAnother(t *testing.T) {
+	s := newSpace(t)
+	ada, ctx := s.founded(), t.Context()
+	secret, err := seal.NewPairSecret(rand.Reader)
+	s.must(err)
+	id, err := (&ring{}).Device(ctx)
+	s.must(err)
+	h := seal.PairHello{Random: seal.Hash{1}, Name: "phone"}
+	h.Sign, h.Box = id.Public()
+	for _, honest := range []bool{true, false} {
+		clear(s.mail)
+		commit := secret.Commit(h.Marshal())
+		said := h
+		if !honest {
+			said.Random = seal.Hash{2} // chosen after the member's hello was seen
+		}
+		for n, content := range map[int][]byte{seal.PairCommit: commit[:], seal.PairNew: said.Marshal()} {
+			message, err := secret.SealPair(n, content, rand.Reader)
+			s.must(err)
+			s.must(s.Put(ctx, n, message))
+		}
+		asked := false
+		inv := &Invitation{Secret: secret, Role: seal.RoleRead}
+		inv.Ask = func(_ context.Context, _, _ string) error {
+			asked = true
+			return errLocked
+		}
+		err := ada.Invite(ctx, s, inv, nil)
+		if want := map[bool]string{true: errcode.Locked, false: errcode.Tampered}[honest]; asked != honest {
+			t.Errorf("honest %v: the user was asked: %v", honest, asked)
+		} else {
+			s.wantCode(err, want)
+		}
+	}
+}
+
+func TestKeys_recoveryCode(t *testing.T) {
+	s := newSpace(t)
+	ada, ctx := s.founded(), t.Context()
+	codes := make([]seal.RecoveryCode, 2)
+	for i := range codes {
+		var err error
+		codes[i], err = seal.NewRecoveryCode(rand.Reader)
+		s.must(err)
+		s.change(AddCode(codes[i])(ctx, ada.Member))
+		s.follow(ada.Member)
+	}
+	s.change(Remove()(ctx, ada.Member)) // a new key
+	s.follow(ada.Member)
+	s.write(ada.Member, writer, 1, "under the new key")
+
+	tablet, kept := s.device()
+	s.wantCode(tablet.Unlock(ctx, s, "0000", "tablet"), errcode.BadCode)
+	other := seal.RecoveryCode{9}
+	s.wantCode(tablet.Unlock(ctx, s, other.String(), "tablet"), errcode.BadCode)
+	s.must(tablet.Unlock(ctx, s, codes[0].String(), "tablet"))
+	all, err := s.pull(tablet.Member)
+	s.must(err)
+	if last := all[len(all)-1]; string(last.Body) != "under the new key" {
+		t.Errorf("got %+v", last)
+	}
+	if tablet.MayWrite() {
+		t.Error("the tablet is a member before it was added")
+	}
+	s.change(tablet.Admission(ctx))
+	s.follow(tablet.Member, ada.Member)
+	if c, err := tablet.Admission(ctx); c != nil || err != nil {
+		t.Errorf("it comes in twice: %v, %v", c, err)
+	}
+	if p, err := seal.UnmarshalPass(kept.pass); err != nil || p.Slot != nil {
+		t.Errorf("the code's keys are kept: %v", err)
+	}
+	s.write(tablet.Member, wire.ClientID{2}, 1, "from the tablet")
+	s.follow(ada.Member)
+
+	for one := range ada.log.Each() { // codes that are removed open nothing
+		if one.Slot {
+			s.change(Remove(one.ID)(ctx, ada.Member))
+			s.follow(ada.Member)
+		}
+	}
+	late, _ := s.device()
+	s.wantCode(late.Unlock(ctx, s, codes[1].String(), "late"), errcode.BadCode)
+}
+
+// What a device is told of an entry.
+func TestMember_fates(t *testing.T) {
+	s := newSpace(t)
+	ada, ctx := s.founded(), t.Context()
+	phone, _ := s.device()
+	joined, invited := s.paired(ada, phone, "phone", s.alike)
+	s.must(errors.Join(joined, invited))
+	s.follow(phone.Member)
+
+	body := []byte("sealed with the old key")
+	old, err := phone.Sealed(ctx, writer, 1, wire.HashBody(body), body)
+	s.must(err)
+	s.change(Remove()(ctx, ada.Member))
+	s.append(writer, 1, old) // no server does that
+	all, err := s.pull(phone.Member)
+	s.must(err)
+	if o := all[1]; o.Fate != replica.FateAgain || o.Outcome != errcode.OldEpoch || string(o.Body) != string(body) {
+		t.Errorf("got %+v", o)
+	}
+	if all[0].Fate != replica.FatePassed {
+		t.Errorf("a Change is %+v", all[0])
+	}
+	s.follow(ada.Member)
+	s.change(Remove(phone.ID())(ctx, ada.Member))
+	s.follow(ada.Member)
+	s.write(ada.Member, wire.ClientID{2}, 1, "after the removal")
+	_, err = s.pull(phone.Member)
+	s.wantCode(err, errcode.Removed)
+	s.wantCode(phone.Check(), errcode.Removed)
+	if phone.MayWrite() {
+		t.Error("a removed device may write")
+	}
+}
+
+// An entry that no honest server lets through stops a member there, and those before
+// it count, wherever it stands among what comes at once.
+func TestMember_stops(t *testing.T) {
+	for name, lie := range map[string]struct {
+		do   func(log []wire.Entry, at int)
+		kind seal.Stop
+	}{
+		"a byte is altered": {func(log []wire.Entry, at int) {
+			log[at].Body = slices.Clone(log[at].Body)
+			log[at].Body[len(log[at].Body)-70] ^= 1
+		}, seal.StopForged},
+		"another author": {func(log []wire.Entry, at int) { log[at].Client = wire.ClientID{7} }, seal.StopForged},
+		"one is left out": {func(log []wire.Entry, at int) {
+			log[at].Counter, log[at].Body = log[at+1].Counter, log[at+1].Body
+		}, seal.StopLink},
+	} {
+		for at := 1; at < 4; at++ {
+			s := newSpace(t)
+			ada := s.founded()
+			for n := range uint64(4) {
+				s.write(ada.Member, writer, n+1, "a text")
+			}
+			lie.do(s.log, at)
+			log := s.log
+			s.log = nil
+			for _, e := range log {
+				s.append(e.Client, e.Counter, e.Body)
+			}
+			all, err := s.pull(ada.Member)
+			var why *Tampered
+			if !errors.As(err, &why) || why.Kind != string(lie.kind) || why.Seq != uint64(at+1) || len(all) != at-1 {
+				t.Errorf("%s, entry %d: got %d entries and %v", name, at+1, len(all), err)
+			}
+		}
+	}
+}
