@@ -4,6 +4,7 @@ package jsbridge
 type Error struct {
 	Name    string // "TypeError", a DOMException's name, "" if a non-error was thrown
 	Message string
+	Code    string // of a HeddleError
 }
 
 // Error returns "name: message".

@@ -29,7 +29,7 @@ func member(v safejs.Value, name string) string {
 func errorOf(v safejs.Value) *Error {
 	switch v.Type() {
 	case safejs.TypeObject, safejs.TypeFunction:
-		return &Error{Name: member(v, "name"), Message: member(v, "message")}
+		return &Error{Name: member(v, "name"), Message: member(v, "message"), Code: member(v, "code")}
 	case safejs.TypeString:
 		return &Error{Message: text(v)}
 	default:

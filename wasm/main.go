@@ -73,6 +73,10 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	keys, err := keyringOf(ctx, host, &open)
+	if err != nil {
+		return false, err
+	}
 	channel, err := jsbridge.NewChannel(config.Channel)
 	if err != nil {
 		return false, err
@@ -81,7 +85,7 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	l, err := leader.Open(ctx, open, leader.Env{
 		Filename: filename, Storage: config.Storage, LeaderID: config.Leader, Channel: channel, HTTP: network{host},
 		Stream: host.TakeStream, NewBlockPacker: packRows, Yield: yield, Engine: engine,
-		Exit:    config.Exit,
+		Exit: config.Exit, Keyring: keys,
 		Scratch: scratchFiles(host, dir, files, open.Storage, sqlite3_wasm.SharedMemoryVFS),
 		Quarantine: func(ctx context.Context, reason string) (leader.Quarantined, error) {
 			name, err := host.Quarantine(ctx, reason)

@@ -79,14 +79,17 @@ async function goBuild() {
     "-rest", join(dist, "heddle-rest.wasm"), linked, join(dist, "heddle.wasm")], { cwd: root });
 }
 
-/** The adapters, such as heddle/kysely, and what each adapts, which is the app's. */
+/** The adapters, such as heddle/kysely, and what each adapts, which is the app's; and heddle/sealed. */
 const ADAPTED = {
   kysely: "kysely", drizzle: "drizzle-orm", react: "react", vue: "vue", svelte: "svelte", solid: "solid-js",
 };
 
 const adapters = () =>
   build({
-    entryPoints: Object.fromEntries(Object.keys(ADAPTED).map((name) => [name, join(web, `src/adapters/${name}.ts`)])),
+    entryPoints: {
+      ...Object.fromEntries(Object.keys(ADAPTED).map((name) => [name, join(web, `src/adapters/${name}.ts`)])),
+      sealed: join(web, "src/sealed/index.ts"),
+    },
     outdir: dist,
     bundle: true,
     format: "esm",

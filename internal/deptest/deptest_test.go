@@ -83,7 +83,7 @@ var allowed = map[string][]string{
 	"internal/rpc/gen":     {},
 	"internal/rpc/rpctest": {"internal/rpc", "internal/value"},
 	"internal/leader": {"internal/rpc", "internal/store", "internal/store/salvage", "internal/live", "broadcast",
-		"sync/client", "internal/opfs", "internal/value", "internal/errcode"},
+		"sync/client", "sync/member", "sync/seal", "internal/opfs", "internal/value", "internal/errcode"},
 	"engine":     {},
 	"jsbridge":   {"internal/errcode"},
 	"cmd/heddle": {"*"},
@@ -131,7 +131,7 @@ var forbidden = map[string]string{
 // same: the linker leaves out what is not called.
 var excused = map[string][]string{
 	"encoding/json": {"github.com/ncruces/go-sqlite3", "github.com/ncruces/go-sqlite3/internal/util",
-		"github.com/google/uuid"},
+		"github.com/google/uuid", "github.com/klauspost/compress/s2"},
 }
 
 type pkg struct {

@@ -13,6 +13,7 @@ import (
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/member"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -40,6 +41,7 @@ type Env struct {
 	Channel    broadcast.Channel // to the other tabs; nil announces nothing
 	HTTP       client.Doer       // needed if the configuration syncs
 	Stream     StreamLimit       // nil: any number of connections may stay open
+	Keyring    Keyring           // needed if the space is sealed
 	Rand       io.Reader         // crypto/rand if nil
 	Exit       string            // how the last leader ended: new, clean, unclean or damaged; "" if unknown
 	Bounds     Bounds            // for tests
@@ -73,6 +75,7 @@ type Leader struct {
 	announcer *broadcast.Announcer
 	unlisten  func()
 	sync      *client.Client // nil without sync
+	keys      *member.Keys   // nil where the space is not sealed
 	ctx       context.Context
 	stop      context.CancelFunc
 	running   sync.WaitGroup
@@ -119,6 +122,12 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quar
 			options.Synced = append(options.Synced, t.Name)
 		}
 		synced = l.syncConfig(config.Sync)
+		if config.Sync.Sealed {
+			if l.keys, err = l.openKeys(ctx, config.Sync.Space); err != nil {
+				return nil, err
+			}
+			synced.Sealer = l.keys
+		}
 		options.MigrationHook = client.MigrationHook(synced)
 	}
 	if l.db, err = store.Open(ctx, options); err != nil {

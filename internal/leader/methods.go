@@ -74,4 +74,13 @@ var methods = [256]method{
 	rpc.MethodSyncDangling:    {do: withSync(syncDangling)},
 	rpc.MethodSyncQuarantined: {do: withSync(syncQuarantined)},
 	rpc.MethodSyncExport:      {do: withSync(syncExport)},
+
+	rpc.MethodSealedCreate:  {do: withKeys(sealedCreate)},
+	rpc.MethodSealedUnlock:  {do: withKeys(sealedUnlock)},
+	rpc.MethodSealedJoin:    {do: withKeys(sealedJoin)},
+	rpc.MethodSealedInvite:  {do: withKeys(sealedInvite)},
+	rpc.MethodSealedConfirm: {do: (*Session).confirmInvited},
+	rpc.MethodSealedMembers: {do: withKeys(sealedMembers)},
+	rpc.MethodSealedRemove:  {do: withKeys(sealedRemove)},
+	rpc.MethodSealedCode:    {do: withKeys(sealedCode)},
 }

@@ -34,6 +34,7 @@ type Session struct {
 	exports  map[uint32]*store.Copy
 	lives    map[uint32]*liveQuery
 	its      map[uint32]*iteration
+	invited  map[uint32]chan<- struct{} // of sealedInvite, until its user has confirmed
 	status   coalescer
 	progress coalescer
 }
@@ -70,6 +71,7 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 		exports: map[uint32]*store.Copy{},
 		lives:   map[uint32]*liveQuery{},
 		its:     map[uint32]*iteration{},
+		invited: map[uint32]chan<- struct{}{},
 	}
 	s.delivery = newDelivery(s)
 	s.order.init(l.hasLongWriter)

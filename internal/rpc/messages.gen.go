@@ -72,6 +72,21 @@
 //	61 syncExport      side*                                       string
 //	62 syncQuarantined side*  u32 limit                            []QuarantinedRow, after chunks of []QuarantinedRow
 //	63 syncAccept      side*  bool upload                          empty
+//	64 sealedCreate    side   string name                          empty
+//	   makes the space; name is the device's
+//	65 sealedUnlock    side   string name, string code             empty
+//	   by a recovery code, concealed
+//	66 sealedJoin      side   string name, string link             empty, after chunks of Pairing
+//	   by what a link has, concealed; replied when the device is in
+//	67 sealedInvite    side   string role, bool other              empty, after chunks of Pairing
+//	   other: of another user; replied when the device is in
+//	68 sealedConfirm   tell   u32 target                           none
+//	   the digits of that sealedInvite are those of the new device
+//	69 sealedMembers   side*                                       []SpaceMember
+//	71 sealedRemove    side   []string ids                         empty
+//	   none: a new key alone
+//	72 sealedCode      side                                        string
+//	   a new recovery code, concealed
 //	70 health          side*  bool full                            Health, after chunks of Checked
 //
 // The page sends those with * to the next leader too, if the one that has them goes away.
@@ -114,8 +129,10 @@
 //	Notification  = string channel, string payload
 //	Commit        = bool sync, string tab, bool schema, []TableCommit tables, []Notification notified
 //	Announcement  = u16 version, string leader, u64 number, ?Commit commit
+//	SpaceMember   = string id, string name, string role, bool code, bool self
+//	Pairing       = string link, string name, string digits
 //	OpenConfig    = u16 version, string name, string storage, []string migrations, ?SyncConfig sync, bool recover, []stmt seed
-//	SyncConfig    = string url, string space, bool integerKey, bool token, []SyncTable tables
+//	SyncConfig    = string url, string space, bool integerKey, bool token, bool sealed, []SyncTable tables
 //	SyncTable     = string name, []ColumnMerge merges
 //	ColumnMerge   = string column, string merge
 package rpc
@@ -173,6 +190,14 @@ const (
 	MethodSyncExport      Method = 61
 	MethodSyncQuarantined Method = 62
 	MethodSyncAccept      Method = 63
+	MethodSealedCreate    Method = 64
+	MethodSealedUnlock    Method = 65
+	MethodSealedJoin      Method = 66
+	MethodSealedInvite    Method = 67
+	MethodSealedConfirm   Method = 68
+	MethodSealedMembers   Method = 69
+	MethodSealedRemove    Method = 71
+	MethodSealedCode      Method = 72
 	MethodHealth          Method = 70
 )
 
@@ -223,6 +248,14 @@ var lanes = [256]Lane{
 	MethodSyncExport:      LaneSide,
 	MethodSyncQuarantined: LaneSide,
 	MethodSyncAccept:      LaneSide,
+	MethodSealedCreate:    LaneSide,
+	MethodSealedUnlock:    LaneSide,
+	MethodSealedJoin:      LaneSide,
+	MethodSealedInvite:    LaneSide,
+	MethodSealedConfirm:   LaneTell,
+	MethodSealedMembers:   LaneSide,
+	MethodSealedRemove:    LaneSide,
+	MethodSealedCode:      LaneSide,
 	MethodHealth:          LaneSide,
 }
 
@@ -405,6 +438,22 @@ type Announcement struct {
 	Commit  *Commit
 }
 
+// SpaceMember: a member of a sealed space
+type SpaceMember struct {
+	ID   string // 16 bytes in hexadecimal
+	Name string // of a device
+	Role string // admin, write or read
+	Code bool   // it is a recovery code
+	Self bool   // it is this device
+}
+
+// Pairing: how far two devices have come that pair
+type Pairing struct {
+	Link   string // what the link has, concealed: see web/src/keys/keyring.ts; or
+	Name   string // the new device's, and
+	Digits string // six, which both devices show
+}
+
 // OpenConfig: what a page's open() asks for, as the page encodes it for the worker that may have to lead
 type OpenConfig struct {
 	Version    uint16
@@ -422,6 +471,7 @@ type SyncConfig struct {
 	Space      string
 	IntegerKey bool // INTEGER PRIMARY KEY is allowed on synced tables
 	Token      bool // a page can be asked for a token
+	Sealed     bool // the space is sealed: the device's keys are in its key ring
 	Tables     []SyncTable
 }
 
@@ -464,6 +514,12 @@ type Request struct {
 	Tx      uint64   // syncRetry, syncDiscard
 	Limit   uint32   // syncDangling, syncQuarantined
 	Upload  bool     // syncAccept
+	Name    string   // sealedCreate, sealedUnlock, sealedJoin
+	Code    string   // sealedUnlock
+	Link    string   // sealedJoin
+	Role    string   // sealedInvite
+	Other   bool     // sealedInvite
+	Ids     []string // sealedRemove
 	Full    bool     // health
 }
 
@@ -471,7 +527,7 @@ func (q *Request) decode(r *Reader) {
 	switch q.Method {
 	case MethodHello:
 		q.Hello = readHello(r)
-	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd, MethodExportEnd:
+	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd, MethodExportEnd, MethodSealedConfirm:
 		q.Target = r.U32()
 	case MethodExec, MethodQuery, MethodBulkBegin, MethodLiveStart, MethodLiveExplain:
 		q.Stmt = r.Stmt()
@@ -528,6 +584,19 @@ func (q *Request) decode(r *Reader) {
 		q.Limit = r.U32()
 	case MethodSyncAccept:
 		q.Upload = r.Bool()
+	case MethodSealedCreate:
+		q.Name = r.Str()
+	case MethodSealedUnlock:
+		q.Name = r.Str()
+		q.Code = r.Str()
+	case MethodSealedJoin:
+		q.Name = r.Str()
+		q.Link = r.Str()
+	case MethodSealedInvite:
+		q.Role = r.Str()
+		q.Other = r.Bool()
+	case MethodSealedRemove:
+		q.Ids = r.Strs()
 	case MethodHealth:
 		q.Full = r.Bool()
 	}
@@ -560,6 +629,7 @@ func readSyncConfig(r *Reader) (v SyncConfig) {
 	v.Space = r.Str()
 	v.IntegerKey = r.Bool()
 	v.Token = r.Bool()
+	v.Sealed = r.Bool()
 	v.Tables = ReadList(r, 8, readSyncTable)
 	return v
 }
@@ -719,6 +789,20 @@ func writeAnnouncement(w *Writer, v Announcement) {
 	WriteOptional(w, v.Commit, writeCommit)
 }
 
+func writeSpaceMember(w *Writer, v SpaceMember) {
+	w.Str(v.ID)
+	w.Str(v.Name)
+	w.Str(v.Role)
+	w.Bool(v.Code)
+	w.Bool(v.Self)
+}
+
+func writePairing(w *Writer, v Pairing) {
+	w.Str(v.Link)
+	w.Str(v.Name)
+	w.Str(v.Digits)
+}
+
 // ReplyWelcome is a whole reply.
 func ReplyWelcome(id uint32, v Welcome) []byte {
 	w := &Writer{b: Reply(id, KindResult)}
@@ -800,6 +884,20 @@ func ReplyQuarantinedRows(id uint32, v []QuarantinedRow) []byte {
 func ChunkQuarantinedRows(id uint32, v []QuarantinedRow) []byte {
 	w := &Writer{b: Reply(id, KindChunk)}
 	WriteList(w, v, writeQuarantinedRow)
+	return w.b
+}
+
+// ChunkPairing is a part of a reply.
+func ChunkPairing(id uint32, v Pairing) []byte {
+	w := &Writer{b: Reply(id, KindChunk)}
+	writePairing(w, v)
+	return w.b
+}
+
+// ReplySpaceMembers is a whole reply.
+func ReplySpaceMembers(id uint32, v []SpaceMember) []byte {
+	w := &Writer{b: Reply(id, KindResult)}
+	WriteList(w, v, writeSpaceMember)
 	return w.b
 }
 

@@ -90,6 +90,15 @@ var requestVectors = map[string]rpc.Request{
 	"syncDangling": {ID: 37, Method: rpc.MethodSyncDangling, Limit: 100},
 	"syncExport":   {ID: 38, Method: rpc.MethodSyncExport},
 
+	"sealedCreate":  {ID: 60, Method: rpc.MethodSealedCreate, Name: "Laptop"},
+	"sealedUnlock":  {ID: 61, Method: rpc.MethodSealedUnlock, Name: "Tablet", Code: "Y29kZQ"},
+	"sealedJoin":    {ID: 62, Method: rpc.MethodSealedJoin, Name: "Phone", Link: "bGluaw"},
+	"sealedInvite":  {ID: 63, Method: rpc.MethodSealedInvite, Role: "write", Other: true},
+	"sealedConfirm": {ID: 64, Method: rpc.MethodSealedConfirm, Target: 63},
+	"sealedMembers": {ID: 65, Method: rpc.MethodSealedMembers},
+	"sealedRemove":  {ID: 66, Method: rpc.MethodSealedRemove, Ids: []string{"00ff"}},
+	"sealedCode":    {ID: 67, Method: rpc.MethodSealedCode},
+
 	"syncQuarantined": {ID: 44, Method: rpc.MethodSyncQuarantined, Limit: 100},
 	"exportFile":      {ID: 39, Method: rpc.MethodExportFile},
 	"exportPart":      {ID: 42, Method: rpc.MethodExportPart, Target: 39, From: 1 << 33},
@@ -194,6 +203,9 @@ func replyVectors() map[string][]byte {
 		"conflict-constraint": rpc.ConflictEvent(rpc.Conflict{Kind: "constraint",
 			Key:  rpc.Key{Table: "t", Key: []rpc.Value{"k"}},
 			Code: "SQLITE_CONSTRAINT_NOTNULL", Constraint: "NOT NULL constraint failed: t.n"}),
+		"members": rpc.ReplySpaceMembers(65,
+			[]rpc.SpaceMember{{ID: "00ff", Name: "Laptop", Role: "admin", Self: true}, {ID: "01", Role: "write", Code: true}}),
+		"pairing": rpc.ChunkPairing(63, rpc.Pairing{Name: "Phone", Digits: "012345"}),
 		"quarantined": rpc.ReplyQuarantinedRows(44,
 			[]rpc.QuarantinedRow{{Key: rpc.Key{Table: "t", Key: []rpc.Value{"k"}}, Code: "SQLITE_CONSTRAINT_NOTNULL",
 				Constraint: "NOT NULL constraint failed: t.n", Columns: []string{"b", "n"}, Cells: []rpc.Value{int64(5), nil}}}),
@@ -215,8 +227,9 @@ var configVectors = map[string]rpc.OpenConfig{
 			{SQL: "INSERT INTO t VALUES (1)"},
 			{SQL: "INSERT INTO t VALUES (?)", Params: rpc.Params{Positional: []rpc.Value{"x"}}}}},
 	"sync": {Version: rpc.Version, Name: "notes", Storage: "memory",
-		Sync: &rpc.SyncConfig{URL: "https://example.test", Space: "family", Token: true, Tables: []rpc.SyncTable{
-			{Name: "notes"}, {Name: "posts", Merges: []rpc.ColumnMerge{{"likes", "counter"}}}}}},
+		Sync: &rpc.SyncConfig{URL: "https://example.test", Space: "family", Token: true, Sealed: true,
+			Tables: []rpc.SyncTable{
+				{Name: "notes"}, {Name: "posts", Merges: []rpc.ColumnMerge{{"likes", "counter"}}}}}},
 }
 
 var announcementVectors = map[string]rpc.Announcement{

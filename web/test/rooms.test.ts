@@ -14,9 +14,11 @@ const allowed: Record<string, readonly string[]> = {
   api: ["tabs", "rpc", "shared"],
   tabs: ["rpc", "shared"],
   rpc: ["shared"],
+  sealed: ["api", "rpc", "keys", "shared"],
   adapters: ["api", "rpc", "shared"],
   node: ["api", "tabs", "rpc", "worker", "shared"],
-  worker: ["shared"],
+  worker: ["keys", "shared"],
+  keys: ["shared"],
   broker: ["shared"],
   shared: [],
 };

@@ -8,7 +8,7 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 	switch q.Method {
 	case rpc.MethodHello:
 		writeHello(w, q.Hello)
-	case rpc.MethodCancel, rpc.MethodBulkEnd, rpc.MethodTxCommit, rpc.MethodTxRollback, rpc.MethodLiveStop, rpc.MethodImportEnd, rpc.MethodExportEnd:
+	case rpc.MethodCancel, rpc.MethodBulkEnd, rpc.MethodTxCommit, rpc.MethodTxRollback, rpc.MethodLiveStop, rpc.MethodImportEnd, rpc.MethodExportEnd, rpc.MethodSealedConfirm:
 		w.U32(q.Target)
 	case rpc.MethodExec, rpc.MethodQuery, rpc.MethodBulkBegin, rpc.MethodLiveStart, rpc.MethodLiveExplain:
 		writeStmt(w, q.Stmt)
@@ -65,6 +65,19 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		w.U32(q.Limit)
 	case rpc.MethodSyncAccept:
 		w.Bool(q.Upload)
+	case rpc.MethodSealedCreate:
+		w.Str(q.Name)
+	case rpc.MethodSealedUnlock:
+		w.Str(q.Name)
+		w.Str(q.Code)
+	case rpc.MethodSealedJoin:
+		w.Str(q.Name)
+		w.Str(q.Link)
+	case rpc.MethodSealedInvite:
+		w.Str(q.Role)
+		w.Bool(q.Other)
+	case rpc.MethodSealedRemove:
+		w.Strs(q.Ids)
 	case rpc.MethodHealth:
 		w.Bool(q.Full)
 	}
@@ -118,6 +131,14 @@ var Methods = map[rpc.Method]string{
 	rpc.MethodSyncExport:      "syncExport",
 	rpc.MethodSyncQuarantined: "syncQuarantined",
 	rpc.MethodSyncAccept:      "syncAccept",
+	rpc.MethodSealedCreate:    "sealedCreate",
+	rpc.MethodSealedUnlock:    "sealedUnlock",
+	rpc.MethodSealedJoin:      "sealedJoin",
+	rpc.MethodSealedInvite:    "sealedInvite",
+	rpc.MethodSealedConfirm:   "sealedConfirm",
+	rpc.MethodSealedMembers:   "sealedMembers",
+	rpc.MethodSealedRemove:    "sealedRemove",
+	rpc.MethodSealedCode:      "sealedCode",
 	rpc.MethodHealth:          "health",
 }
 
@@ -159,6 +180,7 @@ func writeSyncConfig(w *rpc.Writer, v rpc.SyncConfig) {
 	w.Str(v.Space)
 	w.Bool(v.IntegerKey)
 	w.Bool(v.Token)
+	w.Bool(v.Sealed)
 	rpc.WriteList(w, v.Tables, writeSyncTable)
 }
 
@@ -333,6 +355,22 @@ func readAnnouncement(r *rpc.Reader) (v rpc.Announcement) {
 	return v
 }
 
+func readSpaceMember(r *rpc.Reader) (v rpc.SpaceMember) {
+	v.ID = r.Str()
+	v.Name = r.Str()
+	v.Role = r.Str()
+	v.Code = r.Bool()
+	v.Self = r.Bool()
+	return v
+}
+
+func readPairing(r *rpc.Reader) (v rpc.Pairing) {
+	v.Link = r.Str()
+	v.Name = r.Str()
+	v.Digits = r.Str()
+	return v
+}
+
 // Announcement decodes a payload of that type.
 func (p Payload) Announcement() (rpc.Announcement, error) {
 	r := &p.r
@@ -421,6 +459,20 @@ func (p Payload) Str() (string, error) {
 func (p Payload) QuarantinedRows() ([]rpc.QuarantinedRow, error) {
 	r := &p.r
 	v := rpc.ReadList(r, 24, readQuarantinedRow)
+	return v, r.Err()
+}
+
+// Pairing decodes a payload of that type.
+func (p Payload) Pairing() (rpc.Pairing, error) {
+	r := &p.r
+	v := readPairing(r)
+	return v, r.Err()
+}
+
+// SpaceMembers decodes a payload of that type.
+func (p Payload) SpaceMembers() ([]rpc.SpaceMember, error) {
+	r := &p.r
+	v := rpc.ReadList(r, 14, readSpaceMember)
 	return v, r.Err()
 }
 

@@ -3,7 +3,7 @@
 
 import { PATIENCE_MS } from "../shared/bounds.js";
 import { Bulk } from "./bulk.js";
-import { MAX_DEATHS, type RequestOf } from "../rpc/call.js";
+import { MAX_DEATHS, type CallSpec, type Request, type RequestOf } from "../rpc/call.js";
 import type { Reader, Statement } from "../rpc/codec.js";
 import {
   batch, EventType, exec, notify, query, readRecovered, type Welcome,
@@ -136,6 +136,17 @@ export class Database {
     this.#caller = session.join(events);
     this.#sync = new SyncApi(this.#caller, config.sync !== undefined, token);
     session.start(this.#caller);
+  }
+
+  /** @internal A call of heddle/sealed. */
+  async ask<T>(spec: CallSpec<T>): Promise<T> {
+    this.#alive();
+    return this.#caller.call(spec);
+  }
+
+  /** @internal */
+  tell(request: Request): void {
+    this.#caller.tell(request);
   }
 
   /** Whether this tab's worker holds the database. It changes as tabs come and go. */

@@ -6,7 +6,9 @@ import { Database } from "./database.js";
 import { pageDisk } from "./health.js";
 import { Session } from "../rpc/session.js";
 import { HeddleError, abortError, asHeddleError, timeoutError } from "../shared/errors.js";
-import { checkName, databaseFolder, databaseName, FOLDER, lockName, tabsChannel } from "../shared/names.js";
+import {
+  checkName, databaseFolder, databaseName, FOLDER, keyringName, lockName, tabsChannel,
+} from "../shared/names.js";
 import { checkAssets, checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
 import type { TabsMessage } from "../shared/messages.js";
@@ -100,7 +102,10 @@ export async function destroy(name: string, options: DestroyOptions = {}): Promi
   try {
     tabs.postMessage({ t: "destroy" } satisfies TabsMessage);
     const either = signal ? AbortSignal.any([signal, late]) : late;
-    await navigator.locks.request(lockName(name), { signal: either }, () => remove(folder));
+    await navigator.locks.request(lockName(name), { signal: either }, async () => {
+      await remove(folder);
+      globalThis.indexedDB?.deleteDatabase(keyringName(name)); // before all that is asked of it later
+    });
   } catch (error) {
     if (signal?.aborted) throw abortError(signal);
     if (!late.aborted) throw error;

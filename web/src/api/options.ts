@@ -12,8 +12,8 @@ const MERGES: readonly Merge[] = ["last", "counter", "max", "min", "set"];
 const SPACE = /^[A-Za-z0-9_~!$&'()+=:@][A-Za-z0-9_~!$&'()+=:@.-]{0,127}$/;
 const SPACE_RULE = "1 to 128 ASCII letters, digits and -._~!$&'()+=:@, and does not begin with . or -";
 
-function refuse(what: string, code: "HEDDLE_BAD_PARAM" | "HEDDLE_UNSUPPORTED" = "HEDDLE_BAD_PARAM"): never {
-  throw new HeddleError(code, `open: ${what}`);
+function refuse(what: string): never {
+  throw new HeddleError("HEDDLE_BAD_PARAM", `open: ${what}`);
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -65,9 +65,9 @@ export function checkAssets(assets: unknown = {}): AssetUrls {
 
 function checkSync(sync: unknown): SyncConfig {
   if (!isObject(sync)) refuse(`sync must be an object, it is ${describe(sync)}`);
-  const { url, space, token, tables, integerKey } = sync;
+  const { url, space, token, tables, integerKey, sealed } = sync;
   // Never open unencrypted what was asked to be encrypted.
-  if (sync["key"] !== undefined) refuse("sync.key: end-to-end encryption is not in this version", "HEDDLE_UNSUPPORTED");
+  if (sync["key"] !== undefined) refuse("sync.key is no option: see sync.sealed");
   if (typeof url !== "string") refuse(`sync.url must be a string, it is ${describe(url)}`);
   let parsed: URL;
   try {
@@ -81,7 +81,9 @@ function checkSync(sync: unknown): SyncConfig {
   if (token !== undefined && typeof token !== "function") {
     refuse(`sync.token must be a function, it is ${describe(token)}`);
   }
-  if (integerKey !== undefined && typeof integerKey !== "boolean") refuse("sync.integerKey must be true or false");
+  for (const [name, value] of Object.entries({ integerKey, sealed })) {
+    if (value !== undefined && typeof value !== "boolean") refuse(`sync.${name} must be true or false`);
+  }
   if (!isObject(tables)) refuse(`sync.tables must be an object such as { notes: true }, it is ${describe(tables)}`);
   const list = Object.entries(tables).map(([name, columns]) => {
     if (columns === true) return { name, merges: [] };
@@ -99,6 +101,6 @@ function checkSync(sync: unknown): SyncConfig {
   if (list.length === 0) refuse("sync.tables names no table");
   return {
     url: parsed.href.replace(/[?#].*$/, "").replace(/\/+$/, ""), space,
-    integerKey: integerKey === true, token: token !== undefined, tables: list,
+    integerKey: integerKey === true, token: token !== undefined, sealed: sealed === true, tables: list,
   };
 }

@@ -55,6 +55,14 @@ export const enum Method {
   syncExport = 61,
   syncQuarantined = 62,
   syncAccept = 63,
+  sealedCreate = 64,
+  sealedUnlock = 65,
+  sealedJoin = 66,
+  sealedInvite = 67,
+  sealedConfirm = 68,
+  sealedMembers = 69,
+  sealedRemove = 71,
+  sealedCode = 72,
   health = 70,
 }
 
@@ -272,6 +280,28 @@ export interface Announcement {
   commit: Commit | undefined;
 }
 
+export interface SpaceMember {
+  /** 16 bytes in hexadecimal */
+  id: string;
+  /** of a device */
+  name: string;
+  /** admin, write or read */
+  role: string;
+  /** it is a recovery code */
+  code: boolean;
+  /** it is this device */
+  self: boolean;
+}
+
+export interface Pairing {
+  /** what the link has, concealed: see web/src/keys/keyring.ts; or */
+  link: string;
+  /** the new device's, and */
+  name: string;
+  /** six, which both devices show */
+  digits: string;
+}
+
 export interface OpenConfig {
   version: number;
   name: string;
@@ -292,6 +322,8 @@ export interface SyncConfig {
   integerKey: boolean;
   /** a page can be asked for a token */
   token: boolean;
+  /** the space is sealed: the device's keys are in its key ring */
+  sealed: boolean;
   tables: readonly SyncTable[];
 }
 
@@ -332,6 +364,7 @@ function writeSyncConfig(w: Writer, v: SyncConfig): void {
   w.string(v.space);
   w.bool(v.integerKey);
   w.bool(v.token);
+  w.bool(v.sealed);
   w.list(v.tables, (e) => writeSyncTable(w, e));
 }
 
@@ -521,6 +554,24 @@ export function readAnnouncement(r: Reader): Announcement {
     leader: r.string(),
     number: r.u64(),
     commit: r.bool() ? readCommit(r) : undefined,
+  };
+}
+
+export function readSpaceMember(r: Reader): SpaceMember {
+  return {
+    id: r.string(),
+    name: r.string(),
+    role: r.string(),
+    code: r.bool(),
+    self: r.bool(),
+  };
+}
+
+export function readPairing(r: Reader): Pairing {
+  return {
+    link: r.string(),
+    name: r.string(),
+    digits: r.string(),
   };
 }
 
@@ -821,6 +872,60 @@ export function syncAccept(upload: boolean): RequestOf<void> {
   const w = new Writer();
   w.bool(upload);
   return { method: 63, lane: "side", retry: true, body: w.finish(), result: () => {} };
+}
+
+/** makes the space; name is the device's */
+export function sealedCreate(name: string): RequestOf<void> {
+  const w = new Writer();
+  w.string(name);
+  return { method: 64, lane: "side", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** by a recovery code, concealed */
+export function sealedUnlock(name: string, code: string): RequestOf<void> {
+  const w = new Writer();
+  w.string(name);
+  w.string(code);
+  return { method: 65, lane: "side", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** by what a link has, concealed; replied when the device is in */
+export function sealedJoin(name: string, link: string): RequestOf<void> {
+  const w = new Writer();
+  w.string(name);
+  w.string(link);
+  return { method: 66, lane: "side", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** other: of another user; replied when the device is in */
+export function sealedInvite(role: string, other: boolean): RequestOf<void> {
+  const w = new Writer();
+  w.string(role);
+  w.bool(other);
+  return { method: 67, lane: "side", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** the digits of that sealedInvite are those of the new device */
+export function sealedConfirm(target: number): Request {
+  const w = new Writer();
+  w.u32(target);
+  return { method: 68, lane: "direct", retry: false, body: w.finish() };
+}
+
+export function sealedMembers(): RequestOf<SpaceMember[]> {
+  return { method: 69, lane: "side", retry: true, body: NONE, result: (r) => r.list(14, () => readSpaceMember(r)) };
+}
+
+/** none: a new key alone */
+export function sealedRemove(ids: readonly string[]): RequestOf<void> {
+  const w = new Writer();
+  w.strings(ids);
+  return { method: 71, lane: "side", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** a new recovery code, concealed */
+export function sealedCode(): RequestOf<string> {
+  return { method: 72, lane: "side", retry: false, body: NONE, result: (r) => r.string() };
 }
 
 export function health(full: boolean): RequestOf<Health> {

@@ -66,6 +66,9 @@ export const commitsChannel = (name: string) => `heddle:${PROTOCOL}:${name}:comm
 export const portChannel = (name: string, leader: string, tab: string) =>
   `heddle:${PROTOCOL}:${name}:port:${leader}:${tab}`;
 
+/** The IndexedDB with the keys of a database's device to a sealed space. */
+export const keyringName = (name: string) => `heddle-keys:${name}`;
+
 /** A random name, 128 bits. */
 export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -269,6 +269,11 @@ export interface SyncOptions {
   tables: { [table: string]: true | { [column: string]: Merge } };
   /** Allows INTEGER PRIMARY KEY on synced tables; two devices may then choose one id. */
   integerKey?: boolean | undefined;
+  /**
+   * The space is sealed: its server orders what it cannot read. `heddle/sealed` creates it, brings this device into it
+   * and lists its members; until then `status.lastError.code` is HEDDLE_LOCKED. A space is sealed or plain for good.
+   */
+  sealed?: boolean | undefined;
 }
 
 /**

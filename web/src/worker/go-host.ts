@@ -7,6 +7,7 @@ import type { Ports } from "./admission.js";
 import type { TabPort } from "../shared/port.js";
 import type { Failure } from "../shared/messages.js";
 import { isId } from "../shared/message-shapes.js";
+import { KeyHost } from "./key-host.js";
 import { Streams } from "./stream-slots.js";
 
 /** Events, as numbers: jsbridge/host_js.go has the same list. */
@@ -39,6 +40,8 @@ interface Session {
 }
 
 export interface GoHostConfig {
+  /** The name that open() was given. */
+  database: string;
   leader: string;
   channel: string;
   storage: string;
@@ -111,6 +114,7 @@ export class GoHost {
     this.#events = events;
     this.#lockPrefix = locks.tab;
     this.#recordPrefix = locks.record;
+    let keys: KeyHost | undefined;
     this.forGo = {
       ...config,
       isolated: globalThis.crossOriginIsolated === true,
@@ -131,6 +135,10 @@ export class GoHost {
       rest: () => events.rest(),
       takeStream: (server: string) => this.#streams.take(server),
       giveStream: (id: number) => this.#streams.give(id),
+      // Made where the space is sealed alone.
+      get keys() {
+        return keys ??= new KeyHost(config.database);
+      },
     };
   }
 

@@ -87,7 +87,10 @@ export class Leader {
     const files = new OpfsImports();
     if (directory) files.add(directory);
     this.#host = new GoHost(
-      { leader: this.#leader, channel: commitsChannel(scope), storage, open, exit: directory?.exit ?? "new" },
+      {
+        database: name, leader: this.#leader, channel: commitsChannel(scope), storage, open,
+        exit: directory?.exit ?? "new",
+      },
       { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
       {
         answered: () => void program.rest(),

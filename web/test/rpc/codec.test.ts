@@ -82,6 +82,14 @@ const requests: Record<string, Uint8Array> = {
   "importEnd": make(25, messages.importEnd(23)),
   "syncNow": make(27, messages.syncNow()),
   "syncPause": make(28, messages.syncPause(true)),
+  "sealedCreate": make(60, messages.sealedCreate("Laptop")),
+  "sealedUnlock": make(61, messages.sealedUnlock("Tablet", "Y29kZQ")),
+  "sealedJoin": make(62, messages.sealedJoin("Phone", "bGluaw")),
+  "sealedInvite": make(63, messages.sealedInvite("write", true)),
+  "sealedConfirm": make(64, messages.sealedConfirm(63)),
+  "sealedMembers": make(65, messages.sealedMembers()),
+  "sealedRemove": make(66, messages.sealedRemove(["00ff"])),
+  "sealedCode": make(67, messages.sealedCode()),
   "syncAccept": make(45, messages.syncAccept(true)),
   "syncResume": make(29, messages.syncResume()),
   "syncDigest": make(30, messages.syncDigest()),
@@ -114,7 +122,7 @@ test("open configurations are the vectors' bytes", () => {
   }))), vectors.configs["plain"]);
   assert.equal(hex(messages.encodeOpenConfig(checkOptions({
     name: "notes", storage: "memory",
-    sync: { url: "https://example.test", space: "family", token: () => "x",
+    sync: { url: "https://example.test", space: "family", sealed: true, token: () => "x",
       tables: { notes: true, posts: { likes: "counter" } } },
   }))), vectors.configs["sync"]);
 });
@@ -214,6 +222,11 @@ test("small replies decode", () => {
   const why = { code: "SQLITE_CONSTRAINT_NOTNULL", constraint: "NOT NULL constraint failed: t.n" };
   assert.deepEqual(conflict(messages.readConflict(reply("conflict-constraint").r)),
     { counter: 0, kind: "constraint", table: "t", key: ["k"], ...why });
+  assert.deepEqual(messages.sealedMembers().result(reply("members").r), [
+    { id: "00ff", name: "Laptop", role: "admin", code: false, self: true },
+    { id: "01", name: "", role: "write", code: true, self: false },
+  ]);
+  assert.deepEqual(messages.readPairing(reply("pairing").r), { link: "", name: "Phone", digits: "012345" });
   const [row] = messages.syncQuarantined(1).result(reply("quarantined").r);
   assert.deepEqual(quarantinedRow(row!), { table: "t", key: ["k"], ...why, cells: { b: 5, n: null } });
   assert.equal(reply("ask").r.u32(), 77);

@@ -80,13 +80,13 @@ test("options: what no database can be opened with", () => {
     [{ name: "a", sync: { ...sync, url: "ftp://x" } }, /http/],
     [{ name: "a", sync: { ...sync, space: "" } }, /space/],
     [{ name: "a", sync: { ...sync, token: "abc" } }, /token must be a function/],
+    [{ name: "a", sync: { ...sync, sealed: "yes" } }, /sealed must be true or false/],
+    [{ name: "a", sync: { ...sync, key: {} } }, /sync\.key is no option/],
     [{ name: "a", sync: { ...sync, tables: ["t"] } }, /tables must be an object/],
     [{ name: "a", sync: { ...sync, tables: {} } }, /no table/],
     [{ name: "a", sync: { ...sync, tables: { t: false } } }, /tables\.t must be true/],
     [{ name: "a", sync: { ...sync, tables: { t: { c: "sum" } } } }, /t\.c must be one of/],
   ] as const) assert.throws(() => checkOptions(options as unknown as OpenOptions), bad(says));
-  assert.throws(() => checkOptions({ name: "a", sync: { ...sync, key: {} } } as unknown as OpenOptions),
-    { code: "HEDDLE_UNSUPPORTED" });
   assert.throws(() => checkOptions({ name: "a", seed: "x" } as unknown as OpenOptions),
     bad(/open: seed takes an array/));
   assert.throws(() => checkOptions({ name: "a", seed: [1] } as unknown as OpenOptions), bad(/open: seed: entry 0/));

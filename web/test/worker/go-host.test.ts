@@ -8,7 +8,7 @@ test("a message that comes after the program's end is no crash", () => {
   const seen: string[] = [];
   const unused = () => { throw new Error("not used here"); };
   const host = new GoHost(
-    { leader: "l", channel: "c", storage: "persistent", exit: "new", open: new Uint8Array() },
+    { database: "d", leader: "l", channel: "c", storage: "persistent", exit: "new", open: new Uint8Array() },
     { tab: "tab:", record: "record:" },
     {
       answered: () => {}, rest: unused, ready: unused, failed: unused, quarantine: unused, openScratch: unused,

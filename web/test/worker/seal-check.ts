@@ -3,7 +3,7 @@
 
 import {
   importSealKeys, newSealKeys, signStatement, unwrapKey, verifyClaims, wrapKey,
-} from "../../src/worker/seal-suite.js";
+} from "../../src/keys/seal-suite.js";
 
 /** sync/seal/testdata/rfc.json and vectors.json, as far as they are used. */
 export interface SealVectors {
@@ -22,8 +22,7 @@ const hex = (b: Uint8Array) => [...b].map((v) => v.toString(16).padStart(2, "0")
 
 /** A key pair that is fixed, as a test of wrapping needs it: from Go's vectors, with its public half. */
 async function pair(secret: string, open: string): Promise<CryptoKeyPair> {
-  const { box } = await importSealKeys({ signSeed: unhex(secret), boxKey: unhex(secret), signPublic: unhex(open),
-    boxPublic: unhex(open) });
+  const { box } = await importSealKeys({ signSeed: unhex(secret), boxKey: unhex(secret) });
   return { privateKey: box, publicKey: await crypto.subtle.importKey("raw", unhex(open), "X25519", true, []) };
 }
 
@@ -39,8 +38,8 @@ export async function checkSealSuite({ rfc, ours }: SealVectors): Promise<{ wron
     expect(what, await f().then(() => "taken", (e: { code?: string }) => e.code), "HEDDLE_BAD_SEAL");
 
   for (const v of rfc.ed25519) {
-    const keys = await importSealKeys({ signSeed: unhex(v.seed), boxKey: unhex(rfc.hpke.skRm),
-      signPublic: unhex(v.public), boxPublic: unhex(rfc.hpke.pkRm) });
+    const keys = await importSealKeys({ signSeed: unhex(v.seed), boxKey: unhex(rfc.hpke.skRm) });
+    expect("RFC 8032: a public key", hex(keys.signPublic), v.public);
     const statement = unhex(v.message), signature = unhex(v.signature);
     expect("RFC 8032: a signature", hex(await signStatement(keys, statement)), v.signature);
     const altered = signature.slice();
@@ -54,16 +53,16 @@ export async function checkSealSuite({ rfc, ours }: SealVectors): Promise<{ wron
   }
 
   const r = rfc.hpke;
-  const to = await importSealKeys({ signSeed: unhex(r.skRm), boxKey: unhex(r.skRm), signPublic: unhex(r.pkRm),
-    boxPublic: unhex(r.pkRm) });
+  const to = await importSealKeys({ signSeed: unhex(r.skRm), boxKey: unhex(r.skRm) });
+  expect("RFC 9180: a public key", hex(to.boxPublic), r.pkRm);
   const ephemeral = await pair(r.skEm, r.pkEm);
   const again = await wrapKey(to.boxPublic, unhex(r.info), unhex(r.plaintext), ephemeral);
   expect("RFC 9180: wrapped", hex(again), r.wrapped);
   expect("RFC 9180: opened", hex(await unwrapKey(to, unhex(r.info), unhex(r.wrapped))), r.plaintext);
 
   const d = ours.devices[0]!;
-  const device = await importSealKeys({ signSeed: unhex(d.signSeed), boxKey: unhex(d.boxKey), signPublic: unhex(d.sign),
-    boxPublic: unhex(d.box) });
+  const device = await importSealKeys({ signSeed: unhex(d.signSeed), boxKey: unhex(d.boxKey) });
+  expect("Go's public keys", hex(device.signPublic) + hex(device.boxPublic), d.sign + d.box);
   const info = unhex(ours.wrapInfo);
   expect("Go's wrapped key", hex(await unwrapKey(device, info, unhex(ours.wrapped))), ours.key);
   expect("Go's signature", hex(await signStatement(device, info)), ours.signatureOfWrapInfo);

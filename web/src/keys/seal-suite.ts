@@ -51,11 +51,10 @@ export async function newSealKeys(): Promise<SealKeys> {
 }
 
 /** The keys of a slot, from the 32 bytes of each private key. They cannot be exported again. */
-export async function importSealKeys(keys: { signSeed: Uint8Array; boxKey: Uint8Array; signPublic: Uint8Array;
-  boxPublic: Uint8Array }): Promise<SealKeys> {
-  return { signPublic: keys.signPublic, boxPublic: keys.boxPublic,
-    sign: await importPrivate("Ed25519", keys.signSeed, ["sign"]),
-    box: await importPrivate("X25519", keys.boxKey, ["deriveBits"]) };
+export async function importSealKeys(keys: { signSeed: Uint8Array; boxKey: Uint8Array }): Promise<SealKeys> {
+  const [sign, signPublic] = await importPrivate("Ed25519", keys.signSeed, ["sign"]);
+  const [box, boxPublic] = await importPrivate("X25519", keys.boxKey, ["deriveBits"]);
+  return { sign, box, signPublic, boxPublic };
 }
 
 /** Signs a statement: 64 bytes. */
@@ -136,9 +135,15 @@ async function hmac(key: Uint8Array, message: Uint8Array): Promise<Uint8Array<Ar
   return new Uint8Array(await crypto.subtle.sign("HMAC", imported, bytes(message)));
 }
 
-async function importPrivate(name: keyof typeof PKCS8, key: Uint8Array, usages: KeyUsage[]): Promise<CryptoKey> {
+/** The key, which cannot be exported, and its public half, which one that can be exported tells. */
+async function importPrivate(name: keyof typeof PKCS8, key: Uint8Array, usages: KeyUsage[]):
+  Promise<[CryptoKey, Uint8Array]> {
   const head = Uint8Array.from(PKCS8[name].match(/../g)!, (hex) => parseInt(hex, 16));
-  return crypto.subtle.importKey("pkcs8", bytes(join(head, key)), name, false, usages);
+  const read = (extractable: boolean) =>
+    crypto.subtle.importKey("pkcs8", bytes(join(head, key)), name, extractable, usages);
+  const { x } = await crypto.subtle.exportKey("jwk", await read(true));
+  const half = atob(x!.replace(/-/g, "+").replace(/_/g, "/"));
+  return [await read(false), Uint8Array.from(half, (c) => c.charCodeAt(0))];
 }
 
 async function raw(pair: CryptoKeyPair): Promise<Uint8Array> {

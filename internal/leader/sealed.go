@@ -1,0 +1,188 @@
+package leader
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/internal/rpc"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/member"
+	"heddle.dev/heddle/sync/seal"
+)
+
+// Keyring is where a device's keys to a sealed space are. Codes and links come from
+// pages and go to them, also through other tabs: they are concealed on that way.
+type Keyring interface {
+	member.Keyring
+	// Conceal encrypts a text for this database's pages and leaders alone.
+	Conceal(ctx context.Context, text string) (string, error)
+	// Reveal undoes it. Errors are HEDDLE_BAD_SEAL.
+	Reveal(ctx context.Context, concealed string) (string, error)
+}
+
+// openKeys opens the device's part in a sealed space, locked or not.
+func (l *Leader) openKeys(ctx context.Context, space string) (*member.Keys, error) {
+	if l.env.Keyring == nil {
+		return nil, errcode.New(errcode.Unsupported, "leader: open", "there is no place for keys to a sealed space here")
+	}
+	return member.Open(ctx, l.env.Keyring, space, l.random())
+}
+
+func (l *Leader) random() io.Reader {
+	if l.env.Rand != nil {
+		return l.env.Rand
+	}
+	return rand.Reader
+}
+
+// withKeys makes a method of f that fails where the space is not sealed.
+func withKeys(f func(*Leader, *call) error) func(*Session, *call) error {
+	return func(s *Session, c *call) error {
+		if s.l.keys == nil {
+			return errcode.New(errcode.Sealed, "leader: keys", "the database was opened without sync.sealed")
+		}
+		return f(s.l, c)
+	}
+}
+
+// entered ends a call that has let the device in, and has sync go on.
+func (l *Leader) entered(c *call, err error) error {
+	if err == nil {
+		l.sync.RetryNow()
+	}
+	return c.ended(err)
+}
+
+func sealedCreate(l *Leader, c *call) error {
+	return l.entered(c, l.keys.Create(c.ctx, l.sync, c.Name))
+}
+
+func sealedUnlock(l *Leader, c *call) error {
+	code, err := l.env.Keyring.Reveal(c.ctx, c.Code)
+	if err == nil {
+		err = l.keys.Unlock(c.ctx, l.sync, code, c.Name)
+	}
+	return l.entered(c, err)
+}
+
+func sealedJoin(l *Leader, c *call) error {
+	link, err := l.env.Keyring.Reveal(c.ctx, c.Link)
+	if err != nil {
+		return err
+	}
+	secret, err := seal.ParsePairSecret(link)
+	if err != nil {
+		return err
+	}
+	return l.entered(c, l.keys.Join(c.ctx, l.sync, secret, c.Name, func(digits string) {
+		c.s.send(rpc.ChunkPairing(c.ID, rpc.Pairing{Digits: digits}))
+	}))
+}
+
+var roles = map[string]seal.Role{"admin": seal.RoleAdmin, "write": seal.RoleWrite, "read": seal.RoleRead}
+
+func sealedInvite(l *Leader, c *call) error {
+	inv := &member.Invitation{Role: roles[c.Role]}
+	if inv.Role == 0 {
+		return errcode.New(errcode.BadParam, "leader: invite", "a role is admin, write or read")
+	}
+	if err := l.keys.Unlocked(); err != nil {
+		return err
+	}
+	var err error
+	if inv.Secret, err = seal.NewPairSecret(l.random()); err != nil {
+		return err
+	}
+	if c.Other {
+		if _, err := io.ReadFull(l.random(), inv.User[:]); err != nil {
+			return errcode.Wrap(err, errcode.Internal, "leader: invite")
+		}
+	}
+	link, err := l.env.Keyring.Conceal(c.ctx, inv.Secret.String())
+	if err != nil {
+		return err
+	}
+	confirmed := make(chan struct{}, 1)
+	c.s.mu.Lock()
+	c.s.invited[c.ID] = confirmed
+	c.s.mu.Unlock()
+	defer func() {
+		c.s.mu.Lock()
+		delete(c.s.invited, c.ID)
+		c.s.mu.Unlock()
+	}()
+	c.s.send(rpc.ChunkPairing(c.ID, rpc.Pairing{Link: link}))
+	inv.Ask = func(ctx context.Context, name, digits string) error {
+		c.s.send(rpc.ChunkPairing(c.ID, rpc.Pairing{Name: name, Digits: digits}))
+		select {
+		case <-confirmed:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return c.ended(l.keys.Invite(c.ctx, l.sync, inv, l.changeMembers))
+}
+
+// confirmInvited says that the digits of an invitation are those of the new device.
+func (s *Session) confirmInvited(c *call) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.invited[c.Target] <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// changeMembers makes a Change, and returns when the log has it.
+func (l *Leader) changeMembers(ctx context.Context, make member.Maker) error {
+	if err := l.keys.Unlocked(); err != nil {
+		return err
+	}
+	return l.sync.Change(ctx, func(ctx context.Context) (*client.Change, error) { return make(ctx, l.keys.Member) })
+}
+
+func sealedMembers(l *Leader, c *call) error {
+	if err := l.keys.Unlocked(); err != nil {
+		return err
+	}
+	var list []rpc.SpaceMember
+	for _, one := range l.keys.Infos(c.ctx) {
+		list = append(list, rpc.SpaceMember{ID: hex.EncodeToString(one.ID[:]), Name: one.Name, Role: one.Role.String(),
+			Code: one.Slot, Self: one.This})
+	}
+	c.reply(rpc.ReplySpaceMembers(c.ID, list))
+	return nil
+}
+
+func sealedRemove(l *Leader, c *call) error {
+	ids := make([]seal.ID, len(c.Ids))
+	for i, text := range c.Ids {
+		raw, err := hex.DecodeString(text)
+		if err != nil || len(raw) != len(ids[i]) {
+			return errcode.New(errcode.BadParam, "leader: remove", "a member's id is 32 hexadecimal digits")
+		}
+		copy(ids[i][:], raw)
+	}
+	return c.ended(l.changeMembers(c.ctx, member.Remove(ids...)))
+}
+
+func sealedCode(l *Leader, c *call) error {
+	code, err := seal.NewRecoveryCode(l.random())
+	if err != nil {
+		return err
+	}
+	concealed, err := l.env.Keyring.Conceal(c.ctx, code.String())
+	if err != nil {
+		return err
+	}
+	if err := l.changeMembers(c.ctx, member.AddCode(code)); err != nil {
+		return err
+	}
+	c.reply(rpc.ReplyString(c.ID, concealed))
+	return nil
+}

@@ -1,0 +1,194 @@
+// heddle/sealed: the members of a space whose server orders what it cannot read, for a
+// database opened with `sync: { …, sealed: true }`. What it is worth: docs/SECURITY.md.
+
+import type { Database } from "../api/database.js";
+import type { CallSpec, RequestOf } from "../rpc/call.js";
+import * as messages from "../rpc/messages.gen.js";
+import { HeddleError } from "../shared/errors.js";
+import { Keyring } from "../keys/keyring.js";
+import type { CallOptions } from "../shared/types.js";
+
+/** "admin" adds and removes anybody, "write" writes and does so with devices of its own user, "read" reads. */
+export type Role = "admin" | "write" | "read";
+
+/** A device or a recovery code. */
+export interface Member {
+  id: string;
+  /** Of a device, as it was told to `create`, `unlock` or `join`. A recovery code has none. */
+  name: string;
+  role: Role;
+  /** It is a recovery code. */
+  code: boolean;
+  /** It is this device. */
+  self: boolean;
+}
+
+/** A device that comes in by a link. */
+export interface Joining {
+  /** Six digits, which a person compares with those of the device that has made the link. */
+  readonly digits: Promise<string>;
+  /** Resolves when this device is a member. */
+  readonly done: Promise<void>;
+  cancel(): void;
+}
+
+export interface InviteOptions {
+  /** What the device may do: "write" unless told otherwise. No more than this one. */
+  role?: Role | undefined;
+  /** Whose device it is: "mine" unless told otherwise. */
+  user?: "mine" | "other" | undefined;
+  /** The app's address, which the link leads to; that of the page unless told otherwise. */
+  url?: string | URL | undefined;
+}
+
+/** An invitation: it is for one device, and for ten minutes. */
+export interface Invitation {
+  /** To be opened on the new device. Who gets hold of it can ask to be let in: the digits tell. */
+  readonly link: Promise<string>;
+  /** A device has opened the link: the name that it gives itself, and the digits that it must show. */
+  readonly joining: Promise<{ name: string; digits: string }>;
+  /** The new device shows the same digits, a person says: it is let in. */
+  confirm(): void;
+  cancel(): void;
+  /** Resolves when the device is a member. */
+  readonly done: Promise<void>;
+}
+
+const LINK = /^[^#]*#(?:.*&)?heddle=([\w-]+)/;
+
+/** Whether an address has a link's secret: `location.href`, when the app starts. */
+export const hasLink = (url: string | URL): boolean => LINK.test(String(url));
+
+/**
+ * The members of the space that db syncs with. As long as this device has no keys, sync stands with HEDDLE_LOCKED, and
+ * what is written waits: `create` makes the space, `join` and `unlock` bring the device into one.
+ */
+export function sealedSpace(db: Database): SealedSpace {
+  return new SealedSpace(db);
+}
+
+export class SealedSpace {
+  readonly #db: Database;
+  readonly #keyring: Keyring;
+
+  /** @internal */
+  constructor(db: Database) {
+    this.#db = db;
+    this.#keyring = new Keyring(db.name);
+  }
+
+  /**
+   * Makes the space, with this device as its admin. `name` is the device's, which members alone can read. The space
+   * comes into being as sync goes on. HEDDLE_SEALED: it exists already, or this device has its keys.
+   */
+  create(name: string, options: CallOptions = {}): Promise<void> {
+    return this.#ask(messages.sealedCreate(checkName(name)), options);
+  }
+
+  /** Lets this device in by a recovery code, as it was written down. HEDDLE_BAD_CODE: it is mistyped, or not valid. */
+  async unlock(code: string, name: string, options: CallOptions = {}): Promise<void> {
+    const concealed = await this.#keyring.concealText(code);
+    return this.#ask(messages.sealedUnlock(checkName(name), concealed), options);
+  }
+
+  /** Lets this device in by the link of another one: `location.href`, where the app was opened by it. */
+  join(link: string | URL, name: string, options: CallOptions = {}): Joining {
+    const digits = later<string>();
+    const cancel = new AbortController();
+    const done = (async () => {
+      const secret = LINK.exec(String(link))?.[1];
+      if (secret === undefined) throw new HeddleError("HEDDLE_BAD_CODE", "join: the address has no link's secret");
+      const request = messages.sealedJoin(checkName(name), await this.#keyring.concealText(secret));
+      await this.#ask(request, either(options, cancel), {
+        chunk: (r) => digits.resolve(messages.readPairing(r).digits),
+      });
+    })();
+    done.catch(digits.reject);
+    return { digits: digits.promise, done, cancel: () => cancel.abort() };
+  }
+
+  /** Invites a device. Nothing is sent to it: the app shows the link, as text or as a QR code. */
+  invite(invite: InviteOptions = {}, options: CallOptions = {}): Invitation {
+    const link = later<string>(), joining = later<{ name: string; digits: string }>();
+    const cancel = new AbortController();
+    let id: number | undefined;
+    const shown = async (concealed: string) => {
+      const url = new URL(invite.url ?? location.href);
+      url.hash = `heddle=${await this.#keyring.revealText(concealed)}`;
+      return url.href;
+    };
+    const request = messages.sealedInvite(invite.role ?? "write", invite.user === "other");
+    const done = this.#ask(request, either(options, cancel), {
+      sent: (sent) => { id = sent; },
+      chunk: (r) => {
+        const pairing = messages.readPairing(r);
+        if (pairing.link !== "") shown(pairing.link).then(link.resolve, link.reject);
+        else joining.resolve({ name: pairing.name, digits: pairing.digits });
+      },
+    });
+    done.catch((error: unknown) => {
+      link.reject(error);
+      joining.reject(error);
+    });
+    return {
+      link: link.promise, joining: joining.promise, done,
+      confirm: () => {
+        if (id !== undefined) this.#db.tell(messages.sealedConfirm(id));
+      },
+      cancel: () => cancel.abort(),
+    };
+  }
+
+  /** All members, as far as the space's log is here. */
+  members(options: CallOptions = {}): Promise<Member[]> {
+    return this.#ask(messages.sealedMembers(), options) as Promise<Member[]>;
+  }
+
+  /**
+   * Removes members by their ids, and begins with a new key, which they do not get: what is written from then on they
+   * cannot read. What they have they keep.
+   */
+  remove(...ids: string[]): Promise<void> {
+    if (ids.length === 0) throw new HeddleError("HEDDLE_BAD_PARAM", "remove takes at least one id");
+    return this.#ask(messages.sealedRemove(ids), {});
+  }
+
+  /** Begins with a new key. */
+  rotate(options: CallOptions = {}): Promise<void> {
+    return this.#ask(messages.sealedRemove([]), options);
+  }
+
+  /**
+   * A code to be written down, for when all devices are lost: with it a device of the same user comes in. Codes made
+   * before stay valid until they are removed.
+   */
+  async newRecoveryCode(options: CallOptions = {}): Promise<string> {
+    return this.#keyring.revealText(await this.#ask(messages.sealedCode(), options));
+  }
+
+  #ask<T>(
+    request: RequestOf<T>, { signal, timeout }: CallOptions, parts: Pick<CallSpec<T>, "sent" | "chunk"> = {},
+  ): Promise<T> {
+    return this.#db.ask({ ...request, signal, timeout, ...parts });
+  }
+}
+
+function checkName(name: string): string {
+  if (typeof name === "string" && name.trim() !== "" && name.length <= 200) return name;
+  throw new HeddleError("HEDDLE_BAD_PARAM", "a device's name has 1 to 200 characters");
+}
+
+function either(options: CallOptions, { signal }: AbortController): CallOptions {
+  return { ...options, signal: options.signal ? AbortSignal.any([options.signal, signal]) : signal };
+}
+
+/** A promise that is settled from outside; nobody has to look at it. */
+function later<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+  let resolve!: (value: T) => void, reject!: (error: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
