@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
   live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-start bench-live bench-engine engine \
-  engine-check first-part fmt clean
+  engine-check first-part release fmt clean
 .PHONY: help $(TARGETS)
 
 help:
@@ -34,11 +34,12 @@ help:
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"
 	@echo "  make first-part    find out which functions of Go's program a start enters: wasm/first.txt"
+	@echo "  make release       the archives of a release for six platforms, in DIST=dist: VERSION=1.0.0"
 	@echo "  make fmt           format Go sources"
 	@echo "  make clean         remove what the other targets made"
 	@echo
-	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr, webkit2gtk-driver, xvfb and postgresql where"
-	@echo "there are none, and npm packages if the lock file changed."
+	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr, webkit2gtk-driver, xvfb, postgresql, nginx"
+	@echo "and caddy where there are none, and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 
 $(TARGETS):

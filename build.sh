@@ -74,6 +74,14 @@ postgres() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || debian postgresql
 }
 
+# proxies makes sure of those whose configurations deploy/ has.
+proxies() {
+  local missing=()
+  [ -x /usr/sbin/nginx ] || have nginx || missing+=(nginx-light)
+  have caddy || missing+=(caddy)
+  [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
+}
+
 # fresh STAMP FILE... is true when the stamp records the files as they are now.
 sum() { sha256sum "$@" | sha256sum | cut -d' ' -f1; }
 fresh() { local s=$CACHE/$1; shift; [ -f "$s" ] && [ "$(cat "$s")" = "$(sum "$@")" ]; }
@@ -289,6 +297,7 @@ test() {
   FIREFOX=$(firefox)
   webkit
   postgres
+  proxies
   export CHROMIUM FIREFOX WEBKIT=1
   lint
   test_go
@@ -503,12 +512,18 @@ first_part() {
   build
 }
 
+# release makes the archives of a release in DIST, for six platforms; VERSION names them.
+release() {
+  need go "see https://go.dev/dl (1.26 or newer)"
+  go run ./deploy/release --to "${DIST:-dist}" --version "${VERSION:-dev}" "$@"
+}
+
 fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 
-clean() { rm -rf bin web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
+clean() { rm -rf bin dist web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|fmt|clean"
+  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|release|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-start|bench-live|bench-engine"
   echo "       ./build.sh engine|engine-check|first-part"
@@ -516,7 +531,7 @@ help() {
 }
 
 case "${1:-help}" in
-  build | run | test | lint | soak | sim | fuzz | mutate | live | bench | engine | fmt | clean | help)
+  build | run | test | lint | soak | sim | fuzz | mutate | live | bench | engine | release | fmt | clean | help)
     cmd=${1:-help}
     shift || true
     "$cmd" "$@"

@@ -87,6 +87,7 @@ var allowed = map[string][]string{
 	"engine":     {},
 	"jsbridge":   {"internal/errcode"},
 	"cmd/heddle": {"*"},
+	"deploy":     {},
 	// the root
 	"heddle": {"internal/store", "internal/live", "sync/client", "sync/client/nethttp", "sync/member", "sync/seal",
 		"sync/seal/native", "internal/diskvfs", "internal/value", "internal/errcode"},

@@ -128,6 +128,10 @@ func testDrainOver(t *testing.T) {
 		t.Errorf("it is ready: %v", err)
 	}
 	h.refused(h.post("s", "pull", (&wire.PullRequest{}).Marshal()), 503, errcode.Closed)
+	res := h.do("GET", "/healthz", nil)
+	if res.Body.Close(); res.StatusCode != 503 {
+		t.Errorf("/healthz: got %s", res.Status)
+	}
 	a.push(a.write(body("x", "1"))...)
 	var at []time.Duration
 	for range streams {

@@ -65,8 +65,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Path == "/healthz" {
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, "ok\n")
+		s.health(w)
 		return
 	}
 	c, action, err := s.route(w, r)
@@ -76,6 +75,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.answered(r, c, action, began, err)
 	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
 		slog.String("path", r.URL.Path), slog.String("code", errcode.Of(err)), slog.Duration("took", time.Since(began)))
+}
+
+// health says whether a proxy should send requests here.
+func (s *Server) health(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if s.leaving.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, "the server is shutting down\n")
+		return
+	}
+	io.WriteString(w, "ok\n")
 }
 
 // beginRequest counts a request, so that Close waits for it. It is false once the
