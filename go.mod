@@ -12,6 +12,9 @@ require (
 	github.com/klauspost/compress v1.20.4 // sync/seal: Snappy's block format
 	github.com/ncruces/go-sqlite3 v0.36.0 // store, opfs, sync/logstore/sqlitestore: SQLite (v0.37.0 needs an engine module that was not published where it can be had)
 	github.com/prometheus/client_golang v1.25.0 // sync/server/metrics, cmd/heddle: /metrics
+	go.opentelemetry.io/otel v1.47.0 // sync/server/traces, cmd/heddle: traces
+	go.opentelemetry.io/otel/sdk v1.47.0 // cmd/heddle: which spans are kept, and in which batches they are sent
+	go.opentelemetry.io/otel/trace v1.47.0 // sync/server/traces
 	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b; sync/seal: XChaCha20-Poly1305 too
 	google.golang.org/protobuf v1.36.12 // sync/wire: protowire alone, which needs no reflection
 	lukechampine.com/adiantum v1.1.1 // opfs/atrest: the cipher of files
@@ -20,6 +23,8 @@ require (
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
@@ -29,6 +34,9 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
+	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
+	go.opentelemetry.io/otel/log v1.47.0 // indirect
+	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect

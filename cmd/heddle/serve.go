@@ -18,6 +18,7 @@ import (
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/server/metrics"
+	"heddle.dev/heddle/sync/server/traces"
 )
 
 var serveCommand = command{
@@ -50,6 +51,9 @@ a second.
 Without --tls-cert it speaks HTTP/1.1 and HTTP/2 in clear, for a proxy before it;
 with it both over TLS. The certificate is read again when its files change.
 
+Traces of requests go to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names, by
+OTLP over HTTP in JSON.
+
 --dev needs no tokens and lets everybody into every space: use it on a machine
 of your own only. It answers pages of that machine, and of each --origin.`,
 	run: serve,
@@ -69,15 +73,24 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(e.ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(e.ctx)) // keys are looked after while it drains
 	defer cancel()
-	kept, err := f.place.open(ctx, sqlitestore.Options{Files: f.files, Bare: !f.checksums}, log)
+	kept, err := f.place.open(e.ctx, sqlitestore.Options{Files: f.files, Bare: !f.checksums}, log)
 	if err != nil {
 		return err
 	}
 	defer kept.Close()
 	m := metrics.New()
-	srv, err := f.open(ctx, e.before(m.Store(kept)), m, &b, log)
+	told := []server.Observer{m}
+	spans, err := openTraces(ctx, log)
+	if err != nil {
+		return err
+	}
+	if spans != nil {
+		told = append(told, traces.New(spans))
+		defer flushSpans(spans)
+	}
+	srv, err := f.open(ctx, e.before(m.Store(kept)), server.Observers(told...), &b, log)
 	if err != nil {
 		return err
 	}
@@ -98,7 +111,7 @@ func serve(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	hs := b.server(mux, log)
+	hs := b.server(traces.Continue(mux), log)
 	hs.RegisterOnShutdown(srv.Drain)
 	cert, err := f.certificate(ctx, log)
 	if err != nil {

@@ -75,6 +75,7 @@ var allowed = map[string][]string{
 	"sync/server": {"sync/server/auth", "sync/logstore", "sync/fold", "sync/seal", "sync/seal/native", "sync/wire",
 		"internal/accept", "internal/errcode"},
 	"sync/server/auth":    {"internal/errcode"},
+	"sync/server/traces":  {"sync/server", "internal/errcode"},
 	"sync/server/metrics": {"sync/server", "sync/logstore", "sync/wire", "internal/errcode"},
 	"sync/sim": {"internal/opfs", "internal/store", "sync/fold", "sync/wire", "sync/client", "sync/logstore",
 		"sync/logstore/sqlitestore", "sync/logstore/storetest", "sync/server", "sync/member", "sync/replica",
@@ -120,6 +121,7 @@ var forbidden = map[string]string{
 	"os/exec":               "a browser runs no processes",
 	module + "/sync/server": "the server",
 	"github.com/prometheus/client_golang/prometheus": "metrics of the server",
+	"go.opentelemetry.io/otel":                       "traces of the server",
 	"github.com/jackc/pgx/v5":                        "a server's database",
 	// Keys of sealed spaces stay in WebCrypto. What the browser does instead, Go need not.
 	module + "/sync/seal/native": "the cryptography of native programs",

@@ -25,9 +25,27 @@ type Observer interface {
 	Streamed(after time.Duration)
 }
 
+// Observers returns one that tells each of some.
+func Observers(all ...Observer) Observer { return observers(all) }
+
+type observers []Observer
+
+func (all observers) Answered(ctx context.Context, a *Answered) {
+	for _, o := range all {
+		o.Answered(ctx, a)
+	}
+}
+
+func (all observers) Streamed(after time.Duration) {
+	for _, o := range all {
+		o.Streamed(after)
+	}
+}
+
 // Answered is a request that is over.
 type Answered struct {
-	Action string // "push", "pull", "digest" or "members"; "" for any other address
+	Action string // "push", "pull" and so on: see Actions; "" for any other address
+	Waits  bool   // it lasts as long as there is something to wait for
 	Space  string // "" where the request named none
 	Code   string // of its error; "" where there was none
 	Began  time.Time
@@ -101,7 +119,7 @@ func (s *Server) answered(r *http.Request, c *caller, action string, began time.
 	if s.o.Observer == nil {
 		return
 	}
-	a := &Answered{Action: action, Code: codeOf(err), Began: began, Took: time.Since(began)}
+	a := &Answered{Action: action, Waits: actions[action].waits, Code: codeOf(err), Began: began, Took: time.Since(began)}
 	if c != nil {
 		a.Space, a.Steps = c.space, c.steps
 	}

@@ -23,15 +23,16 @@ type action struct {
 	method string
 	need   auth.Access
 	run    func(*Server, http.ResponseWriter, *http.Request, *caller) error
+	waits  bool // it lasts as long as there is something to wait for
 }
 
 var actions = map[string]action{
-	"push":   {http.MethodPost, auth.ReadWrite, (*Server).push},
-	"pull":   {http.MethodPost, auth.Read, (*Server).pull},
-	"digest": {http.MethodGet, auth.Read, (*Server).digest},
+	"push":   {http.MethodPost, auth.ReadWrite, (*Server).push, false},
+	"pull":   {http.MethodPost, auth.Read, (*Server).pull, true},
+	"digest": {http.MethodGet, auth.Read, (*Server).digest, false},
 
-	"members": {http.MethodGet, auth.Read, (*Server).members},
-	"pair":    {http.MethodPost, auth.Read, (*Server).pair},
+	"members": {http.MethodGet, auth.Read, (*Server).members, false},
+	"pair":    {http.MethodPost, auth.Read, (*Server).pair, true},
 }
 
 // Routes returns what the server answers, as http.ServeMux writes it.

@@ -46,8 +46,8 @@ func New() *Metrics {
 	return &Metrics{
 		requests: counter("heddle_requests_total", "Requests that are over, by what they asked for and the code of "+
 			"their error.", "action", "code"),
-		took: histogram("heddle_request_duration_seconds", "How long requests took, without pulls, which last as long "+
-			"as their streams.", "action"),
+		took: histogram("heddle_request_duration_seconds", "How long requests took, without those that wait for "+
+			"something to come: pull and pair.", "action"),
 		steps: histogram("heddle_push_step_duration_seconds", "What pushes spend their time on.", "step"),
 		streamed: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "heddle_commit_to_stream_seconds", Buckets: seconds,
 			Help: "From a commit, or the news of one by another server, to each stream that it was sent to."}),
@@ -70,7 +70,7 @@ func (m *Metrics) Answered(_ context.Context, a *server.Answered) {
 		action = "other"
 	}
 	m.requests.WithLabelValues(action, codeLabel(a.Code)).Inc()
-	if action != "pull" {
+	if !a.Waits {
 		m.took.WithLabelValues(action).Observe(a.Took.Seconds())
 	}
 	for i := range a.Steps {
