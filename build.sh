@@ -451,11 +451,13 @@ bench() {
   CHROMIUM=$(chromium) node --import tsx bench/run.ts ${QUICK:+--quick} "$@"
 }
 
-# bench_server measures the sync server with devices that are nothing but open streams.
+# bench_server measures the sync server with devices that are nothing but open streams; with STORE=postgres it compares
+# its own files and PostgreSQL.
 bench_server() {
   tools
+  [ "${STORE:-}" != postgres ] || postgres
   go build -trimpath -o bin/heddle ./cmd/heddle
-  go run ./bench/server -devices "${DEVICES:-10000}" -spaces "${SPACES:-100}" "$@"
+  go run ./bench/server -devices "${DEVICES:-10000}" -spaces "${SPACES:-100}" ${STORE:+-store "$STORE"} "$@"
 }
 
 # bench_bootstrap measures sync in real browsers: a new device in a space of ROWS

@@ -23,9 +23,10 @@ func compare(loads []load, before, after side) error {
 			}
 			rates[2], cpus[2] = append(rates[2], r[1].rate/r[0].rate), append(cpus[2], r[1].cpu/r[0].cpu)
 		}
-		fmt.Printf("  %-46s %8.0f before, %8.0f now: %.2f times (%.2f to %.2f); "+
+		fmt.Printf("  %-46s %8.0f %s, %8.0f %s: %.2f times (%.2f to %.2f); "+
 			"%.3f and %.3f ms of processor each: %.2f times (%.2f to %.2f)\n",
-			l.what, median(rates[0]), median(rates[1]), median(rates[2]), slices.Min(rates[2]), slices.Max(rates[2]),
+			l.what, median(rates[0]), before.name, median(rates[1]), after.name,
+			median(rates[2]), slices.Min(rates[2]), slices.Max(rates[2]),
 			median(cpus[0]), median(cpus[1]), median(cpus[2]), slices.Min(cpus[2]), slices.Max(cpus[2]))
 	}
 	return nil

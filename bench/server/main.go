@@ -9,6 +9,10 @@
 // other work is never the same: medians of both, and of the ratios of each pair.
 //
 //	go run ./bench/server -against OLD-BINARY -pairs 5 -only "16 devices" -duration 5s
+//
+// With -store postgres it does so for the server's own files and PostgreSQL, of which it
+// starts a cluster, and then for a push at one of two servers over it and a stream at
+// the other.
 package main
 
 import (
@@ -43,6 +47,7 @@ var (
 	only     = flag.String("only", "", "the loads whose description has this `text`")
 	files    = flag.Int("files", 0, "`number` of files that the server keeps spaces in; its default if 0")
 	files2   = flag.Int("files2", 0, "the same of the server of -against")
+	store    = flag.String("store", "", "postgres: measure the server over it as well, in turns with its own files")
 	where    = flag.String("dir", "", "the `directory` that the data is kept below")
 	skip     = flag.Bool("idle", false, "leave out the pushes, and hold devices open alone")
 	duration = flag.Duration("duration", 10*time.Second, "how `long` each part takes")
@@ -64,8 +69,10 @@ type host struct {
 
 // side is a server to measure.
 type side struct {
+	name   string
 	binary string
-	files  int // that it keeps spaces in; 0: its default
+	files  int                    // that it keeps spaces in; 0: its default
+	url    func() (string, error) // of an empty database; nil: it keeps files
 }
 
 func (sd side) start() (*host, func(), error) {
@@ -74,7 +81,15 @@ func (sd side) start() (*host, func(), error) {
 		return nil, nil, err
 	}
 	data := filepath.Join(dir, "data")
-	h := &host{cmd: exec.Command(sd.binary, "serve", "--dev", "--addr", "127.0.0.1:0", "--data", data)}
+	kept := []string{"--data", data}
+	if sd.url != nil {
+		url, err := sd.url()
+		if err != nil {
+			return nil, nil, err
+		}
+		kept = []string{"--store", url}
+	}
+	h := &host{cmd: exec.Command(sd.binary, append([]string{"serve", "--dev", "--addr", "127.0.0.1:0"}, kept...)...)}
 	stop := func() {
 		if h.cmd.Process != nil {
 			h.cmd.Process.Kill()
@@ -252,11 +267,17 @@ func run() error {
 			all = append(all, l)
 		}
 	}
-	if *against != "" {
-		return compare(all, side{*against, *files2}, side{*file, *files})
+	switch {
+	case *against != "":
+		return compare(all, side{name: "before", binary: *against, files: *files2},
+			side{name: "now", binary: *file, files: *files})
+	case *store == "postgres":
+		return compareStores(all)
+	case *store != "":
+		return fmt.Errorf("-store %s: postgres is one", *store)
 	}
 	for _, l := range all {
-		r, err := l.push(side{*file, *files})
+		r, err := l.push(side{binary: *file, files: *files})
 		if err != nil {
 			return err
 		}
@@ -322,7 +343,7 @@ func (l *load) push(sd side) (result, error) {
 
 // idle holds devices open, then lets one in a hundred write once a second.
 func idle() error {
-	h, stop, err := side{*file, *files}.start()
+	h, stop, err := side{binary: *file, files: *files}.start()
 	if err != nil {
 		return err
 	}
