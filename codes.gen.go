@@ -42,7 +42,7 @@ const (
 	CodeKeys = "HEDDLE_KEYS"
 	// no leading tab answered in time: a write under way has happened or not
 	CodeLeaderLost = "HEDDLE_LEADER_LOST"
-	// the database is of a sealed space, and was opened without its key
+	// the database is sealed or encrypted at rest, and was opened without its key
 	CodeLocked = "HEDDLE_LOCKED"
 	// a Change of a space's members follows another one: it is made anew
 	CodeMembersMoved = "HEDDLE_MEMBERS_MOVED"

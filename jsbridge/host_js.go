@@ -20,6 +20,8 @@ type HostConfig struct {
 	Isolated bool   // from other origins: memory can be shared between threads
 	Exit     string // how the last leader ended: new, clean, unclean or damaged
 	Open     []byte // the page's open options, in the language of package rpc
+	Key      []byte // of files that are encrypted at rest; none: they are plain
+	Recode   string // "encrypt" or "decrypt": what the files have to be before they are opened
 }
 
 // HostHandler receives what happens in the worker. Its methods are called in
@@ -64,7 +66,12 @@ func AttachHost(key string) (*Host, error) {
 func (h *Host) Config() (HostConfig, error) {
 	c := HostConfig{
 		Leader: member(h.value, "leader"), Channel: member(h.value, "channel"),
-		Storage: member(h.value, "storage"), Exit: member(h.value, "exit"),
+		Storage: member(h.value, "storage"), Exit: member(h.value, "exit"), Recode: member(h.value, "recode"),
+	}
+	if key, err := h.value.Get("key"); err == nil && key.Type() == safejs.TypeObject {
+		if c.Key, err = bytesOf(key); err != nil {
+			return c, err
+		}
 	}
 	open, err := h.value.Get("open")
 	if err != nil {
@@ -106,6 +113,17 @@ func (h *Host) Serve(to HostHandler) (release func(), err error) {
 		return nil, thrown(err)
 	}
 	return f.Release, nil
+}
+
+// Recoded tells the worker that the files are what Recode says, and waits until that
+// is noted.
+func (h *Host) Recoded(ctx context.Context) error {
+	promise, err := h.value.Call("recoded")
+	if err != nil {
+		return thrown(err)
+	}
+	_, err = Await(ctx, promise)
+	return err
 }
 
 // Quarantine has the worker give the files of the database, which are closed,

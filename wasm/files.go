@@ -5,18 +5,45 @@ import (
 	"context"
 	"io"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/opfs"
+	"heddle.dev/heddle/internal/opfs/atrest"
+	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/jsbridge"
 )
 
 // directory returns where the database's files are: those that the worker
-// opened, or memory if the app asked for it by name.
-func directory(storage string) opfs.Directory {
-	if storage == "memory" {
-		return opfs.Memory()
+// opened, or memory if the app asked for it by name. With a key they are encrypted.
+func directory(
+	ctx context.Context, host *jsbridge.Host, open rpc.OpenConfig, c jsbridge.HostConfig,
+) (opfs.Directory, error) {
+	if open.Storage == "memory" {
+		return opfs.Memory(), nil
 	}
-	return opfs.From(jsbridge.OpenedOPFS(0))
+	dir := opfs.From(jsbridge.OpenedOPFS(0))
+	if len(c.Key) != atrest.KeySize {
+		return dir, nil
+	}
+	if err := host.AwaitRest(ctx); err != nil { // the cipher is there
+		return nil, err
+	}
+	key := atrest.Key(c.Key)
+	if c.Recode != "" {
+		file, err := opfs.File(open.Name)
+		if err != nil {
+			return nil, err
+		}
+		recoding := atrest.Recoding{Dir: dir, Key: key, Encrypt: c.Recode == "encrypt",
+			Files: []string{file, file + "-wal", file + "-journal"}, Journal: file + "-recode", Step: progress}
+		if err := recoding.Run(); err != nil {
+			return nil, errcode.Wrap(err, "SQLITE_FULL", "open: encryptAtRest")
+		}
+		if err := host.Recoded(ctx); err != nil || c.Recode == "decrypt" {
+			return dir, err
+		}
+	}
+	return atrest.New(dir, key), nil
 }
 
 // scratchFiles makes the files that copies pass through: in the database's folder, or in

@@ -65,7 +65,10 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	}
 	defer release()
 
-	dir := directory(open.Storage)
+	dir, err := directory(ctx, host, open, config)
+	if err != nil {
+		return false, err
+	}
 	files := opfs.New(dir)
 	files.SetProgress(progress)
 	vfs.Register(sqlite3_wasm.SharedMemoryVFS, files)

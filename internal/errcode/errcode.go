@@ -37,7 +37,7 @@ const (
 	Internal       = "HEDDLE_INTERNAL"      // a fault of Heddle itself
 	Keys           = "HEDDLE_KEYS"          // the key of an entry of the sealed space has not come to this device yet
 	LeaderLost     = "HEDDLE_LEADER_LOST"   // no leading tab answered in time: a write under way has happened or not
-	Locked         = "HEDDLE_LOCKED"        // the database is of a sealed space, and was opened without its key
+	Locked         = "HEDDLE_LOCKED"        // the database is sealed or encrypted at rest, and was opened without its key
 	MembersMoved   = "HEDDLE_MEMBERS_MOVED" // a Change of a space's members follows another one: it is made anew
 	Migration      = "HEDDLE_MIGRATION"     // a migration failed, or an applied one was changed
 	Network        = "HEDDLE_NETWORK"       // the server could not be reached

@@ -79,6 +79,14 @@ func (h *handle) Size() (int64, error) {
 	return size, nil
 }
 
+func readFull(h opfs.Handle, p []byte, off int64) error {
+	n, err := h.ReadAt(p, off)
+	if err == nil && n != len(p) {
+		err = fmt.Errorf("atrest: read: the browser gave %d bytes of %d", n, len(p))
+	}
+	return err
+}
+
 // known is Size where a size is needed, and not whatever the browser says.
 func (h *handle) known() (int64, error) {
 	size, err := h.Size()
@@ -123,11 +131,7 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 
 // read fills p from the file below.
 func (h *handle) read(p []byte, off int64) error {
-	n, err := h.below.ReadAt(p, off)
-	if err == nil && n != len(p) {
-		err = fmt.Errorf("atrest: read: the browser gave %d bytes of %d", n, len(p))
-	}
-	if err != nil {
+	if err := readFull(h.below, p, off); err != nil {
 		return fmt.Errorf("%w: %w", opfs.ErrRead, err)
 	}
 	return nil
@@ -212,7 +216,7 @@ func (h *handle) Truncate(size int64) error {
 		return err // the caller asks for the size
 	}
 	h.cut(n - 1)
-	if err := h.put(part, n-1); err != nil {
+	if err := writeFull(h.below, part, (n-1)*BlockSize); err != nil {
 		h.tear(&h.old[0])
 		return err
 	}

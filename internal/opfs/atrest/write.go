@@ -1,6 +1,10 @@
 package atrest
 
-import "fmt"
+import (
+	"fmt"
+
+	"heddle.dev/heddle/internal/opfs"
+)
 
 // WriteAt implements opfs.Handle. The count that it returns beside an error says
 // nothing of how much was written.
@@ -64,7 +68,7 @@ func (h *handle) write(p []byte, off, n int64) error {
 		}
 	}
 	h.size = unknown
-	if err := h.put(part, first); err != nil {
+	if err := writeFull(h.below, part, first*BlockSize); err != nil {
 		h.forget(first, last)
 		h.tear(&h.old[0])
 		h.tear(&h.old[1])
@@ -89,11 +93,10 @@ func (h *handle) take(part []byte, number int64, old *plainBlock) error {
 	return nil
 }
 
-// put writes encrypted bytes, from the start of a block on.
-func (h *handle) put(part []byte, number int64) error {
-	n, err := h.below.WriteAt(part, number*BlockSize)
-	if err == nil && n != len(part) {
-		err = fmt.Errorf("atrest: write: the browser took %d bytes of %d", n, len(part))
+func writeFull(h opfs.Handle, p []byte, off int64) error {
+	n, err := h.WriteAt(p, off)
+	if err == nil && n != len(p) {
+		err = fmt.Errorf("atrest: write: the browser took %d bytes of %d", n, len(p))
 	}
 	return err
 }
@@ -118,7 +121,7 @@ func (h *handle) mend() error {
 		part := h.room(BlockSize)
 		copy(part, b[:])
 		h.cipher.seal(part, number)
-		if err := h.put(part, number); err != nil {
+		if err := writeFull(h.below, part, number*BlockSize); err != nil {
 			return err
 		}
 		delete(h.torn, number)

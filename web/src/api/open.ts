@@ -7,7 +7,7 @@ import { pageDisk } from "./health.js";
 import { Session } from "../rpc/session.js";
 import { HeddleError, abortError, asHeddleError, timeoutError } from "../shared/errors.js";
 import {
-  checkName, databaseFolder, databaseName, FOLDER, keyringName, lockName, tabsChannel,
+  atRestKeys, checkName, databaseFolder, databaseName, FOLDER, keyringName, lockName, tabsChannel,
 } from "../shared/names.js";
 import { checkAssets, checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
@@ -15,7 +15,7 @@ import type { TabsMessage } from "../shared/messages.js";
 import { checkBrowser, checkDirectory, watchStorage } from "../shared/browser-support.js";
 import { Assets } from "../tabs/assets.js";
 import { LeaderConnection } from "../tabs/leader-connection.js";
-import type { CallOptions, OpenOptions } from "../shared/types.js";
+import type { AtRest, CallOptions, OpenOptions } from "../shared/types.js";
 
 /**
  * Opens a database, and creates it if need be. Resolves when it can be used:
@@ -41,7 +41,8 @@ export async function open(options: OpenOptions): Promise<Database> {
   const ended = new AbortController();
   const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
-    return await Database.connect(sessionOf(config, assets), options.sync?.token,
+    const session = sessionOf(config, assets, structuredClone(options.encryptAtRest));
+    return await Database.connect(session, options.sync?.token,
       { signal: AbortSignal.any([...signals, ended.signal]), onBlocked: options.onBlocked });
   } catch (error) {
     throw ended.signal.aborted ? ended.signal.reason : error;
@@ -51,29 +52,31 @@ export async function open(options: OpenOptions): Promise<Database> {
 }
 
 /** This page's sessions with databases on the disk, by name. */
-const sessions = new Map<string, { session: Session; assets: Assets }>();
+const sessions = new Map<string, { session: Session; assets: Assets; atRest: AtRest | undefined }>();
 
-function sessionOf(config: OpenConfig, assets: Assets): Session {
+function sessionOf(config: OpenConfig, assets: Assets, atRest: AtRest | undefined): Session {
   const { name } = config;
   const memory = config.storage === "memory";
-  if (memory) return newSession(config, assets);
+  if (memory) return newSession(config, assets, atRest);
   for (const [ended, { session }] of sessions) if (session.ended) sessions.delete(ended);
   const mine = sessions.get(name);
   if (!mine) {
-    const session = newSession(config, assets);
-    sessions.set(name, { session, assets });
+    const session = newSession(config, assets, atRest);
+    sessions.set(name, { session, assets, atRest });
     return session;
   }
-  const other = mine.session.differs(config) ?? (mine.assets.equal(assets) ? undefined : "assets");
+  const other = mine.session.differs(config) ?? (mine.assets.equal(assets) ? undefined : "assets")
+    ?? (JSON.stringify(mine.atRest) === JSON.stringify(atRest) ? undefined : "encryptAtRest");
   if (other === undefined) return mine.session;
   throw new HeddleError("HEDDLE_BAD_PARAM",
     `open: this page has the database "${name}" open with another value of ${other}: close that one before`);
 }
 
-function newSession(config: OpenConfig, assets: Assets): Session {
+function newSession(config: OpenConfig, assets: Assets, atRest: AtRest | undefined): Session {
   const memory = config.storage === "memory";
   const storage = memory ? "memory" : "best-effort", migrations = config.migrations.length;
-  const connecting = { name: config.name, memory, storage, open: encodeOpenConfig(config), migrations } as const;
+  const open = encodeOpenConfig(config);
+  const connecting = { name: config.name, memory, storage, open, migrations, atRest } as const;
   const connection = new LeaderConnection(connecting, assets, () => session.destroyed());
   const session = new Session(connection, config, memory ? undefined : () => pageDisk(config.name));
   if (!memory) {
@@ -104,7 +107,8 @@ export async function destroy(name: string, options: DestroyOptions = {}): Promi
     const either = signal ? AbortSignal.any([signal, late]) : late;
     await navigator.locks.request(lockName(name), { signal: either }, async () => {
       await remove(folder);
-      globalThis.indexedDB?.deleteDatabase(keyringName(name)); // before all that is asked of it later
+      // Before all that is asked of them later.
+      for (const keys of [keyringName(name), atRestKeys(name)]) globalThis.indexedDB?.deleteDatabase(keys);
     });
   } catch (error) {
     if (signal?.aborted) throw abortError(signal);

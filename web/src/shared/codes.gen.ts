@@ -21,7 +21,7 @@ export const HEDDLE_CODES = {
   HEDDLE_INTERNAL: "a fault of Heddle itself",
   HEDDLE_KEYS: "the key of an entry of the sealed space has not come to this device yet",
   HEDDLE_LEADER_LOST: "no leading tab answered in time: a write under way has happened or not",
-  HEDDLE_LOCKED: "the database is of a sealed space, and was opened without its key",
+  HEDDLE_LOCKED: "the database is sealed or encrypted at rest, and was opened without its key",
   HEDDLE_MEMBERS_MOVED: "a Change of a space's members follows another one: it is made anew",
   HEDDLE_MIGRATION: "a migration failed, or an applied one was changed",
   HEDDLE_NETWORK: "the server could not be reached",

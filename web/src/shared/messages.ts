@@ -5,7 +5,7 @@
 // The requests and replies themselves are bytes (rpc) and pass through as
 // ArrayBuffers on a port: a MessagePort, or a BroadcastChannel of its own.
 
-import type { Storage } from "./types.js";
+import type { AtRest, Storage } from "./types.js";
 
 /** Why something will not work: a HeddleError in pieces. */
 export interface Failure {
@@ -33,6 +33,7 @@ export interface WorkerOptions {
   rest?: string | undefined;
   storage: Storage;
   open: Uint8Array<ArrayBuffer>;
+  atRest?: AtRest | undefined;
 }
 
 /** Page to its own worker. */

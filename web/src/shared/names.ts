@@ -43,6 +43,9 @@ export function databaseName(folder: string): string | undefined {
 /** What follows the database's name in the name of a file that was quarantined; a time comes after it. */
 export const QUARANTINE_MARK = "-quarantined-";
 
+/** The IndexedDB database with the key that `encryptAtRest: true` makes. */
+export const atRestKeys = (name: string) => `heddle-at-rest:${name}`;
+
 /** The Web Lock whose holder owns the database's files. */
 export const lockName = (name: string) => `heddle:${name}`;
 

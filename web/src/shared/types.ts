@@ -312,9 +312,24 @@ export interface OpenOptions extends CallOptions {
    * of it, also without sync. With sync that is done anyway.
    */
   recover?: boolean | undefined;
+  /**
+   * Encrypts the database's files on this device: docs/SECURITY.md, section 12, says against whom that helps. Plain
+   * files are encrypted by the first open() with a key, and `{ key, was }` takes another key; with `key: null` the
+   * files are plain from then on. Another tab's key counts once that tab leads. Without effect on `storage: "memory"`.
+   * HEDDLE_LOCKED: the files are encrypted with another key, or this option is missing; nothing was changed.
+   */
+  encryptAtRest?: AtRest | undefined;
   /** Where the package's files are, for a bundler that does not leave them beside the module. */
   assets?: AssetUrls | undefined;
 }
+
+/**
+ * A key of 32 bytes that the app keeps elsewhere; a CryptoKey of AES-GCM for encrypting and decrypting, which need not
+ * be extractable; or true: a key of this browser profile, which no script can read and destroy() deletes.
+ */
+export type AtRestKey = true | Uint8Array<ArrayBuffer> | CryptoKey;
+
+export type AtRest = false | AtRestKey | { key: AtRestKey | null; was?: AtRestKey | undefined };
 
 /** What became of a damaged database. */
 export interface Recovery {

@@ -48,6 +48,9 @@ export interface GoHostConfig {
   /** How the last leader ended. */
   exit: string;
   open: Uint8Array;
+  /** Of files that are encrypted at rest, and "encrypt" or "decrypt" if they are not yet what they are to be. */
+  key?: Uint8Array | undefined;
+  recode?: string;
 }
 
 export interface GoHostEvents {
@@ -63,6 +66,8 @@ export interface GoHostEvents {
   crashed(error: unknown): void;
   /** Gives the database's files another name, and returns it. */
   quarantine(reason: string): Promise<string>;
+  /** The files are what recode said. */
+  recoded(): Promise<void>;
   /** Opens a file for a copy, and returns its name; and removes it. */
   openScratch(): Promise<string>;
   closeScratch(name: string): void;
@@ -129,6 +134,7 @@ export class GoHost {
         events.stopped(inOrder);
       },
       quarantine: (reason: string) => events.quarantine(reason),
+      recoded: () => events.recoded(),
       openScratch: () => events.openScratch(),
       closeScratch: (name: string) => events.closeScratch(name),
       damaged: (reason: string) => events.damaged(reason),

@@ -67,10 +67,10 @@ export class Leader {
 
   /** Opens the files, and waits for the modules. */
   async open(): Promise<void> {
-    const { name, memory } = this.#start;
+    const { name, memory, atRest } = this.#start;
     void this.#held.take();
     try {
-      this.#opening = memory ? undefined : OpfsDirectory.open(name);
+      this.#opening = memory ? undefined : OpfsDirectory.open(name, atRest);
       const [, directory] = await Promise.all([this.#modules, this.#opening]);
       if (directory) this.#watch = setInterval(() => void directory.check(), CHECK_MS);
       this.#take(["opened"]);
@@ -89,7 +89,7 @@ export class Leader {
     this.#host = new GoHost(
       {
         database: name, leader: this.#leader, channel: commitsChannel(scope), storage, open,
-        exit: directory?.exit ?? "new",
+        exit: directory?.exit ?? "new", key: directory?.atRest?.key, recode: directory?.recode ?? "",
       },
       { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
       {
@@ -103,6 +103,7 @@ export class Leader {
           console.error(`heddle: the file of the database "${name}" is damaged, and was quarantined: ${reason}`);
           return directory!.quarantine();
         },
+        recoded: async () => directory!.recoded(),
         openScratch: async () => directory!.openScratch(),
         closeScratch: (name) => void directory!.closeScratch(name).catch(() => {}), // swept later
         // The page starts another worker, which checks the file before it serves.

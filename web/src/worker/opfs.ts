@@ -7,6 +7,8 @@
 import { OPEN_MS } from "../shared/bounds.js";
 import { HeddleError } from "../shared/errors.js";
 import { databaseFolder, FOLDER, QUARANTINE_MARK, randomId } from "../shared/names.js";
+import type { AtRest } from "../shared/types.js";
+import { AtRestFile, FileState } from "./at-rest.js";
 
 // TypeScript declares these for workers only, and this package is compiled for both.
 declare global {
@@ -34,6 +36,9 @@ const SUFFIXES = ["", "-wal", "-journal"];
  */
 const OWNER = "owner";
 
+/** Ending of the journal of atrest.Recoding. */
+const RECODE = "-recode";
+
 /** Mark in the name of a scratch file, which no worker leaves behind: a copy of the database passes through it. */
 const SCRATCH = "-scratch-";
 
@@ -47,15 +52,21 @@ export class OpfsDirectory {
   /** Name of the database file; "-wal" and "-journal" are beside it. */
   readonly file: string;
   readonly exit: Exit;
+  /** The key of the files, if they are encrypted. */
+  readonly atRest: AtRestFile | undefined;
   readonly #folder: FileSystemDirectoryHandle;
   readonly #handles: Handles;
   readonly #owner: string;
   #lost = false;
   #closed = false;
 
-  private constructor(file: string, folder: FileSystemDirectoryHandle, handles: Handles, owner: string, exit: Exit) {
+  private constructor(
+    file: string, folder: FileSystemDirectoryHandle, handles: Handles, owner: string, exit: Exit,
+    atRest: AtRestFile | undefined,
+  ) {
     this.file = file;
     this.exit = exit;
+    this.atRest = atRest;
     this.#folder = folder;
     this.#handles = handles;
     this.#owner = owner;
@@ -63,10 +74,10 @@ export class OpfsDirectory {
 
   /**
    * Opens the files of that database, and makes them if need be. Fails with
-   * HEDDLE_BLOCKED where another worker holds them, and with HEDDLE_STORAGE where
-   * the browser gives none.
+   * HEDDLE_BLOCKED where another worker holds them, with HEDDLE_STORAGE where the
+   * browser gives none, and with HEDDLE_LOCKED where they are encrypted with another key.
    */
-  static async open(name: string): Promise<OpfsDirectory> {
+  static async open(name: string, option?: AtRest): Promise<OpfsDirectory> {
     const base = databaseFolder(name);
     const opened: Handles = new Map();
     try {
@@ -75,7 +86,9 @@ export class OpfsDirectory {
       const folder = await all.getDirectoryHandle(base, { create: true });
       const file = `${base}.db`;
       const owner = randomId();
-      const before = writeOwner(folder, owner);
+      const place = { name, folder, open: openHandle, journal: file + RECODE };
+      const key = AtRestFile.read(place, option);
+      const before = key.then(() => writeOwner(folder, owner)); // what is locked is left alone
       before.catch(() => {}); // it is waited for below
       await openAll(folder, file, opened);
       const state = await before;
@@ -86,11 +99,36 @@ export class OpfsDirectory {
       const empty = opened.get(file)!.getSize() === 0 && opened.get(`${file}-wal`)!.getSize() === 0;
       void sweep(folder, file + SCRATCH).catch(() => {}); // a file that stays takes space, and does no other harm
       const exit = empty ? "new" : state === "clean" || state === "damaged" ? state : "unclean";
-      return new OpfsDirectory(file, folder, opened, owner, exit);
+      const atRest = await key ?? await AtRestFile.create(place, option, empty);
+      if (atRest && atRest.state !== FileState.encrypted) {
+        opened.set(place.journal, await openHandle(folder, place.journal));
+      }
+      return new OpfsDirectory(file, folder, opened, owner, exit, atRest);
     } catch (error) {
       for (const handle of opened.values()) handle.close();
-      throw openError(name, error);
+      throw error instanceof HeddleError ? error : openError(name, error);
     }
+  }
+
+  /** What Go has to make of the files before it opens them. */
+  get recode(): "encrypt" | "decrypt" | "" {
+    switch (this.atRest?.state) {
+      case FileState.encrypting:
+        return "encrypt";
+      case FileState.decrypting:
+        return "decrypt";
+      default:
+        return "";
+    }
+  }
+
+  /** Notes that it has. */
+  async recoded(): Promise<void> {
+    await this.atRest!.done();
+    const name = this.file + RECODE;
+    this.#handles.get(name)!.close();
+    this.#handles.delete(name);
+    await this.#folder.removeEntry(name);
   }
 
   handle(name: string): FileSystemSyncAccessHandle | undefined {

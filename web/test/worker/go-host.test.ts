@@ -12,7 +12,7 @@ test("a message that comes after the program's end is no crash", () => {
     { tab: "tab:", record: "record:" },
     {
       answered: () => {}, rest: unused, ready: unused, failed: unused, quarantine: unused, openScratch: unused,
-      closeScratch: unused, damaged: unused,
+      recoded: unused, closeScratch: unused, damaged: unused,
       stopped: (inOrder) => void seen.push(`stopped ${inOrder}`),
       crashed: (error) => void seen.push(`crashed ${String(error)}`),
     },
