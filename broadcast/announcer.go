@@ -27,13 +27,21 @@ func NewAnnouncer(ch Channel, leader string) *Announcer {
 func (a *Announcer) Commit(c store.Commit) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.last = c.Number
+	a.last = max(a.last, c.Number)
 	return a.ch.Post(a.encode(c))
 }
 
+// Pass notes the number of a commit that is not announced, since nobody listens.
+func (a *Announcer) Pass(number uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last = max(a.last, number)
+}
+
 // Head announces who leads and the number of the last commit. A new leader calls
-// it once. Called from time to time, it lets tabs notice that they missed the last
-// commit.
+// it once, and whenever a tab begins to listen: announcements come in order, so that tab
+// knows from where on it hears all. Called from time to time, it lets tabs notice that
+// they missed the last commit.
 func (a *Announcer) Head() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/rpc/rpctest"
 )
@@ -29,6 +30,7 @@ func FuzzSession_Handle(f *testing.F) {
 		{Method: rpc.MethodTxQuery, Target: 13, Stmt: stmt("SELECT 1")}, {Method: rpc.MethodTxCommit, Target: 13},
 		{Method: rpc.MethodTxRollback, Target: 13}, {Method: rpc.MethodLiveStart, Stmt: stmt("SELECT count(*) FROM notes")},
 		{Method: rpc.MethodLiveStop, Target: 18}, {Method: rpc.MethodLivePause, Paused: true},
+		{Method: rpc.MethodListen, Listens: true}, {Method: rpc.MethodListen},
 		{Method: rpc.MethodAck, Event: uint8(rpc.EventLive)},
 		{Method: rpc.MethodAck, Event: uint8(rpc.EventStatus)}, {Method: rpc.MethodImportBegin, Write: write, Size: 1 << 20},
 		{Method: rpc.MethodImportPart, Target: 22, Bytes: []byte("SQLite format 3")}, {Method: rpc.MethodImportEnd,
@@ -71,4 +73,31 @@ func FuzzSession_Handle(f *testing.F) {
 			t.Errorf("SELECT 1 is %v", n)
 		}
 	})
+}
+
+// What one tab's SQL asks for does not reach other tabs.
+func TestSession_sqlOfOneTab(t *testing.T) {
+	l := openLeader(t, nil)
+	a, b := connect(t, l, "a"), connect(t, l, "b")
+	long := strings.Repeat("n", 1_000_001)
+	for _, test := range []struct {
+		q    rpc.Request
+		code string
+	}{
+		{exec("ATTACH ? AS x", "/nowhere/at.all"), errcode.Unsupported},
+		{exec("PRAGMA wal_autocheckpoint = ''"), "SQLITE_AUTH"},
+		{query("PRAGMA synchronous = ''"), "SQLITE_AUTH"},
+		{exec("CREATE TEMP TABLE notes(id, body, n)"), errcode.Unsupported},
+		{query(`SELECT 1 AS "` + long + `"`), "SQLITE_TOOBIG"},
+		{exec(`CREATE TABLE x("` + long + `")`), "SQLITE_TOOBIG"},
+		{query("SELECT 'aaa' LIKE ?", strings.Repeat("%a", 25000)), "SQLITE_ERROR"},
+		{exec("VACUUM INTO 'x'"), errcode.Unsupported},
+	} {
+		a.ask(test.q).fails(test.code)
+		b.ask(exec("INSERT INTO notes VALUES(hex(randomblob(8)), '', 1)")).ok()
+	}
+	a.ask(exec("/* tidy */ VACUUM main;")).ok()
+	if n := b.value("SELECT count(*) FROM notes"); n != int64(8) {
+		t.Errorf("got %v rows", n)
+	}
 }

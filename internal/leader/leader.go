@@ -90,6 +90,7 @@ type Leader struct {
 	connects    int
 	blocks      []BlockPacker // to be closed
 	unannounced []store.Commit
+	listening   int // how often tabs listen to commits
 	headTimer   *time.Timer
 	open        int // interactive transactions and loads that hold the writer
 	serving     bool
@@ -163,12 +164,16 @@ func open(ctx context.Context, config rpc.OpenConfig, env Env, quarantined *Quar
 	return l, nil
 }
 
-// announce sends a commit to the other tabs from a goroutine: the reply to the write
-// goes out first, and what the commit changes for live queries. A post to a
-// BroadcastChannel takes longer than either, and fewer wait for it.
+// announce sends a commit to the tabs, if one listens, from a goroutine: the reply to the
+// write goes out first, and what the commit changes for live queries. A post to a
+// BroadcastChannel takes longer than either.
 func (l *Leader) announce(c store.Commit) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.listening == 0 && len(l.unannounced) == 0 {
+		l.announcer.Pass(c.Number)
+		return
+	}
 	l.unannounced = append(l.unannounced, c)
 	l.scheduleHead(l.env.Bounds.HeadFirst)
 	if len(l.unannounced) > 1 {
@@ -192,6 +197,25 @@ func (l *Leader) announce(c store.Commit) {
 			}
 		}
 	}()
+}
+
+// listen counts how often the tab of s listens to commits.
+func (l *Leader) listen(s *Session, more bool) {
+	l.mu.Lock()
+	_, there := l.sessions[s]
+	switch {
+	case !there:
+	case more:
+		s.listens++
+		l.listening++
+	case s.listens > 0:
+		s.listens--
+		l.listening--
+	}
+	l.mu.Unlock()
+	if there && more && l.announcer != nil {
+		_ = l.announcer.Head()
+	}
 }
 
 // scheduleHead announces the number of the last commit again, in growing intervals,

@@ -9,9 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
-	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/internal/rpc/rpctest"
@@ -234,97 +232,6 @@ func TestSession_cancel(t *testing.T) {
 	if n := a.value("SELECT count(*) FROM notes"); n != int64(1) {
 		t.Errorf("got %v notes, want 1", n)
 	}
-}
-
-// announced is a channel that hands out what a leader announces.
-type announced chan rpc.Announcement
-
-func (ch announced) Post(p []byte) error {
-	a, err := rpctest.DecodeAnnouncement(p)
-	ch <- a
-	return err
-}
-
-func (ch announced) leader(_ *rpc.OpenConfig, env *Env) { env.Channel = ch }
-
-// commit waits for the next commit that is announced.
-func (ch announced) commit(t *testing.T) *rpc.Commit {
-	t.Helper()
-	for {
-		if a := await.Event(t, ch, "an announcement"); a.Commit != nil {
-			return a.Commit
-		}
-	}
-}
-
-func TestLeader_announcesCommitsWithTheirTab(t *testing.T) {
-	ch := make(announced, 64)
-	l := openLeader(t, ch.leader)
-	connect(t, l, "tab-a").ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
-	connect(t, l, "tab-b").ask(exec("INSERT INTO notes VALUES('l','b',1)")).ok()
-	for _, want := range []rpc.Commit{
-		{Tab: "tab-a", Tables: []rpc.TableCommit{{Table: "notes", Inserted: [][]rpc.Value{{"k"}}}}},
-		{Tab: "tab-b", Tables: []rpc.TableCommit{{Table: "notes", Inserted: [][]rpc.Value{{"l"}}}}},
-	} {
-		if got := ch.commit(t); !reflect.DeepEqual(got, &want) {
-			t.Errorf("got %+v, want %+v", got, want)
-		}
-	}
-}
-
-func TestLeader_announcesNotifications(t *testing.T) {
-	ch := make(announced, 64)
-	l := openLeader(t, ch.leader)
-	a := connect(t, l, "tab-a")
-	notify := func(method rpc.Method, tx uint32, payload string) rpc.Request {
-		return rpc.Request{Method: method, Target: tx, Channel: "chat", Payload: payload}
-	}
-	tx := a.begin()
-	a.ask(inTx(rpc.MethodTxExec, tx, "INSERT INTO notes VALUES('k','b',1)")).ok()
-	a.ask(notify(rpc.MethodTxNotify, tx, "1")).ok()
-	a.ask(rpc.Request{Method: rpc.MethodTxRollback, Target: tx}).ok()
-	tx = a.begin()
-	a.ask(notify(rpc.MethodTxNotify, tx, "2")).ok()
-	a.ask(inTx(rpc.MethodTxExec, tx, "INSERT INTO notes VALUES('k','b',1)")).ok()
-	a.ask(rpc.Request{Method: rpc.MethodTxCommit, Target: tx}).ok()
-	first := ch.commit(t)
-	a.ask(notify(rpc.MethodNotify, 0, "3")).ok()
-	second := ch.commit(t)
-	if got := first.Notified; len(first.Tables) != 1 ||
-		!reflect.DeepEqual(got, []rpc.Notification{{Channel: "chat", Payload: "2"}}) {
-		t.Errorf("got %+v", first)
-	}
-	if want := (rpc.Commit{Tab: "tab-a",
-		Notified: []rpc.Notification{{Channel: "chat", Payload: "3"}}}); !reflect.DeepEqual(second, &want) {
-		t.Errorf("got %+v, want %+v", second, want)
-	}
-	// Sent again to the next leader, it is answered from what was kept.
-	again := notify(rpc.MethodNotify, 0, "3")
-	again.Write.Counter = a.counter
-	a.wait(a.sendAs(again)).ok()
-	if len(ch) > 0 {
-		t.Errorf("the notification was announced twice: %+v", <-ch)
-	}
-}
-
-// The last announcement of several may be lost, and leaves no gap: so the leader
-// repeats the number, more and more rarely.
-func TestLeader_repeatsTheLastNumber(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ch := make(announced, 64)
-		l := openLeader(t, ch.leader)
-		connect(t, l, "a").ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
-		time.Sleep(time.Hour)
-		var numbers []uint64
-		for len(ch) > 0 {
-			if a := <-ch; a.Commit == nil {
-				numbers = append(numbers, a.Number)
-			}
-		}
-		if want := []uint64{0, 1, 1, 1, 1, 1, 1, 1, 1}; !reflect.DeepEqual(numbers, want) {
-			t.Errorf("the leader announced without a commit %v, want %v", numbers, want)
-		}
-	})
 }
 
 // Who closes the leader hands over to another: what was not answered never is,

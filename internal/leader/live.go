@@ -134,6 +134,12 @@ func (s *Session) pauseLive(c *call) error {
 	return nil
 }
 
+// listen is called when one more open() of the page listens to commits, or one fewer.
+func (s *Session) listen(c *call) error {
+	s.l.listen(s, c.Listens)
+	return nil
+}
+
 func (q *liveQuery) stop() {
 	d := q.d
 	d.mu.Lock()

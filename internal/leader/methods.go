@@ -27,6 +27,7 @@ var methods = [256]method{
 	rpc.MethodToken:     {do: (*Session).token},
 	rpc.MethodLiveStop:  {do: (*Session).stopLive},
 	rpc.MethodLivePause: {do: (*Session).pauseLive},
+	rpc.MethodListen:    {do: (*Session).listen},
 	rpc.MethodCredit:    {do: (*Session).credit},
 
 	rpc.MethodQuery:      {do: (*Session).query},

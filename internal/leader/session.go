@@ -22,6 +22,7 @@ type Session struct {
 	reads  chan *call
 
 	delivery *delivery
+	listens  int // Leader.mu guards it
 
 	mu       sync.Mutex
 	closed   bool
@@ -114,6 +115,8 @@ func (s *Session) Close() {
 	}
 	s.l.mu.Lock()
 	delete(s.l.sessions, s)
+	s.l.listening -= s.listens
+	s.listens = 0
 	s.l.mu.Unlock()
 	s.l.tokens.gone(s)
 }

@@ -44,6 +44,8 @@
 //	34 liveStats       side*                                       []LiveStatement
 //	   of all tabs
 //	35 liveExplain     side*  stmt stmt                            LiveStatement
+//	36 listen          tell   bool listens                         none
+//	   one more open() of the page listens to commits, or one fewer: they are announced while any does
 //	40 export          read*                                       rest, after chunks of rest
 //	   the file
 //	41 importBegin     write* u64 size                             empty
@@ -140,7 +142,7 @@ package rpc
 import "time"
 
 // Version is the version of this language, told in hello.
-const Version = 3
+const Version = 4
 
 // The methods.
 const (
@@ -170,6 +172,7 @@ const (
 	MethodLivePause       Method = 33
 	MethodLiveStats       Method = 34
 	MethodLiveExplain     Method = 35
+	MethodListen          Method = 36
 	MethodExport          Method = 40
 	MethodImportBegin     Method = 41
 	MethodImportPart      Method = 42
@@ -228,6 +231,7 @@ var lanes = [256]Lane{
 	MethodLivePause:       LaneTell,
 	MethodLiveStats:       LaneSide,
 	MethodLiveExplain:     LaneSide,
+	MethodListen:          LaneTell,
 	MethodExport:          LaneRead,
 	MethodImportBegin:     LaneWrite,
 	MethodImportPart:      LaneLoad,
@@ -505,6 +509,7 @@ type Request struct {
 	Payload string   // notify, txNotify
 	Event   uint8    // ack
 	Paused  bool     // livePause
+	Listens bool     // listen
 	Size    uint64   // importBegin
 	Bytes   []byte   // importPart
 	From    uint64   // exportPart
@@ -564,6 +569,8 @@ func (q *Request) decode(r *Reader) {
 		q.Event = r.U8()
 	case MethodLivePause:
 		q.Paused = r.Bool()
+	case MethodListen:
+		q.Listens = r.Bool()
 	case MethodImportBegin:
 		q.Size = r.U64()
 	case MethodImportPart:

@@ -73,6 +73,7 @@ var requestVectors = map[string]rpc.Request{
 	"liveStats":    {ID: 48, Method: rpc.MethodLiveStats},
 	"liveExplain":  {ID: 49, Method: rpc.MethodLiveExplain, Stmt: rpc.Stmt{SQL: "SELECT 1"}},
 	"livePause":    {ID: 46, Method: rpc.MethodLivePause, Paused: true},
+	"listen":       {ID: 52, Method: rpc.MethodListen, Listens: true},
 	"export":       {ID: 22, Method: rpc.MethodExport},
 	"importBegin":  {ID: 23, Method: rpc.MethodImportBegin, Write: write, Size: 5 << 32},
 	"importPart":   {ID: 24, Method: rpc.MethodImportPart, Target: 23, Bytes: []byte("SQLite")},

@@ -45,6 +45,8 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		w.U8(q.Event)
 	case rpc.MethodLivePause:
 		w.Bool(q.Paused)
+	case rpc.MethodListen:
+		w.Bool(q.Listens)
 	case rpc.MethodImportBegin:
 		w.U64(q.Size)
 	case rpc.MethodImportPart:
@@ -111,6 +113,7 @@ var Methods = map[rpc.Method]string{
 	rpc.MethodLivePause:       "livePause",
 	rpc.MethodLiveStats:       "liveStats",
 	rpc.MethodLiveExplain:     "liveExplain",
+	rpc.MethodListen:          "listen",
 	rpc.MethodExport:          "export",
 	rpc.MethodImportBegin:     "importBegin",
 	rpc.MethodImportPart:      "importPart",

@@ -30,11 +30,20 @@ export class Listeners {
   /** The last commit that others announced: one may lead by now, and its answer to hello be under way. */
   readonly #others = new Map<string, number>();
   readonly #unread = new Throttle(MISSED_MS, () => this.#missed());
+  readonly #tellLeader: (listens: boolean) => void;
   #leader = "";
   #last = 0;
+  /** What came before the next announcement was not for this page: it had not begun to listen. */
+  #begins = false;
 
-  constructor(session: string) {
+  /** @param tellLeader tells the leader that is there that this database begins to listen, or ends */
+  constructor(session: string, tellLeader: (listens: boolean) => void) {
     this.#session = session;
+    this.#tellLeader = tellLeader;
+  }
+
+  get #listens(): boolean {
+    return this.#listeners.size + this.#notified.size > 0;
   }
 
   add(tables: readonly string[] | null, fn: (change: Change) => void): () => void {
@@ -44,18 +53,28 @@ export class Listeners {
     }
     // SQLite's names do not heed case.
     const listener: Listener = { tables: tables && new Set(tables.map((t) => t.toLowerCase())), fn };
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return this.#join(this.#listeners, listener);
   }
 
   onNotify(channel: string, fn: (notification: Notification) => void): () => void {
-    const listener = { channel, fn };
-    this.#notified.add(listener);
-    return () => void this.#notified.delete(listener);
+    return this.#join(this.#notified, { channel, fn });
+  }
+
+  #join<T>(listeners: Set<T>, listener: T): () => void {
+    const first = !this.#listens;
+    listeners.add(listener);
+    if (first) {
+      this.#begins = true;
+      this.#tellLeader(true);
+    }
+    return () => {
+      if (listeners.delete(listener) && !this.#listens) this.#tellLeader(false);
+    };
   }
 
   clear(): void {
     this.#unread.end();
+    if (this.#listens) this.#tellLeader(false);
     this.#listeners.clear();
     this.#notified.clear();
   }
@@ -68,6 +87,8 @@ export class Listeners {
     this.#others.clear();
     this.#leader = leader;
     this.#last = other ? last : Math.max(last, this.#last);
+    this.#begins = false;
+    if (this.#listens) this.#tellLeader(true);
     if (missed) this.#missed();
   }
 
@@ -75,10 +96,13 @@ export class Listeners {
   announce(a: Announcement | undefined): void {
     if (!a) return this.#unread.run();
     if (a.leader !== this.#leader) return this.#note(a.leader, a.number);
+    const begins = this.#begins;
+    this.#begins = false;
     if (a.number <= this.#last) return;
-    const gap = a.number !== this.#last + 1;
+    const gap = a.number !== this.#last + 1 && !begins;
     this.#last = a.number;
     const { commit } = a;
+    if (begins && !commit) return;
     if (gap || !commit) return this.#missed();
     if (commit.schema) this.#tell({ seq: a.number, origin: "tab", tables: {}, missed: true });
     else this.#changed(a.number, commit);

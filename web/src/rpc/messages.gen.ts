@@ -6,7 +6,7 @@ import type { Request, RequestOf } from "./call.js";
 import { NONE, Writer, type BulkRows, type CheckedValue, type Reader, type Statement } from "./codec.js";
 
 /** The version of the language, told in hello. */
-export const VERSION = 3;
+export const VERSION = 4;
 
 export const enum Method {
   hello = 1,
@@ -35,6 +35,7 @@ export const enum Method {
   livePause = 33,
   liveStats = 34,
   liveExplain = 35,
+  listen = 36,
   export = 40,
   importBegin = 41,
   importPart = 42,
@@ -756,6 +757,13 @@ export function liveExplain(stmt: Statement): RequestOf<LiveStatement> {
   const w = new Writer();
   w.statement(stmt);
   return { method: 35, lane: "side", retry: true, body: w.finish(), result: (r) => readLiveStatement(r) };
+}
+
+/** one more open() of the page listens to commits, or one fewer: they are announced while any does */
+export function listen(listens: boolean): Request {
+  const w = new Writer();
+  w.bool(listens);
+  return { method: 36, lane: "direct", retry: false, body: w.finish() };
 }
 
 /** the file */

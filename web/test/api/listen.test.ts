@@ -141,3 +141,43 @@ test("channels and payloads are checked before anything is sent", async () => {
   assert.throws(() => db.onNotify("c", 5 as never), { code: "HEDDLE_BAD_PARAM" });
   assert.equal(await c.has(Method.notify), false);
 });
+
+test("a leader is told when a database begins to listen, and when nothing of it listens any more", async () => {
+  const { db, c } = await opened();
+  const told = async () => {
+    const all: boolean[] = [];
+    while (await c.has(Method.listen)) all.push((await c.next(Method.listen)).r.bool());
+    return all;
+  };
+  assert.deepEqual(await told(), []);
+  const offs = [db.listen(null, () => {}), db.listen(["notes"], () => {}), db.onNotify("chat", () => {})];
+  assert.deepEqual(await told(), [true]);
+  c.handler.lost(false);
+  await c.lead("L2");
+  assert.deepEqual(await told(), [true], "the next leader was not told");
+  for (const off of offs) off();
+  for (const off of offs) off();
+  assert.deepEqual(await told(), [false]);
+  db.onNotify("chat", () => {});
+  assert.deepEqual(await told(), [true]);
+});
+
+test("who begins to listen has missed nothing of what came before", async () => {
+  const { db, c } = await opened();
+  const seen: string[] = [];
+  const begin = () => db.listen(null, (change) => seen.push(short(change)));
+  const took = (what: () => void) => { seen.length = 0; what(); return [...seen]; };
+  let off = begin();
+  assert.deepEqual(took(() => leads(c, "L1", 7)), [], "nobody listened to the seven commits");
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 8 })), ["8 tab notes"]);
+  assert.deepEqual(took(() => leads(c, "L1", 9)), ["9 missed"], "the leader says again where it is");
+  off();
+  off = begin();
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 20 })), ["20 tab notes"], "announced for another tab");
+  assert.deepEqual(took(() => leads(c, "L1", 20)), []);
+  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 22 })), ["22 missed"]);
+  c.handler.lost(false);
+  await c.lead("L2", { commit: 2 });
+  assert.deepEqual(took(() => leads(c, "L2", 5)), ["5 missed"], "committed before the new leader knew who listens");
+  off();
+});

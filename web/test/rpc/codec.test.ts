@@ -76,6 +76,7 @@ const requests: Record<string, Uint8Array> = {
   "liveStats": make(48, messages.liveStats()),
   "liveExplain": make(49, messages.liveExplain(statement("SELECT 1"))),
   "livePause": make(46, messages.livePause(true)),
+  "listen": make(52, messages.listen(true)),
   "export": make(22, messages.exportAll()),
   "importBegin": make(23, messages.importBegin(5 * 2 ** 32)),
   "importPart": make(24, messages.importPart(23, new TextEncoder().encode("SQLite"))),
