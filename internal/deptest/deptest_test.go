@@ -85,10 +85,11 @@ var allowed = map[string][]string{
 	"internal/rpc/rpctest": {"internal/rpc", "internal/value"},
 	"internal/leader": {"internal/rpc", "internal/store", "internal/store/salvage", "internal/live", "broadcast",
 		"sync/client", "sync/member", "sync/seal", "internal/opfs", "internal/value", "internal/errcode"},
-	"engine":     {},
-	"jsbridge":   {"internal/errcode"},
-	"cmd/heddle": {"*"},
-	"deploy":     {},
+	"engine":        {},
+	"jsbridge":      {"internal/errcode"},
+	"cmd/heddle":    {"*"},
+	"deploy":        {},
+	"deploy/tokens": {"sync/server/auth"},
 	// the root
 	"heddle": {"internal/store", "internal/live", "sync/client", "sync/client/nethttp", "sync/member", "sync/seal",
 		"sync/seal/native", "internal/diskvfs", "internal/value", "internal/errcode"},
@@ -99,10 +100,11 @@ var allowed = map[string][]string{
 
 // onlyIn says which of our packages may import a package from outside.
 var onlyIn = map[string][]string{
-	"syscall/js":                    {"jsbridge"},
-	"github.com/hack-pad/safejs":    {"jsbridge"},
-	"net/http":                      {"heddle", "sync/server", "sync/client/nethttp", "sync/sim", "cmd/heddle", "bench"},
-	"github.com/tetratelabs/wazero": {"engine"},
+	"syscall/js":                 {"jsbridge"},
+	"github.com/hack-pad/safejs": {"jsbridge"},
+	"net/http": {"heddle", "sync/server", "sync/client/nethttp", "sync/sim", "cmd/heddle", "deploy/tokens",
+		"bench"},
+	"github.com/tetratelabs/wazero":                  {"engine"},
 	"github.com/prometheus/client_golang/prometheus": {"sync/server/metrics", "cmd/heddle"},
 	"github.com/jackc/pgx/v5":                        {"sync/logstore/pgstore"},
 }
