@@ -44,6 +44,7 @@ func (p *node) up() {
 	}
 	p.cmd = exec.Command(binary, append([]string{"serve", "--dev", "--addr", p.addr, "--log", "error"}, p.args...)...)
 	p.cmd.Env = append(os.Environ(), asHeddle+"=1")
+	p.cmd.Stderr = &lines{each: func(s string) { p.t.Log(p.addr, s) }}
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {
 		err = p.cmd.Start()
@@ -91,16 +92,29 @@ func newCluster(t *testing.T, servers int) *cluster {
 		t.Fatal(err)
 	}
 	target := net.JoinHostPort("127.0.0.1", fmt.Sprint(c.database.Port))
-	var urls []string
 	for range servers {
-		p := &node{t: t, addr: "127.0.0.1:0", proxy: newProxy(t, target)}
-		p.args = []string{"--store", strings.Replace(name, target, p.proxy.addr, 1)}
-		p.up()
-		t.Cleanup(p.kill)
-		c.nodes, urls = append(c.nodes, p), append(urls, "http://"+p.addr+"/")
+		proxy := newProxy(t, target)
+		c.nodes = append(c.nodes, newNode(t, strings.Replace(name, target, proxy.addr, 1)))
+		c.nodes[len(c.nodes)-1].proxy = proxy
 	}
-	c.fleet = newFleet(t, ctx, urls)
+	c.fleet = newFleet(t, ctx, urls(c.nodes))
 	return c
+}
+
+// newNode starts a server over a database.
+func newNode(t *testing.T, database string) *node {
+	t.Helper()
+	p := &node{t: t, addr: "127.0.0.1:0", args: []string{"--store", database}}
+	p.up()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func urls(nodes []*node) (all []string) {
+	for _, p := range nodes {
+		all = append(all, "http://"+p.addr+"/")
+	}
+	return all
 }
 
 // Three servers over one PostgreSQL, each of which is killed, frozen and cut off while

@@ -35,9 +35,7 @@ func (s *Store) changeOnce(ctx context.Context, space string, f func(*view) erro
 		err = f(v)
 	}
 	if err != nil {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
-		defer cancel()
-		c.Exec(end, `ROLLBACK`) // or the connection is closed, to the same end
+		s.rollback(ctx, c.Conn())
 		return err
 	}
 	_, err = c.Exec(ctx, `COMMIT`)

@@ -174,39 +174,59 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// on runs f, which may run again, on a connection: on another one where that turns out
+// to be closed, as all of them are after the database has restarted.
+func (s *Store) on(ctx context.Context, f func(*pgx.Conn) error) error {
+	for left := s.pool.Config().MaxConns; ; left-- {
+		c, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return translate(ctx, err)
+		}
+		err = f(c.Conn())
+		closed := c.Conn().IsClosed()
+		c.Release() // of one that is in a transaction: closes it
+		if err == nil || !closed || left <= 0 || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // Create implements logstore.Store, as do the others of that interface.
 func (s *Store) Create(ctx context.Context, space string, epoch wire.Epoch) error {
-	b := &pgx.Batch{}
-	b.Queue(`INSERT INTO heddle.space(name, epoch) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, []byte(space), epoch[:])
 	gone := false
-	b.Queue(`SELECT gone FROM heddle.space WHERE name = $1`, []byte(space)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&gone)
+	err := s.on(ctx, func(c *pgx.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue(`INSERT INTO heddle.space(name, epoch) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, []byte(space),
+			epoch[:])
+		b.Queue(`SELECT gone FROM heddle.space WHERE name = $1`, []byte(space)).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&gone)
+		})
+		return translate(ctx, c.SendBatch(ctx, b).Close())
 	})
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
-		return translate(ctx, err)
-	}
-	if gone {
+	if err == nil && gone {
 		return logstore.ErrGone
 	}
-	return nil
+	return err
 }
 
 func (s *Store) Read(ctx context.Context, space string, f func(logstore.View) error) error {
-	c, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return translate(ctx, err)
-	}
-	defer c.Release() // of one that is in a transaction: closes it
-	v, err := begin(ctx, c.Conn(), space, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`, "")
-	if err == nil {
-		err = f(v)
-	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
+	return s.on(ctx, func(c *pgx.Conn) error {
+		v, err := begin(ctx, c, space, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`, "")
+		if err == nil {
+			err = f(v)
+		}
+		s.rollback(ctx, c)
+		return err
+	})
+}
+
+// rollback ends a transaction, or the connection with it.
+func (s *Store) rollback(ctx context.Context, c *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
 	defer cancel()
-	if _, rollback := c.Exec(end, `ROLLBACK`); rollback != nil {
-		s.log.Debug("a connection is closed, since its transaction did not end", "error", rollback)
+	if _, err := c.Exec(ctx, `ROLLBACK`); err != nil {
+		s.log.Debug("a connection is closed, since its transaction did not end", "error", err)
 	}
-	return err
 }
 
 func (s *Store) Heads(ctx context.Context, spaces []string) ([]logstore.Head, error) {
@@ -216,40 +236,46 @@ func (s *Store) Heads(ctx context.Context, spaces []string) ([]logstore.Head, er
 		places[name] = append(places[name], i)
 	}
 	heads := make([]logstore.Head, len(spaces))
-	rows, err := s.pool.Query(ctx, `SELECT name, epoch, seq, chain, kicks, gone FROM heddle.space WHERE name = ANY($1)`,
-		names)
-	if err != nil {
-		return nil, translate(ctx, err)
-	}
-	var name, epoch, chain []byte
-	var seq, kicks int64
-	var gone bool
-	_, err = pgx.ForEachRow(rows, []any{&name, &epoch, &seq, &chain, &kicks, &gone}, func() error {
-		h := logstore.Head{Position: position(epoch, seq, chain), Kicks: uint64(kicks), Gone: gone}
-		for _, i := range places[string(name)] {
-			heads[i] = h
+	return heads, s.on(ctx, func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, `SELECT name, epoch, seq, chain, kicks, gone FROM heddle.space WHERE name = ANY($1)`,
+			names)
+		if err != nil {
+			return translate(ctx, err)
 		}
-		return nil
+		var name, epoch, chain []byte
+		var seq, kicks int64
+		var gone bool
+		_, err = pgx.ForEachRow(rows, []any{&name, &epoch, &seq, &chain, &kicks, &gone}, func() error {
+			h := logstore.Head{Position: position(epoch, seq, chain), Kicks: uint64(kicks), Gone: gone}
+			for _, i := range places[string(name)] {
+				heads[i] = h
+			}
+			return nil
+		})
+		return translate(ctx, err)
 	})
-	return heads, translate(ctx, err)
 }
 
 func (s *Store) Spaces(ctx context.Context, after string, n int) (all []logstore.Info, err error) {
-	rows, err := s.pool.Query(ctx, `SELECT name, gone, epoch, seq, chain, rows, live, logged, horizon FROM heddle.space
-		WHERE name > $1 ORDER BY name LIMIT $2`, []byte(after), n)
-	if err != nil {
-		return nil, translate(ctx, err)
-	}
-	var name, epoch, chain []byte
-	var seq, count, horizon int64
-	var i logstore.Info
-	_, err = pgx.ForEachRow(rows, []any{&name, &i.Gone, &epoch, &seq, &chain, &count, &i.Live, &i.Logged, &horizon},
-		func() error {
-			i.Space, i.Head, i.Rows, i.Horizon = string(name), position(epoch, seq, chain), uint64(count), uint64(horizon)
-			all = append(all, i)
-			return nil
-		})
-	return all, translate(ctx, err)
+	err = s.on(ctx, func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, `SELECT name, gone, epoch, seq, chain, rows, live, logged, horizon FROM heddle.space
+			WHERE name > $1 ORDER BY name LIMIT $2`, []byte(after), n)
+		if err != nil {
+			return translate(ctx, err)
+		}
+		var name, epoch, chain []byte
+		var seq, count, horizon int64
+		var i logstore.Info
+		all = nil
+		_, err = pgx.ForEachRow(rows, []any{&name, &i.Gone, &epoch, &seq, &chain, &count, &i.Live, &i.Logged, &horizon},
+			func() error {
+				i.Space, i.Head, i.Rows, i.Horizon = string(name), position(epoch, seq, chain), uint64(count), uint64(horizon)
+				all = append(all, i)
+				return nil
+			})
+		return translate(ctx, err)
+	})
+	return all, err
 }
 
 func position(epoch []byte, seq int64, chain []byte) (p wire.Position) {

@@ -144,6 +144,44 @@ func Start(settings ...string) (c *Cluster, err error) {
 	return c, c.Up()
 }
 
+// Standby makes a standby of the cluster, which is not started yet. The caller removes
+// it.
+func (c *Cluster) Standby() (s *Cluster, err error) {
+	s = &Cluster{settings: c.settings, bin: c.bin}
+	if s.dir, err = os.MkdirTemp("", "heddle-pg-"); err != nil {
+		return nil, err
+	}
+	err = own(s.dir)
+	if err == nil {
+		var out []byte
+		if out, err = s.command("pg_basebackup", "-d", c.URL("postgres"), "-D", s.data(), "-R", "-X", "stream", "-N",
+			"-c", "fast").CombinedOutput(); err != nil {
+			err = fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+		}
+	}
+	if err == nil {
+		s.Port, err = freePort()
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return s, nil
+}
+
+// Exec executes a statement.
+func (c *Cluster) Exec(ctx context.Context, sql string) error {
+	conn, err := pgx.Connect(ctx, c.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// Promote makes a primary of a standby that runs.
+func (c *Cluster) Promote(ctx context.Context) error { return c.Exec(ctx, `SELECT pg_promote()`) }
+
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -206,6 +244,11 @@ func (c *Cluster) log() []byte {
 // Down ends the server by a signal: INT breaks off what it does, QUIT has it stop at
 // once as if it had crashed.
 func (c *Cluster) Down(signal string) error {
+	select {
+	case <-c.ended:
+		return nil
+	default:
+	}
 	fmt.Fprintln(c.stdin, signal)
 	c.stdin.Close()
 	select {
@@ -216,9 +259,13 @@ func (c *Cluster) Down(signal string) error {
 	}
 }
 
-// Remove ends the server and removes its data.
+// Remove ends the server, if it runs, and removes its data.
 func (c *Cluster) Remove() error {
-	return errors.Join(c.Down("QUIT"), os.RemoveAll(c.dir))
+	var err error
+	if c.ended != nil {
+		err = c.Down("QUIT")
+	}
+	return errors.Join(err, os.RemoveAll(c.dir))
 }
 
 // URL names a database of the cluster.
