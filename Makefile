@@ -1,8 +1,8 @@
 # Help text and calls into build.sh, where the logic lives.
 .DEFAULT_GOAL := help
 TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
-  live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-start bench-live bench-engine engine \
-  engine-check first-part release fmt clean
+  live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-peers-live bench-start bench-live \
+  bench-engine engine engine-check first-part release fmt clean
 .PHONY: help $(TARGETS)
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "                     STORE=postgres: pushes over files and PostgreSQL in turns, and two servers over that"
 	@echo "  make bench-bootstrap  measure sync in Chromium: a new device and ROWS=1000000 rows, a commit to another"
 	@echo "  make bench-peers   measure it beside the other databases for browsers (QUICK=1: one round)"
+	@echo "  make bench-peers-live  live queries beside those of the peers that have any"
 	@echo "  make bench-start   measure a start alone, by steps, also through a slow line, beside peers (QUICK=1)"
 	@echo "  make bench-live    measure what live queries cost: natively, in a worker, and in pages"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"

@@ -499,6 +499,12 @@ bench_peers() {
   CHROMIUM=$(chromium) node bench/peers/run.js ${QUICK:+--quick} "$@"
 }
 
+# bench_peers_live measures live queries beside those of the peers that have any.
+bench_peers_live() {
+  peers_pages
+  CHROMIUM=$(chromium) node --import tsx bench/peers/live.js ${QUICK:+--quick} "$@"
+}
+
 # The engine alone beside SQLite's own build.
 bench_engine() {
   npm_packages
@@ -527,8 +533,8 @@ clean() { rm -rf bin dist web/dist web/demo/dist bench/results test-results play
 help() {
   echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|release|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
-  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-start|bench-live|bench-engine"
-  echo "       ./build.sh engine|engine-check|first-part"
+  echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-peers-live|bench-start|bench-live"
+  echo "       ./build.sh bench-engine|engine|engine-check|first-part"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -551,6 +557,7 @@ case "${1:-help}" in
   bench-server) shift; bench_server "$@" ;;
   bench-bootstrap) shift; bench_bootstrap "$@" ;;
   bench-peers) shift; bench_peers "$@" ;;
+  bench-peers-live) shift; bench_peers_live "$@" ;;
   bench-start) shift; bench_start "$@" ;;
   bench-engine) shift; bench_engine "$@" ;;
   test-browser) shift; npm_packages; test_browser "$@" ;;

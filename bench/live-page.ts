@@ -95,21 +95,22 @@ export async function unwatch(): Promise<void> {
   await db.query(`SELECT 1`); // the leader has heard of it
 }
 
-/** Commits at a rate, each of one row of a list below `lists`, and tells how many and for how long. */
+/** Commits at a rate, each of one row of a list below `lists`: how long all took, and each until its answer, in ms. */
 export async function write(
   { commits, rate, lists }: { commits: number; rate: number; lists: number },
-): Promise<{ ms: number }> {
+): Promise<{ ms: number; answers: number[] }> {
   latencies.length = 0;
-  const began = performance.now(), under: Promise<unknown>[] = [];
+  const began = performance.now(), under: Promise<unknown>[] = [], answers: number[] = [];
   for (let i = 0; i < commits; i++) {
     const early = began + i * 1000 / rate - performance.now();
     if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
     const id = Math.floor(Math.random() * lists) + 10_000 * Math.floor(Math.random() * 10);
-    const stamp = String(performance.timeOrigin + performance.now());
-    under.push(db.exec(`UPDATE notes SET body = ? WHERE id = ?`, [stamp, id]));
+    const asked = performance.now();
+    under.push(db.exec(`UPDATE notes SET body = ? WHERE id = ?`, [String(performance.timeOrigin + asked), id])
+      .then(() => answers.push(performance.now() - asked)));
   }
   await Promise.all(under);
-  return { ms: performance.now() - began };
+  return { ms: performance.now() - began, answers };
 }
 
 /** The latencies since the last call, once nothing more is on its way. */

@@ -1,6 +1,9 @@
 // The page of every adapter: ?adapter=name&option=value. It offers the runner
 // globalThis.bench, whose steps measure; the adapter is fetched by the first.
-import * as steps from "./steps.js";
+import * as liveSteps from "./live-steps.js";
+import * as commonSteps from "./steps.js";
+
+const steps = { ...commonSteps, ...liveSteps };
 
 const adapters = {
   "heddle": () => import("./adapters/heddle.js"),
@@ -33,9 +36,9 @@ async function open() {
 globalThis.bench = {
   open,
   /** Runs one step; failures come back as values, so that the runner sees them whole. */
-  async step(step) {
+  async step(step, argument) {
     try {
-      return { value: step === "open" ? await open() : await steps[step](globalThis.db) };
+      return { value: step === "open" ? await open() : await steps[step](globalThis.db, argument) };
     } catch (error) {
       return { error: `${error?.name ?? "Error"}: ${error?.message ?? String(error)}`.slice(0, 300) };
     }
