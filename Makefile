@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
   live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-peers-live bench-start bench-live \
-  bench-engine engine engine-check first-part release fmt clean
+  bench-at-rest bench-engine engine engine-check first-part release fmt clean
 .PHONY: help $(TARGETS)
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "  make bench-peers-live  live queries beside those of the peers that have any"
 	@echo "  make bench-start   measure a start alone, by steps, also through a slow line, beside peers (QUICK=1)"
 	@echo "  make bench-live    measure what live queries cost: natively, in a worker, and in pages"
+	@echo "  make bench-at-rest  measure what encrypting a database's files costs (QUICK=1: fewer rounds)"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"

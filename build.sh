@@ -467,6 +467,12 @@ bench_bootstrap() {
   CHROMIUM=$(chromium) node --import tsx bench/sync.ts --rows "${ROWS:-1000000}" "$@"
 }
 
+# bench_at_rest measures what encrypting a database's files costs.
+bench_at_rest() {
+  build
+  CHROMIUM=$(chromium) node --import tsx bench/at-rest.ts ${QUICK:+--quick} "$@"
+}
+
 # Heddle beside its peers. They have a package.json of their own: nothing else
 # installs them.
 peers_packages() {
@@ -534,7 +540,7 @@ help() {
   echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|release|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-peers-live|bench-start|bench-live"
-  echo "       ./build.sh bench-engine|engine|engine-check|first-part"
+  echo "       ./build.sh bench-at-rest|bench-engine|engine|engine-check|first-part"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -551,6 +557,7 @@ case "${1:-help}" in
   test-webkit) shift; test_webkit "$@" ;;
   live-mutants) live_mutants ;;
   bench-live) shift; bench_live "$@" ;;
+  bench-at-rest) shift; bench_at_rest "$@" ;;
   first-part) first_part ;;
   test-ecosystem) shift; test_ecosystem "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;
