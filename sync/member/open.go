@@ -23,41 +23,43 @@ func (m *Member) Open(ctx context.Context, at wire.Position, entries []wire.Entr
 	if err := m.Unlocked(); err != nil {
 		return nil, err
 	}
+	for len(entries) > 0 && entries[0].Seq <= at.Seq {
+		entries = entries[1:]
+	}
 	m.ready(ctx, changesIn(entries))
-	all, valid, err := m.open(ctx, seal.Position{Seq: at.Seq, Chain: at.Chain}, entries)
-	if valid || len(entries) == 1 {
+	from := seal.Position{Seq: at.Seq, Chain: at.Chain}
+	all, clean, err := m.open(ctx, from, entries)
+	if clean || len(entries) <= 1 {
 		return all, err
 	}
 	// Something is wrong: each entry is looked at in its turn.
-	from := seal.Position{Seq: at.Seq, Chain: at.Chain}
 	for i := range entries {
 		one, _, err := m.open(ctx, from, entries[i:i+1])
 		if all = append(all, one...); err != nil {
 			return all, err
 		}
-		if len(one) > 0 {
-			from = seal.Position{Seq: entries[i].Seq, Chain: entries[i].Chain}
-		}
+		from = seal.Position{Seq: entries[i].Seq, Chain: entries[i].Chain}
 	}
 	return all, nil
 }
 
-// open judges entries, whose signatures are verified before: all at once, and of each
-// client the last one vouches for those before it, whose hashes it covers. valid is
-// false where one of several is not; then nothing is judged yet.
+// open judges entries and makes them a part of the log, once their signatures are
+// verified: all at once, and of each client the last one vouches for those before it,
+// whose hashes it covers. clean is false where one of several is not valid, or stops a
+// member; then nothing has happened yet.
 func (m *Member) open(
 	ctx context.Context, at seal.Position, entries []wire.Entry,
-) (all []replica.Opened, valid bool, err error) {
+) (all []replica.Opened, clean bool, err error) {
 	claims := newClaims()
-	stops, err := m.gather(at, entries, claims)
+	verdicts, err := m.gather(at, entries, claims)
 	if err != nil {
 		return nil, true, err
 	}
-	verified, err := claims.verify(ctx, m.cfg.Suite)
+	valid, err := claims.verify(ctx, m.cfg.Suite)
 	if err != nil {
 		return nil, true, errcode.Wrap(err, errcode.Internal, "member: verify")
 	}
-	if verified = verified && !stops; !verified && len(entries) > 1 {
+	if clean = valid && len(verdicts) == len(entries); !clean && len(entries) > 1 {
 		return nil, false, nil
 	}
 	m.mu.Lock()
@@ -65,8 +67,29 @@ func (m *Member) open(
 	if err := m.standAt(at); err != nil {
 		return nil, true, err
 	}
-	all, err = m.judge(entries, claims.holds)
-	return all, verified, err
+	all = make([]replica.Opened, 0, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		if !clean { // it is the only one
+			v := m.judge(e, claims.holds)
+			if v.Stop == seal.StopKeys && m.log.Removed(m.id) {
+				return all, false, errRemoved
+			}
+			if v.Stop != "" {
+				return all, false, stopped(e, v.Stop)
+			}
+			verdicts = append(verdicts[:0], v)
+		}
+		m.log.Append(e, verdicts[i])
+		r := record{Position: seal.Position{Seq: e.Seq, Chain: e.Chain}}
+		if verdicts[i].Change() != nil {
+			r.change = verdicts[i].Sealed().Box
+		}
+		m.mark(verdicts[i].Change())
+		m.opened = append(m.opened, r)
+		all = append(all, m.meaning(e, &verdicts[i]))
+	}
+	return all, clean, nil
 }
 
 // standAt takes the log back to a position. m.mu is held.
@@ -77,62 +100,49 @@ func (m *Member) standAt(at seal.Position) error {
 	return nil
 }
 
-// gather notes which signatures judging entries asks for, and says whether one stops
-// it. The log stays as it is.
-func (m *Member) gather(at seal.Position, entries []wire.Entry, claims *claims) (stops bool, err error) {
+// gather judges entries up to a stop, as if all signatures were valid, and notes which
+// those are. The log stays as it is: nobody sees it before they are verified.
+func (m *Member) gather(at seal.Position, entries []wire.Entry, claims *claims) ([]seal.Verdict, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.standAt(at); err != nil {
-		return false, err
+		return nil, err
 	}
 	defer m.rollback(at.Seq)
+	verdicts := make([]seal.Verdict, 0, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		if e.Seq <= m.log.Head().Seq {
-			continue
-		}
-		v := m.log.Judge(e, seal.Checks{Valid: func(c seal.Claim) bool { return claims.gather(e, c) }})
+		v := m.judge(e, func(c seal.Claim) bool { return claims.gather(e, c) })
 		if v.Stop != "" {
-			return true, nil
+			break
 		}
 		m.log.Append(e, v)
+		m.mark(v.Change())
+		verdicts = append(verdicts, v)
 	}
-	return false, nil
+	return verdicts, nil
 }
 
-// judge judges entries and makes them a part of the log, up to a stop. m.mu is held.
-func (m *Member) judge(entries []wire.Entry, valid func(seal.Claim) bool) ([]replica.Opened, error) {
-	all := make([]replica.Opened, 0, len(entries))
-	for i := range entries {
-		e := &entries[i]
-		if e.Seq <= m.log.Head().Seq {
-			continue
-		}
-		v := m.log.Judge(e, seal.Checks{Valid: valid, Open: m.decrypt})
-		if e.Seq == m.cfg.Told.Seq && e.Chain != m.cfg.Told.Chain && v.Stop == "" {
-			v.Stop = seal.StopFork
-		}
-		if v.Stop == seal.StopKeys && m.log.Removed(m.id) {
-			return all, errRemoved
-		}
-		if v.Stop != "" {
-			return all, stopped(e, v.Stop)
-		}
-		r := record{Position: seal.Position{Seq: e.Seq, Chain: e.Chain}}
-		m.log.Append(e, v)
-		if c := v.Change(); c != nil {
-			r.change = v.Sealed().Box
-			number, _ := m.log.Epoch()
-			m.mark(c, number)
-		}
-		m.opened = append(m.opened, r)
-		all = append(all, m.meaning(e, &v))
+// judge says what becomes of the next entry. m.mu is held.
+func (m *Member) judge(e *wire.Entry, valid func(seal.Claim) bool) seal.Verdict {
+	v := m.log.Judge(e, seal.Checks{Valid: valid, Open: m.decrypt})
+	if e.Seq == m.cfg.Told.Seq && e.Chain != m.cfg.Told.Chain && v.Stop == "" {
+		v.Stop = seal.StopFork
 	}
-	return all, nil
+	return v
 }
 
-// mark takes what a Change says of keys and names. epoch is the one after it.
-func (m *Member) mark(c *seal.Change, epoch uint64) {
+// mark takes what a Change says of keys and names, once the log has it.
+func (m *Member) mark(c *seal.Change) {
+	if c == nil {
+		return
+	}
+	epoch, _ := m.log.Epoch()
+	m.markAt(c, epoch)
+}
+
+// markAt is mark for a Change after which the epoch is known.
+func (m *Member) markAt(c *seal.Change, epoch uint64) {
 	if c.Epoch != nil {
 		m.commits[c.Epoch.Number] = c.Epoch.Commit
 	}

@@ -17,7 +17,7 @@ import (
 
 // space is a server that orders what it is given, and mailboxes.
 type space struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	log  []wire.Entry
 
@@ -26,7 +26,7 @@ type space struct {
 	came chan struct{}
 }
 
-func newSpace(t *testing.T) *space {
+func newSpace(t testing.TB) *space {
 	return &space{t: t, name: "family", mail: map[int][]byte{}, came: make(chan struct{})}
 }
 

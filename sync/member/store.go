@@ -52,7 +52,7 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 		if e := changes[i].Epoch; e != nil {
 			epoch = e.Number
 		}
-		m.mark(changes[i], epoch)
+		m.markAt(changes[i], epoch)
 	}
 	m.unread, m.loaded = changes, true
 	return nil
