@@ -2,13 +2,14 @@
 .DEFAULT_GOAL := help
 TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
   live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-peers-live bench-start bench-live \
-  bench-at-rest bench-engine engine engine-check first-part release fmt clean
+  bench-at-rest bench-engine engine engine-check first-part release fmt clean run-cluster
 .PHONY: help $(TARGETS)
 
 help:
 	@echo "Heddle: SQLite in the browser, in many tabs, the same on every device"
 	@echo
 	@echo "  make run           set up, build, start the server and print the demo's address"
+	@echo "  make run-cluster   the same with two servers over one PostgreSQL, which is started and removed"
 	@echo "  make test          set up, build and run every test: Go, js/wasm, TypeScript, Chromium, Firefox, WebKitGTK"
 	@echo "  make lint          gofmt, staticcheck, oxlint, and no line over 120 columns; a part of make test"
 	@echo "  make test-firefox  the part of the tests that runs in Firefox as well"

@@ -120,6 +120,20 @@ run() {
   exec bin/heddle serve --dev --addr "$ADDR" --data "$DATA" --static web/demo/dist
 }
 
+# run_cluster runs the demo behind two servers over one PostgreSQL, which goes with them.
+run_cluster() {
+  build
+  postgres
+  local port=${ADDR##*:}
+  echo
+  echo "  one device:       http://localhost:$port/        (a server)"
+  echo "  others:           http://localhost:$((port + 1))/        (another server, over the same PostgreSQL)"
+  echo "  stop with Ctrl-C; the data goes with it"
+  echo
+  go build -o "$CACHE/cluster" ./e2e/cluster
+  exec "$CACHE/cluster" -port "$port" -static web/demo/dist
+}
+
 # internal/lint pins the linters, for Go a module and for TypeScript a package of its own:
 # what uses Heddle does not depend on them.
 linters() {
@@ -537,7 +551,7 @@ fmt() { git ls-files -co --exclude-standard '*.go' | xargs gofmt -w; }
 clean() { rm -rf bin dist web/dist web/demo/dist bench/results test-results playwright-report "$CACHE"; }
 
 help() {
-  echo "usage: ./build.sh build|run|lint|test|test-firefox|test-webkit|test-loaded|release|fmt|clean"
+  echo "usage: ./build.sh build|run|run-cluster|lint|test|test-firefox|test-webkit|test-loaded|release|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-peers-live|bench-start|bench-live"
   echo "       ./build.sh bench-at-rest|bench-engine|engine|engine-check|first-part"
@@ -551,6 +565,7 @@ case "${1:-help}" in
     "$cmd" "$@"
     ;;
   engine-check | engine-sum | test-go | test-js | test-ts) "${1//-/_}" ;;
+  run-cluster) run_cluster ;;
   test-loaded) test_loaded ;;
   seal-model) seal_model ;;
   test-firefox) shift; test_firefox "$@" ;;

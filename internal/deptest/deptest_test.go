@@ -94,6 +94,7 @@ var allowed = map[string][]string{
 	"heddle": {"internal/store", "internal/live", "sync/client", "sync/client/nethttp", "sync/member", "sync/seal",
 		"sync/seal/native", "internal/diskvfs", "internal/value", "internal/errcode"},
 	"e2e/nativeclient": {"heddle"},
+	"e2e/cluster":      {"sync/logstore/pgstore/pgtest"},
 	"bench":            {"*"},
 	"examples":         {"*"},
 }
