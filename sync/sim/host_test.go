@@ -76,7 +76,7 @@ func (h *host) start() error {
 	var ways []*way
 	for i := range h.s.p.servers {
 		w := newWay(h.s, i)
-		o.Store = w.over(&h.store)
+		o.Store = w.over(h)
 		srv, err := server.New(o)
 		if err != nil {
 			return err

@@ -420,9 +420,9 @@ var (
 	mustHit = []string{"sealed space",
 		"partition in", "partition out", "server down", "upgraded", "restarted", "device clock off",
 		"device killed", "device lost", "device torn", "device reordered",
-		"hint lost", "store answer lost", "store refuses"}
-	rare = []string{"cut in a snapshot", "decided on an old head", "row not new", "server frozen", "store restored",
-		"server restarted", "server unplugged", "server restored", "server clock set",
+		"hint lost", "store answer lost", "store refuses", "commit undone"}
+	rare = []string{"cut in a snapshot", "commit late", "decided on an old head", "row not new", "server frozen",
+		"store restored", "server restarted", "server unplugged", "server restored", "server clock set",
 		"server killed", "server lost", "server torn", "server reordered",
 		"slow decision", "undecided", "device copied", "new key"}
 )

@@ -130,7 +130,46 @@ func (w *way) lose(h logstore.Hint) bool {
 	return true
 }
 
-// over is the store as the server sees it.
-func (w *way) over(s logstore.Store) logstore.Store {
-	return &storetest.Faulty{Store: s, Fault: w.fault, Lose: w.lose}
+// over is the host's store as the server sees it.
+func (w *way) over(h *host) logstore.Store {
+	return &distant{Faulty: &storetest.Faulty{Store: &h.store, Fault: w.fault, Lose: w.lose}, way: w, host: h}
+}
+
+// distant is a store beyond a network, whose commits may be undone because of others
+// though the head is still the base, and may take effect after the server has given up
+// on them and has read the space again.
+type distant struct {
+	*storetest.Faulty
+	way   *way
+	host  *host
+	tries atomic.Uint64
+}
+
+func (d *distant) Commit(ctx context.Context, space string, set *logstore.WriteSet) error {
+	s := d.way.s
+	rng := s.rng("distant", uint64(d.way.server), d.tries.Add(1))
+	if s.p.servers == 1 || s.isCalm() || rng.IntN(200) >= s.p.storeFaults {
+		return d.Faulty.Commit(ctx, space, set)
+	}
+	if rng.IntN(2) == 0 {
+		if s.p.off("commit undone") {
+			return d.Faulty.Commit(ctx, space, set)
+		}
+		s.hit("commit undone")
+		return logstore.ErrMoved
+	}
+	if s.p.off("commit late") {
+		return d.Faulty.Commit(ctx, space, set)
+	}
+	late, kept := *set, d.host.store.now.Load()
+	s.later(time.Duration(1+rng.IntN(int(3*time.Second))), func() {
+		if !d.host.isUp() || d.host.store.now.Load() != kept {
+			return
+		}
+		if err := kept.Commit(context.Background(), space, &late); err == nil {
+			s.hit("commit late")
+			s.event("a commit of server %d to %d takes effect late", d.way.server, late.Head.Seq)
+		}
+	})
+	return errStore
 }
