@@ -17,7 +17,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.47.0 // sync/server/traces
 	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b; sync/seal: XChaCha20-Poly1305 too
 	google.golang.org/protobuf v1.36.12 // sync/wire: protowire alone, which needs no reflection
-	lukechampine.com/adiantum v1.1.1 // opfs/atrest: the cipher of files
+	lukechampine.com/adiantum v1.1.1 // opfs/atrest: mode and hash of the cipher of files
 )
 
 require (

@@ -35,7 +35,6 @@ import (
 	"encoding/binary"
 	"strings"
 
-	"lukechampine.com/adiantum"
 	"lukechampine.com/adiantum/hbsh"
 
 	"heddle.dev/heddle/internal/opfs"
@@ -117,7 +116,7 @@ type cipher struct {
 	kind     kind
 }
 
-func newCipher(key Key, k kind) cipher { return cipher{adiantum.New(key[:]), k} }
+func newCipher(key Key, k kind) cipher { return cipher{newAdiantum(key), k} }
 
 func tweak(k kind, number int64) (t [16]byte) {
 	t[0] = byte(k)
