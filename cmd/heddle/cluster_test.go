@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	faults    = flag.Int("faults", 14, "how many faults TestCluster has")
+	faults    = flag.Int("faults", 16, "how many faults TestCluster has")
 	faultSeed = flag.Uint64("faults.seed", 1, "what chooses them")
 )
 
@@ -138,7 +138,8 @@ func TestCluster(t *testing.T) {
 	}
 	c.until(20)
 	all := map[string]func(*node, int){
-		"a server killed": c.killed, "a server frozen": c.frozen, "the way to the database cut": c.cut,
+		"a server killed": c.killed, "a server ended in order": c.ended, "a server frozen": c.frozen,
+		"the way to the database cut":     c.cut,
 		"the way to the database stalled": c.stalled, "notifications lost": c.deaf,
 		"the database crashed":   func(*node, int) { c.restart("QUIT") },
 		"the database restarted": func(*node, int) { c.restart("INT") },
@@ -180,6 +181,18 @@ func (c *cluster) busyOf(server int) {
 func (c *cluster) killed(p *node, server int) {
 	c.busyOf(server)
 	p.kill()
+	c.until(30)
+	p.up()
+	c.until(10)
+}
+
+// ended has a server drain and end, as in an upgrade, and begin again.
+func (c *cluster) ended(p *node, server int) {
+	c.busyOf(server)
+	p.signal(syscall.SIGTERM)
+	if err := p.cmd.Wait(); err != nil {
+		c.t.Errorf("a server that was told to end: %v", err)
+	}
 	c.until(30)
 	p.up()
 	c.until(10)

@@ -27,6 +27,8 @@ type fleet struct {
 	writing atomic.Bool
 	failed  chan struct{} // closed after the first thing that is wrong
 	failing sync.Once
+	ended   context.Context // ends when the followers know where the logs end
+	end     context.CancelFunc
 	group   sync.WaitGroup // writers
 	follows sync.WaitGroup
 
@@ -40,6 +42,7 @@ type fleet struct {
 func newFleet(t *testing.T, ctx context.Context, urls []string) *fleet {
 	f := &fleet{t: t, ctx: ctx, urls: urls, busy: make([]atomic.Int64, len(urls)), moved: make(chan struct{}),
 		failed: make(chan struct{}), acked: map[string]map[wire.ClientID]uint64{}}
+	f.ended, f.end = context.WithCancel(ctx)
 	f.writing.Store(true)
 	return f
 }
@@ -275,6 +278,9 @@ func (f *fleet) follow(space string, number int, end <-chan wire.Position) {
 func (f *fleet) stream(r *reader, server int, path string, patience time.Duration, enough func() bool) error {
 	ctx, cancel := context.WithCancel(f.ctx)
 	defer cancel()
+	if f.ended.Err() == nil {
+		defer context.AfterFunc(f.ended, cancel)()
+	}
 	quiet := time.AfterFunc(patience, cancel)
 	defer quiet.Stop()
 	res, err := f.post(ctx, server, path, (&wire.PullRequest{Position: r.at}).Marshal())
@@ -336,5 +342,6 @@ func (f *fleet) finish(ends map[string][]chan wire.Position) {
 			c <- end
 		}
 	}
+	f.end()
 	f.follows.Wait()
 }

@@ -270,7 +270,8 @@ func (c *Cluster) Remove() error {
 
 // URL names a database of the cluster.
 func (c *Cluster) URL(database string) string {
-	return fmt.Sprintf("postgres://heddle@127.0.0.1:%d/%s?sslmode=disable", c.Port, database)
+	return fmt.Sprintf("postgres://heddle@127.0.0.1:%d/%s?sslmode=disable&connect_timeout=%d", c.Port, database,
+		int(startWait.Seconds())) // a slow machine is no fault
 }
 
 // Database makes an empty database, and returns its URL.
