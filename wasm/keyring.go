@@ -8,17 +8,12 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/leader"
-	"heddle.dev/heddle/internal/rpc"
 	"heddle.dev/heddle/jsbridge"
 	"heddle.dev/heddle/sync/seal"
 )
 
-// keyringOf returns the worker's key ring where the space is sealed. What it takes is in
-// the second part of the program.
-func keyringOf(ctx context.Context, host *jsbridge.Host, open *rpc.OpenConfig) (leader.Keyring, error) {
-	if open.Sync == nil || !open.Sync.Sealed {
-		return nil, nil
-	}
+// keyringOf returns the worker's key ring, once the second part of the program is there.
+func keyringOf(ctx context.Context, host *jsbridge.Host) (leader.Keyring, error) {
 	if err := host.AwaitRest(ctx); err != nil {
 		return nil, errcode.Wrap(err, errcode.Assets, "keys")
 	}

@@ -76,9 +76,11 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	keys, err := keyringOf(ctx, host, &open)
-	if err != nil {
-		return false, err
+	var keys leader.Keyring
+	if open.Sync != nil && open.Sync.Sealed { // what follows is in the second part of the program
+		if keys, err = keyringOf(ctx, host); err != nil {
+			return false, err
+		}
 	}
 	channel, err := jsbridge.NewChannel(config.Channel)
 	if err != nil {
