@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/logstore/storetest"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/wire"
@@ -206,5 +207,68 @@ func testObserver(t *testing.T) {
 	}
 	if w.streamed != 3 {
 		t.Errorf("%d commits came by the stream, want 3", w.streamed)
+	}
+}
+
+// brokenRows is a store of which one read of rows fails, with rows as an answer.
+type brokenRows struct {
+	logstore.Store
+	fails atomic.Bool
+	hit   atomic.Int32
+}
+
+func (s *brokenRows) Read(ctx context.Context, space string, f func(logstore.View) error) error {
+	return s.Store.Read(ctx, space, func(v logstore.View) error { return f(&brokenView{v, s}) })
+}
+
+type brokenView struct {
+	logstore.View
+	s *brokenRows
+}
+
+func (v *brokenView) Rows(ids []logstore.RowID) ([][]byte, error) {
+	if v.s.fails.CompareAndSwap(true, false) {
+		v.s.hit.Add(1)
+		return make([][]byte, len(ids)), errFault
+	}
+	return v.View.Rows(ids)
+}
+
+// Where the rows of one push cannot be read, the others of its turn do not take them
+// for absent.
+func TestServer_rowsThatCannotBeRead(t *testing.T) { synctest.Test(t, testRowsThatCannotBeRead) }
+
+func testRowsThatCannotBeRead(t *testing.T) {
+	inner := &brokenRows{Store: storetest.NewModel()}
+	held, commits := make(chan struct{}), 0
+	store := &storetest.Faulty{Store: inner, Fault: func(_ context.Context, call string, after bool) error {
+		if call != "Commit" || after {
+			return nil
+		}
+		switch commits++; commits {
+		case 4:
+			<-held // two others come meanwhile
+		case 5:
+			inner.fails.Store(true)
+			return logstore.ErrMoved // so that their rows are read
+		}
+		return nil
+	}}
+	h := over(t, store, nil)
+	authors := []*author{newAuthor(h, "s", 1), newAuthor(h, "s", 2), newAuthor(h, "s", 3)}
+	acknowledged(authors)
+	var group sync.WaitGroup
+	for _, a := range authors {
+		group.Go(func() { acknowledged([]*author{a}) })
+		synctest.Wait()
+	}
+	close(held)
+	group.Wait()
+	if inner.hit.Load() != 1 {
+		t.Errorf("the fault was hit %d times", inner.hit.Load())
+	}
+	checkLog(t, h, map[wire.ClientID]uint64{{1}: 2, {2}: 2, {3}: 2})
+	if d := h.digest("s", ""); d.Rows != 1 {
+		t.Errorf("%d rows, want 1", d.Rows)
 	}
 }

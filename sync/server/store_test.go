@@ -180,7 +180,7 @@ func checkLog(t *testing.T, h *harness, want map[wire.ClientID]uint64) {
 		}
 	}
 	if late.digest.Sum() != h.digest("s", "").Digest {
-		t.Error("the digest is another than that of the log")
+		t.Errorf("the digest is another than that of the log: %+v", h.digest("s", ""))
 	}
 }
 

@@ -228,11 +228,14 @@ func (t *turn) readRows(v past, p *push, tx *transaction) error {
 			return err
 		}
 		all, err := v.Rows(ids)
+		if err != nil {
+			return err // nothing is known of them, and other pushes of the turn may ask for them
+		}
 		for i := range all {
 			t.rows[ids[i]] = &row{cells: all[i]}
 		}
 		ids = ids[:0]
-		return err
+		return nil
 	}
 	seen := map[logstore.RowID]bool{}
 	for i := range tx.body.Ops {

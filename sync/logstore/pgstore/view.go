@@ -166,6 +166,9 @@ func (v *view) Rows(ids []logstore.RowID) ([][]byte, error) {
 		func(row pgx.CollectableRow) (f found, err error) {
 			return f, row.Scan(&f.place, &f.cells, &f.sum)
 		}, v.id, of.tables, of.prefixes, of.tails)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range rows {
 		id := &ids[f.place-1]
 		if err := logstore.CheckRow(id.Table, []byte(id.Key), f.cells, f.sum); err != nil {
@@ -173,7 +176,7 @@ func (v *view) Rows(ids []logstore.RowID) ([][]byte, error) {
 		}
 		all[f.place-1] = f.cells
 	}
-	return all, err
+	return all, nil
 }
 
 // Scan reads pages of so many bytes. Rows of one prefix, which long keys may share,
