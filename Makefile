@@ -37,7 +37,7 @@ help:
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"
-	@echo "  make first-part    find out which functions of Go's program a start enters: wasm/first.txt"
+	@echo "  make first-part    find out which functions a start enters: wasm/first.txt and engine/first.txt"
 	@echo "  make release       the archives of a release for six platforms, in DIST=dist: VERSION=1.0.0"
 	@echo "  make fmt           format Go sources"
 	@echo "  make clean         remove what the other targets made"

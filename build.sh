@@ -535,7 +535,7 @@ bench_engine() {
 # first_part finds out which functions a start enters, in a real page, and builds with them.
 first_part() {
   build
-  step "which functions of Go's program a start enters"
+  step "which functions of Go's program and of SQLite a start enters"
   CHROMIUM=$(chromium) node --import tsx e2e/start/profile.ts
   build
 }

@@ -6,8 +6,10 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"runtime/debug"
+	"time"
 
 	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
 	"github.com/ncruces/go-sqlite3/vfs"
@@ -29,7 +31,6 @@ const (
 )
 
 func main() {
-	debug.SetGCPercent(gcPercent)
 	sqlite3_wasm.SetMemoryLimit(sqliteMemory)
 	sqlite3_wasm.OnProgress = progress
 	host, err := jsbridge.AttachHost(os.Args[1])
@@ -97,7 +98,7 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 			files.Freeze(name)
 			return leader.Quarantined{File: name, URI: "file:" + name + "?vfs=" + sqlite3_wasm.SharedMemoryVFS}, err
 		},
-		OnDamage: func(err error) { host.Damaged(err.Error()) },
+		OnDamage: func(err error) { host.Damaged(err.Error()) }, Whole: host.AwaitRest,
 	})
 	if ctx.Err() != nil {
 		return false, nil // told to stop while opening
@@ -114,6 +115,11 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	t.serve(l)
 	lines = t
 	host.Ready()
+	// Until then nothing is collected, unless there is much: web/src/worker/go-program.ts.
+	time.AfterFunc(untilCollected, func() {
+		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(math.MaxInt64)
+	})
 
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)

@@ -1,8 +1,8 @@
 // Builds the npm package's files into web/dist/: `npm run build -w web`.
 //
 //   index.js, worker.js, broker.js   esbuild, one file each, no imports between them
-//   heddle.wasm, heddle-rest.wasm    Go, from wasm/: what a start needs, and the rest (engine/split, wasm/first.txt)
-//   sqlite3.wasm                     the checked-in engine
+//   heddle.wasm, sqlite3.wasm        what a start needs of Go's program and of the checked-in engine (engine/split)
+//   heddle-rest.wasm                 the rest of both (wasm/first.txt, engine/first.txt)
 //   *.d.ts                           tsc
 //   LICENSE, NOTICE                  what a copy has to carry along
 //
@@ -67,7 +67,7 @@ const swap = (name, path) => ({
   },
 });
 
-// Go leaves its own output alone where nothing changed: the smaller one is beside it.
+// Go leaves its own output alone where nothing changed: the parts are beside it.
 async function goBuild() {
   const linked = join(root, ".cache", faults ? "heddle-faults.wasm" : "heddle.wasm");
   await mkdir(dirname(linked), { recursive: true });
@@ -75,8 +75,11 @@ async function goBuild() {
     cwd: join(root, "wasm"),
     env: { ...process.env, GOOS: "js", GOARCH: "wasm", GOWORK: "off" },
   });
-  await run("go", ["run", "./engine/split", "-first", join(root, "wasm/first.txt"),
-    "-rest", join(dist, "heddle-rest.wasm"), linked, join(dist, "heddle.wasm")], { cwd: root });
+  const split = (...args) => run("go", ["run", "./engine/split", ...args], { cwd: root });
+  const sqliteRest = linked.replace(/\.wasm$/, "-sqlite-rest.wasm");
+  await split("-numbers", "engine/first.txt", "-rest", sqliteRest, "engine/sqlite3.wasm", join(dist, "sqlite3.wasm"));
+  await split("-first", "wasm/first.txt", "-rest", join(dist, "heddle-rest.wasm"), "-carry", sqliteRest, linked,
+    join(dist, "heddle.wasm"));
 }
 
 /** The adapters, such as heddle/kysely, and what each adapts, which is the app's; and heddle/sealed. */
@@ -181,7 +184,6 @@ async function main() {
   for (const entry of await readdir(dist, { withFileTypes: true })) {
     if (entry.isDirectory() || entry.name.endsWith(".d.ts")) await rm(join(dist, entry.name), { recursive: true });
   }
-  await copyFile(join(root, "engine/sqlite3.wasm"), join(dist, "sqlite3.wasm"));
   for (const name of ["LICENSE", "NOTICE"]) await copyFile(join(root, name), join(dist, name));
   await Promise.all([goBuild(), scripts()]);
   if (faults || next) return;

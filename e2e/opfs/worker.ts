@@ -31,7 +31,7 @@ fs.writeSync = (_fd, bytes) => {
 const compile = (url: string) => WebAssembly.compileStreaming(fetch(url));
 
 async function run(args: string[]): Promise<boolean> {
-  const [program, sqlite] = await Promise.all([compile("/conformance.wasm"), compile("/heddle/sqlite3.wasm")]);
+  const [program, sqlite] = await Promise.all([compile("/conformance.wasm"), compile("/engine/sqlite3.wasm")]);
   const go = new Go();
   go.argv = ["conformance", ...args];
   let code = 0;

@@ -1,5 +1,5 @@
-// Go's program comes in two parts. What an app does first needs the first one
-// alone; sync and the rest come with the second.
+// Go's program and SQLite come in two parts. What an app does first needs the first
+// ones alone; sync and the rest come with the second, in one file.
 
 import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -23,20 +23,36 @@ async function withoutRest(): Promise<{ options: SiteOptions; add(): Promise<voi
   };
 }
 
-/** Ways into functions that no start needs. */
+/** Ways into functions of Go's that no start needs. */
 const unusual = (page: Page) => page.evaluate(async () => {
   const copy = await db.export("sql");
   const health = await db.health({ full: true });
   return { copied: copy.includes("CREATE TABLE"), problems: health.problems };
 });
 
+/** The same of SQLite's, on both connections. */
+const search = (page: Page) => page.evaluate(async () => {
+  await db.exec(`CREATE VIRTUAL TABLE text USING fts5(body)`);
+  await db.exec(`INSERT INTO text(body) VALUES ('warp and weft')`);
+  return db.query(`SELECT body FROM text WHERE text MATCH 'weft'`);
+});
+/** How a call fails whose engine dies. */
+const GONE = /went away|the engine died/;
+const found = [{ body: "warp and weft" }];
+
 test("what an app does first is in the first part of the program", async () => {
   const text = await readFile(join(root, "wasm/first.txt"), "utf8");
   const first = new Set(text.split("\n").filter((line) => line !== "" && !line.startsWith("#")));
-  const missing = (await entered(1)).filter((name) => !first.has(name));
+  const { go, sqlite } = await entered(1);
+  const missing = go.filter((name) => !first.has(name));
   console.log(`not in the first part, of ${first.size}: ${missing.join(", ") || "none"}`);
   // A few depend on the moment. More are a start that has become another one: make first-part.
   expect(missing.length).toBeLessThan(first.size / 100);
+  const numbers = (await readFile(join(root, "engine/first.txt"), "utf8")).split("\n").slice(3).join(" ").trim()
+    .split(" ").map((range) => range.split("-").map(Number));
+  const late = sqlite.filter((n) => !numbers.some(([from, to = from]) => from! <= n && n <= to!));
+  console.log(`of SQLite, not in the first part, of ${sqlite.length}: ${late.join(", ") || "none"}`);
+  expect(late.length).toBeLessThan(sqlite.length / 50);
 });
 
 test("sync begins once the second part can be had", async ({ profile, serve, server }) => {
@@ -64,6 +80,7 @@ test("a function that is needed before the second part has come fetches it", asy
   }, REST);
   const page = await tab(site);
   await openIn(page);
+  expect(await search(page)).toEqual(found);
   expect(await unusual(page)).toEqual({ copied: true, problems: [] });
 });
 
@@ -73,9 +90,11 @@ test("where the second part cannot be had, what needs it fails, and nothing is l
     const page = await (await profile()).tab(await serve(parts.options));
     await openIn(page);
     await page.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('1', 'kept')`));
-    await expect(unusual(page)).rejects.toThrow("went away");
+    await expect(unusual(page)).rejects.toThrow(GONE);
+    await expect(search(page)).rejects.toThrow(GONE);
     expect(await page.evaluate(() => db.query(`SELECT body FROM notes`))).toEqual([{ body: "kept" }]);
     await parts.add();
+    expect(await search(page)).toEqual(found);
     expect(await unusual(page)).toEqual({ copied: true, problems: [] });
   } finally {
     await parts.remove();

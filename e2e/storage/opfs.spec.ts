@@ -57,7 +57,7 @@ async function run(page: Page, pattern: string, ...args: string[]): Promise<stri
   return output;
 }
 
-const site = { mounts: { "/heddle/": join(root, "web/dist"), "/": out } };
+const site = { mounts: { "/engine/": join(root, "engine"), "/": out } };
 
 test("the conformance suite on real files", async ({ profile, serve }) => {
   const page = await (await profile()).context.newPage();

@@ -22,8 +22,6 @@ const (
 	bucketsAFunction = 16 // a function of wasm has 64 KiB of addresses; a bucket 4
 
 	unsafePointTable = 0 // says where a goroutine may be interrupted; on wasm none ever is
-	inlineTree       = 3 // FUNCDATA_InlTree
-	inlineSize       = 16
 	noData           = ^uint32(0)
 )
 
@@ -137,8 +135,8 @@ func (t *goTables) fillBuckets() []byte {
 }
 
 // divide takes out of the tables what no program for wasm reads, and tells which
-// bytes only functions need for which first is false. What a panic prints loses its
-// lines, and keeps its functions.
+// bytes only functions need for which first is false, or a panic. What a panic prints
+// loses its lines, and keeps its functions.
 func (t *goTables) divide(first []bool) (rest []bool) {
 	first = t.known(first)
 	rest = make([]bool, len(t.image))
@@ -158,7 +156,7 @@ func (t *goTables) divide(first []bool) (rest []bool) {
 			mark(r.at, r.end)
 		}
 	}
-	t.divideNames(first, mark)
+	t.divideNames(mark)
 	t.divideFuncData(first, mark)
 	return rest
 }
@@ -233,28 +231,13 @@ func endOfValues(table []byte, at int) int {
 	return at + 1
 }
 
-// divideNames marks the names that no function of the first part has or has inlined.
-func (t *goTables) divideNames(first []bool, mark func(from, to int)) {
-	keep := map[uint32]bool{0: true}
-	extents := t.funcDataExtents()
-	for i := range t.functions {
-		if !first[i] {
-			continue
-		}
-		r := t.record(i)
-		keep[t.u32(r.at+4)] = true
-		if len(r.data) <= inlineTree || t.u32(r.data[inlineTree]) == noData {
-			continue
-		}
-		off := t.u32(r.data[inlineTree])
-		end := min(t.funcData+int(extents[off]), len(t.image)) // of the last, too many names are kept
-		for at := t.funcData + int(off); at+inlineSize <= end; at += inlineSize {
-			keep[t.u32(at+4)] = true
-		}
-	}
+// divideNames marks the names that only a panic prints: one that comes before the rest
+// is there prints none. What the runtime goes by is whether a goroutine's function is
+// its own: runtime.isSystemGoroutine.
+func (t *goTables) divideNames(mark func(from, to int)) {
 	for at := t.names; at < t.units; {
 		end := at + bytes.IndexByte(t.image[at:], 0) + 1
-		if !keep[uint32(at-t.names)] {
+		if !bytes.HasPrefix(t.image[at:end], []byte("runtime.")) {
 			mark(at, end)
 		}
 		at = end

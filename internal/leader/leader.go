@@ -56,6 +56,10 @@ type Env struct {
 	// Engine is what else the engine does for many rows at a time. It may be empty.
 	Engine store.Engine
 
+	// Whole, if not nil, returns once all of the program is there. What nobody waits for
+	// waits for it.
+	Whole func(ctx context.Context) error
+
 	// Scratch makes a file for a copy of the database; in memory if nil.
 	Scratch store.ScratchFunc
 	// Quarantine renames the files of the database, which are closed, so that the

@@ -98,6 +98,9 @@ func (l *Leader) serve() {
 		l.spawn(func() {
 			select {
 			case <-time.After(l.env.Bounds.Check):
+				if l.env.Whole != nil && l.env.Whole(l.ctx) != nil {
+					return
+				}
 				// The store reports what it finds.
 				_, _ = l.db.Check(l.ctx, false, nil)
 			case <-l.ctx.Done():

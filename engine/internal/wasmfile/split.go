@@ -353,6 +353,20 @@ func (r *reader) sleb() int64 {
 	return v
 }
 
+// Functions counts the functions that a program defines.
+func Functions(file []byte) (int, error) {
+	p, err := parseProgram(file)
+	if err != nil {
+		return 0, err
+	}
+	return len(p.bodies), nil
+}
+
+// AppendCustom adds a custom section behind all others.
+func AppendCustom(file []byte, name string, content []byte) []byte {
+	return concat(file, []byte{secCustom}, vec(concat(str(name), content)))
+}
+
 // extend adds items to a section that is a vector.
 func extend(s section, more [][]byte) section {
 	if len(more) == 0 {

@@ -26,9 +26,9 @@ async function compile(name: string): Promise<WebAssembly.Module> {
 }
 
 async function compileModules(): Promise<Modules> {
-  const [go, goRest, sqlite] =
+  const [go, rest, sqlite] =
     await Promise.all([compile("heddle.wasm"), compile("heddle-rest.wasm"), compile("sqlite3.wasm")]);
-  return { go, goRest, sqlite };
+  return { go, rest, sqlite };
 }
 
 /** A thread as a Worker of the web. What it says before it is used is kept. */

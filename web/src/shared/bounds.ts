@@ -34,6 +34,9 @@ export const DESTROY_MS = 10_000;
 /** How long a handle that another worker holds is waited for: it may just be ending. */
 export const OPEN_MS = 5_000;
 
+/** When the second part is asked for, after the engine's first word to a tab: behind the first answers. */
+export const REST_MS = 200;
+
 // Leadership
 
 /**

@@ -17,8 +17,8 @@ export interface Failure {
 /** What the page compiled for its worker. */
 export interface Modules {
   go: WebAssembly.Module;
-  /** What of Go's program a start does not need, if it is there already. */
-  goRest?: WebAssembly.Module | undefined;
+  /** What a start does not need of both, if it is there already. */
+  rest?: WebAssembly.Module | undefined;
   sqlite: WebAssembly.Module;
 }
 

@@ -284,7 +284,7 @@ export interface AssetUrls {
   worker?: string | URL | undefined;
   broker?: string | URL | undefined;
   heddle?: string | URL | undefined;
-  /** heddle-rest.wasm, which is fetched after the first answer. It is of the same build as heddle.wasm. */
+  /** heddle-rest.wasm, which is fetched after the first answer. It is of the same build as heddle.wasm and sqlite. */
   heddleRest?: string | URL | undefined;
   sqlite?: string | URL | undefined;
 }

@@ -11,7 +11,7 @@ import type { WorkerSource } from "./worker-supervisor.js";
 /** Workers of the page, for the database of that scope. */
 export const pageWorkers = (assets: Assets, scope: string): WorkerSource => ({
   start: () => startWorker(assets),
-  compile: () => compileModules(assets),
+  compile: (ready) => compileModules(assets, ready),
   compileRest: () => compileRest(assets),
   mayLead: async () => {
     const { held } = await navigator.locks.query();

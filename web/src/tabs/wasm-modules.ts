@@ -10,27 +10,31 @@ import type { Assets } from "./assets.js";
 /** Each file's module, by its URL. */
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
-/** Compiles what a start needs, once a page. A failure is not kept: the next call tries again. */
-export async function compileModules(assets: Assets): Promise<Modules> {
-  const [go, sqlite] = await Promise.all([moduleOf(assets, "heddle"), moduleOf(assets, "sqlite")]);
+/**
+ * Compiles what a start needs, once a page. A failure is not kept: the next call tries again. The files are asked for
+ * at once, and read on when `ready` resolves: what they bring, the browser holds back until then, up to half a megabyte
+ * of each.
+ */
+export async function compileModules(assets: Assets, ready?: Promise<void>): Promise<Modules> {
+  const [go, sqlite] = await Promise.all([moduleOf(assets, "heddle", ready), moduleOf(assets, "sqlite", ready)]);
   return { go, sqlite };
 }
 
 /** Compiles the second part of Go's program, once a page. */
 export const compileRest = (assets: Assets): Promise<WebAssembly.Module> => moduleOf(assets, "heddleRest");
 
-function moduleOf(assets: Assets, asset: keyof AssetUrls): Promise<WebAssembly.Module> {
+function moduleOf(assets: Assets, asset: keyof AssetUrls, ready?: Promise<void>): Promise<WebAssembly.Module> {
   const href = assets.href(asset);
   let module = compiled.get(href);
   if (!module) {
-    module = compile(href, assets.cure(asset));
+    module = compile(href, assets.cure(asset), ready);
     compiled.set(href, module);
     module.catch(() => compiled.delete(href));
   }
   return module;
 }
 
-async function compile(href: string, cure: string): Promise<WebAssembly.Module> {
+async function compile(href: string, cure: string, ready?: Promise<void>): Promise<WebAssembly.Module> {
   let response: Response;
   try {
     response = await fetch(href, { credentials: "same-origin" });
@@ -40,6 +44,7 @@ async function compile(href: string, cure: string): Promise<WebAssembly.Module> 
   if (!response.ok) {
     throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: the server answered ${response.status}; ${cure}`);
   }
+  await ready;
   try {
     // Streaming insists on the right media type; a server without it still works, a little slower.
     const type = response.headers.get("content-type") ?? "";

@@ -20,8 +20,8 @@ export interface WorkerLike {
 export interface WorkerSource {
   /** Starts a worker. Throws where none can be had. */
   start(): WorkerLike;
-  /** The engine's modules, compiled once. */
-  compile(): Promise<Modules>;
+  /** The engine's modules, compiled once: fetched at once, and compiled when `ready` resolves. */
+  compile(ready?: Promise<void>): Promise<Modules>;
   /** The second part of Go's program. */
   compileRest(): Promise<WebAssembly.Module>;
   /** Whether no other worker leads the database now, as far as can be seen. */
@@ -35,6 +35,8 @@ interface Running {
   worker: WorkerLike;
   /** Set once the worker's script was loaded. */
   monitor: HeartbeatMonitor | undefined;
+  /** The script was loaded, or will not be. */
+  spoke: () => void;
   /** Set once the worker was asked to stop. */
   stopped: (() => void) | undefined;
 }
@@ -53,8 +55,9 @@ export class WorkerSupervisor {
 
   /** Throws where the browser starts no worker. */
   start(): void {
-    const running: Running = { worker: this.#source.start(), monitor: undefined, stopped: undefined };
+    const running: Running = { worker: this.#source.start(), monitor: undefined, spoke: () => {}, stopped: undefined };
     this.#running = running;
+    const spoke = new Promise<void>((resolve) => { running.spoke = resolve; });
     running.worker.onmessage = ({ data }: { data: FromWorker }) => {
       running.monitor?.heard();
       this.#receive(running, data);
@@ -63,12 +66,13 @@ export class WorkerSupervisor {
       event.preventDefault();
       this.#died(running, event.message ?? "");
     };
-    // While no worker leads, this one will: compiling need not wait for its lock.
-    void this.#source.mayLead().then((yes) => yes && this.#compileAhead(), () => {});
+    // While no worker leads, this one will: compiling need not wait for its lock. Megabytes that come in before the
+    // worker's script would hold that up.
+    void this.#source.mayLead().then((yes) => yes && this.#compileAhead(spoke), () => {});
   }
 
-  #compileAhead(): void {
-    this.#source.compile().catch(() => {}); // sendModules() reports it
+  #compileAhead(ready?: Promise<void>): void {
+    this.#source.compile(ready).catch(() => {}); // sendModules() reports it
   }
 
   /** What is posted before the worker's script listens may be lost, so it is not sent. */
@@ -136,6 +140,7 @@ export class WorkerSupervisor {
       this.#source.compileRest().then((module) => this.post({ t: "rest", module }), () => {});
     } else if (message.t !== "pong") {
       if (message.t === "loaded") {
+        running.spoke();
         running.monitor = new HeartbeatMonitor(
           () => this.post({ t: "ping" }), () => this.#died(running, "it does not answer"));
       }
@@ -151,7 +156,8 @@ export class WorkerSupervisor {
   }
 }
 
-function end({ worker, monitor }: Running): void {
+function end({ worker, monitor, spoke }: Running): void {
+  spoke();
   monitor?.end();
   worker.terminate();
 }

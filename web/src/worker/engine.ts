@@ -11,6 +11,7 @@
  * The Go side is engine/link; both are generated from the same sqlite3.wasm.
  */
 import * as generated from "./engine-modules.gen.js";
+import { SecondPart } from "./second-part.js";
 
 /** What a worker gets from {@link linkEngine}. */
 export interface Engine {
@@ -45,12 +46,14 @@ const enum Answer {
 /**
  * Prepares a Go program to be linked with SQLite.
  *
- * @param sqlite - the compiled engine/sqlite3.wasm
+ * @param sqlite - the compiled engine/sqlite3.wasm, or its first part
  * @param report - is told why a connection could not be instantiated
+ * @param rest - returns the second part, now; for a first part alone
  */
 export function linkEngine(
   sqlite: WebAssembly.Module,
   report: (error: unknown) => void = (error) => console.error(error),
+  rest: () => WebAssembly.Module = noRest,
 ): Engine {
   const trampolines = new WebAssembly.Instance(compile(generated.trampolines)).exports;
   const table = trampolines["table"] as WebAssembly.Table;
@@ -66,7 +69,7 @@ export function linkEngine(
       if (go === undefined) return Answer.notAttached;
       try {
         const pointer = new WebAssembly.Global({ value: "i32", mutable: true }, stackHigh);
-        const instance = instantiate(sqlite, callbacks, go, id, memoryBase, pointer);
+        const instance = instantiate(sqlite, rest, callbacks, go, id, memoryBase, pointer);
         const setLow = (low: number) => call(instance, "__set_stack_limits", stackHigh, low);
         call(instance, "__wasm_apply_data_relocs");
         setLow(stackLow);
@@ -112,8 +115,13 @@ export function linkEngine(
   };
 }
 
+function noRest(): never {
+  throw new Error("the whole of sqlite3.wasm has no second part");
+}
+
 function instantiate(
   sqlite: WebAssembly.Module,
+  rest: () => WebAssembly.Module,
   callbacks: WebAssembly.Module,
   go: WebAssembly.Exports,
   id: number,
@@ -149,7 +157,10 @@ function instantiate(
     __table_base: constant(tableBase),
   };
   for (const name of generated.directNames) env[name] = target(name) as WebAssembly.ImportValue;
-  return new WebAssembly.Instance(sqlite, { env, "GOT.func": got }).exports;
+  const imports = { env, "GOT.func": got };
+  const { exports } = new WebAssembly.Instance(sqlite, imports);
+  if ("split.functions" in exports) new SecondPart(exports, imports, rest);
+  return exports;
 }
 
 function constant(value: number): WebAssembly.Global {

@@ -7,11 +7,17 @@ import type { OpfsImports } from "./opfs.js";
 import type { Modules } from "../shared/messages.js";
 import type { Heartbeat } from "./heartbeat.js";
 import type { GoHost } from "./go-host.js";
-import { SecondPart, loadNow } from "./second-part.js";
+import { SecondPart, carriedBy, loadNow } from "./second-part.js";
 
 /** How much of what the program writes is kept, and how much of that a report gets. */
 const KEPT = 200_000;
 const REPORT = 2_000;
+
+/**
+ * A start collects no garbage, unless it makes this much: a migration may. wasm/main.go sets what holds afterwards. The
+ * collector's functions would have to be compiled first, one by one.
+ */
+const ENV = { GOGC: "off", GOMEMLIMIT: "64MiB" };
 
 /** What the program wrote last: its panic, if it had one, and every goroutine's stack. */
 let tail = "";
@@ -25,12 +31,14 @@ fs.writeSync = (_fd, bytes) => {
   return bytes.length;
 };
 
-/** Go's program, in two parts. */
+/** Go's program and SQLite, each in two parts; one file brings the second part of both. */
 export class Program {
   readonly #modules: Modules;
   readonly #restHref: string | undefined;
   readonly #askRest: () => void;
-  #rest: SecondPart | undefined;
+  #rest: WebAssembly.Module | undefined;
+  #goRest: SecondPart | undefined;
+  #sqliteRest: WebAssembly.Module | undefined;
   #restCame!: () => void;
   readonly #whole = new Promise<void>((resolve) => {
     this.#restCame = resolve;
@@ -52,17 +60,17 @@ export class Program {
     const key = `heddle:${crypto.randomUUID()}`;
     Object.defineProperty(globalThis, key, { value: host.forGo, configurable: true });
     go.argv = ["heddle", key];
+    go.env = ENV;
     let code = 0;
     go.exit = (exit) => {
       code = exit;
     };
-    const { go: first, goRest, sqlite } = this.#modules;
-    const engine = linkEngine(sqlite);
+    const { go: first, rest, sqlite } = this.#modules;
+    const engine = linkEngine(sqlite, undefined, () => this.#sqliteRest ??= carriedBy(this.#restNow()));
     const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...host.imports, ...heartbeat.imports };
     const instance = await WebAssembly.instantiate(first, imports);
-    this.#rest = new SecondPart(
-      instance.exports, imports, () => loadNow(this.#restHref!), () => this.#restCame());
-    if (goRest) this.#rest.attach(goRest);
+    this.#goRest = new SecondPart(instance.exports, imports, () => this.#restNow(), () => this.#restCame());
+    if (rest) this.giveRest(rest);
     engine.attach(instance.exports);
     files.attach(instance.exports);
     const program = { exports: instance.exports, resume: () => go._resume() };
@@ -72,13 +80,20 @@ export class Program {
     if (code !== 0) throw new Error(lastWords() || `the engine ended with code ${code}`);
   }
 
+  /** Takes the second part. A connection's SQLite takes its own when it is needed first. */
   giveRest(module: WebAssembly.Module): void {
-    this.#rest?.attach(module);
+    this.#rest ??= module;
+    this.#goRest?.attach(this.#rest);
+  }
+
+  /** The second part, while the program waits. */
+  #restNow(): WebAssembly.Module {
+    return this.#rest ??= loadNow(this.#restHref!);
   }
 
   /** Resolves once the second part is there; asks for it if it is not. */
   rest(): Promise<void> {
-    if (!this.#rest?.attached) this.#askRest();
+    if (!this.#goRest?.attached) this.#askRest();
     return this.#whole;
   }
 }

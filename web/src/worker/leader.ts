@@ -2,7 +2,7 @@
 // When to open and to close them is election.ts's to say.
 
 import { Admission } from "./admission.js";
-import { ANSWER_MS, CHECK_MS } from "../shared/bounds.js";
+import { ANSWER_MS, CHECK_MS, REST_MS } from "../shared/bounds.js";
 import type { Event } from "./election.js";
 import { LockHolders } from "../shared/lock-holders.js";
 import { asHeddleError } from "../shared/errors.js";
@@ -93,7 +93,7 @@ export class Leader {
       },
       { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },
       {
-        answered: () => void program.rest(),
+        answered: () => setTimeout(() => void program.rest(), REST_MS),
         rest: () => program.rest(),
         ready: () => void this.#held.take().then(() => this.#take(["ready", this.#heartbeat.memory])),
         failed: (failure) => this.#take(["failed", failure]),

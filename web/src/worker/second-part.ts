@@ -1,16 +1,16 @@
 // A program in two parts: what a start needs, and the rest, which comes later
 // (engine/split). The first part runs alone; a call into the rest before that is
-// there fetches it on the spot.
+// there fetches it on the spot. Go's program is one, and each connection's SQLite.
 
 import { HeddleError, asHeddleError } from "../shared/errors.js";
 
 /** A module that exports the function that it imports: a table takes functions of WebAssembly alone. */
-const WRAPPER = Uint8Array.of(
+const WRAPPER = new WebAssembly.Module(Uint8Array.of(
   0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // header
   1, 4, 1, 0x60, 0, 0, // a type: no parameters, no results
   2, 7, 1, 1, 0x66, 1, 0x66, 0, 0, // import f.f
   7, 5, 1, 1, 0x66, 0, 0, // export f
-);
+));
 
 export class SecondPart {
   readonly #first: WebAssembly.Exports;
@@ -24,13 +24,14 @@ export class SecondPart {
    * @param attached is called once the rest is there
    */
   constructor(
-    first: WebAssembly.Exports, imports: WebAssembly.Imports, load: () => WebAssembly.Module, attached: () => void,
+    first: WebAssembly.Exports, imports: WebAssembly.Imports, load: () => WebAssembly.Module,
+    attached: () => void = () => {},
   ) {
     this.#first = first;
     this.#imports = imports;
     this.#attached = attached;
     const f = () => this.attach(load());
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(WRAPPER), { f: { f } });
+    const { exports } = new WebAssembly.Instance(WRAPPER, { f: { f } });
     (first["split.functions"] as WebAssembly.Table).set(0, exports["f"]);
   }
 
@@ -50,6 +51,13 @@ export class SecondPart {
   get #loaded(): WebAssembly.Global {
     return this.#first["split.loaded"] as WebAssembly.Global;
   }
+}
+
+/** The rest of SQLite, which the rest of Go's program carries. */
+export function carriedBy(rest: WebAssembly.Module): WebAssembly.Module {
+  const [bytes] = WebAssembly.Module.customSections(rest, "sqlite");
+  if (bytes === undefined) throw new HeddleError("HEDDLE_ASSETS", "heddle-rest.wasm does not hold what it should");
+  return new WebAssembly.Module(bytes);
 }
 
 /** Fetches a module and compiles it, while the worker waits. Throws HEDDLE_ASSETS. */
