@@ -18,6 +18,8 @@ export interface Server {
   stop(): Promise<void>;
   /** Starts it again on the same port and data. */
   start(): Promise<void>;
+  /** What it has written, since it was started last. */
+  log(): string;
   /** Runs a subcommand of the same binary and returns what it prints. */
   run(...args: string[]): Promise<string>;
 }
@@ -69,7 +71,7 @@ export async function startServer(data: string, access: readonly string[] = ["--
   };
   await start();
   return {
-    url, start,
+    url, start, log: () => log,
     async stop() {
       const mine = child;
       if (!mine || mine.exitCode !== null || mine.signalCode !== null) return;

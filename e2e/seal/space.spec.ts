@@ -1,56 +1,7 @@
 // A sealed space as apps have it: created in one browser, joined from others by a link
 // and its digits or by the recovery code, and left by a device that is removed.
-import type { Page } from "@playwright/test";
-import type * as Sealed from "../../web/src/sealed/index.js";
-import { expect, failure, notes, test } from "../fixtures.js";
-
-declare global {
-  var sealed: typeof Sealed;
-  var space: Sealed.SealedSpace;
-  var invitation: Sealed.Invitation;
-  var joining: Sealed.Joining;
-}
-
-/** Opens a database of the sealed space as `db`, with its members as `space`. */
-async function openSealed(page: Page, url: string): Promise<void> {
-  await page.evaluate(async ({ url, migrations }) => {
-    const from: string = "/heddle/sealed.js";
-    globalThis.sealed = await import(from) as typeof Sealed;
-    globalThis.db = await heddle.open({ name: "diary", migrations,
-      sync: { url, space: "family", sealed: true, tables: { notes: true } } });
-    globalThis.space = sealed.sealedSpace(db);
-  }, { url, migrations: notes });
-}
-
-const write = (page: Page, id: string, body: string) =>
-  page.evaluate(async ({ id, body }) => void await db.exec("INSERT INTO notes(id, body) VALUES (?, ?)", [id, body]),
-    { id, body });
-
-const bodies = (page: Page) => page.evaluate(async () =>
-  (await db.query<{ body: string }>("SELECT body FROM notes ORDER BY id")).map((row) => row.body));
-
-const now = (page: Page) => page.evaluate(() => db.sync.now());
-
-/** Lets the device of a page in by a link; both sides show the same digits. */
-async function pair(member: Page, device: Page, name: string): Promise<string> {
-  const link = await member.evaluate(() => {
-    globalThis.invitation = space.invite();
-    return invitation.link;
-  });
-  const shown = await device.evaluate(({ link, name }) => {
-    globalThis.joining = space.join(link, name);
-    return joining.digits;
-  }, { link, name });
-  const asked = await member.evaluate(() => invitation.joining);
-  expect(asked).toEqual({ name, digits: shown });
-  expect(shown).toMatch(/^\d{6}$/);
-  await member.evaluate(async () => {
-    invitation.confirm();
-    await invitation.done;
-  });
-  await device.evaluate(() => joining.done);
-  return link;
-}
+import { expect, failure, test } from "../fixtures.js";
+import { bodies, now, openSealed, pair, write } from "./space.js";
 
 test("a space is created, shared by a link, left by a removed device, and recovered by the code",
   async ({ server, profile, serve }) => {
@@ -97,3 +48,45 @@ test("a space is created, shared by a link, left by a removed device, and recove
     await now(tablet);
     expect(await bodies(tablet)).toEqual(["written before there is a space", "from the phone", "not for the phone"]);
   });
+
+test("an invitation that is refused or taken back lets nobody in", async ({ server, profile, serve }) => {
+  const site = await serve();
+  const laptop = await (await profile()).tab(site);
+  await openSealed(laptop, server.url);
+  await laptop.evaluate(() => space.create("laptop"));
+  await now(laptop);
+  const phone = await (await profile()).tab(site);
+  await openSealed(phone, server.url);
+  expect((await failure(phone, "await space.create('phone')")).code).toBe("HEDDLE_SEALED");
+  const link = await laptop.evaluate(() => {
+    globalThis.invitation = space.invite();
+    return invitation.link;
+  });
+  await phone.evaluate((link) => {
+    globalThis.joining = space.join(link, "phone");
+    return joining.digits;
+  }, link);
+  expect(await laptop.evaluate(async () => {
+    await invitation.joining;
+    invitation.cancel();
+    return invitation.done.then(() => "in", (e: { code: string }) => e.code);
+  })).toBe("HEDDLE_ABORTED");
+  expect(await phone.evaluate(() => joining.done.then(() => "in", (e: { code: string }) => e.code)))
+    .toBe("HEDDLE_NOT_ALLOWED");
+  expect(await laptop.evaluate(async () => (await space.members()).length)).toBe(1);
+  expect((await failure(phone, "await space.members()")).code).toBe("HEDDLE_LOCKED");
+
+  await pair(laptop, phone, "phone"); // another link
+  // Keys outlive the browser, and end with the database.
+  await phone.evaluate(() => db.close());
+  await openSealed(phone, server.url);
+  await now(phone);
+  expect(await phone.evaluate(async () => (await space.members()).filter((m) => m.self).map((m) => m.name)))
+    .toEqual(["phone"]);
+  await phone.evaluate(async () => {
+    await db.close();
+    await heddle.destroy("diary");
+  });
+  await openSealed(phone, server.url);
+  expect((await failure(phone, "await space.members()")).code).toBe("HEDDLE_LOCKED");
+});
