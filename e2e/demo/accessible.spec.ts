@@ -48,6 +48,15 @@ for (const colours of ["light", "dark"] as const) {
     await b.pane.getByRole("button", { name: /^Places/ }).click();
     expect(await broken(page), "places").toEqual([]);
 
+    await page.goto(`${server.url}/diary/`);
+    await expect(page.locator("html")).toHaveAttribute("data-ready", "locked");
+    expect(await broken(page), "the diary's door").toEqual([]);
+    await page.getByRole("button", { name: "Begin" }).click();
+    await expect(page.locator("html")).toHaveAttribute("data-ready", "inside");
+    await page.getByRole("button", { name: "Add a device" }).click();
+    await expect(page.getByLabel("Link", { exact: true })).toHaveValue(/#heddle=/);
+    expect(await broken(page), "the diary").toEqual([]);
+
     await page.goto(`${server.url}/check/`);
     await expect(page.locator("html")).toHaveAttribute("data-ready", "works");
     expect(await broken(page), "check").toEqual([]);

@@ -1,6 +1,7 @@
-// Bundles the demo into web/demo/dist: the page of two devices, /check/ and the documentation. Heddle itself is not
-// bundled: its files are copied beside the app, which is what a plain <script type="module"> page would do. Needs
-// web/dist, so build the package first. React is Preact here, which is a tenth of its size: heddle/react asks no more.
+// Bundles the demo into web/demo/dist: the page of two devices, /diary/ in a sealed space, /check/ and the
+// documentation. Heddle itself is not bundled: its files are copied beside the app, which is what a plain
+// <script type="module"> page would do. Needs web/dist, so build the package first. React is Preact here, which is a
+// tenth of its size: heddle/react asks no more.
 
 import { createHash } from "node:crypto";
 import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -26,7 +27,7 @@ const FACTS = {
 
 await rm(dist, { recursive: true, force: true });
 await mkdir(join(dist, "heddle"), { recursive: true });
-await mkdir(join(dist, "check"));
+for (const page of ["check", "diary"]) await mkdir(join(dist, page));
 
 for (const file of ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"]) {
   for (const ending of ["", ".br", ".gz", ".map"]) {
@@ -37,11 +38,12 @@ for (const file of ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle
 }
 await copyFile(join(here, "icon.svg"), join(dist, "icon.svg"));
 await bundle({
-  app: "src/main.tsx", check: "src/check/check.ts", "check-worker": "src/check/worker.ts",
+  app: "src/main.tsx", diary: "src/diary/main.tsx", check: "src/check/check.ts", "check-worker": "src/check/worker.ts",
   "check-shared": "src/check/shared.ts", docs: "src/style/docs.css",
 });
 await html("index.html", "index.html");
 await html("check.html", "check/index.html");
+await html("diary.html", "diary/index.html");
 const files = (await allFiles(dist)).filter((file) => !/\.(map|br|gz)$/.test(file));
 await bundle({ sw: "src/sw.ts" }, { FILES: JSON.stringify(files), VERSION: JSON.stringify(await hash(files)) });
 // What is fetched when it is asked for, and has no place among the files that are kept.
@@ -61,7 +63,10 @@ async function bundle(entries, define = {}) {
     target: "es2022",
     jsx: "automatic",
     define: { HEDDLE_VERSION: JSON.stringify(version), ...define },
-    alias: { react: "preact/compat", "react-dom": "preact/compat", "heddle/react": join(heddle, "react.js") },
+    alias: {
+      react: "preact/compat", "react-dom": "preact/compat", "heddle/react": join(heddle, "react.js"),
+      "heddle/sealed": join(heddle, "sealed.js"),
+    },
     nodePaths: [join(here, "../../node_modules")],
     loader: { ".woff2": "file" },
     assetNames: "fonts/[name]-[hash]",
