@@ -188,7 +188,7 @@ func (d *delivery) moved(commit uint64) {
 	d.flush()
 }
 
-// ack is called when the page has shown what it was sent.
+// ack is called when the page has taken what it was sent.
 func (d *delivery) ack() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,5 +1,6 @@
 // What the leader tells about a page's live queries: an event is all that a round has changed, from one snapshot. The
-// page shows it in one task, at most once a frame, and acknowledges it then; the leader merges what comes meanwhile.
+// page shows it in one task, at most once a frame. It acknowledges an event when it has taken it; the leader merges
+// what comes until then, the page what comes until its frame.
 
 import { FRAME_MS } from "../shared/bounds.js";
 import { HeddleError } from "../shared/errors.js";
@@ -24,7 +25,7 @@ export interface LiveResult {
 
 /** What the delivery needs of the line to the leader. */
 export interface LiveLine {
-  /** The page has shown what it was sent. */
+  /** The page has taken what it was sent. */
   ack(): void;
   /** Nobody looks at the page. */
   pause(paused: boolean): void;
@@ -33,7 +34,7 @@ export interface LiveLine {
 /** A stretch of a new result: rows of the former one, or new ones. */
 export type Run = { copy: true; from: number; count: number } | { copy: false; count: number };
 
-interface Update extends RowsState {
+export interface Update extends RowsState {
   reset: boolean;
   total: number;
   runs: Run[];
@@ -52,11 +53,10 @@ export class LiveDelivery {
   /** Updates whose event has not ended yet. */
   #updates = new Map<number, Update>();
   #errors = new Map<number, HeddleError>();
-  /** What the page is to show next. */
-  #next = new Map<LiveTarget, LiveResult>();
+  /** What the page is to show next, and of which commit it is. */
+  #next = new Map<LiveTarget, { update?: Update; error?: HeddleError }>();
+  #nextCommit = 0;
   #due = false;
-  /** The leader waits for an acknowledgement. */
-  #owesAck = false;
   /** A frame is to come before anything else is shown. */
   #waitsForFrame = false;
 
@@ -88,7 +88,7 @@ export class LiveDelivery {
     this.#updates.clear();
     this.#errors.clear();
     this.#next.clear();
-    this.#due = this.#owesAck = false;
+    this.#due = false;
   }
 
   /** A leader is there. */
@@ -122,7 +122,10 @@ export class LiveDelivery {
   #complete(): void {
     for (const [id, update] of this.#updates) {
       const target = this.#targets.get(id);
-      if (target) this.#next.set(target, { rows: this.#rows(target, update) });
+      if (!target) continue;
+      const former = this.#next.get(target)?.update;
+      check(update, former ? former.total : target.shown?.length ?? 0);
+      this.#next.set(target, { update: former ? compose(former, update) : update });
     }
     for (const [id, error] of this.#errors) {
       const target = this.#targets.get(id);
@@ -134,24 +137,11 @@ export class LiveDelivery {
     }
     this.#updates.clear();
     this.#errors.clear();
-    this.#due = this.#owesAck = true;
+    this.#due = true;
+    this.#nextCommit = this.commit;
     // After another leader came, the page shows its results once all are there: those of its last event's commit.
-    if (this.#awaited.size > 0) this.#ack();
-    else this.#offer();
-  }
-
-  #ack(): void {
-    if (this.#owesAck) this.#line.ack();
-    this.#owesAck = false;
-  }
-
-  #rows(target: LiveTarget, update: Update): NonNullable<LiveResult["rows"]> {
-    const waiting = this.#next.get(target)?.rows;
-    const shown = target.shown ?? [];
-    const { rows, diff } = applyRuns(waiting?.rows ?? shown, update.runs, update.rows, update.reset);
-    if (rows.length !== update.total) throw new HeddleError("HEDDLE_PROTOCOL", "a live result does not add up");
-    // What waits is a whole new result: nothing of the one that is shown is kept.
-    return { rows, columns: update.columns, diff: { ...(waiting ? wholly(shown, rows) : diff), commit: this.commit } };
+    this.#offer();
+    this.#line.ack();
   }
 
   // Shows what is due: at once, unless the page has been shown something since its last frame.
@@ -167,18 +157,21 @@ export class LiveDelivery {
   }
 
   #show(): void {
-    const next = this.#next;
+    const next = this.#next, commit = this.#nextCommit;
     this.#next = new Map();
     this.#due = false;
     // All queries have their results before the app hears of one.
-    const tell = [...next].map(([target, result]) => target.take(result));
+    const tell = [...next].map(([target, { update, error }]) => {
+      const result: LiveResult = error ? { error } : {};
+      if (update) {
+        const { rows, diff } = applyRuns(target.shown ?? [], update.runs, update.rows, update.reset);
+        result.rows = { rows, columns: update.columns, diff: { ...diff, commit } };
+      }
+      return target.take(result);
+    });
     for (const one of tell) one();
-    this.#ack();
   }
 }
-
-const wholly = (former: readonly AnyRow[], rows: readonly AnyRow[]) =>
-  ({ first: true, added: [...rows.keys()], removed: [...former.keys()] });
 
 /** Whether nobody looks at the page. A worker, and Node.js, have no pages. */
 const isHidden = () => typeof document !== "undefined" && document.visibilityState === "hidden";
@@ -212,7 +205,50 @@ function readUpdate(r: Reader, shape: RowShape = "array"): Update {
   return { ...state, reset, total, runs, rows: [] };
 }
 
-/** Builds the new result of the former one and the new rows. */
+/** Checks an update of a result with so many rows. */
+export function check({ runs, rows, reset, total }: Update, former: number): void {
+  let fresh = 0, copied = 0;
+  for (const run of runs) {
+    if (!run.copy) fresh += run.count;
+    else copied += reset || run.from + run.count > former ? NaN : run.count; // there are no such rows
+  }
+  if (fresh !== rows.length || fresh + copied !== total) {
+    throw new HeddleError("HEDDLE_PROTOCOL", "a live result does not add up");
+  }
+}
+
+/** One update for two that were checked: the first made B of A, the second C of B. */
+export function compose(first: Update, second: Update): Update {
+  if (second.reset) return second;
+  const runs: Run[] = [], rows: AnyRow[] = [];
+  let taken = 0; // of the second's rows
+  const add = (fresh: readonly AnyRow[]) => {
+    for (const row of fresh) rows.push(row);
+    const last = runs.at(-1);
+    if (last && !last.copy) last.count += fresh.length;
+    else runs.push({ copy: false, count: fresh.length });
+  };
+  for (const run of second.runs) {
+    if (!run.copy) {
+      add(second.rows.slice(taken, taken += run.count));
+      continue;
+    }
+    // What it copies out of B, run by run of the first.
+    let start = 0, made = 0; // where a run of the first begins, in B and in its rows
+    for (const one of first.runs) {
+      const from = Math.max(run.from, start) - start, to = Math.min(run.from + run.count, start + one.count) - start;
+      if (from < to) {
+        if (one.copy) runs.push({ copy: true, from: one.from + from, count: to - from });
+        else add(first.rows.slice(made + from, made + to));
+      }
+      start += one.count;
+      if (!one.copy) made += one.count;
+    }
+  }
+  return { ...second, reset: first.reset, runs, rows };
+}
+
+/** Builds the new result of the former one and the new rows, of an update that was checked. */
 export function applyRuns(
   former: readonly AnyRow[], runs: readonly Run[], fresh: readonly AnyRow[], reset: boolean,
 ): { rows: AnyRow[]; diff: Omit<LiveDiff, "commit"> } {
@@ -222,22 +258,17 @@ export function applyRuns(
   let at = 0;
   for (const run of runs) {
     if (run.copy) {
-      if (reset || run.from + run.count > former.length) {
-        throw new HeddleError("HEDDLE_PROTOCOL", "a live result copies rows that are not there");
-      }
       for (let i = run.from; i < run.from + run.count; i++) {
         rows.push(former[i]!);
         kept[i] = 1;
       }
     } else {
-      if (at + run.count > fresh.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result lacks rows");
       for (let i = 0; i < run.count; i++) {
         added.push(rows.length);
         rows.push(fresh[at++]!);
       }
     }
   }
-  if (at !== fresh.length) throw new HeddleError("HEDDLE_PROTOCOL", "a live result has rows too many");
   const removed: number[] = [];
   for (let i = 0; i < kept.length; i++) if (kept[i] === 0) removed.push(i);
   return { rows, diff: { first: reset, added, removed } };

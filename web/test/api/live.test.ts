@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Kind } from "../../src/rpc/codec.js";
-import { applyRuns, type Run } from "../../src/rpc/live-delivery.js";
+import { newRows } from "../../src/rpc/rows.js";
+import { applyRuns, check, compose, type Run, type Update } from "../../src/rpc/live-delivery.js";
 import { EventType, Method } from "../../src/rpc/messages.gen.js";
 import type { LiveDiff, Row } from "../../src/shared/types.js";
 import { type FakeConnection, type LivePart, opened, sendLive, settle } from "../fake.js";
@@ -148,12 +149,52 @@ test("a callback that throws stops nothing", async () => {
 
 test("an update that does not fit its result ends the connection", () => {
   const row = (n: number): Row => ({ n });
-  const former = [row(1), row(2)];
-  for (const [runs, rows, reset] of [
-    [[copy(1, 2)], [], false], [[copy(0, 1)], [], true], [[fresh(1)], [], false], [[], [row(3)], false],
-  ] as [Run[], Row[], boolean][]) {
-    assert.throws(() => applyRuns(former, runs, rows, reset), { code: "HEDDLE_PROTOCOL" });
+  for (const [runs, rows, reset, total] of [
+    [[copy(1, 2)], [], false, 2], [[copy(0, 1)], [], true, 1], [[fresh(1)], [], false, 1], [[], [row(3)], false, 0],
+    [[copy(0, 2)], [], false, 3],
+  ] as [Run[], Row[], boolean, number][]) {
+    assert.throws(() => check({ ...newRows("object"), runs, rows, reset, total }, 2), { code: "HEDDLE_PROTOCOL" });
   }
+});
+
+test("updates that wait for a frame are one: its rows and its difference are those of all", () => {
+  let seed = 7;
+  const below = (n: number) => { seed = (seed * 48271) % 2147483647; return seed % n; };
+  let made = 0;
+  const update = (size: number): Update => {
+    const reset = below(8) === 0, runs: Run[] = [], rows: Row[] = [];
+    let total = 0;
+    const add = (run: Run) => { runs.push(run); total += run.count; };
+    for (let at = below(3); !reset && at < size; at += below(3)) {
+      const count = 1 + below(size - at);
+      add(copy(at, count));
+      at += count;
+      if (below(2)) { rows.push({ n: ++made }, { n: ++made }); add(fresh(2)); }
+    }
+    if (below(2)) { rows.push({ n: ++made }); add(fresh(1)); }
+    return { ...newRows("object"), reset, runs, rows, total };
+  };
+  const resets = [0, 0];
+  for (let i = 0; i < 3000; i++) {
+    const shown: Row[] = Array.from({ length: below(9) }, () => ({ n: ++made }));
+    let whole: Update | undefined, rows: readonly Row[] = shown;
+    for (let k = 1 + below(4); k > 0; k--) {
+      const next = update(rows.length);
+      check(next, rows.length);
+      rows = applyRuns(rows, next.runs, next.rows, next.reset).rows as Row[];
+      whole = whole ? compose(whole, next) : next;
+    }
+    check(whole!, shown.length);
+    const got = applyRuns(shown, whole!.runs, whole!.rows, whole!.reset);
+    assert.deepEqual(got.rows, rows);
+    assert.ok(got.rows.every((row, at) => row === rows[at]), "a row that stayed is another object");
+    const { added, removed, first } = got.diff;
+    const kept = shown.filter((_, at) => !removed.includes(at)), stayed = rows.filter((_, at) => !added.includes(at));
+    assert.deepEqual(kept, stayed);
+    assert.deepEqual(stayed, first ? [] : rows.filter((row) => shown.includes(row)));
+    resets[first ? 1 : 0]!++;
+  }
+  assert.ok(resets[0]! > 500 && resets[1]! > 500, `the test is hollow: ${resets.join()}`);
 });
 
 test("live's arguments are checked", async () => {

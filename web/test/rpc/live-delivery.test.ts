@@ -151,19 +151,26 @@ test("a frame has one event at most, and what is the first of its frame waits fo
   assert.ok(await acked(c));
   await send(2);
   assert.deepEqual(shown(), [], "a frame was given two events");
+  assert.ok(await acked(c), "the leader waits for the page's frame");
   const first = browser.frame(); // it is made with what event 1 changed
   await Promise.resolve();
   assert.deepEqual(shown(), [], "the frame that is being made was given a second event");
   await first;
   assert.deepEqual(shown(), ["2 -2 at 2", "2 -2 at 2"], "what waited is not the first of its frame");
-  assert.ok(await acked(c));
   await send(3);
+  sendLive(c, 4, [{ id: a, rows: [[8]], runs: [{ copy: false, count: 1 }] }]);
+  sendLive(c, 5, [{ id: b, error: "SQLITE_ERROR" }], false); // the rest of it is to come
+  await settle();
   assert.deepEqual(shown(), []);
   await browser.frame();
-  assert.deepEqual(shown(), ["3 -3 at 3", "3 -3 at 3"]);
+  assert.deepEqual(shown(), ["8 -3 at 4", "8 -3 at 4"], "what one task shows is not of one commit");
+  sendLive(c, 5, []);
+  await settle();
+  await browser.frame();
+  assert.deepEqual(shown(), ["SQLITE_ERROR"]);
   await browser.frame(); // nothing came meanwhile
-  await send(4);
-  assert.deepEqual(shown(), ["4 -4 at 4", "4 -4 at 4"], "after a quiet frame an event waited for another one");
+  await send(6);
+  assert.deepEqual(shown(), ["6 -6 at 6", "6 -6 at 6"], "after a quiet frame an event waited for another one");
   await db.close();
 });
 
