@@ -85,7 +85,7 @@ test("tabs follow one leader, see each other's writes, and take over", async ({ 
   await Promise.all([b.close(), c.close()]);
 });
 
-test("live queries converge though half of the announcements are lost", async ({ firefox, site }) => {
+test("listeners and live queries converge though half of the announcements are lost", async ({ firefox, site }) => {
   const a = await firefox.tab(site), b = await firefox.tab(site);
   await open(a);
   await b.evaluate(`(() => {
@@ -104,8 +104,12 @@ test("live queries converge though half of the announcements are lost", async ({
   })()`);
   await open(b);
   await watch(b);
+  // Commits are announced while somebody listens.
+  await b.evaluate(`db.listen(["notes"], () => db.query("SELECT count(*) AS n FROM notes").then(([row]) => { ` +
+    `globalThis.listened = row.n; })) && 1`);
   for (let i = 0; i < 21; i++) await add(a, String(100 + i));
   await expect.poll(() => seen(b)).toBe(await ids(a));
+  await expect.poll(() => b.evaluate<number>(`globalThis.listened`)).toBe(21);
   expect(await b.evaluate<number>(`dropped`)).toBeGreaterThan(5);
   await Promise.all([a.close(), b.close()]);
 });

@@ -327,7 +327,7 @@ export interface OpenOptions extends CallOptions {
  * A key of 32 bytes that the app keeps elsewhere; a CryptoKey of AES-GCM for encrypting and decrypting, which need not
  * be extractable; or true: a key of this browser profile, which no script can read and destroy() deletes.
  */
-export type AtRestKey = true | Uint8Array<ArrayBuffer> | CryptoKey;
+export type AtRestKey = true | Uint8Array | CryptoKey;
 
 export type AtRest = false | AtRestKey | { key: AtRestKey | null; was?: AtRestKey | undefined };
 

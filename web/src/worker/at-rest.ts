@@ -190,7 +190,7 @@ async function wrappingKey(
   if (key instanceof CryptoKey && key.algorithm.name === "AES-GCM"
     && key.usages.includes("encrypt") && key.usages.includes("decrypt")) return key;
   if (key instanceof Uint8Array && key.length === KEY) {
-    return crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt", "decrypt"]);
+    return crypto.subtle.importKey("raw", key as Bytes, "AES-GCM", false, ["encrypt", "decrypt"]);
   }
   throw new HeddleError("HEDDLE_BAD_PARAM", "open: encryptAtRest is true, a key of 32 bytes, "
     + "a CryptoKey of AES-GCM that encrypts and decrypts, or { key, was } of such");
