@@ -263,7 +263,8 @@ test_ts() {
   own_packages web/test/types
   node web/test/types/check.mjs
   step "TypeScript unit tests"
-  node --import tsx --test --test-reporter=dot $(find web/test -name "*.test.ts" -not -path "*/node_modules/*")
+  node --import tsx --test --test-timeout=600000 --test-reporter=dot \
+    $(find web/test -name "*.test.ts" -not -path "*/node_modules/*")
   local app
   for app in vitest kanban; do
     own_packages examples/$app

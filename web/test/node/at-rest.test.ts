@@ -85,11 +85,14 @@ test("a flipped bit is found", async (t) => {
   bytes[Math.floor(bytes.length / 4096 / 2) * 4096 + 4000]! ^= 1; // in a page of the table, which is most of them
   writeFileSync(file, bytes);
   const again = await open({ name: "test", directory, migrations, encryptAtRest: key });
-  t.after(() => again.close());
-  await rejects(again.query(`SELECT sum(length(v)) FROM canary_table`), ({ code }: { code: string }) => {
-    ok(["SQLITE_IOERR_DATA", "HEDDLE_DAMAGED"].includes(code), code);
-    return true;
-  });
+  try {
+    await rejects(again.query(`SELECT sum(length(v)) FROM canary_table`), ({ code }: { code: string }) => {
+      ok(["SQLITE_IOERR_DATA", "HEDDLE_DAMAGED"].includes(code), code);
+      return true;
+    });
+  } finally {
+    await again.close(); // before its folder goes
+  }
 });
 
 test("a recoding that was cut off is finished before anything else", async (t) => {

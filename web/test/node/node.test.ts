@@ -125,6 +125,7 @@ test("two open() of one name share a database, as two tabs do", async () => {
     });
   });
   const change = new Promise<Heddle.Change>((resolve) => b.listen(["notes"], resolve));
+  await b.query("SELECT 1"); // the engine has heard by then that b listens
   await a.exec("INSERT INTO notes(id) VALUES ('a')");
   assert.deepEqual([(await change).origin, (await change).tables["notes"]!.inserted], ["tab", [["a"]]]);
   await a.transaction(async (tx) => { await tx.exec("INSERT INTO notes(id) VALUES ('b')"); });
