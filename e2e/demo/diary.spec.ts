@@ -21,7 +21,8 @@ async function picture(page: Page, name: string): Promise<void> {
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await expect(page.locator("html")).toHaveAttribute("data-theme", colorScheme);
-    await page.screenshot({ path: join(pictures, `diary-${name}-${colorScheme}.png`), fullPage: true });
+    await page.screenshot({ path: join(pictures, `diary-${name}-${colorScheme}.png`), fullPage: true,
+      animations: "disabled" }); // colours change by a transition
   }
 }
 

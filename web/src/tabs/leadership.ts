@@ -290,7 +290,7 @@ export class Leadership {
       const answered = this.#leads && this.link!.welcome;
       this.#ended(message);
       if (!answered && ++this.#stillborn >= MAX_STILLBORN) {
-        const why = `the engine died ${MAX_STILLBORN} times while it opened the database: ${message}`;
+        const why = `the engine died ${MAX_STILLBORN} times before it answered: ${message}`;
         return this.on.failed({ failure: { code: "HEDDLE_ENGINE_CRASH", message: why } });
       }
       const pause = this.#pauseMs();

@@ -1,0 +1,219 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/wire"
+)
+
+func testSpaces(t *testing.T, s *Subject) {
+	var names []string
+	for i := range 25 {
+		names = append(names, fmt.Sprintf("space-%02d", i*7%25))
+		create(t, s, names[i])
+	}
+	slices.Sort(names)
+	commitOne(t, s, names[3], 1)
+	var found []string
+	for after := ""; ; after = found[len(found)-1] {
+		infos, err := s.Spaces(t.Context(), after, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range infos {
+			if (i.Head.Seq == 1) != (i.Space == names[3]) || i.Gone {
+				t.Errorf("got %+v", i)
+			}
+			found = append(found, i.Space)
+		}
+		if len(infos) == 0 {
+			break
+		}
+	}
+	if !slices.Equal(found, names) {
+		t.Errorf("got %q, want %q", found, names)
+	}
+	heads, err := s.Heads(t.Context(), []string{names[4], "none", names[3]})
+	if err != nil || len(heads) != 3 || heads[0].Epoch != (wire.Epoch{7}) || heads[1] != (logstore.Head{}) ||
+		heads[2].Seq != 1 {
+		t.Errorf("got %+v, %v", heads, err)
+	}
+}
+
+// A space moves between a store and the model, there and back.
+func testImport(t *testing.T, s *Subject) {
+	model := NewModel()
+	a := &author{Rand: rand.New(rand.NewPCG(9, 9))}
+	create(t, model, "from")
+	for range 40 {
+		d, err := all(t, model, "from")
+		if err == nil {
+			err = model.Commit(t.Context(), "from", a.commit(&d))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	copySpace := func(from, to logstore.Store, name, as string) error {
+		return from.Read(t.Context(), name, func(v logstore.View) error { return to.Import(t.Context(), as, v) })
+	}
+	want := NewModel()
+	if err := errors.Join(copySpace(model, s, "from", "to"), copySpace(model, want, "from", "to")); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, s, want, "to")
+	if err := copySpace(model, s, "from", "to"); !errors.Is(err, logstore.ErrExists) {
+		t.Errorf("again: %v", err)
+	}
+	if err := copySpace(s, want, "to", "back"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := all(t, want, "back")
+	first, err2 := all(t, want, "to")
+	if norm(&got); err != nil || err2 != nil || !reflect.DeepEqual(got, normed(first)) {
+		t.Errorf("back: got %+v\nwant %+v, %v, %v", got, first, err, err2)
+	}
+	commitOne(t, s, "to", 1000)
+}
+
+func normed(d dump) dump { norm(&d); return d }
+
+// A deleted space is gone for good.
+func testDelete(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	create(t, s, "other")
+	m := commitOne(t, s, "s", 1)
+	if err := s.Delete(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := all(t, s, "s"); !errors.Is(err, logstore.ErrGone) {
+			t.Errorf("read: %v", err)
+		}
+		if err := s.Create(t.Context(), "s", wire.Epoch{9}); !errors.Is(err, logstore.ErrGone) {
+			t.Errorf("create: %v", err)
+		}
+		if err := s.Commit(t.Context(), "s", one(&m, number(1), 2)); !errors.Is(err, logstore.ErrMoved) {
+			t.Errorf("commit: %v", err)
+		}
+		err := s.Read(t.Context(), "other", func(v logstore.View) error { return s.Import(t.Context(), "s", v) })
+		if !errors.Is(err, logstore.ErrGone) {
+			t.Errorf("import: %v", err)
+		}
+		heads, err := s.Heads(t.Context(), []string{"s", "other"})
+		if err != nil || !heads[0].Gone || heads[1].Gone {
+			t.Errorf("heads: %+v, %v", heads, err)
+		}
+		infos, err := s.Spaces(t.Context(), "", 10)
+		if err != nil || len(infos) != 2 || infos[0].Gone || infos[1] != (logstore.Info{Space: "s", Gone: true}) {
+			t.Errorf("spaces: %+v, %v", infos, err)
+		}
+		if s.Reopen == nil {
+			return
+		}
+		s.Store = s.Reopen()
+	}
+}
+
+// A cut takes the log to where it is told, and leaves outcomes and head.
+func testCut(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	for n := range uint64(5) {
+		commitOne(t, s, "s", n+1)
+	}
+	before, err := all(t, s, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ to, horizon uint64 }{{2, 2}, {1, 2}, {9, 5}} {
+		if err := s.Cut(t.Context(), "s", test.to); err != nil {
+			t.Fatal(err)
+		}
+		d, err := all(t, s, "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Meta.Horizon != test.horizon || len(d.Entries) != int(5-test.horizon) || len(d.Cut) != int(test.horizon) ||
+			d.Meta.State != before.Meta.State || d.Meta.HorizonChain != before.Entries[test.horizon-1].Chain {
+			t.Errorf("cut to %d: got %+v", test.to, d)
+		}
+		if !reflect.DeepEqual(d.Outcomes, before.Outcomes) {
+			t.Errorf("cut to %d: got outcomes %+v, want %+v", test.to, d.Outcomes, before.Outcomes)
+		}
+	}
+	if m := commitOne(t, s, "s", 6); m.Logged != logstore.EntryBytes+int64(len(fmt.Append(nil, number(1), 6))) {
+		t.Errorf("the log counts %d bytes", m.Logged)
+	}
+}
+
+func testKick(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	for n := range uint64(3) {
+		m, err := meta(t.Context(), s, "s")
+		heads, err2 := s.Heads(t.Context(), []string{"s"})
+		if err != nil || err2 != nil || m.Kicks != n || heads[0].Kicks != n {
+			t.Errorf("got %+v, %+v, %v, %v", m, heads, err, err2)
+		}
+		if err := s.Kick(t.Context(), "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Kick(t.Context(), "none"); !errors.Is(err, logstore.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What a call whose context has ended says is true, or says that it is not known.
+func testCancel(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	m := commitOne(t, s, "s", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := meta(ctx, s, "s"); !errors.Is(err, context.Canceled) {
+		t.Errorf("read: %v", err)
+	}
+	err := s.Commit(ctx, "s", one(&m, number(1), 2))
+	now, rerr := meta(t.Context(), s, "s")
+	if rerr != nil || err == nil && now.Head.Seq != 2 || now.Head.Seq > 2 {
+		t.Errorf("commit: %v, and then %+v, %v", err, now, rerr)
+	}
+	commitOne(t, s, "s", now.Head.Seq+1)
+}
+
+// A hint comes of a commit that nothing has lost.
+func testWatch(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	ctx, cancel := context.WithCancel(t.Context())
+	hints := make(chan logstore.Hint, 100)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Watch(ctx, func(h logstore.Hint) {
+			select {
+			case hints <- h:
+			default:
+			}
+		})
+	}()
+	for n := uint64(1); ; n++ { // the first ones may come before it watches
+		commitOne(t, s, "s", n)
+		select {
+		case h := <-hints:
+			if h.Space != "s" && h.Space != "" {
+				t.Errorf("got %+v", h)
+			}
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			return
+		default:
+		}
+	}
+}
