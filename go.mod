@@ -10,6 +10,8 @@ require (
 	github.com/hack-pad/safejs v0.1.1 // jsbridge: JavaScript without panics
 	github.com/jackc/pgx/v5 v5.13.0 // sync/logstore/pgstore: PostgreSQL
 	github.com/klauspost/compress v1.20.4 // sync/seal: Snappy's block format
+	github.com/nats-io/nats-server/v2 v2.15.3 // sync/logstore/natshints/natstest: tests alone
+	github.com/nats-io/nats.go v1.55.0 // sync/logstore/natshints: hints between servers
 	github.com/ncruces/go-sqlite3 v0.36.0 // store, opfs, sync/logstore/sqlitestore: SQLite (v0.37.0 needs an engine module that was not published where it can be had)
 	github.com/prometheus/client_golang v1.25.0 // sync/server/metrics, cmd/heddle: /metrics
 	go.opentelemetry.io/otel v1.47.0 // sync/server/traces, cmd/heddle: traces
@@ -21,14 +23,20 @@ require (
 )
 
 require (
+	github.com/antithesishq/antithesis-sdk-go v0.9.0-default-no-op // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
+	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
+	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
+	github.com/nats-io/jwt/v2 v2.8.3 // indirect
+	github.com/nats-io/nkeys v0.4.17 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.4.35401 // indirect
 	github.com/ncruces/julianday v1.0.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
@@ -38,6 +46,7 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 )

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/sync/logstore/natshints/natstest"
 	"heddle.dev/heddle/sync/logstore/pgstore/pgtest"
+	"heddle.dev/heddle/sync/wire"
 )
 
 // Spaces move from a directory into a database and back; devices go on where they are,
@@ -75,11 +78,33 @@ func TestStore_database(t *testing.T) {
 	}
 }
 
+// Servers over one database that hear of each other by NATS: a stream at one has what is
+// written at the other, without its server reading it.
+func TestStore_hintsByNATS(t *testing.T) {
+	hints, db := natstest.New(t, "", "").URL()+"/cluster", pgtest.Database(t)
+	args := []string{"--dev", "--store", db, "--hints", hints}
+	one, _, _ := starting(t, &env{bounds: unhurried}, func(string) {}, args...)
+	other, admin, _ := starting(t, &env{bounds: unhurried}, func(string) {}, append(args, "--admin", "127.0.0.1:0")...)
+	f := newFleet(t, await.Context(t), []string{one, other})
+	end := make(chan wire.Position, 1)
+	f.write("s", 1)
+	f.follow("s", 2, end)
+	await.Poll(t, "a commit that comes whole", func() bool {
+		f.until(10)
+		_, text := get(t, admin+"metrics")
+		_, news, found := strings.Cut(text, "\nheddle_hints_news_total ")
+		return found && !strings.HasPrefix(news, "0\n")
+	})
+	f.finish(map[string][]chan wire.Position{"s": {end}})
+}
+
 func TestStore_flags(t *testing.T) {
 	for _, args := range [][]string{
 		{"spaces"}, {"spaces", "--store", "postgres://x", "--data", "y"}, {"spaces", "--store", "mysql://x"},
 		{"serve", "--dev", "--store", "postgres://x", "--files", "2"},
 		{"serve", "--dev", "--store", "postgres://x", "--page-checksums=false"},
+		{"serve", "--dev", "--data", "x", "--hints", "nats://x"},
+		{"serve", "--dev", "--store", "postgres://x", "--hints", "x"},
 	} {
 		if code, _, problems := heddle(t, args...); code != exitUsage {
 			t.Errorf("%q: exit %d, %s", args, code, problems)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/logstore/natshints"
 	"heddle.dev/heddle/sync/logstore/pgstore"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 )
@@ -44,7 +45,10 @@ func openStore(ctx context.Context, name string, o sqlitestore.Options) (logstor
 }
 
 // place says on a command line where spaces are kept: in a directory or a database.
-type place struct{ data, url string }
+type place struct {
+	data, url string
+	hints     string // of servers; "": those that the store has itself
+}
 
 const placeArgs = "(--data DIR | --store URL)"
 
@@ -66,6 +70,10 @@ func (p *place) check() error {
 		return badUsage("either --data or --store is needed")
 	case p.url != "" && !pgstore.IsURL(p.url):
 		return badUsage("--store is the URL of a database: postgres://USER@HOST/NAME")
+	case p.hints != "" && p.url == "":
+		return badUsage("--hints is for --store: no other server uses a directory")
+	case p.hints != "" && !natshints.IsURL(p.hints):
+		return badUsage("--hints is the URL of a NATS server: nats://HOST:4222")
 	}
 	return nil
 }
@@ -73,7 +81,18 @@ func (p *place) check() error {
 // open opens the store; o is for a directory.
 func (p *place) open(ctx context.Context, o sqlitestore.Options, log *slog.Logger) (logstore.Store, error) {
 	o.Logger = log
-	return openStore(ctx, p.data+p.url, o)
+	if p.hints == "" {
+		return openStore(ctx, p.data+p.url, o)
+	}
+	hints, err := natshints.Open(natshints.Options{URL: p.hints, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	s, err := pgstore.Open(ctx, pgstore.Options{URL: p.url, Hints: hints, Logger: log})
+	if err != nil {
+		return nil, errors.Join(err, hints.Close())
+	}
+	return s, nil
 }
 
 // run runs f on a store that servers may be using.

@@ -60,18 +60,21 @@ var allowed = map[string][]string{
 	"internal/store/salvage": {"internal/store", "internal/store/sqlconn", "internal/store/sqlerr", "internal/value"},
 	"internal/store/storetest": {"internal/store", "internal/store/dbfile", "internal/opfs", "internal/await",
 		"internal/errcode"},
-	"internal/live":                {"internal/live/tap", "internal/store", "internal/value", "internal/errcode"},
-	"internal/live/tap":            {"internal/store", "internal/value"},
-	"broadcast":                    {"internal/rpc", "internal/store", "internal/errcode"},
-	"sync/replica":                 {"internal/store", "sync/fold", "sync/wire", "internal/value", "internal/errcode"},
-	"sync/client":                  {"sync/replica", "internal/store", "sync/wire", "internal/errcode"},
-	"sync/member":                  {"sync/client", "sync/replica", "sync/seal", "sync/wire", "internal/errcode"},
-	"sync/client/nethttp":          {"sync/client", "internal/errcode"},
-	"sync/logstore":                {"sync/wire", "internal/errcode"},
+	"internal/live":                    {"internal/live/tap", "internal/store", "internal/value", "internal/errcode"},
+	"internal/live/tap":                {"internal/store", "internal/value"},
+	"broadcast":                        {"internal/rpc", "internal/store", "internal/errcode"},
+	"sync/replica":                     {"internal/store", "sync/fold", "sync/wire", "internal/value", "internal/errcode"},
+	"sync/client":                      {"sync/replica", "internal/store", "sync/wire", "internal/errcode"},
+	"sync/member":                      {"sync/client", "sync/replica", "sync/seal", "sync/wire", "internal/errcode"},
+	"sync/client/nethttp":              {"sync/client", "internal/errcode"},
+	"sync/logstore":                    {"sync/wire", "internal/errcode"},
+	"sync/logstore/natshints/natstest": {"internal/await"},
+
 	"sync/logstore/sqlitestore":    {"sync/logstore", "sync/fold", "sync/wire", "internal/diskvfs", "internal/errcode"},
 	"sync/logstore/pgstore":        {"sync/logstore", "sync/wire", "internal/errcode"},
 	"sync/logstore/pgstore/pgtest": {},
-	"sync/logstore/storetest":      {"sync/logstore", "sync/fold", "sync/wire", "internal/errcode"},
+	"sync/logstore/natshints":      {"sync/logstore", "sync/wire", "internal/errcode"},
+	"sync/logstore/storetest":      {"sync/logstore", "sync/fold", "sync/wire", "internal/await", "internal/errcode"},
 	"sync/server": {"sync/server/auth", "sync/logstore", "sync/fold", "sync/seal", "sync/seal/native", "sync/wire",
 		"internal/accept", "internal/errcode"},
 	"sync/server/auth":    {"internal/errcode"},
@@ -108,6 +111,8 @@ var onlyIn = map[string][]string{
 	"github.com/tetratelabs/wazero":                  {"engine"},
 	"github.com/prometheus/client_golang/prometheus": {"sync/server/metrics", "cmd/heddle"},
 	"github.com/jackc/pgx/v5":                        {"sync/logstore/pgstore"},
+	"github.com/nats-io/nats.go":                     {"sync/logstore/natshints"},
+	"github.com/nats-io/nats-server/v2/server":       {"sync/logstore/natshints/natstest"},
 }
 
 // forbidden says what the browser's binary must not link, and why.
@@ -126,6 +131,7 @@ var forbidden = map[string]string{
 	"github.com/prometheus/client_golang/prometheus": "metrics of the server",
 	"go.opentelemetry.io/otel":                       "traces of the server",
 	"github.com/jackc/pgx/v5":                        "a server's database",
+	"github.com/nats-io/nats.go":                     "hints between servers",
 	// Keys of sealed spaces stay in WebCrypto. What the browser does instead, Go need not.
 	module + "/sync/seal/native": "the cryptography of native programs",
 	"crypto/hpke":                "119 KiB of brotli; WebCrypto has X25519 and AES-GCM",
@@ -285,6 +291,20 @@ func TestServer_linksNoDatabase(t *testing.T) {
 	for _, p := range pkgs {
 		if strings.HasPrefix(p.ImportPath, "github.com/ncruces/") || strings.HasPrefix(p.ImportPath, "github.com/jackc/") {
 			t.Errorf("the server links %s", p.ImportPath)
+		}
+	}
+}
+
+// What tests alone need is in no program.
+func TestHeddle_linksNothingOfTests(t *testing.T) {
+	pkgs := list(t, root(t), "native", "-deps", "./cmd/heddle")
+	if len(pkgs) < 100 {
+		t.Fatalf("go list found %d packages; the program has more", len(pkgs))
+	}
+	for _, p := range pkgs {
+		if strings.HasPrefix(p.ImportPath, "github.com/nats-io/nats-server/") || p.ImportPath == "testing" ||
+			strings.HasPrefix(p.ImportPath, module) && strings.HasSuffix(p.ImportPath, "test") {
+			t.Errorf("heddle links %s", p.ImportPath)
 		}
 	}
 }

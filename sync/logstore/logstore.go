@@ -103,12 +103,6 @@ type Head struct {
 	Gone  bool   // it was deleted
 }
 
-// Hint says that a space has moved.
-type Hint struct {
-	Space string // "": any may have
-	Seq   uint64 // how far it has come at least, by this commit; 0: not known
-}
-
 // Info is a line about a space.
 type Info struct {
 	Space   string

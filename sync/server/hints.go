@@ -81,7 +81,7 @@ func (s *Server) watchStore() {
 // all is looked at once.
 func (s *Server) listen(ctx context.Context) {
 	for {
-		err := s.store.Watch(ctx, func(h logstore.Hint) { s.tally.hints.Add(1); s.hints.add(h) })
+		err := s.store.Watch(ctx, s.heard)
 		if ctx.Err() != nil {
 			return
 		}
@@ -93,6 +93,22 @@ func (s *Server) listen(ctx context.Context) {
 		}
 		s.hints.add(logstore.Hint{})
 	}
+}
+
+// heard takes a hint. What it carries goes to the streams at once, if the chain proves
+// that it comes next; otherwise the store is looked at.
+func (s *Server) heard(h logstore.Hint) {
+	s.tally.hints.Add(1)
+	if h.News != nil {
+		s.mu.Lock()
+		sp := s.spaces[h.Space]
+		s.mu.Unlock()
+		if sp != nil && sp.hear(h.News) {
+			s.tally.news.Add(1)
+			return
+		}
+	}
+	s.hints.add(h)
 }
 
 // followed returns the spaces that somebody follows and that may have moved.

@@ -86,13 +86,16 @@ type Stats struct {
 	// SnapshotTotal is how much of SentTotal were snapshots.
 	SnapshotTotal uint64
 	HintsTotal    uint64 // of the store's
+	// NewsTotal is how many of the hints carried a commit that streams were told of at
+	// once: the store was not read.
+	NewsTotal uint64
 	// UnhintedTotal is how often a followed space was found to have moved without a
 	// hint of it: Options.Recheck.
 	UnhintedTotal uint64
 }
 
 // tally counts what of Stats only grows.
-type tally struct{ ok, void, sent, snapshot, hints, unhinted atomic.Uint64 }
+type tally struct{ ok, void, sent, snapshot, hints, news, unhinted atomic.Uint64 }
 
 func (c *tally) decided(entries []wire.Entry) {
 	for i := range entries {
@@ -111,7 +114,8 @@ func (s *Server) Stats() Stats {
 	c := &s.tally
 	return Stats{Streams: len(s.streams), Spaces: len(s.spaces), Warm: s.warm.Len(), RowBytes: s.held,
 		Draining: s.leaving.Load(), OKTotal: c.ok.Load(), VoidTotal: c.void.Load(), SentTotal: c.sent.Load(),
-		SnapshotTotal: c.snapshot.Load(), HintsTotal: c.hints.Load(), UnhintedTotal: c.unhinted.Load()}
+		SnapshotTotal: c.snapshot.Load(), HintsTotal: c.hints.Load(), NewsTotal: c.news.Load(),
+		UnhintedTotal: c.unhinted.Load()}
 }
 
 // answered tells the observer of a request.

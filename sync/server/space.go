@@ -175,6 +175,30 @@ func (sp *space) advance(base wire.Position, w *logstore.WriteSet) {
 	}
 }
 
+// awaits says whether streams follow that have come to this position.
+func (sp *space) awaits(at wire.Position) bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.feeds > 0 && sp.head.err == nil && sp.head.Position == at
+}
+
+// hear tells the streams of another server's commit. It is false where nobody follows,
+// or where the commit is not proven to come next.
+func (sp *space) hear(n *logstore.News) bool {
+	if !sp.awaits(n.Base) || !n.Proven() {
+		return false
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.head.err != nil || sp.head.Position != n.Base { // meanwhile
+		return false
+	}
+	sp.noteRemoved(n.Entries)
+	sp.tail.add(n.Base, n.Entries, n.Head(), n.Digest)
+	sp.move(n.Head(), nil)
+	return true
+}
+
 // follow counts a stream in.
 func (sp *space) follow() (leave func()) {
 	sp.mu.Lock()

@@ -63,7 +63,7 @@ func (s *Store) Delete(ctx context.Context, space string) error {
 		return err
 	})
 	if err == nil {
-		s.outbox.add(logstore.Hint{Space: space})
+		s.hints.Send(logstore.Hint{Space: space})
 	}
 	return err
 }
@@ -74,7 +74,7 @@ func (s *Store) Kick(ctx context.Context, space string) error {
 		return err
 	})
 	if err == nil {
-		s.outbox.add(logstore.Hint{Space: space})
+		s.hints.Send(logstore.Hint{Space: space})
 	}
 	return err
 }

@@ -74,7 +74,8 @@ func (s *Store) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 	}
 	err := b.do(ctx, s.pool)
 	if err == nil && len(w.Entries) > 0 {
-		s.outbox.add(logstore.Hint{Space: space, Seq: w.Head.Seq})
+		s.hints.Send(logstore.Hint{Space: space, Seq: w.Head.Seq,
+			News: &logstore.News{Base: w.Base, Entries: w.Entries, Digest: w.Digest}})
 	}
 	return err
 }

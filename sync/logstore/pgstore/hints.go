@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"heddle.dev/heddle/sync/logstore"
 )
@@ -27,6 +29,32 @@ const (
 	// whether it is still there.
 	quiet = 20 * time.Second
 )
+
+// notifications are hints by NOTIFY.
+type notifications struct {
+	config  *pgx.ConnConfig // of the connection that listens
+	pool    *pgxpool.Pool   // of those that notify
+	log     *slog.Logger
+	outbox  outbox
+	closed  chan struct{}
+	closing sync.Once
+	sending sync.WaitGroup
+}
+
+func notify(config *pgx.ConnConfig, pool *pgxpool.Pool, log *slog.Logger) *notifications {
+	s := &notifications{config: config, pool: pool, log: log, outbox: newOutbox(), closed: make(chan struct{})}
+	s.sending.Go(s.send)
+	return s
+}
+
+// Send implements logstore.Hints, as do the others of that interface.
+func (s *notifications) Send(h logstore.Hint) { s.outbox.add(h) }
+
+func (s *notifications) Close() error {
+	s.closing.Do(func() { close(s.closed) })
+	s.sending.Wait()
+	return nil
+}
 
 // outbox are hints that wait to be sent.
 type outbox struct {
@@ -72,8 +100,8 @@ func (o *outbox) take() (payloads []string) {
 	return payloads
 }
 
-// send sends hints until the store is closed, and what waits then.
-func (s *Store) send() {
+// send sends hints until they are closed, and what waits then.
+func (s *notifications) send() {
 	for open := true; open; {
 		select {
 		case <-s.outbox.ready:
@@ -98,7 +126,7 @@ func (s *Store) send() {
 	}
 }
 
-func (s *Store) Watch(ctx context.Context, f func(logstore.Hint)) error {
+func (s *notifications) Watch(ctx context.Context, f func(logstore.Hint)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -118,9 +146,9 @@ func (s *Store) Watch(ctx context.Context, f func(logstore.Hint)) error {
 	return translate(ctx, err)
 }
 
-var errClosed = errors.New("pgstore: the store is closed")
+var errClosed = errors.New("pgstore: the hints are closed")
 
-func (s *Store) listen(ctx context.Context, f func(logstore.Hint)) error {
+func (s *notifications) listen(ctx context.Context, f func(logstore.Hint)) error {
 	c, err := pgx.ConnectConfig(ctx, s.config)
 	if err != nil {
 		return err

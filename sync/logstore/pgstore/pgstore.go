@@ -8,8 +8,8 @@
 // synchronous_commit says.
 //
 // The statements are of the part of SQL that PostgreSQL shares with databases that
-// speak its protocol; hints alone are not: a database without LISTEN gives none, and
-// servers look at the heads by themselves.
+// speak its protocol; LISTEN and NOTIFY alone are not, and Options.Hints takes their
+// place.
 package pgstore
 
 import (
@@ -38,7 +38,10 @@ type Options struct {
 	// writes is used. Beside libpq's parameters it takes those of package pgxpool, such as
 	// pool_max_conns, and default_query_exec_mode=exec, for a pooler that keeps no
 	// prepared statements.
-	URL    string
+	URL string
+	// Hints tell other servers of commits. nil: LISTEN and NOTIFY do, on a connection
+	// of its own. The Store closes them.
+	Hints  logstore.Hints
 	Logger *slog.Logger // nil logs nothing
 }
 
@@ -67,14 +70,11 @@ var settings = map[string]string{
 
 // Store keeps spaces in a database.
 type Store struct {
-	config *pgx.ConnConfig // of the connection that listens
-	pool   *pgxpool.Pool
-	log    *slog.Logger
-
-	outbox  outbox
-	closed  chan struct{}
+	config  *pgx.ConnConfig // of connections beside the pool
+	pool    *pgxpool.Pool
+	hints   logstore.Hints
+	log     *slog.Logger
 	closing sync.Once
-	sending sync.WaitGroup
 }
 
 var _ logstore.Store = (*Store)(nil)
@@ -98,14 +98,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errcode.Wrap(err, errcode.BadParam, op)
 	}
-	s := &Store{config: config.ConnConfig.Copy(), log: o.Logger, outbox: newOutbox(), closed: make(chan struct{})}
+	s := &Store{config: config.ConnConfig.Copy(), hints: o.Hints, log: o.Logger}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errcode.Wrap(err, errcode.Server, op)
 	}
 	if s.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
 		return nil, errcode.Wrap(err, errcode.Server, op)
 	}
-	s.sending.Go(s.send)
+	if s.hints == nil {
+		s.hints = notify(s.config, s.pool, s.log)
+	}
 	return s, nil
 }
 
@@ -164,14 +166,16 @@ func (s *Store) Where() string {
 	return fmt.Sprintf("postgres://%s:%d/%s", s.config.Host, s.config.Port, s.config.Database)
 }
 
-// Close ends what waits and closes the connections.
-func (s *Store) Close() error {
+// Watch implements logstore.Store, as do the others of that interface.
+func (s *Store) Watch(ctx context.Context, f func(logstore.Hint)) error { return s.hints.Watch(ctx, f) }
+
+// Close ends what waits and closes the hints and the connections.
+func (s *Store) Close() (err error) {
 	s.closing.Do(func() {
-		close(s.closed)
-		s.sending.Wait()
+		err = s.hints.Close()
 		s.pool.Close()
 	})
-	return nil
+	return err
 }
 
 // on runs f, which may run again, on a connection: on another one where that turns out
@@ -191,7 +195,6 @@ func (s *Store) on(ctx context.Context, f func(*pgx.Conn) error) error {
 	}
 }
 
-// Create implements logstore.Store, as do the others of that interface.
 func (s *Store) Create(ctx context.Context, space string, epoch wire.Epoch) error {
 	gone := false
 	err := s.on(ctx, func(c *pgx.Conn) error {

@@ -2,7 +2,6 @@ package pgstore_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -142,60 +141,56 @@ func TestRead_damagedRow(t *testing.T) {
 	}
 }
 
-// Hints of one server reach another one, also many at once, and say so where they end.
-func TestWatch_others(t *testing.T) {
-	url := pgtest.Database(t)
-	a, b := open(t, url), open(t, url)
-	listening, ended := make(chan struct{}), make(chan error, 1)
-	var mu sync.Mutex
-	found := map[string]uint64{}
-	all := make(chan struct{})
-	const spaces = 300
-	go func() {
-		ended <- b.Watch(t.Context(), func(h logstore.Hint) {
-			mu.Lock()
-			defer mu.Unlock()
-			if h.Space == "" {
-				close(listening)
-				return
-			}
-			if found[h.Space] = h.Seq; len(found) == spaces {
-				close(all)
-			}
-		})
-	}()
-	wait := func(c chan struct{}) {
-		t.Helper()
-		select {
-		case <-c:
-		case err := <-ended:
-			t.Fatal(err)
+// Hints by NOTIFY; an operator may end the connection that listens.
+func TestHints(t *testing.T) {
+	storetest.RunHints(t, func(t *testing.T) *storetest.HintsSubject {
+		url := pgtest.Database(t)
+		return &storetest.HintsSubject{
+			Open: func() logstore.Hints { return pgstore.HintsOf(open(t, url)) },
+			Interrupt: func() {
+				exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+					WHERE datname = current_database() AND query LIKE 'LISTEN%'`)
+			},
+		}
+	})
+}
+
+// A store without LISTEN and NOTIFY: its commits are told by others.
+func TestOpen_withHints(t *testing.T) {
+	told := &told{hints: make(chan logstore.Hint, 10)}
+	s, err := pgstore.Open(t.Context(), pgstore.Options{URL: pgtest.Database(t), Hints: told})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := wire.Entry{Seq: 1, Client: wire.ClientID{1}, Counter: 1, BodyHash: wire.HashBody(nil)}
+	e.Chain = e.ChainAfter(wire.Hash{})
+	w := &logstore.WriteSet{Base: wire.Position{Epoch: wire.Epoch{1}}, Entries: []wire.Entry{e}}
+	w.Head, w.Digest = wire.Position{Epoch: wire.Epoch{1}, Seq: 1, Chain: e.Chain}, wire.Hash{5}
+	if err := errors.Join(s.Create(t.Context(), "s", wire.Epoch{1}), s.Commit(t.Context(), "s", w),
+		s.Kick(t.Context(), "s"), s.Delete(t.Context(), "s"), s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	close(told.hints)
+	if h := <-told.hints; h.Seq != 1 || h.News == nil || h.News.Head() != w.Head || h.News.Digest != w.Digest ||
+		!h.News.Proven() {
+		t.Errorf("a commit: got %+v", h)
+	}
+	for range 2 {
+		if h := <-told.hints; h.Space != "s" || h.Seq != 0 || h.News != nil {
+			t.Errorf("got %+v", h)
 		}
 	}
-	wait(listening)
-	var group sync.WaitGroup
-	for i := range spaces {
-		group.Go(func() {
-			name := fmt.Sprintf("%03d%s", i, strings.Repeat("-", wire.MaxSpace-3))
-			w := &logstore.WriteSet{Base: wire.Position{Epoch: wire.Epoch{1}}}
-			e := wire.Entry{Seq: 1, Client: wire.ClientID{1}, Counter: 1}
-			e.Chain = e.ChainAfter(wire.Hash{})
-			w.Head = wire.Position{Epoch: wire.Epoch{1}, Seq: 1, Chain: e.Chain}
-			w.Entries = []wire.Entry{e}
-			if err := errors.Join(a.Create(t.Context(), name, wire.Epoch{1}), a.Commit(t.Context(), name, w)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	wait(all)
-	for name, seq := range found {
-		if seq != 1 {
-			t.Errorf("%s: got %d", name, seq)
-		}
-	}
-	exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'`)
-	if err := <-ended; !errors.Is(err, logstore.ErrUnavailable) {
-		t.Errorf("got %v", err)
+	if told.closed != 1 {
+		t.Errorf("closed %d times", told.closed)
 	}
 }
+
+// told are hints that keep what is sent.
+type told struct {
+	logstore.Hints
+	hints  chan logstore.Hint
+	closed int
+}
+
+func (o *told) Send(h logstore.Hint) { o.hints <- h }
+func (o *told) Close() error         { o.closed++; return nil }

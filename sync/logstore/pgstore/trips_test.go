@@ -34,6 +34,11 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// none are hints that nobody hears.
+type none struct{ logstore.Hints }
+
+func (none) Send(logstore.Hint) {}
+
 // A commit is one round trip, on a connection that has its statements.
 func TestCommit_oneRoundTrip(t *testing.T) {
 	url := pgtest.Database(t)
@@ -41,8 +46,7 @@ func TestCommit_oneRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Store{config: config.ConnConfig.Copy(), log: slog.New(slog.DiscardHandler), outbox: newOutbox(),
-		closed: make(chan struct{})}
+	s := &Store{config: config.ConnConfig.Copy(), hints: none{}, log: slog.New(slog.DiscardHandler)}
 	if err := s.prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

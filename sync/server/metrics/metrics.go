@@ -139,6 +139,8 @@ var numbers = func() []number {
 			func(s *server.Stats) float64 { return float64(s.SnapshotTotal) }},
 		{named("heddle_hints_total", "Hints of the store that a space has moved."), counter,
 			func(s *server.Stats) float64 { return float64(s.HintsTotal) }},
+		{named("heddle_hints_news_total", "Of the hints, those whose commit went to streams without reading the store."),
+			counter, func(s *server.Stats) float64 { return float64(s.NewsTotal) }},
 		{named("heddle_hints_lost_total", "Followed spaces that were found to have moved without a hint."), counter,
 			func(s *server.Stats) float64 { return float64(s.UnhintedTotal) }},
 	}
