@@ -14,9 +14,11 @@ const (
 	CodeBadCode = "HEDDLE_BAD_CODE"
 	// a parameter is missing, superfluous or of a type SQLite has not
 	CodeBadParam = "HEDDLE_BAD_PARAM"
+	// a passphrase opens nothing in the space, or is too short to be set
+	CodeBadPassphrase = "HEDDLE_BAD_PASSPHRASE"
 	// a sealed box does not open: it has another key, or was altered
 	CodeBadSeal = "HEDDLE_BAD_SEAL"
-	// the server's log no longer reaches back to this replica: it takes a snapshot
+	// the server's log does not reach back to this replica: it takes a snapshot
 	CodeBehind = "HEDDLE_BEHIND"
 	// another tab holds the database and does not answer
 	CodeBlocked = "HEDDLE_BLOCKED"
@@ -64,7 +66,7 @@ const (
 	CodeOldEpoch = "HEDDLE_OLD_EPOCH"
 	// a newer build leads: reload; nothing was written unless it was under way
 	CodeOutdated = "HEDDLE_OUTDATED"
-	// a message does not decode, or is of a version that this build does not speak
+	// a message does not decode, or is of a version that this build does not know
 	CodeProtocol = "HEDDLE_PROTOCOL"
 	// the space may not grow beyond its quota
 	CodeQuota = "HEDDLE_QUOTA"

@@ -17,7 +17,8 @@ require (
 	go.opentelemetry.io/otel v1.47.0 // sync/server/traces, cmd/heddle: traces
 	go.opentelemetry.io/otel/sdk v1.47.0 // cmd/heddle: which spans are kept, and in which batches they are sent
 	go.opentelemetry.io/otel/trace v1.47.0 // sync/server/traces
-	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b; sync/seal: XChaCha20-Poly1305 too
+	golang.org/x/crypto v0.58.0 // sync/wire, sync/fold: BLAKE2b; sync/seal: XChaCha20-Poly1305, sync/seal/native: Argon2id
+	golang.org/x/text v0.43.0 // sync/seal/native: passphrases in NFC
 	google.golang.org/protobuf v1.36.12 // sync/wire: protowire alone, which needs no reflection
 	lukechampine.com/adiantum v1.1.1 // opfs/atrest: mode and hash of the cipher of files
 )
@@ -47,6 +48,5 @@ require (
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.50.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 )

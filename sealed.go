@@ -19,8 +19,9 @@ import (
 // program reads it; who has it reads the space.
 //
 // A space begins with [NewSpace]. Another device comes in by a recovery code
-// ([UnlockSpace], [Sync.NewRecoveryCode]), or is added by a member: [NewDevice],
-// [Key.Request], [Sync.Offer], [Key.Accept], [Sync.AddDevice].
+// ([UnlockSpace], [Sync.NewRecoveryCode]) or a passphrase ([UnlockSpaceByPassphrase],
+// [Sync.SetPassphrase]), or is added by a member: [NewDevice], [Key.Request],
+// [Sync.Offer], [Key.Accept], [Sync.AddDevice].
 type Key struct{ k keyData }
 
 // keyData is a Key as it is stored.
@@ -32,7 +33,7 @@ type keyData struct {
 	Anchor   seal.Anchor    // zeros: the device was not let in yet
 	Told     seal.Position  // what the log must have
 	First    *client.Change `json:",omitempty"` // of the founder: how the log begins
-	SlotSign *[32]byte      `json:",omitempty"` // of a recovery code: how the device gets in
+	SlotSign *[32]byte      `json:",omitempty"` // of a code or a passphrase: how the device gets in
 	SlotBox  *[32]byte      `json:",omitempty"`
 }
 
@@ -92,12 +93,23 @@ func UnlockSpace(ctx context.Context, o *SyncOptions, code, name string) (*Key, 
 	if err != nil {
 		return nil, err
 	}
+	return unlock(ctx, o, member.ByCode(o.Space, typed), name)
+}
+
+// UnlockSpaceByPassphrase makes a key of a passphrase, as UnlockSpace does of a code. It
+// takes a second or so for each user of the space who has one. HEDDLE_BAD_PASSPHRASE: it
+// opens nothing there.
+func UnlockSpaceByPassphrase(ctx context.Context, o *SyncOptions, passphrase, name string) (*Key, error) {
+	return unlock(ctx, o, member.ByPassphrase(o.Space, native.Stretch(passphrase)), name)
+}
+
+func unlock(ctx context.Context, o *SyncOptions, by member.Opener, name string) (*Key, error) {
 	changes, err := client.Members(ctx, client.Config{URL: o.URL, Space: o.Space, Token: o.Token,
 		HTTP: nethttp.Doer{HTTP: o.HTTP}})
 	if err != nil {
 		return nil, err
 	}
-	secret, err := member.OpenSlot(changes, o.Space, typed)
+	secret, err := member.OpenSlot(ctx, changes, o.Space, by)
 	if err != nil {
 		return nil, err
 	}
@@ -226,13 +238,37 @@ func (s *Sync) NewRecoveryCode(ctx context.Context) (string, error) {
 	return code.String(), s.change(ctx, member.AddCode(code))
 }
 
-// Member is a device, or a recovery code, of a sealed space.
+// SetPassphrase sets the passphrase of this device's user, of at least 12 characters:
+// with it a device comes in as by a code. Who has the server's data can guess at it, which
+// Argon2id makes slow; nobody can guess at a code. One that the user had before opens
+// nothing any more, and there is a new key. HEDDLE_BAD_PASSPHRASE: it is too short.
+func (s *Sync) SetPassphrase(ctx context.Context, passphrase string) error {
+	m, err := s.sealed()
+	if err != nil {
+		return err
+	}
+	if err := native.CheckPassphrase(passphrase); err != nil {
+		return err
+	}
+	kdf, err := seal.NewKDF(rand.Reader)
+	if err != nil {
+		return err
+	}
+	key, err := kdf.Key(ctx, m.Space(), native.Stretch(passphrase))
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, member.SetPassphrase(kdf, key))
+}
+
+// Member is a device, a recovery code or a passphrase of a sealed space.
 type Member struct {
-	ID   [16]byte
-	Name string // of a device
-	Role Role
-	Code bool // it is a recovery code
-	This bool // it is this device
+	ID         [16]byte
+	Name       string // of a device
+	Role       Role
+	Code       bool // it is a recovery code
+	Passphrase bool // it is a passphrase
+	This       bool // it is this device
 }
 
 // Members returns all members of a sealed space as far as its log is known here.
@@ -243,7 +279,8 @@ func (s *Sync) Members(ctx context.Context) ([]Member, error) {
 	}
 	var all []Member
 	for _, one := range m.Infos(ctx) {
-		all = append(all, Member{one.ID, one.Name, one.Role, one.Slot, one.This})
+		all = append(all, Member{one.ID, one.Name, one.Role, one.Slot == seal.SlotCode,
+			one.Slot == seal.SlotPassphrase, one.This})
 	}
 	return all, nil
 }

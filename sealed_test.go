@@ -251,6 +251,33 @@ func TestSealed_recoveryCode(t *testing.T) {
 	s.same(3, tablet, ada)
 }
 
+func TestSealed_passphrase(t *testing.T) {
+	s := newSealedSpace(t)
+	_, ada := s.found()
+	s.write(ada, "monday", "before all is lost")
+	s.now(ada)
+	wantCode(t, ada.Sync().SetPassphrase(t.Context(), "eleven char"), CodeBadPassphrase)
+	s.must(ada.Sync().SetPassphrase(t.Context(), "Z\u00fcrich liegt am See"))
+	_, err := UnlockSpaceByPassphrase(t.Context(), s.options(nil), "zu\u0308rich liegt am See", "tablet")
+	wantCode(t, err, CodeBadPassphrase)
+	key, err := UnlockSpaceByPassphrase(t.Context(), s.options(nil), "Zu\u0308rich liegt am See", "tablet")
+	s.must(err)
+	tablet := s.open(key, "")
+	s.now(tablet)
+	s.write(tablet, "tuesday", "from the tablet")
+	s.now(tablet, ada)
+	s.same(2, tablet, ada)
+	phrases := 0
+	for _, m := range mustMembers(s, ada) {
+		if m.Passphrase && !m.Code && m.Name == "" {
+			phrases++
+		}
+	}
+	if phrases != 1 {
+		t.Errorf("the members are %+v", mustMembers(s, ada))
+	}
+}
+
 // A plain program and a sealed space do not go together, nor the other way round.
 func TestSealed_andPlain(t *testing.T) {
 	s := newSealedSpace(t)
@@ -315,7 +342,8 @@ func TestSealed_canaries(t *testing.T) {
 	s.now(ada)
 	code, err := ada.Sync().NewRecoveryCode(t.Context())
 	s.must(err)
-	unlocked, err := UnlockSpace(t.Context(), s.options(nil), code, "canary-tablet")
+	s.must(ada.Sync().SetPassphrase(t.Context(), "canary-passphrase"))
+	unlocked, err := UnlockSpaceByPassphrase(t.Context(), s.options(nil), "canary-passphrase", "canary-tablet")
 	s.must(err)
 	tablet := s.open(unlocked, "")
 	s.now(tablet)

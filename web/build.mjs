@@ -1,6 +1,7 @@
 // Builds the npm package's files into web/dist/: `npm run build -w web`.
 //
 //   index.js, worker.js, broker.js   esbuild, one file each, no imports between them
+//   argon2.js                        the same, for those who use a passphrase (heddle/sealed)
 //   heddle.wasm, sqlite3.wasm        what a start needs of Go's program and of the checked-in engine (engine/split)
 //   heddle-rest.wasm                 the rest of both (wasm/first.txt, engine/first.txt)
 //   *.d.ts                           tsc
@@ -37,7 +38,7 @@ const release = process.argv.includes("--release");
 const quick = faults || next || process.argv.includes("--quick");
 
 /** What the browser loads. */
-const FILES = ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"];
+const FILES = ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm", "argon2.js"];
 
 function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
@@ -82,7 +83,7 @@ async function goBuild() {
     join(dist, "heddle.wasm"));
 }
 
-/** The adapters, such as heddle/kysely, and what each adapts, which is the app's; and heddle/sealed. */
+/** The adapters, such as heddle/kysely, and what each adapts, which is the app's; and heddle/sealed with its worker. */
 const ADAPTED = {
   kysely: "kysely", drizzle: "drizzle-orm", react: "react", vue: "vue", svelte: "svelte", solid: "solid-js",
 };
@@ -92,6 +93,7 @@ const adapters = () =>
     entryPoints: {
       ...Object.fromEntries(Object.keys(ADAPTED).map((name) => [name, join(web, `src/adapters/${name}.ts`)])),
       sealed: join(web, "src/sealed/index.ts"),
+      argon2: join(web, "src/sealed/argon2.ts"),
     },
     outdir: dist,
     bundle: true,

@@ -105,35 +105,41 @@ func sealedInvite(l *Leader, c *call) error {
 	if err != nil {
 		return err
 	}
-	confirmed := make(chan struct{}, 1)
-	c.s.mu.Lock()
-	c.s.invited[c.ID] = confirmed
-	c.s.mu.Unlock()
-	defer func() {
-		c.s.mu.Lock()
-		delete(c.s.invited, c.ID)
-		c.s.mu.Unlock()
-	}()
 	c.s.send(rpc.ChunkPairing(c.ID, rpc.Pairing{Link: link}))
 	inv.Ask = func(ctx context.Context, name, digits string) error {
-		c.s.send(rpc.ChunkPairing(c.ID, rpc.Pairing{Name: name, Digits: digits}))
-		select {
-		case <-confirmed:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		_, err := c.ask(ctx, rpc.ChunkPairing(c.ID, rpc.Pairing{Name: name, Digits: digits}))
+		return err
 	}
 	return c.ended(l.keys.Invite(c.ctx, l.sync, inv, l.changeMembers))
 }
 
-// confirmInvited says that the digits of an invitation are those of the new device.
-func (s *Session) confirmInvited(c *call) error {
+// ask sends the page of a call a chunk, and waits for what it says to it.
+func (c *call) ask(ctx context.Context, chunk []byte) (string, error) {
+	said := make(chan string, 1)
+	c.s.mu.Lock()
+	c.s.asked[c.ID] = said
+	c.s.mu.Unlock()
+	defer func() {
+		c.s.mu.Lock()
+		delete(c.s.asked, c.ID)
+		c.s.mu.Unlock()
+	}()
+	c.s.send(chunk)
+	select {
+	case text := <-said:
+		return text, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// answered takes what a page says to a chunk of a call.
+func (s *Session) answered(c *call) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case s.invited[c.Target] <- struct{}{}:
-	default:
+	case s.asked[c.Target] <- c.Text:
+	default: // the call is over, or has its answer
 	}
 	return nil
 }
@@ -153,7 +159,7 @@ func sealedMembers(l *Leader, c *call) error {
 	var list []rpc.SpaceMember
 	for _, one := range l.keys.Infos(c.ctx) {
 		list = append(list, rpc.SpaceMember{ID: hex.EncodeToString(one.ID[:]), Name: one.Name, Role: one.Role.String(),
-			Code: one.Slot, Self: one.This})
+			Code: one.Slot == seal.SlotCode, Passphrase: one.Slot == seal.SlotPassphrase, Self: one.This})
 	}
 	c.reply(rpc.ReplySpaceMembers(c.ID, list))
 	return nil
@@ -185,4 +191,43 @@ func sealedCode(l *Leader, c *call) error {
 	}
 	c.reply(rpc.ReplyString(c.ID, concealed))
 	return nil
+}
+
+// stretch has the page of a call compute Argon2id: the passphrase stays there.
+func (l *Leader) stretch(c *call) seal.Stretch {
+	return func(ctx context.Context, k *seal.KDF) (*seal.Key, error) {
+		concealed, err := c.ask(ctx, rpc.ChunkKDF(c.ID,
+			rpc.KDF{Time: uint32(k.Time), Memory: uint32(k.Memory), Salt: hex.EncodeToString(k.Salt[:])}))
+		if err != nil {
+			return nil, err
+		}
+		text, err := l.env.Keyring.Reveal(ctx, concealed)
+		if err != nil {
+			return nil, err
+		}
+		key := &seal.Key{}
+		if raw, err := hex.DecodeString(text); err != nil || copy(key[:], raw) != len(raw) || len(raw) != len(key) {
+			return nil, errcode.New(errcode.BadParam, "leader: passphrase", "Argon2id gives 32 bytes")
+		}
+		return key, nil
+	}
+}
+
+func sealedUnlockBy(l *Leader, c *call) error {
+	return l.entered(c, l.keys.UnlockByPassphrase(c.ctx, l.sync, l.stretch(c), c.Name))
+}
+
+func sealedPassphrase(l *Leader, c *call) error {
+	if err := l.keys.Unlocked(); err != nil {
+		return err
+	}
+	kdf, err := seal.NewKDF(l.random())
+	if err != nil {
+		return err
+	}
+	key, err := kdf.Key(c.ctx, l.keys.Space(), l.stretch(c))
+	if err != nil {
+		return err
+	}
+	return c.ended(l.changeMembers(c.ctx, member.SetPassphrase(kdf, key)))
 }

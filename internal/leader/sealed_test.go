@@ -93,7 +93,7 @@ func TestSealed(t *testing.T) {
 	if asked.Name != "phone" || len(asked.Digits) != 6 || asked.Digits != shown.Digits {
 		t.Errorf("one shows %+v, the other %+v", asked, shown)
 	}
-	a.send(rpc.Request{Method: rpc.MethodSealedConfirm, Target: invite})
+	a.send(rpc.Request{Method: rpc.MethodSealedAnswer, Target: invite})
 	a.wait(invite).ok()
 	b.wait(join).ok()
 	b.ask(syncNow).ok()
@@ -123,6 +123,45 @@ func TestSealed(t *testing.T) {
 	c.ask(rpc.Request{Method: rpc.MethodSealedRemove, Ids: []string{names["phone"].ID}}).ok()
 	b.ask(syncNow).fails(errcode.Removed)
 	b.ask(exec("UPDATE notes SET n = 2")).ok() // the app goes on
+}
+
+// A passphrase stays on its page: the leader asks for what Argon2id makes of it.
+func TestSealed_passphrase(t *testing.T) {
+	url := serve(t, nil).URL
+	a, b := connect(t, openLeader(t, sealedSync(url)), "a"), connect(t, openLeader(t, sealedSync(url)), "b")
+	a.ask(rpc.Request{Method: rpc.MethodSealedPassphrase}).fails(errcode.Locked)
+	a.ask(rpc.Request{Method: rpc.MethodSealedCreate, Name: "laptop"}).ok()
+	a.ask(rpc.Request{Method: rpc.MethodSyncNow}).ok()
+	// stretched makes a call, and says what was computed in its turn.
+	stretched := func(p *tab, call rpc.Request, said string) answer {
+		t.Helper()
+		id := p.send(call)
+		m := p.take("KDF", func(m rpctest.Message) bool { return m.ID == id && m.Kind == rpc.KindChunk })
+		kdf, err := m.Payload.KDF()
+		if err != nil || kdf.Time != 3 || kdf.Memory != 64<<10 || len(kdf.Salt) != 32 {
+			t.Errorf("is asked for %+v, %v", kdf, err)
+		}
+		p.send(rpc.Request{Method: rpc.MethodSealedAnswer, Target: id, Text: said})
+		return p.wait(id)
+	}
+	set := rpc.Request{Method: rpc.MethodSealedPassphrase}
+	unlock := rpc.Request{Method: rpc.MethodSealedUnlockBy, Name: "b"}
+	right, wrong := mark+strings.Repeat("01", 32), mark+strings.Repeat("02", 32)
+	stretched(a, set, right[len(mark):]).fails(errcode.BadSeal)
+	stretched(a, set, right+"03").fails(errcode.BadParam)
+	stretched(a, set, right).ok()
+	stretched(b, unlock, wrong).fails(errcode.BadPassphrase)
+	stretched(b, unlock, right).ok()
+	b.ask(rpc.Request{Method: rpc.MethodSyncNow}).ok()
+	phrases := 0
+	for _, m := range b.members() {
+		if m.Passphrase && !m.Code {
+			phrases++
+		}
+	}
+	if phrases != 1 {
+		t.Errorf("the members are %+v", b.members())
+	}
 }
 
 // What is asked of a key ring where there is none, or of a plain space.

@@ -35,7 +35,7 @@ type Session struct {
 	exports  map[uint32]*store.Copy
 	lives    map[uint32]*liveQuery
 	its      map[uint32]*iteration
-	invited  map[uint32]chan<- struct{} // of sealedInvite, until its user has confirmed
+	asked    map[uint32]chan<- string // calls that have asked their page something
 	status   coalescer
 	progress coalescer
 }
@@ -72,7 +72,7 @@ func (l *Leader) Connect(p Peer, tab string) *Session {
 		exports: map[uint32]*store.Copy{},
 		lives:   map[uint32]*liveQuery{},
 		its:     map[uint32]*iteration{},
-		invited: map[uint32]chan<- struct{}{},
+		asked:   map[uint32]chan<- string{},
 	}
 	s.delivery = newDelivery(s)
 	s.order.init(l.hasLongWriter)

@@ -82,13 +82,17 @@
 //	   by what a link has, concealed; replied when the device is in
 //	67 sealedInvite    side   string role, bool other              empty, after chunks of Pairing
 //	   other: of another user; replied when the device is in
-//	68 sealedConfirm   tell   u32 target                           none
-//	   the digits of that sealedInvite are those of the new device
+//	68 sealedAnswer    tell   u32 target, string text              none
+//	   to a chunk of that call: the digits are the new device's; what was computed with a KDF, in hexadecimal, concealed
 //	69 sealedMembers   side*                                       []SpaceMember
 //	71 sealedRemove    side   []string ids                         empty
 //	   none: a new key alone
 //	72 sealedCode      side                                        string
 //	   a new recovery code, concealed
+//	73 sealedUnlockBy  side   string name                          empty, after chunks of KDF
+//	   by a passphrase; each chunk wants an answer
+//	74 sealedPassphrase side                                        empty, after chunks of KDF
+//	   sets the user's passphrase; the same
 //	70 health          side*  bool full                            Health, after chunks of Checked
 //
 // The page sends those with * to the next leader too, if the one that has them goes away.
@@ -131,8 +135,9 @@
 //	Notification  = string channel, string payload
 //	Commit        = bool sync, string tab, bool schema, []TableCommit tables, []Notification notified
 //	Announcement  = u16 version, string leader, u64 number, ?Commit commit
-//	SpaceMember   = string id, string name, string role, bool code, bool self
+//	SpaceMember   = string id, string name, string role, bool code, bool passphrase, bool self
 //	Pairing       = string link, string name, string digits
+//	KDF           = u32 time, u32 memory, string salt
 //	OpenConfig    = u16 version, string name, string storage, []string migrations, ?SyncConfig sync, bool recover, []stmt seed
 //	SyncConfig    = string url, string space, bool integerKey, bool token, bool sealed, []SyncTable tables
 //	SyncTable     = string name, []ColumnMerge merges
@@ -146,121 +151,125 @@ const Version = 4
 
 // The methods.
 const (
-	MethodHello           Method = 1
-	MethodCancel          Method = 3
-	MethodOutcome         Method = 5
-	MethodExec            Method = 10
-	MethodQuery           Method = 11
-	MethodBatch           Method = 12
-	MethodBulkBegin       Method = 13
-	MethodBulkRows        Method = 14
-	MethodBulkEnd         Method = 15
-	MethodIterate         Method = 16
-	MethodCredit          Method = 17
-	MethodNotify          Method = 18
-	MethodTxBegin         Method = 20
-	MethodTxExec          Method = 21
-	MethodTxQuery         Method = 22
-	MethodTxBatch         Method = 23
-	MethodTxCommit        Method = 24
-	MethodTxRollback      Method = 25
-	MethodTxNotify        Method = 26
-	MethodTxBulk          Method = 27
-	MethodLiveStart       Method = 30
-	MethodLiveStop        Method = 31
-	MethodAck             Method = 32
-	MethodLivePause       Method = 33
-	MethodLiveStats       Method = 34
-	MethodLiveExplain     Method = 35
-	MethodListen          Method = 36
-	MethodExport          Method = 40
-	MethodImportBegin     Method = 41
-	MethodImportPart      Method = 42
-	MethodImportEnd       Method = 43
-	MethodExportFile      Method = 44
-	MethodExportPart      Method = 45
-	MethodExportEnd       Method = 46
-	MethodSyncNow         Method = 51
-	MethodSyncPause       Method = 52
-	MethodSyncResume      Method = 53
-	MethodSyncDigest      Method = 54
-	MethodToken           Method = 55
-	MethodSyncPending     Method = 56
-	MethodSyncRejected    Method = 57
-	MethodSyncRetry       Method = 58
-	MethodSyncDiscard     Method = 59
-	MethodSyncDangling    Method = 60
-	MethodSyncExport      Method = 61
-	MethodSyncQuarantined Method = 62
-	MethodSyncAccept      Method = 63
-	MethodSealedCreate    Method = 64
-	MethodSealedUnlock    Method = 65
-	MethodSealedJoin      Method = 66
-	MethodSealedInvite    Method = 67
-	MethodSealedConfirm   Method = 68
-	MethodSealedMembers   Method = 69
-	MethodSealedRemove    Method = 71
-	MethodSealedCode      Method = 72
-	MethodHealth          Method = 70
+	MethodHello            Method = 1
+	MethodCancel           Method = 3
+	MethodOutcome          Method = 5
+	MethodExec             Method = 10
+	MethodQuery            Method = 11
+	MethodBatch            Method = 12
+	MethodBulkBegin        Method = 13
+	MethodBulkRows         Method = 14
+	MethodBulkEnd          Method = 15
+	MethodIterate          Method = 16
+	MethodCredit           Method = 17
+	MethodNotify           Method = 18
+	MethodTxBegin          Method = 20
+	MethodTxExec           Method = 21
+	MethodTxQuery          Method = 22
+	MethodTxBatch          Method = 23
+	MethodTxCommit         Method = 24
+	MethodTxRollback       Method = 25
+	MethodTxNotify         Method = 26
+	MethodTxBulk           Method = 27
+	MethodLiveStart        Method = 30
+	MethodLiveStop         Method = 31
+	MethodAck              Method = 32
+	MethodLivePause        Method = 33
+	MethodLiveStats        Method = 34
+	MethodLiveExplain      Method = 35
+	MethodListen           Method = 36
+	MethodExport           Method = 40
+	MethodImportBegin      Method = 41
+	MethodImportPart       Method = 42
+	MethodImportEnd        Method = 43
+	MethodExportFile       Method = 44
+	MethodExportPart       Method = 45
+	MethodExportEnd        Method = 46
+	MethodSyncNow          Method = 51
+	MethodSyncPause        Method = 52
+	MethodSyncResume       Method = 53
+	MethodSyncDigest       Method = 54
+	MethodToken            Method = 55
+	MethodSyncPending      Method = 56
+	MethodSyncRejected     Method = 57
+	MethodSyncRetry        Method = 58
+	MethodSyncDiscard      Method = 59
+	MethodSyncDangling     Method = 60
+	MethodSyncExport       Method = 61
+	MethodSyncQuarantined  Method = 62
+	MethodSyncAccept       Method = 63
+	MethodSealedCreate     Method = 64
+	MethodSealedUnlock     Method = 65
+	MethodSealedJoin       Method = 66
+	MethodSealedInvite     Method = 67
+	MethodSealedAnswer     Method = 68
+	MethodSealedMembers    Method = 69
+	MethodSealedRemove     Method = 71
+	MethodSealedCode       Method = 72
+	MethodSealedUnlockBy   Method = 73
+	MethodSealedPassphrase Method = 74
+	MethodHealth           Method = 70
 )
 
 var lanes = [256]Lane{
-	MethodHello:           LaneHello,
-	MethodCancel:          LaneTell,
-	MethodOutcome:         LaneWrite,
-	MethodExec:            LaneWrite,
-	MethodQuery:           LaneRead,
-	MethodBatch:           LaneWrite,
-	MethodBulkBegin:       LaneWrite,
-	MethodBulkRows:        LaneLoad,
-	MethodBulkEnd:         LaneLoad,
-	MethodIterate:         LaneRead,
-	MethodCredit:          LaneTell,
-	MethodNotify:          LaneWrite,
-	MethodTxBegin:         LaneWrite,
-	MethodTxExec:          LaneTx,
-	MethodTxQuery:         LaneTx,
-	MethodTxBatch:         LaneTx,
-	MethodTxCommit:        LaneTx,
-	MethodTxRollback:      LaneTx,
-	MethodTxNotify:        LaneTx,
-	MethodTxBulk:          LaneTx,
-	MethodLiveStart:       LaneRead,
-	MethodLiveStop:        LaneTell,
-	MethodAck:             LaneTell,
-	MethodLivePause:       LaneTell,
-	MethodLiveStats:       LaneSide,
-	MethodLiveExplain:     LaneSide,
-	MethodListen:          LaneTell,
-	MethodExport:          LaneRead,
-	MethodImportBegin:     LaneWrite,
-	MethodImportPart:      LaneLoad,
-	MethodImportEnd:       LaneLoad,
-	MethodExportFile:      LaneRead,
-	MethodExportPart:      LaneSide,
-	MethodExportEnd:       LaneSide,
-	MethodSyncNow:         LaneSide,
-	MethodSyncPause:       LaneSide,
-	MethodSyncResume:      LaneSide,
-	MethodSyncDigest:      LaneSide,
-	MethodToken:           LaneTell,
-	MethodSyncPending:     LaneSide,
-	MethodSyncRejected:    LaneSide,
-	MethodSyncRetry:       LaneSide,
-	MethodSyncDiscard:     LaneSide,
-	MethodSyncDangling:    LaneSide,
-	MethodSyncExport:      LaneSide,
-	MethodSyncQuarantined: LaneSide,
-	MethodSyncAccept:      LaneSide,
-	MethodSealedCreate:    LaneSide,
-	MethodSealedUnlock:    LaneSide,
-	MethodSealedJoin:      LaneSide,
-	MethodSealedInvite:    LaneSide,
-	MethodSealedConfirm:   LaneTell,
-	MethodSealedMembers:   LaneSide,
-	MethodSealedRemove:    LaneSide,
-	MethodSealedCode:      LaneSide,
-	MethodHealth:          LaneSide,
+	MethodHello:            LaneHello,
+	MethodCancel:           LaneTell,
+	MethodOutcome:          LaneWrite,
+	MethodExec:             LaneWrite,
+	MethodQuery:            LaneRead,
+	MethodBatch:            LaneWrite,
+	MethodBulkBegin:        LaneWrite,
+	MethodBulkRows:         LaneLoad,
+	MethodBulkEnd:          LaneLoad,
+	MethodIterate:          LaneRead,
+	MethodCredit:           LaneTell,
+	MethodNotify:           LaneWrite,
+	MethodTxBegin:          LaneWrite,
+	MethodTxExec:           LaneTx,
+	MethodTxQuery:          LaneTx,
+	MethodTxBatch:          LaneTx,
+	MethodTxCommit:         LaneTx,
+	MethodTxRollback:       LaneTx,
+	MethodTxNotify:         LaneTx,
+	MethodTxBulk:           LaneTx,
+	MethodLiveStart:        LaneRead,
+	MethodLiveStop:         LaneTell,
+	MethodAck:              LaneTell,
+	MethodLivePause:        LaneTell,
+	MethodLiveStats:        LaneSide,
+	MethodLiveExplain:      LaneSide,
+	MethodListen:           LaneTell,
+	MethodExport:           LaneRead,
+	MethodImportBegin:      LaneWrite,
+	MethodImportPart:       LaneLoad,
+	MethodImportEnd:        LaneLoad,
+	MethodExportFile:       LaneRead,
+	MethodExportPart:       LaneSide,
+	MethodExportEnd:        LaneSide,
+	MethodSyncNow:          LaneSide,
+	MethodSyncPause:        LaneSide,
+	MethodSyncResume:       LaneSide,
+	MethodSyncDigest:       LaneSide,
+	MethodToken:            LaneTell,
+	MethodSyncPending:      LaneSide,
+	MethodSyncRejected:     LaneSide,
+	MethodSyncRetry:        LaneSide,
+	MethodSyncDiscard:      LaneSide,
+	MethodSyncDangling:     LaneSide,
+	MethodSyncExport:       LaneSide,
+	MethodSyncQuarantined:  LaneSide,
+	MethodSyncAccept:       LaneSide,
+	MethodSealedCreate:     LaneSide,
+	MethodSealedUnlock:     LaneSide,
+	MethodSealedJoin:       LaneSide,
+	MethodSealedInvite:     LaneSide,
+	MethodSealedAnswer:     LaneTell,
+	MethodSealedMembers:    LaneSide,
+	MethodSealedRemove:     LaneSide,
+	MethodSealedCode:       LaneSide,
+	MethodSealedUnlockBy:   LaneSide,
+	MethodSealedPassphrase: LaneSide,
+	MethodHealth:           LaneSide,
 }
 
 // The events.
@@ -444,11 +453,12 @@ type Announcement struct {
 
 // SpaceMember: a member of a sealed space
 type SpaceMember struct {
-	ID   string // 16 bytes in hexadecimal
-	Name string // of a device
-	Role string // admin, write or read
-	Code bool   // it is a recovery code
-	Self bool   // it is this device
+	ID         string // 16 bytes in hexadecimal
+	Name       string // of a device
+	Role       string // admin, write or read
+	Code       bool   // it is a recovery code
+	Passphrase bool   // it is a passphrase
+	Self       bool   // it is this device
 }
 
 // Pairing: how far two devices have come that pair
@@ -456,6 +466,13 @@ type Pairing struct {
 	Link   string // what the link has, concealed: see web/src/keys/keyring.ts; or
 	Name   string // the new device's, and
 	Digits string // six, which both devices show
+}
+
+// KDF: what Argon2id is computed with of a passphrase, on the page: 32 bytes, one lane
+type KDF struct {
+	Time   uint32
+	Memory uint32 // KiB
+	Salt   string // 16 bytes in hexadecimal
 }
 
 // OpenConfig: what a page's open() asks for, as the page encodes it for the worker that may have to lead
@@ -519,11 +536,12 @@ type Request struct {
 	Tx      uint64   // syncRetry, syncDiscard
 	Limit   uint32   // syncDangling, syncQuarantined
 	Upload  bool     // syncAccept
-	Name    string   // sealedCreate, sealedUnlock, sealedJoin
+	Name    string   // sealedCreate, sealedUnlock, sealedJoin, sealedUnlockBy
 	Code    string   // sealedUnlock
 	Link    string   // sealedJoin
 	Role    string   // sealedInvite
 	Other   bool     // sealedInvite
+	Text    string   // sealedAnswer
 	Ids     []string // sealedRemove
 	Full    bool     // health
 }
@@ -532,7 +550,7 @@ func (q *Request) decode(r *Reader) {
 	switch q.Method {
 	case MethodHello:
 		q.Hello = readHello(r)
-	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd, MethodExportEnd, MethodSealedConfirm:
+	case MethodCancel, MethodBulkEnd, MethodTxCommit, MethodTxRollback, MethodLiveStop, MethodImportEnd, MethodExportEnd:
 		q.Target = r.U32()
 	case MethodExec, MethodQuery, MethodBulkBegin, MethodLiveStart, MethodLiveExplain:
 		q.Stmt = r.Stmt()
@@ -591,7 +609,7 @@ func (q *Request) decode(r *Reader) {
 		q.Limit = r.U32()
 	case MethodSyncAccept:
 		q.Upload = r.Bool()
-	case MethodSealedCreate:
+	case MethodSealedCreate, MethodSealedUnlockBy:
 		q.Name = r.Str()
 	case MethodSealedUnlock:
 		q.Name = r.Str()
@@ -602,6 +620,9 @@ func (q *Request) decode(r *Reader) {
 	case MethodSealedInvite:
 		q.Role = r.Str()
 		q.Other = r.Bool()
+	case MethodSealedAnswer:
+		q.Target = r.U32()
+		q.Text = r.Str()
 	case MethodSealedRemove:
 		q.Ids = r.Strs()
 	case MethodHealth:
@@ -801,6 +822,7 @@ func writeSpaceMember(w *Writer, v SpaceMember) {
 	w.Str(v.Name)
 	w.Str(v.Role)
 	w.Bool(v.Code)
+	w.Bool(v.Passphrase)
 	w.Bool(v.Self)
 }
 
@@ -808,6 +830,12 @@ func writePairing(w *Writer, v Pairing) {
 	w.Str(v.Link)
 	w.Str(v.Name)
 	w.Str(v.Digits)
+}
+
+func writeKDF(w *Writer, v KDF) {
+	w.U32(v.Time)
+	w.U32(v.Memory)
+	w.Str(v.Salt)
 }
 
 // ReplyWelcome is a whole reply.
@@ -905,6 +933,13 @@ func ChunkPairing(id uint32, v Pairing) []byte {
 func ReplySpaceMembers(id uint32, v []SpaceMember) []byte {
 	w := &Writer{b: Reply(id, KindResult)}
 	WriteList(w, v, writeSpaceMember)
+	return w.b
+}
+
+// ChunkKDF is a part of a reply.
+func ChunkKDF(id uint32, v KDF) []byte {
+	w := &Writer{b: Reply(id, KindChunk)}
+	writeKDF(w, v)
 	return w.b
 }
 

@@ -7,7 +7,6 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/seal"
-	"heddle.dev/heddle/sync/wire"
 )
 
 var (
@@ -91,7 +90,8 @@ func (m *Member) Admission(ctx context.Context) (*client.Change, error) {
 	}
 	slot, is := c.records.Member(seal.DeviceID(c.cfg.Slot.Public()))
 	if !is {
-		return nil, errcode.New(errcode.BadCode, "member: come in", "the code is no longer valid: it was replaced")
+		return nil, errcode.New(errcode.BadCode, "member: come in",
+			"the code or passphrase is no longer valid: it was replaced")
 	}
 	key, err := c.newest()
 	if err != nil {
@@ -106,33 +106,8 @@ func (m *Member) Admission(ctx context.Context) (*client.Change, error) {
 		return nil, err
 	}
 	c.Add = []seal.Device{d}
-	if c.Wrap, err = c.wraps(ctx, key, c.epoch, seal.Member{ID: d.ID(), Box: d.Box}); err != nil {
+	if err := c.give(ctx, seal.Member{ID: d.ID(), Box: d.Box}); err != nil {
 		return nil, err
 	}
 	return c.sign(ctx, c.cfg.Slot)
-}
-
-// OpenSlot looks among entries with Changes for the slot that a code opens. Errors are
-// HEDDLE_BAD_CODE.
-func OpenSlot(entries []wire.Entry, space string, code seal.RecoveryCode) (*seal.SlotSecret, error) {
-	const op = "member: open a slot"
-	key, changes := code.Key(space), changesIn(entries)
-	removed := map[seal.ID]bool{}
-	for i := len(changes) - 1; i >= 0; i-- {
-		for _, id := range changes[i].Remove {
-			removed[id] = true
-		}
-		for j := range changes[i].Slots {
-			s := &changes[i].Slots[j]
-			secret, err := s.Open(space, &key)
-			switch {
-			case err != nil:
-			case removed[s.ID()]:
-				return nil, errcode.New(errcode.BadCode, op, "the code is no longer valid: it was replaced")
-			default:
-				return secret, nil
-			}
-		}
-	}
-	return nil, errcode.New(errcode.BadCode, op, "the code opens nothing in this space")
 }

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"io"
+	"slices"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/client"
@@ -108,6 +109,16 @@ func (d *draft) wraps(ctx context.Context, key *seal.Key, epoch uint64, to ...se
 	return all, nil
 }
 
+// give wraps the key that there is for who comes.
+func (d *draft) give(ctx context.Context, to seal.Member) error {
+	key, err := d.newest()
+	if err != nil {
+		return err
+	}
+	d.Wrap, err = d.wraps(ctx, key, d.epoch, to)
+	return err
+}
+
 // sign returns the Change as the next entry of its author's, by whose keys it is signed:
 // this device's, or a slot's.
 func (d *draft) sign(ctx context.Context, by seal.Identity) (*client.Change, error) {
@@ -173,12 +184,8 @@ func (o *Offer) Prove(ctx context.Context, id seal.Identity) (err error) {
 func Add(o *Offer) Maker {
 	return func(ctx context.Context, m *Member) (*client.Change, error) {
 		c := m.begin(ctx)
-		key, err := c.newest()
-		if err != nil {
-			return nil, err
-		}
 		c.Add = []seal.Device{o.Device}
-		if c.Wrap, err = c.wraps(ctx, key, c.epoch, seal.Member{ID: o.Device.ID(), Box: o.Device.Box}); err != nil {
+		if err := c.give(ctx, seal.Member{ID: o.Device.ID(), Box: o.Device.Box}); err != nil {
 			return nil, err
 		}
 		return c.sign(ctx, c.cfg.Identity)
@@ -190,74 +197,41 @@ func Add(o *Offer) Maker {
 func Remove(ids ...seal.ID) Maker {
 	return func(ctx context.Context, m *Member) (*client.Change, error) {
 		c := m.begin(ctx)
-		before, err := c.newest()
-		if err != nil {
-			return nil, err
-		}
-		gone := map[seal.ID]bool{}
 		for _, id := range ids {
-			if _, is := c.records.Member(id); is && !gone[id] {
-				c.Change.Remove, gone[id] = append(c.Change.Remove, id), true
+			if _, is := c.records.Member(id); is && !slices.Contains(c.Change.Remove, id) {
+				c.Change.Remove = append(c.Change.Remove, id)
 			}
 		}
 		if len(ids) > 0 && len(c.Change.Remove) == 0 {
 			return nil, errcode.New(errcode.NotFound, "member: remove", "there are no such members (any more)")
 		}
-		var key seal.Key
-		if _, err := io.ReadFull(c.cfg.Rand, key[:]); err != nil {
-			return nil, errcode.Wrap(err, errcode.Internal, "member: draw a key")
-		}
-		var stay []seal.Member
-		for one := range c.records.Each() {
-			if !gone[one.ID] {
-				stay = append(stay, one)
-			}
-		}
-		e := &seal.Epoch{Number: c.epoch + 1, Commit: key.Commit(c.cfg.Anchor, c.epoch+1)}
-		if e.Wrap, err = c.wraps(ctx, &key, e.Number, stay...); err != nil {
-			return nil, err
-		}
-		c.Epoch = e
-		if err := e.SealBefore(c.cfg.Anchor, &key, before, c.cfg.Rand); err != nil {
+		if err := c.renew(ctx); err != nil {
 			return nil, err
 		}
 		return c.sign(ctx, c.cfg.Identity)
 	}
 }
 
-// AddCode adds a slot that a recovery code opens: it adds devices of this device's user
-// with at most its role.
-func AddCode(code seal.RecoveryCode) Maker {
-	return func(ctx context.Context, m *Member) (*client.Change, error) {
-		c := m.begin(ctx)
-		self, err := c.as("member: add a code")
-		if err != nil {
-			return nil, err
-		}
-		key, err := c.newest()
-		if err != nil {
-			return nil, err
-		}
-		secret := &seal.SlotSecret{Anchor: c.cfg.Anchor, Position: c.head, Newest: c.Prev}
-		for _, b := range [][]byte{secret.SignSeed[:], secret.BoxKey[:]} {
-			if _, err := io.ReadFull(c.cfg.Rand, b); err != nil {
-				return nil, errcode.Wrap(err, errcode.Internal, "member: draw a slot's keys")
-			}
-		}
-		id, err := c.cfg.Suite.Identity(ctx, secret)
-		if err != nil {
-			return nil, err
-		}
-		slot := seal.Slot{Role: self.Role, User: self.User, Kind: seal.SlotCode}
-		slot.Sign, slot.Box = id.Public()
-		under := code.Key(c.cfg.Space)
-		if err := slot.Seal(c.cfg.Space, &under, secret, c.cfg.Rand); err != nil {
-			return nil, err
-		}
-		c.Slots = []seal.Slot{slot}
-		if c.Wrap, err = c.wraps(ctx, key, c.epoch, seal.Member{ID: slot.ID(), Box: slot.Box}); err != nil {
-			return nil, err
-		}
-		return c.sign(ctx, c.cfg.Identity)
+// renew begins an epoch, whose key goes to all who stay and to those who come.
+func (d *draft) renew(ctx context.Context, come ...seal.Member) error {
+	before, err := d.newest()
+	if err != nil {
+		return err
 	}
+	var key seal.Key
+	if _, err := io.ReadFull(d.cfg.Rand, key[:]); err != nil {
+		return errcode.Wrap(err, errcode.Internal, "member: draw a key")
+	}
+	to := come
+	for one := range d.records.Each() {
+		if !slices.Contains(d.Change.Remove, one.ID) {
+			to = append(to, one)
+		}
+	}
+	e := &seal.Epoch{Number: d.epoch + 1, Commit: key.Commit(d.cfg.Anchor, d.epoch+1)}
+	if e.Wrap, err = d.wraps(ctx, &key, e.Number, to...); err != nil {
+		return err
+	}
+	d.Epoch = e
+	return e.SealBefore(d.cfg.Anchor, &key, before, d.cfg.Rand)
 }

@@ -137,12 +137,21 @@ func (k *Keys) Unlock(ctx context.Context, s Server, code, name string) error {
 	if err != nil {
 		return err
 	}
+	return k.unlock(ctx, s, ByCode(k.space, typed), name)
+}
+
+// UnlockByPassphrase does so by a passphrase. HEDDLE_BAD_PASSPHRASE: it opens nothing here.
+func (k *Keys) UnlockByPassphrase(ctx context.Context, s Server, stretch seal.Stretch, name string) error {
+	return k.unlock(ctx, s, ByPassphrase(k.space, stretch), name)
+}
+
+func (k *Keys) unlock(ctx context.Context, s Server, by Opener, name string) error {
 	return k.enter(ctx, func(seal.Identity) (*seal.Pass, error) {
 		changes, err := s.Members(ctx)
 		if err != nil {
 			return nil, err
 		}
-		secret, err := OpenSlot(changes, k.space, typed)
+		secret, err := OpenSlot(ctx, changes, k.space, by)
 		if err != nil {
 			return nil, err
 		}

@@ -112,6 +112,13 @@ func (m *Member) ID() seal.ID {
 	return m.id
 }
 
+// Space is the space's name.
+func (m *Member) Space() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cfg.Space
+}
+
 // Anchor is the space's.
 func (m *Member) Anchor() seal.Anchor {
 	m.mu.Lock()

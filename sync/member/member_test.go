@@ -139,13 +139,75 @@ func TestKeys_recoveryCode(t *testing.T) {
 	s.follow(ada.Member)
 
 	for one := range ada.log.Each() { // codes that are removed open nothing
-		if one.Slot {
+		if one.Slot != 0 {
 			s.change(Remove(one.ID)(ctx, ada.Member))
 			s.follow(ada.Member)
 		}
 	}
 	late, _ := s.device()
 	s.wantCode(late.Unlock(ctx, s, codes[1].String(), "late"), errcode.BadCode)
+}
+
+// stretch is Argon2id for the impatient: it tells texts and salts apart.
+func stretch(text string) seal.Stretch {
+	return func(_ context.Context, k *seal.KDF) (*seal.Key, error) {
+		key := seal.Key(wire.HashBody(append([]byte(text), k.Salt[:]...)))
+		return &key, nil
+	}
+}
+
+func TestKeys_passphrase(t *testing.T) {
+	s := newSpace(t)
+	ada, ctx := s.founded(), t.Context()
+	set := func(by *Keys, text string) {
+		t.Helper()
+		kdf, err := seal.NewKDF(rand.Reader)
+		s.must(err)
+		key, err := kdf.Key(ctx, s.name, stretch(text))
+		s.must(err)
+		s.change(SetPassphrase(kdf, key)(ctx, by.Member))
+		s.follow(ada.Member)
+	}
+	tablet, _ := s.device()
+	s.wantCode(tablet.UnlockByPassphrase(ctx, s, stretch("none is set"), "tablet"), errcode.BadPassphrase)
+	code, err := seal.NewRecoveryCode(rand.Reader)
+	s.must(err)
+	s.change(AddCode(code)(ctx, ada.Member))
+	s.follow(ada.Member)
+	set(ada, "the first")
+	if e := ada.Standing().Epoch; e != 1 {
+		t.Errorf("the first passphrase begins epoch %d", e)
+	}
+	set(ada, "the second") // in the place of the first, with a new key
+	if e := ada.Standing(); e.Epoch != 2 || e.Members != 3 {
+		t.Errorf("after the second: %+v", e)
+	}
+	s.write(ada.Member, writer, 1, "under the new key")
+
+	s.wantCode(tablet.UnlockByPassphrase(ctx, s, stretch("the first"), "tablet"), errcode.BadPassphrase)
+	lost := errcode.New(errcode.Closed, "test", "the page is gone")
+	s.wantCode(tablet.UnlockByPassphrase(ctx, s, func(context.Context, *seal.KDF) (*seal.Key, error) {
+		return nil, lost
+	}, "tablet"), errcode.Closed)
+	s.must(tablet.UnlockByPassphrase(ctx, s, stretch("the second"), "tablet"))
+	s.follow(tablet.Member)
+	s.change(tablet.Admission(ctx))
+	s.follow(tablet.Member, ada.Member)
+	s.write(tablet.Member, wire.ClientID{2}, 1, "from the tablet")
+	set(tablet, "the third") // by another device of the same user
+	s.follow(tablet.Member)
+	if e := tablet.Standing(); e.Epoch != 3 || e.Members != 4 {
+		t.Errorf("after the third: %+v", e)
+	}
+
+	// What a slot says that asks for too little, or for too much, is not computed.
+	kdf := &seal.KDF{Time: 1, Memory: 8, Salt: [16]byte{1}}
+	s.change(SetPassphrase(kdf, &seal.Key{1})(ctx, ada.Member))
+	late, _ := s.device()
+	s.wantCode(late.UnlockByPassphrase(ctx, s, func(context.Context, *seal.KDF) (*seal.Key, error) {
+		t.Error("a slot with one pass is computed")
+		return &seal.Key{1}, nil
+	}, "late"), errcode.BadPassphrase)
 }
 
 // What a device is told of an entry.

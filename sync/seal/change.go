@@ -33,10 +33,8 @@ func (r Role) String() string {
 const MaxMembers = 1000
 
 const (
-	maxKDFTime   = 1 << 10
-	maxKDFMemory = 1 << 22 // KiB
-	maxSealed    = 1 << 10 // bytes of a name, or of a slot's secret, sealed
-	leastName    = 64
+	maxSealed = 1 << 10 // bytes of a name, or of a slot's secret, sealed
+	leastName = 64
 )
 
 // Device is a member: two public keys, and what they may do.

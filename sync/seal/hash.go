@@ -56,6 +56,8 @@ const (
 	labelBefore = "heddle/1/k/before\x00"
 	labelSlot   = "heddle/1/k/slot\x00" // of a recovery code
 	labelPair   = "heddle/1/k/pair\x00" // of a link
+
+	labelPassphrase = "heddle/1/k/passphrase\x00" // of what Argon2id makes of a passphrase
 )
 
 // hash hashes the parts, one after the other. Parts of varying length come last, or

@@ -87,7 +87,7 @@ func (l *Log) Judge(e *wire.Entry, c Checks) Verdict {
 		}
 	}
 	before := l.clients[e.Client]
-	if !is || s.Kind == KindData && (author.Role == RoleRead || author.Slot) {
+	if !is || s.Kind == KindData && (author.Role == RoleRead || author.Slot != 0) {
 		if _, member := l.members[before.device]; member && before.device != s.Device {
 			return stop(StopForged)
 		}

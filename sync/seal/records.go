@@ -15,7 +15,7 @@ type Member struct {
 	Sign, Box PublicKey
 	Role      Role
 	User      ID
-	Slot      bool // a code or a passphrase: it adds one device of its user at a time
+	Slot      SlotKind // 0 for a device; a slot adds one device of its user at a time
 }
 
 // Records say who is a member, by the Changes of a log up to some entry.
@@ -54,11 +54,11 @@ func (m *Change) added() []Member {
 	all := make([]Member, 0, len(m.Add)+len(m.Slots))
 	for i := range m.Add {
 		d := &m.Add[i]
-		all = append(all, Member{d.ID(), d.Sign, d.Box, d.Role, d.User, false})
+		all = append(all, Member{d.ID(), d.Sign, d.Box, d.Role, d.User, 0})
 	}
 	for i := range m.Slots {
 		s := &m.Slots[i]
-		all = append(all, Member{s.ID(), s.Sign, s.Box, s.Role, s.User, true})
+		all = append(all, Member{s.ID(), s.Sign, s.Box, s.Role, s.User, s.Kind})
 	}
 	return all
 }
@@ -101,8 +101,8 @@ func (r *Records) allowed(author Member, c *Change, used func(wire.ClientID) boo
 // may looks at a Change as a whole.
 func (m Member) may(c *Change, added int) bool {
 	switch {
-	case m.Slot && (added != 1 || len(c.Remove) > 0 || c.Epoch != nil),
-		c.Reset != nil && (m.Role != RoleAdmin || m.Slot),
+	case m.Slot != 0 && (added != 1 || len(c.Remove) > 0 || c.Epoch != nil),
+		c.Reset != nil && (m.Role != RoleAdmin || m.Slot != 0),
 		m.Role != RoleAdmin && added+len(c.Remove) == 0,
 		len(c.Remove) > 0 && c.Epoch == nil: // who goes would have the newest key
 		return false
@@ -139,8 +139,8 @@ func (r *Records) wrapsFit(c *Change, stay map[ID]Member, added []Member) bool {
 
 func (m Member) mayAdd(other Member) bool {
 	switch {
-	case m.Slot:
-		return !other.Slot && other.User == m.User && other.Role >= m.Role
+	case m.Slot != 0:
+		return other.Slot == 0 && other.User == m.User && other.Role >= m.Role
 	case m.Role == RoleWrite:
 		return other.User == m.User && other.Role >= m.Role
 	}
@@ -149,7 +149,7 @@ func (m Member) mayAdd(other Member) bool {
 
 func (m Member) mayRemove(other Member) bool {
 	switch {
-	case m.Slot, other.ID == m.ID: // it would know the new key, which it has made; and so an admin always stays
+	case m.Slot != 0, other.ID == m.ID: // it would know the new key, which it has made; and so an admin always stays
 		return false
 	case m.Role == RoleWrite:
 		return other.User == m.User && other.Role >= m.Role

@@ -8,7 +8,7 @@ type SlotKind uint64
 // The kinds of slots.
 const (
 	SlotCode       SlotKind = 1 // a RecoveryCode
-	SlotPassphrase SlotKind = 2
+	SlotPassphrase SlotKind = 2 // a text that a person knows: see KDF
 )
 
 // Slot is a member that sleeps: a device's keys, sealed under a key that a person has
@@ -21,20 +21,6 @@ type Slot struct {
 	Kind   SlotKind
 	KDF    *KDF   // of a passphrase alone
 	Sealed []byte // a SlotSecret: see Slot.Seal
-}
-
-// KDF are the parameters of Argon2id.
-type KDF struct {
-	Time   uint64
-	Memory uint64 // KiB
-	Salt   [16]byte
-}
-
-func (k *KDF) fields(c *coder) {
-	c.uint(1, &k.Time, maxKDFTime)
-	c.uint(2, &k.Memory, maxKDFMemory)
-	c.fixed(3, k.Salt[:])
-	c.demand(k.Time != 0 && k.Memory != 0 && !zero(k.Salt[:]), "parameter of a passphrase")
 }
 
 // ID is the slot's id.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/seal/native"
 )
 
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")
@@ -30,6 +31,7 @@ type vectors struct {
 	Change    changeVector      `json:"change"`
 	Slot      map[string]string `json:"slot"`
 	Code      map[string]string `json:"code"`
+	Phrase    phraseVector      `json:"passphrase"`
 	Pairing   map[string]string `json:"pairing"`
 	Padded    map[string]int    `json:"padded"`
 	WrapInfo  string            `json:"wrapInfo"`
@@ -42,6 +44,15 @@ type sealedVector struct {
 	Hex       string `json:"hex"`
 	Content   string `json:"content"`
 	Statement string `json:"statement"`
+}
+
+type phraseVector struct {
+	Text      string `json:"text"` // not in NFC
+	Time      uint64 `json:"time"`
+	Memory    uint64 `json:"memory"`
+	Salt      string `json:"salt"`
+	Stretched string `json:"stretched"`
+	Key       string `json:"key"`
 }
 
 type changeVector struct {
@@ -87,6 +98,7 @@ func makeVectors(t *testing.T) *vectors {
 	k := code.Key(space)
 	v.Slot = map[string]string{"key": h(k[:]), "sealed": h(s.Sealed)}
 	v.Code = map[string]string{"bytes": h(code[:]), "text": code.String()}
+	v.Phrase = passphraseVector(t)
 	v.Pairing = pairingVector(t)
 	for _, n := range []int{0, 251, 252, 1000, 100_000} {
 		v.Padded[strconv.Itoa(n)] = len(sealed(t, make([]byte, n), false).Box) - 16
@@ -96,6 +108,16 @@ func makeVectors(t *testing.T) *vectors {
 	signature := sign(t, id, info)
 	v.Signature = h(signature[:])
 	return v
+}
+
+func passphraseVector(t *testing.T) phraseVector {
+	const text = "Zu\u0308rich liegt am See"
+	kdf := &seal.KDF{Time: 2, Memory: seal.LeastKDFMemory, Salt: fill[[16]byte](45)}
+	stretched, err := native.Stretch(text)(t.Context(), kdf)
+	must(t, err)
+	k, err := kdf.Key(t.Context(), space, native.Stretch(text))
+	must(t, err)
+	return phraseVector{text, kdf.Time, kdf.Memory, h(kdf.Salt[:]), h(stretched[:]), h(k[:])}
 }
 
 func pairingVector(t *testing.T) map[string]string {

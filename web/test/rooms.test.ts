@@ -14,7 +14,7 @@ const allowed: Record<string, readonly string[]> = {
   api: ["tabs", "rpc", "shared"],
   tabs: ["rpc", "shared"],
   rpc: ["shared"],
-  sealed: ["api", "rpc", "keys", "shared"],
+  sealed: ["api", "tabs", "rpc", "keys", "shared"],
   adapters: ["api", "rpc", "shared"],
   node: ["api", "tabs", "rpc", "worker", "shared"],
   worker: ["keys", "shared"],

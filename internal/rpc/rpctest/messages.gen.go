@@ -8,7 +8,7 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 	switch q.Method {
 	case rpc.MethodHello:
 		writeHello(w, q.Hello)
-	case rpc.MethodCancel, rpc.MethodBulkEnd, rpc.MethodTxCommit, rpc.MethodTxRollback, rpc.MethodLiveStop, rpc.MethodImportEnd, rpc.MethodExportEnd, rpc.MethodSealedConfirm:
+	case rpc.MethodCancel, rpc.MethodBulkEnd, rpc.MethodTxCommit, rpc.MethodTxRollback, rpc.MethodLiveStop, rpc.MethodImportEnd, rpc.MethodExportEnd:
 		w.U32(q.Target)
 	case rpc.MethodExec, rpc.MethodQuery, rpc.MethodBulkBegin, rpc.MethodLiveStart, rpc.MethodLiveExplain:
 		writeStmt(w, q.Stmt)
@@ -67,7 +67,7 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		w.U32(q.Limit)
 	case rpc.MethodSyncAccept:
 		w.Bool(q.Upload)
-	case rpc.MethodSealedCreate:
+	case rpc.MethodSealedCreate, rpc.MethodSealedUnlockBy:
 		w.Str(q.Name)
 	case rpc.MethodSealedUnlock:
 		w.Str(q.Name)
@@ -78,6 +78,9 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 	case rpc.MethodSealedInvite:
 		w.Str(q.Role)
 		w.Bool(q.Other)
+	case rpc.MethodSealedAnswer:
+		w.U32(q.Target)
+		w.Str(q.Text)
 	case rpc.MethodSealedRemove:
 		w.Strs(q.Ids)
 	case rpc.MethodHealth:
@@ -87,62 +90,64 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 
 // Methods names every method.
 var Methods = map[rpc.Method]string{
-	rpc.MethodHello:           "hello",
-	rpc.MethodCancel:          "cancel",
-	rpc.MethodOutcome:         "outcome",
-	rpc.MethodExec:            "exec",
-	rpc.MethodQuery:           "query",
-	rpc.MethodBatch:           "batch",
-	rpc.MethodBulkBegin:       "bulkBegin",
-	rpc.MethodBulkRows:        "bulkRows",
-	rpc.MethodBulkEnd:         "bulkEnd",
-	rpc.MethodIterate:         "iterate",
-	rpc.MethodCredit:          "credit",
-	rpc.MethodNotify:          "notify",
-	rpc.MethodTxBegin:         "txBegin",
-	rpc.MethodTxExec:          "txExec",
-	rpc.MethodTxQuery:         "txQuery",
-	rpc.MethodTxBatch:         "txBatch",
-	rpc.MethodTxCommit:        "txCommit",
-	rpc.MethodTxRollback:      "txRollback",
-	rpc.MethodTxNotify:        "txNotify",
-	rpc.MethodTxBulk:          "txBulk",
-	rpc.MethodLiveStart:       "liveStart",
-	rpc.MethodLiveStop:        "liveStop",
-	rpc.MethodAck:             "ack",
-	rpc.MethodLivePause:       "livePause",
-	rpc.MethodLiveStats:       "liveStats",
-	rpc.MethodLiveExplain:     "liveExplain",
-	rpc.MethodListen:          "listen",
-	rpc.MethodExport:          "export",
-	rpc.MethodImportBegin:     "importBegin",
-	rpc.MethodImportPart:      "importPart",
-	rpc.MethodImportEnd:       "importEnd",
-	rpc.MethodExportFile:      "exportFile",
-	rpc.MethodExportPart:      "exportPart",
-	rpc.MethodExportEnd:       "exportEnd",
-	rpc.MethodSyncNow:         "syncNow",
-	rpc.MethodSyncPause:       "syncPause",
-	rpc.MethodSyncResume:      "syncResume",
-	rpc.MethodSyncDigest:      "syncDigest",
-	rpc.MethodToken:           "token",
-	rpc.MethodSyncPending:     "syncPending",
-	rpc.MethodSyncRejected:    "syncRejected",
-	rpc.MethodSyncRetry:       "syncRetry",
-	rpc.MethodSyncDiscard:     "syncDiscard",
-	rpc.MethodSyncDangling:    "syncDangling",
-	rpc.MethodSyncExport:      "syncExport",
-	rpc.MethodSyncQuarantined: "syncQuarantined",
-	rpc.MethodSyncAccept:      "syncAccept",
-	rpc.MethodSealedCreate:    "sealedCreate",
-	rpc.MethodSealedUnlock:    "sealedUnlock",
-	rpc.MethodSealedJoin:      "sealedJoin",
-	rpc.MethodSealedInvite:    "sealedInvite",
-	rpc.MethodSealedConfirm:   "sealedConfirm",
-	rpc.MethodSealedMembers:   "sealedMembers",
-	rpc.MethodSealedRemove:    "sealedRemove",
-	rpc.MethodSealedCode:      "sealedCode",
-	rpc.MethodHealth:          "health",
+	rpc.MethodHello:            "hello",
+	rpc.MethodCancel:           "cancel",
+	rpc.MethodOutcome:          "outcome",
+	rpc.MethodExec:             "exec",
+	rpc.MethodQuery:            "query",
+	rpc.MethodBatch:            "batch",
+	rpc.MethodBulkBegin:        "bulkBegin",
+	rpc.MethodBulkRows:         "bulkRows",
+	rpc.MethodBulkEnd:          "bulkEnd",
+	rpc.MethodIterate:          "iterate",
+	rpc.MethodCredit:           "credit",
+	rpc.MethodNotify:           "notify",
+	rpc.MethodTxBegin:          "txBegin",
+	rpc.MethodTxExec:           "txExec",
+	rpc.MethodTxQuery:          "txQuery",
+	rpc.MethodTxBatch:          "txBatch",
+	rpc.MethodTxCommit:         "txCommit",
+	rpc.MethodTxRollback:       "txRollback",
+	rpc.MethodTxNotify:         "txNotify",
+	rpc.MethodTxBulk:           "txBulk",
+	rpc.MethodLiveStart:        "liveStart",
+	rpc.MethodLiveStop:         "liveStop",
+	rpc.MethodAck:              "ack",
+	rpc.MethodLivePause:        "livePause",
+	rpc.MethodLiveStats:        "liveStats",
+	rpc.MethodLiveExplain:      "liveExplain",
+	rpc.MethodListen:           "listen",
+	rpc.MethodExport:           "export",
+	rpc.MethodImportBegin:      "importBegin",
+	rpc.MethodImportPart:       "importPart",
+	rpc.MethodImportEnd:        "importEnd",
+	rpc.MethodExportFile:       "exportFile",
+	rpc.MethodExportPart:       "exportPart",
+	rpc.MethodExportEnd:        "exportEnd",
+	rpc.MethodSyncNow:          "syncNow",
+	rpc.MethodSyncPause:        "syncPause",
+	rpc.MethodSyncResume:       "syncResume",
+	rpc.MethodSyncDigest:       "syncDigest",
+	rpc.MethodToken:            "token",
+	rpc.MethodSyncPending:      "syncPending",
+	rpc.MethodSyncRejected:     "syncRejected",
+	rpc.MethodSyncRetry:        "syncRetry",
+	rpc.MethodSyncDiscard:      "syncDiscard",
+	rpc.MethodSyncDangling:     "syncDangling",
+	rpc.MethodSyncExport:       "syncExport",
+	rpc.MethodSyncQuarantined:  "syncQuarantined",
+	rpc.MethodSyncAccept:       "syncAccept",
+	rpc.MethodSealedCreate:     "sealedCreate",
+	rpc.MethodSealedUnlock:     "sealedUnlock",
+	rpc.MethodSealedJoin:       "sealedJoin",
+	rpc.MethodSealedInvite:     "sealedInvite",
+	rpc.MethodSealedAnswer:     "sealedAnswer",
+	rpc.MethodSealedMembers:    "sealedMembers",
+	rpc.MethodSealedRemove:     "sealedRemove",
+	rpc.MethodSealedCode:       "sealedCode",
+	rpc.MethodSealedUnlockBy:   "sealedUnlockBy",
+	rpc.MethodSealedPassphrase: "sealedPassphrase",
+	rpc.MethodHealth:           "health",
 }
 
 // Events names every event.
@@ -363,6 +368,7 @@ func readSpaceMember(r *rpc.Reader) (v rpc.SpaceMember) {
 	v.Name = r.Str()
 	v.Role = r.Str()
 	v.Code = r.Bool()
+	v.Passphrase = r.Bool()
 	v.Self = r.Bool()
 	return v
 }
@@ -371,6 +377,13 @@ func readPairing(r *rpc.Reader) (v rpc.Pairing) {
 	v.Link = r.Str()
 	v.Name = r.Str()
 	v.Digits = r.Str()
+	return v
+}
+
+func readKDF(r *rpc.Reader) (v rpc.KDF) {
+	v.Time = r.U32()
+	v.Memory = r.U32()
+	v.Salt = r.Str()
 	return v
 }
 
@@ -475,7 +488,14 @@ func (p Payload) Pairing() (rpc.Pairing, error) {
 // SpaceMembers decodes a payload of that type.
 func (p Payload) SpaceMembers() ([]rpc.SpaceMember, error) {
 	r := &p.r
-	v := rpc.ReadList(r, 14, readSpaceMember)
+	v := rpc.ReadList(r, 15, readSpaceMember)
+	return v, r.Err()
+}
+
+// KDF decodes a payload of that type.
+func (p Payload) KDF() (rpc.KDF, error) {
+	r := &p.r
+	v := readKDF(r)
 	return v, r.Err()
 }
 

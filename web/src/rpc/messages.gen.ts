@@ -60,10 +60,12 @@ export const enum Method {
   sealedUnlock = 65,
   sealedJoin = 66,
   sealedInvite = 67,
-  sealedConfirm = 68,
+  sealedAnswer = 68,
   sealedMembers = 69,
   sealedRemove = 71,
   sealedCode = 72,
+  sealedUnlockBy = 73,
+  sealedPassphrase = 74,
   health = 70,
 }
 
@@ -290,6 +292,8 @@ export interface SpaceMember {
   role: string;
   /** it is a recovery code */
   code: boolean;
+  /** it is a passphrase */
+  passphrase: boolean;
   /** it is this device */
   self: boolean;
 }
@@ -301,6 +305,14 @@ export interface Pairing {
   name: string;
   /** six, which both devices show */
   digits: string;
+}
+
+export interface KDF {
+  time: number;
+  /** KiB */
+  memory: number;
+  /** 16 bytes in hexadecimal */
+  salt: string;
 }
 
 export interface OpenConfig {
@@ -564,6 +576,7 @@ export function readSpaceMember(r: Reader): SpaceMember {
     name: r.string(),
     role: r.string(),
     code: r.bool(),
+    passphrase: r.bool(),
     self: r.bool(),
   };
 }
@@ -573,6 +586,14 @@ export function readPairing(r: Reader): Pairing {
     link: r.string(),
     name: r.string(),
     digits: r.string(),
+  };
+}
+
+export function readKDF(r: Reader): KDF {
+  return {
+    time: r.u32(),
+    memory: r.u32(),
+    salt: r.string(),
   };
 }
 
@@ -913,15 +934,16 @@ export function sealedInvite(role: string, other: boolean): RequestOf<void> {
   return { method: 67, lane: "side", retry: false, body: w.finish(), result: () => {} };
 }
 
-/** the digits of that sealedInvite are those of the new device */
-export function sealedConfirm(target: number): Request {
+/** to a chunk of that call: the digits are the new device's; what was computed with a KDF, in hexadecimal, concealed */
+export function sealedAnswer(target: number, text: string): Request {
   const w = new Writer();
   w.u32(target);
+  w.string(text);
   return { method: 68, lane: "direct", retry: false, body: w.finish() };
 }
 
 export function sealedMembers(): RequestOf<SpaceMember[]> {
-  return { method: 69, lane: "side", retry: true, body: NONE, result: (r) => r.list(14, () => readSpaceMember(r)) };
+  return { method: 69, lane: "side", retry: true, body: NONE, result: (r) => r.list(15, () => readSpaceMember(r)) };
 }
 
 /** none: a new key alone */
@@ -934,6 +956,18 @@ export function sealedRemove(ids: readonly string[]): RequestOf<void> {
 /** a new recovery code, concealed */
 export function sealedCode(): RequestOf<string> {
   return { method: 72, lane: "side", retry: false, body: NONE, result: (r) => r.string() };
+}
+
+/** by a passphrase; each chunk wants an answer */
+export function sealedUnlockBy(name: string): RequestOf<void> {
+  const w = new Writer();
+  w.string(name);
+  return { method: 73, lane: "side", retry: false, body: w.finish(), result: () => {} };
+}
+
+/** sets the user's passphrase; the same */
+export function sealedPassphrase(): RequestOf<void> {
+  return { method: 74, lane: "side", retry: false, body: NONE, result: () => {} };
 }
 
 export function health(full: boolean): RequestOf<Health> {

@@ -7,18 +7,21 @@ import * as messages from "../rpc/messages.gen.js";
 import { HeddleError } from "../shared/errors.js";
 import { Keyring } from "../keys/keyring.js";
 import type { CallOptions } from "../shared/types.js";
+import { checkPassphrase, stretch } from "./passphrase.js";
 
 /** "admin" adds and removes anybody, "write" writes and does so with devices of its own user, "read" reads. */
 export type Role = "admin" | "write" | "read";
 
-/** A device or a recovery code. */
+/** A device, a recovery code or a passphrase. */
 export interface Member {
   id: string;
-  /** Of a device, as it was told to `create`, `unlock` or `join`. A recovery code has none. */
+  /** Of a device, as it was told to `create`, `unlock` or `join`. Codes and passphrases have none. */
   name: string;
   role: Role;
   /** It is a recovery code. */
   code: boolean;
+  /** It is a passphrase. */
+  passphrase: boolean;
   /** It is this device. */
   self: boolean;
 }
@@ -59,22 +62,29 @@ const LINK = /^[^#]*#(?:.*&)?heddle=([\w-]+)/;
 /** Whether an address has a link's secret: `location.href`, when the app starts. */
 export const hasLink = (url: string | URL): boolean => LINK.test(String(url));
 
+export interface SealedOptions {
+  /** argon2.js of the package, where the bundler does not leave it beside the module. It is loaded for passphrases. */
+  argon2?: string | URL | undefined;
+}
+
 /**
  * The members of the space that db syncs with. As long as this device has no keys, sync stands with HEDDLE_LOCKED, and
  * what is written waits: `create` makes the space, `join` and `unlock` bring the device into one.
  */
-export function sealedSpace(db: Database): SealedSpace {
-  return new SealedSpace(db);
+export function sealedSpace(db: Database, options: SealedOptions = {}): SealedSpace {
+  return new SealedSpace(db, options);
 }
 
 export class SealedSpace {
   readonly #db: Database;
   readonly #keyring: Keyring;
+  readonly #options: SealedOptions;
 
   /** @internal */
-  constructor(db: Database) {
+  constructor(db: Database, options: SealedOptions) {
     this.#db = db;
     this.#keyring = new Keyring(db.name);
+    this.#options = options;
   }
 
   /**
@@ -89,6 +99,14 @@ export class SealedSpace {
   async unlock(code: string, name: string, options: CallOptions = {}): Promise<void> {
     const concealed = await this.#keyring.concealText(code);
     return this.#ask(messages.sealedUnlock(checkName(name), concealed), options);
+  }
+
+  /**
+   * Lets this device in by the passphrase of a user. It takes a second or so for each user of the space who has one,
+   * and 64 MiB. HEDDLE_BAD_PASSPHRASE: it opens nothing there.
+   */
+  async unlockByPassphrase(passphrase: string, name: string, options: CallOptions = {}): Promise<void> {
+    return this.#stretching(messages.sealedUnlockBy(checkName(name)), passphrase, options);
   }
 
   /** Lets this device in by the link of another one: `location.href`, where the app was opened by it. */
@@ -133,7 +151,7 @@ export class SealedSpace {
     return {
       link: link.promise, joining: joining.promise, done,
       confirm: () => {
-        if (id !== undefined) this.#db.tell(messages.sealedConfirm(id));
+        if (id !== undefined) this.#db.tell(messages.sealedAnswer(id, ""));
       },
       cancel: () => cancel.abort(),
     };
@@ -164,6 +182,36 @@ export class SealedSpace {
    */
   async newRecoveryCode(options: CallOptions = {}): Promise<string> {
     return this.#keyring.revealText(await this.#ask(messages.sealedCode(), options));
+  }
+
+  /**
+   * Sets the passphrase of this device's user, of at least 12 characters: with it a device comes in as by a code. Who
+   * has the server's data can guess at it, slowly; nobody can guess at a code. One that the user had before opens
+   * nothing any more, and there is a new key. HEDDLE_BAD_PASSPHRASE: it is too short.
+   */
+  async setPassphrase(passphrase: string, options: CallOptions = {}): Promise<void> {
+    checkPassphrase(passphrase);
+    return this.#stretching(messages.sealedPassphrase(), passphrase, options);
+  }
+
+  /** Makes a call that has this page compute Argon2id of a passphrase. */
+  async #stretching(request: RequestOf<void>, passphrase: string, options: CallOptions): Promise<void> {
+    const failed = later<never>();
+    const over = new AbortController();
+    let id = 0;
+    const answer = async (kdf: messages.KDF) => {
+      const key = await stretch(passphrase, kdf, this.#options.argon2, over.signal);
+      this.#db.tell(messages.sealedAnswer(id, await this.#keyring.concealText(key)));
+    };
+    const done = this.#ask(request, either(options, over), {
+      sent: (sent) => { id = sent; },
+      chunk: (r) => { answer(messages.readKDF(r)).catch(failed.reject); },
+    });
+    try {
+      await Promise.race([done, failed.promise]);
+    } finally {
+      over.abort();
+    }
   }
 
   #ask<T>(

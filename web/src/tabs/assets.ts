@@ -1,6 +1,7 @@
 // Where the package's own files are: beside index.js, as bundlers leave them,
 // or at the URLs that open({ assets }) gives.
 
+import { OPTIMIZED, unoptimized } from "./package-files.js";
 import type { AssetUrls } from "../shared/types.js";
 
 // These exact forms are what bundlers recognise as files to carry along. Some
@@ -12,15 +13,6 @@ const beside: Record<keyof AssetUrls, () => URL> = {
   heddleRest: () => new URL("./heddle-rest.wasm", import.meta.url),
   sqlite: () => new URL("./sqlite3.wasm", import.meta.url),
 };
-
-/**
- * Where the optimizer of Vite's development server (up to version 7) puts index.js, without the files beside it: by
- * itself in .vite/deps/, for Nuxt in .cache/vite/client/deps/.
- */
-const OPTIMIZED = /\/node_modules\/\.(?:vite|cache)[^?#]*\/deps[^/]*\//;
-
-/** Where the file is that the optimizer left behind. */
-export const unoptimized = (href: string) => href.replace(OPTIMIZED, "/node_modules/heddle/dist/");
 
 export class Assets {
   readonly #given: AssetUrls;

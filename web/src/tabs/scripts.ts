@@ -4,13 +4,14 @@ import { HeddleError } from "../shared/errors.js";
 import type { FromBroker } from "../shared/messages.js";
 import { takeFromBroker } from "../shared/message-shapes.js";
 import { lockName } from "../shared/names.js";
+import { elsewhere, startScript } from "./package-files.js";
 import type { Assets } from "./assets.js";
 import { compileModules, compileRest } from "./wasm-modules.js";
 import type { WorkerSource } from "./worker-supervisor.js";
 
 /** Workers of the page, for the database of that scope. */
 export const pageWorkers = (assets: Assets, scope: string): WorkerSource => ({
-  start: () => startWorker(assets),
+  start: () => startScript(assets.href("worker"), "heddle"),
   compile: (ready) => compileModules(assets, ready),
   compileRest: () => compileRest(assets),
   mayLead: async () => {
@@ -20,20 +21,6 @@ export const pageWorkers = (assets: Assets, scope: string): WorkerSource => ({
   noScript: (message) => new HeddleError("HEDDLE_ASSETS",
     `the worker's script ${assets.href("worker")} cannot be loaded: ${message || assets.cure("worker")}`),
 });
-
-const elsewhere = (href: string) => new URL(href).origin !== location.origin;
-
-/** Starts worker.js: directly, or, where this module came from another origin,
- * through a blob that imports it (a worker's own script must be of the page's
- * origin; what it imports need not). The import is a dynamic one, which a
- * Content-Security-Policy sees as a script; a static one it sees as a worker. */
-function startWorker(assets: Assets): Worker {
-  const href = assets.href("worker");
-  const options = { type: "module", name: "heddle" } as const;
-  if (!elsewhere(href)) return new Worker(href, options);
-  const script = `import(${JSON.stringify(href)}).catch((e) => setTimeout(() => { throw e; }));`;
-  return new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), options);
-}
 
 let noBroker = false;
 

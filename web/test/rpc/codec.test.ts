@@ -87,10 +87,12 @@ const requests: Record<string, Uint8Array> = {
   "sealedUnlock": make(61, messages.sealedUnlock("Tablet", "Y29kZQ")),
   "sealedJoin": make(62, messages.sealedJoin("Phone", "bGluaw")),
   "sealedInvite": make(63, messages.sealedInvite("write", true)),
-  "sealedConfirm": make(64, messages.sealedConfirm(63)),
+  "sealedAnswer": make(64, messages.sealedAnswer(63, "a2V5")),
   "sealedMembers": make(65, messages.sealedMembers()),
   "sealedRemove": make(66, messages.sealedRemove(["00ff"])),
   "sealedCode": make(67, messages.sealedCode()),
+  "sealedUnlockBy": make(68, messages.sealedUnlockBy("Tablet")),
+  "sealedPassphrase": make(69, messages.sealedPassphrase()),
   "syncAccept": make(45, messages.syncAccept(true)),
   "syncResume": make(29, messages.syncResume()),
   "syncDigest": make(30, messages.syncDigest()),
@@ -224,10 +226,11 @@ test("small replies decode", () => {
   assert.deepEqual(conflict(messages.readConflict(reply("conflict-constraint").r)),
     { counter: 0, kind: "constraint", table: "t", key: ["k"], ...why });
   assert.deepEqual(messages.sealedMembers().result(reply("members").r), [
-    { id: "00ff", name: "Laptop", role: "admin", code: false, self: true },
-    { id: "01", name: "", role: "write", code: true, self: false },
+    { id: "00ff", name: "Laptop", role: "admin", code: false, passphrase: false, self: true },
+    { id: "01", name: "", role: "write", code: true, passphrase: false, self: false },
   ]);
   assert.deepEqual(messages.readPairing(reply("pairing").r), { link: "", name: "Phone", digits: "012345" });
+  assert.deepEqual(messages.readKDF(reply("kdf").r), { time: 3, memory: 65536, salt: "00ff" });
   const [row] = messages.syncQuarantined(1).result(reply("quarantined").r);
   assert.deepEqual(quarantinedRow(row!), { table: "t", key: ["k"], ...why, cells: { b: 5, n: null } });
   assert.equal(reply("ask").r.u32(), 77);

@@ -2,7 +2,8 @@
 import { deepEqual, equal, match, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { checkAssets } from "../../src/api/options.js";
-import { Assets, unoptimized } from "../../src/tabs/assets.js";
+import { unoptimized } from "../../src/tabs/package-files.js";
+import { Assets } from "../../src/tabs/assets.js";
 
 Object.assign(globalThis, { location: new URL("https://app.example/shop/cart") });
 
