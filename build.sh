@@ -69,9 +69,10 @@ webkit() {
   [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
 }
 
-# postgres makes sure of PostgreSQL's programs, with which tests run clusters of their own.
+# postgres makes sure of PostgreSQL's programs, with which tests run clusters of their own, and of a pooler.
 postgres() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || debian postgresql
+  have pgbouncer || [ -x /usr/sbin/pgbouncer ] || debian pgbouncer
 }
 
 # proxies makes sure of those whose configurations deploy/ has.

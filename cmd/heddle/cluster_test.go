@@ -4,13 +4,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"flag"
-	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,18 +18,22 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/await"
+	"heddle.dev/heddle/sync/logstore/natshints/natstest"
 	"heddle.dev/heddle/sync/logstore/pgstore/pgtest"
 	"heddle.dev/heddle/sync/wire"
 )
 
 var (
-	faults    = flag.Int("faults", 16, "how many faults TestCluster has")
+	faults    = flag.Int("faults", 11, "how many faults TestCluster has; so many have each kind once")
+	faultTime = flag.Duration("faults.time", time.Hour, "none of them begins later than that, from the beginning of the test")
 	faultSeed = flag.Uint64("faults.seed", 1, "what chooses them")
+	faultOnly = flag.String("faults.only", "", "only those whose name a regular `expression` finds")
 )
 
 // node is heddle serve in a process of its own, at one address all its life.
 type node struct {
 	t     *testing.T
+	build string // the program's file; "": this test's
 	args  []string
 	addr  string
 	cmd   *exec.Cmd
@@ -42,7 +46,8 @@ func (p *node) up() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.cmd = exec.Command(binary, append([]string{"serve", "--dev", "--addr", p.addr, "--log", "error"}, p.args...)...)
+	args := append([]string{"serve", "--dev", "--addr", p.addr, "--log", "error"}, p.args...)
+	p.cmd = exec.Command(cmp.Or(p.build, binary), args...)
 	p.cmd.Env = append(os.Environ(), asHeddle+"=1")
 	p.cmd.Stderr = &lines{each: func(s string) { p.t.Log(p.addr, s) }}
 	out, err := p.cmd.StdoutPipe()
@@ -78,24 +83,36 @@ type cluster struct {
 	*fleet
 	random   *rand.Rand
 	database *pgtest.Cluster
+	broker   *natstest.Broker
 	nodes    []*node
+	builds   []string
+	build    int // which of them the servers are
 	hits     map[string]int
 }
 
-func newCluster(t *testing.T, servers int) *cluster {
+// newCluster starts servers of the first build, which hear of each other by a broker if
+// there is one.
+func newCluster(t *testing.T, servers int, broker *natstest.Broker) *cluster {
 	t.Helper()
-	c := &cluster{random: rand.New(rand.NewPCG(*faultSeed, 0)), hits: map[string]int{},
+	c := &cluster{random: rand.New(rand.NewPCG(*faultSeed, 0)), hits: map[string]int{}, broker: broker,
 		database: pgtest.New(t, "fsync=off", "max_connections=200")}
+	c.builds = builds(t)
 	ctx := await.Context(t)
-	name, err := c.database.Database(ctx)
+	url, err := c.database.Database(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := net.JoinHostPort("127.0.0.1", fmt.Sprint(c.database.Port))
+	target := c.database.Addr()
 	for range servers {
 		proxy := newProxy(t, target)
-		c.nodes = append(c.nodes, newNode(t, strings.Replace(name, target, proxy.addr, 1)))
-		c.nodes[len(c.nodes)-1].proxy = proxy
+		p := &node{t: t, addr: "127.0.0.1:0", proxy: proxy, build: c.builds[0],
+			args: []string{"--store", strings.Replace(url, target, proxy.addr, 1)}}
+		if broker != nil {
+			p.args = append(p.args, "--hints", broker.URL())
+		}
+		p.up()
+		t.Cleanup(p.kill)
+		c.nodes = append(c.nodes, p)
 	}
 	c.fleet = newFleet(t, ctx, urls(c.nodes))
 	return c
@@ -117,11 +134,19 @@ func urls(nodes []*node) (all []string) {
 	return all
 }
 
-// Three servers over one PostgreSQL, each of which is killed, frozen and cut off while
-// devices write and follow at any of them, and a database that crashes and restarts:
-// what is acknowledged is there once, in one order, and nobody is told anything else.
-func TestCluster(t *testing.T) {
-	c := newCluster(t, 3)
+// Three servers over one PostgreSQL, each of which is killed, frozen, cut off and
+// upgraded while devices write and follow at any of them, and a database that crashes,
+// restarts and is replaced by its standbys: what is acknowledged is there once, in one
+// order, and nobody is told anything else. What a standby did not have the devices give
+// back.
+func TestCluster(t *testing.T) { testCluster(t, nil) }
+
+// The same where servers hear of each other by NATS.
+func TestCluster_nats(t *testing.T) { testCluster(t, natstest.New(t, "", "")) }
+
+func testCluster(t *testing.T, broker *natstest.Broker) {
+	begun := time.Now()
+	c := newCluster(t, 3, broker)
 	ends := map[string][]chan wire.Position{}
 	number := 0
 	for space, writers := range map[string]int{"hot": 4, "warm": 2, "other": 2} {
@@ -137,15 +162,12 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	c.until(20)
-	all := map[string]func(*node, int){
-		"a server killed": c.killed, "a server ended in order": c.ended, "a server frozen": c.frozen,
-		"the way to the database cut":     c.cut,
-		"the way to the database stalled": c.stalled, "notifications lost": c.deaf,
-		"the database crashed":   func(*node, int) { c.restart("QUIT") },
-		"the database restarted": func(*node, int) { c.restart("INT") },
-	}
+	all := c.faults()
+	only := regexp.MustCompile(*faultOnly)
+	maps.DeleteFunc(all, func(name string, _ func(*node, int)) bool { return !only.MatchString(name) })
 	var order []string
-	for n := range *faults {
+	n := 0
+	for ; n < *faults && time.Since(begun) < *faultTime; n++ {
 		if len(order) == 0 {
 			order = slices.Sorted(maps.Keys(all))
 			c.random.Shuffle(len(order), func(i, k int) { order[i], order[k] = order[k], order[i] })
@@ -160,80 +182,16 @@ func TestCluster(t *testing.T) {
 	}
 	c.finish(ends)
 	for _, p := range c.nodes {
-		c.hits["… of those, hints"] += int(p.proxy.lost.Load())
+		c.hits["… of those, notifications"] += int(p.proxy.lost.Load())
 	}
-	t.Logf("%d transactions acknowledged, %d pushes sent again; hit: %v", c.total(), c.again, c.hits)
+	t.Logf("%d transactions acknowledged, %d pushes sent again, %d lost by the database and given back, "+
+		"%d followers begun anew; hit: %v", c.total(), c.again, c.lost, c.anew, c.hits)
 	for fault := range all {
-		if *faults >= len(all) && c.hits[fault] == 0 {
+		if n >= len(all) && c.hits[fault] == 0 {
 			t.Errorf("never hit: %s", fault)
 		}
 	}
-}
-
-// busyOf waits for a push to be under way at a server.
-func (c *cluster) busyOf(server int) {
-	for c.busy[server].Load() == 0 && !c.over() {
-		time.Sleep(100 * time.Microsecond)
+	if c.losses.Load() > 0 && c.lost == 0 {
+		t.Error("the standby without the last commits had all of them")
 	}
-	c.hits["… with a push under way"]++
-}
-
-func (c *cluster) killed(p *node, server int) {
-	c.busyOf(server)
-	p.kill()
-	c.until(30)
-	p.up()
-	c.until(10)
-}
-
-// ended has a server drain and end, as in an upgrade, and begin again.
-func (c *cluster) ended(p *node, server int) {
-	c.busyOf(server)
-	p.signal(syscall.SIGTERM)
-	if err := p.cmd.Wait(); err != nil {
-		c.t.Errorf("a server that was told to end: %v", err)
-	}
-	c.until(30)
-	p.up()
-	c.until(10)
-}
-
-func (c *cluster) frozen(p *node, server int) {
-	c.busyOf(server)
-	p.signal(syscall.SIGSTOP)
-	c.until(50) // of the others
-	p.signal(syscall.SIGCONT)
-	c.until(10)
-}
-
-func (c *cluster) cut(p *node, server int) {
-	c.busyOf(server)
-	p.proxy.cut()
-	c.until(50)
-	p.proxy.mend()
-	c.until(10)
-}
-
-func (c *cluster) stalled(p *node, server int) {
-	c.busyOf(server)
-	flow := p.proxy.stall()
-	c.until(50)
-	flow()
-	c.until(10)
-}
-
-func (c *cluster) deaf(p *node, _ int) {
-	p.proxy.lose.Store(true)
-	c.until(50)
-	p.proxy.lose.Store(false)
-}
-
-func (c *cluster) restart(signal string) {
-	if err := c.database.Down(signal); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := c.database.Up(); err != nil {
-		c.t.Fatal(err)
-	}
-	c.until(20)
 }

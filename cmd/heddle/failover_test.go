@@ -50,11 +50,7 @@ func (p *pair) must(err error) {
 // nothing that was acknowledged is lost, and the servers find it by themselves.
 func TestFailover_synchronous(t *testing.T) {
 	p := newPair(t)
-	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`,
-		`SELECT pg_sleep(0.1) FROM generate_series(1, 1000) WHERE NOT EXISTS
-			(SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync')`} {
-		p.must(p.primary.Exec(p.ctx, sql))
-	}
+	p.must(p.primary.Synchronous(p.ctx))
 	f := newFleet(t, p.ctx, urls(p.nodes))
 	ends := map[string][]chan wire.Position{}
 	for i, space := range []string{"hot", "hot", "hot", "other"} {

@@ -35,8 +35,9 @@ func (f *serveFlags) define(flags *flag.FlagSet, b *bounds) {
 		"root, in PEM")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "`file` with its private key, in PEM")
 	f.place.define(flags, "`directory` for the spaces; made if missing")
-	flags.StringVar(&f.hints, "hints", "", "`URL` of a NATS server by which servers over one --store hear of each "+
-		"other's commits: nats://HOST:4222/SUBJECT?creds=FILE; without it PostgreSQL's NOTIFY does that")
+	flags.StringVar(&f.hints, "hints", "", "`URL` by which servers over one --store hear of each other's commits: "+
+		"nats://HOST:4222/SUBJECT?creds=FILE, or postgres://… of the database itself where --store is a pooler; without "+
+		"it that of --store")
 	flags.IntVar(&f.files, "files", defaultFiles, "how many `files` a new --data keeps its spaces in; each has a writer "+
 		"of its own")
 	flags.BoolVar(&f.checksums, "page-checksums", true, "new files get page checksums; =false beside Litestream")

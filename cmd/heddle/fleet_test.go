@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -29,6 +30,9 @@ type fleet struct {
 	failing sync.Once
 	ended   context.Context // ends when the followers know where the logs end
 	end     context.CancelFunc
+	// losses is how often the database has lost its last commits: then, and only then,
+	// may a server tell of less than before.
+	losses  atomic.Int64
 	group   sync.WaitGroup // writers
 	follows sync.WaitGroup
 
@@ -36,6 +40,8 @@ type fleet struct {
 	acked map[string]map[wire.ClientID]uint64 // by space
 	count int64                               // of acknowledged transactions
 	again int64                               // pushes that were sent again
+	lost  int64                               // acknowledged transactions that the database had lost, and got back
+	anew  int64                               // followers that began anew after a loss
 	moved chan struct{}                       // closed when count grows
 }
 
@@ -99,41 +105,134 @@ func (f *fleet) post(ctx context.Context, server int, path string, body []byte) 
 	if err != nil {
 		return nil, err
 	}
-	if res.StatusCode < 500 {
+	switch {
+	case e.Code == "HEDDLE_DIVERGED" && f.losses.Load() > 0:
+		return nil, errDiverged
+	case res.StatusCode < 500:
 		f.wrong("%s at server %d: %d %+v", path, server, res.StatusCode, e)
 	}
 	return nil, fmt.Errorf("%d %+v", res.StatusCode, e)
 }
 
+// errDiverged says that the server's log is not the one that a device follows.
+var errDiverged = errors.New("HEDDLE_DIVERGED")
+
+// patience is how long a device waits for an answer: longer each time that it was too
+// short, since a slow machine is no fault.
+type patience struct {
+	long  time.Duration
+	began time.Time
+}
+
+func (p *patience) next() time.Duration {
+	p.long, p.began = max(p.long, time.Second), time.Now()
+	return p.long
+}
+
+// tried notes that what next was asked for has ended.
+func (p *patience) tried() {
+	if time.Since(p.began) >= p.long {
+		p.long = min(2*p.long, time.Hour)
+	}
+}
+
+// writer is a device that writes to a space, and keeps what it wrote.
+type writer struct {
+	f      *fleet
+	space  string
+	number int
+	id     wire.ClientID
+	random *rand.Rand
+	sent   [][]byte // pushes, by counter
+	acked  uint64   // how many of those are acknowledged
+	losses int64    // that it has made up for
+}
+
 // write has a device write to a space until the fleet is told to end.
 func (f *fleet) write(space string, number int) {
-	id := wire.ClientID{}
-	binary.BigEndian.PutUint32(id[:], uint32(number))
-	random := rand.New(rand.NewPCG(1, uint64(number)))
-	shape := &wire.Shape{Kind: wire.Insert, Table: "t", Columns: []string{"v"}, Joins: []wire.Join{wire.JoinLast}}
+	w := &writer{f: f, space: space, number: number, random: rand.New(rand.NewPCG(1, uint64(number)))}
+	binary.BigEndian.PutUint32(w.id[:], uint32(number))
 	f.group.Go(func() {
-		for counter := uint64(1); f.writing.Load() && !f.over(); counter++ {
-			b := &wire.Body{Shapes: []*wire.Shape{shape}, Schema: []wire.TableSchema{{Table: "t", Key: []string{"k"},
-				Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}}
-			for i := range 1 + random.IntN(3) {
-				b.Ops = append(b.Ops, wire.Op{Shape: shape, Key: []wire.Value{int64(random.IntN(50))*3 + int64(i)},
-					Cells: []wire.Value{fmt.Sprint(number, "-", counter)}})
-			}
-			req := (&wire.PushRequest{Client: id, Parts: wire.SplitBody(counter, b.Marshal())}).Marshal()
-			for patience := time.Second; !f.push(random.IntN(len(f.urls)), space, req, counter, patience); patience *= 2 {
-				if f.over() {
-					return
+		for at := uint64(1); !f.over(); {
+			if at > uint64(len(w.sent)) {
+				if !f.writing.Load() {
+					break
 				}
-				f.mu.Lock()
-				f.again++
-				f.mu.Unlock()
+				w.sent = append(w.sent, w.transaction(at))
 			}
-			f.ack(space, id, counter)
+			at = w.until(at) + 1
+		}
+		// What was acknowledged may have been lost since: the last one says so.
+		for last := uint64(len(w.sent)); !f.over() && last > 0; {
+			at := w.until(last)
+			for ; at < last && !f.over(); at = w.until(at + 1) {
+			}
+			if at == last {
+				return
+			}
 		}
 	})
 }
 
-func (f *fleet) push(server int, space string, req []byte, counter uint64, patience time.Duration) (acked bool) {
+// transaction is the writer's next one.
+func (w *writer) transaction(counter uint64) []byte {
+	shape := &wire.Shape{Kind: wire.Insert, Table: "t", Columns: []string{"v"}, Joins: []wire.Join{wire.JoinLast}}
+	b := &wire.Body{Shapes: []*wire.Shape{shape}, Schema: []wire.TableSchema{{Table: "t", Key: []string{"k"},
+		Columns: []wire.ColumnSchema{{Name: "v", Group: 1}}}}}
+	for i := range 1 + w.random.IntN(3) {
+		b.Ops = append(b.Ops, wire.Op{Shape: shape, Key: []wire.Value{int64(w.random.IntN(50))*3 + int64(i)},
+			Cells: []wire.Value{fmt.Sprint(w.number, "-", counter)}})
+	}
+	return (&wire.PushRequest{Client: w.id, Parts: wire.SplitBody(counter, b.Marshal())}).Marshal()
+}
+
+// until pushes a transaction until a server tells how many are decided, and returns
+// that. There are fewer only where the database has lost some.
+func (w *writer) until(counter uint64) (decided uint64) {
+	for patience := (patience{}); !w.f.over(); patience.tried() {
+		losses := w.f.losses.Load()
+		decided, ok := w.f.push(w.random.IntN(len(w.f.urls)), w.space, w.sent[counter-1], patience.next())
+		switch {
+		case !ok:
+			w.f.mu.Lock()
+			w.f.again++
+			w.f.mu.Unlock()
+		case decided >= counter && decided <= uint64(len(w.sent)):
+			w.losses = max(w.losses, losses)
+			w.ack(decided)
+			return decided
+		case decided < counter && w.losses < w.f.losses.Load():
+			w.losses = losses // what was lost before it was sent
+			w.f.mu.Lock()
+			w.f.lost += int64(w.acked - min(w.acked, decided))
+			w.f.mu.Unlock()
+			return decided
+		default:
+			w.f.wrong("a push of %d: %d are decided, and %d were acknowledged", counter, decided, w.acked)
+		}
+	}
+	return counter
+}
+
+func (w *writer) ack(counter uint64) {
+	if counter <= w.acked {
+		return
+	}
+	f := w.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.acked[w.space] == nil {
+		f.acked[w.space] = map[wire.ClientID]uint64{}
+	}
+	f.acked[w.space][w.id] = counter
+	f.count += int64(counter - w.acked)
+	w.acked = counter
+	close(f.moved)
+	f.moved = make(chan struct{})
+}
+
+// push sends a push to a server; decided is what that has answered.
+func (f *fleet) push(server int, space string, req []byte, patience time.Duration) (decided uint64, ok bool) {
 	ctx, cancel := context.WithTimeout(f.ctx, patience)
 	defer cancel()
 	f.busy[server].Add(1)
@@ -144,14 +243,14 @@ func (f *fleet) push(server int, space string, req []byte, counter uint64, patie
 		var data []byte
 		if data, err = io.ReadAll(res.Body); err == nil {
 			m, err := wire.UnmarshalPushResponse(data)
-			if err == nil && m.Decided == counter {
-				return true
+			if err == nil {
+				return m.Decided, true
 			}
-			f.wrong("a push of %d: got %+v, %v", counter, m, err)
+			f.wrong("a push: got %x, %v", data, err)
 		}
 	}
 	f.pause()
-	return false
+	return 0, false
 }
 
 // wrong notes what no server may do: the test ends.
@@ -172,21 +271,9 @@ func (f *fleet) over() bool {
 // pause waits before something is tried again.
 func (f *fleet) pause() {
 	select {
-	case <-time.After(5 * time.Millisecond):
+	case <-time.After(20 * time.Millisecond):
 	case <-f.ctx.Done():
 	}
-}
-
-func (f *fleet) ack(space string, id wire.ClientID, counter uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.acked[space] == nil {
-		f.acked[space] = map[wire.ClientID]uint64{}
-	}
-	f.acked[space][id] = counter
-	f.count++
-	close(f.moved)
-	f.moved = make(chan struct{})
 }
 
 // reader is a device that follows, and folds what it is told.
@@ -243,30 +330,41 @@ func (r *reader) take(f *wire.Frame) error {
 // what the fleet's end has left.
 func (f *fleet) follow(space string, number int, end <-chan wire.Position) {
 	random := rand.New(rand.NewPCG(2, uint64(number)))
-	r := newReader()
+	r, losses := newReader(), int64(0)
 	f.follows.Go(func() {
 		var last wire.Position // the end, once it is known
-		for patience := time.Second; !f.over(); {
-			before := r.at.Seq
-			if err := f.stream(r, random.IntN(len(f.urls)), space+"/pull", patience, func() bool {
+		for patience := (patience{}); !f.over(); patience.tried() {
+			before, known := r.at.Seq, f.losses.Load()
+			err := f.stream(r, random.IntN(len(f.urls)), space+"/pull", patience.next(), func() bool {
 				select {
 				case last = <-end:
 				default:
 				}
 				return last.Seq > 0 && r.at == last
-			}); err != nil {
+			})
+			switch {
+			case errors.Is(err, errDiverged) && losses < f.losses.Load():
+				// It begins anew, and may meet what is lost once more only if that was after known.
+				r, losses = newReader(), known
+				f.mu.Lock()
+				f.anew++
+				f.mu.Unlock()
+				continue
+			case err != nil:
 				f.wrong("follower %d of %s: %v", number, space, err)
 				return
+			case r.at.Seq > before:
+				losses = known
 			}
-			if last.Seq > 0 && r.at == last {
+			switch {
+			case last.Seq > 0 && r.at == last:
 				return
-			}
-			if last.Seq > 0 && r.at.Seq > last.Seq {
+			case last.Seq > 0 && r.at.Seq > last.Seq && losses == f.losses.Load():
 				f.wrong("follower %d of %s is at %d, after the end at %d", number, space, r.at.Seq, last.Seq)
 				return
 			}
-			if patience *= 2; r.at.Seq > before {
-				patience = time.Second
+			if r.at.Seq > before {
+				patience.long = 0
 			}
 			f.pause()
 		}
@@ -284,6 +382,9 @@ func (f *fleet) stream(r *reader, server int, path string, patience time.Duratio
 	quiet := time.AfterFunc(patience, cancel)
 	defer quiet.Stop()
 	res, err := f.post(ctx, server, path, (&wire.PullRequest{Position: r.at}).Marshal())
+	if errors.Is(err, errDiverged) {
+		return err
+	}
 	if err != nil {
 		return nil
 	}
@@ -295,7 +396,11 @@ func (f *fleet) stream(r *reader, server int, path string, patience time.Duratio
 		}
 		quiet.Reset(patience)
 		if frame.Error != nil {
-			if code := frame.Error.Code; code != "HEDDLE_CLOSED" && code != "HEDDLE_SERVER" && code != "HEDDLE_TIMEOUT" {
+			switch code := frame.Error.Code; code {
+			case "HEDDLE_CLOSED", "HEDDLE_SERVER", "HEDDLE_TIMEOUT":
+			case "HEDDLE_DIVERGED":
+				return errDiverged
+			default:
 				return fmt.Errorf("the stream of server %d ended with %+v", server, frame.Error)
 			}
 			return nil
@@ -318,8 +423,8 @@ func (f *fleet) finish(ends map[string][]chan wire.Position) {
 		var end wire.Position
 		for server := range f.urls {
 			r := newReader()
-			for patience := time.Second; r.at.Seq == 0 || r.at.Seq < end.Seq; patience *= 2 {
-				if err := f.stream(r, server, space+"/pull?wait=0", patience, func() bool { return false }); err != nil {
+			for patience := (patience{}); r.at.Seq == 0 || r.at.Seq < end.Seq; patience.tried() {
+				if err := f.stream(r, server, space+"/pull?wait=0", patience.next(), func() bool { return false }); err != nil {
 					f.t.Fatalf("%s at server %d: %v", space, server, err)
 				}
 				if f.over() {

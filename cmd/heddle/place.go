@@ -72,8 +72,8 @@ func (p *place) check() error {
 		return badUsage("--store is the URL of a database: postgres://USER@HOST/NAME")
 	case p.hints != "" && p.url == "":
 		return badUsage("--hints is for --store: no other server uses a directory")
-	case p.hints != "" && !natshints.IsURL(p.hints):
-		return badUsage("--hints is the URL of a NATS server: nats://HOST:4222")
+	case p.hints != "" && !natshints.IsURL(p.hints) && !pgstore.IsURL(p.hints):
+		return badUsage("--hints is the URL of a NATS server, nats://HOST:4222, or of the database itself")
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func (p *place) open(ctx context.Context, o sqlitestore.Options, log *slog.Logge
 	if p.hints == "" {
 		return openStore(ctx, p.data+p.url, o)
 	}
-	hints, err := natshints.Open(natshints.Options{URL: p.hints, Logger: log})
+	hints, err := openHints(p.hints, log)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,14 @@ func (p *place) open(ctx context.Context, o sqlitestore.Options, log *slog.Logge
 		return nil, errors.Join(err, hints.Close())
 	}
 	return s, nil
+}
+
+// openHints opens hints by their name on the command line.
+func openHints(name string, log *slog.Logger) (logstore.Hints, error) {
+	if natshints.IsURL(name) {
+		return natshints.Open(natshints.Options{URL: name, Logger: log})
+	}
+	return pgstore.OpenHints(name, log)
 }
 
 // run runs f on a store that servers may be using.

@@ -14,16 +14,16 @@ import (
 // proxy is a server's way to its database, which can be cut, stop carrying anything,
 // and lose notifications.
 type proxy struct {
-	addr   string
-	target string
+	addr string
 
 	lose atomic.Bool  // notifications
 	lost atomic.Int64 // how many were
 
-	mu    sync.Mutex
-	isCut bool
-	flows chan struct{} // closed; while it is stalled one that is not
-	open  map[net.Conn]bool
+	mu     sync.Mutex
+	target string
+	isCut  bool
+	flows  chan struct{} // closed; while it is stalled one that is not
+	open   map[net.Conn]bool
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -61,7 +61,10 @@ func (p *proxy) keep(c net.Conn) bool {
 }
 
 func (p *proxy) carry(client net.Conn) {
-	database, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	database, err := net.Dial("tcp", target)
 	if err != nil {
 		client.Close()
 		return
@@ -151,6 +154,15 @@ func (p *proxy) mend() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.isCut = false
+}
+
+// retarget leads new connections, of which there are none yet, to another database.
+func (p *proxy) retarget(target string) {
+	p.cut()
+	p.mu.Lock()
+	p.target = target
+	p.mu.Unlock()
+	p.mend()
 }
 
 // stall holds what comes, until flow: the connections stay open.

@@ -80,6 +80,29 @@ func TestServer_storeDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// A push that memory has no answer to, while the store cannot be reached: it is to be
+// made again.
+func TestServer_unavailableBesideMemory(t *testing.T) { synctest.Test(t, testUnavailableBesideMemory) }
+
+func testUnavailableBesideMemory(t *testing.T) {
+	var down atomic.Bool
+	store := &storetest.Faulty{Store: storetest.NewModel(), Fault: func(context.Context, string, bool) error {
+		if down.Load() {
+			return logstore.ErrUnavailable
+		}
+		return nil
+	}}
+	h := over(t, store, nil)
+	a := newAuthor(h, "s", 1)
+	a.push(a.write(body("x", "1"))...)
+	down.Store(true)
+	part := wire.SplitBody(2, body("x", "2"))[0]
+	part.Total = 2 // memory does not know of parts
+	unavailable(t, a.try(part))
+	down.Store(false)
+	a.push(a.write(body("x", "2"))...)
+}
+
 // acknowledged has each author push its next transaction, until it is acknowledged.
 func acknowledged(authors []*author) {
 	for _, a := range authors {

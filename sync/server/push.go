@@ -231,11 +231,12 @@ func (t *turn) answers() bool {
 	})
 }
 
-// forget has the next try read the store, and all pushes be in it again.
+// forget has the next try read the store, and all pushes be in it again. What memory
+// has said of them is no answer, also where the store has none.
 func (t *turn) forget() {
 	t.warm = false
 	for _, p := range t.pushes {
-		p.failed, p.drop = nil, false
+		p.err, p.failed, p.drop = nil, nil, false
 	}
 }
 

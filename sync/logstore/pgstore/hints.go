@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
 )
 
@@ -28,7 +30,43 @@ const (
 	// quiet is how long after the last word of the database the one that listens asks
 	// whether it is still there.
 	quiet = 20 * time.Second
+	// probe begins a payload by which the one that listens finds out whether it is told
+	// anything. It is no hint.
+	probe     = "probe "
+	probeWait = 10 * time.Second
 )
+
+// errDeaf says that the database's notifications do not come.
+var errDeaf = fmt.Errorf("%w: no NOTIFY comes to who listens: is there a pooler in transaction mode? "+
+	"Then hints need an address of the database itself", logstore.ErrUnavailable)
+
+// OpenHints opens hints by LISTEN and NOTIFY that have connections of their own, two,
+// for a store whose connections are a pooler's in transaction mode: that cannot listen.
+func OpenHints(name string, log *slog.Logger) (logstore.Hints, error) {
+	const op = "pgstore: open hints"
+	config, err := configOf(name)
+	if err != nil {
+		return nil, errcode.Wrap(err, errcode.BadParam, op)
+	}
+	config.MaxConns = 1
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, errcode.Wrap(err, errcode.Server, op)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &ownNotifications{notify(config.ConnConfig.Copy(), pool, log)}, nil
+}
+
+// ownNotifications are notifications whose pool nobody else has.
+type ownNotifications struct{ *notifications }
+
+func (s *ownNotifications) Close() error {
+	err := s.notifications.Close()
+	s.pool.Close()
+	return err
+}
 
 // notifications are hints by NOTIFY.
 type notifications struct {
@@ -161,6 +199,9 @@ func (s *notifications) listen(ctx context.Context, f func(logstore.Hint)) error
 	if _, err := c.Exec(ctx, `LISTEN `+channel); err != nil {
 		return err
 	}
+	if err := s.hears(ctx, c, f); err != nil {
+		return err
+	}
 	f(logstore.Hint{}) // what was before is not heard of
 	for {
 		wait, cancel := context.WithTimeout(ctx, quiet)
@@ -179,6 +220,29 @@ func (s *notifications) listen(ctx context.Context, f func(logstore.Hint)) error
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// hears finds out whether the connection is told what another one sends: one of a
+// pooler in transaction mode is not.
+func (s *notifications) hears(ctx context.Context, c *pgx.Conn, f func(logstore.Hint)) error {
+	wait, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	payload := probe + rand.Text()
+	if _, err := s.pool.Exec(wait, `SELECT pg_notify($1, $2)`, channel, payload); err != nil {
+		return err
+	}
+	for {
+		n, err := c.WaitForNotification(wait)
+		switch {
+		case err != nil && ctx.Err() == nil && wait.Err() != nil:
+			return errDeaf
+		case err != nil:
+			return err
+		case n.Payload == payload:
+			return nil
+		}
+		deliver(n.Payload, f)
 	}
 }
 

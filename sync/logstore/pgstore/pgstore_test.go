@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -74,10 +75,27 @@ func TestOpen_together(t *testing.T) {
 	if all, err := open(t, url).Spaces(t.Context(), "", 10); err != nil || len(all) != 1 {
 		t.Errorf("got %+v, %v", all, err)
 	}
+}
+
+// A version before goes on with tables of a later one, where that one says so.
+func TestOpen_laterTables(t *testing.T) {
+	url := pgtest.Database(t)
+	s := open(t, url)
+	exec(t, url, `ALTER TABLE heddle.log ADD COLUMN later bytea`)
 	exec(t, url, `UPDATE heddle.format SET version = 99`)
+	for _, s := range []*pgstore.Store{s, open(t, url)} {
+		e := wire.Entry{Seq: 1, Client: wire.ClientID{1}, Counter: 1}
+		w := &logstore.WriteSet{Base: wire.Position{Epoch: wire.Epoch{1}}, Entries: []wire.Entry{e}}
+		w.Head = wire.Position{Epoch: wire.Epoch{1}, Seq: 1}
+		name := fmt.Sprintf("%p", s)
+		if err := errors.Join(s.Create(t.Context(), name, wire.Epoch{1}), s.Commit(t.Context(), name, w)); err != nil {
+			t.Error(err)
+		}
+	}
+	exec(t, url, `UPDATE heddle.format SET least = 98`)
 	if _, err := pgstore.Open(t.Context(), pgstore.Options{URL: url}); err == nil ||
 		!strings.Contains(err.Error(), "format 99") {
-		t.Errorf("tables of a later version: got %v", err)
+		t.Errorf("tables that it does not know: got %v", err)
 	}
 }
 

@@ -111,11 +111,22 @@ CREATE TABLE heddle.part(
 // tables are those whose rows belong to a space, by their column space.
 var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part"}
 
-// migrations lead from each format of the tables to the next; a database of format n
-// has had the first n. Servers of the version before run on while a newer one
-// migrates: a migration leaves what they read and write as it is, and what it makes
-// obsolete goes in a later one.
-var migrations = []string{schema1}
+// migration leads from one format of the tables to the next.
+type migration struct {
+	sql string
+	// least is the oldest format whose programs may use the tables afterwards: while
+	// servers are upgraded one after the other those of the version before run on,
+	// and begin again.
+	least int
+}
+
+// migrations are in order; a database of format n has had the first n. A migration
+// leaves what the version before reads and writes as it is, and what it makes obsolete
+// goes in a later one.
+var migrations = []migration{
+	{schema1, 1},
+	{`ALTER TABLE heddle.format ADD COLUMN least int NOT NULL DEFAULT 1`, 1},
+}
 
 // migrate makes the tables, or brings those that are there to this version's format.
 // Several servers may begin at once: one of them does it, and the others find it done.
@@ -127,7 +138,7 @@ func migrate(ctx context.Context, c *pgx.Conn) error {
 			return err
 		}
 		switch e.Code {
-		case uniqueViolation, duplicateSchema, duplicateTable, serializationFailure, deadlockDetected:
+		case uniqueViolation, duplicateSchema, duplicateTable, serializationFailure, deadlockDetected, lockNotAvailable:
 		default:
 			return err
 		}
@@ -145,26 +156,48 @@ func migrateIn(ctx context.Context, tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT version FROM heddle.format`).Scan(&found); err != nil {
 			return err
 		}
-		if found == len(migrations) {
+		switch {
+		case found == len(migrations):
 			return nil
+		case found > len(migrations):
+			return usable(ctx, tx, found)
 		}
 		if err := tx.QueryRow(ctx, `SELECT version FROM heddle.format FOR UPDATE`).Scan(&found); err != nil {
+			return err
+		}
+		// What waits for a table holds up all who come after it.
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'`); err != nil {
 			return err
 		}
 	} else if err := each(ctx, tx, `CREATE SCHEMA IF NOT EXISTS heddle`,
 		`CREATE TABLE heddle.format(version int NOT NULL)`, `INSERT INTO heddle.format VALUES (0)`); err != nil {
 		return err
 	}
-	if found > len(migrations) {
-		return fmt.Errorf("the tables have format %d, and this version reads up to %d", found, len(migrations))
+	if found >= len(migrations) { // meanwhile
+		return usable(ctx, tx, found)
 	}
+	least := 0
 	for ; found < len(migrations); found++ {
-		if _, err := tx.Exec(ctx, migrations[found], pgx.QueryExecModeSimpleProtocol); err != nil {
+		if _, err := tx.Exec(ctx, migrations[found].sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
 		}
+		least = max(least, migrations[found].least)
 	}
-	_, err := tx.Exec(ctx, `UPDATE heddle.format SET version = $1`, len(migrations))
+	_, err := tx.Exec(ctx, `UPDATE heddle.format SET version = $1, least = greatest(least, $2)`, len(migrations), least)
 	return err
+}
+
+// usable says whether this version may use tables of its own format, or a later one.
+func usable(ctx context.Context, tx pgx.Tx, found int) error {
+	least := 0
+	if err := tx.QueryRow(ctx, `SELECT least FROM heddle.format`).Scan(&least); err != nil {
+		return err
+	}
+	if known := len(migrations); least > known {
+		return fmt.Errorf("the tables have format %d, for versions that know format %d or a later one; this one knows %d",
+			found, least, known)
+	}
+	return nil
 }
 
 func each(ctx context.Context, tx pgx.Tx, statements ...string) error {
