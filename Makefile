@@ -43,7 +43,7 @@ help:
 	@echo "  make clean         remove what the other targets made"
 	@echo
 	@echo "Set up means: Debian's chromium and, for the tests, firefox-esr, webkit2gtk-driver, xvfb, postgresql,"
-	@echo "pgbouncer, nginx and caddy where there are none, and npm packages if the lock file changed."
+	@echo "pgbouncer, nginx, caddy and buildah where there are none, and npm packages if the lock file changed."
 	@echo "ADDR=127.0.0.1:8787 and DATA=.cache/data choose where the server of 'make run' listens and keeps its data."
 
 $(TARGETS):

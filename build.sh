@@ -75,11 +75,12 @@ postgres() {
   have pgbouncer || [ -x /usr/sbin/pgbouncer ] || debian pgbouncer
 }
 
-# proxies makes sure of those whose configurations deploy/ has.
-proxies() {
+# deployers makes sure of what deploy/ has configurations for: proxies, and a builder of images that needs no daemon.
+deployers() {
   local missing=()
   [ -x /usr/sbin/nginx ] || have nginx || missing+=(nginx-light)
   have caddy || missing+=(caddy)
+  have buildah || missing+=(buildah)
   [ ${#missing[@]} = 0 ] || debian "${missing[@]}"
 }
 
@@ -313,7 +314,7 @@ test() {
   FIREFOX=$(firefox)
   webkit
   postgres
-  proxies
+  deployers
   export CHROMIUM FIREFOX WEBKIT=1
   lint
   test_go
