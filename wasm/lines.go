@@ -14,24 +14,48 @@ import (
 // lines takes the tabs' messages once there is a host.
 var lines *tabs
 
-// message takes one message of a tab, and returns at once: the worker lets Go's
-// goroutines run afterwards.
+// arrived has an element while the worker may hold messages that receive has not taken.
+var arrived = make(chan struct{}, 1)
+
+// wake says that messages came; the worker lets Go's goroutines run afterwards.
 //
-//go:wasmexport heddle_message
-func message(session, size int32) {
-	turns.since = time.Now()
-	p := make([]byte, size)
-	take(unsafe.Pointer(unsafe.SliceData(p)))
-	defer jsbridge.Recovered("a tab's message")
-	if lines != nil {
-		lines.Message(int(session), p)
+// A function that the worker's events call must not wait, not even for the collector of
+// garbage, as each allocation may: other goroutines would run inside the call, one of them
+// inside SQLite, and the call would return out of turn, which ends the engine.
+//
+//go:wasmexport heddle_wake
+func wake() {
+	select {
+	case arrived <- struct{}{}:
+	default:
 	}
 }
 
-// take copies the message that came to p.
+// receive takes the tabs' messages in order, and answers what it can on the spot.
+func receive() {
+	for range arrived {
+		turns.since = time.Now()
+		for size := next(); size >= 0; size = next() {
+			p := make([]byte, size)
+			message(int(take(unsafe.Pointer(unsafe.SliceData(p)))), p)
+		}
+	}
+}
+
+func message(session int, p []byte) {
+	defer jsbridge.Recovered("a tab's message")
+	lines.Message(session, p)
+}
+
+// next returns the size of the next message that came, or -1.
+//
+//go:wasmimport lines next
+func next() int32
+
+// take copies the message that next told of to p, and returns its session.
 //
 //go:wasmimport lines take
-func take(p unsafe.Pointer)
+func take(p unsafe.Pointer) int32
 
 // aborted reports whether the page of that session aborts that request, as far
 // as its shared memory tells.

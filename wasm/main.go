@@ -6,8 +6,10 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"runtime/debug"
+	"time"
 
 	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
 	"github.com/ncruces/go-sqlite3/vfs"
@@ -29,7 +31,6 @@ const (
 )
 
 func main() {
-	debug.SetGCPercent(gcPercent)
 	sqlite3_wasm.SetMemoryLimit(sqliteMemory)
 	sqlite3_wasm.OnProgress = progress
 	host, err := jsbridge.AttachHost(os.Args[1])
@@ -113,7 +114,13 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 	l.SetOnline(jsbridge.Online())
 	t.serve(l)
 	lines = t
+	go receive()
 	host.Ready()
+	// Until then nothing is collected, unless there is much: web/src/worker/go-program.ts.
+	time.AfterFunc(untilCollected, func() {
+		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(math.MaxInt64)
+	})
 
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)

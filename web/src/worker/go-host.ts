@@ -30,6 +30,11 @@ export interface Program {
 /** How many replies may wait for those of other requests that came with theirs. */
 const HELD = 64;
 
+interface Arrival {
+  session: number;
+  message: Uint8Array;
+}
+
 interface Session {
   port: TabPort;
   tab: string;
@@ -86,11 +91,12 @@ export class GoHost {
   #next = 1;
   #deliver: Deliver | undefined;
   #memory: WebAssembly.Memory | undefined;
-  #message: ((session: number, size: number) => void) | undefined;
+  #wake: (() => void) | undefined;
   #resume: () => void = () => {};
-  /** The message that Go is about to take. */
-  #coming: Uint8Array = new Uint8Array();
-  /** Requests of the message being handed over, which are to be answered together. */
+  /** Messages that Go has not taken, and the one that it is about to take. */
+  readonly #arrived: Arrival[] = [];
+  #coming: Arrival | undefined;
+  /** Requests that Go has taken, or is about to, which are to be answered together. */
   #together = 0;
   #silent = true;
   /** What Go is handed. */
@@ -100,7 +106,16 @@ export class GoHost {
     lines: {
       turn: () => this.#turns.port2.postMessage(0),
       aborted: (session: number, id: number) => (isAborted(this.#sessions.get(session)?.aborts, id) ? 1 : 0),
-      take: (p: number) => this.#bytes(p, this.#coming.length).set(this.#coming),
+      next: () => {
+        if (this.#together === 0) this.#together = Math.min(this.#arrived.length, HELD);
+        this.#coming = this.#arrived.shift();
+        return this.#coming ? this.#coming.message.length : -1;
+      },
+      take: (p: number) => {
+        const { session, message } = this.#coming!;
+        this.#bytes(p, message.length).set(message);
+        return session;
+      },
       send: (session: number, p: number, size: number) => {
         const port = this.#sessions.get(session)?.port;
         if (!port) return;
@@ -150,7 +165,7 @@ export class GoHost {
 
   attach({ exports, resume }: Program): void {
     this.#memory = exports["mem"] as WebAssembly.Memory;
-    this.#message = exports["heddle_message"] as (session: number, size: number) => void;
+    this.#wake = exports["heddle_wake"] as () => void;
     this.#resume = resume;
     const turn = exports["heddle_turn"] as () => void;
     this.#turns.port1.onmessage = () => this.#run(turn);
@@ -256,19 +271,12 @@ export class GoHost {
     }
   }
 
-  // Go answers some requests on the spot. For the others its goroutines run when
-  // it has all that came together.
+  // Go takes all that came together, and answers some requests on the spot.
   #hand(session: number, message: Uint8Array, more: number): void {
     if (!this.#deliver) return;
-    try {
-      if (this.#together === 0) this.#together = Math.min(more + 1, HELD);
-      this.#coming = message;
-      this.#message!(session, message.length);
-      if (more > 0) return;
-      this.#resume();
-    } catch (error) {
-      this.#events.crashed(error);
-    }
+    this.#arrived.push({ session, message });
+    if (more > 0) return;
+    this.#run(this.#wake!);
     this.#together = 0;
   }
 

@@ -13,6 +13,12 @@ import { SecondPart, carriedBy, loadNow } from "./second-part.js";
 const KEPT = 200_000;
 const REPORT = 2_000;
 
+/**
+ * A start collects no garbage, unless it makes this much: a migration may. wasm/main.go sets what holds afterwards. The
+ * collector's functions would have to be compiled first, one by one.
+ */
+const ENV = { GOGC: "off", GOMEMLIMIT: "64MiB" };
+
 /** What the program wrote last: its panic, if it had one, and every goroutine's stack. */
 let tail = "";
 
@@ -54,6 +60,7 @@ export class Program {
     const key = `heddle:${crypto.randomUUID()}`;
     Object.defineProperty(globalThis, key, { value: host.forGo, configurable: true });
     go.argv = ["heddle", key];
+    go.env = ENV;
     let code = 0;
     go.exit = (exit) => {
       code = exit;
