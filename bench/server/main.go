@@ -73,6 +73,7 @@ type side struct {
 	binary string
 	files  int                    // that it keeps spaces in; 0: its default
 	url    func() (string, error) // of an empty database; nil: it keeps files
+	hints  string                 // --hints, if there are any
 }
 
 func (sd side) start() (*host, func(), error) {
@@ -88,6 +89,9 @@ func (sd side) start() (*host, func(), error) {
 			return nil, nil, err
 		}
 		kept = []string{"--store", url}
+	}
+	if sd.hints != "" {
+		kept = append(kept, "--hints", sd.hints)
 	}
 	h := &host{cmd: exec.Command(sd.binary, append([]string{"serve", "--dev", "--addr", "127.0.0.1:0"}, kept...)...)}
 	stop := func() {

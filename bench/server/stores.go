@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"heddle.dev/heddle/sync/logstore/natshints/natstest"
 	"heddle.dev/heddle/sync/logstore/pgstore/pgtest"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -40,6 +41,20 @@ func compareStores(loads []load) (err error) {
 		return err
 	}
 	shared := side{binary: *file, url: func() (string, error) { return url, nil }}
+	if err := deliverBetween("postgres", shared); err != nil {
+		return err
+	}
+	broker, err := natstest.Start("", "")
+	if err != nil {
+		return err
+	}
+	defer broker.Down()
+	shared.hints = broker.URL()
+	return deliverBetween("postgres and NATS", shared)
+}
+
+// deliverBetween measures it at one server, and between two servers over one database.
+func deliverBetween(what string, shared side) error {
 	one, stopOne, err := shared.start()
 	if err != nil {
 		return err
@@ -50,10 +65,10 @@ func compareStores(loads []load) (err error) {
 		return err
 	}
 	defer stopOther()
-	if err := deliver("a push and a stream at one server, postgres", one, one); err != nil {
+	if err := deliver("a push and a stream at one server, "+what, one, one); err != nil {
 		return err
 	}
-	return deliver("a push at one server, a stream at another, postgres", one, other)
+	return deliver("a push at one server, a stream at another, "+what, one, other)
 }
 
 // deliver measures how long a transaction takes from before its push at one server to

@@ -25,7 +25,7 @@ import (
 
 var (
 	faults    = flag.Int("faults", 11, "how many faults TestCluster has; so many have each kind once")
-	faultTime = flag.Duration("faults.time", time.Hour, "none of them begins later than that, from the beginning of the test")
+	faultTime = flag.Duration("faults.time", time.Hour, "none begins later than that")
 	faultSeed = flag.Uint64("faults.seed", 1, "what chooses them")
 	faultOnly = flag.String("faults.only", "", "only those whose name a regular `expression` finds")
 )
@@ -88,6 +88,7 @@ type cluster struct {
 	builds   []string
 	build    int // which of them the servers are
 	hits     map[string]int
+	took     map[string][]time.Duration // to the next acknowledgement, by what was before
 }
 
 // newCluster starts servers of the first build, which hear of each other by a broker if
@@ -95,6 +96,7 @@ type cluster struct {
 func newCluster(t *testing.T, servers int, broker *natstest.Broker) *cluster {
 	t.Helper()
 	c := &cluster{random: rand.New(rand.NewPCG(*faultSeed, 0)), hits: map[string]int{}, broker: broker,
+		took:     map[string][]time.Duration{},
 		database: pgtest.New(t, "fsync=off", "max_connections=200")}
 	c.builds = builds(t)
 	ctx := await.Context(t)
@@ -186,6 +188,11 @@ func testCluster(t *testing.T, broker *natstest.Broker) {
 	}
 	t.Logf("%d transactions acknowledged, %d pushes sent again, %d lost by the database and given back, "+
 		"%d followers begun anew; hit: %v", c.total(), c.again, c.lost, c.anew, c.hits)
+	for after, took := range c.took {
+		slices.Sort(took)
+		t.Logf("acknowledged again after %s: median %v, longest %v of %d", after, took[len(took)/2], took[len(took)-1],
+			len(took))
+	}
 	for fault := range all {
 		if n >= len(all) && c.hits[fault] == 0 {
 			t.Errorf("never hit: %s", fault)

@@ -36,9 +36,17 @@ func (c *cluster) busyOf(server int) {
 	c.hits["… with a push under way"]++
 }
 
+// back waits until something is acknowledged, and notes how long that takes.
+func (c *cluster) back(after string) {
+	began := time.Now()
+	c.until(1)
+	c.took[after] = append(c.took[after], time.Since(began))
+}
+
 func (c *cluster) killed(p *node, server int) {
 	c.busyOf(server)
 	p.kill()
+	c.back("a server was killed")
 	c.until(30)
 	p.up()
 	c.until(10)
@@ -108,13 +116,14 @@ func (c *cluster) deaf(p *node, _ int) {
 func (c *cluster) noBroker() {
 	c.broker.Down()
 	c.until(50)
-	c.broker.Up()
+	c.must(c.broker.Up())
 	c.until(10)
 }
 
 func (c *cluster) restart(signal string) {
 	c.must(c.database.Down(signal))
 	c.must(c.database.Up())
+	c.back("the database answers again")
 	c.until(20)
 }
 
@@ -150,5 +159,6 @@ func (c *cluster) failover(synchronous bool) {
 	for _, p := range c.nodes {
 		p.proxy.retarget(standby.Addr())
 	}
+	c.back("a standby was promoted")
 	c.until(20)
 }

@@ -22,12 +22,19 @@ func open(t *testing.T, url string) *natshints.Hints {
 	return h
 }
 
+func up(t *testing.T, b *natstest.Broker) {
+	t.Helper()
+	if err := b.Up(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestHints(t *testing.T) {
 	storetest.RunHints(t, func(t *testing.T) *storetest.HintsSubject {
 		b := natstest.New(t, "", "")
 		return &storetest.HintsSubject{News: true,
 			Open:      func() logstore.Hints { return open(t, b.URL()) },
-			Interrupt: func() { b.Down(); b.Up() },
+			Interrupt: func() { b.Down(); up(t, b) },
 		}
 	})
 }
@@ -46,7 +53,7 @@ func TestOpen_nobodyThere(t *testing.T) {
 	})
 	await.Event(t, begun, "the beginning of a watch")
 	early.Send(logstore.Hint{Space: "s", Seq: 1})
-	b.Up()
+	up(t, b)
 	await.Event(t, begun, "the broker")
 }
 

@@ -1,43 +1,55 @@
-// Package natstest has a NATS server for tests, inside their process.
+// Package natstest has a NATS server for tests and benchmarks, inside their process.
 package natstest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-
-	"heddle.dev/heddle/internal/await"
 )
+
+// startWait is for a server to take connections.
+const startWait = 2 * time.Minute
 
 // Broker is a NATS server, at one address all its life.
 type Broker struct {
-	t testing.TB
 	o server.Options
 	s *server.Server
 }
 
-// New starts a server that is there for one test. user and password may be empty.
+// New starts a server for one test. user and password may be empty.
 func New(t testing.TB, user, password string) *Broker {
 	t.Helper()
-	b := &Broker{t: t, o: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-		Username: user, Password: password}}
-	b.Up()
+	b, err := Start(user, password)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(b.Down)
 	return b
 }
 
+// Start starts a server, which the caller ends.
+func Start(user, password string) (*Broker, error) {
+	b := &Broker{o: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
+		Username: user, Password: password}}
+	return b, b.Up()
+}
+
 // Up starts it again.
-func (b *Broker) Up() {
-	b.t.Helper()
+func (b *Broker) Up() error {
 	o := b.o
 	s, err := server.NewServer(&o)
 	if err != nil {
-		b.t.Fatal(err)
+		return err
 	}
 	s.Start()
-	await.Poll(b.t, "the NATS server", func() bool { return s.ReadyForConnections(20 * time.Millisecond) })
+	if !s.ReadyForConnections(startWait) {
+		s.Shutdown()
+		return errors.New("natstest: the server takes no connections")
+	}
 	b.s, b.o.Port = s, o.Port
+	return nil
 }
 
 // Down ends it, with the connections.
