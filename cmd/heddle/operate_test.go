@@ -8,6 +8,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/logstore/pgstore/pgtest"
 	"heddle.dev/heddle/sync/logstore/storetest"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -74,22 +76,40 @@ func TestServe_admin(t *testing.T) {
 // A store that does not answer: not ready, requests end with 503 and Retry-After, and
 // all goes on when it answers again.
 func TestServe_storeDoesNotAnswer(t *testing.T) {
-	var hangs atomic.Bool
 	b := unhurried
 	b.store, b.ready = 50*time.Millisecond, 50*time.Millisecond
-	e := &env{bounds: b, store: func(s logstore.Store) logstore.Store {
-		return &storetest.Faulty{Store: s, Fault: func(ctx context.Context, _ string, after bool) error {
-			if !hangs.Load() {
-				return nil
-			}
-			<-ctx.Done()
-			return ctx.Err()
+	t.Run("files", func(t *testing.T) {
+		var hangs atomic.Bool
+		e := &env{bounds: b, store: func(s logstore.Store) logstore.Store {
+			return &storetest.Faulty{Store: s, Fault: func(ctx context.Context, _ string, after bool) error {
+				if !hangs.Load() {
+					return nil
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			}}
 		}}
-	}}
-	url, admin, _ := starting(t, e, func(string) {}, "--dev", "--data", t.TempDir(), "--admin", "127.0.0.1:0",
-		"--log", "error")
+		testNoAnswer(t, e, func() func() {
+			hangs.Store(true)
+			return func() { hangs.Store(false) }
+		}, "--data", t.TempDir())
+	})
+	t.Run("a database, whose connections stay open", func(t *testing.T) {
+		url := pgtest.Database(t)
+		database, err := neturl.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		way := newProxy(t, database.Host)
+		testNoAnswer(t, &env{bounds: b}, way.stall, "--store", strings.Replace(url, database.Host, way.addr, 1))
+	})
+}
+
+// testNoAnswer is that test for a store; hang has it not answer until it is told to.
+func testNoAnswer(t *testing.T, e *env, hang func() (answer func()), args ...string) {
+	url, admin, _ := starting(t, e, func(string) {}, append(args, "--dev", "--admin", "127.0.0.1:0", "--log", "error")...)
 	becomes(t, "a push", 200, func() int { return push(t, url, "") })
-	hangs.Store(true)
+	answer := hang()
 	if status, text := get(t, admin+"readyz"); status != 503 || !strings.Contains(text, "not ready") {
 		t.Errorf("readyz: got %d %s", status, text)
 	}
@@ -105,7 +125,7 @@ func TestServe_storeDoesNotAnswer(t *testing.T) {
 	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("a push: got %s, Retry-After %q", res.Status, res.Header.Get("Retry-After"))
 	}
-	hangs.Store(false)
+	answer()
 	becomes(t, "readyz", 200, func() int { status, _ := get(t, admin+"readyz"); return status })
 	becomes(t, "a push", 200, func() int { return push(t, url, "") })
 }
