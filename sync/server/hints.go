@@ -57,6 +57,7 @@ func (s *Server) watchStore() {
 		defer tick.Stop()
 		recheck = tick.C
 	}
+	var last time.Time
 	for {
 		select {
 		case <-s.hints.ready:
@@ -65,11 +66,12 @@ func (s *Server) watchStore() {
 		case <-s.closing:
 			return
 		}
-		select { // what comes together is looked at together
-		case <-time.After(hintEvery):
+		select { // what comes together is looked at together, the first one after a while at once
+		case <-time.After(hintEvery - time.Since(last)):
 		case <-s.closing:
 			return
 		}
+		last = time.Now()
 		seqs, all := s.hints.take()
 		if moved := s.followed(seqs, all); len(moved) > 0 {
 			s.look(ctx, moved, seqs)

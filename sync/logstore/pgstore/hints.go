@@ -138,8 +138,10 @@ func (o *outbox) take() (payloads []string) {
 	return payloads
 }
 
-// send sends hints until they are closed, and what waits then.
+// send sends hints until they are closed, and what waits then. The first one after a
+// while goes at once.
 func (s *notifications) send() {
+	var last time.Time
 	for open := true; open; {
 		select {
 		case <-s.outbox.ready:
@@ -147,10 +149,11 @@ func (s *notifications) send() {
 			open = false
 		}
 		select { // what comes together goes together
-		case <-time.After(hintEvery):
+		case <-time.After(hintEvery - time.Since(last)):
 		case <-s.closed:
 			open = false
 		}
+		last = time.Now()
 		payloads := s.outbox.take()
 		if len(payloads) == 0 {
 			continue
