@@ -490,6 +490,12 @@ bench_at_rest() {
   CHROMIUM=$(chromium) node --import tsx bench/at-rest.ts ${QUICK:+--quick} "$@"
 }
 
+# bench_sealed measures what a sealed space costs, beside a plain one.
+bench_sealed() {
+  build
+  CHROMIUM=$(chromium) node --import tsx bench/sealed.ts ${QUICK:+--quick} "$@"
+}
+
 # Heddle beside its peers. They have a package.json of their own: nothing else
 # installs them.
 peers_packages() {
@@ -557,7 +563,7 @@ help() {
   echo "usage: ./build.sh build|run|run-cluster|lint|test|test-firefox|test-webkit|test-loaded|release|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-peers-live|bench-start|bench-live"
-  echo "       ./build.sh bench-at-rest|bench-engine|engine|engine-check|first-part"
+  echo "       ./build.sh bench-at-rest|bench-sealed|bench-engine|engine|engine-check|first-part"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
@@ -576,6 +582,7 @@ case "${1:-help}" in
   live-mutants) live_mutants ;;
   bench-live) shift; bench_live "$@" ;;
   bench-at-rest) shift; bench_at_rest "$@" ;;
+  bench-sealed) shift; bench_sealed "$@" ;;
   first-part) first_part ;;
   test-ecosystem) shift; test_ecosystem "$@" ;;
   sync-soak) shift; sync_soak "$@" ;;

@@ -98,7 +98,8 @@ func (k *keyring) Verify(ctx context.Context, claims []seal.Claim) ([]bool, erro
 	for i := range claims {
 		c := &claims[i]
 		packed = append(append(packed, c.Key[:]...), c.Signature[:]...)
-		packed = append(binary.LittleEndian.AppendUint32(packed, uint32(len(c.Statement))), c.Statement...)
+		statement := c.Signed()
+		packed = append(binary.LittleEndian.AppendUint32(packed, uint32(len(statement))), statement...)
 	}
 	answer, err := k.call(ctx, len(claims), "verify", packed)
 	if err != nil {

@@ -12,15 +12,17 @@ declare global {
 
 /** Opens a database of the sealed space as `db`, with its members as `space`. */
 export async function openSealed(
-  page: Page, url: string, { migrations = notes, table = "notes" }: { migrations?: string[]; table?: string } = {},
+  page: Page, url: string,
+  { migrations = notes, table = "notes", name = "diary" }:
+    { migrations?: string[]; table?: string; name?: string } = {},
 ): Promise<void> {
-  await page.evaluate(async ({ url, migrations, table }) => {
+  await page.evaluate(async ({ url, migrations, table, name }) => {
     const from: string = "/heddle/sealed.js";
     globalThis.sealed = await import(from) as typeof Sealed;
-    globalThis.db = await heddle.open({ name: "diary", migrations,
+    globalThis.db = await heddle.open({ name, migrations,
       sync: { url, space: "family", sealed: true, tables: { [table]: true } } });
     globalThis.space = sealed.sealedSpace(db);
-  }, { url, migrations, table });
+  }, { url, migrations, table, name });
 }
 
 export const write = (page: Page, id: string, body: string) =>

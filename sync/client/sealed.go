@@ -17,10 +17,10 @@ type Sealer interface {
 	// Unlocked is nil once the device has its keys; else nothing is asked of the server,
 	// and the error says why.
 	Unlocked() error
-	// Sealed returns what is sent of a client's transaction under a counter, whose body
-	// has a hash. The one before it is in the log, or was sealed before; else the error
-	// is HEDDLE_BEHIND.
-	Sealed(ctx context.Context, client wire.ClientID, counter uint64, hash wire.Hash, body []byte) ([]byte, error)
+	// Sealed returns what is sent of a client's transactions, the first of which has a
+	// counter. The one before it is in the log, or was sealed before; else the error is
+	// HEDDLE_BEHIND.
+	Sealed(ctx context.Context, client wire.ClientID, counter uint64, all []replica.PendingBody) ([][]byte, error)
 	// Reseal forgets what was sealed: the server does not take it.
 	Reseal()
 	// Learn takes the keys that entries with Changes have for this device.
@@ -222,17 +222,17 @@ func (c *Client) nextSealed(ctx context.Context, view replica.View, at pushProgr
 	}
 	req := &pushing{PushRequest: wire.PushRequest{Position: view.Position, Client: view.Client}, from: at,
 		first: pending[0].ID, more: more}
+	first := uint64(req.first - view.Offset)
+	sealed, err := c.cfg.Sealer.Sealed(ctx, view.Client, first, pending)
+	if errcode.Of(err) == errcode.Behind && at.decided > 0 { // the seals before it are not known any more
+		c.forgetProgress(func() bool { return true })
+	}
+	if err != nil {
+		return nil, err
+	}
 	size := 0
-	for i := range pending {
-		p := &pending[i]
-		counter := uint64(p.ID - view.Offset)
-		data, err := c.cfg.Sealer.Sealed(ctx, view.Client, counter, p.Hash, p.Body)
-		if errcode.Of(err) == errcode.Behind && at.decided > 0 { // the seals before it are not known any more
-			c.forgetProgress(func() bool { return true })
-		}
-		if err != nil {
-			return nil, err
-		}
+	for i, data := range sealed {
+		counter := first + uint64(i)
 		for _, part := range wire.SplitBody(counter, data) {
 			if counter == at.decided+1 && part.Index < at.staged {
 				continue

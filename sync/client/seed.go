@@ -5,6 +5,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -71,9 +72,9 @@ func (c *Client) sendSealedSeed(ctx context.Context, seed []byte) error {
 		return nil // this device is not let in yet
 	}
 	if !sent {
-		data, err := s.Sealed(ctx, wire.SeedClient, 1, wire.HashBody(seed), seed)
+		sealed, err := s.Sealed(ctx, wire.SeedClient, 1, []replica.PendingBody{{Hash: wire.HashBody(seed), Body: seed}})
 		if err == nil {
-			err = c.pushSeed(ctx, data)
+			err = c.pushSeed(ctx, sealed[0])
 		}
 		if err != nil {
 			return c.refusedSeal(err)

@@ -18,9 +18,9 @@
 //
 // # What is in the database
 //
-//   - heddle_seal_chain: the chain hashes of the last entries.
+//   - heddle_seal_chain: the chain hashes of the last entries, those that came together in one row.
 //   - heddle_seal_client: for each client its device, its last counter that counts, and
-//     the hash of that body.
+//     its digest.
 //   - heddle_change: the Changes that count, in order.
 //
 // # Seals need not be kept

@@ -44,11 +44,12 @@ type Member struct {
 	id      seal.ID
 	loaded  bool
 	log     *seal.Log
-	keys    map[seal.Hash]seal.Key // of epochs, by what the log says of them
-	commits map[uint64]seal.Hash   // what it says, by the epoch's number
-	opened  []record               // since the last Keep
-	unread  []*seal.Change         // of the database, whose keys are to be unwrapped
-	made    map[uint64]*made       // seals that were made for client, by counter
+	keys    map[seal.Hash]seal.Key     // of epochs, by what the log says of them
+	bodies  map[seal.Hash]seal.BodyKey // derived of those
+	commits map[uint64]seal.Hash       // what it says, by the epoch's number
+	opened  []record                   // since the last Keep
+	unread  []*seal.Change             // of the database, whose keys are to be unwrapped
+	made    map[uint64]*made           // seals that were made for client, by counter
 	client  wire.ClientID
 	pruned  uint64 // up to which counter made has nothing
 	names   map[seal.ID]named
@@ -63,7 +64,8 @@ type named struct {
 
 // New returns the part of a device. Load comes before all else.
 func New(cfg Config) *Member {
-	m := &Member{keys: map[seal.Hash]seal.Key{}, commits: map[uint64]seal.Hash{}, made: map[uint64]*made{},
+	m := &Member{keys: map[seal.Hash]seal.Key{}, bodies: map[seal.Hash]seal.BodyKey{},
+		commits: map[uint64]seal.Hash{}, made: map[uint64]*made{},
 		names: map[seal.ID]named{}}
 	m.take(cfg)
 	return m
@@ -191,6 +193,21 @@ func (m *Member) key(epoch uint64) (seal.Key, bool) {
 	return k, is
 }
 
+// bodyKey returns the key for the bodies of an epoch, by what the log says of that. m.mu
+// is held.
+func (m *Member) bodyKey(commit seal.Hash, epoch uint64) (seal.BodyKey, bool) {
+	k, is := m.keys[commit]
+	if !is {
+		return seal.BodyKey{}, false
+	}
+	derived, known := m.bodies[commit]
+	if !known {
+		derived = k.Body(m.cfg.Anchor, epoch)
+		m.bodies[commit] = derived
+	}
+	return derived, true
+}
+
 var errNoKey = errcode.New(errcode.Keys, "member: seal", "the newest key has not come to this device")
 
 // newest returns the key that new content is sealed with. m.mu is held.
@@ -298,8 +315,11 @@ func (m *Member) Learn(ctx context.Context, entries []wire.Entry) { m.learn(ctx,
 // changesIn decodes the Changes among entries.
 func changesIn(entries []wire.Entry) (all []*seal.Change) {
 	for i := range entries {
+		if !seal.IsChange(entries[i].Body) {
+			continue
+		}
 		s, err := seal.UnmarshalSealed(entries[i].Body)
-		if err != nil || s.Kind != seal.KindMembers {
+		if err != nil {
 			continue
 		}
 		if c, err := seal.UnmarshalChange(s.Box); err == nil {

@@ -125,7 +125,7 @@ func (m *Member) gather(at seal.Position, entries []wire.Entry, claims *claims) 
 
 // judge says what becomes of the next entry. m.mu is held.
 func (m *Member) judge(e *wire.Entry, valid func(seal.Claim) bool) seal.Verdict {
-	v := m.log.Judge(e, seal.Checks{Valid: valid, Open: m.decrypt})
+	v := m.log.Judge(e, seal.Checks{Valid: valid, Known: m.ownSeal, Open: m.decrypt})
 	if e.Seq == m.cfg.Told.Seq && e.Chain != m.cfg.Told.Chain && v.Stop == "" {
 		v.Stop = seal.StopFork
 	}
@@ -153,11 +153,32 @@ func (m *Member) markAt(c *seal.Change, epoch uint64) {
 
 // decrypt opens data with its epoch's key.
 func (m *Member) decrypt(s *seal.Sealed, p seal.Place) ([]byte, error) {
-	k, is := m.key(s.Epoch)
-	if !is {
+	if one := m.ownOf(s, p); one != nil {
+		return one.body, nil
+	}
+	commit, known := m.commits[s.Epoch]
+	k, is := m.bodyKey(commit, s.Epoch)
+	if !known || !is {
 		return nil, seal.ErrNoKey
 	}
-	return s.Decrypt(p, &k)
+	return s.DecryptBody(p, k)
+}
+
+// ownSeal returns what an entry's body decodes to if this device has made it. m.mu is
+// held.
+func (m *Member) ownSeal(e *wire.Entry) (*seal.Sealed, seal.Hash) {
+	if one := m.made[e.Counter]; one != nil && m.client == e.Client && bytes.Equal(one.bytes, e.Body) {
+		return one.sealed, one.digest
+	}
+	return nil, seal.Hash{}
+}
+
+// ownOf returns the own seal of a place that s is, or nil.
+func (m *Member) ownOf(s *seal.Sealed, p seal.Place) *made {
+	if one := m.made[p.Counter]; one != nil && m.client == p.Client && one.sealed == s {
+		return one
+	}
+	return nil
 }
 
 // meaning says what an entry is to a replica: as in a plain space.
@@ -171,10 +192,13 @@ func (m *Member) meaning(e *wire.Entry, v *seal.Verdict) replica.Opened {
 	case v.Code == errcode.Stale || v.Code == errcode.OldEpoch:
 		o.Fate = replica.FateAgain
 	}
+	place := seal.Place{Anchor: m.cfg.Anchor, Client: e.Client, Counter: e.Counter}
 	if v.Code != "" { // its author still has to tell which of its transactions it was
-		o.Body, _ = m.decrypt(v.Sealed(), seal.Place{Anchor: m.cfg.Anchor, Client: e.Client, Counter: e.Counter})
+		o.Body, _ = m.decrypt(v.Sealed(), place)
 	}
-	if o.Body != nil {
+	if one := m.ownOf(v.Sealed(), place); one != nil {
+		o.BodyHash = one.plain
+	} else if o.Body != nil {
 		o.BodyHash = wire.HashBody(o.Body)
 	}
 	return o
@@ -249,8 +273,7 @@ func (c *claims) verify(ctx context.Context, suite seal.Suite) (bool, error) {
 // holds says that a signature is valid, unless it was found not to be.
 func (c *claims) holds(claim seal.Claim) bool {
 	for i, valid := range c.valid {
-		if !valid && c.all[i].Key == claim.Key && c.all[i].Signature == claim.Signature &&
-			bytes.Equal(c.all[i].Statement, claim.Statement) {
+		if !valid && c.all[i].Is(claim) {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -11,63 +12,100 @@ import (
 // made is a transaction that was sealed and is not in the log yet. It is sent again as
 // it is, as long as it would be taken.
 type made struct {
-	plain seal.Hash // of the body
-	hash  seal.Hash // of the seal
-	bytes []byte
-	prev  seal.Hash
-	epoch uint64
-	seen  seal.Position
+	plain  seal.Hash // of the body
+	digest seal.Hash // which the next one names
+	bytes  []byte
+	sealed *seal.Sealed // what the bytes decode to, and the body; nil where that is large
+	body   []byte
+	prev   seal.Hash
+	epoch  uint64
+	seen   seal.Position
 }
+
+// maxKept is the largest body that is kept, decoded, until the log has it: a request has at most 1 MiB of them.
+const maxKept = 64 << 10
 
 // Sealed implements client.Sealer.
 func (m *Member) Sealed(
-	ctx context.Context, author wire.ClientID, counter uint64, hash wire.Hash, body []byte,
-) ([]byte, error) {
+	ctx context.Context, author wire.ClientID, counter uint64, all []replica.PendingBody,
+) ([][]byte, error) {
 	m.ready(ctx, nil)
-	s, key, before, err := m.unsigned(author, counter, hash)
-	if before != nil || err != nil {
-		return before, err
-	}
-	place := seal.Place{Anchor: m.cfg.Anchor, Client: author, Counter: counter}
-	if err := s.Encrypt(place, &key, body, !m.cfg.Stored, m.cfg.Rand); err != nil {
+	d, sent, err := m.resume(author, counter, all)
+	if err != nil {
 		return nil, err
 	}
-	if s.Signature, err = m.cfg.Identity.Sign(ctx, s.Statement(place)); err != nil {
+	from := len(sent)
+	for i := from; i < len(all); i++ {
+		if err := d.encrypt(counter+uint64(i), all[i].Body); err != nil {
+			return nil, err
+		}
+	}
+	if err := seal.Sign(ctx, d.cfg.Identity, d.unsigned); err != nil {
 		return nil, err
 	}
-	one := &made{plain: hash, bytes: s.Marshal(), prev: s.Prev, epoch: s.Epoch, seen: s.Seen}
-	one.hash = wire.HashBody(one.bytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.client == author {
-		m.made[counter] = one
+	for i, u := range d.unsigned {
+		s := u.Sealed
+		one := &made{plain: all[from+i].Hash, digest: u.Digest, bytes: s.Marshal(), prev: s.Prev, epoch: s.Epoch,
+			seen: s.Seen}
+		if len(all[from+i].Body) <= maxKept {
+			one.sealed, one.body = s, all[from+i].Body
+		}
+		if sent = append(sent, one.bytes); m.client == author {
+			m.made[counter+uint64(from+i)] = one
+		}
 	}
-	return one.bytes, nil
+	return sent, nil
 }
 
-// unsigned returns a transaction as it is to be sealed now, with the key; or the bytes
-// that were made of it before, if those would be taken.
-func (m *Member) unsigned(
-	author wire.ClientID, counter uint64, hash wire.Hash,
-) (s *seal.Sealed, key seal.Key, before []byte, err error) {
+// drafts are transactions of one author that are being sealed, one after the other.
+type drafts struct {
+	cfg      Config
+	author   wire.ClientID
+	key      seal.BodyKey
+	next     seal.Sealed // without what is the transaction's own
+	unsigned []seal.Unsigned
+}
+
+// resume returns the bytes that were made before of the first transactions, as far as they
+// would be taken, and what those after them are to be sealed with.
+func (m *Member) resume(
+	author wire.ClientID, counter uint64, all []replica.PendingBody,
+) (d *drafts, sent [][]byte, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cfg.Identity == nil {
-		return nil, key, nil, errLocked
+		return nil, nil, errLocked
 	}
-	prev, err := m.before(author, counter)
-	if err != nil {
-		return nil, key, nil, err
+	d = &drafts{cfg: m.cfg, author: author, next: seal.Sealed{Kind: seal.KindData, Device: m.id, Seen: m.log.Head()}}
+	if d.next.Prev, err = m.before(author, counter); err != nil {
+		return nil, nil, err
 	}
-	key, epoch, err := m.newest()
-	if err != nil {
-		return nil, key, nil, err
+	epoch, commit := m.log.Epoch()
+	key, is := m.bodyKey(commit, epoch)
+	if !is {
+		return nil, nil, errNoKey
 	}
-	if s := m.made[counter]; s != nil && s.plain == hash && s.prev == prev && s.epoch == epoch && m.fresh(s.seen) {
-		return nil, key, s.bytes, nil
+	d.key, d.next.Epoch = key, epoch
+	for i := range all {
+		s := m.made[counter+uint64(i)]
+		if s == nil || s.plain != all[i].Hash || s.prev != d.next.Prev || s.epoch != d.next.Epoch || !m.fresh(s.seen) {
+			break
+		}
+		sent, d.next.Prev = append(sent, s.bytes), s.digest
 	}
-	s = &seal.Sealed{Kind: seal.KindData, Device: m.id, Prev: prev, Epoch: epoch, Seen: m.log.Head()}
-	return s, key, nil, nil
+	return d, sent, nil
+}
+
+func (d *drafts) encrypt(counter uint64, body []byte) error {
+	s, place := d.next, seal.Place{Anchor: d.cfg.Anchor, Client: d.author, Counter: counter}
+	if err := s.EncryptBody(place, d.key, body, !d.cfg.Stored, d.cfg.Rand); err != nil {
+		return err
+	}
+	d.next.Prev = s.Digest(place)
+	d.unsigned = append(d.unsigned, seal.Unsigned{Sealed: &s, Digest: d.next.Prev})
+	return nil
 }
 
 // before returns what the seal under a counter names as its author's one before.
@@ -84,7 +122,7 @@ func (m *Member) before(author wire.ClientID, counter uint64) (seal.Hash, error)
 		return last, nil
 	}
 	if s := m.made[counter-1]; s != nil && counter > decided {
-		return s.hash, nil
+		return s.digest, nil
 	}
 	return seal.Hash{}, errcode.New(errcode.Behind, "member: seal", "the log has gone on meanwhile")
 }

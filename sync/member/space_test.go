@@ -82,9 +82,16 @@ func (s *space) follow(all ...*Member) {
 func (s *space) write(m *Member, author wire.ClientID, counter uint64, text string) {
 	s.t.Helper()
 	body := []byte(text)
-	sealed, err := m.Sealed(s.t.Context(), author, counter, wire.HashBody(body), body)
+	sealed, err := m.Sealed(s.t.Context(), author, counter, pending(body))
 	s.must(err)
-	s.append(author, counter, sealed)
+	s.append(author, counter, sealed[0])
+}
+
+func pending(bodies ...[]byte) (all []replica.PendingBody) {
+	for _, body := range bodies {
+		all = append(all, replica.PendingBody{Hash: wire.HashBody(body), Body: body})
+	}
+	return all
 }
 
 // Members implements Server.

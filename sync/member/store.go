@@ -1,6 +1,8 @@
 package member
 
 import (
+	"slices"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -12,7 +14,7 @@ import (
 // schema makes the tables of the package comment. They are WITHOUT ROWID, as all of
 // sync's are.
 var schema = []string{
-	`CREATE TABLE IF NOT EXISTS heddle_seal_chain(seq INTEGER PRIMARY KEY, chain BLOB NOT NULL) WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS heddle_seal_chain(seq INTEGER PRIMARY KEY, chains BLOB NOT NULL) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_client(
 		client BLOB PRIMARY KEY, device BLOB NOT NULL, counter INTEGER NOT NULL, last BLOB NOT NULL) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_change(seq INTEGER PRIMARY KEY, change BLOB NOT NULL) WITHOUT ROWID`,
@@ -62,12 +64,15 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 func read(c replica.Conn, head seal.Position) (*seal.Saved, error) {
 	s := &seal.Saved{Head: head}
 	last := seal.Position{}
-	err := c.Query(`SELECT seq, chain FROM heddle_seal_chain ORDER BY seq`, nil, func(stmt *sqlite3.Stmt) error {
+	err := c.Query(`SELECT seq, chains FROM heddle_seal_chain ORDER BY seq`, nil, func(stmt *sqlite3.Stmt) error {
 		last.Seq = uint64(stmt.ColumnInt64(0))
-		copy(last.Chain[:], stmt.ColumnRawBlob(1))
-		s.Chains = append(s.Chains, last.Chain)
+		for chain := range slices.Chunk(stmt.ColumnRawBlob(1), len(last.Chain)) {
+			copy(last.Chain[:], chain)
+			s.Chains = append(s.Chains, last.Chain)
+		}
 		return nil
 	})
+	s.Chains = s.Chains[max(0, len(s.Chains)-seal.Window):]
 	if err == nil && last != head {
 		err = errcode.New(errcode.Sealed, "member: load",
 			"the database was synced with a space that is not sealed: open one of another name")
@@ -101,14 +106,17 @@ func (m *Member) Save(c replica.Conn, seq uint64) error {
 	if m.rollback(seq); m.log.Head().Seq != seq {
 		return replica.ErrReload
 	}
+	var chains []byte // of all in one row, under the last one's number
 	for _, r := range m.opened {
-		if err := c.Exec(`INSERT INTO heddle_seal_chain(seq, chain) VALUES(?, ?)`, int64(r.Seq), r.Chain[:]); err != nil {
-			return err
-		}
-		if r.change == nil {
+		if chains = append(chains, r.Chain[:]...); r.change == nil {
 			continue
 		}
 		if err := c.Exec(`INSERT INTO heddle_change(seq, change) VALUES(?, ?)`, int64(r.Seq), r.change); err != nil {
+			return err
+		}
+	}
+	if len(chains) > 0 {
+		if err := c.Exec(`INSERT INTO heddle_seal_chain(seq, chains) VALUES(?, ?)`, int64(seq), chains); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,7 @@ const (
 	domainSeal    = "heddle/1/seal\x00"
 	domainSealed  = "heddle/1/sealed\x00"
 	domainSigned  = "heddle/1/signed\x00"
+	domainNode    = "heddle/1/node\x00"
 	domainName    = "heddle/1/name\x00"
 	domainBefore  = "heddle/1/before\x00"
 	domainWrap    = "heddle/1/wrap\x00"
@@ -114,6 +115,12 @@ func (id ID) Members() wire.ClientID {
 func (k *Key) derive(label string, a Anchor, epoch uint64) Key {
 	return Key(keyed(k[:], label, a[:], u64(epoch)))
 }
+
+// BodyKey encrypts the bodies of an epoch.
+type BodyKey Key
+
+// Body derives the key for bodies.
+func (k *Key) Body(a Anchor, epoch uint64) BodyKey { return BodyKey(k.derive(labelBody, a, epoch)) }
 
 // Commit returns what a Change says of the key that it begins an epoch with: two
 // members that were given different keys find out.

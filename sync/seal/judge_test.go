@@ -22,7 +22,7 @@ type founder struct {
 	key    seal.Key
 	log    *seal.Log
 	client wire.ClientID
-	last   seal.Hash // of the device's last Change, as a body
+	last   seal.Hash // of the device's last Change, as a Sealed
 }
 
 var checks = seal.Checks{Valid: func(c seal.Claim) bool {
@@ -90,7 +90,7 @@ func (f *founder) append(e *wire.Entry) {
 	}
 	f.log.Append(e, v)
 	if e.Client == f.device.ID().Members() {
-		f.last = e.BodyHash
+		_, f.last = f.log.Client(e.Client)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 type clientState struct {
 	device  ID // zero: not known
 	counter uint64
-	last    Hash
+	last    Hash // the digest of the last one that counts
 }
 
 // Log is what is kept of a sealed log in order to judge the next entry: no entry itself.
@@ -51,7 +51,7 @@ func (l *Log) Head() Position { return l.head }
 // Anchor returns the space's anchor; zeros as long as it is not known.
 func (l *Log) Anchor() Anchor { return l.anchor }
 
-// Client returns the last counter that counts of a client, with the hash of that body.
+// Client returns the last counter that counts of a client, with the digest of that Sealed.
 func (l *Log) Client(id wire.ClientID) (counter uint64, last Hash) {
 	c := l.clients[id]
 	return c.counter, c.last
@@ -143,7 +143,7 @@ func (l *Log) Append(e *wire.Entry, v Verdict) {
 	if !v.Counted {
 		return
 	}
-	l.set(e.Client, clientState{v.sealed.Device, e.Counter, e.BodyHash})
+	l.set(e.Client, clientState{v.sealed.Device, e.Counter, v.digest})
 	if v.Code != "" || v.change == nil {
 		return
 	}

@@ -27,13 +27,17 @@ const (
 type Sealed struct {
 	Kind   Kind
 	Device ID   // who signs; of a Change, a slot too
-	Prev   Hash // the body hash of the entry of this client with the counter before; zero at counter 1
+	Prev   Hash // the digest of the one of this client with the counter before; zero at counter 1
 	Epoch  uint64
 	// Seen is where the log was for the author when it sealed: number and chain hash.
 	Seen      Position
 	Nonce     Nonce // of data alone
 	Box       []byte
 	Signature Signature
+	// Path and Sides lead from the digest to what is signed, of data that one signature covers with other data: the hash
+	// beside the way at each level, and, from bit 0 on, a 1 where that is the left one.
+	Path  []Hash
+	Sides uint64
 }
 
 // Position is a place in a log.
@@ -56,7 +60,15 @@ func (s *Sealed) fields(c *coder) {
 	c.fixed(7, nonce)
 	c.bytes(8, &s.Box, wire.MaxBody)
 	c.fixed(9, s.Signature[:])
+	if c.reading {
+		s.Path = make([]Hash, 0, maxPath)
+	}
+	c.list(10, len(s.Path), maxPath, func(i int) []byte { return element(&s.Path, i)[:] })
+	c.uint(11, &s.Sides, MaxBatch)
 }
+
+// headerSize is more than all fields have but for the box and the way to the root.
+const headerSize = 288
 
 // header is what is known before there is a box.
 func (s *Sealed) header(c *coder) {
@@ -69,7 +81,11 @@ func (s *Sealed) header(c *coder) {
 }
 
 // Marshal returns s's canonical encoding: an entry's body.
-func (s *Sealed) Marshal() []byte { return marshal(s) }
+func (s *Sealed) Marshal() []byte {
+	c := coder{b: make([]byte, 0, len(s.Box)+len(s.Path)*(len(Hash{})+2)+headerSize)}
+	s.fields(&c)
+	return c.b
+}
 
 // UnmarshalSealed decodes an entry's body. The box shares data's memory. Errors are
 // HEDDLE_PROTOCOL: no honest server takes such a body.
@@ -98,6 +114,8 @@ func UnmarshalSealed(data []byte) (*Sealed, error) {
 		bad = "a box has another size than padding gives"
 	case !isData && (len(s.Box) == 0 || len(s.Box) > MaxChange):
 		bad = "a Change is missing or too long"
+	case !isData && len(s.Path) > 0 || s.Sides>>len(s.Path) > 0:
+		bad = "there is another way to what is signed than a batch has"
 	case (s.Seen.Seq == 0) != (s.Seen.Chain == Hash{}):
 		bad = "a position has a number without a chain hash, or the other way round"
 	}
@@ -109,8 +127,8 @@ func UnmarshalSealed(data []byte) (*Sealed, error) {
 
 // about is the associated data of s's box, and a part of what is signed.
 func (s *Sealed) about(p Place) []byte {
-	c := coder{b: append([]byte(domainSeal), p.Anchor[:]...)}
-	c.b = append(append(c.b, p.Client[:]...), u64(p.Counter)...)
+	c := coder{b: append(make([]byte, 0, headerSize), domainSeal...)}
+	c.b = append(append(append(c.b, p.Anchor[:]...), p.Client[:]...), u64(p.Counter)...)
 	s.header(&c)
 	return c.b
 }
@@ -119,6 +137,11 @@ func (s *Sealed) about(p Place) []byte {
 // fields as they are. The signature comes after. Content beyond MaxContent is
 // HEDDLE_TOO_BIG.
 func (s *Sealed) Encrypt(p Place, key *Key, content []byte, compress bool, random io.Reader) error {
+	return s.EncryptBody(p, key.Body(p.Anchor, s.Epoch), content, compress, random)
+}
+
+// EncryptBody is Encrypt with a key that was derived before.
+func (s *Sealed) EncryptBody(p Place, key BodyKey, content []byte, compress bool, random io.Reader) error {
 	plain, err := frame(content, leastBody, compress)
 	if err != nil {
 		return err
@@ -126,26 +149,37 @@ func (s *Sealed) Encrypt(p Place, key *Key, content []byte, compress bool, rando
 	if s.Nonce, err = draw(random); err != nil {
 		return err
 	}
-	s.Box = encrypt(key.derive(labelBody, p.Anchor, s.Epoch), &s.Nonce, plain, s.about(p))
+	s.Box = encrypt(Key(key), &s.Nonce, plain, s.about(p))
 	return nil
 }
 
 // Decrypt opens s and returns the transaction's body. Errors are HEDDLE_BAD_SEAL.
 func (s *Sealed) Decrypt(p Place, key *Key) ([]byte, error) {
-	plain, err := decrypt(key.derive(labelBody, p.Anchor, s.Epoch), &s.Nonce, s.Box, s.about(p))
+	return s.DecryptBody(p, key.Body(p.Anchor, s.Epoch))
+}
+
+// DecryptBody is Decrypt with a key that was derived before.
+func (s *Sealed) DecryptBody(p Place, key BodyKey) ([]byte, error) {
+	plain, err := decrypt(Key(key), &s.Nonce, s.Box, s.about(p))
 	if err != nil {
 		return nil, err
 	}
 	return unframe(plain, leastBody)
 }
 
-// Statement returns the bytes that the device signs. They cover every field and the
-// place.
-func (s *Sealed) Statement(p Place) []byte {
+// IsChange says whether an entry's body is a Change, if it is a Sealed.
+func IsChange(data []byte) bool {
+	return len(data) > 1 && data[0] == 1<<3 && data[1] == byte(KindMembers)
+}
+
+// Digest covers the place and every field but the signature with its way. The next one of the same client names it.
+func (s *Sealed) Digest(p Place) Hash {
 	var nonce []byte
 	if s.Kind == KindData {
 		nonce = s.Nonce[:]
 	}
-	h := hash(domainSealed, lengthed(s.about(p)), lengthed(nonce), s.Box)
-	return append([]byte(domainSigned), h[:]...)
+	return hash(domainSealed, lengthed(s.about(p)), lengthed(nonce), s.Box)
 }
+
+// Statement returns the bytes that the device signs, for this one alone or for a batch.
+func (s *Sealed) Statement(p Place) []byte { return signedStatement(s.root(s.Digest(p))) }

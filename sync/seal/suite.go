@@ -1,6 +1,9 @@
 package seal
 
-import "context"
+import (
+	"bytes"
+	"context"
+)
 
 // Suite is the cryptography with public keys, which this package has done for it: in a
 // browser by WebCrypto, in a Go program by package native.
@@ -23,9 +26,25 @@ type Identity interface {
 	Unwrap(ctx context.Context, info []byte, wrapped *[WrapSize]byte) (*Key, error)
 }
 
-// Claim is a signature with what it is said to be of.
+// Claim is a signature with what it is said to be of: see [Claim.Signed].
 type Claim struct {
 	Key       PublicKey
-	Statement []byte
+	Statement []byte // unless it is a Sealed's
 	Signature Signature
+	sealed    *Sealed
+	digest    Hash // the Sealed's
+}
+
+// Signed returns the statement that the signature is said to be of. That of a batch takes some hashes, which are not
+// spent on a claim that nobody verifies.
+func (c *Claim) Signed() []byte {
+	if c.sealed != nil {
+		return signedStatement(c.sealed.root(c.digest))
+	}
+	return c.Statement
+}
+
+// Is reports whether two claims are the same.
+func (c *Claim) Is(other Claim) bool {
+	return c.Key == other.Key && c.Signature == other.Signature && bytes.Equal(c.Signed(), other.Signed())
 }

@@ -28,6 +28,7 @@ type vectors struct {
 	Devices   []map[string]any  `json:"devices"`
 	Hashes    map[string]string `json:"hashes"`
 	Sealed    []sealedVector    `json:"sealed"`
+	Batch     []sealedVector    `json:"batch"`
 	Change    changeVector      `json:"change"`
 	Slot      map[string]string `json:"slot"`
 	Code      map[string]string `json:"code"`
@@ -44,6 +45,11 @@ type sealedVector struct {
 	Hex       string `json:"hex"`
 	Content   string `json:"content"`
 	Statement string `json:"statement"`
+	Signature string `json:"signature"`
+}
+
+func vectorOf(name string, s *seal.Sealed, p seal.Place, content []byte) sealedVector {
+	return sealedVector{name, h(s.Marshal()), h(content), h(s.Statement(p)), h(s.Signature[:])}
 }
 
 type phraseVector struct {
@@ -87,9 +93,12 @@ func makeVectors(t *testing.T) *vectors {
 	for name, content := range map[string][]byte{"empty": nil, "short": []byte("a text"),
 		"long": bytes.Repeat([]byte("0123456789abcdef"), 100)} {
 		s := sealed(t, content, false)
-		v.Sealed = append(v.Sealed, sealedVector{name, h(s.Marshal()), h(content), h(s.Statement(place))})
+		v.Sealed = append(v.Sealed, vectorOf(name, s, place, content))
 	}
 	slices.SortFunc(v.Sealed, func(a, b sealedVector) int { return strings.Compare(a.Name, b.Name) })
+	for i, one := range batch(t, 3) { // under the counters 1 to 3
+		v.Batch = append(v.Batch, vectorOf(strconv.Itoa(i), one.Sealed, counted(i), []byte{byte(i)}))
+	}
 	c := change(t)
 	data := c.Marshal()
 	hash := seal.HashChange(data)
@@ -145,7 +154,7 @@ func TestVectors(t *testing.T) {
 		got.Wrapped = h(w[:])
 		content := bytes.Repeat([]byte("0123456789abcdef"), 100)
 		s := sealed(t, content, true)
-		got.Sealed = append(got.Sealed, sealedVector{compressedName, h(s.Marshal()), h(content), h(s.Statement(place))})
+		got.Sealed = append(got.Sealed, vectorOf(compressedName, s, place, content))
 		must(t, os.WriteFile(file, indented(t, got), 0o644))
 		return
 	}

@@ -10,6 +10,7 @@ import (
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -25,6 +26,8 @@ type push struct {
 	whole  map[int]*transaction // those that come in one part, by the part's index
 	bytes  int                  // of all parts
 	ops    int                  // of those
+
+	verified seal.Claim // the last one that was found valid
 
 	// Set in a turn, and set anew where that is repeated.
 	res     *wire.PushResponse

@@ -134,10 +134,7 @@ func (t *turn) decideSealed(p *push, tx *transaction) error {
 	log := t.sp.sealed
 	e := wire.Entry{Seq: t.w.Head.Seq + 1, Client: p.req.Client, Counter: tx.counter, BodyHash: tx.hash, Body: tx.data}
 	e.Chain = e.ChainAfter(t.w.Head.Chain)
-	verdict := log.Judge(&e, seal.Checks{Valid: func(c seal.Claim) bool {
-		valid, err := native.Suite{}.Verify(p.ctx, []seal.Claim{c})
-		return err == nil && valid[0]
-	}})
+	verdict := log.Judge(&e, seal.Checks{Valid: p.valid})
 	if err := p.ctx.Err(); err != nil {
 		return err
 	}
@@ -163,6 +160,19 @@ func (t *turn) decideSealed(p *push, tx *transaction) error {
 	t.w.Head.Seq, t.w.Head.Chain = e.Seq, e.Chain
 	t.w.Entries = append(t.w.Entries, e)
 	return nil
+}
+
+// valid verifies a signature. One that covers a batch is verified once.
+func (p *push) valid(c seal.Claim) bool {
+	if p.verified.Is(c) {
+		return true
+	}
+	valid, err := native.Suite{}.Verify(p.ctx, []seal.Claim{c})
+	if err != nil || !valid[0] {
+		return false
+	}
+	p.verified = c
+	return true
 }
 
 // refuseSealed says why a transaction would be void, or would stop a replica.

@@ -96,6 +96,17 @@ func (s *sealer) proof(challenge, action string) string {
 	return base64.RawURLEncoding.EncodeToString(slices.Concat(id[:], c, signature[:]))
 }
 
+// taken notes that the log has what was pushed last.
+func (s *sealer) taken(body []byte) {
+	s.h.t.Helper()
+	d, err := seal.UnmarshalSealed(body)
+	if err != nil {
+		s.h.t.Fatal(err)
+	}
+	s.last = d.Digest(seal.Place{Anchor: s.anchor, Client: s.client, Counter: s.next})
+	s.next++
+}
+
 // data seals a transaction as change leaves it.
 func (s *sealer) data(change func(*seal.Sealed, *seal.Place)) []byte {
 	s.h.t.Helper()
@@ -123,7 +134,7 @@ func (s *sealer) write() {
 	if r.Decided != s.next {
 		s.h.t.Fatalf("got %+v, want %d decided", r, s.next)
 	}
-	s.last, s.next = wire.HashBody(body), s.next+1
+	s.taken(body)
 	s.pull()
 }
 
@@ -185,7 +196,7 @@ func TestSealed_refusesTheRest(t *testing.T) {
 	h := start(t, nil)
 	s := found(h)
 	first := s.data(nil)
-	s.last, s.next = wire.HashBody(first), 2
+	s.taken(first)
 	second := s.data(func(d *seal.Sealed, _ *seal.Place) { d.Epoch = 9 })
 	r := ok(h, h.post("s", "push", (&wire.PushRequest{Client: s.client,
 		Parts: append(wire.SplitBody(1, first), wire.SplitBody(2, second)...)}).Marshal()), wire.UnmarshalPushResponse)

@@ -92,7 +92,7 @@ func (w *world) craft(c *colluder, l *log, others []*log) (string, *pushed) {
 	next := func(id clientID) { st.client, st.counter, st.prev = id, l.clients[id].counter+1, l.clients[id].last }
 	box := true
 	var what string
-	switch w.random.IntN(10) {
+	switch w.random.IntN(11) {
 	case 0:
 		what = "nothing wrong"
 	case 1:
@@ -135,12 +135,31 @@ func (w *world) craft(c *colluder, l *log, others []*log) (string, *pushed) {
 			next(w.clientOf(l, st.device))
 		}
 		st.box = c.key.seal(st, key, 0, nil).box
-		return "a member signs: " + what, &pushed{st.client, st.counter, &body{st.sealed, signature{c.key.id, st}}}
+		return "a member signs: " + what, &pushed{st.client, st.counter, c.key.sign(st)}
+	case 10:
+		what = "in another batch what it has signed"
+		if p := c.inAnotherBatch(others, at); p != nil {
+			return "a member signs: " + what, p
+		}
 	}
 	if box {
 		return "a member signs: " + what, &pushed{st.client, st.counter, c.key.seal(st, key, 0, nil)}
 	}
 	return "a member signs: " + what, &pushed{st.client, st.counter, c.key.sign(st)}
+}
+
+// inAnotherBatch signs what c has signed already, in another history's next entry of c's; nil where there is none.
+func (c *colluder) inAnotherBatch(others []*log, at clientState) *pushed {
+	for _, l := range others {
+		for _, e := range l.entries {
+			if e.client == c.client && e.counter == at.counter+1 && e.body.prev == at.last && e.body.device == c.key.id {
+				again := *e.body
+				again.sig.batch++
+				return &pushed{e.client, e.counter, &again}
+			}
+		}
+	}
+	return nil
 }
 
 // box0 is a ciphertext of nobody's key.

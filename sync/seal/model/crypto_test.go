@@ -63,9 +63,12 @@ func (b *box) opens(key keyID, about statement) bool {
 	return b != nil && b.key == key && b.about == about
 }
 
+// signature is in one batch or another: a device may sign one statement in several, and
+// each is valid.
 type signature struct {
-	by   deviceID
-	over statement
+	by    deviceID
+	over  statement
+	batch int
 }
 
 // body is a whole Sealed: what an entry carries.
@@ -98,6 +101,9 @@ type entry struct {
 	body     *body
 	chain    hash
 }
+
+// digest is what the next entry of e's client names.
+func (e *entry) digest() hash { return hashOf(statement{e.client, e.counter, e.body.sealed}) }
 
 func (e *entry) chainAfter(prev hash) hash {
 	return hashOf(struct {

@@ -148,7 +148,7 @@ func (l *log) judge(e *entry, keys bool) verdict {
 	}
 	// 3
 	over := statement{e.client, e.counter, b.sealed}
-	if b.sig != (signature{b.device, over}) && l.on(ruleSignature) {
+	if (b.sig.by != b.device || b.sig.over != over) && l.on(ruleSignature) {
 		return stop("forged")
 	}
 	if before.device != 0 && before.device != b.device && l.on(ruleClientsDevice) {
@@ -222,7 +222,7 @@ func (l *log) append(e *entry, v verdict) {
 	if !v.counted {
 		return
 	}
-	l.clients[e.client] = clientState{e.body.device, e.counter, e.bodyHash}
+	l.clients[e.client] = clientState{e.body.device, e.counter, e.digest()}
 	if v.code == ok && e.body.kind == members {
 		l.apply(e.body.box.change)
 		for _, m := range e.body.box.change.add {

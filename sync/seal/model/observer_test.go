@@ -65,7 +65,7 @@ func (t *trace) clone() trace {
 }
 
 func (o *observer) sealed(r *replica, p *pushed, tx txID) {
-	o.seals[hashOf(*p.body)] = sealInfo{p.client, p.counter, tx, p.body.prev, slices.Clone(r.trace.history)}
+	o.seals[hashOf(p.body.sig.over)] = sealInfo{p.client, p.counter, tx, p.body.prev, slices.Clone(r.trace.history)}
 }
 
 // ownerOf is the honest device whose client id it is.
@@ -111,7 +111,7 @@ func (t *trace) applied(r *replica, e *entry, v verdict) {
 			w.violate("number %d of a client follows number %d", e.counter, t.counts[e.client])
 		}
 		t.counts[e.client] = e.counter
-		t.hashes[e.client] = append(t.hashes[e.client], what.body)
+		t.hashes[e.client] = append(t.hashes[e.client], e.digest())
 	}
 	if v.code != ok {
 		return
@@ -143,7 +143,7 @@ func (t *trace) authors(r *replica, e *entry, v verdict) {
 		}
 		return
 	}
-	h := hashOf(*e.body)
+	h := e.digest()
 	s, made := t.w.see.seals[h]
 	all := t.hashes[e.client]
 	switch {
@@ -158,7 +158,7 @@ func (t *trace) authors(r *replica, e *entry, v verdict) {
 
 // sight: no effect before what its author had seen, and no other history than that.
 func (t *trace) sight(e *entry) {
-	s, honest := t.w.see.seals[hashOf(*e.body)]
+	s, honest := t.w.see.seals[e.digest()]
 	if !honest {
 		return
 	}
@@ -182,7 +182,7 @@ func (t *trace) written(e *entry) {
 	case !b.box.opens(b.box.key, statement{e.client, e.counter, b.sealed}):
 		t.w.violate("an entry takes effect that does not open")
 	}
-	if s, honest := t.w.see.seals[hashOf(*b)]; honest {
+	if s, honest := t.w.see.seals[hashOf(b.sig.over)]; honest {
 		if t.effects[s.tx]++; t.effects[s.tx] > 1 {
 			t.w.violate("a transaction takes effect twice")
 		}

@@ -19,8 +19,9 @@ type real struct {
 	t       testing.TB
 	anchor  seal.Anchor
 	bodies  map[hash]*body
-	entries map[hash]*entry // by chain hash
-	before  map[hash]hash   // the chain hash of the entry before
+	signed  map[hash]statement // by their digest
+	entries map[hash]*entry    // by chain hash
+	before  map[hash]hash      // the chain hash of the entry before
 	encoded map[body][]byte
 	chains  map[hash]wire.Hash
 	changes map[*change][]byte
@@ -64,12 +65,17 @@ func key(k keyID) *seal.Key {
 func (r *real) learn(l *log) {
 	var last hash
 	for i, e := range l.entries {
-		r.bodies[hashOf(*e.body)] = e.body
+		r.learnBody(e.body)
 		if e.seq == i+1 && e.chain == e.chainAfter(last) && e.bodyHash == hashOf(*e.body) {
 			r.entries[e.chain], r.before[e.chain] = e, last
 		}
 		last = e.chain
 	}
+}
+
+func (r *real) learnBody(b *body) {
+	r.bodies[hashOf(*b)] = b
+	r.signed[hashOf(b.sig.over)] = b.sig.over
 }
 
 // chain is the chain hash that stands for the model's.
@@ -98,6 +104,16 @@ func (r *real) bodyHash(h hash) wire.Hash {
 	return some("body", uint64(h))
 }
 
+func (r *real) digest(h hash) wire.Hash {
+	if h == 0 {
+		return wire.Hash{}
+	}
+	if s, known := r.signed[h]; known {
+		return r.sealed(s.sealed).Digest(r.place(s))
+	}
+	return some("digest", uint64(h))
+}
+
 // entry makes e, which may be wrong, follow an entry.
 func (r *real) entry(e *entry, last wire.Hash) *wire.Entry {
 	made := &wire.Entry{Seq: uint64(e.seq), Client: r.client(e.client), Counter: uint64(e.counter), Outcome: e.outcome,
@@ -112,7 +128,7 @@ func (r *real) place(s statement) seal.Place {
 
 // sealed has s's fields but for the signature.
 func (r *real) sealed(s sealed) *seal.Sealed {
-	out := &seal.Sealed{Kind: seal.Kind(s.kind), Device: r.id(s.device), Prev: r.bodyHash(s.prev), Epoch: uint64(s.epoch),
+	out := &seal.Sealed{Kind: seal.Kind(s.kind), Device: r.id(s.device), Prev: r.digest(s.prev), Epoch: uint64(s.epoch),
 		Seen: seal.Position{Seq: uint64(s.seen.seq), Chain: r.chain(s.seen.chain)}}
 	if s.box == nil {
 		return out
@@ -150,6 +166,10 @@ func (r *real) body(b body) []byte {
 	}
 	s := r.sealed(b.sealed)
 	over := r.sealed(b.sig.over.sealed)
+	if b.sig.batch > 0 && s.Kind == seal.KindData { // beside something else
+		over.Path = []seal.Hash{some("beside", uint64(b.sig.batch))}
+		s.Path = over.Path
+	}
 	signature, err := identity(r.t, b.sig.by).Sign(context.Background(), over.Statement(r.place(b.sig.over)))
 	if err != nil {
 		r.t.Fatal(err)
@@ -260,7 +280,8 @@ func TestSeal_judgesAsTheModel(t *testing.T) {
 	verdicts := map[string]int{}
 	for seed := range uint64(realWorlds) {
 		w := runWorld(seed, none)
-		r := &real{t: t, bodies: map[hash]*body{}, entries: map[hash]*entry{}, before: map[hash]hash{},
+		r := &real{t: t, bodies: map[hash]*body{}, signed: map[hash]statement{},
+			entries: map[hash]*entry{}, before: map[hash]hash{},
 			encoded: map[body][]byte{}, chains: map[hash]wire.Hash{}, changes: map[*change][]byte{},
 			boxes: map[*box]*seal.Sealed{}}
 		sign, _ := identity(t, w.anchor.add[0].id).Public()
@@ -270,7 +291,7 @@ func TestSeal_judgesAsTheModel(t *testing.T) {
 		}
 		if w.evil != nil {
 			for _, p := range w.evil.stash {
-				r.bodies[hashOf(*p.body)] = p.body
+				r.learnBody(p.body)
 			}
 		}
 		for i, l := range w.logs() {

@@ -258,7 +258,7 @@ func (r *replica) push(s host, lose func() bool) {
 				kind: data, prev: at.last, epoch: r.log.epoch.number, seen: r.log.position()}}, tx)}
 			r.stored[tx] = p
 		}
-		at.last = hashOf(*p.body)
+		at.last = hashOf(p.body.sig.over)
 		if lose() {
 			continue // the request
 		}

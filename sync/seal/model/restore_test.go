@@ -79,7 +79,7 @@ func (r *replica) obey(s host) {
 		case (!is || by.role != admin || by.slot) && r.on(ruleResetAdmin),
 			!r.log.has(c.reset.pos) && r.on(ruleResetPosition),
 			r.log.has(c.reset.pos) && !covers(c.reset, r.log) && r.on(ruleResetLost),
-			e.body.sig != signature{e.body.device, statement{e.client, e.counter, e.body.sealed}}:
+			e.body.sig.by != e.body.device || e.body.sig.over != (statement{e.client, e.counter, e.body.sealed}):
 			continue
 		}
 		r.trace.obeys(r, c, e.body.device)

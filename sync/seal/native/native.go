@@ -60,7 +60,7 @@ func (Suite) Verify(ctx context.Context, claims []seal.Claim) ([]bool, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, errcode.Wrap(err, errcode.Internal, "seal: verify")
 		}
-		valid[i] = ed25519.Verify(c.Key[:], c.Statement, c.Signature[:])
+		valid[i] = ed25519.Verify(c.Key[:], c.Signed(), c.Signature[:])
 	}
 	return valid, nil
 }

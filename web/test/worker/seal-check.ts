@@ -13,9 +13,12 @@ export interface SealVectors {
   };
   ours: {
     key: string; wrapInfo: string; wrapped: string; signatureOfWrapInfo: string;
+    sealed: Signed[]; batch: Signed[];
     devices: { signSeed: string; boxKey: string; sign: string; box: string }[];
   };
 }
+
+interface Signed { name: string; statement: string; signature: string }
 
 const unhex = (s: string) => Uint8Array.from(s.match(/../g) ?? [], (hex) => parseInt(hex, 16));
 const hex = (b: Uint8Array) => [...b].map((v) => v.toString(16).padStart(2, "0")).join("");
@@ -66,6 +69,13 @@ export async function checkSealSuite({ rfc, ours }: SealVectors): Promise<{ wron
   const info = unhex(ours.wrapInfo);
   expect("Go's wrapped key", hex(await unwrapKey(device, info, unhex(ours.wrapped))), ours.key);
   expect("Go's signature", hex(await signStatement(device, info)), ours.signatureOfWrapInfo);
+
+  for (const v of [...ours.sealed, ...ours.batch]) {
+    const claim = { key: device.signPublic, statement: unhex(v.statement), signature: unhex(v.signature) };
+    const holds = await verifyClaims([claim, { ...claim, statement: claim.statement.map((b, i) => b ^ +(i === 20)) }]);
+    expect(`Go's signature of ${v.name}`, holds.join(), "true,false");
+    expect(`the same of ${v.name}`, hex(await signStatement(device, claim.statement)), v.signature);
+  }
 
   const fresh = await newSealKeys();
   expect("the signing key can be read", fresh.sign.extractable, false);
