@@ -159,8 +159,14 @@ func (h *Host) CloseScratch(name string) { _, _ = h.value.Call("closeScratch", n
 
 // AwaitRest waits until the second part of the program is there, and asks for it
 // where it is not yet.
-func (h *Host) AwaitRest(ctx context.Context) error {
-	promise, err := h.value.Call("rest")
+func (h *Host) AwaitRest(ctx context.Context) error { return h.await(ctx, "rest") }
+
+// AwaitSealed is AwaitRest of the part that sealed spaces alone need, which comes with
+// the second.
+func (h *Host) AwaitSealed(ctx context.Context) error { return h.await(ctx, "sealed") }
+
+func (h *Host) await(ctx context.Context, part string) error {
+	promise, err := h.value.Call(part)
 	if err != nil {
 		return thrown(err)
 	}

@@ -12,14 +12,15 @@ import (
 	"heddle.dev/heddle/sync/seal"
 )
 
-// keyringOf returns the worker's key ring, once the second part of the program is there.
+// keyringOf returns the worker's key ring, once the part of the program for sealed spaces
+// is there, which no other database needs.
 func keyringOf(ctx context.Context, host *jsbridge.Host) (leader.Keyring, error) {
-	if err := host.AwaitRest(ctx); err != nil {
-		return nil, errcode.Wrap(err, errcode.Assets, "keys")
-	}
 	keys, err := host.Keyring()
 	if err != nil {
 		return nil, errcode.Wrap(err, errcode.Internal, "keys")
+	}
+	if err := host.AwaitSealed(ctx); err != nil {
+		return nil, errcode.Wrap(err, errcode.Assets, "keys")
 	}
 	return &keyring{keys}, nil
 }

@@ -4,6 +4,7 @@
 //   argon2.js                        the same, for those who use a passphrase (heddle/sealed)
 //   heddle.wasm, sqlite3.wasm        what a start needs of Go's program and of the checked-in engine (engine/split)
 //   heddle-rest.wasm                 the rest of both (wasm/first.txt, engine/first.txt)
+//   heddle-sealed.wasm               what sealed spaces alone need (wasm/sealed.txt)
 //   *.d.ts                           tsc
 //   LICENSE, NOTICE                  what a copy has to carry along
 //
@@ -38,7 +39,8 @@ const release = process.argv.includes("--release");
 const quick = faults || next || process.argv.includes("--quick");
 
 /** What the browser loads. */
-const FILES = ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm", "argon2.js"];
+const FILES = ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "heddle-sealed.wasm",
+  "sqlite3.wasm", "argon2.js"];
 
 function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
@@ -79,7 +81,8 @@ async function goBuild() {
   const split = (...args) => run("go", ["run", "./engine/split", ...args], { cwd: root });
   const sqliteRest = linked.replace(/\.wasm$/, "-sqlite-rest.wasm");
   await split("-numbers", "engine/first.txt", "-rest", sqliteRest, "engine/sqlite3.wasm", join(dist, "sqlite3.wasm"));
-  await split("-first", "wasm/first.txt", "-rest", join(dist, "heddle-rest.wasm"), "-carry", sqliteRest, linked,
+  await split("-first", "wasm/first.txt", "-rest", join(dist, "heddle-rest.wasm"), "-third", "wasm/sealed.txt",
+    "-third-part", join(dist, "heddle-sealed.wasm"), "-carry", sqliteRest, linked,
     join(dist, "heddle.wasm"));
 }
 

@@ -42,7 +42,7 @@ const vite: App = {
 };
 
 /** Bundlers that leave the package's files where they are: they are copied beside the bundle. */
-const copied = ["worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"]
+const copied = ["worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "heddle-sealed.wasm", "sqlite3.wasm"]
   .map((name) => `node_modules/heddle/dist/${name}`).join(" ");
 
 const nextDev = (bundler: string, flag: string): Mode => ({

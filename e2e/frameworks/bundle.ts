@@ -67,7 +67,8 @@ const settings = (entry: string, mode: Mode): BuildOptions => ({
 export async function bundle(entry: string, mode: Mode, to: string, html = ""): Promise<string> {
   await build({ ...settings(entry, mode), outfile: join(to, "main.js"), format: "esm" });
   // esbuild leaves import.meta.url as it is: the files have to lie beside the bundle.
-  for (const name of ["worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"]) {
+  for (const name of ["worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "heddle-sealed.wasm",
+    "sqlite3.wasm"]) {
     await cp(join(dist, name), join(to, name));
   }
   await writeFile(join(to, "index.html"), `<!doctype html><link rel="icon" href="data:,"><div id="root">${html}</div>`

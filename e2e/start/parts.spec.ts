@@ -1,5 +1,6 @@
 // Go's program and SQLite come in two parts. What an app does first needs the first
-// ones alone; sync and the rest come with the second, in one file.
+// ones alone; sync and the rest come with the second, in one file. Sealed spaces need
+// a third part of Go's, which no other database asks for.
 
 import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,18 +8,20 @@ import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { expect, openIn, test } from "../fixtures.js";
 import { root, type SiteOptions } from "../harness.js";
+import { bodies, now, openSealed, write } from "../seal/space.js";
 import { entered } from "./entered.js";
 
-const REST = "heddle-rest.wasm";
+const REST = "heddle-rest.wasm", SEALED = "heddle-sealed.wasm";
 
-/** The package without the program's second part, and what puts that there. */
-async function withoutRest(): Promise<{ options: SiteOptions; add(): Promise<void>; remove(): Promise<void> }> {
+/** The package without a later part of the program, and what puts that there. */
+async function without(part: string): Promise<{ options: SiteOptions; add(): Promise<void>; remove(): Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), "heddle-parts-"));
   const copy = (name: string) => copyFile(join(root, "web/dist", name), join(dir, name));
-  await Promise.all(["index.js", "worker.js", "broker.js", "heddle.wasm", "sqlite3.wasm"].map(copy));
+  await Promise.all(["index.js", "sealed.js", "worker.js", "broker.js", "heddle.wasm", REST, SEALED, "sqlite3.wasm"]
+    .filter((name) => name !== part).map(copy));
   return {
     options: { mounts: { "/heddle/": dir, "/": join(root, "e2e/pages") } },
-    add: () => copy(REST),
+    add: () => copy(part),
     remove: () => rm(dir, { recursive: true }),
   };
 }
@@ -56,7 +59,7 @@ test("what an app does first is in the first part of the program", async () => {
 });
 
 test("sync begins once the second part can be had", async ({ profile, serve, server }) => {
-  const parts = await withoutRest();
+  const parts = await without(REST);
   try {
     const page = await (await profile()).tab(await serve(parts.options));
     await openIn(page, { sync: { url: server.url, space: "late" } });
@@ -85,7 +88,7 @@ test("a function that is needed before the second part has come fetches it", asy
 });
 
 test("where the second part cannot be had, what needs it fails, and nothing is lost", async ({ profile, serve }) => {
-  const parts = await withoutRest();
+  const parts = await without(REST);
   try {
     const page = await (await profile()).tab(await serve(parts.options));
     await openIn(page);
@@ -96,6 +99,34 @@ test("where the second part cannot be had, what needs it fails, and nothing is l
     await parts.add();
     expect(await search(page)).toEqual(found);
     expect(await unusual(page)).toEqual({ copied: true, problems: [] });
+  } finally {
+    await parts.remove();
+  }
+});
+
+test("what sealed spaces need is fetched for a database of one, and no other", async ({ profile, serve, server }) => {
+  const parts = await without(SEALED);
+  try {
+    const { context, tab } = await profile();
+    const asked: string[] = [];
+    context.on("request", (request) => { if (request.url().endsWith(SEALED)) asked.push(request.url()); });
+    const page = await tab(await serve(parts.options));
+    await openIn(page, { sync: { url: server.url, space: "plain" } });
+    await page.evaluate(() => db.exec(`INSERT INTO notes(id, body) VALUES ('1', 'in the open')`));
+    await now(page);
+    expect(await unusual(page)).toEqual({ copied: true, problems: [] });
+    expect(asked).toEqual([]);
+    await page.evaluate(() => db.close());
+
+    const opens = (page: Page) => openSealed(page, server.url).then(() => "", (error: Error) => error.message);
+    expect(await opens(page)).toContain(SEALED); // the file that could not be loaded
+    expect(asked.length).toBeGreaterThan(0);
+    await parts.add();
+    expect(await opens(page)).toBe("");
+    await page.evaluate(() => space.create("laptop"));
+    await write(page, "1", "sealed");
+    await now(page);
+    expect(await bodies(page)).toEqual(["sealed"]);
   } finally {
     await parts.remove();
   }

@@ -2,7 +2,8 @@
 // rest: see wasmfile.Split. Of Go's program, what neither part reads is left out, as the
 // tables that lead to files and lines.
 //
-//	split -first functions.txt -rest heddle-rest.wasm [-carry other.wasm] in.wasm heddle.wasm
+//	split -first functions.txt -rest heddle-rest.wasm [-third prefixes.txt -third-part heddle-sealed.wasm]
+//	    [-carry other.wasm] in.wasm heddle.wasm
 //	split -numbers functions.txt -rest other.wasm sqlite3.wasm out.wasm
 //	split -profile in.wasm out.wasm
 //	split -names in.wasm
@@ -11,6 +12,9 @@
 // globals "entered.N" tell which functions were entered, and line N of -names how
 // these are called, if the program is Go's. SQLite's functions have numbers alone, which
 // are those of one build of it: see readNumbers.
+//
+// -third names the functions of a third part by what their names begin with. What of them is in the first part stays
+// there: a package's init runs at every start.
 //
 // -carry puts a file into the rest, as the custom section "sqlite": one download brings
 // the rests of both programs.
@@ -32,6 +36,8 @@ func main() {
 	first := flag.String("first", "", "the `file` with the names of the first part's functions, one a line")
 	numbers := flag.String("numbers", "", "the `file` with the numbers of the first part's functions")
 	rest := flag.String("rest", "", "the `file` for the second part")
+	third := flag.String("third", "", "the `file` with the beginnings of the names of the third part's functions")
+	thirdPart := flag.String("third-part", "", "the `file` for the third part")
 	carry := flag.String("carry", "", "a `file` that the second part carries")
 	profile := flag.Bool("profile", false, "write a program that notes which functions were entered")
 	names := flag.Bool("names", false, "print the names of the program's functions")
@@ -44,7 +50,7 @@ func main() {
 	case *names:
 		err = printNames(in)
 	default:
-		err = split(in, lists{*first, *numbers}, flag.Arg(1), *rest, *carry)
+		err = split(in, lists{*first, *numbers, *third}, files{flag.Arg(1), *rest, *thirdPart, *carry})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "split:", err)
@@ -91,41 +97,59 @@ func printNames(in []byte) error {
 	return out.Flush()
 }
 
-// lists are the files that say what is in the first part: one of them is given.
-type lists struct{ names, numbers string }
+// lists are the files that say what is in the first part, one of the first two, and in the third.
+type lists struct{ names, numbers, third string }
 
 func (l lists) divide(in []byte) (wasmfile.Parts, error) {
 	if l.numbers != "" {
 		return divideByNumbers(in, l.numbers)
 	}
-	names, err := readNames(l.names)
+	names, err := readLines(l.names)
 	if err != nil {
 		return wasmfile.Parts{}, err
 	}
-	return divide(in, names)
+	var third []string
+	if l.third != "" {
+		if third, err = readLines(l.third); err != nil {
+			return wasmfile.Parts{}, err
+		}
+	}
+	return divide(in, names, third)
 }
 
-func split(in []byte, by lists, first, rest, carry string) error {
+// files are those that the parts are written to, and the one that the rest carries.
+type files struct{ first, rest, third, carry string }
+
+func split(in []byte, by lists, to files) error {
 	parts, err := by.divide(in)
 	if err != nil {
 		return err
 	}
-	if carry != "" {
-		carried, err := os.ReadFile(carry)
+	if to.carry != "" {
+		carried, err := os.ReadFile(to.carry)
 		if err != nil {
 			return err
 		}
 		parts.Rest = wasmfile.AppendCustom(parts.Rest, "sqlite", carried)
 	}
-	if err := os.WriteFile(rest, parts.Rest, 0o644); err != nil {
+	if parts.Third != nil {
+		if err := os.WriteFile(to.third, parts.Third, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(to.rest, parts.Rest, 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(first, parts.First, 0o644)
+	return os.WriteFile(to.first, parts.First, 0o644)
 }
 
 // divide splits a program of Go's: functions with one of the names go into the first
-// part.
-func divide(in []byte, names map[string]bool) (wasmfile.Parts, error) {
+// part, others whose names begin with a prefix into the third.
+func divide(in []byte, names, prefixes []string) (wasmfile.Parts, error) {
+	inFirst := map[string]bool{}
+	for _, name := range names {
+		inFirst[name] = true
+	}
 	plan := wasmfile.Plan{}
 	var err error
 	if plan.Image, err = wasmfile.Image(in); err != nil {
@@ -136,23 +160,29 @@ func divide(in []byte, names map[string]bool) (wasmfile.Parts, error) {
 		return wasmfile.Parts{}, err
 	}
 	for i := range t.functions {
-		plan.First = append(plan.First, names[t.name(i)])
+		name := t.name(i)
+		plan.First = append(plan.First, inFirst[name])
+		if len(prefixes) > 0 {
+			plan.Third = append(plan.Third, slices.ContainsFunc(prefixes, func(p string) bool {
+				return strings.HasPrefix(name, p)
+			}))
+		}
 	}
 	plan.Start = t.fillBuckets()
 	plan.RestData = t.divide(plan.First)
 	return wasmfile.Split(in, plan)
 }
 
-func readNames(path string) (map[string]bool, error) {
+// readLines reads a list, without what begins with #.
+func readLines(path string) (all []string, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		if line := lines.Text(); line != "" && !strings.HasPrefix(line, "#") {
-			names[line] = true
+			all = append(all, line)
 		}
 	}
-	return names, nil
+	return all, nil
 }

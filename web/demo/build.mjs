@@ -29,7 +29,8 @@ await rm(dist, { recursive: true, force: true });
 await mkdir(join(dist, "heddle"), { recursive: true });
 for (const page of ["check", "diary"]) await mkdir(join(dist, page));
 
-for (const file of ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"]) {
+for (const file of ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "heddle-sealed.wasm",
+  "sqlite3.wasm"]) {
   for (const ending of ["", ".br", ".gz", ".map"]) {
     await copyFile(join(heddle, file + ending), join(dist, "heddle", file + ending)).catch((error) => {
       if (error.code !== "ENOENT" || !ending) throw error;

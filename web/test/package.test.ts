@@ -20,8 +20,8 @@ function pack(): Packed {
 
 test("the package holds what its users need, and nothing else", () => {
   const paths = pack().files.map(({ path }) => path);
-  const browser = ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm",
-    "argon2.js"]
+  const browser = ["index.js", "worker.js", "broker.js", "heddle.wasm", "heddle-rest.wasm", "heddle-sealed.wasm",
+    "sqlite3.wasm", "argon2.js"]
     .map((name) => `dist/${name}`);
   for (const path of [
     "README.md", "package.json", "dist/index.d.ts", "dist/node.js", "dist/node-worker.js",

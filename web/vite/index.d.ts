@@ -7,6 +7,11 @@ export interface HeddlePlugin {
   closeBundle: { order: "post"; sequential: true; handler(): Promise<void> };
 }
 
+export interface HeddlePluginOptions {
+  /** The app opens sealed spaces: what they need of the program is kept for a start without a network as well. */
+  sealed?: boolean;
+}
+
 /**
  * Vite's plugin for Heddle:
  *
@@ -17,4 +22,4 @@ export interface HeddlePlugin {
  * `.gz` beside them, for servers that send those. It also names them to vite-plugin-pwa, to be kept for a start without
  * a network.
  */
-export default function heddle(): HeddlePlugin;
+export default function heddle(options?: HeddlePluginOptions): HeddlePlugin;

@@ -8,14 +8,17 @@ import { fileURLToPath } from "node:url";
 
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
 
+/** What an app without sealed spaces never fetches. */
+const SEALED = "heddle-sealed.wasm";
+
 /** The compressed forms that lie beside each file of the package. */
 const ENDINGS = ["", ".br", ".gz"];
 
 /** @type {(source: string | Uint8Array, original: Uint8Array) => boolean} */
 const same = (source, original) => Buffer.compare(Buffer.from(source), original) === 0;
 
-/** @returns {import("./index.js").HeddlePlugin} */
-export default function heddle() {
+/** @type {typeof import("./index.js").default} */
+export default function heddle({ sealed = false } = {}) {
   /** @type {{ root: string, build: { outDir: string }, plugins: readonly { name: string, api?: any }[] }} */
   let config;
   /** What the bundler calls the wasm files, and what the package does. @type {Map<string, string>} */
@@ -35,7 +38,7 @@ export default function heddle() {
     generateBundle: {
       order: "post",
       async handler(_options, bundle) {
-        for (const name of ["heddle.wasm", "heddle-rest.wasm", "sqlite3.wasm"]) {
+        for (const name of ["heddle.wasm", "heddle-rest.wasm", SEALED, "sqlite3.wasm"]) {
           const original = await readFile(join(dist, name));
           for (const output of Object.values(bundle)) {
             if (output.type !== "asset" || !output.fileName.endsWith(".wasm")) continue;
@@ -45,7 +48,8 @@ export default function heddle() {
           }
         }
         const pwa = config.plugins.find((plugin) => plugin.name === "vite-plugin-pwa")?.api;
-        const kept = [...files.keys()].map((url) => ({ url, revision: null }));
+        const kept = [...files].filter(([, name]) => sealed || name !== SEALED)
+          .map(([url]) => ({ url, revision: null }));
         pwa?.extendManifestEntries((entries) => [...entries, ...kept]);
       },
     },

@@ -4,7 +4,10 @@ import "math"
 
 // Opcodes that the small modules use.
 const (
+	opUnreachable  = 0x00
 	opCall         = 0x10
+	opReturnCall   = 0x12
+	opRefFunc      = 0xD2
 	opCallIndirect = 0x11
 	opLocalGet     = 0x20
 	opGlobalGet    = 0x23

@@ -2,21 +2,25 @@ package wasmfile
 
 import "fmt"
 
-// The names under which the first part exports what the rest imports.
+// The names under which the first part exports what the others import.
 const (
 	splitModule    = "first"           // the module of the rest's imports
-	splitFunctions = "split.functions" // the table of both parts' functions, by their index; loader is in slot 0
+	splitFunctions = "split.functions" // the table of all parts' functions, by their index; loaders are in slots 0 and 1
 	splitLoaded    = "split.loaded"    // 1 once the rest is instantiated
+	splitThird     = "split.third"     // 1 once the third part is; it is there if the third part is
 )
 
-// Parts are the two modules that Split makes of one.
-type Parts struct{ First, Rest []byte }
+// Parts are the modules that Split makes of one. Third is nil where the plan has nothing for it.
+type Parts struct{ First, Rest, Third []byte }
 
 // Plan says what of a program goes into the first part.
 type Plan struct {
 	// First says of each function that the program defines whether it belongs to the
 	// first part.
 	First []bool
+	// Third says the same of a third part, of functions that are not in the first one; nil:
+	// there is none.
+	Third []bool
 	// Image is the memory that the data segments have to leave, from address 0 on: see
 	// Image. Nil: the segments stay as they are, with the first part.
 	Image []byte
@@ -33,11 +37,13 @@ type Plan struct {
 // globals. Exports stay with the first part.
 //
 // Each part has every function at its old index, so that no code is changed. Where
-// the function is in the other part, its body passes the call on, through a table
-// that holds the functions of both parts by their index. A call that comes before
+// the function is in another part, its body passes the call on, through a table
+// that holds the functions of all parts by their index. A call that comes before
 // the rest is there calls slot 0 of the table first: whoever instantiates the first
 // part puts a function there that instantiates the rest, or traps. After the rest
-// was instantiated, the global split.loaded has to be set to 1.
+// was instantiated, the global split.loaded has to be set to 1. The same is so of a
+// third part, which may come after the rest alone, with slot 1 and split.third. Its
+// data is the rest's.
 //
 // The rest imports the functions that the program imports, from where the program
 // does, and all else from the module "first": the first part's exports.
@@ -46,12 +52,25 @@ func Split(file []byte, plan Plan) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("wasmfile: split: %w", err)
 	}
-	return Parts{First: s.first(), Rest: s.rest()}, nil
+	parts := Parts{First: s.first(), Rest: s.later(rest)}
+	if plan.Third != nil {
+		parts.Third = s.later(third)
+	}
+	return parts, nil
 }
+
+// part is one that a function is in.
+type part int
+
+const (
+	first part = iota
+	rest
+	third
+)
 
 type splitter struct {
 	*program
-	inFirst  []bool // of each function
+	part     []part // of each function
 	elements []elements
 	plan     Plan
 }
@@ -64,7 +83,20 @@ func newSplitter(file []byte, plan Plan) (*splitter, error) {
 	if len(plan.First) != len(p.bodies) {
 		return nil, fmt.Errorf("a plan for %d functions, the program has %d", len(plan.First), len(p.bodies))
 	}
-	s := &splitter{program: p, plan: plan, inFirst: append(make([]bool, p.imported), plan.First...)}
+	s := &splitter{program: p, plan: plan, part: make([]part, len(p.funcs))}
+	for i := range p.bodies {
+		switch {
+		case plan.First[i]:
+		case plan.Third != nil && plan.Third[i]:
+			s.part[p.imported+i] = third
+		default:
+			s.part[p.imported+i] = rest
+		}
+	}
+	if plan.Third != nil && (len(plan.Third) != len(p.bodies) || p.imported < 2) {
+		return nil, fmt.Errorf("a third part for %d functions, the program has %d, and imports %d", len(plan.Third),
+			len(p.bodies), p.imported)
+	}
 	s.elements, err = p.readElements()
 	return s, err
 }
@@ -72,7 +104,8 @@ func newSplitter(file []byte, plan Plan) (*splitter, error) {
 // The index of what the first part has more: behind all that the program has.
 func (s *splitter) functions() uint32 { return uint32(s.tables) }
 func (s *splitter) loaded() uint32    { return uint32(len(s.globals)) }
-func (s *splitter) ensure() uint32    { return uint32(len(s.funcs)) }
+func (s *splitter) third() uint32     { return uint32(len(s.globals)) + 1 }
+func (s *splitter) ensure() uint32    { return uint32(len(s.funcs)) } // of the first part, and another of the rest
 func (s *splitter) starter() uint32   { return uint32(len(s.funcs)) + 1 }
 
 // plain is the type of a function without parameters and results; it is added.
@@ -88,16 +121,19 @@ func (s *splitter) typeItems() [][]byte {
 
 // first writes the first part: the program's sections, with what the rest needs.
 func (s *splitter) first() []byte {
-	code, types := append(s.bodiesOf(true), s.ensureBody()), [][]byte{uleb(s.plain())}
+	code, types := append(s.bodiesOf(first), s.ensureBody(s.loaded(), 0)), [][]byte{uleb(s.plain())}
 	if s.plan.Start != nil {
 		code, types = append(code, vec(s.plan.Start)), append(types, uleb(s.plain()))
 	}
 	more := map[byte][][]byte{
 		secFunc:    types,
 		secTable:   {concat([]byte{FuncRef, 0}, uleb(uint32(len(s.funcs))))},
-		secGlobal:  {{I32, 1, opI32Const, 0, opEnd}},
+		secGlobal:  {flag},
 		secExport:  s.exports(),
-		secElement: s.slots(true),
+		secElement: s.slots(first),
+	}
+	if s.plan.Third != nil {
+		more[secGlobal] = append(more[secGlobal], flag)
 	}
 	var out []section
 	for id := secType; id <= secData; id++ {
@@ -144,23 +180,30 @@ func (s *splitter) vector(id byte, more [][]byte) []byte {
 	return items(more)
 }
 
-// rest writes the second part.
-func (s *splitter) rest() []byte {
+// flag is a global number that begins as 0.
+var flag = []byte{I32, 1, opI32Const, 0, opEnd}
+
+// later writes the second part, or the third.
+func (s *splitter) later(p part) []byte {
 	funcs := make([][]byte, 0, len(s.bodies))
 	for _, t := range s.funcs[s.imported:] {
 		funcs = append(funcs, uleb(t))
+	}
+	code := s.bodiesOf(p)
+	if p == rest && s.plan.Third != nil {
+		funcs, code = append(funcs, uleb(s.plain())), append(code, s.ensureBody(s.third(), 1))
 	}
 	return module(
 		section{secType, items(s.typeItems())},
 		section{secImport, items(append(s.importedFuncs(), s.importsOfFirst()...))},
 		section{secFunc, items(funcs)},
-		section{secElement, items(append(s.slots(false), s.elementsOfRest()...))},
-		section{secCode, items(s.bodiesOf(false))},
-		section{secData, items(segments(s.plan.Image, func(at int) bool { return s.plan.RestData[at] }))},
+		section{secElement, items(append(s.slots(p), s.elementsOf(p)...))},
+		section{secCode, items(code)},
+		section{secData, items(segments(s.plan.Image, func(at int) bool { return p == rest && s.plan.RestData[at] }))},
 	)
 }
 
-// exports is what the first part exports for the rest.
+// exports is what the first part exports for the others.
 func (s *splitter) exports() [][]byte {
 	export := func(name string, kind byte, index uint32) []byte {
 		return concat(str(name), []byte{kind}, uleb(index))
@@ -168,6 +211,9 @@ func (s *splitter) exports() [][]byte {
 	out := [][]byte{
 		export(splitFunctions, KindTable, s.functions()),
 		export(splitLoaded, KindGlobal, s.loaded()),
+	}
+	if s.plan.Third != nil {
+		out = append(out, export(splitThird, KindGlobal, s.third()))
 	}
 	for i := range s.memories {
 		out = append(out, export(splitName("memory", i), KindMemory, uint32(i)))
@@ -199,7 +245,11 @@ func (s *splitter) importsOfFirst() [][]byte {
 	for i, g := range s.globals {
 		out = append(out, imp(splitName("global", i), KindGlobal, g.valType, g.mutable))
 	}
-	return append(out, imp(splitLoaded, KindGlobal, I32, 1))
+	out = append(out, imp(splitLoaded, KindGlobal, I32, 1))
+	if s.plan.Third != nil {
+		out = append(out, imp(splitThird, KindGlobal, I32, 1))
+	}
+	return out
 }
 
 // importedFuncs is what the program imports of functions, in order.
@@ -214,17 +264,18 @@ func (s *splitter) importedFuncs() [][]byte {
 	return out
 }
 
-// slots puts a part's own functions into the table of both parts' functions.
-func (s *splitter) slots(first bool) [][]byte {
+// slots puts a part's own functions into the table of all parts' functions. The rest
+// puts those there as well that pass calls on to the third part, until that comes.
+func (s *splitter) slots(p part) [][]byte {
 	return runs(len(s.funcs), func(i int) (uint32, bool) {
-		return uint32(i), i >= s.imported && s.inFirst[i] == first
+		return uint32(i), i >= s.imported && (s.part[i] == p || p == rest && s.part[i] == third)
 	}, s.functions(), 0)
 }
 
-// elementsOfRest puts the rest's own functions into the program's tables, in place
+// elementsOf puts a later part's own functions into the program's tables, in place
 // of those of the first part that pass calls on to them. Where the offset is not a
 // number, they stay.
-func (s *splitter) elementsOfRest() [][]byte {
+func (s *splitter) elementsOf(p part) [][]byte {
 	var out [][]byte
 	for _, e := range s.elements {
 		if !e.fixed {
@@ -232,7 +283,7 @@ func (s *splitter) elementsOfRest() [][]byte {
 		}
 		out = append(out, runs(len(e.funcs), func(i int) (uint32, bool) {
 			f := e.funcs[i]
-			return f, int(f) >= s.imported && !s.inFirst[f]
+			return f, s.part[f] == p
 		}, e.table, e.offset)...)
 	}
 	return out
@@ -260,20 +311,46 @@ func runs(n int, slot func(i int) (f uint32, wanted bool), table uint32, offset 
 }
 
 // bodiesOf is the code of a part: its own functions, and for each other function
-// one that passes the call on.
-func (s *splitter) bodiesOf(first bool) [][]byte {
-	out := make([][]byte, 0, len(s.bodies))
+// one that passes the call on, or traps where the part has no call.
+func (s *splitter) bodiesOf(p part) [][]byte {
+	out, called := make([][]byte, 0, len(s.bodies)), s.called(p)
 	for i, body := range s.bodies {
 		f := s.imported + i
-		if s.inFirst[f] != first {
-			body = s.passOn(f, first)
+		waits := p == first || p == rest && s.part[f] == third // for the other part: it stands in a table for it
+		switch {
+		case s.part[f] == p:
+		case waits || called[f]:
+			body = s.passOn(f, waits)
+		default:
+			body = []byte{0, opUnreachable, opEnd}
 		}
 		out = append(out, vec(body))
 	}
 	return out
 }
 
-// passOn is the body of a function that calls the one in the other part.
+// called says which functions a part's code may call by their index: at least those, since whatever looks like an
+// instruction that names one counts.
+func (s *splitter) called(p part) []bool {
+	called := make([]bool, len(s.funcs))
+	for i, body := range s.bodies {
+		if s.part[s.imported+i] != p {
+			continue
+		}
+		for at, op := range body {
+			if op != opCall && op != opReturnCall && op != opRefFunc {
+				continue
+			}
+			if f := (&reader{b: body[at+1:]}).u32(); int64(f) < int64(len(called)) {
+				called[f] = true
+			}
+		}
+	}
+	return called
+}
+
+// passOn is the body of a function that calls the one in another part, which need not
+// be there yet where ensure is set.
 func (s *splitter) passOn(f int, ensure bool) []byte {
 	body := []byte{0} // no locals
 	if ensure {
@@ -286,10 +363,10 @@ func (s *splitter) passOn(f int, ensure bool) []byte {
 	return concat(body, I32Const(int32(f)), []byte{opCallIndirect}, uleb(t), uleb(s.functions()), []byte{opEnd})
 }
 
-// ensureBody calls slot 0 where the rest is not there yet.
-func (s *splitter) ensureBody() []byte {
-	return vec(concat([]byte{0}, GlobalGet(s.loaded()), []byte{0x45, 0x04, 0x40}, // i32.eqz, if
-		I32Const(0), []byte{opCallIndirect}, uleb(s.plain()), uleb(s.functions()), []byte{opEnd, opEnd}))
+// ensureBody calls a slot where a part is not there yet.
+func (s *splitter) ensureBody(loaded uint32, slot int32) []byte {
+	return vec(concat([]byte{0}, GlobalGet(loaded), []byte{0x45, 0x04, 0x40}, // i32.eqz, if
+		I32Const(slot), []byte{opCallIndirect}, uleb(s.plain()), uleb(s.functions()), []byte{opEnd, opEnd}))
 }
 
 // elements is an active element segment of functions.

@@ -7,10 +7,14 @@ import (
 
 // sample is a program of three functions that the parts can be told apart by, with a
 // table, a memory and data.
-func sample() []byte {
+func sample() []byte { return sampleOf(func(*Builder) {}) }
+
+// sampleOf is one that imports more.
+func sampleOf(imports func(*Builder)) []byte {
 	var b Builder
 	unary := FuncType{Params: []byte{I32}, Results: []byte{I32}}
 	host := b.ImportFunc("env", "host", unary)
+	imports(&b)
 	b.Table("table", 3)
 	b.Memory("mem", 1)
 	b.Global("depth", true, 7)
@@ -64,6 +68,47 @@ func TestSplit(t *testing.T) {
 		t.Errorf("the rest's data is %q", got)
 	}
 	checkLinkage(t, parts)
+}
+
+// TestSplit_third: three parts have each function once; the others pass its calls on, and the rest waits for the third.
+func TestSplit_third(t *testing.T) {
+	file := sampleOf(func(b *Builder) { b.ImportFunc("env", "other", FuncType{}) })
+	image, err := Image(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := Plan{First: []bool{true, false, false}, Third: []bool{true, true, false}, Image: image,
+		RestData: make([]bool, len(image))}
+	parts, err := Split(file, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, all := parse(t, file), []*program{parse(t, parts.First), parse(t, parts.Rest), parse(t, parts.Third)}
+	for i, in := range []int{0, 2, 1} { // what is wanted in the first and the third is in the first
+		for j, p := range all {
+			if is := bytes.Equal(p.bodies[i], whole.bodies[i]); is != (j == in) {
+				t.Errorf("function %d is in part %d: %v", i, j, is)
+			}
+		}
+	}
+	two := whole.imported + 1
+	if want := (&splitter{program: whole}).passOn(two, true); !bytes.Equal(all[1].bodies[1], want) {
+		t.Errorf("the rest calls the third part by %x, want %x", all[1].bodies[1], want)
+	}
+	if n := len(all[1].funcs); n != len(whole.funcs)+1 { // with what calls the loader
+		t.Errorf("the rest has %d functions, the program %d", n, len(whole.funcs))
+	}
+	if data, _ := Image(parts.Third); len(data) > 0 {
+		t.Errorf("the third part has data: %q", data)
+	}
+	checkLinkage(t, parts)
+	checkLinkage(t, Parts{First: parts.First, Rest: parts.Third})
+}
+
+func TestSplit_refusesAThirdPartWithoutASlot(t *testing.T) {
+	if _, err := Split(sample(), Plan{First: make([]bool, 3), Third: make([]bool, 3)}); err == nil {
+		t.Error("a program with one import has a slot for the loader of a third part")
+	}
 }
 
 // checkLinkage compares what the rest imports with what the first part exports.

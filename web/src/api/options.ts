@@ -42,7 +42,7 @@ export function checkOptions(options: OpenOptions): OpenConfig {
   };
 }
 
-const ASSETS: readonly (keyof AssetUrls)[] = ["worker", "broker", "heddle", "heddleRest", "sqlite"];
+const ASSETS: readonly (keyof AssetUrls)[] = ["worker", "broker", "heddle", "heddleRest", "heddleSealed", "sqlite"];
 
 /** Throws HEDDLE_BAD_PARAM on what names no file. */
 export function checkAssets(assets: unknown = {}): AssetUrls {

@@ -49,7 +49,7 @@ export async function open(options: NodeOpenOptions): Promise<Database> {
   for (let ended; (ended = engines.get(scope)?.ended);) await ended;
   const engine = engines.get(scope) ?? newEngine(directory, {
     name: config.name, scope, memory, storage: memory ? "memory" : "persistent", open: encodeOpenConfig(config),
-    atRest: structuredClone(options.encryptAtRest),
+    parts: {}, atRest: structuredClone(options.encryptAtRest),
   });
   const late = timeout === undefined ? undefined : AbortSignal.timeout(timeout);
   const signals = [options.signal, late].filter((signal) => signal !== undefined);

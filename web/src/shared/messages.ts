@@ -29,8 +29,8 @@ export interface WorkerOptions {
   scope: string;
   tab: string;
   memory: boolean;
-  /** The URL of the program's second part, if that is not among the modules. */
-  rest?: string | undefined;
+  /** The URLs of the program's later parts, as far as they are not among the modules. */
+  parts: { rest?: string | undefined; sealed?: string | undefined };
   storage: Storage;
   open: Uint8Array<ArrayBuffer>;
   atRest?: AtRest | undefined;

@@ -11,6 +11,7 @@ const beside: Record<keyof AssetUrls, () => URL> = {
   broker: () => new URL("./broker.js", import.meta.url),
   heddle: () => new URL("./heddle.wasm", import.meta.url),
   heddleRest: () => new URL("./heddle-rest.wasm", import.meta.url),
+  heddleSealed: () => new URL("./heddle-sealed.wasm", import.meta.url),
   sqlite: () => new URL("./sqlite3.wasm", import.meta.url),
 };
 

@@ -57,7 +57,7 @@ export class LeaderConnection implements Connection {
   readonly #effects: Effects;
 
   constructor(
-    options: Omit<WorkerOptions, "tab" | "scope" | "rest"> & { migrations: number }, assets: Assets,
+    options: Omit<WorkerOptions, "tab" | "scope" | "parts"> & { migrations: number }, assets: Assets,
     destroyed: () => void,
   ) {
     const { session } = this;
@@ -71,7 +71,8 @@ export class LeaderConnection implements Connection {
     this.#handshake = new VersionHandshake(
       options.migrations, lock, this.#lockHolders, (build) => this.#take(["newerBuild", build]));
     this.#worker = new WorkerSupervisor(
-      { ...options, scope, tab: session, rest: assets.href("heddleRest") }, pageWorkers(assets, scope),
+      { ...options, scope, tab: session,
+        parts: { rest: assets.href("heddleRest"), sealed: assets.href("heddleSealed") } }, pageWorkers(assets, scope),
       (event) => this.#take(event));
     this.#effects = this.#carryOut(destroyed);
   }

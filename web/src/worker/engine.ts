@@ -11,7 +11,7 @@
  * The Go side is engine/link; both are generated from the same sqlite3.wasm.
  */
 import * as generated from "./engine-modules.gen.js";
-import { SecondPart } from "./second-part.js";
+import { LaterPart } from "./second-part.js";
 
 /** What a worker gets from {@link linkEngine}. */
 export interface Engine {
@@ -159,7 +159,7 @@ function instantiate(
   for (const name of generated.directNames) env[name] = target(name) as WebAssembly.ImportValue;
   const imports = { env, "GOT.func": got };
   const { exports } = new WebAssembly.Instance(sqlite, imports);
-  if ("split.functions" in exports) new SecondPart(exports, imports, rest);
+  if ("split.functions" in exports) new LaterPart("rest", exports, imports, rest);
   return exports;
 }
 

@@ -64,6 +64,8 @@ export interface GoHostEvents {
   answered(): void;
   /** Resolves once the second part of the program is there. */
   rest(): Promise<void>;
+  /** The same of what sealed spaces need. */
+  sealed(): Promise<void>;
   failed(failure: Failure): void;
   /** Go has let go; in order: it has closed the database. */
   stopped(inOrder: boolean): void;
@@ -154,6 +156,7 @@ export class GoHost {
       closeScratch: (name: string) => events.closeScratch(name),
       damaged: (reason: string) => events.damaged(reason),
       rest: () => events.rest(),
+      sealed: () => events.sealed(),
       takeStream: (server: string) => this.#streams.take(server),
       giveStream: (id: number) => this.#streams.give(id),
       // Made where the space is sealed alone.

@@ -7,7 +7,7 @@ import type { OpfsImports } from "./opfs.js";
 import type { Modules } from "../shared/messages.js";
 import type { Heartbeat } from "./heartbeat.js";
 import type { GoHost } from "./go-host.js";
-import { SecondPart, carriedBy, loadNow } from "./second-part.js";
+import { LaterPart, carriedBy, load, loadNow } from "./second-part.js";
 
 /** How much of what the program writes is kept, and how much of that a report gets. */
 const KEPT = 200_000;
@@ -31,13 +31,23 @@ fs.writeSync = (_fd, bytes) => {
   return bytes.length;
 };
 
-/** Go's program and SQLite, each in two parts; one file brings the second part of both. */
+/** Where the later parts are, if they are not among the modules. */
+export interface PartUrls {
+  rest?: string | undefined;
+  sealed?: string | undefined;
+}
+
+/**
+ * Go's program and SQLite, each in two parts; one file brings the second part of both. What sealed spaces alone need is
+ * a third part of Go's.
+ */
 export class Program {
   readonly #modules: Modules;
-  readonly #restHref: string | undefined;
+  readonly #urls: PartUrls;
   readonly #askRest: () => void;
   #rest: WebAssembly.Module | undefined;
-  #goRest: SecondPart | undefined;
+  #goRest: LaterPart | undefined;
+  #goSealed: LaterPart | undefined;
   #sqliteRest: WebAssembly.Module | undefined;
   #restCame!: () => void;
   readonly #whole = new Promise<void>((resolve) => {
@@ -45,12 +55,11 @@ export class Program {
   });
 
   /**
-   * @param restHref where the second part is, if it is not among the modules
    * @param askRest asks for a module for giveRest()
    */
-  constructor(modules: Modules, restHref: string | undefined, askRest: () => void) {
+  constructor(modules: Modules, urls: PartUrls, askRest: () => void) {
     this.#modules = modules;
-    this.#restHref = restHref;
+    this.#urls = urls;
     this.#askRest = askRest;
   }
 
@@ -69,7 +78,9 @@ export class Program {
     const engine = linkEngine(sqlite, undefined, () => this.#sqliteRest ??= carriedBy(this.#restNow()));
     const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...host.imports, ...heartbeat.imports };
     const instance = await WebAssembly.instantiate(first, imports);
-    this.#goRest = new SecondPart(instance.exports, imports, () => this.#restNow(), () => this.#restCame());
+    const { exports } = instance;
+    this.#goRest = new LaterPart("rest", exports, imports, () => this.#restNow(), () => this.#restCame());
+    this.#goSealed = new LaterPart("third", exports, imports, () => loadNow(this.#urls.sealed!));
     if (rest) this.giveRest(rest);
     engine.attach(instance.exports);
     files.attach(instance.exports);
@@ -88,13 +99,19 @@ export class Program {
 
   /** The second part, while the program waits. */
   #restNow(): WebAssembly.Module {
-    return this.#rest ??= loadNow(this.#restHref!);
+    return this.#rest ??= loadNow(this.#urls.rest!);
   }
 
   /** Resolves once the second part is there; asks for it if it is not. */
   rest(): Promise<void> {
     if (!this.#goRest?.attached) this.#askRest();
     return this.#whole;
+  }
+
+  /** Resolves once the part for sealed spaces is there; fetches it if it is not. */
+  async sealed(): Promise<void> {
+    await this.rest();
+    if (!this.#goSealed!.attached) this.#goSealed!.attach(await load(this.#urls.sealed!));
   }
 }
 

@@ -83,7 +83,7 @@ export class Leader {
   async runGo(): Promise<void> {
     const { name, scope, storage, open } = this.#start;
     const [modules, directory] = await Promise.all([this.#modules, this.#opening]);
-    const program = this.#program = new Program(modules, this.#start.rest, this.#askRest);
+    const program = this.#program = new Program(modules, this.#start.parts, this.#askRest);
     const files = new OpfsImports();
     if (directory) files.add(directory);
     this.#host = new GoHost(
@@ -95,6 +95,7 @@ export class Leader {
       {
         answered: () => setTimeout(() => void program.rest(), REST_MS),
         rest: () => program.rest(),
+        sealed: () => program.sealed(),
         ready: () => void this.#held.take().then(() => this.#take(["ready", this.#heartbeat.memory])),
         failed: (failure) => this.#take(["failed", failure]),
         stopped: (inOrder) => this.#take(["goEnded", inOrder]),

@@ -1,6 +1,6 @@
-// A program in two parts: what a start needs, and the rest, which comes later
-// (engine/split). The first part runs alone; a call into the rest before that is
-// there fetches it on the spot. Go's program is one, and each connection's SQLite.
+// A program in parts: what a start needs, the rest, which comes later, and what few
+// apps need (engine/split). The first part runs alone; a call into another one before
+// that is there fetches it on the spot. Go's program is one, and each connection's SQLite.
 
 import { HeddleError, asHeddleError } from "../shared/errors.js";
 
@@ -12,44 +12,50 @@ const WRAPPER = new WebAssembly.Module(Uint8Array.of(
   7, 5, 1, 1, 0x66, 0, 0, // export f
 ));
 
-export class SecondPart {
+/** How the first part tells the others apart: the slot of what loads one, and the global that says that it is there. */
+const PARTS = { rest: { slot: 0, loaded: "split.loaded" }, third: { slot: 1, loaded: "split.third" } } as const;
+
+export class LaterPart {
+  readonly #part: (typeof PARTS)[keyof typeof PARTS];
   readonly #first: WebAssembly.Exports;
   readonly #imports: WebAssembly.Imports;
   readonly #attached: () => void;
 
   /**
+   * @param part which; the third can come after the rest alone
    * @param first the exports of the first part, before it is run
    * @param imports what the first part was instantiated with
-   * @param load returns the module of the rest, now: the program waits for it
-   * @param attached is called once the rest is there
+   * @param load returns the part's module, now: the program waits for it
+   * @param attached is called once the part is there
    */
   constructor(
-    first: WebAssembly.Exports, imports: WebAssembly.Imports, load: () => WebAssembly.Module,
+    part: keyof typeof PARTS, first: WebAssembly.Exports, imports: WebAssembly.Imports, load: () => WebAssembly.Module,
     attached: () => void = () => {},
   ) {
+    this.#part = PARTS[part];
     this.#first = first;
     this.#imports = imports;
     this.#attached = attached;
     const f = () => this.attach(load());
     const { exports } = new WebAssembly.Instance(WRAPPER, { f: { f } });
-    (first["split.functions"] as WebAssembly.Table).set(0, exports["f"]);
+    (first["split.functions"] as WebAssembly.Table).set(this.#part.slot, exports["f"]);
   }
 
-  /** Whether the rest is there. */
+  /** Whether the part is there. */
   get attached(): boolean {
     return this.#loaded.value === 1;
   }
 
-  /** Instantiates the rest, if it is not there yet. */
-  attach(rest: WebAssembly.Module): void {
+  /** Instantiates the part, if it is not there yet. */
+  attach(module: WebAssembly.Module): void {
     if (this.attached) return;
-    new WebAssembly.Instance(rest, { ...this.#imports, first: this.#first });
+    new WebAssembly.Instance(module, { ...this.#imports, first: this.#first });
     this.#loaded.value = 1;
     this.#attached();
   }
 
   get #loaded(): WebAssembly.Global {
-    return this.#first["split.loaded"] as WebAssembly.Global;
+    return this.#first[this.#part.loaded] as WebAssembly.Global;
   }
 }
 
@@ -60,7 +66,18 @@ export function carriedBy(rest: WebAssembly.Module): WebAssembly.Module {
   return new WebAssembly.Module(bytes);
 }
 
-/** Fetches a module and compiles it, while the worker waits. Throws HEDDLE_ASSETS. */
+/** Fetches a module and compiles it. Throws HEDDLE_ASSETS. */
+export async function load(href: string): Promise<WebAssembly.Module> {
+  try {
+    const response = await fetch(href, { credentials: "same-origin" });
+    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    return await WebAssembly.compile(await response.arrayBuffer());
+  } catch (error) {
+    throw notLoaded(href, error);
+  }
+}
+
+/** The same, while the worker waits. */
 export function loadNow(href: string): WebAssembly.Module {
   try {
     const request = new XMLHttpRequest();
@@ -70,7 +87,9 @@ export function loadNow(href: string): WebAssembly.Module {
     if (request.status !== 200) throw new Error(`the server answered ${request.status}`);
     return new WebAssembly.Module(request.response as ArrayBuffer);
   } catch (error) {
-    const { message } = asHeddleError(error);
-    throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${message}`, { cause: error });
+    throw notLoaded(href, error);
   }
 }
+
+const notLoaded = (href: string, cause: unknown) =>
+  new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${asHeddleError(cause).message}`, { cause });

@@ -17,7 +17,8 @@ class Fixture {
       { database: "d", leader: "l", channel: "c", storage: "persistent", exit: "new", open: new Uint8Array() },
       { tab: "tab:", record: "record:" },
       {
-        answered: () => {}, rest: unused, ready: unused, failed: unused, quarantine: unused, openScratch: unused,
+        answered: () => {}, rest: unused, sealed: unused, ready: unused, failed: unused, quarantine: unused,
+        openScratch: unused,
         recoded: unused, closeScratch: unused, damaged: unused,
         stopped: (inOrder) => void this.seen.push(`stopped ${inOrder}`),
         crashed: (error) => void this.seen.push(`crashed ${String(error)}`),
