@@ -16,14 +16,23 @@ async function write(page: Page, text: string): Promise<void> {
   await expect(page.locator(".pages li").filter({ hasText: text })).toBeVisible();
 }
 
-/** Pictures of a page, light and dark. */
+const phoneWidth = 390;
+
+/** Pictures of a page, light and dark, as wide as it is and as a phone is; no part of it is wider than that. */
 async function picture(page: Page, name: string): Promise<void> {
-  for (const colorScheme of ["light", "dark"] as const) {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    await expect(page.locator("html")).toHaveAttribute("data-theme", colorScheme);
-    await page.screenshot({ path: join(pictures, `diary-${name}-${colorScheme}.png`), fullPage: true,
-      animations: "disabled" }); // colours change by a transition
+  const before = page.viewportSize()!;
+  for (const width of new Set([before.width, phoneWidth])) {
+    await page.setViewportSize({ ...before, width });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name}, ${width} wide`)
+      .toBeLessThanOrEqual(width);
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await expect(page.locator("html")).toHaveAttribute("data-theme", colorScheme);
+      await page.screenshot({ path: join(pictures, `diary-${name}-${width}-${colorScheme}.png`), fullPage: true,
+        animations: "disabled" }); // colours change by a transition
+    }
   }
+  await page.setViewportSize(before);
 }
 
 test("a diary on two devices, without one of them, and from the paper", async ({ profile, server }) => {
@@ -52,7 +61,7 @@ test("a diary on two devices, without one of them, and from the paper", async ({
   await expect(laptop.getByText("A recovery code on paper")).toBeVisible();
 
   const phone = await (await profile()).context.newPage();
-  await phone.setViewportSize({ width: 390, height: 844 });
+  await phone.setViewportSize({ width: phoneWidth, height: 844 });
   const invite = async () => {
     await laptop.getByRole("button", { name: "Add a device" }).click();
     const link = laptop.getByLabel("Link", { exact: true });
@@ -89,12 +98,17 @@ test("a diary on two devices, without one of them, and from the paper", async ({
   await laptop.getByRole("button", { name: "Remove Ada's phone" }).click();
   await picture(laptop, "desktop-remove");
   await laptop.getByRole("button", { name: "Remove it" }).click();
+  // The phone has asked for nothing: its stream has ended.
   await expect(phone.getByRole("heading", { name: "This device was removed" })).toBeVisible();
   await write(laptop, "The third page, not for the phone");
   await write(phone, "Kept on the phone alone");
   await expect(phone.locator(".pages li")).toHaveCount(3);
   await expect(phone.getByText("not for the phone")).toHaveCount(0);
   await picture(phone, "phone-removed");
+  await phone.reload(); // what it has, and what nobody took from it, outlives the page
+  await expect(phone.getByRole("heading", { name: "This device was removed" })).toBeVisible();
+  await expect(phone.locator(".pages li").filter({ hasText: "Kept on the phone alone" })).toBeVisible();
+  await expect(phone.locator(".diary")).toHaveAttribute("data-pending", "1");
   await expect(laptop.locator(".diary")).toHaveAttribute("data-pending", "0");
 
   const tablet = await (await profile()).context.newPage();
@@ -106,6 +120,7 @@ test("a diary on two devices, without one of them, and from the paper", async ({
   await recover.getByLabel("The code from your paper").fill(code.replace(/.$/, (c) => (c === "0" ? "1" : "0")));
   await recover.getByRole("button", { name: "Open my diary" }).click();
   await expect(recover.getByRole("alert")).toContainText("symbol by symbol");
+  await picture(tablet, "tablet-wrong-code");
   await recover.getByLabel("The code from your paper").fill(code.toLowerCase());
   await recover.getByRole("button", { name: "Open my diary" }).click();
   await ready(tablet, "inside");
