@@ -48,6 +48,7 @@ var (
 	files    = flag.Int("files", 0, "`number` of files that the server keeps spaces in; its default if 0")
 	files2   = flag.Int("files2", 0, "the same of the server of -against")
 	store    = flag.String("store", "", "postgres: measure the server over it as well, in turns with its own files")
+	many     = flag.Int("many", 0, "with -store postgres: measure a `number` of spaces in one database alone")
 	where    = flag.String("dir", "", "the `directory` that the data is kept below")
 	skip     = flag.Bool("idle", false, "leave out the pushes, and hold devices open alone")
 	duration = flag.Duration("duration", 10*time.Second, "how `long` each part takes")
@@ -275,6 +276,8 @@ func run() error {
 	case *against != "":
 		return compare(all, side{name: "before", binary: *against, files: *files2},
 			side{name: "now", binary: *file, files: *files})
+	case *store == "postgres" && *many > 0:
+		return manySpaces(*many)
 	case *store == "postgres":
 		return compareStores(all)
 	case *store != "":

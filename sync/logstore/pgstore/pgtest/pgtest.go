@@ -179,6 +179,17 @@ func (c *Cluster) Exec(ctx context.Context, sql string) error {
 	return err
 }
 
+// Value executes a statement in a database, and returns the number that it yields.
+func Value(ctx context.Context, url, sql string) (n int64, err error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, sql).Scan(&n)
+	return n, err
+}
+
 // Synchronous has each commit wait for a standby, of which there is one.
 func (c *Cluster) Synchronous(ctx context.Context) error {
 	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`,
