@@ -1,5 +1,5 @@
 // The table, docs/BENCHMARKS.md and its chart, from the results.
-import { figures } from "./configurations.js";
+import { another, figures } from "./configurations.js";
 import { chart } from "./chart.js";
 import { comparable } from "./comparable.js";
 
@@ -7,9 +7,10 @@ const show = (n) => n >= 1000 ? Math.round(n).toLocaleString("en") : n >= 100 ? 
   : n.toFixed(2);
 
 export function report(results, all) {
-  const heddle = all.find(({ key }) => key === "heddle"), peers = all.filter(({ key }) => key !== "heddle");
-  const head = ["work", "unit", ...all.map(({ title }) => title), "Heddle ÷ best peer"];
-  const lines = figures.map(({ key, name, unit, more }) => {
+  const heddle = all.find(({ key }) => key === "heddle");
+  const peers = all.filter(({ key }) => key !== "heddle" && key !== another.key);
+  const head = ["work", "unit", ...all.map(({ title }) => title), "Heddle ÷ best peer", "goal"];
+  const lines = figures.map(({ key, name, unit, more, goal }) => {
     const bestOf = (list) => {
       const values = list.map((p) => p.figures[key]).filter((v) => Number.isFinite(v) && v > 0);
       return values.length ? (more ? Math.max(...values) : Math.min(...values)) : undefined;
@@ -23,7 +24,7 @@ export function report(results, all) {
       return value === best ? `**${show(value)}**` : show(value);
     };
     return [`${name} ${more ? "↑" : "↓"}`, unit, ...all.map(cell),
-      best === besides ? ratio(best) : `${ratio(best)}; in a worker ${ratio(besides)}`];
+      best === besides ? ratio(best) : `${ratio(best)}; in a worker ${ratio(besides)}`, goal ?? ""];
   });
   const table = [head, head.map((_, i) => i === 0 || i === 1 ? "---" : "---:"), ...lines]
     .map((cells) => `| ${cells.join(" | ")} |`).join("\n");
@@ -34,7 +35,8 @@ export function report(results, all) {
 }
 
 /** Which step a figure is from, to find its error. */
-const stepOf = { commitP50: "commits", lookupP50: "lookups", block: "objects", first: "objects", cold: "open",
+const stepOf = { commitP50: "commits", commitP95: "commits", lookupP50: "lookups", lookupP95: "lookups",
+  block: "objects", first: "objects", cold: "open",
   warm: "read" };
 
 function failed({ errors }, key) {

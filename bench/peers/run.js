@@ -5,6 +5,7 @@
 //
 //   --quick         one round            --rounds N
 //   --only a,b      these configurations --no-memory   without the 1 GiB step
+//   --against DIR   also another build of Heddle: its dist/
 //   --resume FILE   goes on with a run that was ended: its results file gets the rounds that lack
 //   --report FILE   no measuring: the table and docs from a results file
 import { spawnSync } from "node:child_process";
@@ -16,7 +17,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { brotliCompress, constants } from "node:zlib";
 import { launch, median, visit, within } from "./browser.js";
-import { configurations, figures } from "./configurations.js";
+import { another, configurations, figures } from "./configurations.js";
 import { report } from "./report.js";
 import { residentOf } from "./memory.js";
 import { serve } from "./serve.js";
@@ -25,9 +26,9 @@ const root = resolve(import.meta.dirname, "../..");
 const built = join(root, ".cache/peers");
 const { values: options } = parseArgs({ options: {
   quick: { type: "boolean" }, rounds: { type: "string" }, only: { type: "string" }, "no-memory": { type: "boolean" },
-    report: { type: "string" },
-  resume: { type: "string" },
+  report: { type: "string" }, resume: { type: "string" }, against: { type: "string" },
 } });
+if (options.against) configurations.splice(1, 0, another);
 
 const say = (text) => process.stderr.write(`${text}\n`);
 
@@ -67,12 +68,15 @@ async function once(configuration, site, avoid) {
     const commits = await step("commits");
     got.commits = commits?.rate;
     got.commitP50 = commits?.p50;
+    got.commitP95 = commits?.p95;
     // One that needs 50 ms for a commit would need seconds for the 64.
     if (commits?.rate >= 20) got.writers = await step("writers");
+    got.firstBulk = await step("firstBulk", 90_000);
     got.bulk = await step("bulk", 90_000);
     const lookups = await step("lookups");
     got.lookups = lookups?.rate;
     got.lookupP50 = lookups?.p50;
+    got.lookupP95 = lookups?.p95;
     const objects = await step("objects");
     got.objects = objects?.rate;
     got.block = objects?.block;
@@ -187,7 +191,8 @@ async function measure() {
   const former = options.resume && JSON.parse(await readFile(options.resume, "utf8"));
   const only = former?.configurations.map(({ key }) => key) ?? options.only?.split(",");
   const chosen = configurations.filter((c) => !only || only.includes(c.key));
-  const mounts = { "/heddle/": join(built, "heddle"), "/": built };
+  const mounts = { "/heddle/": join(built, "heddle"),
+    ...(options.against && { "/against/": resolve(options.against) }), "/": built };
   const plain = await serve(mounts), isolated = await serve(mounts, { isolated: true });
   const siteOf = (c) => c.isolated ? isolated : plain;
   const at = new Date().toISOString();
@@ -254,7 +259,7 @@ const results = options.report ? JSON.parse(await readFile(options.report, "utf8
 const { table, document, chart } = report(results, summarize(results));
 console.log(table);
 // The page of figures is for whole runs; a part of one only prints.
-if (options.report || (!options.only && !options.quick)) {
+if (options.report || (!options.only && !options.quick && !options.against)) {
   const docs = join(root, "docs");
   if (existsSync(docs)) {
     const file = join(docs, "BENCHMARKS.md"), old = await readFile(file, "utf8").catch(() => "");
