@@ -193,6 +193,48 @@ func TestNode_gathers(t *testing.T) {
 	want("write 6000+5")
 }
 
+// TestNode_writeAhead: a log that grows gets zeros, once for many commits. What they lack
+// in space, the log does not lack.
+func TestNode_writeAhead(t *testing.T) {
+	n, h := newNode(MaxRun)
+	n.log, n.wal = true, true
+	if _, err := n.fileSize(); err != nil {
+		t.Fatal(err)
+	}
+	end := int64(0)
+	commit := func(size int64, want string) {
+		t.Helper()
+		p := bytes.Repeat([]byte{7}, int(size))
+		if err := n.writeAt(nil, p, end); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.sync(nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.took(); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+		got := make([]byte, size)
+		if h.readAt(got, end); !bytes.Equal(got, p) {
+			t.Fatal("what was written is not there")
+		}
+		end += size
+	}
+	commit(5000, "write 0+5000; write 5000+3192; flush 0+0")
+	commit(3000, "write 5000+3000; flush 0+0")
+	commit(1000, "write 8000+1000; write 9000+7384; flush 0+0")
+	h.fail = func(op string, size int) (int, error, bool) { return size / 2, nil, op == "write" && size > 7000 }
+	commit(7000, "write 9000+7000; flush 0+0")
+	commit(1000, "write 16000+1000; write 17000+15768; flush 0+0")
+	h.fail = nil
+	commit(1000, "write 17000+1000; flush 0+0")
+	if n.size = logTurns; h.length() > logTurns {
+		t.Fatal("the test's log is too long")
+	}
+	end = logTurns
+	commit(5000, fmt.Sprintf("write %d+5000; flush 0+0", logTurns))
+}
+
 func TestNode_counts(t *testing.T) {
 	throw := errors.New("QuotaExceededError")
 	for _, c := range []struct {

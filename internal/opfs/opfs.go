@@ -15,6 +15,8 @@
 //     share the handle and its run.
 //     Below FULL, what SQLite has not synced may still be in the run when the
 //     worker is killed: then such a kill is like a loss of power.
+//   - A WAL that grows gets zeros behind its end, so that the next commits are written
+//     inside the file, whose flush is quicker.
 //   - A short, zero or absurd count, and an exception, is SQLITE_FULL on a write:
 //     browsers report a full disk in all these ways. Only a handle that the
 //     browser has closed is SQLITE_IOERR_WRITE.
@@ -56,6 +58,11 @@ const (
 	MaxTemp = 1 << 30
 	// SectorSize is what a torn write may damage beside itself.
 	SectorSize = 4096
+	// LogAhead is how many zeros a growing WAL gets behind its end at a time, at most.
+	LogAhead = 512 << 10
+	// logTurns is where a WAL gets no more of them: after 1,000 pages, of 4 KiB mostly,
+	// SQLite copies it into the database and begins it anew.
+	logTurns = 4 << 20
 )
 
 // ErrRead is in the error of a Handle that has to read before it writes, and could

@@ -74,7 +74,8 @@ func (v *VFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, err
 			return nil, flags, vfs.SystemError(err, sqlite3.CANTOPEN)
 		}
 		const logs = vfs.OPEN_WAL | vfs.OPEN_MAIN_JOURNAL | vfs.OPEN_SUPER_JOURNAL
-		n = &node{name: name, h: h, size: -1, dirty: true, maxRun: v.maxRun, log: flags&logs != 0}
+		n = &node{name: name, h: h, size: -1, dirty: true, maxRun: v.maxRun, log: flags&logs != 0,
+			wal: flags&vfs.OPEN_WAL != 0}
 		v.nodes[name] = n
 	}
 	f := &file{v: v, n: n, flags: flags, readOnly: flags&vfs.OPEN_READONLY != 0, frozen: v.isFrozen(name)}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -150,16 +151,20 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 const logLimit = 8 << 20
 
 // emptyLog copies a large log into the file and cuts it off: else each start has
-// to recover it again, until as much is written.
+// to recover it again, until as much is written. It does so as well where the power was
+// cut while the file's first page was written: the log has that page, but whether pages
+// carry checksums is read from the file. A checkpoint that a reader holds back might
+// write other pages before that one, without their checksums.
 func (c *conn) emptyLog(ctx context.Context) error {
 	// A file is opened at the first read, and its log recovered.
 	if _, err := c.Scalar(`SELECT count(*) FROM sqlite_schema`); err != nil {
 		return err
 	}
-	if size, err := c.fileSize(sqlite3.FCNTL_JOURNAL_POINTER); err != nil || size <= logLimit {
+	size, err := c.fileSize(sqlite3.FCNTL_JOURNAL_POINTER)
+	if err != nil || size == 0 || size <= logLimit && c.hasHeader() {
 		return nil // SQLite without such a file: in memory
 	}
-	err := c.db.retryBusy(ctx, func() error { return c.Exec(`PRAGMA wal_checkpoint(truncate)`) })
+	err = c.db.retryBusy(ctx, func() error { return c.Exec(`PRAGMA wal_checkpoint(truncate)`) })
 	if sqlerr.Damaged(err) {
 		return err
 	}
@@ -176,6 +181,18 @@ func (c *conn) fileSize(which sqlite3.FcntlOpcode) (int64, error) {
 		return f.Size()
 	}
 	return 0, nil
+}
+
+// hasHeader reports whether the database's file begins as one does, or is empty.
+func (c *conn) hasHeader() bool {
+	f, err := c.FileControl("main", sqlite3.FCNTL_FILE_POINTER)
+	file, ok := f.(io.ReaderAt)
+	if err != nil || !ok {
+		return true
+	}
+	var head [dbfile.HeaderSize]byte
+	n, _ := file.ReadAt(head[:], 0)
+	return n == 0 || dbfile.HasMagic(head[:n])
 }
 
 // addChecksums gives an older file its checksums, if that takes little memory:

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/store/dbfile"
 )
 
 // TestOpen_recoversALargeLog: what a killed program left in the log is there at
@@ -50,5 +52,40 @@ func TestOpen_recoversALargeLog(t *testing.T) {
 			t.Errorf("a log of %d bytes has %d after the start", before.Size(), after.Size())
 		}
 		exec(t, db, `INSERT INTO t VALUES(0, 0)`)
+	}
+}
+
+// TestOpen_mendsATornFirstPage: the power was cut while the first page was written into the
+// file, and the log has it. Pages get their checksums from then on.
+func TestOpen_mendsATornFirstPage(t *testing.T) {
+	dir := t.TempDir()
+	path, killed := filepath.Join(dir, "running.db"), filepath.Join(dir, "killed.db")
+	running := openTest(t, Options{Filename: "file:" + path})
+	exec(t, running, `CREATE TABLE t(a INTEGER PRIMARY KEY, b)`)
+	exec(t, running, `INSERT INTO t SELECT value, randomblob(500) FROM `+series(100))
+	for _, end := range []string{"", "-wal"} {
+		data, err := os.ReadFile(path + end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end == "" { // the sector is garbage
+			for i := range min(len(data), 4096) {
+				data[i] = byte(i*7 + 1)
+			}
+		}
+		if err := os.WriteFile(killed+end, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := openTest(t, Options{Filename: "file:" + killed})
+	same(t, query(t, db, `SELECT count(*) FROM t`), [][]Value{{int64(100)}})
+	data, err := os.ReadFile(killed)
+	if err != nil || !dbfile.HasMagic(data) {
+		t.Fatalf("the file's first page was not mended: %d bytes, %v", len(data), err)
+	}
+	for page := 0; page < len(data); page += 4096 {
+		if !dbfile.Intact(data[page : page+4096]) {
+			t.Errorf("page %d has no checksum of its own", page/4096+1)
+		}
 	}
 }

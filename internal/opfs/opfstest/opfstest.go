@@ -12,6 +12,7 @@ package opfstest
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 
 	"heddle.dev/heddle/internal/opfs"
 	"heddle.dev/heddle/internal/opfs/atrest"
+	"heddle.dev/heddle/internal/store/dbfile"
 )
 
 // A Subject makes the directories under test.
@@ -129,6 +131,11 @@ func Open(file, vfsName string, mode Mode) (*sqlite3.Conn, error) {
 		c.Close()
 		return nil, err
 	}
+	// As the store does it: a first page that was torn is written before any other.
+	if torn, err := tornHeader(c); err != nil || torn && c.Exec("PRAGMA wal_checkpoint(TRUNCATE)") != nil {
+		c.Close()
+		return nil, fmt.Errorf("opfstest: the first page: %v", err)
+	}
 	if mode.Journal != "" {
 		if got, err := Text(c, "PRAGMA journal_mode"); err != nil || got != mode.Journal {
 			c.Close()
@@ -136,6 +143,25 @@ func Open(file, vfsName string, mode Mode) (*sqlite3.Conn, error) {
 		}
 	}
 	return c, nil
+}
+
+// tornHeader reports whether the file does not begin as a database does, although its log
+// was recovered.
+func tornHeader(c *sqlite3.Conn) (bool, error) {
+	if _, err := Text(c, "SELECT count(*) FROM sqlite_schema"); err != nil {
+		return false, nil // what is asked of it next says so
+	}
+	f, err := c.FileControl("main", sqlite3.FCNTL_FILE_POINTER)
+	if err != nil {
+		return false, err
+	}
+	file, ok := f.(io.ReaderAt)
+	if !ok { // in memory
+		return false, nil
+	}
+	var head [dbfile.HeaderSize]byte
+	n, _ := file.ReadAt(head[:], 0)
+	return n > 0 && !dbfile.HasMagic(head[:n]), nil
 }
 
 // MustOpen is Open for a test, which closes the connection at its end.

@@ -9,6 +9,7 @@
 package dbfile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -25,6 +26,9 @@ const (
 
 	magic = "SQLite format 3\x00"
 )
+
+// HasMagic reports whether a file's first bytes are those of a database.
+func HasMagic(header []byte) bool { return bytes.HasPrefix(header, []byte(magic)) }
 
 // PageSize returns the page size that a header states, 0 for a wrong one.
 func PageSize(header []byte) int {
