@@ -37,14 +37,15 @@ func receive() {
 		turns.since = time.Now()
 		for size := next(); size >= 0; size = next() {
 			p := make([]byte, size)
-			message(int(take(unsafe.Pointer(unsafe.SliceData(p)))), p)
+			session := take(unsafe.Pointer(unsafe.SliceData(p)))
+			message(int(session), p, together() > 1)
 		}
 	}
 }
 
-func message(session int, p []byte) {
+func message(session int, p []byte, more bool) {
 	defer jsbridge.Recovered("a tab's message")
-	lines.Message(session, p)
+	lines.Message(session, p, more)
 }
 
 // next returns the size of the next message that came, or -1.
@@ -56,6 +57,12 @@ func next() int32
 //
 //go:wasmimport lines take
 func take(p unsafe.Pointer) int32
+
+// together returns how many requests came together and are not answered, the one that was
+// taken among them.
+//
+//go:wasmimport lines together
+func together() int32
 
 // aborted reports whether the page of that session aborts that request, as far
 // as its shared memory tells.

@@ -48,10 +48,10 @@ func (t *tabs) Connect(session int, tab string) {
 	t.sessions[session] = t.leader.Connect(p, tab)
 }
 
-// Message takes a request of a tab and owns it.
-func (t *tabs) Message(session int, message []byte) {
+// Message takes a request of a tab and owns it. more says that others came with it.
+func (t *tabs) Message(session int, message []byte, more bool) {
 	if s := t.sessions[session]; s != nil {
-		s.Handle(message)
+		s.Handle(message, more)
 	}
 }
 

@@ -5,7 +5,7 @@
 //
 //	l, err := leader.Open(ctx, config, env)   // config: rpc.DecodeOpenConfig of the page's bytes
 //	s := l.Connect(peer, tab)                 // once a tab; peer.Send takes replies and never blocks
-//	s.Handle(message)                         // each message of that tab, in order; does not block
+//	s.Handle(message, false)                  // each message of that tab, in order; does not block
 //	s.Close()                                 // the tab is gone
 //	l.SetOnline(bool); l.SetStorage("persistent")
 //	l.Close(ctx)

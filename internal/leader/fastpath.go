@@ -6,22 +6,60 @@ import (
 	"heddle.dev/heddle/internal/rpc"
 )
 
+// try does a call at once, if it can be done without a wait, and reports whether it was.
+// A write waits for those that came with it, to share their transaction.
+func (s *Session) try(q rpc.Request, more bool) bool {
+	switch {
+	case q.Method != rpc.MethodQuery && (q.Method != rpc.MethodExec || more), !s.order.idle():
+		return false
+	case q.Method == rpc.MethodExec:
+		return s.tryExec(q)
+	}
+	return s.tryQuery(q)
+}
+
+// quick makes a call that ends, or has its snapshot, before the next one arrives: order
+// need not count it.
+func (s *Session) quick(q rpc.Request) *call {
+	return &call{Request: q, s: s, method: &methods[q.Method], ctx: s.shortContext(q), begun: true, started: true}
+}
+
+// tryExec does a write of rows in a transaction of its own, if the writer is free.
+func (s *Session) tryExec(q rpc.Request) bool {
+	c := s.quick(q)
+	if s.taken(q) || !c.isGroupable() {
+		return false
+	}
+	tx := s.l.db.TryBegin(s.origin(), q.Stmt.SQL)
+	if tx == nil {
+		return false
+	}
+	err := recovering(c, func(c *call) error {
+		defer tx.Rollback()
+		return s.once(tx, c, execIn)
+	})
+	if err != nil {
+		c.fail(err)
+	}
+	return true
+}
+
+// taken reports whether the id of a request is in use, or the session has ended.
+func (s *Session) taken(q rpc.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, twice := s.calls[q.ID]
+	return twice || s.closed
+}
+
 // tryQuery answers a query at once, without a queue and its goroutine, if no call of
 // the tab is before it and the store need not wait. It reports whether it took the
 // call. A long result goes on in a goroutine.
 func (s *Session) tryQuery(q rpc.Request) bool {
-	if q.Method != rpc.MethodQuery || q.Lane() == rpc.LaneWrite || !s.order.idle() {
+	if q.Lane() == rpc.LaneWrite || s.taken(q) {
 		return false
 	}
-	s.mu.Lock()
-	_, twice := s.calls[q.ID]
-	closed := s.closed
-	s.mu.Unlock()
-	if twice || closed {
-		return false
-	}
-	// It has its snapshot before the next call arrives: order need not count it.
-	c := &call{Request: q, s: s, ctx: s.shortContext(q), begun: true, started: true}
+	c := s.quick(q)
 	r := newRows(c)
 	var rest func(context.Context) error
 	did := false

@@ -55,6 +55,61 @@ func TestSession_quick(t *testing.T) {
 	}
 }
 
+// A write that was done before, is alone and finds the writer free is done before Handle
+// returns.
+func TestSession_quickWrite(t *testing.T) {
+	l := openLeader(t, nil)
+	p, other := connect(t, l, "a"), connect(t, l, "b")
+	const add = "UPDATE notes SET n = n + ? WHERE id = 'x'"
+	p.ask(exec("INSERT INTO notes VALUES ('x', 'text', 1)")).ok()
+	send := func(q rpc.Request) (id uint32, quick bool) {
+		id = p.send(q)
+		return id, p.has(lastOf(id))
+	}
+	for i, want := range []bool{false, true, true} {
+		id, quick := send(exec(add, int64(10)))
+		if p.wait(id).ok(); quick != want {
+			t.Errorf("write %d: answered on the spot: %v, want %v", i, quick, want)
+		}
+	}
+	id, quick := send(exec(add, int64(1), int64(2)))
+	if p.wait(id).fails(errcode.BadParam); !quick {
+		t.Error("an error is an answer too")
+	}
+	const rows = "UPDATE notes SET n = n RETURNING n"
+	for range 2 {
+		id, quick = send(exec(rows))
+		if p.wait(id).ok(); quick {
+			t.Error("rows may be many, and take turns")
+		}
+	}
+
+	// It waits for a transaction that is open, and for those that came with it.
+	tx := other.begin()
+	first, quick := send(exec(add, int64(100)))
+	if quick {
+		t.Error("done beside an open transaction")
+	}
+	second, _ := send(exec(add, int64(1000)))
+	other.ask(commit(tx)).ok()
+	p.wait(first).ok()
+	p.wait(second).ok()
+	q := exec(add, int64(10000))
+	p.id++
+	p.counter++
+	q.ID, q.Write.Counter = p.id, p.counter
+	p.s.Handle(rpctest.EncodeRequest(q), true)
+	if p.has(lastOf(q.ID)) {
+		t.Error("done without those that come with it")
+	}
+	p.wait(q.ID).ok()
+	p.s.Handle(rpctest.EncodeRequest(q), false) // sent again: it is done once
+	p.wait(q.ID).ok()
+	if n := other.value("SELECT n FROM notes"); n != int64(11131) {
+		t.Errorf("got %v", n)
+	}
+}
+
 // A long result begins on the spot and goes on beside others; it can be ended.
 func TestSession_quickGoesOn(t *testing.T) {
 	l := openLeader(t, nil)

@@ -58,7 +58,7 @@ func FuzzSession_Handle(f *testing.F) {
 		p := connect(t, l, "a")
 		for len(input) >= 2 {
 			n := min(int(binary.LittleEndian.Uint16(input)), len(input)-2)
-			p.s.Handle(input[2 : 2+n : 2+n])
+			p.s.Handle(input[2:2+n:2+n], n%2 == 0)
 			input = input[2+n:]
 		}
 		p.s.Close()

@@ -145,8 +145,8 @@ func TestSession_hello(t *testing.T) {
 	if s, err := p.take("storage event", eventOf(0, rpc.EventStorage)).Payload.Str(); err != nil || s != "persistent" {
 		t.Errorf("got %q, %v", s, err)
 	}
-	p.s.Handle([]byte{1})                         // no id: nothing to answer
-	p.s.Handle([]byte{200, 0, 0, 0, 99, 1, 2, 3}) // an unknown method
+	p.s.Handle([]byte{1}, false)                         // no id: nothing to answer
+	p.s.Handle([]byte{200, 0, 0, 0, 99, 1, 2, 3}, false) // an unknown method
 	p.wait(200).fails(errcode.Protocol)
 	p.ask(rpc.Request{Method: rpc.MethodExportEnd}).ok()
 }
@@ -249,13 +249,13 @@ func TestLeader_closeAnswersNothing(t *testing.T) {
 	if b.has(lastOf(id)) || b.has(lastOf(slow)) {
 		t.Error("a request was answered after the leader let go")
 	}
-	a.s.Handle(rpctest.EncodeRequest(rpc.Request{ID: 900, Method: rpc.MethodExportEnd}))
+	a.s.Handle(rpctest.EncodeRequest(rpc.Request{ID: 900, Method: rpc.MethodExportEnd}), false)
 	if a.has(lastOf(900)) {
 		t.Error("a closed session answers")
 	}
 	late := &tab{t: t, news: make(chan struct{})}
 	late.s = l.Connect(late, "late")
-	late.s.Handle(rpctest.EncodeRequest(rpc.Request{ID: 1, Method: rpc.MethodExportEnd}))
+	late.s.Handle(rpctest.EncodeRequest(rpc.Request{ID: 1, Method: rpc.MethodExportEnd}), false)
 }
 
 func TestOpen_fails(t *testing.T) {

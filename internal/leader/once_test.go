@@ -282,7 +282,7 @@ func (p *page) send(q rpc.Request) uint32 {
 		p.ids[q.ID] = true
 		p.mu.Unlock()
 	}
-	p.s.Handle(rpctest.EncodeRequest(q))
+	p.s.Handle(rpctest.EncodeRequest(q), false)
 	return q.ID
 }
 

@@ -131,8 +131,9 @@ func (s *Session) send(message []byte) {
 	}
 }
 
-// Handle takes one message of the tab and returns soon: it does not wait.
-func (s *Session) Handle(message []byte) {
+// Handle takes one message of the tab and returns soon: it does not wait. more says that
+// others came with it.
+func (s *Session) Handle(message []byte, more bool) {
 	q, err := rpc.DecodeRequest(message)
 	if err != nil {
 		if q.ID != 0 {
@@ -149,7 +150,7 @@ func (s *Session) Handle(message []byte) {
 	case lane == rpc.LaneHello, lane == rpc.LaneTell:
 		c := &call{Request: q, s: s, method: &methods[q.Method]}
 		err = dispatch(c)
-	case !s.tryQuery(q):
+	case !s.try(q, more):
 		s.enqueue(q, &methods[q.Method])
 	}
 	if err != nil {

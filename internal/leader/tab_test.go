@@ -109,7 +109,7 @@ func (p *tab) send(q rpc.Request) uint32 {
 func (p *tab) sendAs(q rpc.Request) uint32 {
 	p.id++
 	q.ID = p.id
-	p.s.Handle(rpctest.EncodeRequest(q))
+	p.s.Handle(rpctest.EncodeRequest(q), false)
 	return q.ID
 }
 

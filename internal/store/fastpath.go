@@ -75,3 +75,39 @@ func (db *DB) TryQuery(ctx context.Context, sql string, p Params, cols func([]st
 		return sqlerr.Wrap(ctx, db.rest(ctx, r, nil), op, sql)
 	}, true, nil
 }
+
+// TryBegin is [DB.Begin] for a caller that cannot wait, and is going to run sql and
+// nothing else. It returns nil where Begin would wait, and for a statement that is not in
+// the cache of compiled ones or returns rows: those of many go on in turns, between which
+// one waits. Where SQLite is BUSY such a transaction fails, and nothing was written.
+func (db *DB) TryBegin(origin Origin, sql string) *Tx {
+	var c *conn
+	select {
+	case c = <-db.writer:
+	default:
+		return nil
+	}
+	tx := &Tx{db: db, c: c, ctx: context.Background(), origin: origin, hasty: true}
+	begun := false
+	if db.mu.TryLock() {
+		db.mu.Unlock()
+		// Whatever fails here, Begin will say.
+		_ = db.inside(tx.ctx, c, func() error {
+			s := c.Cached(sql, sqlconn.UserWrite)
+			if s == nil {
+				return nil
+			}
+			if plain := s.ColumnCount() == 0; c.Release(s, sqlconn.UserWrite) != nil || !plain {
+				return nil
+			}
+			err := tx.start(tx.ctx)
+			begun = err == nil
+			return err
+		})
+	}
+	if !begun {
+		db.writer <- c
+		return nil
+	}
+	return tx
+}

@@ -105,3 +105,37 @@ func TestDB_TryQuery_leavesWritesAlone(t *testing.T) {
 		t.Errorf("closed: did %v, %v", did, err)
 	}
 }
+
+func TestDB_TryBegin(t *testing.T) {
+	const set, returning = `UPDATE t SET pad = ? WHERE n = 1`, `UPDATE t SET pad = 'r' WHERE n = 1 RETURNING n`
+	db := numbers(t, 10, Options{})
+	if tx := db.TryBegin(Origin{}, set); tx != nil {
+		t.Fatal("for a statement that was never run")
+	}
+	exec(t, db, set, "one")
+	query(t, db, returning)
+	if tx := db.TryBegin(Origin{}, returning); tx != nil {
+		t.Fatal("for a statement that returns rows")
+	}
+	open, err := db.Begin(t.Context(), Origin{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tx := db.TryBegin(Origin{}, set); tx != nil {
+		t.Fatal("beside an open transaction")
+	}
+	open.Rollback()
+	for _, end := range []func(*Tx) error{(*Tx).Rollback, (*Tx).Commit} {
+		tx := db.TryBegin(Origin{}, set)
+		if tx == nil {
+			t.Fatal("nothing is in the way")
+		}
+		if _, err := tx.Exec(set, Args("two")); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(tx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, query(t, db, `SELECT pad FROM t WHERE n = 1`), [][]Value{{"two"}})
+}

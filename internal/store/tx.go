@@ -23,6 +23,7 @@ type Tx struct {
 	schema   bool  // DDL ran
 	notified bool  // it has a notification
 	ended    bool  // the turn is given back
+	hasty    bool  // it waits for nothing: see TryBegin
 	broken   error // SQLite has rolled the transaction back by itself
 	released []*Commit
 	before   int64 // SQLite's count of changes at the beginning
@@ -42,28 +43,39 @@ func (db *DB) begin(wait, ctx context.Context, origin Origin) (*Tx, error) {
 		return nil, err
 	}
 	tx := &Tx{db: db, c: c, ctx: ctx, origin: origin}
-	err = db.inside(ctx, c, func() error {
-		if !c.GetAutocommit() { // an earlier rollback has failed
-			if err := c.Exec(`ROLLBACK`); err != nil {
-				return err
-			}
-		}
-		if err := c.Applying(origin.Kind == Sync); err != nil {
-			return errors.Join(err, c.Applying(false))
-		}
-		if err := db.retryBusy(wait, func() error { return c.Control(`BEGIN IMMEDIATE`) }); err != nil {
-			return errors.Join(err, c.Applying(false))
-		}
-		c.follow(origin)
-		c.Analyzed = false
-		tx.before = c.TotalChanges()
-		return nil
-	})
-	if err != nil {
+	if err := db.inside(ctx, c, func() error { return tx.start(wait) }); err != nil {
 		db.writer <- c
 		return nil, sqlerr.Wrap(wait, err, op, "")
 	}
 	return tx, nil
+}
+
+// start begins the transaction in SQLite, inside it.
+func (tx *Tx) start(wait context.Context) error {
+	c := tx.c
+	if !c.GetAutocommit() { // an earlier rollback has failed
+		if err := c.Exec(`ROLLBACK`); err != nil {
+			return err
+		}
+	}
+	if err := c.Applying(tx.origin.Kind == Sync); err != nil {
+		return errors.Join(err, c.Applying(false))
+	}
+	if err := tx.retryBusy(wait, func() error { return c.Control(`BEGIN IMMEDIATE`) }); err != nil {
+		return errors.Join(err, c.Applying(false))
+	}
+	c.follow(tx.origin)
+	c.Analyzed = false
+	tx.before = c.TotalChanges()
+	return nil
+}
+
+// retryBusy is DB.retryBusy, except for a transaction that waits for nothing.
+func (tx *Tx) retryBusy(wait context.Context, f func() error) error {
+	if tx.hasty {
+		return f()
+	}
+	return tx.db.retryBusy(wait, f)
 }
 
 // Update runs f in a transaction and commits it, or rolls back if f fails or
@@ -378,7 +390,7 @@ func (tx *Tx) commit(session string, entries []Entry) error {
 			return err
 		}
 		tx.c.SetInterrupt(context.Background())
-		err = tx.db.retryBusy(context.Background(), func() error { return tx.c.Control(`COMMIT`) })
+		err = tx.retryBusy(context.Background(), func() error { return tx.c.Control(`COMMIT`) })
 		if err == nil { // in one hold of the mutex: a reader of this snapshot finds its number
 			tx.db.notices.add(append(tx.released, commit)...)
 		}

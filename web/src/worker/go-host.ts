@@ -107,6 +107,7 @@ export class GoHost {
   readonly imports = {
     lines: {
       turn: () => this.#turns.port2.postMessage(0),
+      together: () => this.#together,
       aborted: (session: number, id: number) => (isAborted(this.#sessions.get(session)?.aborts, id) ? 1 : 0),
       next: () => {
         if (this.#together === 0) this.#together = Math.min(this.#arrived.length, HELD);
