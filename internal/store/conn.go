@@ -99,8 +99,15 @@ func (c *conn) setup(ctx context.Context, writer bool) error {
 			return err
 		} else if _, err := c.FileControl("main", sqlite3.FCNTL_RESERVE_BYTES, dbfile.ChecksumSize); err != nil {
 			return err
-		} else {
+		} else if size, err := c.fileSize(sqlite3.FCNTL_FILE_POINTER); err != nil {
+			return err
+		} else if size > 0 {
 			bare = has != dbfile.ChecksumSize
+		} else if err := c.Exec(`PRAGMA synchronous = normal`); err != nil {
+			// A new file is made with checksums, and its first page in a rollback journal
+			// that has no pages: NORMAL flushes that once before the page is written, FULL
+			// twice. https://sqlite.org/pragma.html#pragma_synchronous
+			return err
 		}
 		// The log gives its space back after a checkpoint: it counts against the quota.
 		if err := c.Exec(fmt.Sprintf(`PRAGMA journal_size_limit = %d`, logLimit)); err != nil {
