@@ -23,7 +23,7 @@ export const configurations = [
 /** Another build of Heddle, beside this one. */
 export const another = { key: "against", title: "Heddle, the other build", query: "adapter=heddle&from=/against/" };
 
-/** The rows: key, name, unit, whether more is better, and the goal, of the ratio to the best peer unless it has a unit. */
+/** The rows: key, name, unit, whether more is better, and the goal: of the ratio to the best peer, or with its unit. */
 export const figures = [
   { key: "bulk", name: "100k rows × 4 columns inserted, one transaction", unit: "rows/s", more: true },
   { key: "firstBulk", name: "… the first on a page, on cold code", unit: "rows/s", more: true, goal: "≥ 2.5" },
