@@ -23,7 +23,6 @@ import (
 
 	"heddle.dev/heddle/internal/opfs"
 	"heddle.dev/heddle/internal/opfs/atrest"
-	"heddle.dev/heddle/internal/store/dbfile"
 )
 
 // A Subject makes the directories under test.
@@ -159,9 +158,9 @@ func tornHeader(c *sqlite3.Conn) (bool, error) {
 	if !ok { // in memory
 		return false, nil
 	}
-	var head [dbfile.HeaderSize]byte
+	var head [100]byte // https://sqlite.org/fileformat2.html#the_database_header
 	n, _ := file.ReadAt(head[:], 0)
-	return n > 0 && !dbfile.HasMagic(head[:n]), nil
+	return n > 0 && !strings.HasPrefix(string(head[:n]), "SQLite format 3\x00"), nil
 }
 
 // MustOpen is Open for a test, which closes the connection at its end.
