@@ -144,6 +144,12 @@ func (s *Sync) Pause(ctx context.Context, persist bool) error { return s.client.
 // Resume undoes Pause, and tries at once what waits after an error.
 func (s *Sync) Resume(ctx context.Context) error { return s.client.Resume(ctx) }
 
+// Accept goes on with the log that the server has now, where it has lost the one that was
+// followed. In a plain space upload has this database give the server the rows that it
+// lacks. In a sealed space it is for an admin's device (else HEDDLE_NOT_ALLOWED), and
+// counts for all devices whose history this one knows; upload has no meaning there.
+func (s *Sync) Accept(ctx context.Context, upload bool) error { return s.client.Accept(ctx, upload) }
+
 // Rejected returns the rejected transactions that are kept, oldest first.
 func (s *Sync) Rejected(ctx context.Context) ([]Rejected, error) { return s.client.Rejected(ctx) }
 

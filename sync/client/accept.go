@@ -25,12 +25,16 @@ import (
 // as the new log ends among them, as it does where it was restored from a backup;
 // else the rows have their effects already.
 //
+// In a sealed space it is an admin's word, and counts for all whose history it covers:
+// see docs/SECURITY.md, section 11. On another's device it is HEDDLE_NOT_ALLOWED. upload
+// has no meaning there: each device gives back what it wrote itself.
+//
 // Without upload, rows that the new log does not have go, and the decided
 // transactions that are kept are sent again as after a restore.
 func (c *Client) Accept(ctx context.Context, upload bool) error {
 	const op = "sync: accept"
 	if c.cfg.Sealer != nil {
-		return errcode.New(errcode.Unsupported, op, "a sealed space's log that was lost cannot be accepted yet")
+		return c.acceptSealed(ctx)
 	}
 	epoch, err := c.serverEpoch(ctx)
 	if err != nil {
@@ -40,14 +44,19 @@ func (c *Client) Accept(ctx context.Context, upload bool) error {
 	if err != nil || !accepted {
 		return errcode.Wrap(err, errcode.Internal, op)
 	}
+	c.otherLog()
+	return nil
+}
+
+// otherLog has all streams begin anew, with the log that the replica follows now.
+func (c *Client) otherLog() {
 	c.mu.Lock()
-	c.restart, c.onlyBuckets, c.restarts = false, nil, 0
+	c.restart, c.onlyBuckets, c.restarts, c.reachedEnd = false, nil, 0, false
 	c.generation++
 	c.progress = c.progress.forgotten()
 	c.mu.Unlock()
 	c.update(func(cond *condition) { cond.life++ })
 	c.retryNow()
-	return nil
 }
 
 // serverEpoch asks which log the server has.

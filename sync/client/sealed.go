@@ -38,8 +38,21 @@ type Sealer interface {
 	// ProveOtherwise is called where the server does not take whoever Prove has spoken
 	// for as a member, and says whether there is another way.
 	ProveOtherwise() bool
-	// Admission makes the Change by which the device adds itself; nil where it need not.
+	// Admission makes the Change by which the device adds itself, or says that it has
+	// started over; nil where it need not.
 	Admission(ctx context.Context) (*Change, error)
+	// Decided is the last counter that the log has of a client.
+	Decided(wire.ClientID) uint64
+	// Word looks among entries with Changes for an admin's word, which counts for this
+	// device, that the end of its log is lost.
+	Word(ctx context.Context, entries []wire.Entry) (word wire.Hash, is bool, err error)
+	// Examine judges another log from its first entry: next brings its entries, none at
+	// the end. forget is for replica.StartOver, nil where this device has lost nothing.
+	// Without a word of another's the device has to be an admin's: HEDDLE_NOT_ALLOWED.
+	Examine(ctx context.Context, word *wire.Hash, next func() ([]wire.Entry, error)) (
+		forget func(replica.Conn) error, err error)
+	// GiveUp makes an admin's word for others, where this device has lost nothing.
+	GiveUp(ctx context.Context) (*Change, error)
 }
 
 // Change is a change of who is a member of a sealed space, signed, as it is pushed.
@@ -121,10 +134,16 @@ func (c *Client) pullSealed(ctx context.Context, pull func() error) error {
 		}
 		err = pull()
 	}
-	if code := errcode.Of(err); code == errcode.Diverged || code == errcode.Behind {
+	if lostLog(err) {
+		switch over, oerr := c.obey(ctx); {
+		case over:
+			return errSeeded
+		case oerr != nil && errcode.Of(oerr) != errcode.Network:
+			return oerr
+		}
 		return &errcode.Error{Code: errcode.Tampered, Op: "sync: pull", Err: err, Msg: "the server's log is not the one " +
 			"that this device has followed: the server was put back to an older state, or it hides something; " +
-			"nothing is synced until the log is back"}
+			"nothing is synced until the log is back, or an admin's device accepts what is there (db.sync.accept())"}
 	}
 	return err
 }
@@ -179,6 +198,14 @@ func (c *Client) reached(ctx context.Context) error {
 	}
 	if err := s.Check(); err != nil {
 		return err
+	}
+	if ended, err := c.replica.EndStartOver(ctx, s.Decided(c.ClientID())); err != nil {
+		return err
+	} else if ended {
+		c.mu.Lock()
+		c.generation++ // what is pending has other numbers
+		c.mu.Unlock()
+		return errSeeded
 	}
 	admission, err := s.Admission(ctx)
 	if err != nil {

@@ -23,10 +23,10 @@ func (m *Member) Check() error {
 	switch {
 	case m.log.Removed(m.id):
 		return errRemoved
-	case m.log.Head().Seq < m.cfg.Told.Seq:
-		return &errcode.Error{Code: errcode.Tampered, Op: "member: check",
-			Err: &Tampered{Kind: "rollback", Seq: m.cfg.Told.Seq},
-			Msg: "the server's log ends before entry " + number(m.cfg.Told.Seq) + ", which it had when this device was let in"}
+	case m.log.Head().Seq < m.told().Seq:
+		return &errcode.Error{Code: errcode.Diverged, Op: "member: check",
+			Err: &Tampered{Kind: "rollback", Seq: m.told().Seq},
+			Msg: "the server's log ends before entry " + number(m.told().Seq) + ", which this device was told of"}
 	}
 	return nil
 }
@@ -78,14 +78,16 @@ func (m *Member) ProveOtherwise() bool {
 	return m.bySlot
 }
 
-// Admission implements client.Sealer: the founder begins the log, and a device that has
-// a slot's keys adds itself.
+// Admission implements client.Sealer: the founder begins the log, a device that has a
+// slot's keys adds itself, and an admin's device that has started over says so.
 func (m *Member) Admission(ctx context.Context) (*client.Change, error) {
 	c := m.begin(ctx)
 	switch {
 	case c.cfg.First != nil && c.head.Seq == 0:
 		return c.cfg.First, nil
-	case c.cfg.Slot == nil || c.member:
+	case c.member:
+		return m.tellWord(ctx)
+	case c.cfg.Slot == nil:
 		return nil, nil
 	}
 	slot, is := c.records.Member(seal.DeviceID(c.cfg.Slot.Public()))

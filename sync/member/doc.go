@@ -22,6 +22,7 @@
 //   - heddle_seal_client: for each client its device, its last counter that counts, and
 //     its digest.
 //   - heddle_change: the Changes that count, in order.
+//   - heddle_seal_mark: what is left of starting over with a restored server's log.
 //
 // # Seals need not be kept
 //

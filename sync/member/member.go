@@ -54,6 +54,8 @@ type Member struct {
 	pruned  uint64 // up to which counter made has nothing
 	names   map[seal.ID]named
 	bySlot  bool // the server does not know the device yet
+
+	restored restored // what starting over has left
 }
 
 // named is a device with its name, which is sealed under the key of an epoch.

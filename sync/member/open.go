@@ -16,6 +16,7 @@ import (
 type record struct {
 	seal.Position
 	change []byte // a Change that counts, encoded
+	word   bool   // it has this device's word that history was lost
 }
 
 // Open implements replica.Sealing.
@@ -84,6 +85,7 @@ func (m *Member) open(
 		r := record{Position: seal.Position{Seq: e.Seq, Chain: e.Chain}}
 		if verdicts[i].Change() != nil {
 			r.change = verdicts[i].Sealed().Box
+			r.word = m.tells(&verdicts[i])
 		}
 		m.mark(verdicts[i].Change())
 		m.opened = append(m.opened, r)
@@ -126,7 +128,7 @@ func (m *Member) gather(at seal.Position, entries []wire.Entry, claims *claims) 
 // judge says what becomes of the next entry. m.mu is held.
 func (m *Member) judge(e *wire.Entry, valid func(seal.Claim) bool) seal.Verdict {
 	v := m.log.Judge(e, seal.Checks{Valid: valid, Known: m.ownSeal, Open: m.decrypt})
-	if e.Seq == m.cfg.Told.Seq && e.Chain != m.cfg.Told.Chain && v.Stop == "" {
+	if told := m.told(); e.Seq == told.Seq && e.Chain != told.Chain && v.Stop == "" {
 		v.Stop = seal.StopFork
 	}
 	return v

@@ -18,6 +18,8 @@ var schema = []string{
 	`CREATE TABLE IF NOT EXISTS heddle_seal_client(
 		client BLOB PRIMARY KEY, device BLOB NOT NULL, counter INTEGER NOT NULL, last BLOB NOT NULL) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_change(seq INTEGER PRIMARY KEY, change BLOB NOT NULL) WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS heddle_seal_mark(name TEXT PRIMARY KEY, seq INTEGER NOT NULL, value BLOB NOT NULL)
+		WITHOUT ROWID`,
 }
 
 var _ replica.Sealing = (*Member)(nil)
@@ -40,6 +42,9 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 	if err != nil {
 		return err
 	}
+	if m.restored, err = readMarks(c); err != nil {
+		return err
+	}
 	m.log, m.opened, m.loaded = seal.NewLog(m.cfg.Space, m.cfg.Anchor, seal.Window), nil, false
 	if err := m.log.Restore(saved); err != nil {
 		return errcode.Wrap(err, errcode.Internal, "member: load")
@@ -47,8 +52,8 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 	changes := make([]*seal.Change, len(saved.Changes))
 	epoch := uint64(0)
 	clear(m.commits)
-	for i, box := range saved.Changes {
-		if changes[i], err = seal.UnmarshalChange(box); err != nil {
+	for i := range saved.Changes {
+		if changes[i], err = seal.UnmarshalChange(saved.Changes[i].Box); err != nil {
 			return errcode.Wrap(err, errcode.Internal, "member: load")
 		}
 		if e := changes[i].Epoch; e != nil {
@@ -92,8 +97,8 @@ func read(c replica.Conn, head seal.Position) (*seal.Saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.Query(`SELECT change FROM heddle_change ORDER BY seq`, nil, func(stmt *sqlite3.Stmt) error {
-		s.Changes = append(s.Changes, stmt.ColumnBlob(0, nil))
+	err = c.Query(`SELECT seq, change FROM heddle_change ORDER BY seq`, nil, func(stmt *sqlite3.Stmt) error {
+		s.Changes = append(s.Changes, seal.SavedChange{Seq: uint64(stmt.ColumnInt64(0)), Box: stmt.ColumnBlob(1, nil)})
 		return nil
 	})
 	return s, err
@@ -113,6 +118,11 @@ func (m *Member) Save(c replica.Conn, seq uint64) error {
 		}
 		if err := c.Exec(`INSERT INTO heddle_change(seq, change) VALUES(?, ?)`, int64(r.Seq), r.change); err != nil {
 			return err
+		}
+		if r.word {
+			if err := c.Exec(`DELETE FROM heddle_seal_mark WHERE name = ?`, markWord); err != nil {
+				return err
+			}
 		}
 	}
 	if len(chains) > 0 {
@@ -142,6 +152,11 @@ func (m *Member) Keep() {
 
 func (m *Member) keep() {
 	m.log.Keep()
+	for _, r := range m.opened {
+		if r.word {
+			m.restored.word = nil
+		}
+	}
 	m.opened = nil
 }
 

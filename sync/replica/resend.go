@@ -151,6 +151,9 @@ func (a *applier) resend(through int64, decided uint64) error {
 		if err := a.Exec(`DELETE FROM heddle_sent`); err != nil {
 			return err
 		}
+		if err := a.Exec(`DELETE FROM heddle_moved`); err != nil {
+			return err
+		}
 		if err := a.Exec(`DELETE FROM heddle_pending WHERE id <= ?`, top); err != nil {
 			return err
 		}

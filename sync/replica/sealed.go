@@ -135,6 +135,14 @@ func (a *applier) sealed(o *Opened) (done bool, err error) {
 	if o.Outcome == "" { // what a server does in a plain space
 		o.Outcome = a.unfit(o.Body)
 	}
+	if o.Client == a.client {
+		if before, err := a.decidedBefore(o.Counter); before || err != nil {
+			if err == nil {
+				err = a.other(&o.Entry)
+			}
+			return true, err
+		}
+	}
 	if o.Fate == FateDecided {
 		return false, nil
 	}
@@ -176,6 +184,9 @@ func (a *applier) again(o *Opened, offset *int64, name string) error {
 			return ErrFork
 		}
 		*offset--
+		if err := a.moved(id); err != nil {
+			return err
+		}
 		return setMeta(a.Conn, name, *offset)
 	})
 }

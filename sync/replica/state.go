@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS heddle_sent(
   id INTEGER NOT NULL, part INTEGER NOT NULL, total INTEGER NOT NULL,
   hash BLOB NOT NULL, bytes BLOB NOT NULL, created INTEGER NOT NULL,
   PRIMARY KEY(id, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heddle_moved(id INTEGER PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heddle_row(
   tbl TEXT NOT NULL, key BLOB NOT NULL, base BLOB, ops BLOB NOT NULL,
   PRIMARY KEY(tbl, key)) WITHOUT ROWID;
@@ -97,6 +98,10 @@ type state struct {
 	// snapshot's then, pos is that of before.
 	bootstrap *bootstrap
 
+	// The replica has started over: the first counter that it has kept a transaction
+	// of, or the next one. Else 0. See StartOver.
+	over uint64
+
 	// Of an imported file that had pending transactions: the device where it was
 	// exported may have sent them already. Until the prefix has reached the head
 	// once, its entries are looked for and nothing is sent.
@@ -133,6 +138,7 @@ func loadState(c *synced.Conn, random io.Reader) (*state, error) {
 	copy(s.pos.Chain[:], blob(metaChain))
 	s.pos.Seq = uint64(number(metaSeq))
 	s.complete = number(metaComplete) == 1
+	s.over = uint64(number(metaOver))
 	if s.schema, err = fold.UnmarshalSchema(blob(metaSchema)); err != nil {
 		return nil, err
 	}
@@ -192,8 +198,10 @@ func (s *state) become(c *synced.Conn, id wire.ClientID) error {
 	if err := setMeta(c, metaClient, s.client[:]); err != nil {
 		return err
 	}
-	if err := c.Exec(`DELETE FROM heddle_sent`); err != nil { // numbered under the former id
-		return err
+	for _, sql := range []string{`DELETE FROM heddle_sent`, `DELETE FROM heddle_moved`} { // numbered under the former id
+		if err := c.Exec(sql); err != nil {
+			return err
+		}
 	}
 	return s.settle(c)
 }

@@ -185,8 +185,8 @@ func (e *Epoch) beforeAbout(a Anchor) []byte {
 }
 
 // Reset is an admin's word that the log behind a position is lost, and that who has
-// that position starts over. It counts for a replica that has lost no other Changes
-// than those which the admin knew to be lost.
+// that position starts over. It counts where nobody is a member any more whom the replica
+// knows to be removed. Lost is what the admin knew, for people.
 type Reset struct {
 	Position Position // the last that both histories have
 	Lost     []Hash   // the Changes behind it, newest first

@@ -63,12 +63,42 @@ func (l *Log) Has(p Position) bool {
 	return kept && at == p.Chain
 }
 
+// Common returns the last position that two logs have; zeros where they have none. It is
+// false where it lies before what is kept of their hashes.
+func (l *Log) Common(other *Log) (at Position, known bool) {
+	for seq := min(l.head.Seq, other.head.Seq); seq > 0; seq-- {
+		mine, kept := l.chain(seq)
+		theirs, keptToo := other.chain(seq)
+		switch {
+		case !kept || !keptToo:
+			return at, false
+		case mine == theirs:
+			return Position{seq, mine}, true
+		}
+	}
+	return at, true
+}
+
+// Oldest returns the oldest position whose hash is kept.
+func (l *Log) Oldest() (at Position) {
+	if n := uint64(len(l.chains)); n > 0 {
+		at = Position{l.head.Seq - n + 1, l.chains[0]}
+	}
+	return at
+}
+
 // Saved is what is kept of a Log outside of memory.
 type Saved struct {
 	Head    Position
 	Chains  []Hash        // of the last entries, up to the head's; Window of them, or all
 	Clients []SavedClient // in any order
-	Changes [][]byte      // encoded, those that are ok, in order
+	Changes []SavedChange // those that are ok, in order
+}
+
+// SavedChange is a Change, encoded, and the entry that it stands in.
+type SavedChange struct {
+	Seq uint64
+	Box []byte
 }
 
 // SavedClient is what is kept of a client.
@@ -86,12 +116,12 @@ func (l *Log) Restore(s *Saved) error {
 	for _, c := range s.Clients {
 		l.clients[c.ID] = clientState{c.Device, c.Counter, c.Last}
 	}
-	for _, box := range s.Changes {
-		c, err := UnmarshalChange(box)
+	for _, saved := range s.Changes {
+		c, err := UnmarshalChange(saved.Box)
 		if err != nil {
 			return err
 		}
-		l.apply(c, HashChange(box))
+		l.apply(c, HashChange(saved.Box), saved.Seq)
 	}
 	return nil
 }
@@ -150,7 +180,7 @@ func (l *Log) Append(e *wire.Entry, v Verdict) {
 	if e.Seq == 1 {
 		_, l.anchor, _ = v.founder(l.space)
 	}
-	l.apply(v.change, HashChange(v.sealed.Box))
+	l.apply(v.change, HashChange(v.sealed.Box), e.Seq)
 	for _, m := range v.change.added() {
 		// Its client id for Changes is its own from here on.
 		if id := m.ID.Members(); l.clients[id].device == (ID{}) {

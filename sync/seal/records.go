@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"iter"
 	"maps"
 	"slices"
@@ -25,6 +26,36 @@ type Records struct {
 	newest  Hash
 	epoch   uint64
 	commit  Hash
+	changes []placed // that count, in order
+}
+
+// placed is a Change's hash, and the entry that it stands in.
+type placed struct {
+	seq  uint64
+	hash Hash
+}
+
+// ChangesAfter returns the hashes of the Changes that count behind an entry, the newest
+// first.
+func (r *Records) ChangesAfter(seq uint64) (all []Hash) {
+	for _, c := range slices.Backward(r.changes) {
+		if c.seq <= seq {
+			break
+		}
+		all = append(all, c.hash)
+	}
+	return all
+}
+
+// Gone returns who was a member and is none any more.
+func (r *Records) Gone() (all []ID) {
+	for id := range r.ever {
+		if _, is := r.members[id]; !is {
+			all = append(all, id)
+		}
+	}
+	slices.SortFunc(all, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+	return all
 }
 
 // Member returns the device or slot of an id.
@@ -158,7 +189,7 @@ func (m Member) mayRemove(other Member) bool {
 }
 
 // apply makes a Change part of the records. The maps of before stay as they are.
-func (r *Records) apply(c *Change, hash Hash) {
+func (r *Records) apply(c *Change, hash Hash, seq uint64) {
 	if r.members, r.ever = maps.Clone(r.members), maps.Clone(r.ever); r.members == nil {
 		r.members, r.ever = map[ID]Member{}, map[ID]bool{}
 	}
@@ -169,6 +200,7 @@ func (r *Records) apply(c *Change, hash Hash) {
 		r.members[m.ID], r.ever[m.ID] = m, true
 	}
 	r.newest = hash
+	r.changes = append(r.changes[:len(r.changes):len(r.changes)], placed{seq, hash})
 	if c.Epoch != nil {
 		r.epoch, r.commit = c.Epoch.Number, c.Epoch.Commit
 	}

@@ -47,6 +47,7 @@ type snapshot struct {
 	seq     uint64
 	chain   wire.Hash
 	booting bool // a snapshot is being applied: the rows are those of no prefix
+	over    bool // it follows the log again from its first entry
 	bases   state
 	told    *fold.Schema
 	pending []*wire.Body
@@ -79,6 +80,7 @@ func (d *device) snapshot() (*snapshot, error) {
 	query(`SELECT value FROM heddle_meta WHERE name = 'chain'`,
 		func(s *sqlite3.Stmt) { copy(snap.chain[:], s.ColumnRawBlob(0)) })
 	query(`SELECT 1 FROM heddle_meta WHERE name = 'boot'`, func(s *sqlite3.Stmt) { snap.booting = true })
+	query(`SELECT 1 FROM heddle_meta WHERE name = 'over'`, func(s *sqlite3.Stmt) { snap.over = true })
 	query(`SELECT value FROM heddle_meta WHERE name = 'schema'`, func(s *sqlite3.Stmt) {
 		if snap.told, err = fold.UnmarshalSchema(s.ColumnBlob(0, nil)); err != nil {
 			queryErr = err
@@ -205,6 +207,10 @@ func (d *device) check(final bool) {
 	}
 	s.tally("checks", 1)
 	d.checkRows(snap)
+	if snap.over { // what it has seen comes again
+		s.tally("checks of devices that start over", 1)
+		return
+	}
 	d.checkMarks(snap)
 	if final && len(snap.left) > 0 &&
 		!((d.version < len(s.app.versions) || len(snap.held) > 0) && slices.Equal(snap.left, []string{"heddle_overflow"})) {

@@ -80,8 +80,9 @@ type model struct {
 	s        *sim
 	at       wire.Position
 	entries  []wire.Entry
-	states   []state  // states[n] is the fold of n entries
-	schemas  []schema // the same, of descriptors
+	taken    []wire.Entry // as they were read: of a sealed space, sealed
+	states   []state      // states[n] is the fold of n entries
+	schemas  []schema     // the same, of descriptors
 	decided  map[wire.ClientID]uint64
 	marks    map[mark]string // the outcome of each marked transaction that is decided
 	times    map[mark]int    // how often it is
@@ -130,7 +131,10 @@ func (m *model) read(c *sqlite3.Conn) {
 
 // rewind forgets what came after an entry: the server does not have it any more.
 func (m *model) rewind(seq uint64) {
-	entries, marks := m.entries, m.marks
+	entries, marks := m.taken, m.marks
+	if m.s.keys != nil {
+		m.s.keys.rewind()
+	}
 	restored := newModel(m.s)
 	restored.restored = true
 	*m = *restored
@@ -166,6 +170,7 @@ func (m *model) take(e *wire.Entry) {
 		}
 		plain, passed = o.Entry, o.Fate == replica.FatePassed
 	}
+	m.taken = append(m.taken, *e)
 	m.at.Seq, m.at.Chain = e.Seq, e.Chain
 	m.decided[e.Client] = e.Counter
 	n := len(m.entries)

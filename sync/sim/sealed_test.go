@@ -25,7 +25,7 @@ type keys struct {
 	eye     *member.Member // the model's
 }
 
-// newKeys makes the members of a run: each device is an admin.
+// newKeys makes the members of a run: every other device is an admin.
 func newKeys(s *sim, devices int) (*keys, error) {
 	k := &keys{s: s}
 	ctx, random := context.Background(), s.stream("keys", 0)
@@ -44,6 +44,9 @@ func newKeys(s *sim, devices int) (*keys, error) {
 		}
 		k.members = append(k.members, id)
 		d := seal.Device{Role: seal.RoleAdmin, User: seal.ID{1, byte(i)}}
+		if !isAdmin(i) {
+			d.Role = seal.RoleWrite
+		}
 		d.Sign, d.Box = id.Public()
 		if i == 0 {
 			k.anchor = seal.AnchorOf("space", drawn, d.Sign)
@@ -69,9 +72,15 @@ func newKeys(s *sim, devices int) (*keys, error) {
 		return nil, err
 	}
 	k.first = &client.Change{Client: place.Client, Counter: 1, Body: first.Marshal()}
-	k.eye = k.member(0, random)
+	k.rewind()
 	return k, nil
 }
+
+// isAdmin says whether a member is an admin: the first one has to be.
+func isAdmin(member int) bool { return member%2 == 0 }
+
+// rewind has the model read the log from its first entry.
+func (k *keys) rewind() { k.eye = k.member(0, k.s.stream("eye", 0)) }
 
 // stream is randomness that depends on the seed and on what it is for.
 func (s *sim) stream(what string, n uint64) *rand.ChaCha8 {
@@ -106,7 +115,7 @@ func (k *keys) open(at wire.Position, e *wire.Entry) (replica.Opened, bool) {
 
 // rotate has the device begin with a new key.
 func (d *device) rotate() {
-	if d.part == nil {
+	if d.part == nil || !isAdmin(d.member) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+d.rng.IntN(int(time.Minute))))
@@ -117,5 +126,52 @@ func (d *device) rotate() {
 	d.s.event("device %d: a new key: %s", d.id, errcode.Of(err))
 	if d.noSurprise(err); err == nil {
 		d.s.hit("new key")
+	}
+}
+
+// consent is what an admin does whose device has stopped: it says that what the restored
+// server does not have is lost.
+func (d *device) consent() {
+	if d.part == nil || !isAdmin(d.member) || !d.stopped() {
+		return
+	}
+	d.accept()
+}
+
+// stopped says whether the device was told of a log that lacks what it has.
+func (d *device) stopped() bool { return errcode.Of(lastError(d)) == errcode.Tampered }
+
+func lastError(d *device) error {
+	if err := d.c.Status().LastError; err != nil {
+		return err
+	}
+	return nil
+}
+
+func (d *device) accept() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := d.c.Accept(ctx, false)
+	d.s.event("device %d accepts: %s", d.id, errcode.Of(err))
+	if d.noSurprise(err); err == nil {
+		d.s.hit("accepted")
+	}
+}
+
+// consents has the admins agree on what a restored server has, once the faults have
+// ended. Where only others have lost something, one says so for them.
+func (s *sim) consents(elapsed time.Duration) {
+	if s.keys == nil || !s.model.restored {
+		return
+	}
+	others := false
+	for _, d := range s.present {
+		d.consent()
+		others = others || d.stopped()
+	}
+	if others && elapsed >= s.wordForOthers {
+		s.wordForOthers = elapsed + time.Minute
+		s.present[0].accept()
+		s.hit("accepted for others")
 	}
 }

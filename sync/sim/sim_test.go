@@ -55,6 +55,8 @@ type sim struct {
 	violations []string
 	stuck      bool
 	healing    time.Duration
+
+	wordForOthers time.Duration // when an admin that has lost nothing says so for others
 }
 
 // healBound is how long after the last fault all must be the same.
@@ -141,6 +143,7 @@ func (s *sim) run() {
 // settle waits until nothing is left to do, and compares.
 func (s *sim) settle() {
 	healed := time.Now()
+	s.wordForOthers = 3 * time.Minute
 	for _, final := range []bool{false, true} {
 		if final {
 			for _, d := range s.present {
@@ -164,6 +167,7 @@ func (s *sim) settle() {
 				return
 			}
 			time.Sleep(100 * time.Millisecond)
+			s.consents(time.Since(healed))
 		}
 		for _, d := range s.present {
 			d.check(true)
@@ -424,7 +428,7 @@ var (
 	rare = []string{"cut in a snapshot", "commit late", "decided on an old head", "row not new", "server frozen",
 		"store restored", "server restarted", "server unplugged", "server restored", "server clock set",
 		"server killed", "server lost", "server torn", "server reordered",
-		"slow decision", "undecided", "device copied", "new key"}
+		"slow decision", "undecided", "device copied", "new key", "accepted", "accepted for others"}
 )
 
 // print writes the lines that `make sim` shows, and fails where the runs do not

@@ -12,9 +12,12 @@ func (w *world) end() {
 		}
 		for _, r := range w.replicas {
 			r.pull(w.server)
-			if r.rolledBack && w.restores && (round > 4 || r.user == 1) {
+			if r.rolledBack && w.restores {
 				r.accept(w.server)
 				r.pull(w.server)
+			}
+			if r.rolledBack && w.restores && round > 10 {
+				w.agree(r)
 			}
 			r.finish(w.server)
 			r.push(w.server, never)
@@ -43,6 +46,33 @@ func (w *world) end() {
 	w.everyTransaction()
 }
 
+// agree is what people do for a device that an admin's word does not reach: an admin
+// removes again whom it knows to be removed, and says that the rest is lost.
+func (w *world) agree(r *replica) {
+	for _, a := range w.replicas {
+		m, is := a.self()
+		if !is || m.role != admin || a.halted() || a.gaveUp != nil {
+			continue
+		}
+		a.pull(w.server)
+		c := &change{}
+		for _, id := range sorted(a.log.members) {
+			if _, stayed := r.log.members[id]; r.log.ever[id] && !stayed && id != a.device.id {
+				c.remove = append(c.remove, id)
+			}
+		}
+		if len(c.remove) > 0 && a.caughtUp {
+			a.newKey(c)
+			a.change(w.server, c)
+			w.hit("a removal is made again for another")
+			a.pull(w.server)
+		}
+		a.giveUp(w.server)
+		a.pull(w.server)
+		return
+	}
+}
+
 // readmit lets devices in again whose admission was lost.
 func (w *world) readmit() {
 	if !w.restores {
@@ -50,7 +80,20 @@ func (w *world) readmit() {
 	}
 	for _, r := range w.replicas {
 		l := w.server.l
-		if _, is := l.members[r.device.id]; is || l.ever[r.device.id] || w.leaving[r.device.id] || !r.caughtUp {
+		if r.rolledBack && len(r.log.entries) == 0 { // it has nothing: an admin lets it in like a new one
+			for _, a := range w.replicas {
+				if m, is := a.self(); is && m.role == admin && a.caughtUp && a.gaveUp == nil {
+					r.word, r.promise = a.log.position(), a.trace.history[len(a.log.entries)-1]
+					r.led, r.trace.obeyed = position{}, nil
+					clear(r.gone)
+					clear(r.trace.removed)
+					w.hit("a device without a history is told of another")
+					break
+				}
+			}
+		}
+		if _, is := l.members[r.device.id]; is || l.ever[r.device.id] || w.leaving[r.device.id] ||
+			!r.caughtUp && len(r.log.entries) > 0 {
 			continue
 		}
 		for _, a := range w.replicas {

@@ -52,7 +52,8 @@ const (
 	ruleResetAdmin
 	ruleResetPosition
 	ruleResetLost
-	ruleResetReached
+	ruleAcceptAdmin
+	ruleLed
 	ruleRemoveAgain
 	ruleNumberOn
 	ruleServerChecks

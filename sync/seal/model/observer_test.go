@@ -16,7 +16,6 @@ type observer struct {
 	owner    map[clientID]deviceID // of their databases
 	outcomes map[hash]string       // by the true history up to an entry
 	chains   map[hash]hash         // to the true history
-	lost     map[*change][]*change // what an admin knew to be lost when it told so
 }
 
 type sealInfo struct {
@@ -44,12 +43,13 @@ type trace struct {
 	word    bool               // the user's, or an admin's, to start over
 	obeyed  *change            // the last such word of an admin
 	gone    map[*change]*trace // by a Change with a word of this device: the history given up
+	removed map[deviceID]bool  // whom it has ever known to be removed
 }
 
 func newTrace(w *world) trace {
 	return trace{w: w, members: map[deviceID]member{}, ever: map[deviceID]bool{}, holders: map[deviceID]bool{},
 		changes: map[*change]int{}, effects: map[txID]int{}, hashes: map[clientID][]hash{}, counts: map[clientID]int{},
-		gone: map[*change]*trace{}}
+		gone: map[*change]*trace{}, removed: map[deviceID]bool{}}
 }
 
 func (t *trace) clone() trace {
@@ -57,7 +57,7 @@ func (t *trace) clone() trace {
 	c.history = slices.Clone(t.history)
 	c.members, c.ever, c.holders = maps.Clone(t.members), maps.Clone(t.ever), maps.Clone(t.holders)
 	c.changes, c.effects, c.counts = maps.Clone(t.changes), maps.Clone(t.effects), maps.Clone(t.counts)
-	c.gone, c.hashes = maps.Clone(t.gone), map[clientID][]hash{}
+	c.gone, c.hashes, c.removed = maps.Clone(t.gone), map[clientID][]hash{}, maps.Clone(t.removed)
 	for id, all := range t.hashes {
 		c.hashes[id] = slices.Clone(all)
 	}
@@ -224,6 +224,7 @@ func (t *trace) changed(by deviceID, c *change) {
 	}
 	for _, id := range c.remove {
 		delete(t.members, id)
+		t.removed[id] = true
 	}
 	for _, m := range c.add {
 		t.members[m.id], t.ever[m.id] = m, true
@@ -272,11 +273,21 @@ func (t *trace) acts() {
 	if t.obeyed != nil && t.changes[t.obeyed] == 0 {
 		t.w.violate("a replica follows an admin's word into a history that has no such word")
 	}
+	for id := range t.removed {
+		if _, is := t.members[id]; is {
+			t.w.violate("a replica works beside one whom it has known to be removed")
+		}
+	}
 }
 
-func (t *trace) acceptedByUser() { t.word, t.obeyed = true, nil }
+func (t *trace) acceptedByUser(r *replica) {
+	if m := t.members[r.device.id]; m.role != admin || m.slot {
+		t.w.violate("a user who is no admin gives history up")
+	}
+	t.word, t.obeyed = true, nil
+}
 
-// obeys: an admin's word ends what it knew, and no removal that it did not know.
+// obeys: an admin's word, about this history, once.
 func (t *trace) obeys(r *replica, c *change, by deviceID) {
 	t.word, t.obeyed = true, c
 	m, is := t.members[by]
@@ -290,18 +301,11 @@ func (t *trace) obeys(r *replica, c *change, by deviceID) {
 		t.w.violate("a replica obeys a word about another history")
 		return
 	}
-	for had, seq := range t.changes {
-		if seq > c.reset.pos.seq && !t.w.colludes(by) && !slices.Contains(t.w.see.lost[c], had) {
-			t.w.violate("an admin's word undoes a Change that the admin did not know")
-		}
-	}
 	t.w.hit("a replica obeys an admin's word")
 }
 
 // told notes what an admin's device knew when it told of the loss.
-func (t *trace) told(r *replica, c *change, gaveUp *log) {
-	at := gaveUp.last(r.log)
-	t.w.see.lost[c] = gaveUp.changes(at.seq)
+func (t *trace) told(c *change, gaveUp *log) {
 	old := newTrace(t.w)
 	for id := range gaveUp.ever {
 		old.ever[id] = true
@@ -314,9 +318,9 @@ func (t *trace) startsOver(*replica, host) {
 	if !t.word {
 		t.w.violate("a replica gives its history up without a word of its user or an admin")
 	}
-	gone, obeyed := t.gone, t.obeyed
+	gone, obeyed, removed := t.gone, t.obeyed, t.removed
 	*t = newTrace(t.w)
-	t.gone, t.obeyed = gone, obeyed
+	t.gone, t.obeyed, t.removed = gone, obeyed, removed
 }
 
 func (w *world) violate(format string, args ...any) {

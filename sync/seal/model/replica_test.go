@@ -42,9 +42,10 @@ type replica struct {
 	user    userID
 	log     *log
 	anchor  *change
-	word    position // the inviter's: the log must have it
-	promise hash     // what the observer knows of the inviter's log there
-	follows *change  // the reset that made the replica start over: the log must have it
+	word    position          // the inviter's: the log must have it
+	promise hash              // what the observer knows of the inviter's log there
+	led     position          // the end of the history that was looked at then: the same
+	gone    map[deviceID]bool // whom it has known to be removed, in any history
 	client  clientID
 
 	pending []txID
@@ -74,7 +75,8 @@ func (r *replica) self() (member, bool) {
 
 // started says whether the log is what the replica was promised.
 func (r *replica) started() bool {
-	return len(r.log.entries) >= max(1, r.word.seq) && (r.follows == nil || r.resets[r.follows])
+	return len(r.log.entries) >= max(1, r.word.seq) &&
+		(len(r.log.entries) >= r.led.seq || !r.on(ruleLed))
 }
 
 func (r *replica) halted() bool { return r.stopped != "" || r.rolledBack || r.headStop }
@@ -88,7 +90,8 @@ func (r *replica) pull(s host) {
 	entries, on := s.pull(r.log.position())
 	if !r.started() && r.on(ruleInvitersWord) {
 		_, promised := s.pull(r.word)
-		on = on && promised
+		_, led := s.pull(r.led)
+		on = on && promised && (led || !r.on(ruleLed))
 	}
 	if !on {
 		if r.on(ruleRollback) {
@@ -168,6 +171,9 @@ func (r *replica) take(e *entry) bool {
 		v = stop("anchor")
 	}
 	if e.seq == r.word.seq && e.chain != r.word.chain && r.on(ruleInvitersWord) {
+		v = stop("fork")
+	}
+	if e.seq == r.led.seq && e.chain != r.led.chain && r.on(ruleLed) {
 		v = stop("fork")
 	}
 	if v.stop != "" {

@@ -2,17 +2,32 @@ package model
 
 import "slices"
 
-// accept is the user's yes to a history without the end that the replica knows.
+// accept is the yes of an admin's user to a history without the end that the replica
+// knows, in which its device is an admin's as well.
 func (r *replica) accept(s host) {
 	if !r.rolledBack {
 		return
 	}
-	m, is := r.self()
+	offered := s.members()
+	is := func(l *log) bool { return l.members[r.device.id].role == admin && !l.members[r.device.id].slot }
+	if (!is(r.log) || !is(offered)) && r.on(ruleAcceptAdmin) {
+		return
+	}
 	old := r.log
-	r.trace.acceptedByUser()
+	r.trace.acceptedByUser(r)
 	r.startOver(s)
-	if is && m.role == admin {
-		r.gaveUp = old
+	r.gaveUp, r.led = old, offered.position()
+}
+
+// giveUp is an admin's word for others: this one has lost nothing.
+func (r *replica) giveUp(s host) {
+	if m, is := r.self(); !is || m.role != admin || r.gaveUp != nil || !r.caughtUp {
+		return
+	}
+	c := &change{reset: &reset{pos: position{1, r.log.chainAt(1)}}}
+	r.trace.told(c, r.log)
+	if r.change(s, c) == ok {
+		r.w.hit("an admin's word for others")
 	}
 }
 
@@ -30,9 +45,11 @@ func (r *replica) startOver(s host) {
 	}
 	r.sent, r.pending = rest, append(again, r.pending...)
 	clear(r.stored)
+	r.gone = r.knownGone()
 	r.trace.startsOver(r, s)
 	r.log = newLog(r.w.without)
-	r.word, r.follows, r.rolledBack, r.stopped, r.overruled = position{}, nil, false, "", false
+	r.word, r.rolledBack, r.stopped, r.overruled = position{}, false, "", false
+	r.led = position{}
 	r.w.hit("a replica starts over")
 }
 
@@ -50,18 +67,17 @@ func (r *replica) finish(s host) {
 	at := r.gaveUp.last(r.log)
 	c := &change{reset: &reset{at, r.gaveUp.changes(at.seq)}}
 	for _, id := range sorted(r.log.members) {
-		_, stayed := r.gaveUp.members[id]
-		if r.gaveUp.ever[id] && !stayed && r.on(ruleRemoveAgain) {
+		if r.gone[id] && r.on(ruleRemoveAgain) {
 			c.remove = append(c.remove, id)
 		}
 	}
 	if len(c.remove) > 0 {
 		r.newKey(c)
 	}
-	r.trace.told(r, c, r.gaveUp)
+	r.trace.told(c, r.gaveUp)
 	if r.change(s, c) == ok {
 		r.w.hit("an admin's word is told")
-		r.gaveUp = nil
+		r.gaveUp, r.caughtUp = nil, false // it is followed by what it has told
 	}
 }
 
@@ -78,24 +94,37 @@ func (r *replica) obey(s host) {
 		switch {
 		case (!is || by.role != admin || by.slot) && r.on(ruleResetAdmin),
 			!r.log.has(c.reset.pos) && r.on(ruleResetPosition),
-			r.log.has(c.reset.pos) && !covers(c.reset, r.log) && r.on(ruleResetLost),
+			r.resets[c] || slices.Contains(r.log.changes(0), c),
+			!r.harmless(offered) && r.on(ruleResetLost),
 			e.body.sig.by != e.body.device || e.body.sig.over != (statement{e.client, e.counter, e.body.sealed}):
 			continue
 		}
 		r.trace.obeys(r, c, e.body.device)
 		r.startOver(s)
-		if r.on(ruleResetReached) {
-			r.follows = c
-		}
+		r.led = offered.position()
 		return
 	}
 }
 
-// covers says whether the admin knew each Change that is lost with its word. The
-// word itself is a Change: no word is obeyed twice.
-func covers(w *reset, l *log) bool {
-	for _, c := range l.changes(w.pos.seq) {
-		if !slices.Contains(w.lost, c) {
+// knownGone returns whom the replica knows to be removed, in this history and in those
+// that it has given up.
+func (r *replica) knownGone() map[deviceID]bool {
+	all := map[deviceID]bool{}
+	for id := range r.gone {
+		all[id] = true
+	}
+	for id := range r.log.ever {
+		if _, stays := r.log.members[id]; !stays {
+			all[id] = true
+		}
+	}
+	return all
+}
+
+// harmless says whether none of those is a member in another history.
+func (r *replica) harmless(other *log) bool {
+	for id := range r.knownGone() {
+		if _, is := other.members[id]; is {
 			return false
 		}
 	}

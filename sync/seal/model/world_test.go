@@ -60,7 +60,7 @@ func newWorld(seed uint64, s sort, without rule) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, uint64(s))), sort: s, without: without, hits: map[string]int{},
 		rejected: map[txID]bool{}, wrote: map[txID]*replica{}, leaving: map[deviceID]bool{}}
 	w.see = &observer{w: w, seals: map[hash]sealInfo{}, devices: map[deviceID]bool{}, owner: map[clientID]deviceID{},
-		outcomes: map[hash]string{}, chains: map[hash]hash{}, lost: map[*change][]*change{}}
+		outcomes: map[hash]string{}, chains: map[hash]hash{}}
 	w.restores = w.chance(2)
 	if s == hostile {
 		w.evil = newAttacker(w)
@@ -87,10 +87,6 @@ func (w *world) newKey() keyID {
 func (w *world) newDevice(u userID, r role) member {
 	w.lastDevice++
 	return member{id: w.lastDevice, user: u, role: r}
-}
-
-func (w *world) colludes(id deviceID) bool {
-	return slices.ContainsFunc(w.colluders, func(c *colluder) bool { return c.key.id == id })
 }
 
 func (w *world) newReplica(m member) *replica {
@@ -121,6 +117,9 @@ func (w *world) begin() {
 	w.see.sealed(a, p, 0)
 	w.host(a).push(position{}, p)
 	a.pull(w.host(a))
+	if w.evil != nil && w.chance(4) {
+		w.newReplica(m) // the founder's key, and a database that has seen nothing
+	}
 	for _, m := range []member{{user: 2, role: admin}, {user: 3, role: write}, {user: 4, role: read}} {
 		if w.chance(4) {
 			continue

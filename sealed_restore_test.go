@@ -1,0 +1,226 @@
+package heddle
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"heddle.dev/heddle/sync/logstore/sqlitestore"
+	"heddle.dev/heddle/sync/server"
+)
+
+// restorable is a space whose server can be put back to a backup.
+type restorable struct {
+	*sealedSpace
+	real atomic.Pointer[http.Handler]
+	stop func()
+}
+
+func newRestorable(t *testing.T) *restorable {
+	t.Helper()
+	r := &restorable{}
+	r.sealedSpace = newSealedSpaceOf(t, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { (*r.real.Load()).ServeHTTP(w, q) })
+	})
+	r.data = t.TempDir()
+	r.start()
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+func (r *restorable) start() {
+	r.t.Helper()
+	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: r.data, Files: 1})
+	r.must(err)
+	srv, err := server.New(server.Options{Store: kept, Dev: true})
+	r.must(err)
+	h := http.Handler(srv)
+	r.real.Store(&h)
+	r.stop = func() {
+		srv.Drain()
+		srv.Close()
+		kept.Close()
+	}
+}
+
+func (r *restorable) copy(from, to string) {
+	r.t.Helper()
+	r.must(os.RemoveAll(to))
+	r.must(os.CopyFS(to, os.DirFS(from)))
+}
+
+// backup returns where one is.
+func (r *restorable) backup() string {
+	r.t.Helper()
+	r.stop()
+	dir := filepath.Join(r.t.TempDir(), "backup")
+	r.copy(r.data, dir)
+	r.start()
+	return dir
+}
+
+func (r *restorable) restore(backup string) {
+	r.t.Helper()
+	r.stop()
+	r.copy(backup, r.data)
+	r.start()
+}
+
+func (r *restorable) accept(db *DB) error { return db.Sync().Accept(r.t.Context(), false) }
+
+// What a restored server has lost comes back by an admin's word, and by nothing else.
+func TestSealed_restored(t *testing.T) {
+	s := newRestorable(t)
+	_, ada := s.found()
+	s.write(ada, "1", "ada")
+	s.now(ada)
+	phone := s.added(ada, "phone", RoleWrite)
+	s.now(phone, ada)
+	s.write(phone, "2", "phone, in the backup")
+	s.now(phone, ada)
+	backup := s.backup()
+	s.write(phone, "3", "phone, lost")
+	s.write(ada, "4", "ada, lost")
+	s.now(phone, ada)
+	s.must(ada.Sync().RotateKey(t.Context())) // a Change that is lost
+	s.now(phone, ada)
+	s.write(phone, "5", "phone, lost, under the new key")
+	s.now(phone, ada)
+	s.same(5, ada, phone)
+
+	s.restore(backup)
+	for _, db := range []*DB{ada, phone} {
+		wantCode(t, db.Sync().Now(t.Context()), CodeTampered)
+	}
+	s.same(5, ada, phone) // what is here stays
+	wantCode(t, s.accept(phone), CodeNotAllowed)
+	s.write(phone, "6", "phone, meanwhile")
+	s.must(s.accept(ada))
+	for range 3 {
+		s.now(ada, phone)
+	}
+	s.same(6, ada, phone)
+	if e := ada.Sync().member.Standing().Epoch; e != 1 {
+		t.Errorf("the rotation that was lost is back: epoch %d", e)
+	}
+	s.write(phone, "7", "phone, after")
+	s.now(phone, ada)
+	s.same(7, ada, phone)
+	// A word counts once: the next loss needs another.
+	s.restore(backup)
+	wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+	s.must(s.accept(ada))
+	for range 3 {
+		s.now(ada, phone)
+	}
+	s.same(7, ada, phone)
+}
+
+// A removal that was lost is made again by the admin who says yes, before anything else.
+func TestSealed_restoredRemoval(t *testing.T) {
+	s := newRestorable(t)
+	_, ada := s.found()
+	s.now(ada)
+	phone := s.added(ada, "phone", RoleWrite)
+	tablet := s.added(ada, "tablet", RoleWrite)
+	s.write(tablet, "1", "tablet")
+	s.now(tablet, phone, ada)
+	backup := s.backup()
+	for _, m := range mustMembers(s.sealedSpace, ada) {
+		if m.Name == "tablet" {
+			s.must(ada.Sync().RemoveDevices(t.Context(), m.ID))
+		}
+	}
+	s.now(ada, phone)
+	s.restore(backup)
+	wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+	s.must(s.accept(ada))
+	s.now(ada, phone)
+	wantCode(t, tablet.Sync().Now(t.Context()), CodeRemoved)
+	for _, m := range mustMembers(s.sealedSpace, phone) {
+		if m.Name == "tablet" {
+			t.Error("the tablet is a member again")
+		}
+	}
+}
+
+// An admin who has lost nothing says it for a device that has; not where that one knows a
+// removal that was lost, until that is made again.
+func TestSealed_restoredBeyondAdmin(t *testing.T) {
+	for _, removed := range []bool{false, true} {
+		s := newRestorable(t)
+		_, ada := s.found()
+		s.now(ada)
+		phone := s.added(ada, "phone", RoleWrite)
+		tablet := s.added(ada, "tablet", RoleWrite)
+		s.now(phone, tablet, ada)
+		id := tablet.Sync().member.ID()
+		backup := s.backup()
+		s.write(phone, "1", "phone, lost")
+		s.now(phone)
+		if removed { // a device of its own user
+			s.must(phone.Sync().RemoveDevices(t.Context(), id))
+		}
+		s.restore(backup)
+		s.now(ada) // it has seen nothing of that
+		wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+		s.must(s.accept(ada))
+		if removed {
+			wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+			s.same(1, phone) // what it has stays
+			s.must(ada.Sync().RemoveDevices(t.Context(), id))
+		}
+		for range 2 {
+			s.now(phone, ada)
+		}
+		s.same(1, ada, phone)
+	}
+}
+
+// A server that has lost all begins anew by the founder's word.
+func TestSealed_restoredToNothing(t *testing.T) {
+	s := newRestorable(t)
+	empty := s.backup()
+	_, ada := s.found()
+	for _, day := range []string{"1", "2", "3"} {
+		s.write(ada, day, "ada")
+	}
+	s.now(ada)
+	s.restore(empty)
+	wantCode(t, ada.Sync().Now(t.Context()), CodeTampered)
+	s.must(s.accept(ada))
+	s.now(ada)
+	s.same(3, ada)
+}
+
+// A device that has written more than it keeps of it gives back what was lost, and
+// nothing twice: it is still the author that it was.
+func TestSealed_restoredLong(t *testing.T) {
+	s := newRestorable(t)
+	_, ada := s.found()
+	s.now(ada)
+	for i := range 1100 {
+		s.write(ada, fmt.Sprint(i), "ada")
+	}
+	s.now(ada)
+	id := ada.Sync().client.ClientID()
+	backup := s.backup()
+	for i := range 3 {
+		s.write(ada, fmt.Sprint("lost ", i), "ada")
+	}
+	s.now(ada)
+	s.restore(backup)
+	wantCode(t, ada.Sync().Now(t.Context()), CodeTampered)
+	s.must(s.accept(ada))
+	s.now(ada)
+	s.same(1103, ada)
+	if got := ada.Sync().client.ClientID(); got != id {
+		t.Errorf("it writes as %x, and was %x", got, id)
+	}
+	if st := ada.Sync().Status(); st.Pending != 0 || st.Seq != 1+1103+1 { // the first Change, and the word
+		t.Errorf("got %+v", st)
+	}
+}
