@@ -65,7 +65,7 @@ function Recover({ opened, entered }: DoorProps) {
     }}>
       <p>For when your devices are lost. Open the address that you wrote down beside it.</p>
       <label>The code from your paper
-        <input value={code} required autoComplete="off" autoCapitalize="characters" spellCheck={false}
+        <textarea rows={2} value={code} required autoComplete="off" autoCapitalize="characters" spellCheck={false}
           placeholder="XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX" onInput={(event) => setCode(event.currentTarget.value)} />
       </label>
     </Named>
