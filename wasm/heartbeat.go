@@ -10,7 +10,8 @@ import (
 // has the other half.
 
 // probe asks for an answer, and returns at once: the worker lets Go's goroutines
-// run afterwards.
+// run afterwards. To begin a goroutine does not wait for the collector (see wake): the
+// runtime allocates it on a stack of its own.
 //
 //go:wasmexport heddle_probe
 func probe() {
