@@ -146,9 +146,16 @@ func TestClient_copiedFile_holdsParts(t *testing.T) {
 
 // Two copies that have the same pending each have to take another id, since a
 // third has used theirs: each transaction is decided once all the same, and those
-// that only one of them has as well.
+// that only one of them has as well. So it is where the second copy comes when the
+// log is cut behind what the first one sent.
 func TestClient_copiedFile_twice(t *testing.T) {
-	hs := newServer(t, server.Options{})
+	for name, cut := range map[string]bool{"log": false, "snapshot": true} {
+		t.Run(name, func(t *testing.T) { copiedTwice(t, cut) })
+	}
+}
+
+func copiedTwice(t *testing.T, cut bool) {
+	hs := newServer(t, server.Options{Limits: server.Limits{Log: 32 << 10}})
 	a, b, c := newDevice(t, hs.URL), newDevice(t, hs.URL), newDevice(t, hs.URL)
 	all := []*device{a, b, c}
 	copyOf := func() []byte {
@@ -185,16 +192,30 @@ func TestClient_copiedFile_twice(t *testing.T) {
 		a.exec(`INSERT INTO notes(id) VALUES(?)`, fmt.Sprint("a", i))
 		b.exec(`INSERT INTO notes(id) VALUES(?)`, fmt.Sprint("b", i))
 	}
+	a.now()
+	entries := uint64(10)
+	if cut {
+		const n = 40
+		for i := range n {
+			c.exec(`UPDATE notes SET body = ? WHERE id = 'of c'`, fmt.Sprint(i, strings.Repeat("x", 2000)))
+			c.now()
+		}
+		entries += n
+	}
+	phases := b.phases()
 	for range 2 {
 		for _, d := range all {
 			d.now()
 		}
 	}
+	if cut != (phases("snapshot") > 0) {
+		t.Errorf("%d snapshots for the second copy", phases("snapshot"))
+	}
 	for _, d := range all {
 		d.want(`SELECT id, done FROM notes ORDER BY id`, "a0|0", "a1|0", "a2|0", "b0|0", "b1|0", "b2|0", "before|0",
 			"counted|1", "of c|0")
-		if s := d.c.Status(); s.Seq != 10 || s.Pending != 0 {
-			t.Errorf("got %+v, want 10 entries: what two of them had is there twice, or not", s)
+		if s := d.c.Status(); s.Seq != entries || s.Pending != 0 {
+			t.Errorf("got %+v, want %d entries: what two of them had is there twice, or not", s, entries)
 		}
 	}
 	if a.c.ClientID() == b.c.ClientID() {

@@ -113,64 +113,23 @@ func (a *applier) sweep(gone []rowKey) error {
 
 // settleDecided removes the transactions that the snapshot counts as decided from
 // the pending ones.
-func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error {
-	var own, earlier uint64
-	for _, d := range end.Clients {
-		switch {
-		case d.Client == a.client:
-			own = d.Counter
-		case a.former != nil && d.Client == a.former.client:
-			earlier = d.Counter
-		}
-	}
-	outcomes, formers := map[uint64]wire.Outcome{}, map[uint64]wire.Outcome{}
-	for _, o := range end.Own {
-		switch {
-		case o.Client == wire.ClientID{}:
-			outcomes[o.Counter] = o
-		case a.former != nil && o.Client == a.former.client:
-			formers[o.Counter] = o
-		}
-	}
+func (a *applier) settleDecided(req *wire.PullRequest, f *wire.Snapshot) error {
+	own, outcomes := told(f, a.client, wire.ClientID{})
 	through, offset := a.offset+int64(own), a.offset
-	if a.former != nil && earlier > 0 {
-		through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, formers
+	if a.former != nil {
+		if earlier, formers := told(f, a.former.client, a.former.client); earlier > 0 {
+			through, offset, outcomes = min(a.former.last, a.former.offset+int64(earlier)), a.former.offset, formers
+		}
 	}
 	forked, err := a.notOurs(&through, offset, outcomes)
 	if err != nil {
 		return err
 	}
-	for {
-		var id int64
-		var outcome wire.Outcome
-		var body *wire.Body
-		err := a.inside(func() (err error) {
-			var hash wire.Hash
-			if id, hash, err = a.oldest(); err != nil || id == 0 || id > through {
-				id = 0
-				return err
-			}
-			outcome = outcomes[uint64(id-offset)]
-			if outcome.BodyHash != hash {
-				// Another copy of this database has used the same number, or the
-				// server no longer knows what it has under it. A transaction is not
-				// dropped without proof that it was decided.
-				id, forked = 0, a.former == nil
-				return nil
-			}
-			body, err = a.body(id)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if id == 0 {
-			break
-		}
-		if err := a.settleOne(id, outcome, body); err != nil {
-			return err
-		}
+	unshown, err := a.settleShown(through, offset, outcomes)
+	if err != nil {
+		return err
 	}
+	forked = forked || unshown && a.former == nil
 	again := a.former == nil && through < a.last || len(a.uploads) > 0
 	if a.former == nil && through == a.last && !again {
 		if again, err = a.unexplained(); err != nil {
@@ -185,9 +144,60 @@ func (a *applier) settleDecided(req *wire.PullRequest, end *wire.Snapshot) error
 	if forked || a.former == nil && through > a.last {
 		// The server has seen more of this id than this replica has written: its
 		// file is a copy, or an older one that was put back.
-		return a.inside(func() error { return a.forkAt(req, end.Clients) })
+		return a.forkAt(req, f)
 	}
 	return nil
+}
+
+// told returns what a snapshot's last frames tell of a client: its last decided
+// counter, and the outcomes that are known by counter. as is the client's id in
+// Outcome.
+func told(f *wire.Snapshot, client, as wire.ClientID) (decided uint64, outcomes map[uint64]wire.Outcome) {
+	for _, d := range f.Clients {
+		if d.Client == client {
+			decided = d.Counter
+		}
+	}
+	outcomes = map[uint64]wire.Outcome{}
+	for _, o := range f.Own {
+		if o.Client == as {
+			outcomes[o.Counter] = o
+		}
+	}
+	return decided, outcomes
+}
+
+// settleShown removes the pending transactions up to through whose body hash the
+// snapshot shows under their counter, in order. unshown says that one before
+// through is not: another copy of this database has used the same number, or the
+// server no longer knows what it has under it. A transaction is not dropped
+// without proof that it was decided.
+func (a *applier) settleShown(through, offset int64, outcomes map[uint64]wire.Outcome) (unshown bool, err error) {
+	for {
+		var id int64
+		var outcome wire.Outcome
+		var body *wire.Body
+		err := a.inside(func() (err error) {
+			var hash wire.Hash
+			if id, hash, err = a.oldest(); err != nil || id == 0 || id > through {
+				id = 0
+				return err
+			}
+			outcome = outcomes[uint64(id-offset)]
+			if outcome.BodyHash != hash {
+				id, unshown = 0, true
+				return nil
+			}
+			body, err = a.body(id)
+			return err
+		})
+		if err != nil || id == 0 {
+			return unshown, err
+		}
+		if err := a.settleOne(id, outcome, body); err != nil {
+			return false, err
+		}
+	}
 }
 
 // settleOne removes the oldest pending transaction, which has an outcome, and its

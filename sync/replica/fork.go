@@ -38,23 +38,55 @@ func (a *applier) forked() (next wire.ClientID, err error) {
 	return a.client.Fork(uint64(id-a.offset), hash), nil
 }
 
-// forkAt is fork where a snapshot shows it. Copies come to one id only while its
-// entries are still to come. The content of entries inside the snapshot is unknown:
-// if the id is among the snapshot's clients, the new id is random. A snapshot lists
-// the clients that it was asked for, so req has to name the id.
-func (a *applier) forkAt(req *wire.PullRequest, known []wire.Decided) error {
+// forkAt is fork where a snapshot shows it. Another copy may have taken the fork id
+// before, and have sent under it what both had pending: what the snapshot shows of
+// that is decided, and what it does not show goes out under the next fork id. A
+// snapshot tells of the clients that it was asked for, so req has to name the id.
+func (a *applier) forkAt(req *wire.PullRequest, f *wire.Snapshot) error {
 	next, err := a.forked()
+	for err == nil && next != (wire.ClientID{}) {
+		decided, outcomes := told(f, next, next)
+		switch {
+		case decided > 0:
+			var all bool
+			if next, all, err = a.shared(next, decided, outcomes); all {
+				return nil
+			}
+			continue
+		case slices.Contains(req.Clients, next):
+			return a.inside(func() error { return a.become(a.Conn, next) })
+		case len(req.Clients) < maxAsks:
+			return &AskError{next}
+		}
+		next = wire.ClientID{}
+	}
 	if err != nil {
 		return err
 	}
-	switch {
-	case next == (wire.ClientID{}) || slices.ContainsFunc(known, func(d wire.Decided) bool { return d.Client == next }):
-	case slices.Contains(req.Clients, next):
-		return a.become(a.Conn, next)
-	case len(req.Clients) < maxAsks:
-		return &AskError{next}
+	return a.inside(func() error { return a.mint(a.Conn, a.rep.cfg.Rand) })
+}
+
+// shared settles what another copy has sent under a fork id, as far as it is
+// pending here too. all says that this was all of it: the id is this replica's,
+// with the numbers after it. Else next is the fork id of what is left.
+func (a *applier) shared(id wire.ClientID, decided uint64, outcomes map[uint64]wire.Outcome) (
+	next wire.ClientID, all bool, err error) {
+	_, hash, err := a.oldest()
+	if err != nil {
+		return next, false, err
 	}
-	return a.mint(a.Conn, a.rep.cfg.Rand)
+	if outcomes[1].BodyHash != hash {
+		return id.Fork(1, hash), false, nil
+	}
+	if err := a.inside(func() error { return a.become(a.Conn, id) }); err != nil {
+		return next, false, err
+	}
+	through := a.offset + int64(decided)
+	if _, err := a.settleShown(through, a.offset, outcomes); err != nil || a.last == through {
+		return next, err == nil, err
+	}
+	next, err = a.forked()
+	return next, false, err
 }
 
 // maxAsks bounds how often a snapshot's end is asked for again: the first pending

@@ -13,6 +13,8 @@ var found = map[uint64]string{
 	300385:  "the delayed answer to a push acknowledged more than the restored server had",
 	1004521: "a stream from before a restore announced an entry whose number another entry had by then",
 
+	26002114: "a third copy of a device came when the log was cut behind what the second had sent of their common work",
+
 	22000695: "an upgrade in the middle of a snapshot gave rows with pending operations a cell of the log before it",
 }
 
