@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 TARGETS = build run lint test test-firefox test-webkit test-ecosystem test-loaded soak sim seal-model fuzz mutate live \
   live-mutants sync-soak bench bench-server bench-bootstrap bench-peers bench-peers-live bench-start bench-live \
-  bench-at-rest bench-sealed bench-engine engine engine-check first-part release fmt clean run-cluster
+  bench-at-rest bench-sealed bench-engine profile engine engine-check first-part release fmt clean run-cluster
 .PHONY: help $(TARGETS)
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "  make bench-live    measure what live queries cost: natively, in a worker, and in pages"
 	@echo "  make bench-at-rest  measure what encrypting a database's files costs (QUICK=1: fewer rounds)"
 	@echo "  make bench-sealed  measure what a sealed space costs beside a plain one (QUICK=1: fewer rounds)"
+	@echo "  make profile       where the time of a commit goes in the worker (WHAT=lookups: of a look-up)"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"

@@ -534,6 +534,12 @@ bench_peers_live() {
   CHROMIUM=$(chromium) node --import tsx bench/peers/live.js ${QUICK:+--quick} "$@"
 }
 
+# profile says where the time of a commit or a look-up goes in the worker: WHAT=commits or lookups.
+profile() {
+  build
+  CHROMIUM=$(chromium) node --import tsx bench/profile.ts
+}
+
 # The engine alone beside SQLite's own build.
 bench_engine() {
   npm_packages
@@ -563,12 +569,13 @@ help() {
   echo "usage: ./build.sh build|run|run-cluster|lint|test|test-firefox|test-webkit|test-loaded|release|fmt|clean"
   echo "       ./build.sh soak|sim|seal-model|fuzz|mutate|live|live-mutants|sync-soak"
   echo "       ./build.sh bench|bench-server|bench-bootstrap|bench-peers|bench-peers-live|bench-start|bench-live"
-  echo "       ./build.sh bench-at-rest|bench-sealed|bench-engine|engine|engine-check|first-part"
+  echo "       ./build.sh bench-at-rest|bench-sealed|bench-engine|profile|engine|engine-check|first-part"
   echo "parts of test: test-go, test-js, test-ts, test-browser [playwright's arguments], engine-sum"
 }
 
 case "${1:-help}" in
-  build | run | test | lint | soak | sim | fuzz | mutate | live | bench | engine | release | fmt | clean | help)
+  build | run | test | lint | soak | sim | fuzz | mutate | live | bench | profile | engine | release | fmt | clean | \
+    help)
     cmd=${1:-help}
     shift || true
     "$cmd" "$@"

@@ -6,6 +6,7 @@
 //	    [-carry other.wasm] in.wasm heddle.wasm
 //	split -numbers functions.txt -rest other.wasm sqlite3.wasm out.wasm
 //	split -profile in.wasm out.wasm
+//	split -whole in.wasm out.wasm
 //	split -names in.wasm
 //
 // The list of functions comes from a run of the program that -profile writes: its
@@ -40,6 +41,7 @@ func main() {
 	thirdPart := flag.String("third-part", "", "the `file` for the third part")
 	carry := flag.String("carry", "", "a `file` that the second part carries")
 	profile := flag.Bool("profile", false, "write a program that notes which functions were entered")
+	whole := flag.Bool("whole", false, "write a first part that has all functions")
 	names := flag.Bool("names", false, "print the names of the program's functions")
 	flag.Parse()
 	in, err := os.ReadFile(flag.Arg(0))
@@ -47,6 +49,8 @@ func main() {
 	case err != nil:
 	case *profile:
 		err = writeProfile(in, flag.Arg(1))
+	case *whole:
+		err = writeWhole(in, flag.Arg(1))
 	case *names:
 		err = printNames(in)
 	default:
@@ -58,14 +62,19 @@ func main() {
 	}
 }
 
-// writeProfile writes a first part that has all functions, so that it is loaded as
-// every first part is.
+// writeProfile writes a whole program that notes which functions were entered.
 func writeProfile(in []byte, out string) error {
 	profiled, err := wasmfile.Profile(in)
 	if err != nil {
 		return err
 	}
-	parts, err := splitNothing(profiled)
+	return writeWhole(profiled, out)
+}
+
+// writeWhole writes a first part that has all functions, so that it is loaded as
+// every first part is.
+func writeWhole(in []byte, out string) error {
+	parts, err := splitNothing(in)
 	if err != nil {
 		return err
 	}
