@@ -85,7 +85,7 @@ async function inChromium({ query }, site, url) {
   }
 }
 
-/** The same in Firefox, without marks. */
+/** The same in Firefox, without marks; and commits and look-ups, which no other benchmark measures there. */
 async function inFirefox({ query }, site, url) {
   const dir = mkdtempSync(join(tmpdir(), "bench-start-"));
   const firefox = await launchFirefox(dir);
@@ -106,7 +106,7 @@ async function inFirefox({ query }, site, url) {
       if (i > 0) warm.push(ms);
       await run("read");
     }
-    return { ...got, warm: median(warm) };
+    return { ...got, warm: median(warm), commits: await run("commits"), lookups: await run("lookups") };
   } finally {
     await within(10_000, firefox.close()).catch(() => firefox.kill());
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
@@ -143,6 +143,14 @@ function spread(values) {
 const ratio = (way, figure, other) => median(way.runs.heddle?.map((mine, i) =>
   mine?.[figure] / way.runs[other][i]?.[figure]).filter(Number.isFinite) ?? []);
 
+/** Commits and look-ups, awaited one by one. */
+function oneByOne({ runs }) {
+  const figures = ["commits", "lookups"].flatMap((step) => ["rate", "p50", "p95"].map((figure) => [step, figure]));
+  return ["", row(["awaited one by one", ...figures.map((names) => names.join(" "))]),
+    row(["---", ...figures.map(() => "---:")]), ...sides.map(({ key, title }) =>
+      row([title, ...figures.map(([step, figure]) => ms(median(runs[key].map((run) => run?.[step]?.[figure]))))]))];
+}
+
 function report(results) {
   const out = [];
   for (const way of results.ways) {
@@ -155,6 +163,7 @@ function report(results) {
       out.push(row([title, spread(runs.map((run) => run?.cold)), by("cold"), spread(runs.map((run) => run?.warm)),
         by("warm"), ...(bytes ? [(bytes.raw / 1000).toFixed(0), (bytes.sent / 1000).toFixed(0)] : ["–", "–"])]));
     }
+    if (way.key === "firefox") out.push(...oneByOne(way));
     const marked = sides.filter(({ key }) => way.runs[key].some((run) => run?.coldMarks));
     if (!marked.length) continue;
     out.push("", "ms from the import", "", row(["", ...marked.flatMap(({ title }) => [`${title}, cold`, "warm"])]),
