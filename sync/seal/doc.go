@@ -12,6 +12,7 @@
 //     other keys are derived from it.
 //   - [Log] judges entries, and [Records] say who is a member: pure functions of the log,
 //     which a server runs without a key, and a replica with them.
+//   - [Manifest] says what a space was at an entry of its log, in chunks that it names.
 //   - [RecoveryCode] is a key that is written down.
 //
 // # What is not

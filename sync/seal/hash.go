@@ -44,6 +44,12 @@ const (
 	domainSlot    = "heddle/1/slot\x00"
 	domainRequest = "heddle/1/request\x00"
 
+	domainChunk          = "heddle/1/chunk\x00"
+	domainChunkBox       = "heddle/1/chunk/box\x00"
+	domainManifest       = "heddle/1/manifest\x00"
+	domainManifestBox    = "heddle/1/manifest/box\x00"
+	domainManifestSigned = "heddle/1/manifest/signed\x00"
+
 	domainPair       = "heddle/1/pair\x00"
 	domainPairBox    = "heddle/1/pair/id\x00"
 	domainPairCommit = "heddle/1/pair/commit\x00"
@@ -55,8 +61,12 @@ const (
 	labelBody   = "heddle/1/k/body\x00"
 	labelName   = "heddle/1/k/name\x00"
 	labelBefore = "heddle/1/k/before\x00"
-	labelSlot   = "heddle/1/k/slot\x00" // of a recovery code
-	labelPair   = "heddle/1/k/pair\x00" // of a link
+
+	labelChunk    = "heddle/1/k/chunk\x00"
+	labelManifest = "heddle/1/k/manifest\x00"
+
+	labelSlot = "heddle/1/k/slot\x00" // of a recovery code
+	labelPair = "heddle/1/k/pair\x00" // of a link
 
 	labelPassphrase = "heddle/1/k/passphrase\x00" // of what Argon2id makes of a passphrase
 )

@@ -34,6 +34,8 @@ type vectors struct {
 	Code      map[string]string `json:"code"`
 	Phrase    phraseVector      `json:"passphrase"`
 	Pairing   map[string]string `json:"pairing"`
+	Manifest  map[string]string `json:"manifest"`
+	Chunk     map[string]string `json:"chunk"`
 	Padded    map[string]int    `json:"padded"`
 	WrapInfo  string            `json:"wrapInfo"`
 	Wrapped   string            `json:"wrapped"`
@@ -109,6 +111,7 @@ func makeVectors(t *testing.T) *vectors {
 	v.Code = map[string]string{"bytes": h(code[:]), "text": code.String()}
 	v.Phrase = passphraseVector(t)
 	v.Pairing = pairingVector(t)
+	v.Manifest, v.Chunk = snapshotVectors(t)
 	for _, n := range []int{0, 251, 252, 1000, 100_000} {
 		v.Padded[strconv.Itoa(n)] = len(sealed(t, make([]byte, n), false).Box) - 16
 	}
@@ -137,6 +140,15 @@ func pairingVector(t *testing.T) map[string]string {
 	return map[string]string{"link": pairSecret.String(), "mailbox": h(box[:]), "inviter": h(inviter), "new": h(joiner),
 		"commit": h(commit[:]), "message3": h(message), "digits": pairSecret.Digits(inviter, joiner),
 		"offer": h(offer(t).Marshal()), "pass": h(pass().Marshal())}
+}
+
+func snapshotVectors(t *testing.T) (m, k map[string]string) {
+	one := manifest(t)
+	id := one.ID(anchor)
+	named, data := chunk(t, []byte("rows"), 76)
+	return map[string]string{"hex": h(one.Marshal()), "summary": h(seal.MarshalSummary(summary())), "id": h(id[:]),
+			"statement": h(one.Statement(anchor))},
+		map[string]string{"hex": h(data), "content": h([]byte("rows")), "hash": h(named.Hash[:])}
 }
 
 const compressedName = "compressed"
