@@ -40,6 +40,7 @@ func defineLimits(flags *flag.FlagSet, l *server.Limits) {
 			duration(&l.Store, d.Store)},
 		{"limit-pushes", "`pushes` of a space that wait for their turn", number(&l.Pushes, d.Pushes)},
 		{"limit-zips", "compressed `streams` of a space", number(&l.Zips, d.Zips)},
+		{"limit-heads", "`time` between two heads of a device of a sealed space", duration(&l.Heads, d.Heads)},
 		{"limit-subject-staged", "`bytes` of unfinished uploads of a subject in a space; or none",
 			size(&l.SubjectStaged, d.SubjectStaged).orNone()},
 		{"limit-subject-uploads", "unfinished `uploads` of a subject in a space; or none",

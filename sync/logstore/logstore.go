@@ -100,6 +100,7 @@ type Store interface {
 type Head struct {
 	wire.Position
 	Kicks uint64 // how often Kick was called
+	Told  uint64 // how often a device's head was written
 	Gone  bool   // it was deleted
 }
 
@@ -129,6 +130,7 @@ type Meta struct {
 	Horizon      uint64    // the log begins after this
 	HorizonChain wire.Hash // the chain hash there
 	Kicks        uint64    // how often Kick was called
+	Told         uint64    // how often a device's head was written
 }
 
 // EntryBytes is what an entry of the log counts beside its body.
@@ -179,6 +181,14 @@ type Size struct {
 	Bytes int64 // of its body
 }
 
+// DeviceHead is what a device of a sealed space has told of the log that it follows: a seal.Head, which is opaque to a
+// store. A device has one, that of its highest number.
+type DeviceHead struct {
+	Device [16]byte
+	N      uint64
+	Bytes  []byte
+}
+
 // Seen says which outcomes of cut entries a client needs no more: those up to a
 // seq, and those up to a counter.
 type Seen struct {
@@ -226,6 +236,8 @@ type View interface {
 	Uploads() ([]Upload, error)
 	// Parts returns the parts held of a client's upload, in order.
 	Parts(client wire.ClientID) ([][]byte, error)
+	// DeviceHeads returns what each device has told, in the order of their ids.
+	DeviceHeads() ([]DeviceHead, error)
 }
 
 // WriteSet is what a commit changes.
@@ -241,12 +253,13 @@ type WriteSet struct {
 	Uploads []Upload
 	Parts   []Part
 	Seen    []Seen
-	Cut     uint64 // the log's beginning is taken off up to here, below State.Head; 0: it is not
+	Told    []DeviceHead // one that is no newer than what is there changes nothing
+	Cut     uint64       // the log's beginning is taken off up to here, below State.Head; 0: it is not
 }
 
 // Empty reports whether the commit would change nothing. Seen alone is not worth
 // one.
 func (w *WriteSet) Empty() bool {
 	return len(w.Entries)+len(w.Rows)+len(w.Buckets)+len(w.Clients)+len(w.Drop)+len(w.Uploads)+len(w.Parts) == 0 &&
-		w.Schema == nil && w.Cut == 0
+		len(w.Told) == 0 && w.Schema == nil && w.Cut == 0
 }

@@ -13,6 +13,7 @@
 //   - [Log] judges entries, and [Records] say who is a member: pure functions of the log,
 //     which a server runs without a key, and a replica with them.
 //   - [Manifest] says what a space was at an entry of its log, in chunks that it names.
+//   - [Head] is what a device tells the other members of the log that it follows.
 //   - [RecoveryCode] is a key that is written down.
 //
 // # What is not

@@ -59,6 +59,30 @@ func FuzzUnmarshalChange(f *testing.F) {
 	})
 }
 
+// FuzzUnmarshalHead: what decodes encodes again to the same bytes, and is signed only where it is what was.
+func FuzzUnmarshalHead(f *testing.F) {
+	good := head(f)
+	f.Add(good.Marshal())
+	f.Add((&seal.Head{Device: seal.ID{1}, N: 1, At: seal.Position{Seq: 1, Chain: seal.Hash{1}},
+		Signature: good.Signature}).Marshal())
+	by := device(f, 10, seal.RoleRead)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, err := seal.UnmarshalHead(data)
+		if err != nil {
+			if errcode.Of(err) != errcode.Protocol {
+				t.Fatalf("code %s", errcode.Of(err))
+			}
+			return
+		}
+		if again := h.Marshal(); !bytes.Equal(again, data) {
+			t.Fatalf("decodes, and encodes to %x", again)
+		}
+		if !bytes.Equal(data, good.Marshal()) && valid(t, by.Sign, h.Statement(anchor), h.Signature) {
+			t.Fatal("an altered Head is signed")
+		}
+	})
+}
+
 // FuzzUnframe: a plain text that a member has made is content, or refused; content
 // goes through unchanged.
 func FuzzUnframe(f *testing.F) {

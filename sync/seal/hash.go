@@ -38,6 +38,7 @@ const (
 	domainSealed  = "heddle/1/sealed\x00"
 	domainSigned  = "heddle/1/signed\x00"
 	domainNode    = "heddle/1/node\x00"
+	domainHead    = "heddle/1/head\x00"
 	domainName    = "heddle/1/name\x00"
 	domainBefore  = "heddle/1/before\x00"
 	domainWrap    = "heddle/1/wrap\x00"

@@ -95,6 +95,18 @@ func change(t testing.TB) *seal.Change {
 			Lost: []seal.Hash{fill[seal.Hash](16)}}}
 }
 
+// head returns a Head of device 10 that has every field that a Head can have.
+func head(t testing.TB) *seal.Head {
+	t.Helper()
+	d := device(t, 10, seal.RoleRead)
+	h := &seal.Head{Device: d.ID(), N: 5, At: seal.Position{Seq: 41, Chain: fill[seal.Hash](5)},
+		Digest: fill[seal.Hash](18),
+		Left:   []seal.Position{{Seq: 40, Chain: fill[seal.Hash](19)}, {Seq: 55, Chain: fill[seal.Hash](25)}},
+		Proves: fill[seal.ID](26), Time: 1_764_500_000_000}
+	h.Signature = sign(t, identity(t, 10), h.Statement(anchor))
+	return h
+}
+
 const space = "family"
 
 var code = seal.RecoveryCode(fill[[16]byte](17))

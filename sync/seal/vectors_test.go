@@ -30,6 +30,7 @@ type vectors struct {
 	Sealed    []sealedVector    `json:"sealed"`
 	Batch     []sealedVector    `json:"batch"`
 	Change    changeVector      `json:"change"`
+	Head      map[string]string `json:"head"`
 	Slot      map[string]string `json:"slot"`
 	Code      map[string]string `json:"code"`
 	Phrase    phraseVector      `json:"passphrase"`
@@ -105,6 +106,8 @@ func makeVectors(t *testing.T) *vectors {
 	data := c.Marshal()
 	hash := seal.HashChange(data)
 	v.Change = changeVector{h(data), h(hash[:]), h(c.Add[0].ProofStatement(anchor)), "Laptop"}
+	told := head(t)
+	v.Head = map[string]string{"hex": h(told.Marshal()), "statement": h(told.Statement(anchor))}
 	s := slot(t, seal.SlotCode)
 	k := code.Key(space)
 	v.Slot = map[string]string{"key": h(k[:]), "sealed": h(s.Sealed)}

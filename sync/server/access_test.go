@@ -22,6 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/server"
 	"heddle.dev/heddle/sync/server/auth"
 	"heddle.dev/heddle/sync/wire"
@@ -52,12 +53,15 @@ func mint(t testing.TB, key *auth.Key, spaces ...string) string {
 var routes = []struct {
 	method, action string
 	body           []byte
+	granted        int // the status of what is granted, in a plain space
 }{
-	{"POST", "push", (&wire.PushRequest{Client: wire.ClientID{1}}).Marshal()},
-	{"POST", "pull?wait=0", (&wire.PullRequest{Client: wire.ClientID{1}}).Marshal()},
-	{"GET", "digest", nil},
-	{"GET", "members", nil},
-	{"POST", "pair?n=1&id=" + strings.Repeat("0f", 16), []byte{1}},
+	{"POST", "push", (&wire.PushRequest{Client: wire.ClientID{1}}).Marshal(), 200},
+	{"POST", "pull?wait=0", (&wire.PullRequest{Client: wire.ClientID{1}}).Marshal(), 200},
+	{"GET", "digest", nil, 200},
+	{"GET", "members", nil, 200},
+	{"POST", "heads", (&seal.Head{Device: seal.ID{1}, N: 1, At: seal.Position{Seq: 1, Chain: seal.Hash{1}},
+		Signature: seal.Signature{2}}).Marshal(), 409},
+	{"POST", "pair?n=1&id=" + strings.Repeat("0f", 16), []byte{1}, 200},
 }
 
 // No route is forgotten above.
@@ -146,7 +150,7 @@ func TestAccess(t *testing.T) {
 					h.refused(res, test.status, test.code)
 					return
 				}
-				if res.Body.Close(); res.StatusCode != 200 {
+				if res.Body.Close(); res.StatusCode != route.granted {
 					t.Errorf("got %d", res.StatusCode)
 				}
 			})

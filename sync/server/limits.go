@@ -40,6 +40,7 @@ func (l *Limits) defaults(dev bool) {
 	setDefault(&l.Store, 10*time.Second)
 	setDefault(&l.Pushes, 256)
 	setDefault(&l.Zips, 256)
+	setDefault(&l.Heads, 10*time.Second)
 	setSubjectDefault(&l.SubjectStaged, 64<<20, dev)
 	setSubjectDefault(&l.SubjectUploads, 32, dev)
 	setSubjectDefault(&l.SubjectStreams, 100, dev)

@@ -146,7 +146,7 @@ func TestAccess_readOnly(t *testing.T) {
 		case strings.HasPrefix(route.action, "pull"): // under another's id
 			m.refused(res, 403, errcode.Forbidden)
 		default:
-			m.status(route.action, res, 200)
+			m.status(route.action, res, route.granted)
 		}
 	}
 	m.status("a pull", m.pull("bob", wire.PullRequest{Client: wire.ClientID{9}}), 200)

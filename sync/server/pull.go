@@ -168,14 +168,16 @@ type feed struct {
 	end    context.CancelCauseFunc
 	ended  bool // guarded by Server.mu: end was called for the token
 	author wire.ClientID
-	device seal.ID       // of a sealed space: who reads
-	at     wire.Position // sent so far
-	head   wire.Position // the log's end as last read
-	digest wire.Hash     // at head
-	kicks  uint64        // of the space when it began
-	wait   time.Duration // how long to wait for the first news; forever without a bound
-	sent   bool          // entries or a snapshot
-	gone   bool          // the connection
+	device seal.ID            // of a sealed space: who reads
+	told   uint64             // up to which count the heads of devices were sent
+	heads  map[seal.ID]uint64 // their numbers
+	at     wire.Position      // sent so far
+	head   wire.Position      // the log's end as last read
+	digest wire.Hash          // at head
+	kicks  uint64             // of the space when it began
+	wait   time.Duration      // how long to wait for the first news; forever without a bound
+	sent   bool               // entries or a snapshot
+	gone   bool               // the connection
 }
 
 // compress compresses the stream if the client accepts gzip, there is much to
@@ -246,6 +248,11 @@ func (f *feed) run() error {
 			return head.err
 		case head.kicks > f.kicks:
 			return errKicked
+		case f.device != seal.ID{} && head.told != f.told: // before the entries that they may tell something of
+			if err := f.tellHeads(head.told); err != nil {
+				return err
+			}
+			continue
 		case f.at != head.Position || !caughtUp && f.at != f.head:
 			var err error
 			if caughtUp, err = f.next(); err == nil {

@@ -32,6 +32,7 @@ var actions = map[string]action{
 	"digest": {http.MethodGet, auth.Read, (*Server).digest, false},
 
 	"members": {http.MethodGet, auth.Read, (*Server).members, false},
+	"heads":   {http.MethodPost, auth.Read, (*Server).postHead, false},
 	"pair":    {http.MethodPost, auth.Read, (*Server).pair, true},
 }
 

@@ -38,6 +38,8 @@ func (r *refusal) Unwrap() error { return r.error }
 type sealedLog struct {
 	*seal.Log
 	changes []uint64 // the numbers of the entries with Changes, void ones as well
+	heads   deviceHeads
+	toldAt  map[seal.ID]time.Time // when a device has told its head here
 }
 
 // isSealed says whether a space is sealed: its first entry is. Only where there is
@@ -65,7 +67,7 @@ func (sp *space) readSealed(v logstore.View, m *logstore.Meta) error {
 			return err
 		}
 		if !found || chain != at.Chain {
-			sp.sealed = nil // the store was put back
+			sp.forgetSealed() // the store was put back
 		}
 	}
 	if sp.sealed == nil {
@@ -88,7 +90,15 @@ func (sp *space) readSealed(v logstore.View, m *logstore.Meta) error {
 		}
 		sp.sealed.Keep()
 	}
-	return nil
+	return sp.sealed.readHeads(v, m)
+}
+
+// forgetSealed forgets a log that is not the store's any more, and the heads that were told of it.
+func (sp *space) forgetSealed() {
+	sp.sealed = nil
+	sp.mu.Lock()
+	sp.heads = nil
+	sp.mu.Unlock()
 }
 
 // trusted takes the signatures of entries for valid that were verified when they came.
@@ -154,6 +164,9 @@ func (t *turn) decideSealed(p *push, tx *transaction) error {
 		e.Chain = e.ChainAfter(t.w.Head.Chain)
 		verdict = log.Judge(&e, seal.Checks{Valid: trusted})
 	case err != nil:
+		return err
+	}
+	if err := log.refuseLeft(&e); err != nil {
 		return err
 	}
 	log.append(&e, verdict)
@@ -332,25 +345,28 @@ func (sp *space) memberOf(ctx context.Context, id seal.ID) (who seal.Member, anc
 // withSealed calls f with the turn, and with the sealed log up to the head; nil for a
 // plain space.
 func (sp *space) withSealed(ctx context.Context, f func(head wire.Position, log *sealedLog) error) error {
+	var m logstore.Meta
+	return sp.withSealedAt(ctx, &m, func(log *sealedLog) error { return f(m.Head, log) })
+}
+
+// withSealedAt is withSealed that sets the space's state as well.
+func (sp *space) withSealedAt(ctx context.Context, m *logstore.Meta, f func(log *sealedLog) error) error {
 	select {
 	case sp.turn <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer sp.endTurn()
-	var head wire.Position
-	err := sp.read(ctx, func(v logstore.View) error {
-		m, err := v.Meta()
-		if err != nil {
+	err := sp.read(ctx, func(v logstore.View) (err error) {
+		if *m, err = v.Meta(); err != nil {
 			return err
 		}
-		head = m.Head
-		return sp.readSealed(v, &m)
+		return sp.readSealed(v, m)
 	})
 	if err != nil {
 		return err
 	}
-	return f(head, sp.sealed)
+	return f(sp.sealed)
 }
 
 // noteRemoved takes the removals among entries of a sealed space. The caller holds

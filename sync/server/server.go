@@ -80,6 +80,7 @@ type Limits struct {
 	Store    time.Duration // for a call of the store, beside what large pushes take; 10 s
 	Pushes   int           // pushes of a space that wait for their turn; 256
 	Zips     int           // compressed streams of a space, more are sent as they are; 256
+	Heads    time.Duration // between two heads of a device of a sealed space; 10 s
 	// What one subject may use: a token's subject, or an address without tokens. A
 	// negative one is no limit, as is the default with Dev.
 	SubjectStaged  int64 // bytes of unfinished uploads in a space; 64 MiB

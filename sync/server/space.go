@@ -34,6 +34,7 @@ type space struct {
 	feeds int // streams that follow
 	// In a sealed space: devices whose removal was seen, whose streams end.
 	removed map[seal.ID]bool
+	heads   *deviceHeads // what streams send of heads; nil: to be read
 
 	refs int           // guarded by Server.mu
 	warm *list.Element // guarded by Server.mu: st may be there
@@ -46,6 +47,7 @@ type head struct {
 	next  chan struct{}
 	at    time.Time // when the server came to know of it
 	kicks uint64    // streams that began with fewer are to end
+	told  uint64    // how often devices have told their heads
 	err   error     // why all are to end
 }
 
@@ -64,7 +66,8 @@ func (sp *space) currentHead() head {
 func (sp *space) move(to wire.Position, err error) {
 	sp.moves++
 	close(sp.head.next)
-	sp.head = head{Position: to, next: make(chan struct{}), at: time.Now(), kicks: sp.head.kicks, err: err}
+	sp.head = head{Position: to, next: make(chan struct{}), at: time.Now(), kicks: sp.head.kicks, told: sp.head.told,
+		err: err}
 }
 
 // read reads the space as it is now, and lets streams know of a head that is not
@@ -95,16 +98,16 @@ func (sp *space) read(ctx context.Context, f func(logstore.View) error) error {
 			sp.move(wire.Position{}, err)
 		}
 	case found.Head != (wire.Position{}):
-		sp.found(found.Head, found.Kicks)
+		sp.found(found.Head, found.Kicks, found.Told)
 	}
 	return err
 }
 
 // found takes what the store has told. The caller holds sp.mu.
-func (sp *space) found(head wire.Position, kicks uint64) {
-	kicked := kicks > sp.head.kicks
-	sp.head.kicks = max(kicks, sp.head.kicks)
-	if kicked || head != sp.head.Position {
+func (sp *space) found(head wire.Position, kicks, told uint64) {
+	news := kicks > sp.head.kicks || told != sp.head.told
+	sp.head.kicks, sp.head.told = max(kicks, sp.head.kicks), told
+	if news || head != sp.head.Position {
 		sp.move(head, nil)
 	}
 }
@@ -156,7 +159,7 @@ func (sp *space) refresh(ctx context.Context) error {
 		sp.noteRemoved(entries)
 		sp.tail.add(at, entries, found.Head, found.Digest)
 	}
-	sp.found(found.Head, found.Kicks)
+	sp.found(found.Head, found.Kicks, found.Told)
 	return nil
 }
 
@@ -224,7 +227,7 @@ func (sp *space) told(h *logstore.Head) (read bool) {
 	case h.Epoch == (wire.Epoch{}):
 		return false
 	}
-	sp.found(sp.head.Position, h.Kicks)
+	sp.found(sp.head.Position, h.Kicks, h.Told)
 	return h.Position != sp.head.Position
 }
 

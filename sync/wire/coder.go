@@ -158,6 +158,18 @@ func (c *coder) bytes(num fieldNumber, p *[]byte, limit int, what string) {
 	}
 }
 
+// item is an element of a list of bytes, where an empty one counts.
+func (c *coder) item(num fieldNumber, p *[]byte) {
+	if !c.reading {
+		c.b = putMessage(c.b, num, *p)
+		return
+	}
+	if v, ok := c.raw(num); ok {
+		*p = v
+		c.next()
+	}
+}
+
 func (c *coder) text(num fieldNumber, p *string, limit int) {
 	if !c.reading {
 		c.b = putString(c.b, num, *p)

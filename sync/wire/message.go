@@ -157,6 +157,12 @@ func (f *Frame) fields(c *coder) {
 		}
 		c.message(6, f.Snapshot)
 	})
+	c.each(7, len(f.Heads), func(i int) {
+		if c.reading {
+			f.Heads = append(f.Heads, nil)
+		}
+		c.item(7, &f.Heads[i])
+	})
 }
 
 func (m *Hello) fields(c *coder) {
@@ -294,7 +300,7 @@ func UnmarshalFrame(data []byte) (*Frame, error) {
 	f := &Frame{}
 	err := unmarshal(data, op, f)
 	kinds := present(f.Hello != nil) + present(f.Entries != nil) + present(f.CaughtUp != nil) +
-		present(f.Heartbeat != nil) + present(f.Error != nil) + present(f.Snapshot != nil)
+		present(f.Heartbeat != nil) + present(f.Error != nil) + present(f.Snapshot != nil) + present(f.Heads != nil)
 	if err == nil && kinds > 1 {
 		err = errcode.New(errcode.Protocol, op, "a frame is of two kinds")
 	}

@@ -168,6 +168,7 @@ type Frame struct {
 	Heartbeat *Heartbeat // nothing new
 	Error     *Error     // the stream ends
 	Snapshot  *Snapshot  // a piece of the state; the entries after its end follow it
+	Heads     [][]byte   // of a sealed space: what devices have told, each a seal.Head
 }
 
 // Hello opens a pull stream.

@@ -167,6 +167,12 @@ func words(v any) any {
 			return obj{"error": words(v.Error)}
 		case v.Snapshot != nil:
 			return obj{"snapshot": words(v.Snapshot)}
+		case v.Heads != nil:
+			var heads []any
+			for _, told := range v.Heads {
+				heads = append(heads, h(told))
+			}
+			return obj{"heads": heads}
 		}
 		var entries []any
 		for i := range v.Entries {
@@ -361,6 +367,7 @@ func samples() []vector {
 		"caughtUp":  {CaughtUp: &CaughtUp{Seq: 2, Digest: Hash{5}}},
 		"heartbeat": {Heartbeat: &Heartbeat{Head: 2}},
 		"error":     {Error: refusal},
+		"heads":     {Heads: [][]byte{{1, 2, 3}, {4}}},
 		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3,
 			Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
 		"snapshotOnly": {Snapshot: &Snapshot{Seq: 2, Only: true, Tables: []SnapshotTable{{"notes", rows}}}},

@@ -158,7 +158,14 @@ func (i *importer) all(m *logstore.Meta) error {
 		func(all []wire.Outcome) error { return i.write(func(w *writes) { w.outcomes(all) }) }); err != nil {
 		return err
 	}
-	return i.uploads()
+	if err := i.uploads(); err != nil {
+		return err
+	}
+	told, err := i.from.DeviceHeads()
+	if err != nil {
+		return err
+	}
+	return i.write(func(w *writes) { w.told(told) })
 }
 
 // inChunks hands on what comes one after the other about importBytes at a time.

@@ -66,6 +66,7 @@ func (s *Store) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 	b.clients(w.Clients)
 	b.seen(w.Seen)
 	b.uploads(w.Drop, w.Uploads, w.Parts)
+	b.told(w.Told)
 	if w.Schema != nil {
 		b.schema(w.Schema)
 	}
@@ -73,7 +74,9 @@ func (s *Store) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 		b.cut(w.Cut)
 	}
 	err := b.do(ctx, s.pool)
-	if err == nil && len(w.Entries) > 0 {
+	if err == nil && len(w.Told) > 0 {
+		s.hints.Send(logstore.Hint{Space: space})
+	} else if err == nil && len(w.Entries) > 0 {
 		s.hints.Send(logstore.Hint{Space: space, Seq: w.Head.Seq,
 			News: &logstore.News{Base: w.Base, Entries: w.Entries, Digest: w.Digest}})
 	}
@@ -90,10 +93,11 @@ func (w *writes) compare(set *logstore.WriteSet) {
 	}
 	base, head := &set.Base, &set.Head
 	w.queue(meaning{divisionByZero, logstore.ErrMoved}, `WITH moved AS (
-			UPDATE heddle.space SET seq = $5, chain = $6, digest = $7, rows = $8, live = $9, logged = logged + $10
-			WHERE name = $1 AND epoch = $2 AND seq = $3 AND chain = $4 AND NOT gone RETURNING id
+			UPDATE heddle.space SET seq = $5, chain = $6, digest = $7, rows = $8, live = $9, logged = logged + $10,
+				told = told + $11 WHERE name = $1 AND epoch = $2 AND seq = $3 AND chain = $4 AND NOT gone RETURNING id
 		) SELECT 1 / count(*) FROM moved`, base.Epoch[:], int64(base.Seq), base.Chain[:],
-		int64(head.Seq), head.Chain[:], set.Digest[:], int64(set.RowCount), set.Live, logged)
+		int64(head.Seq), head.Chain[:], set.Digest[:], int64(set.RowCount), set.Live, logged,
+		len(set.Told))
 }
 
 // entries writes a part of the log. The last one has the state that is left, if there
@@ -277,6 +281,16 @@ func (w *writes) uploads(dropped []wire.ClientID, all []logstore.Upload, parts [
 	w.queue(meaning{}, `INSERT INTO heddle.part(space, client, idx, bytes) SELECT s.id, p.* FROM heddle.space s,
 			unnest($2::bytea[], $3::bigint[], $4::bytea[]) AS p WHERE s.name = $1
 		ON CONFLICT (space, client, idx) DO UPDATE SET bytes = excluded.bytes`, clients, places, bytes)
+}
+
+// told writes what devices have told.
+func (w *writes) told(all []logstore.DeviceHead) {
+	for i := range all {
+		h := &all[i]
+		w.queue(meaning{}, `INSERT INTO heddle.head(space, device, n, bytes) SELECT id, $2, $3, $4 FROM heddle.space
+			WHERE name = $1 ON CONFLICT (space, device) DO UPDATE SET n = excluded.n, bytes = excluded.bytes
+			WHERE head.n < excluded.n`, h.Device[:], int64(h.N), some(h.Bytes))
+	}
 }
 
 func (w *writes) schema(schema []byte) {

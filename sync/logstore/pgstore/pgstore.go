@@ -240,16 +240,16 @@ func (s *Store) Heads(ctx context.Context, spaces []string) ([]logstore.Head, er
 	}
 	heads := make([]logstore.Head, len(spaces))
 	return heads, s.on(ctx, func(c *pgx.Conn) error {
-		rows, err := c.Query(ctx, `SELECT name, epoch, seq, chain, kicks, gone FROM heddle.space WHERE name = ANY($1)`,
+		rows, err := c.Query(ctx, `SELECT name, epoch, seq, chain, kicks, told, gone FROM heddle.space WHERE name = ANY($1)`,
 			names)
 		if err != nil {
 			return translate(ctx, err)
 		}
 		var name, epoch, chain []byte
-		var seq, kicks int64
+		var seq, kicks, told int64
 		var gone bool
-		_, err = pgx.ForEachRow(rows, []any{&name, &epoch, &seq, &chain, &kicks, &gone}, func() error {
-			h := logstore.Head{Position: position(epoch, seq, chain), Kicks: uint64(kicks), Gone: gone}
+		_, err = pgx.ForEachRow(rows, []any{&name, &epoch, &seq, &chain, &kicks, &told, &gone}, func() error {
+			h := logstore.Head{Position: position(epoch, seq, chain), Kicks: uint64(kicks), Told: uint64(told), Gone: gone}
 			for _, i := range places[string(name)] {
 				heads[i] = h
 			}

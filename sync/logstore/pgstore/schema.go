@@ -109,7 +109,7 @@ CREATE TABLE heddle.part(
 `
 
 // tables are those whose rows belong to a space, by their column space.
-var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part"}
+var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part", "head"}
 
 // migration leads from one format of the tables to the next.
 type migration struct {
@@ -126,6 +126,14 @@ type migration struct {
 var migrations = []migration{
 	{schema1, 1},
 	{`ALTER TABLE heddle.format ADD COLUMN least int NOT NULL DEFAULT 1`, 1},
+	{`ALTER TABLE heddle.space ADD COLUMN told bigint NOT NULL DEFAULT 0; -- how often a device's head was written
+CREATE TABLE heddle.head(
+	space bigint NOT NULL,
+	device bytea NOT NULL,                  -- of a sealed space
+	n bigint NOT NULL,                      -- the number of its newest head
+	bytes bytea NOT NULL,
+	PRIMARY KEY (space, device)
+)`, 1},
 }
 
 // migrate makes the tables, or brings those that are there to this version's format.

@@ -28,17 +28,17 @@ func begin(ctx context.Context, c *pgx.Conn, space, how, lock string) (*view, er
 	gone := false
 	b := &pgx.Batch{}
 	b.Queue(how)
-	b.Queue(`SELECT id, epoch, seq, chain, digest, rows, live, logged, horizon, horizon_chain, gone, kicks
+	b.Queue(`SELECT id, epoch, seq, chain, digest, rows, live, logged, horizon, horizon_chain, gone, kicks, told
 		FROM heddle.space WHERE name = $1 `+lock, []byte(space)).QueryRow(func(row pgx.Row) error {
 		m := &v.meta
 		var epoch, chain, digest, horizonChain []byte
-		var seq, rows, horizon, kicks int64
+		var seq, rows, horizon, kicks, told int64
 		err := row.Scan(&v.id, &epoch, &seq, &chain, &digest, &rows, &m.Live, &m.Logged, &horizon, &horizonChain, &gone,
-			&kicks)
+			&kicks, &told)
 		m.Head = position(epoch, seq, chain)
 		copy(m.Digest[:], digest)
 		copy(m.HorizonChain[:], horizonChain)
-		m.RowCount, m.Horizon, m.Kicks = uint64(rows), uint64(horizon), uint64(kicks)
+		m.RowCount, m.Horizon, m.Kicks, m.Told = uint64(rows), uint64(horizon), uint64(kicks), uint64(told)
 		return err
 	})
 	switch err := c.SendBatch(ctx, b).Close(); {
@@ -376,4 +376,16 @@ func (v *view) Uploads() ([]logstore.Upload, error) {
 func (v *view) Parts(client wire.ClientID) ([][]byte, error) {
 	return query(v, `SELECT bytes FROM heddle.part WHERE space = $1 AND client = $2 ORDER BY idx`, pgx.RowTo[[]byte],
 		v.id, client[:])
+}
+
+func (v *view) DeviceHeads() ([]logstore.DeviceHead, error) {
+	return query(v, `SELECT device, n, bytes FROM heddle.head WHERE space = $1 ORDER BY device`,
+		func(row pgx.CollectableRow) (h logstore.DeviceHead, err error) {
+			var device []byte
+			var n int64
+			err = row.Scan(&device, &n, &h.Bytes)
+			copy(h.Device[:], device)
+			h.N = uint64(n)
+			return h, err
+		}, v.id)
 }

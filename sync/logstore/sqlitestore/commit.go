@@ -110,7 +110,9 @@ func (f *file) takeTurn(ctx context.Context) (moved []logstore.Hint) {
 			c.err = err
 		}
 		c.err = translate(ctx, c.err)
-		if c.err == nil && len(c.w.Entries) > 0 {
+		if c.err == nil && len(c.w.Told) > 0 {
+			moved = append(moved, logstore.Hint{Space: c.space})
+		} else if c.err == nil && len(c.w.Entries) > 0 {
 			moved = append(moved, logstore.Hint{Space: c.space, Seq: c.w.Head.Seq})
 		}
 		close(c.done)
@@ -175,12 +177,13 @@ func (c *conn) write(space string, w *logstore.WriteSet) error {
 		logged += int64(len(w.Entries[i].Body)) + logstore.EntryBytes
 	}
 	h := &w.Head
-	if err := c.run(`UPDATE space SET seq = ?, chain = ?, digest = ?, rows = ?, live = ?, logged = logged + ?
-		WHERE id = ?`, nil, h.Seq, h.Chain[:], w.Digest[:], w.RowCount, w.Live, logged, v.id); err != nil {
+	if err := c.run(`UPDATE space SET seq = ?, chain = ?, digest = ?, rows = ?, live = ?, logged = logged + ?,
+		told = told + ? WHERE id = ?`, nil, h.Seq, h.Chain[:], w.Digest[:], w.RowCount, w.Live, logged, len(w.Told),
+		v.id); err != nil {
 		return err
 	}
 	for _, step := range []func(*logstore.WriteSet) error{
-		v.writeEntries, v.writeRows, v.writeBuckets, v.writeClients, v.writeUploads,
+		v.writeEntries, v.writeRows, v.writeBuckets, v.writeClients, v.writeUploads, v.writeTold,
 	} {
 		if err := step(w); err != nil {
 			return err
@@ -330,6 +333,17 @@ func (v *view) writeUploads(w *logstore.WriteSet) error {
 func (v *view) putUpload(u *logstore.Upload) error {
 	return v.c.run(`INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, nil, v.id, u.Client[:], u.Account,
 		u.Counter, u.Total, u.Hash[:], u.Held, u.Bytes, u.At)
+}
+
+func (v *view) writeTold(w *logstore.WriteSet) error {
+	for i := range w.Told {
+		h := &w.Told[i]
+		if err := v.c.run(`INSERT INTO head VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
+			SET n = excluded.n, bytes = excluded.bytes WHERE n < excluded.n`, nil, v.id, h.Device[:], h.N, h.Bytes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cut takes the log's beginning off, up to seq.

@@ -123,7 +123,7 @@ func (c *conn) version() (v int64, err error) {
 	return v, err
 }
 
-// prepare makes the tables of a new file and refuses one of another format. A file
+// prepare makes the tables of a new file, brings an older one to this format, and refuses a later one. A file
 // keeps the page checksums that it was made with, or without.
 func (c *conn) prepare(bare bool) (err error) {
 	made, found, kind := false, 0, 0
@@ -147,13 +147,13 @@ func (c *conn) prepare(bare bool) (err error) {
 		if err := c.c.Exec(`PRAGMA auto_vacuum = incremental`); err != nil {
 			return err
 		}
-	} else if found != format || kind != applicationID {
+	} else if found < 1 || found > format || kind != applicationID {
 		return fmt.Errorf("sqlitestore: the file has format %d of %x, and this version reads %d", found, kind, format)
 	} else if bare && room == checksumSize {
 		return errcode.New(errcode.BadParam, "sqlitestore: open file", "the file has page checksums, which another "+
 			"program's checkpoints undo: copy its spaces into a directory whose files have none")
 	}
-	if err := c.configure(); err != nil || !made {
+	if err := c.configure(); err != nil || !made && found == format {
 		return err
 	}
 	tx, err := c.c.BeginImmediate()
@@ -161,7 +161,13 @@ func (c *conn) prepare(bare bool) (err error) {
 		return err
 	}
 	defer tx.End(&err)
-	return c.c.Exec(schemaSQL + fmt.Sprintf(`PRAGMA user_version = %d; PRAGMA application_id = %d`, format, applicationID))
+	sql := schemaSQL
+	if !made {
+		for sql = ""; found < format; found++ {
+			sql += formats[found]
+		}
+	}
+	return c.c.Exec(sql + fmt.Sprintf(`PRAGMA user_version = %d; PRAGMA application_id = %d`, format, applicationID))
 }
 
 // configure sets what a writer needs. What is deleted is overwritten in the pages that
@@ -262,11 +268,11 @@ func (f *file) giveBack(ctx context.Context) error {
 
 // head returns a space's head, without epoch if there is no such space.
 func (c *conn) head(space string) (h logstore.Head, err error) {
-	err = c.run(`SELECT epoch, seq, chain, kicks, gone FROM space WHERE name = ?`, func(s *sqlite3.Stmt) error {
+	err = c.run(`SELECT epoch, seq, chain, kicks, gone, told FROM space WHERE name = ?`, func(s *sqlite3.Stmt) error {
 		copy(h.Epoch[:], s.ColumnRawBlob(0))
 		h.Seq = uint64(s.ColumnInt64(1))
 		copy(h.Chain[:], s.ColumnRawBlob(2))
-		h.Kicks, h.Gone = uint64(s.ColumnInt64(3)), s.ColumnBool(4)
+		h.Kicks, h.Gone, h.Told = uint64(s.ColumnInt64(3)), s.ColumnBool(4), uint64(s.ColumnInt64(5))
 		return nil
 	}, space)
 	return h, err

@@ -141,5 +141,9 @@ func (v *view) importClients(from logstore.View) error {
 			return err
 		}
 	}
-	return nil
+	told, err := from.DeviceHeads()
+	if err != nil {
+		return err
+	}
+	return v.writeTold(&logstore.WriteSet{Told: told})
 }

@@ -66,6 +66,7 @@ CREATE TEMP VIEW kept_upload AS SELECT 1 AS space, u.client, u.subject AS accoun
 	FROM old.upload u JOIN old.part p
 	ON p.client = u.client AND p.counter = (SELECT max(counter) FROM old.part q WHERE q.client = u.client)
 	GROUP BY u.client;
+CREATE TEMP VIEW kept_head AS SELECT 1 AS space, x'' AS device, 0 AS n, x'' AS bytes WHERE false;
 `
 
 // Views makes temporary views over a connection to a file of spaces, kept_space,

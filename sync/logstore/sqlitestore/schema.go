@@ -1,13 +1,18 @@
 package sqlitestore
 
 // format is the layout of schemaSQL, in the file's user_version.
-const format = 1
+const format = 2
+
+// formats make a format of the one before it: the one of its number.
+var formats = map[int]string{
+	1: `ALTER TABLE space ADD COLUMN told INTEGER NOT NULL DEFAULT 0;` + headSQL,
+}
 
 // applicationID says that a file is of this package: "hdls".
 const applicationID = 0x68646c73
 
 // tables are those whose rows belong to a space, by their column space.
-var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part"}
+var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part", "head"}
 
 // schemaSQL is a file's layout. What is large stands in the last column: SQLite
 // reads all pages of a value to come to what stands after it.
@@ -25,7 +30,8 @@ CREATE TABLE space(
 	horizon INTEGER NOT NULL DEFAULT 0, -- the log begins after this seq
 	horizon_chain BLOB NOT NULL DEFAULT (zeroblob(32)),
 	kicks INTEGER NOT NULL DEFAULT 0,
-	gone INTEGER NOT NULL DEFAULT 0  -- 1: deleted; the name is all that is left
+	gone INTEGER NOT NULL DEFAULT 0, -- 1: deleted; the name is all that is left
+	told INTEGER NOT NULL DEFAULT 0  -- how often a device's head was written
 ) STRICT;
 CREATE TABLE descriptors(
 	space INTEGER PRIMARY KEY,
@@ -95,5 +101,15 @@ CREATE TABLE part(
 	idx INTEGER NOT NULL,
 	bytes BLOB NOT NULL,
 	PRIMARY KEY (space, client, idx)
+) STRICT, WITHOUT ROWID;
+` + headSQL
+
+const headSQL = `
+CREATE TABLE head(
+	space INTEGER NOT NULL,
+	device BLOB NOT NULL,           -- of a sealed space
+	n INTEGER NOT NULL,             -- the number of its newest head
+	bytes BLOB NOT NULL,
+	PRIMARY KEY (space, device)
 ) STRICT, WITHOUT ROWID;
 `

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
@@ -45,6 +47,44 @@ func TestStore(t *testing.T) {
 				}}
 			})
 		})
+	}
+}
+
+// A file of the format before is brought to this one, with what is in it.
+func TestOpen_formatBefore(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1)
+	if err := s.Create(t.Context(), "s", wire.Epoch{1}); err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Close())
+	c, err := sqlite3.Open(filepath.Join(dir, "spaces-1-of-1.db"))
+	must(err)
+	must(c.Exec(`DROP TABLE head; ALTER TABLE space DROP COLUMN told; PRAGMA user_version = 1`))
+	must(c.Close())
+	for range 2 {
+		s = open(t, dir, 1)
+		must(s.Read(t.Context(), "s", func(v logstore.View) error {
+			m, err := v.Meta()
+			if m.Head.Epoch != (wire.Epoch{1}) {
+				t.Errorf("got %+v", m)
+			}
+			told, err2 := v.DeviceHeads()
+			if len(told) > 1 {
+				t.Errorf("got %+v", told)
+			}
+			return errors.Join(err, err2)
+		}))
+		must(s.Commit(t.Context(), "s", &logstore.WriteSet{Base: wire.Position{Epoch: wire.Epoch{1}},
+			State: logstore.State{Head: wire.Position{Epoch: wire.Epoch{1}}},
+			Told:  []logstore.DeviceHead{{Device: [16]byte{1}, N: 1, Bytes: []byte{1}}}}))
+		must(s.Close())
 	}
 }
 

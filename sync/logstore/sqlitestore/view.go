@@ -20,7 +20,7 @@ type view struct {
 func newView(c *conn, space string) (*view, error) {
 	v := &view{c: c}
 	found, gone := false, false
-	const sql = `SELECT id, epoch, seq, chain, digest, rows, live, logged, horizon, horizon_chain, gone, kicks
+	const sql = `SELECT id, epoch, seq, chain, digest, rows, live, logged, horizon, horizon_chain, gone, kicks, told
 		FROM space WHERE name = ?`
 	err := c.run(sql, func(s *sqlite3.Stmt) error {
 		found, gone = true, s.ColumnBool(10)
@@ -33,7 +33,7 @@ func newView(c *conn, space string) (*view, error) {
 		m.RowCount, m.Live, m.Logged = uint64(s.ColumnInt64(5)), s.ColumnInt64(6), s.ColumnInt64(7)
 		m.Horizon = uint64(s.ColumnInt64(8))
 		copy(m.HorizonChain[:], s.ColumnRawBlob(9))
-		m.Kicks = uint64(s.ColumnInt64(11))
+		m.Kicks, m.Told = uint64(s.ColumnInt64(11)), uint64(s.ColumnInt64(12))
 		return nil
 	}, space)
 	switch {
@@ -269,5 +269,15 @@ func (v *view) Parts(client wire.ClientID) (all [][]byte, err error) {
 		all = append(all, blob(s, 0))
 		return nil
 	}, v.id, client[:])
+	return all, err
+}
+
+func (v *view) DeviceHeads() (all []logstore.DeviceHead, err error) {
+	err = v.c.run(`SELECT device, n, bytes FROM head WHERE space = ? ORDER BY device`, func(s *sqlite3.Stmt) error {
+		h := logstore.DeviceHead{N: uint64(s.ColumnInt64(1)), Bytes: blob(s, 2)}
+		copy(h.Device[:], s.ColumnRawBlob(0))
+		all = append(all, h)
+		return nil
+	}, v.id)
 	return all, err
 }

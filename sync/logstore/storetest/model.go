@@ -38,6 +38,7 @@ type content struct {
 	outcomes map[outcomeID]wire.Outcome
 	uploads  map[wire.ClientID]logstore.Upload
 	parts    map[wire.ClientID]map[uint32][]byte
+	told     map[[16]byte]logstore.DeviceHead
 }
 
 type bucketID struct {
@@ -54,7 +55,7 @@ func newContent() *content {
 	return &content{states: map[uint64]logstore.State{}, rows: map[logstore.RowID][]byte{},
 		buckets: map[bucketID][]byte{}, clients: map[wire.ClientID]logstore.Client{},
 		outcomes: map[outcomeID]wire.Outcome{}, uploads: map[wire.ClientID]logstore.Upload{},
-		parts: map[wire.ClientID]map[uint32][]byte{}}
+		parts: map[wire.ClientID]map[uint32][]byte{}, told: map[[16]byte]logstore.DeviceHead{}}
 }
 
 func (c *content) clone() *content {
@@ -62,6 +63,7 @@ func (c *content) clone() *content {
 	d.log = slices.Clone(c.log)
 	d.states, d.rows, d.buckets = maps.Clone(c.states), maps.Clone(c.rows), maps.Clone(c.buckets)
 	d.clients, d.outcomes, d.uploads = maps.Clone(c.clients), maps.Clone(c.outcomes), maps.Clone(c.uploads)
+	d.told = maps.Clone(c.told)
 	d.parts = map[wire.ClientID]map[uint32][]byte{}
 	for id, parts := range c.parts {
 		d.parts[id] = maps.Clone(parts)
@@ -135,7 +137,7 @@ func (c *content) take(from logstore.View) (err error) {
 	if c.meta, err = from.Meta(); err != nil {
 		return err
 	}
-	c.meta.Kicks = 0
+	c.meta.Kicks, c.meta.Told = 0, 0
 	if c.schema, err = from.Schema(); err != nil {
 		return err
 	}
@@ -180,6 +182,13 @@ func (c *content) take(from logstore.View) (err error) {
 		for i, p := range parts {
 			c.parts[u.Client][uint32(i)] = p
 		}
+	}
+	if err != nil {
+		return err
+	}
+	told, err := from.DeviceHeads()
+	for _, h := range told {
+		c.told[h.Device] = h
 	}
 	return err
 }
@@ -267,6 +276,12 @@ func (c *content) write(w *logstore.WriteSet) {
 			return id.client == s.Client && (o.Seq <= s.Seq || o.Counter <= s.Counter)
 		})
 	}
+	for _, h := range w.Told {
+		if c.meta.Told++; h.N > c.told[h.Device].N {
+			h.Bytes = slices.Clone(h.Bytes)
+			c.told[h.Device] = h
+		}
+	}
 	c.cut(w.Cut)
 }
 
@@ -288,7 +303,7 @@ func (m *Model) Heads(_ context.Context, spaces []string) ([]logstore.Head, erro
 	heads := make([]logstore.Head, len(spaces))
 	for i, name := range spaces {
 		if c := m.spaces[name]; c != nil {
-			heads[i] = logstore.Head{Position: c.meta.Head, Kicks: c.meta.Kicks, Gone: c.gone}
+			heads[i] = logstore.Head{Position: c.meta.Head, Kicks: c.meta.Kicks, Told: c.meta.Told, Gone: c.gone}
 		}
 	}
 	return heads, nil

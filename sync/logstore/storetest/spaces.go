@@ -170,6 +170,39 @@ func testKick(t *testing.T, s *Subject) {
 	}
 }
 
+// Of what a device has told, that of the highest number stays. It is written on the head alone, counted, and hinted at.
+func testTold(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	first, err := meta(t.Context(), s, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := commitOne(t, s, "s", 1)
+	tell := func(m *logstore.Meta, device byte, n uint64) error {
+		return s.Commit(t.Context(), "s", &logstore.WriteSet{Base: m.Head, State: m.State,
+			Told: []logstore.DeviceHead{{Device: [16]byte{device}, N: n, Bytes: fmt.Append(nil, device, n)}}})
+	}
+	if err := tell(&first, 1, 99); !errors.Is(err, logstore.ErrMoved) {
+		t.Errorf("on an older head: %v", err)
+	}
+	for i, told := range [][2]uint64{{2, 7}, {1, 3}, {1, 5}, {1, 4}, {2, 7}} {
+		if err := tell(&m, byte(told[0]), told[1]); err != nil {
+			t.Fatal(err)
+		}
+		heads, err := s.Heads(t.Context(), []string{"s"})
+		if want := uint64(i + 1); err != nil || heads[0].Told != want {
+			t.Errorf("got %+v, %v, want told %d times", heads, err, want)
+		}
+	}
+	d, err := all(t, s, "s")
+	want := []logstore.DeviceHead{{Device: [16]byte{1}, N: 5, Bytes: fmt.Append(nil, 1, 5)},
+		{Device: [16]byte{2}, N: 7, Bytes: fmt.Append(nil, 2, 7)}}
+	if err != nil || !reflect.DeepEqual(d.Told, want) || d.Meta.Head != m.Head || d.Meta.State != m.State {
+		t.Errorf("got %+v, %v, want %+v", d, err, want)
+	}
+	commitOne(t, s, "s", 2)
+}
+
 // What a call whose context has ended says is true, or says that it is not known.
 func testCancel(t *testing.T, s *Subject) {
 	create(t, s, "s")

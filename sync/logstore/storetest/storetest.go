@@ -31,7 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		"create": testCreate, "fence": testFence, "new": testNew, "some": testSome,
 		"random": testRandom, "keys": testKeys, "moment": testMoment,
 		"concurrent": testConcurrent, "spaces": testSpaces, "import": testImport, "delete": testDelete,
-		"cut": testCut, "kick": testKick, "cancel": testCancel, "watch": testWatch,
+		"cut": testCut, "kick": testKick, "told": testTold, "cancel": testCancel, "watch": testWatch,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -50,6 +50,7 @@ type dump struct {
 	Outcomes []wire.Outcome
 	Uploads  []logstore.Upload
 	Parts    [][]byte
+	Told     []logstore.DeviceHead
 }
 
 func collect[T any](t *testing.T, all iter.Seq2[T, error]) (list []T) {
@@ -112,6 +113,8 @@ func all(t *testing.T, s logstore.Store, space string) (d dump, err error) {
 			must(err)
 			d.Parts = append(d.Parts, parts...)
 		}
+		d.Told, err = v.DeviceHeads()
+		must(err)
 		ids := []logstore.RowID{{Table: "none", Key: "x"}}
 		for _, r := range d.Rows {
 			ids = append(ids, r.RowID)
@@ -236,6 +239,10 @@ func (a *author) commit(d *dump) *logstore.WriteSet {
 		}
 	}
 	a.upload(w, d)
+	if a.IntN(3) == 0 {
+		w.Told = append(w.Told, logstore.DeviceHead{Device: [16]byte{byte(a.IntN(3))}, N: 1 + a.Uint64N(9),
+			Bytes: a.bytes(40)})
+	}
 	return w
 }
 

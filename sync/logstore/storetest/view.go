@@ -173,3 +173,9 @@ func (c *content) Parts(client wire.ClientID) (all [][]byte, err error) {
 	}
 	return all, nil
 }
+
+func (c *content) DeviceHeads() ([]logstore.DeviceHead, error) {
+	all := slices.Collect(maps.Values(c.told))
+	slices.SortFunc(all, func(a, b logstore.DeviceHead) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	return all, nil
+}
