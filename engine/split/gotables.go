@@ -134,49 +134,65 @@ func (t *goTables) fillBuckets() []byte {
 	return wasmfile.Count(t.buckets, bucketSize, t.bucketCount(), bucketsAFunction)
 }
 
-// divide takes out of the tables what no program for wasm reads, and tells which
-// bytes only functions need for which first is false, or a panic. What a panic prints
-// loses its lines, and keeps its functions.
-func (t *goTables) divide(first []bool) (rest []bool) {
-	first = t.known(first)
-	rest = make([]bool, len(t.image))
-	mark := func(from, to int) {
-		for at := from; at < to; at++ {
-			rest[at] = true
-		}
+// later are the bytes that are not in the first part: of those, third are those that only
+// the third one's functions need.
+type later struct{ rest, third []bool }
+
+func (l *later) mark(from, to int, third bool) {
+	for at := from; at < to; at++ {
+		l.rest[at], l.third[at] = true, third
 	}
+}
+
+// divide takes out of the tables what no program for wasm reads, and tells which
+// bytes only functions need for which inFirst is false, or a panic; and which of those
+// only functions for which inThird is true. What a panic prints loses its lines, and keeps
+// its functions.
+func (t *goTables) divide(inFirst, inThird []bool) (rest, third []bool) {
+	part := t.parts(inFirst, inThird)
+	l := &later{make([]bool, len(t.image)), make([]bool, len(t.image))}
 	// Files, and the buckets, which fill makes again.
 	clear(t.image[t.units:t.values])
 	clear(t.image[t.buckets : t.buckets+t.bucketBytes()])
 
-	from, to := t.packValues(first)
-	mark(from, to)
+	t.packValues(part, l)
 	for i := range t.functions {
-		if r := t.record(i); !first[i] {
-			mark(r.at, r.end)
+		if r := t.record(i); part[i] > firstPart {
+			l.mark(r.at, r.end, part[i] == thirdPart)
 		}
 	}
-	t.divideNames(mark)
-	t.divideFuncData(first, mark)
-	return rest
+	t.divideNames(part, l)
+	t.divideFuncData(part, l)
+	return l.rest, l.third
 }
 
-// known tells of which functions the tables have to be there from the start. The
+// The parts, in the order in which they come.
+const (
+	firstPart = iota
+	restPart
+	thirdPart
+)
+
+// parts tells with which part the tables of each function have to be there. The
 // garbage collector looks at each goroutine's stack, also where the goroutine has not
-// run yet: its function may be the rest's. Such a function has no parameters.
-func (t *goTables) known(first []bool) []bool {
-	known := slices.Clone(first)
-	for i := range known {
-		if args := t.u32(t.record(i).at + 8); args == 0 {
-			known[i] = true
+// run yet: its function may be a later part's. Such a function has no parameters.
+func (t *goTables) parts(inFirst, inThird []bool) []int {
+	part := make([]int, t.functions)
+	for i := range part {
+		switch args := t.u32(t.record(i).at + 8); {
+		case inFirst[i], args == 0:
+		case len(inThird) > 0 && inThird[i]:
+			part[i] = thirdPart
+		default:
+			part[i] = restPart
 		}
 	}
-	return known
+	return part
 }
 
-// packValues writes the tables of values that are read, those of the first part's
-// functions before the others, and returns where these are.
-func (t *goTables) packValues(first []bool) (from, to int) {
+// packValues writes the tables of values that are read, those of each part's functions
+// before those of the next.
+func (t *goTables) packValues(part []int, l *later) {
 	old := slices.Clone(t.image[t.values:t.table])
 	clear(t.image[t.values:t.table])
 	moved := map[uint32]uint32{0: 0} // offset 0 is no table
@@ -191,12 +207,10 @@ func (t *goTables) packValues(first []bool) (from, to int) {
 		}
 		t.put(at, now)
 	}
-	for _, part := range []bool{true, false} {
-		if !part {
-			from = t.values + next
-		}
+	for p := range thirdPart + 1 {
+		from := next
 		for i := range t.functions {
-			if first[i] != part {
+			if part[i] != p {
 				continue
 			}
 			r := t.record(i)
@@ -211,8 +225,10 @@ func (t *goTables) packValues(first []bool) (from, to int) {
 				}
 			}
 		}
+		if p > firstPart {
+			l.mark(t.values+from, t.values+next, p == thirdPart)
+		}
 	}
-	return from, t.values + next
 }
 
 // endOfValues is where a table of pairs of varints ends: behind a first one of 0,
@@ -234,32 +250,37 @@ func endOfValues(table []byte, at int) int {
 // divideNames marks the names that only a panic prints: one that comes before the rest
 // is there prints none. What the runtime goes by is whether a goroutine's function is
 // its own: runtime.isSystemGoroutine.
-func (t *goTables) divideNames(mark func(from, to int)) {
+func (t *goTables) divideNames(part []int, l *later) {
+	ofThird := map[int]bool{}
+	for i := range t.functions {
+		if part[i] == thirdPart {
+			ofThird[t.names+int(t.u32(t.record(i).at+4))] = true
+		}
+	}
 	for at := t.names; at < t.units; {
 		end := at + bytes.IndexByte(t.image[at:], 0) + 1
 		if !bytes.HasPrefix(t.image[at:end], []byte("runtime.")) {
-			mark(at, end)
+			l.mark(at, end, ofThird[at])
 		}
 		at = end
 	}
 }
 
-// divideFuncData marks the stack maps and what else only the other functions have.
-func (t *goTables) divideFuncData(first []bool, mark func(from, to int)) {
-	extents := t.funcDataExtents()
+// divideFuncData marks the stack maps and what else only later functions have.
+func (t *goTables) divideFuncData(part []int, l *later) {
+	earliest := map[uint32]int{} // the part that has it first
 	for i := range t.functions {
-		if !first[i] {
-			continue
-		}
 		for _, at := range t.record(i).data {
-			delete(extents, t.u32(at))
+			off := t.u32(at)
+			if p, known := earliest[off]; !known || part[i] < p {
+				earliest[off] = part[i]
+			}
 		}
 	}
-	for off, end := range extents {
-		if end == endUnknown {
-			continue
+	for off, end := range t.funcDataExtents() {
+		if p := earliest[off]; p > firstPart && end != endUnknown {
+			l.mark(t.funcData+int(off), t.funcData+int(end), p == thirdPart)
 		}
-		mark(t.funcData+int(off), t.funcData+int(end))
 	}
 }
 

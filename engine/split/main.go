@@ -178,7 +178,7 @@ func divide(in []byte, names, prefixes []string) (wasmfile.Parts, error) {
 		}
 	}
 	plan.Start = t.fillBuckets()
-	plan.RestData = t.divide(plan.First)
+	plan.RestData, plan.ThirdData = t.divide(plan.First, plan.Third)
 	return wasmfile.Split(in, plan)
 }
 

@@ -24,9 +24,12 @@ type Plan struct {
 	// Image is the memory that the data segments have to leave, from address 0 on: see
 	// Image. Nil: the segments stay as they are, with the first part.
 	Image []byte
-	// RestData says of each byte of Image whether only functions of the rest read it:
-	// it goes with them. Nothing may have written to it by then.
+	// RestData says of each byte of Image whether only functions of the rest and of the
+	// third part read it: it goes with the rest. Nothing may have written to it by then.
 	RestData []bool
+	// ThirdData says which of those only functions of the third part read: they go with
+	// that. Nil: none.
+	ThirdData []bool
 	// Start is the body of a function that runs when the first part is instantiated, or
 	// nil.
 	Start []byte
@@ -42,8 +45,7 @@ type Plan struct {
 // the rest is there calls slot 0 of the table first: whoever instantiates the first
 // part puts a function there that instantiates the rest, or traps. After the rest
 // was instantiated, the global split.loaded has to be set to 1. The same is so of a
-// third part, which may come after the rest alone, with slot 1 and split.third. Its
-// data is the rest's.
+// third part, which may come after the rest alone, with slot 1 and split.third.
 //
 // The rest imports the functions that the program imports, from where the program
 // does, and all else from the module "first": the first part's exports.
@@ -146,7 +148,7 @@ func (s *splitter) first() []byte {
 		case id == secCode:
 			body = items(code)
 		case id == secData && s.plan.Image != nil:
-			body = items(segments(s.plan.Image, func(at int) bool { return !s.plan.RestData[at] }))
+			body = items(segments(s.plan.Image, func(at int) bool { return s.dataPart(at) == first }))
 		}
 		if body != nil {
 			out = append(out, section{id, body})
@@ -199,8 +201,19 @@ func (s *splitter) later(p part) []byte {
 		section{secFunc, items(funcs)},
 		section{secElement, items(append(s.slots(p), s.elementsOf(p)...))},
 		section{secCode, items(code)},
-		section{secData, items(segments(s.plan.Image, func(at int) bool { return p == rest && s.plan.RestData[at] }))},
+		section{secData, items(segments(s.plan.Image, func(at int) bool { return s.dataPart(at) == p }))},
 	)
+}
+
+// dataPart is the part that a byte of the image comes with.
+func (s *splitter) dataPart(at int) part {
+	switch {
+	case !s.plan.RestData[at]:
+		return first
+	case s.plan.ThirdData != nil && s.plan.ThirdData[at]:
+		return third
+	}
+	return rest
 }
 
 // exports is what the first part exports for the others.
