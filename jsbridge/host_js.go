@@ -161,8 +161,8 @@ func (h *Host) CloseScratch(name string) { _, _ = h.value.Call("closeScratch", n
 // where it is not yet.
 func (h *Host) AwaitRest(ctx context.Context) error { return h.await(ctx, "rest") }
 
-// AwaitSealed is AwaitRest of the part that sealed spaces alone need, which comes with
-// the second.
+// AwaitSealed is AwaitRest of both parts that a sealed space needs. The worker bounds
+// that wait.
 func (h *Host) AwaitSealed(ctx context.Context) error { return h.await(ctx, "sealed") }
 
 func (h *Host) await(ctx context.Context, part string) error {

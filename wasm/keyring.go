@@ -12,15 +12,11 @@ import (
 	"heddle.dev/heddle/sync/seal"
 )
 
-// keyringOf returns the worker's key ring, once the part of the program for sealed spaces
-// is there, which no other database needs.
-func keyringOf(ctx context.Context, host *jsbridge.Host) (leader.Keyring, error) {
+// keyringOf returns the worker's key ring. The part of the program for sealed spaces is there.
+func keyringOf(host *jsbridge.Host) (leader.Keyring, error) {
 	keys, err := host.Keyring()
 	if err != nil {
 		return nil, errcode.Wrap(err, errcode.Internal, "keys")
-	}
-	if err := host.AwaitSealed(ctx); err != nil {
-		return nil, errcode.Wrap(err, errcode.Assets, "keys")
 	}
 	return &keyring{keys}, nil
 }

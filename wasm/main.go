@@ -78,8 +78,11 @@ func run(host *jsbridge.Host) (closed bool, err error) {
 		return false, err
 	}
 	var keys leader.Keyring
-	if open.Sync != nil && open.Sync.Sealed { // what follows is in the second part of the program
-		if keys, err = keyringOf(ctx, host); err != nil {
+	if open.Sync != nil && open.Sync.Sealed {
+		if err := host.AwaitSealed(ctx); err != nil { // called before that, a function of another part is fetched alone
+			return false, errcode.Wrap(err, errcode.Assets, "open")
+		}
+		if keys, err = keyringOf(host); err != nil {
 			return false, err
 		}
 	}

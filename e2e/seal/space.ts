@@ -13,16 +13,16 @@ declare global {
 /** Opens a database of the sealed space as `db`, with its members as `space`. */
 export async function openSealed(
   page: Page, url: string,
-  { migrations = notes, table = "notes", name = "diary" }:
-    { migrations?: string[]; table?: string; name?: string } = {},
+  { migrations = notes, table = "notes", name = "diary", timeout }:
+    { migrations?: string[]; table?: string; name?: string; timeout?: number } = {},
 ): Promise<void> {
-  await page.evaluate(async ({ url, migrations, table, name }) => {
+  await page.evaluate(async ({ url, migrations, table, name, timeout }) => {
     const from: string = "/heddle/sealed.js";
     globalThis.sealed = await import(from) as typeof Sealed;
-    globalThis.db = await heddle.open({ name, migrations,
+    globalThis.db = await heddle.open({ name, migrations, timeout,
       sync: { url, space: "family", sealed: true, tables: { [table]: true } } });
     globalThis.space = sealed.sealedSpace(db);
-  }, { url, migrations, table, name });
+  }, { url, migrations, table, name, timeout });
 }
 
 export const write = (page: Page, id: string, body: string) =>

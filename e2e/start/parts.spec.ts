@@ -131,3 +131,21 @@ test("what sealed spaces need is fetched for a database of one, and no other", a
     await parts.remove();
   }
 });
+
+test("open() gives what sealed spaces need up with its time limit, and the next one asks for it anew",
+  async ({ profile, serve, server }) => {
+    const { context, tab } = await profile();
+    let asked = 0;
+    await context.route(`**/${SEALED}`, (route) => (++asked === 1 ? undefined : route.continue())); // the first hangs
+    const page = await tab(await serve());
+    const gone = page.waitForEvent("requestfailed", (request) => request.url().endsWith(SEALED));
+    const opening = openSealed(page, server.url, { timeout: 500 }).then(() => "", (error: Error) => error.message);
+    await gone; // the browser's own request, which nobody waits for any more
+    expect(await opening).toContain("the call's time, 500 ms, is over");
+    await openSealed(page, server.url);
+    await page.evaluate(() => space.create("laptop"));
+    await write(page, "1", "sealed");
+    await now(page);
+    expect(await bodies(page)).toEqual(["sealed"]);
+    expect(asked).toBe(2); // the page compiles it once
+  });

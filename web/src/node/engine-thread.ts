@@ -100,7 +100,8 @@ export function threads(root: string): WorkerSource {
       modules = undefined;
       throw error;
     }),
-    compileRest: () => Promise.reject(new Error("it is among the modules")),
+    compilePart: (part) => Promise.reject(new HeddleError("HEDDLE_UNSUPPORTED",
+      part === "rest" ? "it is among the modules" : "sealed spaces need a browser")),
     mayLead: async () => true,
     noScript: (message) => new HeddleError("HEDDLE_ASSETS",
       `the engine's thread ${file("node-worker.js").href} cannot be started: ${message}`),

@@ -37,6 +37,13 @@ export const OPEN_MS = 5_000;
 /** When the second part is asked for, after the engine's first word to a tab: behind the first answers. */
 export const REST_MS = 200;
 
+/**
+ * How long what sealed spaces alone need of the program, some 100 KiB, may take to come, and how long open() waits for
+ * that and the second part.
+ */
+export const SEALED_MS = 60_000;
+export const PARTS_MS = 180_000;
+
 // Leadership
 
 /**

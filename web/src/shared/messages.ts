@@ -22,6 +22,9 @@ export interface Modules {
   sqlite: WebAssembly.Module;
 }
 
+/** A later part of Go's program: what a start does not need, and what sealed spaces alone do. */
+export type LaterPartName = "rest" | "sealed";
+
 /** What a worker needs to know of its database. */
 export interface WorkerOptions {
   name: string;
@@ -30,7 +33,7 @@ export interface WorkerOptions {
   tab: string;
   memory: boolean;
   /** The URLs of the program's later parts, as far as they are not among the modules. */
-  parts: { rest?: string | undefined; sealed?: string | undefined };
+  parts: { [part in LaterPartName]?: string | undefined };
   storage: Storage;
   open: Uint8Array<ArrayBuffer>;
   atRest?: AtRest | undefined;
@@ -42,8 +45,9 @@ export type ToWorker =
   | ({ t: "start"; visible: boolean; yieldTo: string[] } & WorkerOptions)
   | { t: "modules"; modules: Modules }
   | { t: "modulesFailed"; failure: Failure }
-  /** The program's second part. */
-  | { t: "rest"; module: WebAssembly.Module }
+  /** A later part of the program, which the worker has asked for; or why it cannot be had now. */
+  | { t: "part"; part: LaterPartName; module: WebAssembly.Module }
+  | { t: "partFailed"; part: LaterPartName; failure: Failure }
   /** Answer with pong, if the engine answers. */
   | { t: "ping" }
   | { t: "visible"; visible: boolean }
@@ -69,8 +73,8 @@ export type FromWorker =
   /** It is next in the queue. */
   | { t: "standby" }
   | { t: "leading"; leader: string }
-  /** It has answered for the first time, or needs the program's second part: that may come. */
-  | { t: "wantsRest" }
+  /** It has answered for the first time, and the second part may come; or it needs a part. */
+  | { t: "wantsPart"; part: LaterPartName }
   | { t: "failed"; failure: Failure }
   | { t: "crashed"; message: string }
   /** Lock and files are free: it was told to stop, or has to be replaced. */

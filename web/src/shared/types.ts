@@ -286,7 +286,7 @@ export interface AssetUrls {
   heddle?: string | URL | undefined;
   /** heddle-rest.wasm, which is fetched after the first answer. It is of the same build as heddle.wasm and sqlite. */
   heddleRest?: string | URL | undefined;
-  /** heddle-sealed.wasm, which is fetched where a database's sync is sealed, by its worker. It is of the same build. */
+  /** heddle-sealed.wasm, which is fetched where a database's sync is sealed. It is of the same build. */
   heddleSealed?: string | URL | undefined;
   sqlite?: string | URL | undefined;
 }

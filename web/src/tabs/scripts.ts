@@ -6,14 +6,14 @@ import { takeFromBroker } from "../shared/message-shapes.js";
 import { lockName } from "../shared/names.js";
 import { elsewhere, startScript } from "./package-files.js";
 import type { Assets } from "./assets.js";
-import { compileModules, compileRest } from "./wasm-modules.js";
+import { compileModules, compilePart } from "./wasm-modules.js";
 import type { WorkerSource } from "./worker-supervisor.js";
 
 /** Workers of the page, for the database of that scope. */
 export const pageWorkers = (assets: Assets, scope: string): WorkerSource => ({
   start: () => startScript(assets.href("worker"), "heddle"),
   compile: (ready) => compileModules(assets, ready),
-  compileRest: () => compileRest(assets),
+  compilePart: (part, signal) => compilePart(assets, part, signal),
   mayLead: async () => {
     const { held } = await navigator.locks.query();
     return !held?.some((lock) => lock.name === lockName(scope));

@@ -2,13 +2,27 @@
 // worker: engines keep their code cache for documents, so a second start is
 // quicker than compiling in the worker.
 
-import { HeddleError, asHeddleError } from "../shared/errors.js";
-import type { Modules } from "../shared/messages.js";
+import { SEALED_MS } from "../shared/bounds.js";
+import { HeddleError, abortError, asHeddleError } from "../shared/errors.js";
+import type { LaterPartName, Modules } from "../shared/messages.js";
 import type { AssetUrls } from "../shared/types.js";
 import type { Assets } from "./assets.js";
 
-/** Each file's module, by its URL. */
-const compiled = new Map<string, Promise<WebAssembly.Module>>();
+/** Each file's module, by its URL, and who waits for it. */
+const compiled = new Map<string, Compiling>();
+
+interface Compiling {
+  module: Promise<WebAssembly.Module>;
+  waiting: number;
+  /** Ends the download. */
+  abort: AbortController;
+}
+
+/** How long a download may take, and who gives it up: it ends when all have that wait for it. */
+interface Limits {
+  ms: number;
+  signal: AbortSignal;
+}
 
 /**
  * Compiles what a start needs, once a page. A failure is not kept: the next call tries again. The files are asked for
@@ -20,25 +34,43 @@ export async function compileModules(assets: Assets, ready?: Promise<void>): Pro
   return { go, sqlite };
 }
 
-/** Compiles the second part of Go's program, once a page. */
-export const compileRest = (assets: Assets): Promise<WebAssembly.Module> => moduleOf(assets, "heddleRest");
+/**
+ * Compiles a later part of Go's program, once a page: its workers share what the browser makes of it. Nothing waits for
+ * the second part but what needs it; open() waits for the other one, which therefore has limits.
+ */
+export const compilePart = (assets: Assets, part: LaterPartName, signal: AbortSignal): Promise<WebAssembly.Module> =>
+  part === "rest" ? moduleOf(assets, "heddleRest")
+    : moduleOf(assets, "heddleSealed", undefined, { ms: SEALED_MS, signal });
 
-function moduleOf(assets: Assets, asset: keyof AssetUrls, ready?: Promise<void>): Promise<WebAssembly.Module> {
+function moduleOf(
+  assets: Assets, asset: keyof AssetUrls, ready?: Promise<void>, limits?: Limits,
+): Promise<WebAssembly.Module> {
   const href = assets.href(asset);
-  let module = compiled.get(href);
-  if (!module) {
-    module = compile(href, assets.cure(asset), ready);
-    compiled.set(href, module);
+  let compiling = compiled.get(href);
+  if (!compiling) {
+    const abort = new AbortController();
+    const late = limits && setTimeout(() => abort.abort(new HeddleError("HEDDLE_ASSETS",
+      `cannot load ${href}: it has not come in ${limits.ms / 1000} s`)), limits.ms);
+    const module = compile(href, assets.cure(asset), abort.signal, ready).finally(() => clearTimeout(late));
+    compiled.set(href, compiling = { module, waiting: 0, abort });
     module.catch(() => compiled.delete(href));
   }
+  const { module, abort } = compiling, shared = compiling;
+  shared.waiting++;
+  limits?.signal.addEventListener("abort", () => {
+    if (--shared.waiting === 0) abort.abort(abortError(limits.signal));
+  }, { once: true });
   return module;
 }
 
-async function compile(href: string, cure: string, ready?: Promise<void>): Promise<WebAssembly.Module> {
+async function compile(
+  href: string, cure: string, signal: AbortSignal, ready?: Promise<void>,
+): Promise<WebAssembly.Module> {
   let response: Response;
   try {
-    response = await fetch(href, { credentials: "same-origin" });
+    response = await fetch(href, { credentials: "same-origin", signal });
   } catch (error) {
+    signal.throwIfAborted();
     throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${asHeddleError(error).message}`, { cause: error });
   }
   if (!response.ok) {
@@ -51,6 +83,7 @@ async function compile(href: string, cure: string, ready?: Promise<void>): Promi
     if (type.split(";")[0]?.trim() === "application/wasm") return await WebAssembly.compileStreaming(response);
     return await WebAssembly.compile(await response.arrayBuffer());
   } catch (error) {
+    signal.throwIfAborted();
     throw compileError(href, error, cure);
   }
 }

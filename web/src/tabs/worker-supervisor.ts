@@ -3,7 +3,7 @@
 
 import { STOP_MS } from "../shared/bounds.js";
 import { asHeddleError, type HeddleError } from "../shared/errors.js";
-import type { FromWorker, Modules, ToWorker, WorkerOptions } from "../shared/messages.js";
+import type { Failure, FromWorker, LaterPartName, Modules, ToWorker, WorkerOptions } from "../shared/messages.js";
 import type { Storage } from "../shared/types.js";
 import { HeartbeatMonitor } from "./heartbeat-monitor.js";
 import type { Event } from "./leadership.js";
@@ -22,8 +22,8 @@ export interface WorkerSource {
   start(): WorkerLike;
   /** The engine's modules, compiled once: fetched at once, and compiled when `ready` resolves. */
   compile(ready?: Promise<void>): Promise<Modules>;
-  /** The second part of Go's program. */
-  compileRest(): Promise<WebAssembly.Module>;
+  /** A later part of Go's program. The signal says that it is not waited for any more. */
+  compilePart(part: LaterPartName, signal: AbortSignal): Promise<WebAssembly.Module>;
   /** Whether no other worker leads the database now, as far as can be seen. */
   mayLead(): Promise<boolean>;
   /** The error of a worker whose script did not load. */
@@ -37,6 +37,8 @@ interface Running {
   monitor: HeartbeatMonitor | undefined;
   /** The script was loaded, or will not be. */
   spoke: () => void;
+  /** It was asked to stop, or was ended: it waits for no part of the program. */
+  leaving: AbortController;
   /** Set once the worker was asked to stop. */
   stopped: (() => void) | undefined;
 }
@@ -55,7 +57,8 @@ export class WorkerSupervisor {
 
   /** Throws where the browser starts no worker. */
   start(): void {
-    const running: Running = { worker: this.#source.start(), monitor: undefined, spoke: () => {}, stopped: undefined };
+    const running: Running = { worker: this.#source.start(), monitor: undefined, spoke: () => {},
+      leaving: new AbortController(), stopped: undefined };
     this.#running = running;
     const spoke = new Promise<void>((resolve) => { running.spoke = resolve; });
     running.worker.onmessage = ({ data }: { data: FromWorker }) => {
@@ -80,6 +83,11 @@ export class WorkerSupervisor {
     if (this.#running?.monitor) this.#running.worker.postMessage(message, transfer);
   }
 
+  /** What the answer to one worker is, the next one did not ask for. */
+  #answer(running: Running, message: ToWorker): void {
+    if (this.#running === running) this.post(message);
+  }
+
   startElection(visible: boolean, yieldTo: readonly string[]): void {
     this.post({ t: "start", ...this.#options, visible, yieldTo: [...yieldTo] });
   }
@@ -99,10 +107,7 @@ export class WorkerSupervisor {
     const send = (message: ToWorker) => worker.postMessage(message);
     this.#source.compile().then(
       (modules) => send({ t: "modules", modules }),
-      (error: unknown) => {
-        const { code, message } = asHeddleError(error);
-        send({ t: "modulesFailed", failure: { code, message } });
-      },
+      (error: unknown) => send({ t: "modulesFailed", failure: failureOf(error) }),
     );
   }
 
@@ -115,6 +120,7 @@ export class WorkerSupervisor {
       running.stopped = resolve;
       late = setTimeout(resolve, STOP_MS);
     });
+    running.leaving.abort();
     if (running.monitor) this.post({ t: "stop" });
     else running.stopped?.();
     this.#running = undefined;
@@ -135,9 +141,11 @@ export class WorkerSupervisor {
     } else if (this.#running !== running) { // its last words
     } else if (message.t === "standby") {
       this.#compileAhead(); // the end of a leader shall not have to wait for a download
-    } else if (message.t === "wantsRest") {
-      // Where it does not come, the worker asks again, or fetches it itself.
-      this.#source.compileRest().then((module) => this.post({ t: "rest", module }), () => {});
+    } else if (message.t === "wantsPart") {
+      const { part } = message;
+      this.#source.compilePart(part, running.leaving.signal).then(
+        (module) => this.#answer(running, { t: "part", part, module }),
+        (error: unknown) => this.#answer(running, { t: "partFailed", part, failure: failureOf(error) }));
     } else if (message.t !== "pong") {
       if (message.t === "loaded") {
         running.spoke();
@@ -156,8 +164,14 @@ export class WorkerSupervisor {
   }
 }
 
-function end({ worker, monitor, spoke }: Running): void {
+function failureOf(error: unknown): Failure {
+  const { code, message } = asHeddleError(error);
+  return { code, message };
+}
+
+function end({ worker, monitor, spoke, leaving }: Running): void {
   spoke();
+  leaving.abort();
   monitor?.end();
   worker.terminate();
 }

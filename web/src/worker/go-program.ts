@@ -4,10 +4,12 @@
 import "heddle:wasm_exec";
 import { linkEngine } from "./engine.js";
 import type { OpfsImports } from "./opfs.js";
-import type { Modules } from "../shared/messages.js";
+import { PARTS_MS } from "../shared/bounds.js";
+import { HeddleError } from "../shared/errors.js";
+import type { LaterPartName, Modules, WorkerOptions } from "../shared/messages.js";
 import type { Heartbeat } from "./heartbeat.js";
 import type { GoHost } from "./go-host.js";
-import { LaterPart, carriedBy, load, loadNow } from "./second-part.js";
+import { LaterPart, carriedBy, loadNow } from "./second-part.js";
 
 /** How much of what the program writes is kept, and how much of that a report gets. */
 const KEPT = 200_000;
@@ -31,10 +33,11 @@ fs.writeSync = (_fd, bytes) => {
   return bytes.length;
 };
 
-/** Where the later parts are, if they are not among the modules. */
-export interface PartUrls {
-  rest?: string | undefined;
-  sealed?: string | undefined;
+/** Settles when the page has answered. */
+interface Asked {
+  module: Promise<WebAssembly.Module>;
+  resolve(module: WebAssembly.Module): void;
+  reject(error: HeddleError): void;
 }
 
 /**
@@ -43,8 +46,9 @@ export interface PartUrls {
  */
 export class Program {
   readonly #modules: Modules;
-  readonly #urls: PartUrls;
-  readonly #askRest: () => void;
+  readonly #urls: WorkerOptions["parts"];
+  readonly #askPart: (part: LaterPartName) => void;
+  readonly #asked = new Map<LaterPartName, Asked>();
   #rest: WebAssembly.Module | undefined;
   #goRest: LaterPart | undefined;
   #goSealed: LaterPart | undefined;
@@ -55,12 +59,13 @@ export class Program {
   });
 
   /**
-   * @param askRest asks for a module for giveRest()
+   * @param urls where the later parts are, if they are not among the modules
+   * @param askPart asks the page for a module for givePart()
    */
-  constructor(modules: Modules, urls: PartUrls, askRest: () => void) {
+  constructor(modules: Modules, urls: WorkerOptions["parts"], askPart: (part: LaterPartName) => void) {
     this.#modules = modules;
     this.#urls = urls;
-    this.#askRest = askRest;
+    this.#askPart = askPart;
   }
 
   /** Runs it with `host` for Go to find. Settles when the program ended; rejects if it crashed. */
@@ -81,7 +86,7 @@ export class Program {
     const { exports } = instance;
     this.#goRest = new LaterPart("rest", exports, imports, () => this.#restNow(), () => this.#restCame());
     this.#goSealed = new LaterPart("third", exports, imports, () => loadNow(this.#urls.sealed!));
-    if (rest) this.giveRest(rest);
+    if (rest) this.#giveRest(rest);
     engine.attach(instance.exports);
     files.attach(instance.exports);
     const program = { exports: instance.exports, resume: () => go._resume() };
@@ -91,8 +96,30 @@ export class Program {
     if (code !== 0) throw new Error(lastWords() || `the engine ended with code ${code}`);
   }
 
-  /** Takes the second part. A connection's SQLite takes its own when it is needed first. */
-  giveRest(module: WebAssembly.Module): void {
+  /** Takes the page's answer: the part, or why it cannot be had now. */
+  givePart(part: LaterPartName, module: WebAssembly.Module | HeddleError): void {
+    const asked = this.#asked.get(part);
+    this.#asked.delete(part);
+    if (module instanceof Error) asked?.reject(module);
+    else asked?.resolve(module);
+  }
+
+  /** Asks the page for a part; again, where that has failed before. */
+  #ask(part: LaterPartName): Promise<WebAssembly.Module> {
+    let asked = this.#asked.get(part);
+    if (!asked) {
+      let settle!: Omit<Asked, "module">;
+      const module = new Promise<WebAssembly.Module>((resolve, reject) => {
+        settle = { resolve, reject };
+      });
+      this.#asked.set(part, asked = { module, ...settle });
+      this.#askPart(part);
+    }
+    return asked.module;
+  }
+
+  /** A connection's SQLite takes its own second part when it is needed first. */
+  #giveRest(module: WebAssembly.Module): void {
     this.#rest ??= module;
     this.#goRest?.attach(this.#rest);
   }
@@ -102,16 +129,34 @@ export class Program {
     return this.#rest ??= loadNow(this.#urls.rest!);
   }
 
-  /** Resolves once the second part is there; asks for it if it is not. */
+  /**
+   * Resolves once the second part is there, which is asked for if it is not. Where it does not come, the next call asks
+   * again: what Go does about an error is in it.
+   */
   rest(): Promise<void> {
-    if (!this.#goRest?.attached) this.#askRest();
+    if (!this.#goRest?.attached) this.#askRest().catch(() => {});
     return this.#whole;
   }
 
-  /** Resolves once the part for sealed spaces is there; fetches it if it is not. */
+  async #askRest(): Promise<void> {
+    this.#giveRest(await this.#ask("rest"));
+  }
+
+  /** Resolves once the part for sealed spaces is there as well. Rejects after PARTS_MS. */
   async sealed(): Promise<void> {
-    await this.rest();
-    if (!this.#goSealed!.attached) this.#goSealed!.attach(await load(this.#urls.sealed!));
+    if (this.#goSealed!.attached) return;
+    let late: ReturnType<typeof setTimeout> | undefined;
+    const expired = new Promise<never>((_, reject) => {
+      late = setTimeout(() => reject(new HeddleError("HEDDLE_ASSETS",
+        `what sealed spaces need of the program has not come in ${PARTS_MS / 1000} s`)), PARTS_MS);
+    });
+    try {
+      const rest = Promise.race([this.#askRest(), this.#whole]);
+      const [module] = await Promise.race([Promise.all([this.#ask("sealed"), rest]), expired]);
+      this.#goSealed!.attach(module);
+    } finally {
+      clearTimeout(late);
+    }
   }
 }
 

@@ -9,7 +9,7 @@ import { LockHolders } from "../shared/lock-holders.js";
 import { Leader } from "./leader.js";
 import { lockName, randomId, tabsChannel } from "../shared/names.js";
 import { HeddleError } from "../shared/errors.js";
-import type { FromWorker, Modules, TabsMessage, ToWorker } from "../shared/messages.js";
+import type { Failure, FromWorker, Modules, TabsMessage, ToWorker } from "../shared/messages.js";
 import { takeTabs } from "../shared/message-shapes.js";
 
 type Start = Extract<ToWorker, { t: "start" }>;
@@ -62,7 +62,8 @@ function begin(start: Start): void {
         gotModules = resolve;
         modulesFailed = reject;
       });
-      leader = new Leader(start, id, modules, post, serving, take, () => page.postMessage({ t: "wantsRest" }));
+      leader = new Leader(start, id, modules, post, serving, take,
+        (part) => page.postMessage({ t: "wantsPart", part }));
       void leader.open();
     },
     runGo: () => void leader!.runGo(),
@@ -124,6 +125,8 @@ async function tellIfStandby(name: string): Promise<void> {
   if (own !== undefined && standbys?.some((lock) => lock.clientId === own)) page.postMessage({ t: "standby" });
 }
 
+const errorOf = ({ code, message }: Failure) => new HeddleError(code as HeddleError["code"], message);
+
 addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
   switch (data.t) {
     case "start":
@@ -132,11 +135,14 @@ addEventListener("message", ({ data, ports }: MessageEvent<ToWorker>) => {
     case "modules":
       gotModules(data.modules);
       break;
-    case "rest":
-      leader?.giveRest(data.module);
+    case "part":
+      leader?.givePart(data.part, data.module);
+      break;
+    case "partFailed":
+      leader?.givePart(data.part, errorOf(data.failure));
       break;
     case "modulesFailed":
-      modulesFailed(new HeddleError(data.failure.code as HeddleError["code"], data.failure.message));
+      modulesFailed(errorOf(data.failure));
       break;
     case "ping":
       if (worker) worker.take(["ping"]);

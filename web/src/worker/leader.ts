@@ -5,7 +5,7 @@ import { Admission } from "./admission.js";
 import { ANSWER_MS, CHECK_MS, REST_MS } from "../shared/bounds.js";
 import type { Event } from "./election.js";
 import { LockHolders } from "../shared/lock-holders.js";
-import { asHeddleError } from "../shared/errors.js";
+import { asHeddleError, type HeddleError } from "../shared/errors.js";
 import { Program, lastWords } from "./go-program.js";
 import { portOverChannel, portOver } from "../shared/port.js";
 import { HeldLock } from "../shared/locks.js";
@@ -15,14 +15,14 @@ import { Heartbeat } from "./heartbeat.js";
 import { takeFromRegistry } from "../shared/message-shapes.js";
 import { GoHost } from "./go-host.js";
 import { OpfsDirectory, OpfsImports } from "./opfs.js";
-import type { Modules, TabsMessage, ToWorker } from "../shared/messages.js";
+import type { LaterPartName, Modules, TabsMessage, ToWorker } from "../shared/messages.js";
 
 type Start = Extract<ToWorker, { t: "start" }>;
 
 export class Leader {
   readonly #start: Start;
   readonly #take: (event: Event) => void;
-  readonly #askRest: () => void;
+  readonly #askPart: (part: LaterPartName) => void;
   readonly #leader: string;
   readonly #heartbeat: Heartbeat;
   /** The leader's own lock, by which other tabs learn of its end. */
@@ -42,17 +42,17 @@ export class Leader {
   /**
    * @param serving says whether new ports are taken
    * @param take hears what becomes of files and Go
-   * @param askRest asks the page for the second part of the program
+   * @param askPart asks the page for a later part of the program
    */
   constructor(
     start: Start, leader: string, modules: Promise<Modules>, post: (message: TabsMessage) => void,
-    serving: () => boolean, take: (event: Event) => void, askRest: () => void,
+    serving: () => boolean, take: (event: Event) => void, askPart: (part: LaterPartName) => void,
   ) {
     this.#start = start;
     this.#leader = leader;
     this.#modules = modules;
     this.#take = take;
-    this.#askRest = askRest;
+    this.#askPart = askPart;
     this.#heartbeat = new Heartbeat(
       (quiet) => take(["alive", quiet, this.#heartbeat.memory]), (error) => this.#crash(error));
     this.#held = new HeldLock(leaderLock(start.scope, leader));
@@ -83,7 +83,7 @@ export class Leader {
   async runGo(): Promise<void> {
     const { name, scope, storage, open } = this.#start;
     const [modules, directory] = await Promise.all([this.#modules, this.#opening]);
-    const program = this.#program = new Program(modules, this.#start.parts, this.#askRest);
+    const program = this.#program = new Program(modules, this.#start.parts, this.#askPart);
     const files = new OpfsImports();
     if (directory) files.add(directory);
     this.#host = new GoHost(
@@ -123,9 +123,9 @@ export class Leader {
       () => this.#take(["goEnded", false]), (error) => this.#crash(error));
   }
 
-  /** The second part of Go's program has come. */
-  giveRest(module: WebAssembly.Module): void {
-    this.#program?.giveRest(module);
+  /** A later part of Go's program has come, or cannot be had now. */
+  givePart(part: LaterPartName, module: WebAssembly.Module | HeddleError): void {
+    this.#program?.givePart(part, module);
   }
 
   /** Has Go close the database. Where it does not run, the files are closed once they are open. */

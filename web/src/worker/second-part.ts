@@ -66,18 +66,7 @@ export function carriedBy(rest: WebAssembly.Module): WebAssembly.Module {
   return new WebAssembly.Module(bytes);
 }
 
-/** Fetches a module and compiles it. Throws HEDDLE_ASSETS. */
-export async function load(href: string): Promise<WebAssembly.Module> {
-  try {
-    const response = await fetch(href, { credentials: "same-origin" });
-    if (!response.ok) throw new Error(`the server answered ${response.status}`);
-    return await WebAssembly.compile(await response.arrayBuffer());
-  } catch (error) {
-    throw notLoaded(href, error);
-  }
-}
-
-/** The same, while the worker waits. */
+/** Fetches a module and compiles it, while the worker waits. Throws HEDDLE_ASSETS. */
 export function loadNow(href: string): WebAssembly.Module {
   try {
     const request = new XMLHttpRequest();
@@ -87,9 +76,6 @@ export function loadNow(href: string): WebAssembly.Module {
     if (request.status !== 200) throw new Error(`the server answered ${request.status}`);
     return new WebAssembly.Module(request.response as ArrayBuffer);
   } catch (error) {
-    throw notLoaded(href, error);
+    throw new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${asHeddleError(error).message}`, { cause: error });
   }
 }
-
-const notLoaded = (href: string, cause: unknown) =>
-  new HeddleError("HEDDLE_ASSETS", `cannot load ${href}: ${asHeddleError(cause).message}`, { cause });
