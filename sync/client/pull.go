@@ -22,12 +22,12 @@ const batch = 1 << 20
 // when the server has answered, caughtUp when the prefix has reached the head.
 func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp func()) error {
 	if c.cfg.Sealer != nil {
-		return c.pullSealed(ctx, func() error {
-			_, err := c.pullOnce(ctx, wait, opened, caughtUp)
+		return c.pullSealed(ctx, func(ownBodies bool) error {
+			_, err := c.pullOnce(ctx, wait, ownBodies, opened, caughtUp)
 			return err
 		})
 	}
-	restarted, err := c.pullOnce(ctx, wait, opened, caughtUp)
+	restarted, err := c.pullOnce(ctx, wait, false, opened, caughtUp)
 	switch {
 	case errcode.Of(err) != errcode.Diverged || errors.Is(err, replica.ErrEpoch):
 		return err
@@ -38,8 +38,10 @@ func (c *Client) pull(ctx context.Context, wait time.Duration, opened, caughtUp 
 }
 
 // pullOnce also says whether the server was asked to have this replica start
-// over, and refused that.
-func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caughtUp func()) (refused bool, err error) {
+// over, and refused that. ownBodies asks for the bodies of own entries too.
+func (c *Client) pullOnce(
+	ctx context.Context, wait time.Duration, ownBodies bool, opened, caughtUp func(),
+) (refused bool, err error) {
 	select { // another pull applies a snapshot: after it, there may be little left
 	case c.bootstrapTurn <- struct{}{}:
 		<-c.bootstrapTurn
@@ -47,6 +49,7 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 		return false, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: pull")
 	}
 	req, generation := c.pullRequest()
+	req.OwnBodies = ownBodies
 	rctx, heard := c.watchStream(ctx, wait)
 	defer heard.close()
 	a, err := c.ask(rctx, "POST", pullResource(wait), req.Marshal())
@@ -125,13 +128,11 @@ func (c *Client) pullOnce(ctx context.Context, wait time.Duration, opened, caugh
 func (c *Client) pullRequest() (req *wire.PullRequest, generation int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	req = &wire.PullRequest{Position: c.view.Position, Client: c.view.Client, Snapshots: true, Anew: c.restart}
+	req = &wire.PullRequest{Position: c.view.Position, Client: c.view.Client, Anew: c.restart}
 	if c.restart {
 		req.Only, c.onlyBuckets = c.onlyBuckets, nil // tried once
 	}
-	if c.cfg.Sealer != nil { // an own entry is told by its content
-		req.Snapshots, req.OwnBodies = false, true
-	}
+	req.Snapshots = c.cfg.Sealer == nil
 	req.Clients = slices.Clone(c.askedClients)
 	if c.view.Former != nil {
 		req.Clients = append(req.Clients, *c.view.Former)
@@ -218,11 +219,18 @@ func (p *puller) entries(entries []wire.Entry) error {
 	if !p.greets {
 		return errcode.New(errcode.Protocol, "sync: pull", "entries came before the greeting")
 	}
+	known := len(entries)
+	if s := p.c.cfg.Sealer; s != nil && !p.req.OwnBodies {
+		known = s.Recall(p.c.applied(), entries)
+	}
 	for len(entries) > 0 {
 		n, size := 0, 0
-		for n < len(entries) && (n == 0 || size+len(entries[n].Body) <= batch) {
+		for n < known && (n == 0 || size+len(entries[n].Body) <= batch) {
 			size += len(entries[n].Body) + 100
 			n++
+		}
+		if n == 0 {
+			return errBodies
 		}
 		rows, err := p.c.apply(p.ctx, p.client, p.epoch, entries[:n])
 		if err != nil {
@@ -230,7 +238,7 @@ func (p *puller) entries(entries []wire.Entry) error {
 		}
 		p.rows += rows
 		last := entries[n-1].Seq
-		entries = entries[n:]
+		entries, known = entries[n:], known-n
 		p.head = max(p.head, last)
 		if p.head-p.from > 20 || p.rows > 5000 {
 			p.c.events.put(Progress{Phase: "pull", Done: last, Total: p.head, Rows: p.rows})
@@ -295,13 +303,17 @@ func (p *puller) snapshot(f *wire.Snapshot) error {
 func (c *Client) apply(
 	ctx context.Context, client wire.ClientID, epoch wire.Epoch, entries []wire.Entry,
 ) (rows uint64, err error) {
-	c.mu.Lock()
-	have := c.view.Position.Seq
-	c.mu.Unlock()
-	if entries[len(entries)-1].Seq <= have {
+	if entries[len(entries)-1].Seq <= c.applied() {
 		return 0, nil
 	}
 	return c.replica.Apply(ctx, client, epoch, entries)
+}
+
+// applied is the number of the prefix's last entry.
+func (c *Client) applied() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.view.Position.Seq
 }
 
 // compare holds the prefix's digest against the server's, where they are of the

@@ -18,9 +18,12 @@ type Sealer interface {
 	// and the error says why.
 	Unlocked() error
 	// Sealed returns what is sent of a client's transactions, the first of which has a
-	// counter. The one before it is in the log, or was sealed before; else the error is
+	// counter: the parts of each. The one before it is in the log, or was sealed before; else the error is
 	// HEDDLE_BEHIND.
-	Sealed(ctx context.Context, client wire.ClientID, counter uint64, all []replica.PendingBody) ([][]byte, error)
+	Sealed(ctx context.Context, client wire.ClientID, counter uint64, all []replica.PendingBody) ([][]wire.Part, error)
+	// Recall gives entries that came without their bodies those that were sealed here, and returns how many entries,
+	// from the first on, have their bodies then. Those up to after are not looked at.
+	Recall(after uint64, entries []wire.Entry) int
 	// Reseal forgets what was sealed: the server does not take it.
 	Reseal()
 	// Learn takes the keys that entries with Changes have for this device.
@@ -123,8 +126,15 @@ func (c *Client) pushChange(ctx context.Context, change *Change) error {
 
 // pullSealed is pull in a sealed space. It never starts over: a log that has become
 // shorter may be an attack.
-func (c *Client) pullSealed(ctx context.Context, pull func() error) error {
+func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error) error {
 	if err := c.cfg.Sealer.Unlocked(); err != nil {
+		return err
+	}
+	pull := func() error {
+		err := once(false)
+		if errors.Is(err, errBodies) { // sealed before a crash, or by a copy
+			err = once(true)
+		}
 		return err
 	}
 	err := pull()
@@ -147,6 +157,9 @@ func (c *Client) pullSealed(ctx context.Context, pull func() error) error {
 	}
 	return err
 }
+
+// errBodies says that own entries came without their bodies, which are not known here.
+var errBodies = errcode.New(errcode.Network, "sync: pull", "own entries are asked for again, with their bodies")
 
 // learn asks for the Changes, and takes the keys that they have for this device.
 func (c *Client) learn(ctx context.Context) error {
@@ -258,10 +271,9 @@ func (c *Client) nextSealed(ctx context.Context, view replica.View, at pushProgr
 		return nil, err
 	}
 	size := 0
-	for i, data := range sealed {
-		counter := first + uint64(i)
-		for _, part := range wire.SplitBody(counter, data) {
-			if counter == at.decided+1 && part.Index < at.staged {
+	for _, parts := range sealed {
+		for _, part := range parts {
+			if part.Counter == at.decided+1 && part.Index < at.staged {
 				continue
 			}
 			if len(req.Parts) > 0 && size+len(part.Bytes) > pushSize {

@@ -47,7 +47,7 @@ func (c *Client) sendSeed(ctx context.Context, end uint64) error {
 		return c.sendSealedSeed(ctx, seed)
 	}
 	if end == 0 {
-		if err := c.pushSeed(ctx, seed); err != nil {
+		if err := c.pushSeed(ctx, wire.SplitBody(1, seed)); err != nil {
 			return err
 		}
 	}
@@ -93,8 +93,8 @@ func (c *Client) sendSealedSeed(ctx context.Context, seed []byte) error {
 }
 
 // pushSeed sends the seed, unless another device's is there.
-func (c *Client) pushSeed(ctx context.Context, seed []byte) error {
-	for _, part := range wire.SplitBody(1, seed) {
+func (c *Client) pushSeed(ctx context.Context, seed []wire.Part) error {
+	for _, part := range seed {
 		req := wire.PushRequest{Client: wire.SeedClient, Parts: []wire.Part{part}}
 		resp, err := c.sendPush(ctx, &req)
 		switch {

@@ -223,7 +223,7 @@ func TestMember_fates(t *testing.T) {
 	old, err := phone.Sealed(ctx, writer, 1, pending(body))
 	s.must(err)
 	s.change(Remove()(ctx, ada.Member))
-	s.append(writer, 1, old[0]) // no server does that
+	s.append(writer, 1, old[0][0].Bytes) // no server does that
 	all, err := s.pull(phone.Member)
 	s.must(err)
 	if o := all[1]; o.Fate != replica.FateAgain || o.Outcome != errcode.OldEpoch || string(o.Body) != string(body) {

@@ -166,10 +166,11 @@ func (m *Member) decrypt(s *seal.Sealed, p seal.Place) ([]byte, error) {
 	return s.DecryptBody(p, k)
 }
 
-// ownSeal returns what an entry's body decodes to if this device has made it. m.mu is
-// held.
+// ownSeal returns what an entry's body decodes to if this device has made it, and the body is what its hash says. m.mu
+// is held.
 func (m *Member) ownSeal(e *wire.Entry) (*seal.Sealed, seal.Hash) {
-	if one := m.made[e.Counter]; one != nil && m.client == e.Client && bytes.Equal(one.bytes, e.Body) {
+	one := m.made[e.Counter]
+	if one != nil && m.client == e.Client && one.parts[0].BodyHash == e.BodyHash && bytes.Equal(one.bytes, e.Body) {
 		return one.sealed, one.digest
 	}
 	return nil, seal.Hash{}
@@ -200,8 +201,6 @@ func (m *Member) meaning(e *wire.Entry, v *seal.Verdict) replica.Opened {
 	}
 	if one := m.ownOf(v.Sealed(), place); one != nil {
 		o.BodyHash = one.plain
-	} else if o.Body != nil {
-		o.BodyHash = wire.HashBody(o.Body)
 	}
 	return o
 }

@@ -12,9 +12,10 @@ import (
 // made is a transaction that was sealed and is not in the log yet. It is sent again as
 // it is, as long as it would be taken.
 type made struct {
-	plain  seal.Hash // of the body
-	digest seal.Hash // which the next one names
-	bytes  []byte
+	plain  seal.Hash    // of the body
+	digest seal.Hash    // which the next one names
+	parts  []wire.Part  // as it is sent
+	bytes  []byte       // of all parts
 	sealed *seal.Sealed // what the bytes decode to, and the body; nil where that is large
 	body   []byte
 	prev   seal.Hash
@@ -28,7 +29,7 @@ const maxKept = 64 << 10
 // Sealed implements client.Sealer.
 func (m *Member) Sealed(
 	ctx context.Context, author wire.ClientID, counter uint64, all []replica.PendingBody,
-) ([][]byte, error) {
+) ([][]wire.Part, error) {
 	m.ready(ctx, nil)
 	d, sent, err := m.resume(author, counter, all)
 	if err != nil {
@@ -46,13 +47,13 @@ func (m *Member) Sealed(
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, u := range d.unsigned {
-		s := u.Sealed
-		one := &made{plain: all[from+i].Hash, digest: u.Digest, bytes: s.Marshal(), prev: s.Prev, epoch: s.Epoch,
-			seen: s.Seen}
+		s, data := u.Sealed, u.Sealed.Marshal()
+		one := &made{plain: all[from+i].Hash, digest: u.Digest, bytes: data, prev: s.Prev, epoch: s.Epoch, seen: s.Seen,
+			parts: wire.SplitBody(counter+uint64(from+i), data)}
 		if len(all[from+i].Body) <= maxKept {
 			one.sealed, one.body = s, all[from+i].Body
 		}
-		if sent = append(sent, one.bytes); m.client == author {
+		if sent = append(sent, one.parts); m.client == author {
 			m.made[counter+uint64(from+i)] = one
 		}
 	}
@@ -68,11 +69,11 @@ type drafts struct {
 	unsigned []seal.Unsigned
 }
 
-// resume returns the bytes that were made before of the first transactions, as far as they
+// resume returns the parts that were made before of the first transactions, as far as they
 // would be taken, and what those after them are to be sealed with.
 func (m *Member) resume(
 	author wire.ClientID, counter uint64, all []replica.PendingBody,
-) (d *drafts, sent [][]byte, err error) {
+) (d *drafts, sent [][]wire.Part, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cfg.Identity == nil {
@@ -93,7 +94,7 @@ func (m *Member) resume(
 		if s == nil || s.plain != all[i].Hash || s.prev != d.next.Prev || s.epoch != d.next.Epoch || !m.fresh(s.seen) {
 			break
 		}
-		sent, d.next.Prev = append(sent, s.bytes), s.digest
+		sent, d.next.Prev = append(sent, s.parts), s.digest
 	}
 	return d, sent, nil
 }
@@ -131,6 +132,24 @@ func (m *Member) before(author wire.ClientID, counter uint64) (seal.Hash, error)
 // there may get stale on its way.
 func (m *Member) fresh(p seal.Position) bool {
 	return m.log.Has(p) && m.log.Head().Seq-p.Seq < seal.Window/2
+}
+
+// Recall implements client.Sealer.
+func (m *Member) Recall(after uint64, entries []wire.Entry) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range entries {
+		e := &entries[i]
+		if len(e.Body) > 0 || e.Seq <= after {
+			continue
+		}
+		one := m.made[e.Counter]
+		if one == nil || m.client != e.Client || one.parts[0].BodyHash != e.BodyHash {
+			return i
+		}
+		e.Body = one.bytes
+	}
+	return len(entries)
 }
 
 // Reseal forgets what was sealed: the server does not take it.

@@ -84,7 +84,7 @@ func (s *space) write(m *Member, author wire.ClientID, counter uint64, text stri
 	body := []byte(text)
 	sealed, err := m.Sealed(s.t.Context(), author, counter, pending(body))
 	s.must(err)
-	s.append(author, counter, sealed[0])
+	s.append(author, counter, sealed[0][0].Bytes)
 }
 
 func pending(bodies ...[]byte) (all []replica.PendingBody) {

@@ -106,19 +106,21 @@ func (a *applier) meaning(o *Opened) error {
 	}
 	switch {
 	case e.Client == a.client:
-		return a.own(e, a.offset)
+		return a.own(o, a.offset)
 	case a.former != nil && e.Client == a.former.client && a.last < a.former.last:
-		if err := a.own(e, a.former.offset); !errors.Is(err, ErrFork) {
+		if err := a.own(o, a.former.offset); !errors.Is(err, ErrFork) {
 			return err
 		}
 	}
-	return a.other(e)
+	return a.other(o)
 }
 
 // own applies the entry of this replica's oldest pending transaction, whose
 // counter is its id minus offset. It is ErrFork if that is another one; then
 // nothing was done.
-func (a *applier) own(e *wire.Entry, offset int64) error {
+func (a *applier) own(o *Opened, offset int64) error {
+	o.identify()
+	e := &o.Entry
 	var id int64
 	var body *wire.Body
 	last := false
@@ -129,6 +131,9 @@ func (a *applier) own(e *wire.Entry, offset int64) error {
 		}
 		if id == 0 || uint64(id-offset) != e.Counter || hash != e.BodyHash {
 			return ErrFork
+		}
+		if o.body != nil {
+			a.bodies.add(id, o.body)
 		}
 		if body, err = a.body(id); err != nil {
 			return err
@@ -254,20 +259,16 @@ func (a *applier) basedBatches(f func(some []basedRow) error) error {
 }
 
 // other applies an entry of another replica.
-func (a *applier) other(e *wire.Entry) error {
-	if e.Outcome != "" {
+func (a *applier) other(o *Opened) error {
+	if o.Outcome != "" {
 		return nil
 	}
-	if wire.HashBody(e.Body) != e.BodyHash {
-		return errcode.New(errcode.Diverged, "sync: apply",
-			fmt.Sprintf("the body of entry %d does not match its hash", e.Seq))
-	}
-	body, err := wire.UnmarshalBody(e.Body)
-	if err != nil {
-		return err
-	}
-	if err := fold.Check(body, a.schema); err != nil {
-		return errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("entry %d cannot be: %v", e.Seq, err))
+	body := o.body
+	if body == nil {
+		var err error
+		if body, err = a.intact(&o.Entry); err != nil {
+			return err
+		}
 	}
 	if len(body.Schema) > 0 {
 		if err := a.inside(func() error { return a.learnSchema(body.Schema) }); err != nil {
@@ -296,6 +297,22 @@ func (a *applier) other(e *wire.Entry) error {
 		}
 		return a.write(k, before, a.advance(op, k, before), a.schema)
 	})
+}
+
+// intact decodes the body of an entry that a server has taken.
+func (a *applier) intact(e *wire.Entry) (*wire.Body, error) {
+	if wire.HashBody(e.Body) != e.BodyHash {
+		return nil, errcode.New(errcode.Diverged, "sync: apply",
+			fmt.Sprintf("the body of entry %d does not match its hash", e.Seq))
+	}
+	body, err := wire.UnmarshalBody(e.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := fold.Check(body, a.schema); err != nil {
+		return nil, errcode.New(errcode.Diverged, "sync: apply", fmt.Sprintf("entry %d cannot be: %v", e.Seq, err))
+	}
+	return body, nil
 }
 
 // advance applies an operation to a row of the prefix, and to the digest.

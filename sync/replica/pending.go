@@ -36,6 +36,13 @@ func (c *bodyCache) put(id int64, b *wire.Body) {
 	c.size += len(b.Ops)
 }
 
+// add is put, unless the body is there.
+func (c *bodyCache) add(id int64, b *wire.Body) {
+	if _, known := c.bodies[id]; !known {
+		c.put(id, b)
+	}
+}
+
 func (c *bodyCache) drop(id int64) {
 	b, ok := c.bodies[id]
 	if !ok {

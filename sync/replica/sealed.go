@@ -36,10 +36,19 @@ type Conn interface {
 }
 
 // Opened is an entry as a replica applies it. In a sealed space Body, its hash and the
-// outcome are those that the seal was opened to, and judged.
+// outcome are those that the seal was opened to, and judged. The hash may be zeros there:
+// the replica computes it where it needs it.
 type Opened struct {
 	wire.Entry
 	Fate Fate
+	body *wire.Body // what Body decodes to, once that was found to fit
+}
+
+// identify makes sure of the hash of a body that was opened.
+func (o *Opened) identify() {
+	if o.BodyHash == (wire.Hash{}) && o.Body != nil {
+		o.BodyHash = wire.HashBody(o.Body)
+	}
 }
 
 // Fate is what becomes of an entry beside its outcome.
@@ -133,12 +142,12 @@ func (a *applier) sealed(o *Opened) (done bool, err error) {
 		return true, nil
 	}
 	if o.Outcome == "" { // what a server does in a plain space
-		o.Outcome = a.unfit(o.Body)
+		o.Outcome = a.unfit(o)
 	}
 	if o.Client == a.client {
 		if before, err := a.decidedBefore(o.Counter); before || err != nil {
 			if err == nil {
-				err = a.other(&o.Entry)
+				err = a.other(o)
 			}
 			return true, err
 		}
@@ -157,10 +166,10 @@ func (a *applier) sealed(o *Opened) (done bool, err error) {
 	return true, nil
 }
 
-// unfit is the code of a body that cannot be folded, "" for one that can be: an author
-// of another build has sealed it.
-func (a *applier) unfit(data []byte) string {
-	body, err := wire.UnmarshalBody(data)
+// unfit decodes a body, and is the code of one that cannot be folded, "" for one that can
+// be: an author of another build has sealed it.
+func (a *applier) unfit(o *Opened) string {
+	body, err := wire.UnmarshalBody(o.Body)
 	if err == nil {
 		err = fold.Check(body, a.schema)
 	}
@@ -169,12 +178,16 @@ func (a *applier) unfit(data []byte) string {
 		next.Apply(body.Schema)
 		err = next.Fits(a.schema, body.Schema)
 	}
+	if err == nil {
+		o.body = body
+	}
 	return errcode.Of(err)
 }
 
 // again gives the oldest pending transaction the next counter. It is ErrFork if the
 // entry is of another one.
 func (a *applier) again(o *Opened, offset *int64, name string) error {
+	o.identify()
 	return a.inside(func() error {
 		id, hash, err := a.oldest()
 		if err != nil {

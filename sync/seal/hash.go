@@ -72,11 +72,26 @@ const (
 	labelPassphrase = "heddle/1/k/passphrase\x00" // of what Argon2id makes of a passphrase
 )
 
+// short is the most that is put together before it is hashed: a state of its own costs more than that.
+const short = 1 << 10
+
 // hash hashes the parts, one after the other. Parts of varying length come last, or
 // with their length: see lengthed.
 func hash(domain string, parts ...[]byte) Hash {
-	h, _ := blake2b.New256(nil) // fails for long keys only
-	return sum(h, domain, parts)
+	n := len(domain)
+	for _, p := range parts {
+		n += len(p)
+	}
+	if n > short {
+		h, _ := blake2b.New256(nil) // fails for long keys only
+		return sum(h, domain, parts)
+	}
+	var room [short]byte
+	b := append(room[:0], domain...)
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	return blake2b.Sum256(b)
 }
 
 // keyed hashes with a key of at most 64 bytes.

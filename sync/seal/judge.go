@@ -58,7 +58,8 @@ type Checks struct {
 	// lot, it looks up what was verified before.
 	Valid func(Claim) bool
 	// Known returns what an entry's body decodes to, and its digest, where the one who judges has made that body for this
-	// place; else nil. It need not be decoded again, nor its signature verified. Nil: nothing is known.
+	// place, and has hashed it: it is the entry's. Else nil. It need not be hashed and decoded again, nor its signature
+	// verified. Nil: nothing is known.
 	Known func(*wire.Entry) (*Sealed, Hash)
 	// Open decrypts data with the key of its epoch. A server has none, and sets nil: it
 	// passes over what only a member sees.
@@ -77,11 +78,12 @@ func (c *Checks) known(e *wire.Entry) (*Sealed, Hash) {
 func (l *Log) Judge(e *wire.Entry, c Checks) Verdict {
 	stop := func(why Stop) Verdict { return Verdict{Stop: why} }
 	// 1
-	if e.Seq != l.head.Seq+1 || e.Chain != Hash(e.ChainAfter(l.head.Chain)) || e.BodyHash != wire.HashBody(e.Body) {
-		return stop(StopChain)
-	}
 	s, digest := c.known(e)
 	known := s != nil
+	if e.Seq != l.head.Seq+1 || e.Chain != Hash(e.ChainAfter(l.head.Chain)) ||
+		!known && e.BodyHash != wire.HashBody(e.Body) {
+		return stop(StopChain)
+	}
 	if !known {
 		var err error
 		if s, err = UnmarshalSealed(e.Body); err != nil {

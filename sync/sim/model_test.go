@@ -169,6 +169,9 @@ func (m *model) take(e *wire.Entry) {
 			return
 		}
 		plain, passed = o.Entry, o.Fate == replica.FatePassed
+		if plain.Body != nil { // a replica computes it where it needs it
+			plain.BodyHash = wire.HashBody(plain.Body)
+		}
 	}
 	m.taken = append(m.taken, *e)
 	m.at.Seq, m.at.Chain = e.Seq, e.Chain
