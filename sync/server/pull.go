@@ -243,9 +243,12 @@ func (f *feed) run() error {
 	}
 	for caughtUp, follows := false, false; ; {
 		head := f.sp.currentHead()
+		gone := f.sp.removedAt(f.device)
 		switch {
 		case head.err != nil:
 			return head.err
+		case gone > 0 && f.at.Seq >= gone:
+			return errRemoved
 		case head.kicks > f.kicks:
 			return errKicked
 		case f.device != seal.ID{} && head.told != f.told: // before the entries that they may tell something of
@@ -273,9 +276,6 @@ func (f *feed) run() error {
 			caughtUp = true
 		}
 		follows = true
-		if f.sp.isRemoved(f.device) {
-			return errRemoved
-		}
 		if f.wait == 0 || f.sent && f.wait != forever {
 			return nil
 		}
@@ -298,7 +298,7 @@ func (f *feed) run() error {
 // next sends what comes next in the log, from memory where it is there, and says
 // whether the stream has been told then that it has caught up.
 func (f *feed) next() (caughtUp bool, err error) {
-	if data, at := f.sp.news(f.at, f.author); data != nil {
+	if data, at := f.sp.news(f.at, f.author, f.device); data != nil {
 		if err := f.write(data); err != nil {
 			return false, err
 		}
@@ -313,6 +313,12 @@ func (f *feed) next() (caughtUp bool, err error) {
 	if len(b.entries) == 0 {
 		return false, nil
 	}
+	f.sp.mu.Lock()
+	f.sp.noteRemoved(b.entries) // by another server, perhaps
+	f.sp.mu.Unlock()
+	if gone := f.sp.removedAt(f.device); gone > f.at.Seq {
+		b.entries = b.entries[:min(uint64(len(b.entries)), gone-f.at.Seq)]
+	}
 	for i := range b.entries { // the same log all the way
 		e := &b.entries[i]
 		if e.ChainAfter(f.at.Chain) != e.Chain {
@@ -321,9 +327,6 @@ func (f *feed) next() (caughtUp bool, err error) {
 		}
 		f.at.Seq, f.at.Chain = e.Seq, e.Chain
 	}
-	f.sp.mu.Lock()
-	f.sp.noteRemoved(b.entries) // by another server, perhaps
-	f.sp.mu.Unlock()
 	f.sent = true
 	return false, f.send(&wire.Frame{Entries: b.entries})
 }

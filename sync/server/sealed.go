@@ -386,15 +386,16 @@ func (sp *space) noteRemoved(entries []wire.Entry) {
 		}
 		for _, id := range c.Remove {
 			if sp.removed == nil {
-				sp.removed = map[seal.ID]bool{}
+				sp.removed = map[seal.ID]uint64{}
 			}
-			sp.removed[id] = true
+			sp.removed[id] = entries[i].Seq
 		}
 	}
 }
 
-// isRemoved says whether a device was seen to be removed since the server has begun.
-func (sp *space) isRemoved(id seal.ID) bool {
+// removedAt is the number of the entry that has removed a device, as far as it was seen
+// since the server has begun; else 0. A device does not come back under its id.
+func (sp *space) removedAt(id seal.ID) uint64 {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	return sp.removed[id]

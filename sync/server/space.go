@@ -32,8 +32,8 @@ type space struct {
 	moves uint64 // of head
 	tail  tail
 	feeds int // streams that follow
-	// In a sealed space: devices whose removal was seen, whose streams end.
-	removed map[seal.ID]bool
+	// In a sealed space: devices whose removal was seen, and its entry, with which their streams end.
+	removed map[seal.ID]uint64
 	heads   *deviceHeads // what streams send of heads; nil: to be read
 
 	refs int           // guarded by Server.mu

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -176,13 +177,15 @@ func (t *tail) add(base wire.Position, entries []wire.Entry, head wire.Position,
 // news returns the frames that a stream which has sent the log up to a position
 // sends next, to its end, and where that is. It returns nil for a stream that is to
 // read the log itself: it is far behind, or of another past, or an entry is its
-// reader's own, whose body it does not get.
-func (sp *space) news(after wire.Position, reader wire.ClientID) (data []byte, at wire.Position) {
+// reader's own, whose body it does not get, or the log is its device's up to some entry
+// alone.
+func (sp *space) news(after wire.Position, reader wire.ClientID, device seal.ID) (data []byte, at wire.Position) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	t := &sp.tail
 	n := t.at.Seq - after.Seq
-	if t.at != sp.head.Position || t.at.Epoch != after.Epoch || t.at.Seq <= after.Seq || n > uint64(len(t.frames)) {
+	if sp.removed[device] > 0 ||
+		t.at != sp.head.Position || t.at.Epoch != after.Epoch || t.at.Seq <= after.Seq || n > uint64(len(t.frames)) {
 		return nil, at
 	}
 	frames := t.frames[len(t.frames)-int(n):]
