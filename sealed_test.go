@@ -25,6 +25,8 @@ type sealedSpace struct {
 	url  string
 	data string // the server's directory
 	log  bytes.Buffer
+
+	store *sqlitestore.Store
 }
 
 func newSealedSpace(t testing.TB) *sealedSpace {
@@ -35,13 +37,27 @@ func newSealedSpace(t testing.TB) *sealedSpace {
 // newSealedSpaceOf is one whose server is what around makes of a real one.
 func newSealedSpaceOf(t testing.TB, around func(http.Handler) http.Handler) *sealedSpace {
 	t.Helper()
+	return newSealedSpaceOn(t, around, func(*server.Options) {})
+}
+
+// newSealedSpaceWith is one whose server has other options.
+func newSealedSpaceWith(t testing.TB, change func(*server.Options)) *sealedSpace {
+	t.Helper()
+	return newSealedSpaceOn(t, func(h http.Handler) http.Handler { return h }, change)
+}
+
+func newSealedSpaceOn(t testing.TB, around func(http.Handler) http.Handler, change func(*server.Options)) *sealedSpace {
+	t.Helper()
 	s := &sealedSpace{t: t, data: t.TempDir()}
 	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: s.data, Files: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.New(server.Options{Store: kept, Dev: true,
-		Logger: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	o := server.Options{Store: kept, Dev: true,
+		Logger: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	change(&o)
+	s.store = kept
+	srv, err := server.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,9 @@ type Client struct {
 	pushMu        chan struct{} // one push at a time
 	pullMu        chan struct{} // for Now: one at a time
 	bootstrapTurn chan struct{} // held by the pull that applies a snapshot
-	route         route         // the pull loop's
+	snapshotTurn  chan struct{} // held by who makes a snapshot of a sealed space, or reads one back
+	background    sync.WaitGroup
+	route         route // the pull loop's
 
 	mu           sync.Mutex
 	cond         condition
@@ -65,7 +67,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, replica: local,
 		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootstrapTurn: make(chan struct{}, 1),
-		changed: newSignal(), wake: make(chan struct{}, 1), retry: newSignal(),
+		snapshotTurn: make(chan struct{}, 1), changed: newSignal(), wake: make(chan struct{}, 1), retry: newSignal(),
 	}
 	c.cond.online = true
 	c.load()
@@ -200,5 +202,6 @@ func (c *Client) Close() error {
 	if closed {
 		return nil
 	}
+	c.background.Wait()
 	return c.replica.Close()
 }

@@ -55,7 +55,7 @@ func (c *Client) ask(ctx context.Context, method, resource string, body []byte) 
 			fresh = true
 			continue
 		}
-		if action == "pull" && c.proves(err, tries) {
+		if provedActions[action] && c.proves(err, tries) {
 			continue
 		}
 		if err == nil {

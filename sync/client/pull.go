@@ -96,6 +96,8 @@ func (c *Client) pullOnce(
 		case f.Heartbeat != nil:
 			// A late answer to a push may have named a longer log.
 			c.forgetProgress(func() bool { return f.Heartbeat.Head < c.progress.head })
+		case f.Wanted != nil && c.cfg.Sealer != nil:
+			snapshots{c}.wanted(ctx, f.Wanted)
 		case f.CaughtUp != nil:
 			p.done = true
 			if err := p.current(); err != nil {

@@ -54,6 +54,16 @@ type Sealer interface {
 	// Without a word of another's the device has to be an admin's: HEDDLE_NOT_ALLOWED.
 	Examine(ctx context.Context, word *wire.Hash, next func() ([]wire.Entry, error)) (
 		forget func(replica.Conn) error, err error)
+	// Draft begins a snapshot of what a replica has. HEDDLE_KEYS, HEDDLE_NOT_ALLOWED,
+	// HEDDLE_TOO_BIG: this device cannot make one.
+	Draft(ctx context.Context, p *replica.PrefixReader) (Draft, error)
+	// Survey looks at a snapshot's manifest, beside the entries with Changes that the server
+	// shows: to start from it, or to read it back. HEDDLE_TAMPERED: it is not what it has to
+	// be. HEDDLE_BEHIND: it is older than what this device has, which would start from it.
+	Survey(ctx context.Context, changes []wire.Entry, manifest []byte, start bool) (Plan, error)
+	// Confirm has this device's heads say from now on that it has started from a snapshot, or
+	// has read it back whole.
+	Confirm(snapshot [16]byte)
 	// GiveUp makes an admin's word for others, where this device has lost nothing.
 	GiveUp(ctx context.Context) (*Change, error)
 }
@@ -137,7 +147,20 @@ func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error
 		}
 		return err
 	}
+	c.mu.Lock()
+	anew := c.view.Position.Seq == 0 || c.view.Bootstrap != nil
+	c.mu.Unlock()
+	if anew {
+		if started, err := (snapshots{c}).startOrFollow(ctx); started || err != nil {
+			return goOn(err)
+		}
+	}
 	err := pull()
+	if errcode.Of(err) == errcode.Behind { // the log was cut
+		if started, serr := (snapshots{c}).start(ctx); started || serr != nil {
+			return goOn(serr)
+		}
+	}
 	if errcode.Of(err) == errcode.Keys { // those who let this device in have left them in the log
 		if lerr := c.learn(ctx); lerr != nil {
 			return lerr
@@ -161,6 +184,14 @@ func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error
 // errBodies says that own entries came without their bodies, which are not known here.
 var errBodies = errcode.New(errcode.Network, "sync: pull", "own entries are asked for again, with their bodies")
 
+// goOn has the log be followed from a snapshot's entry on.
+func goOn(err error) error {
+	if err == nil {
+		err = errSeeded
+	}
+	return err
+}
+
 // learn asks for the Changes, and takes the keys that they have for this device.
 func (c *Client) learn(ctx context.Context) error {
 	all, err := c.Members(ctx)
@@ -173,20 +204,28 @@ func (c *Client) learn(ctx context.Context) error {
 // Members asks the server for the entries that change who is a member, in order. What
 // they say is the server's word, until they are judged as a part of the log.
 func (c *Client) Members(ctx context.Context) (all []wire.Entry, err error) {
+	_, all, err = c.members(ctx)
+	return all, err
+}
+
+// members is Members that also says of which log they are.
+func (c *Client) members(ctx context.Context) (epoch wire.Epoch, all []wire.Entry, err error) {
 	a, err := c.ask(ctx, "GET", "members", nil)
 	if err != nil {
-		return nil, err
+		return epoch, nil, err
 	}
 	defer a.close()
 	for frames := wire.NewFrameReader(a.Body); ; {
 		f, err := frames.Next()
 		switch {
 		case err == io.EOF:
-			return nil, errcode.New(errcode.Network, "sync: members", "the server has closed the stream")
+			return epoch, nil, errcode.New(errcode.Network, "sync: members", "the server has closed the stream")
 		case err != nil:
-			return nil, errcode.Wrap(err, errcode.Network, "sync: members")
+			return epoch, nil, errcode.Wrap(err, errcode.Network, "sync: members")
+		case f.Hello != nil:
+			epoch = f.Hello.Epoch
 		case f.CaughtUp != nil:
-			return all, nil
+			return epoch, all, nil
 		}
 		all = append(all, f.Entries...)
 	}
@@ -304,13 +343,17 @@ const (
 	deviceHeader    = "Heddle-Device"
 )
 
+// provedActions need a proof that the request is a member's.
+var provedActions = map[string]bool{"pull": true, "snapshots": true, "snapshot": true, "missing": true, "chunks": true,
+	"chunk": true}
+
 // prove returns the header that shows a server whose request it is, "" without a
 // challenge of the server's.
 func (c *Client) prove(ctx context.Context, action string) (string, error) {
 	c.mu.Lock()
 	challenge := c.challenge
 	c.mu.Unlock()
-	if c.cfg.Sealer == nil || challenge == "" || action != "pull" {
+	if c.cfg.Sealer == nil || challenge == "" || !provedActions[action] {
 		return "", nil
 	}
 	return c.cfg.Sealer.Prove(ctx, challenge, action)

@@ -83,8 +83,9 @@ type Store interface {
 	// Spaces lists up to n spaces by name, those after a name; deleted ones too.
 	Spaces(ctx context.Context, after string, n int) ([]Info, error)
 
-	// Cut takes the log's beginning off, up to seq, which is the head at most.
-	// Outcomes that authors may still ask for stay.
+	// Cut takes the log's beginning off, up to seq, which is the head at most, and gives
+	// back the room of what earlier cuts and commits have taken away, as far as the store
+	// can. Outcomes that authors may still ask for stay.
 	Cut(ctx context.Context, space string, seq uint64) error
 
 	// Delete erases a space. Its name stays as a tombstone.
@@ -197,6 +198,24 @@ type Seen struct {
 	Counter uint64
 }
 
+// Blob is bytes that a space keeps beside its log, by a name: of a sealed space what its
+// members have sealed of its state, and what a server has to know of what was cut.
+type Blob struct {
+	Name  string // 1 to MaxBlobName bytes of ASCII
+	Bytes []byte // in a WriteSet nil: it is gone
+	At    int64  // when it came, in Unix seconds
+}
+
+// MaxBlobName is the longest name of a blob, in bytes.
+const MaxBlobName = 128
+
+// BlobInfo is a line about a blob.
+type BlobInfo struct {
+	Name string
+	Size int64
+	At   int64
+}
+
 // View is a space at one moment, for as long as the function runs that it was
 // given to. It is for one goroutine. What it returns may be kept.
 type View interface {
@@ -212,9 +231,10 @@ type View interface {
 	Scan(after RowID, bytes int) iter.Seq2[Row, error]
 	// Entries returns entries after seq in order, as many as have about so many
 	// bytes, 1,000 at most, and one at least if there is one. Bodies of without's
-	// are left out.
+	// are left out. Those before the log's beginning are the ones that a cut has kept.
 	Entries(after uint64, bytes int, without wire.ClientID) ([]wire.Entry, error)
-	// Sizes returns how much the first n entries after seq take.
+	// Sizes returns how much the first n entries after seq take, which is no less than
+	// where the log begins.
 	Sizes(after uint64, n int) ([]Size, error)
 	// At returns the state that a commit left at seq; found is false where no
 	// commit ended there or the log begins after it. Live is not filled in.
@@ -238,6 +258,10 @@ type View interface {
 	Parts(client wire.ClientID) ([][]byte, error)
 	// DeviceHeads returns what each device has told, in the order of their ids.
 	DeviceHeads() ([]DeviceHead, error)
+	// Blobs returns what there is under names that begin with a prefix, in their order.
+	Blobs(prefix string) ([]BlobInfo, error)
+	// Blob returns the bytes of a name, nil where there is none.
+	Blob(name string) ([]byte, error)
 }
 
 // WriteSet is what a commit changes.
@@ -254,12 +278,14 @@ type WriteSet struct {
 	Parts   []Part
 	Seen    []Seen
 	Told    []DeviceHead // one that is no newer than what is there changes nothing
+	Blobs   []Blob       // each name once
 	Cut     uint64       // the log's beginning is taken off up to here, below State.Head; 0: it is not
+	Keep    []byte       // entries stay, though they are cut, whose body begins with these bytes; nil: none do
 }
 
 // Empty reports whether the commit would change nothing. Seen alone is not worth
 // one.
 func (w *WriteSet) Empty() bool {
 	return len(w.Entries)+len(w.Rows)+len(w.Buckets)+len(w.Clients)+len(w.Drop)+len(w.Uploads)+len(w.Parts) == 0 &&
-		len(w.Told) == 0 && w.Schema == nil && w.Cut == 0
+		len(w.Told)+len(w.Blobs) == 0 && w.Schema == nil && w.Cut == 0
 }

@@ -74,6 +74,7 @@ func (k *Keys) config(ctx context.Context, p *seal.Pass) (cfg Config, err error)
 		if cfg.Slot, err = k.ring.Identity(ctx, p.Slot); err != nil {
 			return cfg, err
 		}
+		cfg.Newest = p.Slot.Newest
 	}
 	if len(p.First) > 0 {
 		author := seal.DeviceID(cfg.Identity.Public()).Members()

@@ -21,6 +21,8 @@ type Config struct {
 	// Told is a position that the log must have: where an inviter was, or who wrote a
 	// code. Zeros for none.
 	Told seal.Position
+	// Newest is a Change that the log must have, of who wrote a code. Zeros for none.
+	Newest seal.Hash
 	// Slot has the keys of a slot by which the device adds itself, with Name and as
 	// Role, once the log is known. Nil for a device that is a member or is being added
 	// by one.
@@ -55,7 +57,9 @@ type Member struct {
 	names   map[seal.ID]named
 	bySlot  bool // the server does not know the device yet
 
-	restored restored // what starting over has left
+	restored  restored    // what starting over has left
+	confirmed seal.ID     // the snapshot that this device has started from last, or has read back
+	adopted   *seal.Saved // the log as of a snapshot that is being started from
 }
 
 // named is a device with its name, which is sealed under the key of an epoch.

@@ -20,6 +20,9 @@ var schema = []string{
 	`CREATE TABLE IF NOT EXISTS heddle_change(seq INTEGER PRIMARY KEY, change BLOB NOT NULL) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_mark(name TEXT PRIMARY KEY, seq INTEGER NOT NULL, value BLOB NOT NULL)
 		WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS heddle_seal_chunk(
+		n INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key BLOB NOT NULL, sum BLOB NOT NULL, hash BLOB NOT NULL,
+		epoch INTEGER NOT NULL, size INTEGER NOT NULL, rows INTEGER NOT NULL) WITHOUT ROWID`,
 }
 
 var _ replica.Sealing = (*Member)(nil)

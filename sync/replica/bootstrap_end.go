@@ -5,6 +5,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/replica/internal/synced"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -42,6 +43,11 @@ func (a *applier) endBootstrap(req *wire.PullRequest, f *wire.Snapshot) error {
 		}
 		if err := a.completed(a.Conn); err != nil {
 			return err
+		}
+		if a.rep.cfg.Sealing != nil {
+			if err := a.rep.cfg.Sealing.Adopt(a.Conn, a.pos); err != nil {
+				return err
+			}
 		}
 		if err := a.Exec(`DELETE FROM heddle_seen`); err != nil {
 			return err
@@ -184,6 +190,9 @@ func (a *applier) settleShown(through, offset int64, outcomes map[uint64]wire.Ou
 				return err
 			}
 			outcome = outcomes[uint64(id-offset)]
+			if a.rep.cfg.Sealing != nil && outcome.BodyHash == (wire.Hash{}) {
+				outcome = a.unproved(id, offset, hash)
+			}
 			if outcome.BodyHash != hash {
 				id, unshown = 0, true
 				return nil
@@ -198,6 +207,14 @@ func (a *applier) settleShown(through, offset int64, outcomes map[uint64]wire.Ou
 			return false, err
 		}
 	}
+}
+
+// unproved is the outcome of a transaction whose number the snapshot of a sealed space
+// counts, where its seal is not known any more: the device has gone away between sending
+// it and its entry. It is not sent again, since it may have its effects already, and not
+// forgotten, since another copy may have used its number: the app is given it back.
+func (a *applier) unproved(id, offset int64, hash wire.Hash) wire.Outcome {
+	return wire.Outcome{Counter: uint64(id - offset), Seq: a.bootstrap.at.Seq, Code: errcode.Behind, BodyHash: hash}
 }
 
 // settleOne removes the oldest pending transaction, which has an outcome, and its

@@ -24,6 +24,7 @@ func (r *replica) checkVisible(l *memoryLog) {
 	for _, e := range l.entries[:r.c.View().Position.Seq] {
 		m.decide(e.Client, e.Counter, e.Body, e.Outcome)
 	}
+	r.checkPrefix(m)
 	want := newMemoryLog(r.t)
 	want.entries, want.schema, want.rows, want.keys = m.entries, m.schema, m.rows, m.keys
 	pending := map[int64][]byte{}

@@ -27,6 +27,9 @@ type Sealing interface {
 	Save(c Conn, seq uint64) error
 	// Keep says that the transaction of Save is committed.
 	Keep()
+	// Adopt takes the log as of a position from a snapshot, in the transaction that ends
+	// it. It runs inside SQLite. Load comes after it. ErrReload: the snapshot is another.
+	Adopt(c Conn, at wire.Position) error
 }
 
 // Conn runs statements inside SQLite. Queries are prepared once.
@@ -110,12 +113,7 @@ func (rep *Replica) applySealed(
 			count, err = rep.applyOpened(ctx, client, epoch, opened)
 		}
 		if try < reloads && (errors.Is(stop, ErrReload) || errors.Is(err, ErrReload)) {
-			err := rep.inside(ctx, func(r *rows) error {
-				rep.invalidate()
-				_, err := rep.current(r)
-				return err
-			})
-			if err != nil {
+			if err := rep.reload(ctx); err != nil {
 				return 0, err
 			}
 			continue
@@ -125,6 +123,20 @@ func (rep *Replica) applySealed(
 		}
 		return count, stop
 	}
+}
+
+// reload loads the state again, and with it what is known of a sealed log.
+func (rep *Replica) reload(ctx context.Context) error {
+	return rep.inside(ctx, func(r *rows) error {
+		rep.invalidate()
+		_, err := rep.current(r)
+		return err
+	})
+}
+
+// Note runs f in a transaction of sync's, inside SQLite.
+func (rep *Replica) Note(ctx context.Context, f func(Conn) error) error {
+	return rep.inside(ctx, func(r *rows) error { return f(r.Conn) })
 }
 
 // saveSealing keeps what was opened, up to the prefix's end.

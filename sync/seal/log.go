@@ -2,6 +2,7 @@ package seal
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"heddle.dev/heddle/sync/wire"
@@ -63,6 +64,12 @@ func (l *Log) Has(p Position) bool {
 	return kept && at == p.Chain
 }
 
+// Keeps says whether the chain hash at an entry is kept.
+func (l *Log) Keeps(seq uint64) bool {
+	_, kept := l.chain(seq)
+	return kept
+}
+
 // Common returns the last position that two logs have; zeros where they have none. It is
 // false where it lies before what is kept of their hashes.
 func (l *Log) Common(other *Log) (at Position, known bool) {
@@ -95,6 +102,52 @@ type Saved struct {
 	Changes []SavedChange // those that are ok, in order
 }
 
+// Base is what a server keeps of a log whose beginning is cut, so that it can judge what
+// follows: without the Changes, which no cut takes away.
+type Base struct {
+	Head    Position // the last entry that was cut
+	Clients []SavedClient
+	Changes []uint64 // the entries of those that count
+}
+
+func (b *Base) fields(c *coder) {
+	c.uint(1, &b.Head.Seq, 1<<63)
+	c.fixed(2, b.Head.Chain[:])
+	c.messages(3, len(b.Clients), math.MaxInt, func(i int) message { return element(&b.Clients, i) })
+	c.messages(4, len(b.Changes), math.MaxInt, func(i int) message { return (*seqOf)(element(&b.Changes, i)) })
+}
+
+type seqOf uint64
+
+func (s *seqOf) fields(c *coder) { c.uint(1, (*uint64)(s), 1<<63) }
+
+// Marshal returns b's canonical encoding.
+func (b *Base) Marshal() []byte { return marshal(b) }
+
+// UnmarshalBase decodes a Base. Errors are HEDDLE_PROTOCOL.
+func UnmarshalBase(data []byte) (*Base, error) {
+	b := &Base{}
+	return b, unmarshal(data, "seal: decode Base", b)
+}
+
+// Base returns what is to be kept if the log is cut behind its head.
+func (l *Log) Base() *Base {
+	b := &Base{Head: l.head, Clients: l.Clients()}
+	for _, c := range l.changes {
+		b.Changes = append(b.Changes, c.seq)
+	}
+	return b
+}
+
+// Clients returns what is known of all clients, in no order.
+func (l *Log) Clients() []SavedClient {
+	all := make([]SavedClient, 0, len(l.clients))
+	for id, c := range l.clients {
+		all = append(all, SavedClient{id, c.device, c.counter, c.last})
+	}
+	return all
+}
+
 // SavedChange is a Change, encoded, and the entry that it stands in.
 type SavedChange struct {
 	Seq uint64
@@ -109,8 +162,8 @@ type SavedClient struct {
 	Last    Hash
 }
 
-// Restore makes an empty log one that was saved. Errors are HEDDLE_PROTOCOL: what was
-// saved is damaged.
+// Restore makes an empty log one that was saved. One that does not know its anchor takes
+// the first Change's. Errors are HEDDLE_PROTOCOL: what was saved is damaged.
 func (l *Log) Restore(s *Saved) error {
 	l.head, l.chains = s.Head, slices.Clone(s.Chains)
 	for _, c := range s.Clients {
@@ -120,6 +173,9 @@ func (l *Log) Restore(s *Saved) error {
 		c, err := UnmarshalChange(saved.Box)
 		if err != nil {
 			return err
+		}
+		if l.anchor == (Anchor{}) && saved.Seq == 1 && len(c.Add) > 0 {
+			l.anchor = AnchorOf(l.space, c.Random, c.Add[0].Sign)
 		}
 		l.apply(c, HashChange(saved.Box), saved.Seq)
 	}

@@ -29,10 +29,26 @@ type Records struct {
 	changes []placed // that count, in order
 }
 
-// placed is a Change's hash, and the entry that it stands in.
+// placed is a Change's hash, the entry that it stands in, and the epoch after it.
 type placed struct {
-	seq  uint64
-	hash Hash
+	seq   uint64
+	hash  Hash
+	epoch uint64
+}
+
+// At returns the newest Change and the epoch at an entry; zeros before the first Change.
+func (r *Records) At(seq uint64) (newest Hash, epoch uint64) {
+	for _, c := range slices.Backward(r.changes) {
+		if c.seq <= seq {
+			return c.hash, c.epoch
+		}
+	}
+	return newest, 0
+}
+
+// HasChange says whether a Change is one that counts.
+func (r *Records) HasChange(change Hash) bool {
+	return slices.ContainsFunc(r.changes, func(c placed) bool { return c.hash == change })
 }
 
 // ChangesAfter returns the hashes of the Changes that count behind an entry, the newest
@@ -200,10 +216,10 @@ func (r *Records) apply(c *Change, hash Hash, seq uint64) {
 		r.members[m.ID], r.ever[m.ID] = m, true
 	}
 	r.newest = hash
-	r.changes = append(r.changes[:len(r.changes):len(r.changes)], placed{seq, hash})
 	if c.Epoch != nil {
 		r.epoch, r.commit = c.Epoch.Number, c.Epoch.Commit
 	}
+	r.changes = append(r.changes[:len(r.changes):len(r.changes)], placed{seq, hash, r.epoch})
 }
 
 // Each yields all members in the order of their ids.

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"io"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -167,9 +168,12 @@ func (s *Sealed) DecryptBody(p Place, key BodyKey) ([]byte, error) {
 	return unframe(plain, leastBody)
 }
 
+// ChangePrefix is how the body of each entry begins that is a Change.
+var ChangePrefix = []byte{1 << 3, byte(KindMembers)}
+
 // IsChange says whether an entry's body is a Change, if it is a Sealed.
 func IsChange(data []byte) bool {
-	return len(data) > 1 && data[0] == 1<<3 && data[1] == byte(KindMembers)
+	return bytes.HasPrefix(data, ChangePrefix)
 }
 
 // Digest covers the place and every field but the signature with its way. The next one of the same client names it.

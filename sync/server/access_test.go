@@ -61,6 +61,12 @@ var routes = []struct {
 	{"GET", "members", nil, 200},
 	{"POST", "heads", (&seal.Head{Device: seal.ID{1}, N: 1, At: seal.Position{Seq: 1, Chain: seal.Hash{1}},
 		Signature: seal.Signature{2}}).Marshal(), 409},
+	{"POST", "snapshot", (&seal.Manifest{Device: seal.ID{1}, Epoch: 1, At: seal.Position{Seq: 1, Chain: seal.Hash{1}},
+		Members: seal.Hash{1}, Nonce: seal.Nonce{1}, Box: make([]byte, 272), Signature: seal.Signature{2}}).Marshal(), 403},
+	{"GET", "snapshots", nil, 403},
+	{"POST", "missing", []byte{}, 403},
+	{"POST", "chunks", []byte{1}, 403},
+	{"GET", "chunk?id=" + strings.Repeat("0f", 32), nil, 403},
 	{"POST", "pair?n=1&id=" + strings.Repeat("0f", 16), []byte{1}, 200},
 }
 

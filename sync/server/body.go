@@ -29,7 +29,12 @@ func (s *Server) setDeadlines(w http.ResponseWriter, r *http.Request) {
 
 // readBody reads a request's body, within the limits before and after
 // decompression.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (_ []byte, err error) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return s.readUpTo(w, r, wire.MaxRequest)
+}
+
+// readUpTo is readBody of a request that may be larger than others.
+func (s *Server) readUpTo(w http.ResponseWriter, r *http.Request, most int64) (_ []byte, err error) {
 	const op = "server: read request"
 	unsupported := func(msg string) error {
 		return &statusError{http.StatusUnsupportedMediaType, errcode.New(errcode.Protocol, op, msg)}
@@ -43,7 +48,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (_ []byte, err
 	if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(t) != wire.MediaType {
 		return nil, unsupported("the Content-Type is not " + wire.MediaType)
 	}
-	var in io.Reader = http.MaxBytesReader(w, r.Body, wire.MaxRequest)
+	var in io.Reader = http.MaxBytesReader(w, r.Body, most)
 	in = &pacedReader{Reader: in, rc: rc, until: time.Now().Add(s.o.Limits.Request)}
 	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
 	case "", "identity":
@@ -54,10 +59,10 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (_ []byte, err
 	default:
 		return nil, unsupported("the Content-Encoding is not known")
 	}
-	data, err := io.ReadAll(io.LimitReader(in, wire.MaxRequest+1))
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
 	var tooLong *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLong), len(data) > wire.MaxRequest:
+	case errors.As(err, &tooLong), int64(len(data)) > most:
 		return nil, errcode.New(errcode.TooBig, op, "the request is too large: send fewer parts at a time")
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errcode.New(errcode.Protocol, op, "the body is cut short, or not gzip")

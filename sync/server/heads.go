@@ -101,6 +101,11 @@ func (s *Server) postHead(w http.ResponseWriter, r *http.Request, c *caller) err
 	if err != nil {
 		return err
 	}
+	if h.Proves != (seal.ID{}) {
+		if err := sp.prove(ctx, h.Proves, h.Device); err != nil { // the device's next head says so again
+			s.log.Warn("the proof of a snapshot was not kept", "space", sp.name, "error", err)
+		}
+	}
 	s.respond(w, http.StatusOK, nil)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -41,6 +42,9 @@ func (l *Limits) defaults(dev bool) {
 	setDefault(&l.Pushes, 256)
 	setDefault(&l.Zips, 256)
 	setDefault(&l.Heads, 10*time.Second)
+	setDefault(&l.SealedKept, seal.Window)
+	setDefault(&l.SealedEntries, 50_000)
+	setDefault(&l.SealedBytes, 4<<20)
 	setSubjectDefault(&l.SubjectStaged, 64<<20, dev)
 	setSubjectDefault(&l.SubjectUploads, 32, dev)
 	setSubjectDefault(&l.SubjectStreams, 100, dev)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,13 +139,16 @@ func TestAccess_readOnly(t *testing.T) {
 	id := wire.ClientID{1}
 	m.status("a push", m.push("ann", id, wire.SplitBody(1, body("x", "1"))...), 200)
 	reader := m.as("bob", auth.Read)
+	writes := []string{"push", "snapshot", "missing", "chunks"}
 	for _, route := range routes {
 		res := m.do(route.method, "/v1/spaces/s/"+route.action, route.body, reader...)
 		switch {
-		case route.action == "push":
+		case slices.Contains(writes, route.action):
 			m.refused(res, 403, errcode.Forbidden)
 		case strings.HasPrefix(route.action, "pull"): // under another's id
 			m.refused(res, 403, errcode.Forbidden)
+		case route.granted == 403:
+			m.refused(res, 403, errcode.Unproved)
 		default:
 			m.status(route.action, res, route.granted)
 		}

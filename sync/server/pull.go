@@ -62,6 +62,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request, c *caller) error {
 		return err
 	}
 	defer closeStream()
+	defer sp.asksNoMore(f)
 	defer f.compress(w, r, start)()
 	h := w.Header()
 	h.Set("Content-Type", wire.MediaType)
@@ -122,6 +123,9 @@ func (sp *space) start(ctx context.Context, o *Options, c *caller, req *wire.Pul
 		if sealed && req.Snapshots {
 			return errSealed
 		}
+		if sealed && req.Position.Seq < m.Horizon {
+			return errBehind
+		}
 		s = start{sealed: sealed, at: req.Position, head: m.Head, digest: digestOf(&m), kicks: m.Kicks,
 			snapshot: wantsSnapshot(&m, req)}
 		s.at.Epoch = m.Head.Epoch
@@ -168,7 +172,7 @@ type feed struct {
 	end    context.CancelCauseFunc
 	ended  bool // guarded by Server.mu: end was called for the token
 	author wire.ClientID
-	device seal.ID            // of a sealed space: who reads
+	device seal.Member        // of a sealed space: who reads
 	told   uint64             // up to which count the heads of devices were sent
 	heads  map[seal.ID]uint64 // their numbers
 	at     wire.Position      // sent so far
@@ -243,7 +247,7 @@ func (f *feed) run() error {
 	}
 	for caughtUp, follows := false, false; ; {
 		head := f.sp.currentHead()
-		gone := f.sp.removedAt(f.device)
+		gone := f.sp.removedAt(f.device.ID)
 		switch {
 		case head.err != nil:
 			return head.err
@@ -251,7 +255,7 @@ func (f *feed) run() error {
 			return errRemoved
 		case head.kicks > f.kicks:
 			return errKicked
-		case f.device != seal.ID{} && head.told != f.told: // before the entries that they may tell something of
+		case f.device.ID != seal.ID{} && head.told != f.told: // before the entries that they may tell something of
 			if err := f.tellHeads(head.told); err != nil {
 				return err
 			}
@@ -276,6 +280,11 @@ func (f *feed) run() error {
 			caughtUp = true
 		}
 		follows = true
+		if ask := f.sp.asks(f); ask != nil {
+			if err := f.send(&wire.Frame{Wanted: ask}); err != nil {
+				return err
+			}
+		}
 		if f.wait == 0 || f.sent && f.wait != forever {
 			return nil
 		}
@@ -298,7 +307,7 @@ func (f *feed) run() error {
 // next sends what comes next in the log, from memory where it is there, and says
 // whether the stream has been told then that it has caught up.
 func (f *feed) next() (caughtUp bool, err error) {
-	if data, at := f.sp.news(f.at, f.author, f.device); data != nil {
+	if data, at := f.sp.news(f.at, f.author, f.device.ID); data != nil {
 		if err := f.write(data); err != nil {
 			return false, err
 		}
@@ -316,7 +325,7 @@ func (f *feed) next() (caughtUp bool, err error) {
 	f.sp.mu.Lock()
 	f.sp.noteRemoved(b.entries) // by another server, perhaps
 	f.sp.mu.Unlock()
-	if gone := f.sp.removedAt(f.device); gone > f.at.Seq {
+	if gone := f.sp.removedAt(f.device.ID); gone > f.at.Seq {
 		b.entries = b.entries[:min(uint64(len(b.entries)), gone-f.at.Seq)]
 	}
 	for i := range b.entries { // the same log all the way

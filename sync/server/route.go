@@ -33,7 +33,14 @@ var actions = map[string]action{
 
 	"members": {http.MethodGet, auth.Read, (*Server).members, false},
 	"heads":   {http.MethodPost, auth.Read, (*Server).postHead, false},
-	"pair":    {http.MethodPost, auth.Read, (*Server).pair, true},
+
+	"snapshot":  {http.MethodPost, auth.ReadWrite, (*Server).postSnapshot, false},
+	"snapshots": {http.MethodGet, auth.Read, (*Server).snapshots, false},
+	"missing":   {http.MethodPost, auth.ReadWrite, (*Server).missingChunks, false},
+	"chunks":    {http.MethodPost, auth.ReadWrite, (*Server).putChunk, false},
+	"chunk":     {http.MethodGet, auth.Read, (*Server).getChunk, false},
+
+	"pair": {http.MethodPost, auth.Read, (*Server).pair, true},
 }
 
 // Routes returns what the server answers, as http.ServeMux writes it.

@@ -14,17 +14,18 @@ import (
 	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/seal/native"
+	"heddle.dev/heddle/sync/server/shelf"
 	"heddle.dev/heddle/sync/wire"
 )
 
-// In a sealed space the server orders what it cannot read: it folds no rows, has no
-// snapshots, and never cuts the log. It runs each check of docs/SECURITY.md, section
-// 11, that needs no key, and refuses what would be void or would stop a replica. So
-// nothing of a member's can stop the others.
+// In a sealed space the server orders what it cannot read: it folds no rows, and its
+// snapshots are the members': see snapshots.go. It runs each check of docs/SECURITY.md,
+// section 11, that needs no key, and refuses what would be void or would stop a replica.
+// So nothing of a member's can stop the others.
 
 var (
 	errSealed = errcode.New(errcode.Sealed, "server",
-		"the space is sealed: it takes what is sealed alone, and has no snapshots")
+		"the space is sealed: it takes what is sealed alone, and its snapshots are its members'")
 	errPlain = errcode.New(errcode.Sealed, "server: push", "the space is not sealed")
 )
 
@@ -40,12 +41,13 @@ type sealedLog struct {
 	changes []uint64 // the numbers of the entries with Changes, void ones as well
 	heads   deviceHeads
 	toldAt  map[seal.ID]time.Time // when a device has told its head here
+	shelf   *shelf.Shelf          // as the store had it last
 }
 
-// isSealed says whether a space is sealed: its first entry is. Only where there is
-// nothing folded has the log to be asked.
+// isSealed says whether a space is sealed: its first entry is, which no cut takes away
+// there. Only where there is nothing folded has the log to be asked.
 func isSealed(v logstore.View, m *logstore.Meta) (bool, error) {
-	if m.RowCount > 0 || m.Horizon > 0 || m.Head.Seq == 0 {
+	if m.RowCount > 0 || m.Head.Seq == 0 {
 		return false, nil
 	}
 	first, err := v.Entries(0, 1, wire.ClientID{})
@@ -70,27 +72,24 @@ func (sp *space) readSealed(v logstore.View, m *logstore.Meta) error {
 			sp.forgetSealed() // the store was put back
 		}
 	}
-	if sp.sealed == nil {
-		sp.sealed = &sealedLog{Log: seal.NewLog(sp.name, seal.Anchor{}, seal.Window)}
-	}
-	for sp.sealed.Head().Seq < m.Head.Seq {
-		entries, err := v.Entries(sp.sealed.Head().Seq, batchBytes, wire.ClientID{})
-		if err != nil {
+	log := sp.sealed
+	if sp.sealed = nil; log == nil {
+		if log, err = sp.sealedFrom(v, m); err != nil {
 			return err
 		}
-		for i := range entries {
-			verdict := sp.sealed.Judge(&entries[i], seal.Checks{Valid: trusted})
-			if verdict.Stop != "" {
-				return errcode.New(errcode.Damaged, "server: read log", "an entry of the sealed log is not one")
-			}
-			sp.sealed.append(&entries[i], verdict)
-		}
-		if len(entries) == 0 {
-			return errcode.New(errcode.Damaged, "server: read log", "the log ends before its head")
-		}
-		sp.sealed.Keep()
 	}
-	return sp.sealed.readHeads(v, m)
+	if _, err := log.follow(v, m.Head.Seq); err != nil {
+		return err
+	}
+	if err := log.readHeads(v, m); err != nil {
+		return err
+	}
+	if log.shelf, err = shelf.Read(v); err != nil {
+		return err
+	}
+	sp.sealed = log
+	sp.assess(m, 0)
+	return nil
 }
 
 // forgetSealed forgets a log that is not the store's any more, and the heads that were told of it.
@@ -123,6 +122,7 @@ func (l *sealedLog) Rollback(seq uint64) {
 func (t *turn) keepSealed() {
 	if t.sp.sealed != nil {
 		t.sp.sealed.Keep()
+		t.sp.assess(&t.st.meta, 0)
 	}
 }
 
@@ -300,20 +300,21 @@ func (s *Server) counts(challenge []byte, space string) bool {
 }
 
 // proved returns the device, or the slot, that a request is proved to come from.
-func (s *Server) proved(w http.ResponseWriter, r *http.Request, sp *space, action string) (id seal.ID, err error) {
+func (s *Server) proved(w http.ResponseWriter, r *http.Request, sp *space, action string) (who seal.Member, err error) {
+	var id seal.ID
 	w.Header().Set(challengeHeader, base64.RawURLEncoding.EncodeToString(
 		s.challenge(sp.name, time.Now().Add(challengeLife).Unix())))
 	proof, err := base64.RawURLEncoding.DecodeString(r.Header.Get(deviceHeader))
 	if err != nil || len(proof) != len(id)+challengeSize+len(seal.Signature{}) {
-		return id, errUnproved
+		return who, errUnproved
 	}
 	challenge := proof[len(id) : len(id)+challengeSize]
 	if copy(id[:], proof); !s.counts(challenge, sp.name) {
-		return id, errUnproved
+		return who, errUnproved
 	}
 	who, anchor, err := sp.memberOf(r.Context(), id)
 	if err != nil {
-		return id, err
+		return who, err
 	}
 	valid, err := native.Suite{}.Verify(r.Context(), []seal.Claim{{Key: who.Sign,
 		Statement: seal.RequestStatement(anchor, challenge, action),
@@ -321,7 +322,7 @@ func (s *Server) proved(w http.ResponseWriter, r *http.Request, sp *space, actio
 	if err == nil && !valid[0] {
 		err = errUnproved
 	}
-	return id, err
+	return who, err
 }
 
 // memberOf looks a member up.

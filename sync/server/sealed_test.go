@@ -29,6 +29,7 @@ type sealer struct {
 	last   seal.Hash
 	next   uint64
 	head   seal.Position
+	newest seal.Hash // the Change
 }
 
 // found makes a sealed space "s" whose founder it returns.
@@ -44,6 +45,11 @@ func found(h *harness) *sealer {
 		h.t.Fatal(err)
 	}
 	s := &sealer{h: h, id: id, anchor: f.Anchor, client: wire.ClientID{7}, next: 1}
+	first, err := seal.UnmarshalSealed(f.First.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s.newest = seal.HashChange(first.Box)
 	ok(h, s.push(f.First.Client, f.First.Counter, f.First.Body), wire.UnmarshalPushResponse)
 	s.pull()
 	return s
@@ -110,13 +116,19 @@ func (s *sealer) taken(body []byte) {
 // data seals a transaction as change leaves it.
 func (s *sealer) data(change func(*seal.Sealed, *seal.Place)) []byte {
 	s.h.t.Helper()
+	return s.sealed([]byte("a text"), change)
+}
+
+// sealed seals a content.
+func (s *sealer) sealed(content []byte, change func(*seal.Sealed, *seal.Place)) []byte {
+	s.h.t.Helper()
 	d := &seal.Sealed{Kind: seal.KindData, Device: seal.DeviceID(s.id.Public()), Prev: s.last, Epoch: 1, Seen: s.head}
 	place := seal.Place{Anchor: s.anchor, Client: s.client, Counter: s.next}
 	if change != nil {
 		change(d, &place)
 	}
 	key := seal.Key{1} // the server cannot tell
-	if err := d.Encrypt(place, &key, []byte("a text"), true, rand.Reader); err != nil {
+	if err := d.Encrypt(place, &key, content, true, rand.Reader); err != nil {
 		s.h.t.Fatal(err)
 	}
 	var err error

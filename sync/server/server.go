@@ -81,6 +81,11 @@ type Limits struct {
 	Pushes   int           // pushes of a space that wait for their turn; 256
 	Zips     int           // compressed streams of a space, more are sent as they are; 256
 	Heads    time.Duration // between two heads of a device of a sealed space; 10 s
+	// Of a sealed space: entries at the end of the log that are never cut, fewer than seal.Window for tests alone; and how
+	// much of it there is since a snapshot when a device is asked for another: entries, bytes, or half of what that has.
+	SealedKept    int   // 8,192
+	SealedEntries int   // 50,000
+	SealedBytes   int64 // 4 MiB
 	// What one subject may use: a token's subject, or an address without tokens. A
 	// negative one is no limit, as is the default with Dev.
 	SubjectStaged  int64 // bytes of unfinished uploads in a space; 64 MiB

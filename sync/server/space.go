@@ -35,6 +35,9 @@ type space struct {
 	// In a sealed space: devices whose removal was seen, and its entry, with which their streams end.
 	removed map[seal.ID]uint64
 	heads   *deviceHeads // what streams send of heads; nil: to be read
+	wanted  wanting      // snapshots, and their proof
+	cutting bool         // its log is being cut
+	stocked int64        // bytes in chunks, about; 0: to be read
 
 	refs int           // guarded by Server.mu
 	warm *list.Element // guarded by Server.mu: st may be there
@@ -245,6 +248,9 @@ func checkPosition(v past, m *logstore.Meta, p wire.Position) error {
 	if p.Epoch != m.Head.Epoch {
 		return errEpoch
 	}
+	if p.Seq > 0 && p.Seq < m.Horizon { // also where a cut has kept the entry
+		return errBehind
+	}
 	if p.Seq > m.Head.Seq {
 		return errcode.New(errcode.Diverged, op, fmt.Sprintf("the log ends at %d, before %d", m.Head.Seq, p.Seq))
 	}
@@ -288,6 +294,9 @@ func (sp *space) after(ctx context.Context, p wire.Position, author wire.ClientI
 			return err
 		}
 		b.head, b.digest = m.Head, digestOf(&m)
+		if p.Seq < m.Horizon {
+			return errBehind
+		}
 		b.entries, err = v.Entries(p.Seq, batchBytes, author)
 		if err == nil && p.Seq < m.Head.Seq && (len(b.entries) == 0 || b.entries[0].Seq != p.Seq+1) {
 			err = errBehind

@@ -163,6 +163,23 @@ func (f *Frame) fields(c *coder) {
 		}
 		c.item(7, &f.Heads[i])
 	})
+	c.each(8, present(f.Wanted != nil), func(int) {
+		if c.reading {
+			f.Wanted = &Wanted{}
+		}
+		c.message(8, f.Wanted)
+	})
+}
+
+func (m *Wanted) fields(c *coder) { c.bytes(1, &m.Prove, len(ClientID{}), "an id") }
+
+func (m *Missing) fields(c *coder) {
+	c.each(1, len(m.Chunks), func(i int) {
+		if c.reading {
+			m.Chunks = append(m.Chunks, Hash{})
+		}
+		c.element(1, m.Chunks[i][:], "a hash")
+	})
 }
 
 func (m *Hello) fields(c *coder) {
@@ -251,6 +268,7 @@ func (m *PushRequest) Marshal() []byte    { return marshal(m) }
 func (m *PushResponse) Marshal() []byte   { return marshal(m) }
 func (m *PullRequest) Marshal() []byte    { return marshal(m) }
 func (m *DigestResponse) Marshal() []byte { return marshal(m) }
+func (m *Missing) Marshal() []byte        { return marshal(m) }
 func (m *Error) Marshal() []byte          { return marshal(m) }
 func (m *Resume) Marshal() []byte         { return marshal(m) }
 
@@ -281,6 +299,12 @@ func UnmarshalDigestResponse(data []byte) (*DigestResponse, error) {
 	return m, unmarshal(data, "wire: decode digest", m)
 }
 
+// UnmarshalMissing decodes a list of chunks.
+func UnmarshalMissing(data []byte) (*Missing, error) {
+	m := &Missing{}
+	return m, unmarshal(data, "wire: decode chunks", m)
+}
+
 // UnmarshalError decodes a refusal.
 func UnmarshalError(data []byte) (*Error, error) {
 	m := &Error{}
@@ -300,7 +324,8 @@ func UnmarshalFrame(data []byte) (*Frame, error) {
 	f := &Frame{}
 	err := unmarshal(data, op, f)
 	kinds := present(f.Hello != nil) + present(f.Entries != nil) + present(f.CaughtUp != nil) +
-		present(f.Heartbeat != nil) + present(f.Error != nil) + present(f.Snapshot != nil) + present(f.Heads != nil)
+		present(f.Heartbeat != nil) + present(f.Error != nil) + present(f.Snapshot != nil) + present(f.Heads != nil) +
+		present(f.Wanted != nil)
 	if err == nil && kinds > 1 {
 		err = errcode.New(errcode.Protocol, op, "a frame is of two kinds")
 	}

@@ -70,7 +70,7 @@ func ScanKey(key []Scanned, b []byte) ([]Scanned, error) {
 
 // ScanRow is DecodeRow without copies. It appends to cells.
 func ScanRow(cells []Cell, b []byte) ([]Cell, error) {
-	if len(b) == 0 || b[0] != rowVersion {
+	if len(b) == 0 || b[0] != RowVersion {
 		return nil, errcode.New(errcode.Protocol, "wire: decode row", "not a row, or one of another version")
 	}
 	r := strict{b: b[1:]}

@@ -169,6 +169,7 @@ type Frame struct {
 	Error     *Error     // the stream ends
 	Snapshot  *Snapshot  // a piece of the state; the entries after its end follow it
 	Heads     [][]byte   // of a sealed space: what devices have told, each a seal.Head
+	Wanted    *Wanted    // of a sealed space: the server asks this device for a snapshot
 }
 
 // Hello opens a pull stream.
@@ -185,6 +186,18 @@ type CaughtUp struct {
 
 // Heartbeat keeps a stream alive and tells that it is.
 type Heartbeat struct{ Head uint64 }
+
+// Wanted asks a device of a sealed space to make a snapshot, or to read one back and to
+// say so in its head. It need not.
+type Wanted struct {
+	Prove []byte // the snapshot's id; none: a new one is to be made
+}
+
+// Missing lists chunks of a sealed space by their hashes: in a request those that are asked
+// for, in the answer those that the server does not have.
+type Missing struct {
+	Chunks []Hash
+}
 
 // DigestResponse is the server's digest at a seq.
 type DigestResponse struct {

@@ -52,9 +52,9 @@ func DecodeKey(b []byte) ([]Value, error) {
 	return key, nil
 }
 
-// rowVersion is the first byte of an encoded row, so that no row, not even
+// RowVersion is the first byte of an encoded row, so that no row, not even
 // one without cells, encodes to nothing.
-const rowVersion = 1
+const RowVersion = 1
 
 // EncodeRow encodes a row's cells in the order of their names.
 func EncodeRow(cells map[string]Value) []byte {
@@ -63,7 +63,7 @@ func EncodeRow(cells map[string]Value) []byte {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	b := []byte{rowVersion}
+	b := []byte{RowVersion}
 	for _, name := range names {
 		b = value.AppendCanonical(protowire.AppendString(b, name), cells[name])
 	}
@@ -73,7 +73,7 @@ func EncodeRow(cells map[string]Value) []byte {
 // DecodeRow undoes EncodeRow. Blobs share b's memory.
 func DecodeRow(b []byte) (map[string]Value, error) {
 	r := strict{b: b}
-	if len(b) == 0 || b[0] != rowVersion {
+	if len(b) == 0 || b[0] != RowVersion {
 		return nil, errcode.New(errcode.Protocol, "wire: decode row", "not a row, or one of another version")
 	}
 	r.b = b[1:]

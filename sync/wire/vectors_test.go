@@ -130,6 +130,12 @@ func words(v any) any {
 		return all
 	case *Error:
 		return obj{"code": v.Code, "message": v.Message}
+	case *Missing:
+		var all []any
+		for i := range v.Chunks {
+			all = append(all, h(v.Chunks[i][:]))
+		}
+		return obj{"chunks": all}
 	case *Snapshot:
 		o := obj{"resumed": v.Resumed, "again": v.Again, "last": v.Last, "seq": v.Seq, "chain": h(v.Chain[:]),
 			"total": v.Total, "schema": h(v.Schema)}
@@ -173,6 +179,8 @@ func words(v any) any {
 				heads = append(heads, h(told))
 			}
 			return obj{"heads": heads}
+		case v.Wanted != nil:
+			return obj{"wanted": obj{"prove": h(v.Wanted.Prove)}}
 		}
 		var entries []any
 		for i := range v.Entries {
@@ -208,6 +216,8 @@ func codec(kind string, data []byte) (message any, again []byte, err error) {
 		return marshalled(UnmarshalDigestResponse(data))
 	case "error":
 		return marshalled(UnmarshalError(data))
+	case "missing":
+		return marshalled(UnmarshalMissing(data))
 	case "frame":
 		return marshalled(UnmarshalFrame(data))
 	}
@@ -361,13 +371,17 @@ func samples() []vector {
 	add("digestResponse", "all", dr, dr.Marshal())
 	refusal := &Error{Code: "HEDDLE_FORBIDDEN", Message: "the token does not grant this space"}
 	add("error", "forbidden", refusal, refusal.Marshal())
+	missing := &Missing{Chunks: []Hash{{7}, {}}}
+	add("missing", "two", missing, missing.Marshal())
 	for name, f := range map[string]*Frame{
-		"hello":     {Hello: &Hello{Epoch: epoch, Head: 2}},
-		"entries":   {Entries: []Entry{first, void}},
-		"caughtUp":  {CaughtUp: &CaughtUp{Seq: 2, Digest: Hash{5}}},
-		"heartbeat": {Heartbeat: &Heartbeat{Head: 2}},
-		"error":     {Error: refusal},
-		"heads":     {Heads: [][]byte{{1, 2, 3}, {4}}},
+		"wantedSnapshot": {Wanted: &Wanted{}},
+		"wantedProof":    {Wanted: &Wanted{Prove: client[:]}},
+		"hello":          {Hello: &Hello{Epoch: epoch, Head: 2}},
+		"entries":        {Entries: []Entry{first, void}},
+		"caughtUp":       {CaughtUp: &CaughtUp{Seq: 2, Digest: Hash{5}}},
+		"heartbeat":      {Heartbeat: &Heartbeat{Head: 2}},
+		"error":          {Error: refusal},
+		"heads":          {Heads: [][]byte{{1, 2, 3}, {4}}},
 		"snapshotFirst": {Snapshot: &Snapshot{Seq: 2, Chain: void.Chain, Total: 3,
 			Schema: (&Body{Schema: body.Schema}).Marshal(), Tables: []SnapshotTable{{"notes", rows}, {"posts", rows}}}},
 		"snapshotOnly": {Snapshot: &Snapshot{Seq: 2, Only: true, Tables: []SnapshotTable{{"notes", rows}}}},

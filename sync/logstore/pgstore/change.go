@@ -45,7 +45,7 @@ func (s *Store) changeOnce(ctx context.Context, space string, f func(*view) erro
 func (s *Store) Cut(ctx context.Context, space string, seq uint64) error {
 	return s.change(ctx, space, func(v *view) error {
 		w := &writes{space: []byte(space)}
-		w.cut(min(seq, v.meta.Head.Seq))
+		w.cut(min(seq, v.meta.Head.Seq), nil)
 		return w.do(ctx, v.c)
 	})
 }
@@ -158,6 +158,9 @@ func (i *importer) all(m *logstore.Meta) error {
 		func(all []wire.Outcome) error { return i.write(func(w *writes) { w.outcomes(all) }) }); err != nil {
 		return err
 	}
+	if err := i.blobs(); err != nil {
+		return err
+	}
 	if err := i.uploads(); err != nil {
 		return err
 	}
@@ -166,6 +169,17 @@ func (i *importer) all(m *logstore.Meta) error {
 		return err
 	}
 	return i.write(func(w *writes) { w.told(told) })
+}
+
+func (i *importer) blobs() error {
+	all, err := i.from.Blobs("")
+	for n := 0; n < len(all) && err == nil; n++ {
+		b := logstore.Blob{Name: all[n].Name, At: all[n].At}
+		if b.Bytes, err = i.from.Blob(b.Name); err == nil {
+			err = i.write(func(w *writes) { w.blobs([]logstore.Blob{b}) })
+		}
+	}
+	return err
 }
 
 // inChunks hands on what comes one after the other about importBytes at a time.
@@ -190,10 +204,13 @@ func inChunks[T any](each iter.Seq2[T, error], size func(*T) int, take func([]T)
 }
 
 func (i *importer) log(m *logstore.Meta) error {
-	for at := m.Horizon; at < m.Head.Seq; {
+	for at := uint64(0); at < m.Head.Seq; { // from what a cut has kept on
 		entries, err := i.from.Entries(at, importBytes, wire.ClientID{})
 		if err != nil {
 			return err
+		}
+		if len(entries) == 0 && m.Horizon == m.Head.Seq {
+			return nil
 		}
 		if len(entries) == 0 {
 			return errcode.New(errcode.Damaged, "pgstore: import", fmt.Sprintf("entry %d is missing", at+1))

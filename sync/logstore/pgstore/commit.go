@@ -70,8 +70,9 @@ func (s *Store) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 	if w.Schema != nil {
 		b.schema(w.Schema)
 	}
+	b.blobs(w.Blobs)
 	if w.Cut > 0 {
-		b.cut(w.Cut)
+		b.cut(w.Cut, w.Keep)
 	}
 	err := b.do(ctx, s.pool)
 	if err == nil && len(w.Told) > 0 {
@@ -312,18 +313,35 @@ func (w *writes) outcomes(all []wire.Outcome) {
 		WHERE s.name = $1`, clients, counters, seqs, codes, hashes)
 }
 
-// cut takes the log's beginning off, up to seq.
-func (w *writes) cut(seq uint64) {
+func (w *writes) blobs(all []logstore.Blob) {
+	for i := range all {
+		b := &all[i]
+		if b.Bytes == nil {
+			w.queue(meaning{}, `DELETE FROM heddle.blob b USING heddle.space s WHERE s.name = $1 AND b.space = s.id
+				AND b.name = $2`, []byte(b.Name))
+			continue
+		}
+		w.queue(meaning{}, `INSERT INTO heddle.blob(space, name, at, bytes) SELECT id, $2, $3, $4 FROM heddle.space
+			WHERE name = $1 ON CONFLICT (space, name) DO UPDATE SET at = excluded.at, bytes = excluded.bytes`,
+			[]byte(b.Name), b.At, b.Bytes)
+	}
+}
+
+// cut takes the log's beginning off, up to seq, but for entries whose body begins with keep.
+func (w *writes) cut(seq uint64, keep []byte) {
+	const gone = ` AND l.seq <= $2 AND s.horizon < $2 AND (octet_length($3::bytea) = 0 OR l.body IS NULL
+		OR substring(l.body FROM 1 FOR octet_length($3::bytea)) <> $3::bytea)`
 	for _, sql := range []string{
-		`UPDATE heddle.space s SET horizon = $2,
-			horizon_chain = (SELECT chain FROM heddle.log WHERE space = s.id AND seq = $2), logged = logged -
-			(SELECT coalesce(sum(coalesce(octet_length(body), 0) + 160), 0) FROM heddle.log WHERE space = s.id AND seq <= $2)
-			WHERE name = $1 AND horizon < $2`,
 		`INSERT INTO heddle.outcome(space, client, counter, seq, code, body_hash)
 			SELECT space, client, counter, l.seq, outcome, body_hash FROM heddle.space s JOIN heddle.log l ON l.space = s.id
-			WHERE s.name = $1 AND l.seq <= $2 ON CONFLICT (space, client, counter) DO NOTHING`,
-		`DELETE FROM heddle.log l USING heddle.space s WHERE s.name = $1 AND l.space = s.id AND l.seq <= $2`,
+			WHERE s.name = $1` + gone + ` ON CONFLICT (space, client, counter) DO NOTHING`,
+		`WITH cut AS (
+				DELETE FROM heddle.log l USING heddle.space s WHERE s.name = $1 AND l.space = s.id` + gone + `
+				RETURNING coalesce(octet_length(l.body), 0) + 160 AS bytes
+			) UPDATE heddle.space s SET horizon = $2, logged = logged - (SELECT coalesce(sum(bytes), 0) FROM cut),
+				horizon_chain = (SELECT chain FROM heddle.log WHERE space = s.id AND seq = $2)
+			WHERE name = $1 AND horizon < $2`,
 	} {
-		w.queue(meaning{}, sql, int64(seq))
+		w.queue(meaning{}, sql, int64(seq), some(keep))
 	}
 }

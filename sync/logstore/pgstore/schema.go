@@ -108,8 +108,21 @@ CREATE TABLE heddle.part(
 );
 `
 
+// schema3 has what a space keeps beside its log. What it holds is encrypted, or hashes: it
+// does not compress.
+const schema3 = `
+CREATE TABLE heddle.blob(
+	space bigint NOT NULL,
+	name bytea NOT NULL,
+	at bigint NOT NULL,                     -- when it came, unix seconds
+	bytes bytea NOT NULL,
+	PRIMARY KEY (space, name)
+);
+ALTER TABLE heddle.blob ALTER COLUMN bytes SET STORAGE EXTERNAL;
+`
+
 // tables are those whose rows belong to a space, by their column space.
-var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part", "head"}
+var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part", "head", "blob"}
 
 // migration leads from one format of the tables to the next.
 type migration struct {
@@ -134,6 +147,7 @@ CREATE TABLE heddle.head(
 	bytes bytea NOT NULL,
 	PRIMARY KEY (space, device)
 )`, 1},
+	{schema3, 1},
 }
 
 // migrate makes the tables, or brings those that are there to this version's format.

@@ -360,6 +360,23 @@ func (v *view) CutOutcomes() iter.Seq2[wire.Outcome, error] {
 	})
 }
 
+func (v *view) Blobs(prefix string) ([]logstore.BlobInfo, error) {
+	return query(v, `SELECT name, octet_length(bytes), at FROM heddle.blob WHERE space = $1 AND name >= $2
+		AND substring(name FROM 1 FOR octet_length($2::bytea)) = $2 ORDER BY name`,
+		func(row pgx.CollectableRow) (b logstore.BlobInfo, err error) {
+			var name []byte
+			err = row.Scan(&name, &b.Size, &b.At)
+			b.Name = string(name)
+			return b, err
+		}, v.id, []byte(prefix))
+}
+
+func (v *view) Blob(name string) ([]byte, error) {
+	bytes, _, err := one(v, `SELECT bytes FROM heddle.blob WHERE space = $1 AND name = $2`, pgx.RowTo[[]byte],
+		v.id, []byte(name))
+	return bytes, err
+}
+
 func (v *view) Uploads() ([]logstore.Upload, error) {
 	return query(v, `SELECT client, account, counter, total, body_hash, held, bytes, at FROM heddle.upload
 		WHERE space = $1 ORDER BY at, client`, func(row pgx.CollectableRow) (u logstore.Upload, err error) {

@@ -70,6 +70,9 @@ func sizeOf(w *logstore.WriteSet) int {
 	for i := range w.Parts {
 		n += len(w.Parts[i].Bytes)
 	}
+	for i := range w.Blobs {
+		n += len(w.Blobs[i].Bytes)
+	}
 	return n
 }
 
@@ -183,7 +186,7 @@ func (c *conn) write(space string, w *logstore.WriteSet) error {
 		return err
 	}
 	for _, step := range []func(*logstore.WriteSet) error{
-		v.writeEntries, v.writeRows, v.writeBuckets, v.writeClients, v.writeUploads, v.writeTold,
+		v.writeEntries, v.writeRows, v.writeBuckets, v.writeClients, v.writeUploads, v.writeTold, v.writeBlobs,
 	} {
 		if err := step(w); err != nil {
 			return err
@@ -195,7 +198,7 @@ func (c *conn) write(space string, w *logstore.WriteSet) error {
 			return err
 		}
 	}
-	return v.cut(w.Cut)
+	return v.cut(w.Cut, w.Keep)
 }
 
 func (v *view) writeEntries(w *logstore.WriteSet) error {
@@ -346,20 +349,37 @@ func (v *view) writeTold(w *logstore.WriteSet) error {
 	return nil
 }
 
-// cut takes the log's beginning off, up to seq.
-func (v *view) cut(seq uint64) error {
+func (v *view) writeBlobs(w *logstore.WriteSet) error {
+	for i := range w.Blobs {
+		if err := v.putBlob(&w.Blobs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) putBlob(b *logstore.Blob) error {
+	if b.Bytes == nil {
+		return v.c.run(`DELETE FROM blob WHERE space = ? AND name = ?`, nil, v.id, b.Name)
+	}
+	return v.c.run(`INSERT INTO blob(space, name, at, bytes) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET at = excluded.at, bytes = excluded.bytes`, nil, v.id, b.Name, b.At, b.Bytes)
+}
+
+// cut takes the log's beginning off, up to seq, but for entries whose body begins with keep.
+func (v *view) cut(seq uint64, keep []byte) error {
 	if seq <= v.meta.Horizon {
 		return nil
 	}
+	const gone = ` FROM log WHERE space = ?1 AND seq <= ?2
+		AND (length(?3) = 0 OR substr(body, 1, length(?3)) IS NOT ?3)` // which is NULL of an empty body, too
 	for _, sql := range []string{
 		`UPDATE space SET horizon = ?2, horizon_chain = (SELECT chain FROM log WHERE space = ?1 AND seq = ?2),
-			logged = logged - (SELECT coalesce(sum(coalesce(length(body), 0) + 160), 0) FROM log WHERE space = ?1 AND seq <= ?2)
-			WHERE id = ?1`,
-		`INSERT INTO outcome SELECT space, client, counter, seq, outcome, body_hash FROM log WHERE space = ?1 AND seq <= ?2
-			ON CONFLICT DO NOTHING`,
-		`DELETE FROM log WHERE space = ?1 AND seq <= ?2`,
+			logged = logged - (SELECT coalesce(sum(coalesce(length(body), 0) + 160), 0)` + gone + `) WHERE id = ?1`,
+		`INSERT INTO outcome SELECT space, client, counter, seq, outcome, body_hash` + gone + ` ON CONFLICT DO NOTHING`,
+		`DELETE` + gone,
 	} {
-		if err := v.c.run(sql, nil, v.id, seq); err != nil {
+		if err := v.c.run(sql, nil, v.id, seq, keep); err != nil {
 			return err
 		}
 	}

@@ -75,11 +75,28 @@ func importAll(ctx context.Context, c *conn, space string, from logstore.View) e
 	if err := v.importLog(ctx, from); err != nil {
 		return err
 	}
+	if err := v.importBlobs(ctx, from); err != nil {
+		return err
+	}
 	return v.importClients(from)
 }
 
+func (v *view) importBlobs(ctx context.Context, from logstore.View) error {
+	all, err := from.Blobs("")
+	for i := 0; i < len(all) && err == nil; i++ {
+		b := logstore.Blob{Name: all[i].Name, At: all[i].At}
+		if b.Bytes, err = from.Blob(b.Name); err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = v.putBlob(&b)
+		}
+	}
+	return err
+}
+
 func (v *view) importLog(ctx context.Context, from logstore.View) error {
-	for at := v.meta.Horizon; at < v.meta.Head.Seq; {
+	for at := uint64(0); at < v.meta.Head.Seq; { // from what a cut has kept on
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -88,6 +105,9 @@ func (v *view) importLog(ctx context.Context, from logstore.View) error {
 			return err
 		}
 		if len(entries) == 0 {
+			if v.meta.Horizon == v.meta.Head.Seq {
+				return nil
+			}
 			return errcode.New(errcode.Damaged, "sqlitestore: import", fmt.Sprintf("entry %d is missing", at+1))
 		}
 		at = entries[len(entries)-1].Seq

@@ -67,6 +67,7 @@ CREATE TEMP VIEW kept_upload AS SELECT 1 AS space, u.client, u.subject AS accoun
 	ON p.client = u.client AND p.counter = (SELECT max(counter) FROM old.part q WHERE q.client = u.client)
 	GROUP BY u.client;
 CREATE TEMP VIEW kept_head AS SELECT 1 AS space, x'' AS device, 0 AS n, x'' AS bytes WHERE false;
+CREATE TEMP VIEW kept_blob AS SELECT 1 AS space, '' AS name, 0 AS at, x'' AS bytes WHERE false;
 `
 
 // Views makes temporary views over a connection to a file of spaces, kept_space,

@@ -126,14 +126,20 @@ func (r *repair) run() error {
 		return err
 	}
 	r.judgeLog()
-	if r.sealed && !(r.before.Seq == 0 && r.whole) {
+	if r.sealed && !r.whole {
 		return beyondRepair("the space is sealed, and its log is not whole", nil)
 	}
 	var err error
-	if r.done.FromLog = r.before.Seq == 0 && r.whole; r.done.FromLog {
+	switch r.done.FromLog = r.before.Seq == 0 && r.whole; {
+	case r.done.FromLog:
 		err = r.foldLog()
-	} else {
+	case r.sealed:
+		err = r.keepSealed()
+	default:
 		err = r.takeRows()
+	}
+	if err == nil {
+		err = r.takeBlobs()
 	}
 	if err == nil {
 		err = r.takeClients()
@@ -217,7 +223,7 @@ func (r *repair) judgeLog() {
 	for i := range r.log[:n] {
 		r.whole = r.whole && !r.log[i].lost
 	}
-	if r.whole && r.before.Seq == 0 { // the rows are folded up to there
+	if r.whole && (r.before.Seq == 0 || r.sealed) { // the rows are folded up to there
 		r.log = r.log[:n]
 	}
 }
@@ -293,6 +299,46 @@ func (r *repair) keepEntry(e *record) error {
 	return r.c.run(`INSERT INTO log(space, seq, client, counter, outcome, body_hash, chain, body)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, nil,
 		r.id, e.Seq, e.Client[:], e.Counter, e.Outcome, e.BodyHash[:], e.Chain[:], body)
+}
+
+// keepSealed keeps the log of a sealed space whose beginning was cut: whole from there on,
+// with the entries before that the cut has kept.
+func (r *repair) keepSealed() error {
+	r.meta.Horizon, r.meta.HorizonChain = r.before.Seq, r.before.Chain
+	if err := r.c.run(`INSERT INTO log SELECT ?, seq, client, counter, outcome, body_hash, chain, digest, rows, body
+		FROM kept_log WHERE space = ? AND seq <= ?`, nil, r.id, r.old, r.before.Seq); err != nil {
+		return beyondRepair("what the log has kept of its beginning cannot be read", err)
+	}
+	if err := r.c.run(`SELECT coalesce(sum(coalesce(length(body), 0) + 160), 0) FROM log WHERE space = ?`,
+		func(s *sqlite3.Stmt) error {
+			r.meta.Logged = s.ColumnInt64(0)
+			return nil
+		}, r.id); err != nil {
+		return err
+	}
+	return r.foldLog() // of which there is nothing to fold
+}
+
+// takeBlobs brings what the space keeps beside its log. A log that was cut needs it.
+func (r *repair) takeBlobs() error {
+	there := false
+	err := r.c.run(`SELECT 1 FROM old.sqlite_schema WHERE name = 'blob'`, func(*sqlite3.Stmt) error {
+		there = true
+		return nil
+	})
+	if err != nil || !there {
+		return err
+	}
+	err = r.c.run(`INSERT INTO blob(space, name, at, bytes) SELECT ?, name, at, bytes FROM kept_blob WHERE space = ?`, nil,
+		r.id, r.old)
+	switch {
+	case err != nil && isDamage(err) && r.before.Seq == 0:
+		r.problem("the snapshots: %v", err)
+		return r.c.run(`DELETE FROM blob WHERE space = ?`, nil, r.id)
+	case err != nil && isDamage(err):
+		return beyondRepair("the snapshots that the log was cut behind cannot be read", err)
+	}
+	return err
 }
 
 // takeRows takes the stored rows as the state at the log's end, and of the log

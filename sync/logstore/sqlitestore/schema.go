@@ -1,18 +1,19 @@
 package sqlitestore
 
 // format is the layout of schemaSQL, in the file's user_version.
-const format = 2
+const format = 3
 
 // formats make a format of the one before it: the one of its number.
 var formats = map[int]string{
 	1: `ALTER TABLE space ADD COLUMN told INTEGER NOT NULL DEFAULT 0;` + headSQL,
+	2: blobSQL,
 }
 
 // applicationID says that a file is of this package: "hdls".
 const applicationID = 0x68646c73
 
 // tables are those whose rows belong to a space, by their column space.
-var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part", "head"}
+var tables = []string{"descriptors", "log", "client", "row", "bucket", "outcome", "upload", "part", "head", "blob"}
 
 // schemaSQL is a file's layout. What is large stands in the last column: SQLite
 // reads all pages of a value to come to what stands after it.
@@ -102,7 +103,7 @@ CREATE TABLE part(
 	bytes BLOB NOT NULL,
 	PRIMARY KEY (space, client, idx)
 ) STRICT, WITHOUT ROWID;
-` + headSQL
+` + headSQL + blobSQL
 
 const headSQL = `
 CREATE TABLE head(
@@ -112,4 +113,14 @@ CREATE TABLE head(
 	bytes BLOB NOT NULL,
 	PRIMARY KEY (space, device)
 ) STRICT, WITHOUT ROWID;
+`
+
+const blobSQL = `
+CREATE TABLE blob(
+	space INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	at INTEGER NOT NULL,            -- when it came, unix seconds
+	bytes BLOB NOT NULL,
+	PRIMARY KEY (space, name)
+) STRICT;
 `

@@ -300,7 +300,7 @@ func (s *Store) Cut(ctx context.Context, space string, seq uint64) error {
 		if err != nil {
 			return err
 		}
-		return v.cut(min(seq, v.meta.Head.Seq))
+		return v.cut(min(seq, v.meta.Head.Seq), nil)
 	}); err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func TestOpen_formatBefore(t *testing.T) {
 	must(s.Close())
 	c, err := sqlite3.Open(filepath.Join(dir, "spaces-1-of-1.db"))
 	must(err)
-	must(c.Exec(`DROP TABLE head; ALTER TABLE space DROP COLUMN told; PRAGMA user_version = 1`))
+	must(c.Exec(`DROP TABLE head; DROP TABLE blob; ALTER TABLE space DROP COLUMN told; PRAGMA user_version = 1`))
 	must(c.Close())
 	for range 2 {
 		s = open(t, dir, 1)

@@ -250,6 +250,23 @@ func (v *view) CutOutcomes() iter.Seq2[wire.Outcome, error] {
 	}
 }
 
+func (v *view) Blobs(prefix string) (all []logstore.BlobInfo, err error) {
+	err = v.c.run(`SELECT name, length(bytes), at FROM blob WHERE space = ?1 AND name >= ?2
+		AND substr(name, 1, length(?2)) = ?2 ORDER BY name`, func(s *sqlite3.Stmt) error {
+		all = append(all, logstore.BlobInfo{Name: s.ColumnText(0), Size: s.ColumnInt64(1), At: s.ColumnInt64(2)})
+		return nil
+	}, v.id, prefix)
+	return all, err
+}
+
+func (v *view) Blob(name string) (bytes []byte, err error) {
+	err = v.c.run(`SELECT bytes FROM blob WHERE space = ? AND name = ?`, func(s *sqlite3.Stmt) error {
+		bytes = blob(s, 0)
+		return nil
+	}, v.id, name)
+	return bytes, err
+}
+
 func (v *view) Uploads() (all []logstore.Upload, err error) {
 	const sql = `SELECT client, account, counter, total, body_hash, held, bytes, at FROM upload WHERE space = ?
 		ORDER BY at, client`

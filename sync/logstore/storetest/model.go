@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -39,6 +40,7 @@ type content struct {
 	uploads  map[wire.ClientID]logstore.Upload
 	parts    map[wire.ClientID]map[uint32][]byte
 	told     map[[16]byte]logstore.DeviceHead
+	blobs    map[string]logstore.Blob
 }
 
 type bucketID struct {
@@ -55,7 +57,8 @@ func newContent() *content {
 	return &content{states: map[uint64]logstore.State{}, rows: map[logstore.RowID][]byte{},
 		buckets: map[bucketID][]byte{}, clients: map[wire.ClientID]logstore.Client{},
 		outcomes: map[outcomeID]wire.Outcome{}, uploads: map[wire.ClientID]logstore.Upload{},
-		parts: map[wire.ClientID]map[uint32][]byte{}, told: map[[16]byte]logstore.DeviceHead{}}
+		parts: map[wire.ClientID]map[uint32][]byte{}, told: map[[16]byte]logstore.DeviceHead{},
+		blobs: map[string]logstore.Blob{}}
 }
 
 func (c *content) clone() *content {
@@ -64,6 +67,7 @@ func (c *content) clone() *content {
 	d.states, d.rows, d.buckets = maps.Clone(c.states), maps.Clone(c.rows), maps.Clone(c.buckets)
 	d.clients, d.outcomes, d.uploads = maps.Clone(c.clients), maps.Clone(c.outcomes), maps.Clone(c.uploads)
 	d.told = maps.Clone(c.told)
+	d.blobs = maps.Clone(c.blobs)
 	d.parts = map[wire.ClientID]map[uint32][]byte{}
 	for id, parts := range c.parts {
 		d.parts[id] = maps.Clone(parts)
@@ -153,10 +157,13 @@ func (c *content) take(from logstore.View) (err error) {
 		}
 		c.buckets[bucketID{b.Table, b.Group, b.Number}] = b.Sum
 	}
-	for at := c.meta.Horizon; at < c.meta.Head.Seq; at = c.log[len(c.log)-1].Seq {
+	for at := uint64(0); at < c.meta.Head.Seq; at = c.log[len(c.log)-1].Seq {
 		entries, err := from.Entries(at, 1<<20, wire.ClientID{})
 		if err != nil {
 			return err
+		}
+		if len(entries) == 0 {
+			break // they were cut
 		}
 		c.log = append(c.log, entries...)
 	}
@@ -187,8 +194,19 @@ func (c *content) take(from logstore.View) (err error) {
 		return err
 	}
 	told, err := from.DeviceHeads()
+	if err != nil {
+		return err
+	}
 	for _, h := range told {
 		c.told[h.Device] = h
+	}
+	infos, err := from.Blobs("")
+	for _, i := range infos {
+		b := logstore.Blob{Name: i.Name, At: i.At}
+		if b.Bytes, err = from.Blob(i.Name); err != nil {
+			return err
+		}
+		c.blobs[i.Name] = b
 	}
 	return err
 }
@@ -282,19 +300,36 @@ func (c *content) write(w *logstore.WriteSet) {
 			c.told[h.Device] = h
 		}
 	}
-	c.cut(w.Cut)
+	for _, b := range w.Blobs {
+		b.Bytes = slices.Clone(b.Bytes)
+		if c.blobs[b.Name] = b; b.Bytes == nil {
+			delete(c.blobs, b.Name)
+		}
+	}
+	c.cut(w.Cut, w.Keep)
 }
 
-func (c *content) cut(seq uint64) {
+func (c *content) cut(seq uint64, keep []byte) {
+	if seq <= c.meta.Horizon {
+		return
+	}
+	var kept []wire.Entry
 	for len(c.log) > 0 && c.log[0].Seq <= seq {
 		e := &c.log[0]
-		c.meta.Horizon, c.meta.HorizonChain = e.Seq, e.Chain
+		c.log = c.log[1:]
+		if e.Seq > c.meta.Horizon {
+			c.meta.Horizon, c.meta.HorizonChain = e.Seq, e.Chain
+		}
+		if len(keep) > 0 && bytes.HasPrefix(e.Body, keep) {
+			kept = append(kept, *e)
+			continue
+		}
 		c.meta.Logged -= int64(len(e.Body)) + logstore.EntryBytes
 		c.outcomes[outcomeID{e.Client, e.Counter}] = wire.Outcome{Client: e.Client, Counter: e.Counter, Seq: e.Seq,
 			Code: e.Outcome, BodyHash: e.BodyHash}
 		delete(c.states, e.Seq)
-		c.log = c.log[1:]
 	}
+	c.log = append(kept, c.log...)
 }
 
 func (m *Model) Heads(_ context.Context, spaces []string) ([]logstore.Head, error) {
@@ -335,7 +370,7 @@ func (m *Model) Spaces(_ context.Context, after string, n int) ([]logstore.Info,
 
 func (m *Model) Cut(_ context.Context, space string, seq uint64) error {
 	return m.change(space, func(c *content) error {
-		c.cut(min(seq, c.meta.Head.Seq))
+		c.cut(min(seq, c.meta.Head.Seq), nil)
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -150,6 +151,118 @@ func testCut(t *testing.T, s *Subject) {
 	}
 	if m := commitOne(t, s, "s", 6); m.Logged != logstore.EntryBytes+int64(len(fmt.Append(nil, number(1), 6))) {
 		t.Errorf("the log counts %d bytes", m.Logged)
+	}
+}
+
+// A cut keeps the entries that it is told to, however often the log is cut.
+func testKeep(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	bodies := [][]byte{{8, 2, 1}, {8, 1, 1}, {8}, {8, 2}, {8, 1, 2}, {8, 2, 3, 4}}
+	for n, body := range bodies {
+		m, err := meta(t.Context(), s, "s")
+		w := one(&m, number(1), uint64(n+1))
+		e := &w.Entries[0]
+		e.Body, e.BodyHash = body, wire.HashBody(body)
+		e.Chain = e.ChainAfter(m.Head.Chain)
+		w.Head.Chain = e.Chain
+		if err = errors.Join(err, s.Commit(t.Context(), "s", w)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		to   uint64
+		kept []uint64
+	}{{2, []uint64{1}}, {3, []uint64{1}}, {5, []uint64{1, 4}}} {
+		m, err := meta(t.Context(), s, "s")
+		w := &logstore.WriteSet{Base: m.Head, State: m.State, Cut: test.to, Keep: keepMark}
+		if err = errors.Join(err, s.Commit(t.Context(), "s", w)); err != nil {
+			t.Fatal(err)
+		}
+		d, err := all(t, s, "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seqs []uint64
+		logged := int64(0)
+		for _, e := range append(d.Kept, d.Entries...) {
+			if logged += int64(len(e.Body)) + logstore.EntryBytes; e.Seq <= test.to {
+				seqs = append(seqs, e.Seq)
+			}
+		}
+		if !slices.Equal(seqs, test.kept) || d.Meta.Horizon != test.to || d.Meta.Logged != logged ||
+			len(d.Entries) != len(bodies)-int(test.to) || len(d.Cut) != int(test.to)-len(test.kept) {
+			t.Errorf("cut to %d: got %+v", test.to, d)
+		}
+	}
+	to := NewModel()
+	if err := s.Read(t.Context(), "s", func(v logstore.View) error { return to.Import(t.Context(), "s", v) }); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, s, to, "s")
+}
+
+// Blobs come and go with commits, and are gone with the space.
+func testBlobs(t *testing.T, s *Subject) {
+	create(t, s, "s")
+	create(t, s, "other")
+	put := func(space string, all ...logstore.Blob) error {
+		m, err := meta(t.Context(), s, space)
+		if err != nil {
+			return err
+		}
+		return s.Commit(t.Context(), space, &logstore.WriteSet{Base: m.Head, State: m.State, Blobs: all})
+	}
+	large := bytes.Repeat([]byte("0123456789abcdef"), 2<<20/16)
+	err := errors.Join(put("s", logstore.Blob{Name: "chunk/1", Bytes: large, At: 7}, logstore.Blob{Name: "chunk/2",
+		Bytes: []byte{}, At: 8}), put("s", logstore.Blob{Name: "chunk/2", Bytes: []byte("two"), At: 9},
+		logstore.Blob{Name: "log", Bytes: []byte("x")}), put("other", logstore.Blob{Name: "chunk/3", Bytes: []byte("y")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Reopen != nil {
+		s.Store = s.Reopen()
+	}
+	look := func(prefix string, want ...logstore.BlobInfo) {
+		t.Helper()
+		if err := s.Read(t.Context(), "s", func(v logstore.View) error {
+			got, err := v.Blobs(prefix)
+			none, err2 := v.Blob("chunk/3") // of the other space
+			if !slices.Equal(got, want) || none != nil {
+				t.Errorf("under %q: got %+v, want %+v, and of another space %q", prefix, got, want, none)
+			}
+			return errors.Join(err, err2)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := logstore.BlobInfo{Name: "chunk/1", Size: int64(len(large)), At: 7}, logstore.BlobInfo{Name: "chunk/2",
+		Size: 3, At: 9}
+	log := logstore.BlobInfo{Name: "log", Size: 1}
+	look("", one, two, log)
+	look("chunk/", one, two)
+	look("d")
+	m, err := meta(t.Context(), s, "s")
+	moved := &logstore.WriteSet{Base: m.Head, State: m.State, Blobs: []logstore.Blob{{Name: "log"}}}
+	moved.Base.Seq++
+	if err := errors.Join(err, s.Commit(t.Context(), "s", moved)); !errors.Is(err, logstore.ErrMoved) {
+		t.Errorf("on another base: %v", err)
+	}
+	if err := put("s", logstore.Blob{Name: "chunk/1"}, logstore.Blob{Name: "none"}); err != nil {
+		t.Fatal(err)
+	}
+	look("", two, log)
+	if err := s.Delete(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	create(t, s, "again")
+	if err := s.Read(t.Context(), "again", func(v logstore.View) error {
+		got, err := v.Blobs("")
+		if len(got) > 0 {
+			t.Errorf("another space has %+v", got)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

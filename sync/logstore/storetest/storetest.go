@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -31,7 +32,8 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		"create": testCreate, "fence": testFence, "new": testNew, "some": testSome,
 		"random": testRandom, "keys": testKeys, "moment": testMoment,
 		"concurrent": testConcurrent, "spaces": testSpaces, "import": testImport, "delete": testDelete,
-		"cut": testCut, "kick": testKick, "told": testTold, "cancel": testCancel, "watch": testWatch,
+		"cut": testCut, "keep": testKeep, "blobs": testBlobs, "kick": testKick, "told": testTold, "cancel": testCancel,
+		"watch": testWatch,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -51,6 +53,8 @@ type dump struct {
 	Uploads  []logstore.Upload
 	Parts    [][]byte
 	Told     []logstore.DeviceHead
+	Kept     []wire.Entry // before the log's beginning
+	Blobs    []logstore.Blob
 }
 
 func collect[T any](t *testing.T, all iter.Seq2[T, error]) (list []T) {
@@ -115,6 +119,7 @@ func all(t *testing.T, s logstore.Store, space string) (d dump, err error) {
 		}
 		d.Told, err = v.DeviceHeads()
 		must(err)
+		d.Kept, d.Blobs = kept(t, v, d.Meta.Horizon), blobs(t, v)
 		ids := []logstore.RowID{{Table: "none", Key: "x"}}
 		for _, r := range d.Rows {
 			ids = append(ids, r.RowID)
@@ -129,6 +134,44 @@ func all(t *testing.T, s logstore.Store, space string) (d dump, err error) {
 		return nil
 	})
 	return d, err
+}
+
+// kept returns the entries that cuts have kept.
+func kept(t *testing.T, v logstore.View, horizon uint64) (all []wire.Entry) {
+	t.Helper()
+	for at := uint64(0); ; {
+		entries, err := v.Entries(at, 300, wire.ClientID{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Seq > horizon {
+				return all
+			}
+			all, at = append(all, e), e.Seq
+		}
+		if len(entries) == 0 {
+			return all
+		}
+	}
+}
+
+// blobs returns all blobs, and looks at each by its name and by a prefix of it.
+func blobs(t *testing.T, v logstore.View) (all []logstore.Blob) {
+	t.Helper()
+	infos, err := v.Blobs("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range infos {
+		bytes, err := v.Blob(i.Name)
+		some, err2 := v.Blobs(i.Name[:1])
+		if err != nil || err2 != nil || int64(len(bytes)) != i.Size || !slices.Contains(some, i) {
+			t.Fatalf("blob %+v has %d bytes, and stands among %+v: %v, %v", i, len(bytes), some, err, err2)
+		}
+		all = append(all, logstore.Blob{Name: i.Name, Bytes: bytes, At: i.At})
+	}
+	return all
 }
 
 // equal compares a store with the model.
@@ -155,12 +198,17 @@ func norm(d *dump) {
 	if len(d.Schema) == 0 {
 		d.Schema = nil
 	}
-	for i := range d.Entries {
-		if len(d.Entries[i].Body) == 0 {
-			d.Entries[i].Body = nil
+	for _, all := range [][]wire.Entry{d.Entries, d.Kept} {
+		for i := range all {
+			if len(all[i].Body) == 0 {
+				all[i].Body = nil
+			}
 		}
 	}
 }
+
+// keepMark is how the bodies of entries begin that cuts are to keep.
+var keepMark = []byte{8, 2}
 
 // author makes write sets that are decided on a dump.
 type author struct {
@@ -191,6 +239,9 @@ func (a *author) commit(d *dump) *logstore.WriteSet {
 		counters[id]++
 		changed[id] = true
 		e := wire.Entry{Seq: w.Head.Seq + 1, Client: id, Counter: counters[id], Body: a.bytes(a.IntN(200))}
+		if a.IntN(4) == 0 {
+			e.Body = append(bytes.Clone(keepMark), e.Body...)
+		}
 		e.BodyHash = wire.HashBody(e.Body)
 		if a.IntN(4) == 0 {
 			if e.Outcome = "NO"; a.IntN(2) == 0 {
@@ -226,6 +277,17 @@ func (a *author) commit(d *dump) *logstore.WriteSet {
 		}
 		if a.IntN(4) == 0 && w.Base.Seq > d.Meta.Horizon {
 			w.Cut = d.Meta.Horizon + 1 + a.Uint64N(w.Base.Seq-d.Meta.Horizon)
+			if a.IntN(2) == 0 {
+				w.Keep = keepMark
+			}
+		}
+	}
+	for _, name := range []string{"a", "a/1", "a/2", "b\x7f"} {
+		switch a.IntN(8) {
+		case 0:
+			w.Blobs = append(w.Blobs, logstore.Blob{Name: name, Bytes: a.bytes(a.IntN(3000)), At: a.at})
+		case 1:
+			w.Blobs = append(w.Blobs, logstore.Blob{Name: name})
 		}
 	}
 	for id := range changed {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/wire"
@@ -166,6 +167,17 @@ func (c *content) Uploads() ([]logstore.Upload, error) {
 	})
 	return all, nil
 }
+
+func (c *content) Blobs(prefix string) (all []logstore.BlobInfo, err error) {
+	for _, name := range slices.Sorted(maps.Keys(c.blobs)) {
+		if b := c.blobs[name]; strings.HasPrefix(name, prefix) {
+			all = append(all, logstore.BlobInfo{Name: name, Size: int64(len(b.Bytes)), At: b.At})
+		}
+	}
+	return all, nil
+}
+
+func (c *content) Blob(name string) ([]byte, error) { return c.blobs[name].Bytes, nil }
 
 func (c *content) Parts(client wire.ClientID) (all [][]byte, err error) {
 	for _, i := range slices.Sorted(maps.Keys(c.parts[client])) {

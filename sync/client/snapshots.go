@@ -1,0 +1,477 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// The snapshots of a sealed space are its members': this client makes one where the
+// server asks for it, and starts from one where its replica is new, or the log does not
+// reach back to where it is.
+
+// Draft is a snapshot that is being made. It belongs to one goroutine.
+type Draft interface {
+	// Places returns where the chunks of the last snapshot of this device ended.
+	Places() []replica.Place
+	// Kept returns their hashes. Lost says which of them the server does not have.
+	Kept() []wire.Hash
+	Lost(missing []wire.Hash)
+	// Known says whether there is a chunk of a piece.
+	Known(sum wire.Hash) bool
+	// Seal makes the chunk of the next piece, which is to be sent: Stored says that the
+	// server has it. It returns nil where there is one already.
+	Seal(*replica.Piece) ([]byte, error)
+	Stored()
+	// Finish returns the manifest, once all pieces are sealed. HEDDLE_DAMAGED: the rows of
+	// this device are not what it has kept of them.
+	Finish(context.Context, *replica.Pieces) ([]byte, error)
+	// Save keeps what the next snapshot can use, inside SQLite.
+	Save(replica.Conn) error
+}
+
+// Plan is a snapshot that this device may start from, as far as its manifest tells.
+type Plan interface {
+	ID() [16]byte
+	At() (seq uint64, chain wire.Hash)
+	Digest() wire.Hash
+	Schema() []byte
+	Rows() uint64
+	Chunks() []PlanChunk
+	// Open returns the rows of a chunk. HEDDLE_DAMAGED: the bytes are not the chunk's.
+	// HEDDLE_TAMPERED: its maker has made it otherwise than it says.
+	Open(i int, data []byte) ([]wire.SnapshotTable, error)
+	// Decided returns the counters of all clients. Outcomes returns what the log has of an
+	// author's transactions, as far as this device can prove it.
+	Decided() []wire.Decided
+	Outcomes(wire.ClientID) []wire.Outcome
+	// Adopt has the replica go on from the snapshot's entry, once its rows are there.
+	Adopt()
+}
+
+// PlanChunk is a chunk of a plan.
+type PlanChunk struct {
+	Hash wire.Hash
+	Size uint64
+	Rows uint64
+}
+
+// snapshots is what a client does about those of its sealed space.
+type snapshots struct{ c *Client }
+
+const (
+	// makeFor is how long the making of a snapshot may keep the database's log from being
+	// emptied. What was sent until then counts for the next try.
+	makeFor = 5 * time.Minute
+	// chunksAhead is how many chunks are asked for before they are needed.
+	chunksAhead = 4
+	// maxManifest is the longest manifest that is read.
+	maxManifest = wire.MaxBody
+)
+
+// wanted does what the server asks this device for, one thing at a time.
+func (s snapshots) wanted(ctx context.Context, w *wire.Wanted) {
+	c := s.c
+	select {
+	case c.snapshotTurn <- struct{}{}:
+	default:
+		return
+	}
+	c.background.Add(1)
+	go func() {
+		defer c.background.Done()
+		defer func() { <-c.snapshotTurn }()
+		ctx, cancel := context.WithTimeout(ctx, makeFor)
+		defer cancel()
+		var err error
+		if len(w.Prove) == 0 {
+			err = s.make(ctx)
+		} else {
+			err = s.prove(ctx, w.Prove)
+		}
+		if err != nil && ctx.Err() == nil {
+			c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})
+			c.events.deliver()
+		}
+	}()
+}
+
+// SnapshotFailed says that this device has not made a snapshot that the server has asked
+// for, or has found one that is not to be started from. Nothing else depends on it.
+type SnapshotFailed struct{ Err *errcode.Error }
+
+// OnSnapshotFailed calls f when that was so.
+func (c *Client) OnSnapshotFailed(f func(SnapshotFailed)) (remove func()) { return on(&c.events, f) }
+
+// make makes a snapshot and sends it.
+func (s snapshots) make(ctx context.Context) (err error) {
+	c := s.c
+	p, err := c.replica.OpenPrefix(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	d, err := c.cfg.Sealer.Draft(ctx, p)
+	if err != nil {
+		return err
+	}
+	missing, err := s.missing(ctx, d.Kept())
+	if err != nil {
+		return err
+	}
+	d.Lost(missing)
+	defer func() { // the next try goes on from here
+		if e := c.replica.Note(context.WithoutCancel(ctx), d.Save); err == nil {
+			err = e
+		}
+	}()
+	pieces := p.Pieces(d.Places(), d.Known)
+	for {
+		piece, err := pieces.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if piece == nil {
+			break
+		}
+		data, err := d.Seal(piece)
+		if err != nil {
+			return err
+		}
+		if data == nil {
+			continue
+		}
+		if err := s.send(ctx, "chunks", data); err != nil {
+			return err
+		}
+		d.Stored()
+	}
+	manifest, err := d.Finish(ctx, pieces)
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, "snapshot", manifest)
+}
+
+func (s snapshots) send(ctx context.Context, resource string, data []byte) error {
+	a, err := s.c.ask(ctx, "POST", resource, data)
+	if err != nil {
+		return err
+	}
+	_, err = a.whole()
+	return err
+}
+
+// missing asks which chunks the server does not have.
+func (s snapshots) missing(ctx context.Context, all []wire.Hash) ([]wire.Hash, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	a, err := s.c.ask(ctx, "POST", "missing", (&wire.Missing{Chunks: all}).Marshal())
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	data, err := io.ReadAll(io.LimitReader(a.Body, wire.MaxRequest))
+	if err != nil {
+		return nil, err
+	}
+	m, err := wire.UnmarshalMissing(data)
+	return m.Chunks, err
+}
+
+// each calls f with the manifests that the server has, the newest first, until it
+// returns false.
+func (s snapshots) each(ctx context.Context, f func(manifest []byte) bool) error {
+	const op = "sync: snapshots"
+	a, err := s.c.ask(ctx, "GET", "snapshots", nil)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	for r := bufio.NewReader(a.Body); ; {
+		n, err := binary.ReadUvarint(r)
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return errcode.Wrap(err, errcode.Network, op)
+		case n > maxManifest:
+			return errcode.New(errcode.Protocol, op, "a manifest is too long")
+		}
+		data := make([]byte, n)
+		if _, err := io.ReadFull(r, data); err != nil {
+			return errcode.Wrap(err, errcode.Network, op)
+		}
+		if !f(data) {
+			return nil
+		}
+	}
+}
+
+// manifests returns all of them.
+func (s snapshots) manifests(ctx context.Context) (all [][]byte, err error) {
+	err = s.each(ctx, func(manifest []byte) bool {
+		all = append(all, manifest)
+		return true
+	})
+	return all, err
+}
+
+// start has a replica that is new, or too far back, start from the newest snapshot that
+// is what it says. It is false where there is none.
+func (s snapshots) start(ctx context.Context) (started bool, err error) {
+	c := s.c
+	select {
+	case c.bootstrapTurn <- struct{}{}:
+		defer func() { <-c.bootstrapTurn }()
+	case <-ctx.Done():
+		return false, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: start from a snapshot")
+	}
+	manifests, err := s.manifests(ctx)
+	switch errcode.Of(err) {
+	case errcode.NotFound, errcode.NotMember, errcode.Removed: // the pull says what is to be done about it
+		return false, nil
+	}
+	if err != nil || len(manifests) == 0 {
+		return false, err
+	}
+	epoch, changes, err := c.members(ctx)
+	if err != nil {
+		return false, err
+	}
+	c.cfg.Sealer.Learn(ctx, changes)
+	var first error
+	for _, manifest := range manifests {
+		plan, err := c.cfg.Sealer.Survey(ctx, changes, manifest, true)
+		if err == nil {
+			err = s.fill(ctx, epoch, plan)
+		}
+		if err == nil || errors.Is(err, replica.ErrFork) {
+			c.cfg.Sealer.Confirm(plan.ID())
+			return true, err
+		}
+		if code := errcode.Of(err); code != errcode.Tampered && code != errcode.Behind {
+			return false, err
+		}
+		if first == nil {
+			first = err
+		}
+		c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})
+		c.events.deliver()
+	}
+	return false, first
+}
+
+// startOrFollow is start for a replica that is new: where no snapshot is what it says, the
+// log is followed from its first entry, as far as the server still has that.
+func (s snapshots) startOrFollow(ctx context.Context) (started bool, err error) {
+	c := s.c
+	if started, err = s.start(ctx); errcode.Of(err) != errcode.Tampered {
+		return started, err
+	}
+	c.mu.Lock()
+	at, begun := c.view.Position.Seq, c.view.Bootstrap != nil
+	c.mu.Unlock()
+	switch {
+	case at > 0:
+		return false, err
+	case begun: // what has come of it goes
+		err = c.replica.StartOver(ctx, func(replica.Conn) error { return nil })
+		return false, err
+	}
+	return false, nil
+}
+
+// fetched is a chunk's bytes.
+type fetched struct {
+	data []byte
+	err  error
+}
+
+// fetch asks for the chunks of a plan from one on, some ahead of who takes them.
+func (s snapshots) fetch(ctx context.Context, chunks []PlanChunk) (next func() ([]byte, error), end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	queue := make(chan chan fetched, chunksAhead-1)
+	go func() {
+		defer close(queue)
+		for _, k := range chunks {
+			one := make(chan fetched, 1)
+			select {
+			case queue <- one:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				data, err := s.chunk(ctx, k)
+				one <- fetched{data, err}
+			}()
+		}
+	}()
+	return func() ([]byte, error) {
+			select {
+			case one := <-queue:
+				f := <-one
+				return f.data, f.err
+			case <-ctx.Done():
+				return nil, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: fetch a chunk")
+			}
+		}, func() {
+			cancel()
+			for one := range queue {
+				<-one
+			}
+		}
+}
+
+func (s snapshots) chunk(ctx context.Context, k PlanChunk) ([]byte, error) {
+	a, err := s.c.ask(ctx, "GET", "chunk?id="+hex.EncodeToString(k.Hash[:]), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	data, err := io.ReadAll(io.LimitReader(a.Body, int64(k.Size)+1))
+	return data, errcode.Wrap(err, errcode.Network, "sync: fetch a chunk")
+}
+
+// fill applies a snapshot, chunk by chunk. It goes on with one that has broken off.
+func (s snapshots) fill(ctx context.Context, epoch wire.Epoch, plan Plan) error {
+	c := s.c
+	c.mu.Lock()
+	view := c.view
+	req := &wire.PullRequest{Position: view.Position, Client: view.Client, Anew: true,
+		Clients: slices.Clone(c.askedClients)}
+	c.mu.Unlock()
+	seq, chain := plan.At()
+	chunks, from := plan.Chunks(), 0
+	if at := view.Bootstrap; at != nil && at.Epoch == epoch && at.Seq == seq && at.Chain == chain && at.Table != "" {
+		for rows := uint64(0); from < len(chunks) && rows < at.Rows; from++ {
+			rows += chunks[from].Rows
+		}
+		copied := *at
+		req.Resume = &copied
+	}
+	next, end := s.fetch(ctx, chunks[from:])
+	defer end()
+	for i := from; ; i++ {
+		f := &wire.Snapshot{Resumed: i == from && req.Resume != nil, Seq: seq, Chain: chain, Total: plan.Rows(),
+			Schema: plan.Schema()}
+		if i < len(chunks) {
+			data, err := next()
+			if err == nil {
+				f.Tables, err = plan.Open(i, data)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if f.Last = i >= len(chunks)-1; f.Last {
+			f.End = &wire.SnapshotEnd{Digest: plan.Digest()}
+			f.Clients, f.Own = plan.Decided(), plan.Outcomes(req.Client)
+			plan.Adopt()
+		}
+		if err := s.apply(ctx, req, epoch, f, i == from); err != nil {
+			return err
+		}
+		if f.Last {
+			return nil
+		}
+	}
+}
+
+// apply applies a frame of a snapshot.
+func (s snapshots) apply(
+	ctx context.Context, req *wire.PullRequest, epoch wire.Epoch, f *wire.Snapshot, first bool,
+) error {
+	c := s.c
+	rows, err := c.replica.Snapshot(ctx, req, epoch, f, first)
+	var ask *replica.AskError
+	if errors.As(err, &ask) {
+		c.mu.Lock()
+		c.askedClients = append(c.askedClients, ask.Client)
+		c.mu.Unlock()
+	}
+	if errcode.Of(err) == errcode.Diverged {
+		return &errcode.Error{Code: errcode.Tampered, Op: "sync: start from a snapshot", Err: err,
+			Msg: "the snapshot does not have the rows that it says"}
+	}
+	if err != nil && !errors.Is(err, replica.ErrFork) {
+		return err
+	}
+	c.events.put(Progress{Phase: "snapshot", Done: rows, Total: max(f.Total, rows), Rows: rows})
+	c.events.deliver()
+	if f.End != nil {
+		c.mu.Lock()
+		c.restart, c.askedClients = false, nil
+		c.generation++
+		c.progress = c.progress.forgotten()
+		c.mu.Unlock()
+		c.wakePush()
+	}
+	return err
+}
+
+// prove reads a snapshot back whole, and has this device's next head say so.
+func (s snapshots) prove(ctx context.Context, id []byte) error {
+	const op = "sync: read a snapshot back"
+	c := s.c
+	manifests, err := s.manifests(ctx)
+	if err != nil {
+		return err
+	}
+	changes, err := c.Members(ctx)
+	if err != nil {
+		return err
+	}
+	for _, manifest := range manifests {
+		plan, err := c.cfg.Sealer.Survey(ctx, changes, manifest, false)
+		if err != nil {
+			return err
+		}
+		if name := plan.ID(); !bytes.Equal(name[:], id) {
+			continue
+		}
+		if err := s.readBack(ctx, plan); err != nil {
+			return err
+		}
+		c.cfg.Sealer.Confirm(plan.ID())
+		return nil
+	}
+	return errcode.New(errcode.Behind, op, "the snapshot is gone")
+}
+
+func (s snapshots) readBack(ctx context.Context, plan Plan) error {
+	read, err := replica.NewReadBack(plan.Schema())
+	if err != nil {
+		return err
+	}
+	next, end := s.fetch(ctx, plan.Chunks())
+	defer end()
+	for i := range plan.Chunks() {
+		data, err := next()
+		if err != nil {
+			return err
+		}
+		tables, err := plan.Open(i, data)
+		if err == nil {
+			err = read.Add(tables)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if read.Digest() != plan.Digest() {
+		return errcode.New(errcode.Tampered, "sync: read a snapshot back", "the snapshot does not have the rows that it says")
+	}
+	return nil
+}

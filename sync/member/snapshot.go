@@ -1,0 +1,452 @@
+package member
+
+import (
+	"context"
+	"slices"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
+	"heddle.dev/heddle/sync/replica"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/wire"
+)
+
+// Snapshots of a sealed space: this device makes one of what its replica has, or starts
+// from one of another's. docs/SECURITY.md, section 11, says what is checked.
+
+// snapshotDraft is a snapshot that is being made.
+type snapshotDraft struct {
+	cfg      Config
+	key      seal.Key
+	manifest seal.Manifest
+	summary  seal.Summary
+	before   []keptChunk // of the last snapshot, in order
+	known    map[wire.Hash]*keptChunk
+	made     []keptChunk
+	waiting  *keptChunk // sealed, and not on the server yet
+}
+
+// keptChunk is a chunk that this device has made, where it ends, and a hash of what it
+// has: the same rows need no other.
+type keptChunk struct {
+	replica.Place
+	sum wire.Hash
+	seal.Chunk
+}
+
+// Draft implements client.Sealer.
+func (m *Member) Draft(ctx context.Context, p *replica.PrefixReader) (client.Draft, error) {
+	const op = "member: make a snapshot"
+	m.ready(ctx, nil)
+	at := seal.Position{Seq: p.Position.Seq, Chain: p.Position.Chain}
+	var saved *seal.Saved
+	d := &snapshotDraft{known: map[wire.Hash]*keptChunk{}}
+	err := p.Inside(ctx, func(c replica.Conn) (err error) {
+		if saved, err = read(c, at); err == nil {
+			d.before, err = readChunks(c)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	log := seal.NewLog(m.cfg.Space, m.cfg.Anchor, seal.Window)
+	if err := log.Restore(saved); err != nil {
+		return nil, errcode.Wrap(err, errcode.Internal, op)
+	}
+	epoch, commit := log.Epoch()
+	key, is := m.keys[commit]
+	switch by, member := log.Member(m.id); {
+	case !is:
+		return nil, errNoKey
+	case !member || by.Role > seal.RoleWrite:
+		return nil, errcode.New(errcode.NotAllowed, op, "this device may not write in the space")
+	case len(saved.Clients) > seal.MaxClients:
+		return nil, errcode.New(errcode.TooBig, op, "more clients have written in the space than a snapshot tells of")
+	}
+	d.cfg, d.key = m.cfg, key
+	d.manifest = seal.Manifest{Device: m.id, Epoch: epoch, At: at, Members: log.Newest()}
+	d.summary = seal.Summary{Digest: p.Digest, Schema: p.Schema.Marshal(), Clients: saved.Clients}
+	for i := range d.before {
+		d.known[d.before[i].sum] = &d.before[i]
+	}
+	return d, nil
+}
+
+// Places implements client.Draft.
+func (d *snapshotDraft) Places() []replica.Place {
+	all := make([]replica.Place, len(d.before))
+	for i := range d.before {
+		all[i] = d.before[i].Place
+	}
+	return all
+}
+
+// Kept implements client.Draft.
+func (d *snapshotDraft) Kept() (all []wire.Hash) {
+	for i := range d.before {
+		all = append(all, d.before[i].Hash)
+	}
+	return all
+}
+
+// Lost implements client.Draft.
+func (d *snapshotDraft) Lost(missing []wire.Hash) {
+	for sum, k := range d.known {
+		if slices.Contains(missing, k.Hash) {
+			delete(d.known, sum)
+		}
+	}
+}
+
+// Known implements client.Draft.
+func (d *snapshotDraft) Known(sum wire.Hash) bool { return d.known[sum] != nil }
+
+// Seal implements client.Draft.
+func (d *snapshotDraft) Seal(p *replica.Piece) ([]byte, error) {
+	k := keptChunk{Place: replica.Place{Table: p.Table, Key: p.Key}, sum: p.Sum}
+	if known := d.known[p.Sum]; known != nil && known.Rows == p.Rows {
+		k.Chunk = known.Chunk
+		d.made = append(d.made, k)
+		return nil, nil
+	}
+	data, err := seal.SealChunk(d.cfg.Anchor, &d.key, d.manifest.Epoch, p.Content, !d.cfg.Stored, d.cfg.Rand)
+	if err != nil {
+		return nil, err
+	}
+	k.Chunk = seal.Chunk{Hash: seal.HashChunk(data), Epoch: d.manifest.Epoch, Size: uint64(len(data)), Rows: p.Rows}
+	d.waiting = &k
+	return data, nil
+}
+
+// Stored implements client.Draft.
+func (d *snapshotDraft) Stored() { d.made, d.waiting = append(d.made, *d.waiting), nil }
+
+// Finish implements client.Draft.
+func (d *snapshotDraft) Finish(ctx context.Context, p *replica.Pieces) ([]byte, error) {
+	const op = "member: make a snapshot"
+	if p.Digest != d.summary.Digest {
+		return nil, errcode.New(errcode.Damaged, op,
+			"the rows of this device do not have the digest that it has kept of them: others make the snapshot")
+	}
+	if len(d.made) > seal.MaxChunks {
+		return nil, errcode.New(errcode.TooBig, op, "the space has more rows than a snapshot holds")
+	}
+	d.summary.Rows = p.Rows
+	for i := range d.made {
+		d.manifest.Chunks = append(d.manifest.Chunks, d.made[i].Chunk)
+		d.summary.Ranges = append(d.summary.Ranges, seal.Range{Table: d.made[i].Table, Key: d.made[i].Key})
+	}
+	err := d.manifest.Encrypt(d.cfg.Anchor, &d.key, &d.summary, !d.cfg.Stored, d.cfg.Rand)
+	if err != nil {
+		return nil, err
+	}
+	d.manifest.Signature, err = d.cfg.Identity.Sign(ctx, d.manifest.Statement(d.cfg.Anchor))
+	return d.manifest.Marshal(), err
+}
+
+// Save implements client.Draft: what was made so far, and behind it what there was before.
+func (d *snapshotDraft) Save(c replica.Conn) error {
+	all := d.made
+	if n := len(d.made); n > 0 {
+		last := d.made[n-1].Place
+		for i := range d.before {
+			order, err := last.Compare(d.before[i].Table, d.before[i].Key)
+			if err != nil {
+				return err
+			}
+			if order < 0 {
+				all = append(all[:len(all):len(all)], d.before[i:]...)
+				break
+			}
+		}
+	}
+	if err := c.Exec(`DELETE FROM heddle_seal_chunk`); err != nil {
+		return err
+	}
+	for i := range all {
+		k := &all[i]
+		if err := c.Exec(`INSERT INTO heddle_seal_chunk(n, tbl, key, sum, hash, epoch, size, rows)
+			VALUES(?, ?, ?, ?, ?, ?, ?, ?)`, int64(i), k.Table, k.Key, k.sum[:], k.Hash[:], int64(k.Epoch), int64(k.Size),
+			int64(k.Rows)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readChunks(c replica.Conn) (all []keptChunk, err error) {
+	err = c.Query(`SELECT tbl, key, sum, hash, epoch, size, rows FROM heddle_seal_chunk ORDER BY n`, nil,
+		func(s *sqlite3.Stmt) error {
+			k := keptChunk{Place: replica.Place{Table: s.ColumnText(0), Key: s.ColumnBlob(1, nil)}}
+			copy(k.sum[:], s.ColumnRawBlob(2))
+			copy(k.Hash[:], s.ColumnRawBlob(3))
+			k.Epoch, k.Size, k.Rows = uint64(s.ColumnInt64(4)), uint64(s.ColumnInt64(5)), uint64(s.ColumnInt64(6))
+			all = append(all, k)
+			return nil
+		})
+	return all, err
+}
+
+// plan is a snapshot of another's that this device may start from.
+type plan struct {
+	m        *Member
+	anchor   seal.Anchor
+	manifest *seal.Manifest
+	summary  *seal.Summary
+	keys     map[uint64]seal.Key // of epochs
+	saved    seal.Saved
+}
+
+func refused(msg string) error {
+	return &errcode.Error{Code: errcode.Tampered, Op: "member: start from a snapshot",
+		Err: &Tampered{Kind: "snapshot"}, Msg: "the snapshot is not started from: " + msg}
+}
+
+// Survey implements client.Sealer.
+func (m *Member) Survey(ctx context.Context, changes []wire.Entry, data []byte, start bool) (client.Plan, error) {
+	m.ready(ctx, changesIn(changes))
+	m.mu.Lock()
+	cfg, id, told, known := m.cfg, m.id, m.told(), m.log.Clone()
+	m.mu.Unlock()
+	claims := newClaims()
+	log, err := seal.ReadChanges(cfg.Space, cfg.Anchor, changes, seal.Window, claims.note)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{m: m, anchor: cfg.Anchor, keys: map[uint64]seal.Key{}}
+	if p.manifest, err = seal.UnmarshalManifest(data); err != nil {
+		return nil, refused(err.Error())
+	}
+	if err := p.check(log, known, told, &cfg, id, start); err != nil {
+		return nil, err
+	}
+	maker, _ := log.Member(p.manifest.Device)
+	claims.note(seal.Claim{Key: maker.Sign, Statement: p.manifest.Statement(cfg.Anchor), Signature: p.manifest.Signature})
+	switch valid, err := claims.verify(ctx, cfg.Suite); {
+	case err != nil:
+		return nil, errcode.Wrap(err, errcode.Internal, "member: verify")
+	case !valid:
+		return nil, refused("a signature is not valid")
+	}
+	if err := p.open(m, changes); err != nil {
+		return nil, err
+	}
+	return p, p.compare(known)
+}
+
+// check looks at who has made a snapshot, and where it stands.
+func (p *plan) check(
+	log, known *seal.Log, told seal.Position, cfg *Config, id seal.ID, start bool,
+) error {
+	at := p.manifest.At
+	maker, is := log.Member(p.manifest.Device)
+	newest, epoch := log.At(at.Seq)
+	_, in := log.Member(id)
+	switch {
+	case !is || maker.Slot != 0 || maker.Role > seal.RoleWrite:
+		return refused("its maker is no member that may write")
+	case newest != p.manifest.Members || epoch != p.manifest.Epoch:
+		return refused("its members are not those of the log")
+	case told.Seq == at.Seq && told.Chain != at.Chain:
+		return refused("it is of another history than this device was told of")
+	case cfg.Slot == nil && !in && !log.Removed(id):
+		return refused("the change that has let this device in is not there")
+	case cfg.Newest != seal.Hash{} && !log.HasChange(cfg.Newest):
+		return refused("changes of the members are not there that this device was told of")
+	case start && at.Seq < known.Head().Seq:
+		return errcode.New(errcode.Behind, "member: start from a snapshot", "the snapshot is older than what is here")
+	case known.Keeps(at.Seq) && !known.Has(at):
+		return refused("it is of another history than this device has followed")
+	}
+	for _, hash := range known.ChangesAfter(0) {
+		if !log.HasChange(hash) {
+			return refused("changes of the members are not there that this device knows of")
+		}
+	}
+	return nil
+}
+
+// open decrypts the summary.
+func (p *plan) open(m *Member, changes []wire.Entry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range changes {
+		s, err := seal.UnmarshalSealed(changes[i].Body)
+		if err != nil {
+			return err
+		}
+		c, err := seal.UnmarshalChange(s.Box)
+		if err != nil {
+			return err
+		}
+		if changes[i].Seq <= p.manifest.At.Seq {
+			p.saved.Changes = append(p.saved.Changes, seal.SavedChange{Seq: changes[i].Seq, Box: s.Box})
+		}
+		if e := c.Epoch; e != nil {
+			if key, is := m.keys[e.Commit]; is {
+				p.keys[e.Number] = key
+			}
+		}
+	}
+	key, is := p.keys[p.manifest.Epoch]
+	if !is {
+		return errcode.New(errcode.Keys, "member: start from a snapshot", "its key has not come to this device yet")
+	}
+	var err error
+	if p.summary, err = p.manifest.Decrypt(p.anchor, &key); err != nil {
+		return refused(err.Error())
+	}
+	p.saved.Head, p.saved.Chains = p.manifest.At, []seal.Hash{p.manifest.At.Chain}
+	p.saved.Clients = p.summary.Clients
+	return nil
+}
+
+// compare holds what the snapshot says of clients against what is known of them: none has
+// written less than this device has seen.
+func (p *plan) compare(known *seal.Log) error {
+	has := map[wire.ClientID]seal.SavedClient{}
+	for _, c := range p.summary.Clients {
+		if _, twice := has[c.ID]; twice {
+			return refused("it names a client twice")
+		}
+		has[c.ID] = c
+	}
+	for _, c := range known.Clients() {
+		now, is := has[c.ID]
+		lacks := now.Counter < c.Counter || now.Device != c.Device
+		if p.manifest.At.Seq < known.Head().Seq { // it was made before
+			lacks = is && (now.Counter > c.Counter || now.Device != c.Device)
+		}
+		if lacks || now.Counter == c.Counter && now.Last != c.Last {
+			return refused("it is not of the log that this device has seen")
+		}
+	}
+	return nil
+}
+
+// At implements client.Plan, as do the others of that interface.
+func (p *plan) At() (seq uint64, chain wire.Hash) { return p.manifest.At.Seq, p.manifest.At.Chain }
+
+func (p *plan) ID() [16]byte      { return p.manifest.ID(p.anchor) }
+func (p *plan) Digest() wire.Hash { return p.summary.Digest }
+func (p *plan) Schema() []byte    { return p.summary.Schema }
+func (p *plan) Rows() uint64      { return p.summary.Rows }
+
+func (p *plan) Chunks() (all []client.PlanChunk) {
+	for i := range p.manifest.Chunks {
+		k := &p.manifest.Chunks[i]
+		all = append(all, client.PlanChunk{Hash: k.Hash, Size: k.Size, Rows: k.Rows})
+	}
+	return all
+}
+
+func (p *plan) Open(i int, data []byte) ([]wire.SnapshotTable, error) {
+	k := &p.manifest.Chunks[i]
+	key, is := p.keys[k.Epoch]
+	if !is {
+		return nil, refused("a chunk has the key of no epoch")
+	}
+	content, err := k.Open(p.anchor, &key, data)
+	if errcode.Of(err) == errcode.Damaged {
+		return nil, err // the server's bytes, not the maker's
+	}
+	if err != nil {
+		return nil, refused(err.Error())
+	}
+	after, last := replica.Place{}, place(&p.summary.Ranges[i])
+	if i > 0 {
+		after = place(&p.summary.Ranges[i-1])
+	}
+	tables, err := replica.ReadPiece(content, after, last, k.Rows)
+	if err != nil {
+		return nil, refused(err.Error())
+	}
+	return tables, nil
+}
+
+func place(r *seal.Range) replica.Place { return replica.Place{Table: r.Table, Key: r.Key} }
+
+func (p *plan) Decided() (all []wire.Decided) {
+	for _, c := range p.summary.Clients {
+		if c.Counter > 0 {
+			all = append(all, wire.Decided{Client: c.ID, Counter: c.Counter})
+		}
+	}
+	return all
+}
+
+// Outcomes proves by the hashes that each transaction has of its author's one before
+// which of this device's own the log has.
+func (p *plan) Outcomes(author wire.ClientID) (all []wire.Outcome) {
+	m := p.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client != author {
+		return nil
+	}
+	for _, c := range p.summary.Clients {
+		if c.ID != author {
+			continue
+		}
+		for last := c.Last; c.Counter > 0; c.Counter-- {
+			one := m.made[c.Counter]
+			if one == nil || one.digest != last {
+				break
+			}
+			all = append(all, wire.Outcome{Counter: c.Counter, Seq: p.manifest.At.Seq, BodyHash: one.plain})
+			last = one.prev
+		}
+	}
+	return all
+}
+
+// Adopt implements client.Plan.
+func (p *plan) Adopt() {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	p.m.adopted = &p.saved
+}
+
+// Adopt implements replica.Sealing.
+func (m *Member) Adopt(c replica.Conn, at wire.Position) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.adopted
+	if s == nil || s.Head != (seal.Position{Seq: at.Seq, Chain: at.Chain}) {
+		return replica.ErrReload
+	}
+	m.loaded = false
+	for _, table := range []string{"heddle_seal_chain", "heddle_seal_client", "heddle_change"} {
+		if err := c.Exec(`DELETE FROM ` + table); err != nil {
+			return err
+		}
+	}
+	if err := c.Exec(`INSERT INTO heddle_seal_chain(seq, chains) VALUES(?, ?)`, int64(at.Seq), at.Chain[:]); err != nil {
+		return err
+	}
+	for _, one := range s.Changes {
+		if err := c.Exec(`INSERT INTO heddle_change(seq, change) VALUES(?, ?)`, int64(one.Seq), one.Box); err != nil {
+			return err
+		}
+	}
+	for _, one := range s.Clients {
+		err := c.Exec(`INSERT INTO heddle_seal_client(client, device, counter, last) VALUES(?, ?, ?, ?)`,
+			one.ID[:], one.Device[:], int64(one.Counter), one.Last[:])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Confirm implements client.Sealer.
+func (m *Member) Confirm(snapshot [16]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.confirmed = snapshot
+}

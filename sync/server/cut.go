@@ -1,0 +1,282 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/logstore"
+	"heddle.dev/heddle/sync/seal"
+	"heddle.dev/heddle/sync/server/shelf"
+	"heddle.dev/heddle/sync/wire"
+)
+
+const (
+	// cutStep is how many entries of a sealed log are cut at a time: they are judged for that.
+	cutStep = 10_000
+	// abandonedChunk is how long after it came a chunk goes that no snapshot names.
+	abandonedChunk = time.Hour
+	// wantedFor is how long a device has that was asked for a snapshot.
+	wantedFor = 10 * time.Minute
+)
+
+// prove notes that a device has started from a snapshot, or has read it back whole. That of its maker
+// counts where there is no other device. The log is cut then.
+func (sp *space) prove(ctx context.Context, id, by seal.ID) error {
+	proved := false
+	err := sp.changeSealed(ctx, func(v logstore.View, _ *logstore.Meta, log *sealedLog) (*logstore.WriteSet, error) {
+		kept, err := shelf.Read(v)
+		if err != nil {
+			return nil, err
+		}
+		one := kept.Find(id)
+		if one == nil || one.Proved || one.Maker == by && !log.alone() {
+			return nil, nil
+		}
+		gone := kept.Prove(id)
+		waste, err := shelf.Waste(v, kept, gone, nil, sp.s.o.Limits.shelf(), time.Now().Unix())
+		if err != nil {
+			return nil, err
+		}
+		proved, log.shelf = true, kept
+		return &logstore.WriteSet{Blobs: append(waste, kept.Blob())}, nil
+	})
+	if err == nil && proved {
+		sp.cutLater()
+	}
+	return err
+}
+
+// alone says whether a space has one device.
+func (l *sealedLog) alone() bool {
+	n := 0
+	for who := range l.Each() {
+		if who.Slot == 0 {
+			n++
+		}
+	}
+	return n == 1
+}
+
+// cutLater cuts the log, as far as it may be, while others go on.
+func (sp *space) cutLater() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.cutting || !sp.s.beginRequest() {
+		return
+	}
+	sp.cutting = true
+	held := sp.s.acquire(sp.name)
+	go func() {
+		defer sp.s.active.Done()
+		defer sp.s.release(held)
+		err := sp.cutAll()
+		sp.mu.Lock()
+		sp.cutting = false
+		sp.mu.Unlock()
+		if err != nil {
+			sp.s.log.Warn("a sealed log was not cut; it is tried again after the next entries", "space", sp.name, "error", err)
+		}
+	}()
+}
+
+// cutAll cuts in steps, and then gives back the room.
+func (sp *space) cutAll() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-sp.s.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		to, err := sp.cutOnce(ctx)
+		if err != nil || to == 0 {
+			return err
+		}
+		bound, cancel := context.WithTimeout(ctx, sp.s.o.Limits.Decision)
+		err = sp.s.store.Cut(bound, sp.name, to) // it is cut: this gives back the room
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// cutOnce judges the entries that may be cut, outside of the turn, and cuts them. It returns up to
+// which entry; 0 if none may be.
+func (sp *space) cutOnce(ctx context.Context) (to uint64, err error) {
+	var base *seal.Base
+	bytes := int64(0)
+	err = sp.read(ctx, func(v logstore.View) error {
+		m, err := v.Meta()
+		if err != nil {
+			return err
+		}
+		kept, err := shelf.Read(v)
+		if err != nil {
+			return err
+		}
+		if to = kept.CutTo(&m, sp.s.o.Limits.shelf()); to == m.Horizon {
+			to = 0
+			return nil
+		}
+		log, err := sp.sealedFrom(v, &m)
+		if err == nil {
+			bytes, err = log.follow(v, to)
+		}
+		if err == nil {
+			base = log.Base()
+		}
+		return err
+	})
+	if err != nil || to == 0 {
+		return 0, err
+	}
+	err = sp.changeSealed(ctx, func(v logstore.View, m *logstore.Meta, log *sealedLog) (*logstore.WriteSet, error) {
+		kept, err := shelf.Read(v)
+		chain, found, err2 := v.Chain(to)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, err
+		}
+		if !found || chain != base.Head.Chain || m.Horizon >= to || kept.CutTo(m, sp.s.o.Limits.shelf()) < to {
+			return nil, nil // another server has cut it, or the store was put back
+		}
+		kept.WasCut(bytes)
+		log.shelf = kept
+		return &logstore.WriteSet{Cut: to, Keep: seal.ChangePrefix, Blobs: []logstore.Blob{shelf.BaseBlob(base),
+			kept.Blob()}}, nil
+	})
+	return to, err
+}
+
+// sealedFrom returns the log of a sealed space as of where it begins.
+func (sp *space) sealedFrom(v logstore.View, m *logstore.Meta) (*sealedLog, error) {
+	l := &sealedLog{Log: seal.NewLog(sp.name, seal.Anchor{}, seal.Window)}
+	base, err := shelf.Base(v, m)
+	if err != nil || base == nil {
+		return l, err
+	}
+	saved := &seal.Saved{Head: base.Head, Chains: []seal.Hash{base.Head.Chain}, Clients: base.Clients}
+	counts := map[uint64]bool{}
+	for _, seq := range base.Changes {
+		counts[seq] = true
+	}
+	for at := uint64(0); at < m.Horizon; {
+		kept, err := v.Entries(at, batchBytes, wire.ClientID{})
+		if err != nil {
+			return nil, err
+		}
+		if at = m.Horizon; len(kept) > 0 {
+			at = kept[len(kept)-1].Seq
+		}
+		for i := 0; i < len(kept) && kept[i].Seq <= m.Horizon; i++ {
+			e := &kept[i]
+			s, err := seal.UnmarshalSealed(e.Body)
+			if err != nil {
+				return nil, errcode.Wrap(err, errcode.Damaged, "server: read log")
+			}
+			if l.changes = append(l.changes, e.Seq); counts[e.Seq] {
+				saved.Changes = append(saved.Changes, seal.SavedChange{Seq: e.Seq, Box: s.Box})
+			}
+		}
+	}
+	return l, errcode.Wrap(l.Restore(saved), errcode.Damaged, "server: read log")
+}
+
+// follow judges the entries up to one, all of which were judged before, and returns how many bytes a
+// cut takes away with them.
+func (l *sealedLog) follow(v logstore.View, to uint64) (bytes int64, err error) {
+	for l.Head().Seq < to {
+		entries, err := v.Entries(l.Head().Seq, batchBytes, wire.ClientID{})
+		if err != nil {
+			return 0, err
+		}
+		if len(entries) == 0 {
+			return 0, errcode.New(errcode.Damaged, "server: read log", "the log ends before its head")
+		}
+		for i := 0; i < len(entries) && entries[i].Seq <= to; i++ {
+			e := &entries[i]
+			verdict := l.Judge(e, seal.Checks{Valid: trusted})
+			if verdict.Stop != "" {
+				return 0, errcode.New(errcode.Damaged, "server: read log", "an entry of the sealed log is not one")
+			}
+			if l.append(e, verdict); !seal.IsChange(e.Body) {
+				bytes += int64(len(e.Body)) + entryBytes
+			}
+		}
+		l.Keep()
+	}
+	return bytes, nil
+}
+
+// wanting says what a server wants of the devices of a sealed space.
+type wanting struct {
+	snapshot bool    // a new one
+	proof    seal.ID // of a snapshot; zeros for none
+	maker    seal.ID // whose that is
+	alone    bool    // and who may prove it
+	by       *feed   // which was asked last
+	until    time.Time
+}
+
+// assess sees what is wanted of the space as a commit has left it, but for the entries up to cut. The
+// caller has the turn.
+func (sp *space) assess(m *logstore.Meta, cut uint64) {
+	kept := sp.sealed.shelf
+	if kept == nil {
+		return
+	}
+	limits := sp.s.o.Limits.shelf()
+	now := *m
+	now.Horizon = max(now.Horizon, cut)
+	next := wanting{snapshot: kept.Due(&now, limits), alone: sp.sealed.alone()}
+	if n := kept.Newest(); n != nil && !n.Proved {
+		next.proof, next.maker = n.ID, n.Maker
+	}
+	sp.mu.Lock()
+	last := sp.wanted
+	if next.by, next.until = last.by, last.until; next.snapshot != last.snapshot || next.proof != last.proof {
+		next.by, next.until = nil, time.Time{}
+	}
+	sp.wanted = next
+	if next.until.IsZero() && (next.snapshot || next.proof != seal.ID{}) && next.proof != last.proof {
+		sp.move(sp.head.Position, sp.head.err) // wakes the streams
+	}
+	sp.mu.Unlock()
+	if to := kept.CutTo(&now, limits); to > now.Horizon && to-now.Horizon > limits.Kept/8 {
+		sp.cutLater()
+	}
+}
+
+// asks returns what a stream's device is asked for, nil for nothing: one device at a time, which has wantedFor.
+func (sp *space) asks(f *feed) *wire.Wanted {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	w := &sp.wanted
+	if !w.snapshot && w.proof == (seal.ID{}) || time.Now().Before(w.until) || f.wait == 0 {
+		return nil
+	}
+	ask := &wire.Wanted{}
+	switch {
+	case w.proof != seal.ID{} && (f.device.ID != w.maker || w.alone) && f.device.Slot == 0:
+		ask.Prove = w.proof[:]
+	case w.snapshot && w.proof == (seal.ID{}) && f.device.Slot == 0 && f.device.Role <= seal.RoleWrite:
+	default:
+		return nil
+	}
+	w.by, w.until = f, time.Now().Add(wantedFor)
+	return ask
+}
+
+// asksNoMore has another stream asked in the place of one that ends.
+func (sp *space) asksNoMore(f *feed) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.wanted.by == f {
+		sp.wanted.by, sp.wanted.until = nil, time.Time{}
+	}
+}
