@@ -4,9 +4,11 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
+	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/internal/liar"
-	"heddle.dev/heddle/sync/member"
+	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/seal/native"
 	"heddle.dev/heddle/sync/wire"
@@ -24,12 +26,20 @@ type attacked struct {
 
 func newAttacked(t *testing.T) *attacked {
 	t.Helper()
+	return newAttackedOf(t, client.Bounds{Tell: time.Nanosecond})
+}
+
+// newAttackedOf is one where the first device has bounds of its own; all others tell their heads at once.
+func newAttackedOf(t *testing.T, first client.Bounds) *attacked {
+	t.Helper()
 	a := &attacked{}
 	a.sealedSpace = newSealedSpaceOf(t, func(h http.Handler) http.Handler {
 		a.liar = liar.New(h)
 		return a.liar
 	})
+	a.bounds = first
 	a.key, a.ada = a.found()
+	a.bounds = client.Bounds{Tell: time.Nanosecond}
 	a.write(a.ada, "1", "ada")
 	a.write(a.ada, "2", "ada")
 	a.now(a.ada)
@@ -51,7 +61,7 @@ func (a *attacked) stops(db *DB, kind string, seq uint64) {
 	a.t.Helper()
 	err := db.Sync().Now(a.t.Context())
 	wantCode(a.t, err, CodeTampered)
-	var why *member.Tampered
+	var why *client.Tampered
 	if errors.As(err, &why); kind != "rollback" && (why == nil || why.Kind != kind || why.Seq != seq) {
 		a.t.Errorf("got %v, want %s at entry %d", why, kind, seq)
 	}
@@ -104,16 +114,76 @@ func TestSealed_rollbackForANewDevice(t *testing.T) {
 	a.same(6, tablet, a.ada)
 }
 
-// A refusal that the server makes up for one device shows with the next word of a
-// member who has seen it otherwise. The device stays with what it was shown: it is not
+// A refusal that the server makes up for one device shows where a member has told of what
+// it has seen there: the second device of its entry 6. The device stays with what it was shown: it is not
 // known which of the two is right.
 func TestSealed_voidForOne(t *testing.T) {
 	a := newAttacked(t)
 	a.liar.Set(liar.Void(5))
 	victim := a.victim()
-	a.stops(victim, "fork", 7)
+	a.stops(victim, "fork", 6)
 	a.liar.Set(nil)
 	wantCode(t, victim.Sync().Now(t.Context()), CodeTampered)
+}
+
+// What only heads tell of: the last entry of a log is another one for a device that nobody's entry speaks to.
+func TestSealed_twoHistories(t *testing.T) {
+	t.Run("before it is applied", func(t *testing.T) {
+		a := newAttacked(t)
+		tablet := a.added(a.ada, "tablet", RoleWrite)
+		a.write(a.ada, "6", "ada, entry 9")
+		a.now(a.ada)
+		a.liar.Set(liar.Void(9))
+		a.stops(tablet, "fork", 9)
+		a.liar.Set(nil)
+		a.now(tablet, a.ada)
+		a.same(7, tablet, a.ada)
+	})
+	t.Run("after it was applied", func(t *testing.T) {
+		a := newAttackedOf(t, client.Bounds{Tell: time.Hour}) // it has told before it wrote
+		tablet := a.added(a.ada, "tablet", RoleWrite)
+		a.now(tablet)
+		a.write(a.ada, "6", "ada, entry 9")
+		a.now(a.ada)
+		a.liar.Set(liar.Void(9))
+		a.now(tablet)
+		a.same(5, tablet) // nothing to be seen
+		a.liar.Set(nil)
+		a.now(a.phone) // which tells
+		a.liar.Set(liar.Void(9))
+		a.stops(tablet, "fork", 9)
+		a.must(tablet.Sync().Accept(t.Context(), false)) // its user has it go on
+		if err := tablet.Sync().Now(t.Context()); Code(err) == CodeTampered {
+			t.Errorf("got %v", err)
+		}
+		if w := tablet.Sync().Status().Withheld; w.Seq != 9 || w.Device == "" {
+			t.Errorf("got the warning %+v, want one of entry 9", w)
+		}
+	})
+}
+
+// The newest entries, kept from a device, are a warning once a member has told of them; they may be late.
+func TestSealed_withheld(t *testing.T) {
+	a := newAttacked(t)
+	a.bounds.Withheld = time.Millisecond
+	tablet := a.added(a.ada, "tablet", RoleWrite)
+	a.now(tablet)
+	a.write(a.ada, "6", "ada, entry 9")
+	a.now(a.ada)
+	a.liar.Set(liar.UpTo(8))
+	warnings := make(chan Status, 100)
+	defer tablet.Sync().OnStatus(func(st Status) { warnings <- st })()
+	a.must(tablet.Sync().Resume(t.Context()))
+	for st := (Status{}); st.Withheld.Seq != 9; {
+		if st = await.Event(t, warnings, "a warning"); st.LastError != nil {
+			t.Fatalf("got %+v", st)
+		}
+	}
+	a.liar.Set(nil)
+	for st := tablet.Sync().Status(); st.Seq < 9 || st.Withheld.Device != ""; {
+		st = await.Event(t, warnings, "the end of the warning")
+	}
+	a.same(6, tablet, a.ada)
 }
 
 // A removal that is hidden shows with the first word of one who knows of it.
@@ -132,7 +202,7 @@ func TestSealed_hiddenRemoval(t *testing.T) {
 	a.now(a.ada)
 	a.liar.Set(liar.HideRemovals)
 	err = tablet.Sync().Now(t.Context())
-	var why *member.Tampered
+	var why *client.Tampered
 	if errors.As(err, &why); why == nil || why.Kind != "fork" {
 		t.Errorf("got %v, want a fork", err)
 	}

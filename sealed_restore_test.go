@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
@@ -35,7 +36,7 @@ func (r *restorable) start() {
 	r.t.Helper()
 	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: r.data, Files: 1})
 	r.must(err)
-	srv, err := server.New(server.Options{Store: kept, Dev: true})
+	srv, err := server.New(server.Options{Store: kept, Dev: true, Limits: server.Limits{Heads: time.Nanosecond}})
 	r.must(err)
 	h := http.Handler(srv)
 	r.real.Store(&h)

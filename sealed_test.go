@@ -14,7 +14,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
 	"heddle.dev/heddle/sync/server"
 )
@@ -27,6 +29,9 @@ type sealedSpace struct {
 	log  bytes.Buffer
 
 	store *sqlitestore.Store
+
+	// Of the databases that are opened next.
+	bounds client.Bounds
 }
 
 func newSealedSpace(t testing.TB) *sealedSpace {
@@ -53,7 +58,7 @@ func newSealedSpaceOn(t testing.TB, around func(http.Handler) http.Handler, chan
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := server.Options{Store: kept, Dev: true,
+	o := server.Options{Store: kept, Dev: true, Limits: server.Limits{Heads: time.Nanosecond},
 		Logger: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	change(&o)
 	s.store = kept
@@ -73,7 +78,7 @@ func newSealedSpaceOn(t testing.TB, around func(http.Handler) http.Handler, chan
 }
 
 func (s *sealedSpace) options(key *Key) *SyncOptions {
-	return &SyncOptions{URL: s.url, Space: "family", Key: key, Tables: Tables{"diary": nil}}
+	return &SyncOptions{URL: s.url, Space: "family", Key: key, Tables: Tables{"diary": nil}, bounds: s.bounds}
 }
 
 // open opens a database that syncs by Now alone.

@@ -33,6 +33,8 @@ type SyncOptions struct {
 	// HTTP sends the requests, http.DefaultClient if nil. It must have no
 	// Timeout: a pull stays open.
 	HTTP *http.Client
+
+	bounds client.Bounds // for tests
 }
 
 // Tables names synced tables, each with the merge policies of its columns.
@@ -73,7 +75,7 @@ type Sync struct {
 func (o *SyncOptions) config(m *member.Member) client.Config {
 	c := client.Config{
 		URL: o.URL, Space: o.Space, Tables: o.Tables, IntegerKey: o.IntegerKey,
-		Token: o.Token, HTTP: nethttp.Doer{HTTP: o.HTTP},
+		Token: o.Token, HTTP: nethttp.Doer{HTTP: o.HTTP}, Bounds: o.bounds,
 	}
 	if m != nil {
 		c.Sealer = m

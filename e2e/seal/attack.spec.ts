@@ -98,7 +98,9 @@ test("a device that comes in stops at the entry that a server has forged, and go
       await openSealed(victim, liar.url, { name: "victim-void" });
       await liar.lie("void=5");
       await victim.evaluate((code) => space.unlock(code, "victim"), code);
-      await stops(victim, "fork", 7);
+      const { code: tampered, message } = await failure(victim, "await db.sync.now()"); // at the first entry that
+      expect({ tampered, message }).toEqual({ tampered: "HEDDLE_TAMPERED", // a member has spoken of
+        message: expect.stringContaining("another history") });
     });
   });
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"time"
 
 	"heddle.dev/heddle/sync/wire"
 )
@@ -19,6 +20,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	lie     Lie
+	changed chan struct{} // closed with the next lie
 	members []wire.Entry
 }
 
@@ -26,13 +28,14 @@ type Server struct {
 type Lie func(log []wire.Entry) []wire.Entry
 
 // New returns one that is honest so far.
-func New(real http.Handler) *Server { return &Server{real: real} }
+func New(real http.Handler) *Server { return &Server{real: real, changed: make(chan struct{})} }
 
 // Set has it lie; nil: it is honest.
 func (l *Server) Set(lie Lie) {
 	l.mu.Lock()
-	l.lie = lie
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	close(l.changed)
+	l.lie, l.changed = lie, make(chan struct{})
 }
 
 // SetMembers has it say which entries change the members; nil: it says what is so.
@@ -44,21 +47,22 @@ func (l *Server) SetMembers(entries []wire.Entry) {
 
 func (l *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
-	lie, members := l.lie, l.members
+	lie, members, changed := l.lie, l.members, l.changed
 	l.mu.Unlock()
 	switch {
 	case members != nil && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/members"):
-		if _, _, ok := l.ask(w, r, nil); ok {
+		if _, ok := l.ask(w, r, nil); ok {
 			write(w, wire.Frame{Entries: members}, wire.Frame{CaughtUp: &wire.CaughtUp{}})
 		}
 	case lie != nil && r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pull"):
-		l.pull(w, r, lie)
+		l.pull(w, r, lie, changed)
 	default:
 		l.real.ServeHTTP(w, r)
 	}
 }
 
-func (l *Server) pull(w http.ResponseWriter, r *http.Request, lie Lie) {
+// pull passes on what members tell each other of the log: a server that keeps that back as well is not found out by it.
+func (l *Server) pull(w http.ResponseWriter, r *http.Request, lie Lie, changed <-chan struct{}) {
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the connection is gone
@@ -69,23 +73,49 @@ func (l *Server) pull(w http.ResponseWriter, r *http.Request, lie Lie) {
 		return
 	}
 	whole := (&wire.PullRequest{Client: wire.ClientID{9}, OwnBodies: true}).Marshal()
-	epoch, log, ok := l.ask(w, r, whole)
+	real, ok := l.ask(w, r, whole)
 	if !ok {
 		return
 	}
-	log = lie(log)
+	log := lie(real.log)
 	head := uint64(len(log))
-	frames := []wire.Frame{{Hello: &wire.Hello{Epoch: epoch, Head: head}}}
+	frames := []wire.Frame{{Hello: &wire.Hello{Epoch: real.epoch, Head: head}}}
+	if len(real.heads) > 0 {
+		frames = append(frames, wire.Frame{Heads: real.heads})
+	}
 	if after := req.Position.Seq; after < head {
 		frames = append(frames, wire.Frame{Entries: log[after:]})
 	}
 	write(w, append(frames, wire.Frame{CaughtUp: &wire.CaughtUp{Seq: head}})...)
+	if r.URL.Query().Has("wait") {
+		return
+	}
+	for beat := time.NewTicker(beatEvery); ; {
+		select {
+		case <-changed:
+			return
+		case <-r.Context().Done():
+			return
+		case <-beat.C:
+			write(w, wire.Frame{Heartbeat: &wire.Heartbeat{Head: head}})
+		}
+	}
+}
+
+// beatEvery is the time between heartbeats of a stream that stays open.
+const beatEvery = 10 * time.Second
+
+// truth is what the honest server says.
+type truth struct {
+	epoch wire.Epoch
+	log   []wire.Entry
+	heads [][]byte
 }
 
 // ask asks the honest server in the name of a request, and takes its headers. Where it refuses, so is the request.
 func (l *Server) ask(
 	w http.ResponseWriter, r *http.Request, body []byte,
-) (epoch wire.Epoch, all []wire.Entry, ok bool) {
+) (is truth, ok bool) {
 	real := r.Clone(r.Context())
 	real.Body, real.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	real.URL.RawQuery = "wait=0"
@@ -98,17 +128,17 @@ func (l *Server) ask(
 	if rec.Code != http.StatusOK {
 		w.WriteHeader(rec.Code)
 		_, _ = w.Write(rec.Body.Bytes())
-		return epoch, nil, false
+		return is, false
 	}
 	for frames := wire.NewFrameReader(rec.Body); ; {
 		f, err := frames.Next()
 		if err != nil {
-			return epoch, all, true
+			return is, true
 		}
 		if f.Hello != nil {
-			epoch = f.Hello.Epoch
+			is.epoch = f.Hello.Epoch
 		}
-		all = append(all, f.Entries...)
+		is.log, is.heads = append(is.log, f.Entries...), append(is.heads, f.Heads...)
 	}
 }
 
@@ -118,4 +148,5 @@ func write(w http.ResponseWriter, frames ...wire.Frame) {
 			return // the connection is gone
 		}
 	}
+	_ = http.NewResponseController(w).Flush() // as above
 }

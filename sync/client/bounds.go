@@ -21,6 +21,8 @@ type Bounds struct {
 	BackoffLast  time.Duration // the longest pause; 30 s
 	LookAgain    time.Duration // the pause after HEDDLE_DIVERGED, in case the server was repaired; 1 min
 	BackoffLeast time.Duration // added to each pause; 50 ms
+	Tell         time.Duration // between two heads of a sealed space; 1 min
+	Withheld     time.Duration // until it is a warning that a member's entries have not come; 1 min
 }
 
 func (b *Bounds) defaults() {
@@ -35,6 +37,8 @@ func (b *Bounds) defaults() {
 	b.BackoffLast = cmp.Or(b.BackoffLast, 30*time.Second)
 	b.LookAgain = cmp.Or(b.LookAgain, time.Minute)
 	b.BackoffLeast = cmp.Or(b.BackoffLeast, 50*time.Millisecond)
+	b.Tell = cmp.Or(b.Tell, time.Minute)
+	b.Withheld = cmp.Or(b.Withheld, time.Minute)
 }
 
 // maxRetryAfter is the longest pause that a server can ask for.

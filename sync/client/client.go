@@ -25,7 +25,8 @@ type Client struct {
 	bootstrapTurn chan struct{} // held by the pull that applies a snapshot
 	snapshotTurn  chan struct{} // held by who makes a snapshot of a sealed space, or reads one back
 	background    sync.WaitGroup
-	route         route // the pull loop's
+	route         route   // the pull loop's
+	telling       telling // of a sealed space; its wake, and else by mu
 
 	mu           sync.Mutex
 	cond         condition
@@ -70,6 +71,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 		snapshotTurn: make(chan struct{}, 1), changed: newSignal(), wake: make(chan struct{}, 1), retry: newSignal(),
 	}
 	c.cond.online = true
+	c.telling.wake = make(chan struct{}, 1)
 	c.load()
 	(*observer)(c).Changed(local.View())
 	local.Start((*observer)(c))
@@ -198,6 +200,9 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
+	if c.telling.timer != nil {
+		c.telling.timer.Stop()
+	}
 	c.mu.Unlock()
 	if closed {
 		return nil

@@ -93,6 +93,10 @@ func (c *Client) pullOnce(
 			if err := p.entries(f.Entries); err != nil {
 				return false, err
 			}
+		case len(f.Heads) > 0 && c.cfg.Sealer != nil:
+			if err := c.hear(ctx, f.Heads); err != nil {
+				return false, err
+			}
 		case f.Heartbeat != nil:
 			// A late answer to a push may have named a longer log.
 			c.forgetProgress(func() bool { return f.Heartbeat.Head < c.progress.head })

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -17,12 +18,49 @@ func lostLog(err error) bool {
 	return code == errcode.Diverged || code == errcode.Behind
 }
 
+// toldOtherwise says whether a member has told of another history.
+func toldOtherwise(err error) bool {
+	var why *Tampered
+	return errors.As(err, &why) && why.Device != ""
+}
+
+// contradicted is what becomes of a pull that has stopped because a member follows another history: it goes on where an
+// admin has given that one up.
+func (c *Client) contradicted(ctx context.Context, err error) error {
+	if word, _, oerr := c.obey(ctx); oerr == nil && word != nil {
+		return errSeeded
+	}
+	return err
+}
+
+// rolledBack is what becomes of a pull that has met another log: the device starts over with it by an admin's word.
+func (c *Client) rolledBack(ctx context.Context, err error) error {
+	switch _, over, oerr := c.obey(ctx); {
+	case over:
+		return errSeeded
+	case oerr != nil && errcode.Of(oerr) != errcode.Network:
+		return oerr
+	}
+	c.mu.Lock()
+	at := c.view.Position.Seq
+	c.mu.Unlock()
+	return &errcode.Error{Code: errcode.Tampered, Op: "sync: pull", Err: &Tampered{Kind: Rollback, Seq: at, Err: err},
+		Msg: "the server's log is not the one that this device has followed: the server was put back to an older state, or " +
+			"it hides something; nothing is synced until the log is back, or an admin's device accepts what is there " +
+			"(db.sync.accept())"}
+}
+
 // acceptSealed is Accept in a sealed space: this device's user is an admin, and says that
 // what the server's log does not have is lost.
 func (c *Client) acceptSealed(ctx context.Context) error {
 	const op = "sync: accept"
 	if err := c.cfg.Sealer.Unlocked(); err != nil {
 		return err
+	}
+	if c.cfg.Sealer.Overrule() { // what a member has told of
+		err := c.replica.Inside(ctx, c.cfg.Sealer.SaveHeads)
+		c.retryNow()
+		return errcode.Wrap(err, errcode.Internal, op)
 	}
 	over, err := c.startOverSealed(ctx, nil)
 	if err == nil && !over { // others may have lost something
@@ -31,23 +69,23 @@ func (c *Client) acceptSealed(ctx context.Context) error {
 	return errcode.Wrap(err, errcode.Network, op)
 }
 
-// obey looks for an admin's word that the log that this device has followed is lost. It
-// is false where there is none.
-func (c *Client) obey(ctx context.Context) (over bool, err error) {
+// obey looks for an admin's word that history was lost: that which this device has followed,
+// then it starts over, or one that another follows. It returns nil where there is none.
+func (c *Client) obey(ctx context.Context) (word *Word, over bool, err error) {
 	all, err := c.Members(ctx)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
-	word, is, err := c.cfg.Sealer.Word(ctx, all)
-	if err != nil || !is {
-		return false, err
+	if word, err = c.cfg.Sealer.Word(ctx, all); err != nil || word == nil {
+		return nil, false, err
 	}
-	return c.startOverSealed(ctx, &word)
+	over, err = c.startOverSealed(ctx, word)
+	return word, over, err
 }
 
 // startOverSealed judges the whole of the log that the server has, and starts over with
 // it where this device has lost something.
-func (c *Client) startOverSealed(ctx context.Context, word *wire.Hash) (over bool, err error) {
+func (c *Client) startOverSealed(ctx context.Context, word *Word) (over bool, err error) {
 	if err := c.learn(ctx); err != nil {
 		return false, err
 	}

@@ -31,11 +31,21 @@ func (c *Client) Run(ctx context.Context) error {
 		defer close(done)
 		c.loop(ctx, c.pushLoop, func(cond *condition, err *errcode.Error) { cond.push = err })
 	}()
+	told := make(chan struct{})
+	if c.cfg.Sealer != nil {
+		go func() {
+			defer close(told)
+			c.tellLoop(ctx)
+		}()
+	} else {
+		close(told)
+	}
 	c.loop(ctx, c.pullLoop, func(cond *condition, err *errcode.Error) {
 		cond.pull = err
 		cond.live = false
 	})
 	<-done
+	<-told
 	return errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: run")
 }
 
@@ -296,6 +306,9 @@ func (c *Client) Now(ctx context.Context) error {
 		c.mu.Unlock()
 		if decided {
 			c.retryNow()
+			if c.cfg.Sealer != nil && c.tellDue() <= 0 {
+				_ = c.tell(ctx) // what is asked for is done
+			}
 			return nil
 		}
 		if err := ctx.Err(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
+	"time"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/replica"
@@ -47,12 +49,12 @@ type Sealer interface {
 	// Decided is the last counter that the log has of a client.
 	Decided(wire.ClientID) uint64
 	// Word looks among entries with Changes for an admin's word, which counts for this
-	// device, that the end of its log is lost.
-	Word(ctx context.Context, entries []wire.Entry) (word wire.Hash, is bool, err error)
+	// device, that the end of its log is lost; nil for none.
+	Word(ctx context.Context, entries []wire.Entry) (*Word, error)
 	// Examine judges another log from its first entry: next brings its entries, none at
 	// the end. forget is for replica.StartOver, nil where this device has lost nothing.
 	// Without a word of another's the device has to be an admin's: HEDDLE_NOT_ALLOWED.
-	Examine(ctx context.Context, word *wire.Hash, next func() ([]wire.Entry, error)) (
+	Examine(ctx context.Context, word *Word, next func() ([]wire.Entry, error)) (
 		forget func(replica.Conn) error, err error)
 	// Draft begins a snapshot of what a replica has. HEDDLE_KEYS, HEDDLE_NOT_ALLOWED,
 	// HEDDLE_TOO_BIG: this device cannot make one.
@@ -66,6 +68,68 @@ type Sealer interface {
 	Confirm(snapshot [16]byte)
 	// GiveUp makes an admin's word for others, where this device has lost nothing.
 	GiveUp(ctx context.Context) (*Change, error)
+	Heads
+}
+
+// Heads are what the members of a sealed space tell each other of the log that they
+// follow, as a device's part in the space hears and tells it.
+type Heads interface {
+	// Hear takes heads that the server passes on, and looks again at those that were kept,
+	// since the log has gone on. HEDDLE_TAMPERED: a member has told of another history.
+	Hear(ctx context.Context, heads [][]byte) error
+	// Tell makes this device's head where its log ends at an entry with the digest; nil where
+	// that was told before, or is not so any more. SaveHeads comes before it is sent, and Told
+	// after the server has taken it.
+	Tell(ctx context.Context, seq uint64, digest wire.Hash, now time.Time) ([]byte, error)
+	Told(head []byte)
+	// SaveHeads keeps what was heard and told. It runs inside SQLite.
+	SaveHeads(c replica.Conn) error
+	// Ahead is where a member is whose entries have not come, and lost where one is that follows a history which was given
+	// up, as far as is known.
+	Ahead() (ahead, lost Withheld)
+	// Comparable says whether members have told a digest of where this device's log ends, and Differs which one's
+	// is another than this device's there, "" for none.
+	Comparable() bool
+	Differs(seq uint64, digest wire.Hash) (device string)
+	// Overrule gives up what the heads tell of that have stopped this device. It is false where there are none.
+	Overrule() bool
+	// Again is for replica.StartOver with the log that is followed.
+	Again() func(replica.Conn) error
+}
+
+// Word is an admin's word that what follows an entry is lost.
+type Word struct {
+	Change wire.Hash // that says so
+	Seq    uint64
+}
+
+// Tampered is the cause of a HEDDLE_TAMPERED: what was found.
+type Tampered struct {
+	Kind   string // a seal.Stop, or Rollback
+	Seq    uint64 // at which entry
+	Device string // the id of the member that has told of another history; else ""
+	Err    error  // of the server, of a Rollback
+}
+
+func (t *Tampered) Unwrap() error { return t.Err }
+
+// Rollback is the kind of a log that is not the one which was followed.
+const Rollback = "rollback"
+
+func (t *Tampered) Error() string { return t.Kind + " at entry " + strconv.FormatUint(t.Seq, 10) }
+
+// Withheld is what a member has told of, and the server has not sent.
+type Withheld struct {
+	Device string // the member's id; "" for nothing
+	Seq    uint64 // its last entry
+}
+
+// Later is the later one of two.
+func (w Withheld) Later(other Withheld) Withheld {
+	if other.Seq > w.Seq || other.Seq == w.Seq && other.Device < w.Device {
+		return other
+	}
+	return w
 }
 
 // Change is a change of who is a member of a sealed space, signed, as it is pushed.
@@ -167,16 +231,16 @@ func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error
 		}
 		err = pull()
 	}
-	if lostLog(err) {
-		switch over, oerr := c.obey(ctx); {
-		case over:
-			return errSeeded
-		case oerr != nil && errcode.Of(oerr) != errcode.Network:
-			return oerr
-		}
-		return &errcode.Error{Code: errcode.Tampered, Op: "sync: pull", Err: err, Msg: "the server's log is not the one " +
-			"that this device has followed: the server was put back to an older state, or it hides something; " +
-			"nothing is synced until the log is back, or an admin's device accepts what is there (db.sync.accept())"}
+	switch {
+	case toldOtherwise(err):
+		err = c.contradicted(ctx, err)
+	case lostLog(err):
+		err = c.rolledBack(ctx, err)
+	}
+	if errcode.Of(err) == errcode.Tampered { // nothing is sent either, until the log's end is reached again
+		c.mu.Lock()
+		c.reachedEnd = false
+		c.mu.Unlock()
 	}
 	return err
 }
@@ -251,6 +315,9 @@ func (c *Client) reached(ctx context.Context) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
+	if err := c.hear(ctx, nil); err != nil {
+		return err
+	}
 	if ended, err := c.replica.EndStartOver(ctx, s.Decided(c.ClientID())); err != nil {
 		return err
 	} else if ended {
@@ -273,6 +340,7 @@ func (c *Client) reached(ctx context.Context) error {
 	c.reachedEnd = true
 	c.mu.Unlock()
 	c.wakePush()
+	c.tellSoon()
 	return nil
 }
 

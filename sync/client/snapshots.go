@@ -259,6 +259,7 @@ func (s snapshots) start(ctx context.Context) (started bool, err error) {
 		}
 		if err == nil || errors.Is(err, replica.ErrFork) {
 			c.cfg.Sealer.Confirm(plan.ID())
+			c.tellSoon()
 			return true, err
 		}
 		if code := errcode.Of(err); code != errcode.Tampered && code != errcode.Behind {
@@ -445,6 +446,7 @@ func (s snapshots) prove(ctx context.Context, id []byte) error {
 			return err
 		}
 		c.cfg.Sealer.Confirm(plan.ID())
+		c.tellSoon()
 		return nil
 	}
 	return errcode.New(errcode.Behind, op, "the snapshot is gone")

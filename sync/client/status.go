@@ -32,6 +32,10 @@ type Status struct {
 	Incomplete bool
 	Polling    Polling // why the log is polled; "" where it is followed by a stream
 	Repairs    int     // how often the digest differed from the server's and rows were fetched again
+
+	// Of a sealed space. Withheld: what a member has told of has not come for a minute, though the
+	// server answers. Differs: a member has other rows at that entry; one of the two has a fault.
+	Withheld, Differs Withheld
 }
 
 // Progress says how far a transfer has got that takes a while.
@@ -168,13 +172,14 @@ type condition struct {
 	polling                 Polling        // how the log was asked for last
 	seq                     uint64
 	repairs                 int
+	withheld, differs       Withheld
 	first, last             int64 // ids of the pending transactions: after first, up to last
 }
 
 func (c *condition) status() Status {
 	s := Status{
 		State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first)),
-		Repairs: c.repairs, Incomplete: !c.complete, Polling: c.polling,
+		Repairs: c.repairs, Incomplete: !c.complete, Polling: c.polling, Withheld: c.withheld, Differs: c.differs,
 	}
 	for _, err := range []*errcode.Error{c.fatal, c.pull, c.push} {
 		if err != nil {

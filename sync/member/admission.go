@@ -25,10 +25,10 @@ func (m *Member) Check() error {
 		return errRemoved
 	case m.log.Head().Seq < m.told().Seq:
 		return &errcode.Error{Code: errcode.Diverged, Op: "member: check",
-			Err: &Tampered{Kind: "rollback", Seq: m.told().Seq},
+			Err: &client.Tampered{Kind: client.Rollback, Seq: m.told().Seq},
 			Msg: "the server's log ends before entry " + number(m.told().Seq) + ", which this device was told of"}
 	}
-	return nil
+	return m.contradicted()
 }
 
 // Head is the last entry that is here.

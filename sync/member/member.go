@@ -56,6 +56,7 @@ type Member struct {
 	pruned  uint64 // up to which counter made has nothing
 	names   map[seal.ID]named
 	bySlot  bool // the server does not know the device yet
+	heads   heads
 
 	restored  restored    // what starting over has left
 	confirmed seal.ID     // the snapshot that this device has started from last, or has read back
@@ -72,7 +73,7 @@ type named struct {
 func New(cfg Config) *Member {
 	m := &Member{keys: map[seal.Hash]seal.Key{}, bodies: map[seal.Hash]seal.BodyKey{},
 		commits: map[uint64]seal.Hash{}, made: map[uint64]*made{},
-		names: map[seal.ID]named{}}
+		names: map[seal.ID]named{}, heads: newHeads()}
 	m.take(cfg)
 	return m
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
@@ -273,7 +274,7 @@ func TestMember_stops(t *testing.T) {
 				s.append(e.Client, e.Counter, e.Body)
 			}
 			all, err := s.pull(ada.Member)
-			var why *Tampered
+			var why *client.Tampered
 			if !errors.As(err, &why) || why.Kind != string(lie.kind) || why.Seq != uint64(at+1) || len(all) != at-1 {
 				t.Errorf("%s, entry %d: got %d entries and %v", name, at+1, len(all), err)
 			}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/client"
 	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/wire"
@@ -21,13 +22,17 @@ type record struct {
 
 // Open implements replica.Sealing.
 func (m *Member) Open(ctx context.Context, at wire.Position, entries []wire.Entry) ([]replica.Opened, error) {
-	if err := m.Unlocked(); err != nil {
+	if err := m.mayFollow(); err != nil {
 		return nil, err
 	}
 	for len(entries) > 0 && entries[0].Seq <= at.Seq {
 		entries = entries[1:]
 	}
-	m.ready(ctx, changesIn(entries))
+	changes := changesIn(entries)
+	m.ready(ctx, changes)
+	if err := m.meet(ctx, changes); err != nil {
+		return nil, err
+	}
 	from := seal.Position{Seq: at.Seq, Chain: at.Chain}
 	all, clean, err := m.open(ctx, from, entries)
 	if clean || len(entries) <= 1 {
@@ -42,6 +47,16 @@ func (m *Member) Open(ctx context.Context, at wire.Position, entries []wire.Entr
 		from = seal.Position{Seq: entries[i].Seq, Chain: entries[i].Chain}
 	}
 	return all, nil
+}
+
+// mayFollow is nil where the device has its keys, and no member has told of another history.
+func (m *Member) mayFollow() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cfg.Identity == nil {
+		return errLocked
+	}
+	return m.contradicted()
 }
 
 // open judges entries and makes them a part of the log, once their signatures are
@@ -76,6 +91,9 @@ func (m *Member) open(
 			if v.Stop == seal.StopKeys && m.log.Removed(m.id) {
 				return all, false, errRemoved
 			}
+			if one := m.contradicts(e); v.Stop == stopTold && one != nil {
+				return all, false, m.toldOtherwise(one)
+			}
 			if v.Stop != "" {
 				return all, false, stopped(e, v.Stop)
 			}
@@ -86,6 +104,9 @@ func (m *Member) open(
 		if verdicts[i].Change() != nil {
 			r.change = verdicts[i].Sealed().Box
 			r.word = m.tells(&verdicts[i])
+		}
+		if c := verdicts[i].Change(); c != nil && c.Reset != nil {
+			m.cover(c.Reset.Position.Seq)
 		}
 		m.mark(verdicts[i].Change())
 		m.opened = append(m.opened, r)
@@ -131,8 +152,14 @@ func (m *Member) judge(e *wire.Entry, valid func(seal.Claim) bool) seal.Verdict 
 	if told := m.told(); e.Seq == told.Seq && e.Chain != told.Chain && v.Stop == "" {
 		v.Stop = seal.StopFork
 	}
+	if v.Stop == "" && m.contradicts(e) != nil {
+		v.Stop = stopTold
+	}
 	return v
 }
+
+// stopTold is the stop at an entry in whose place a member has told of another.
+const stopTold seal.Stop = "told"
 
 // mark takes what a Change says of keys and names, once the log has it.
 func (m *Member) mark(c *seal.Change) {
@@ -212,17 +239,9 @@ func stopped(e *wire.Entry, why seal.Stop) error {
 	if why == seal.StopKeys {
 		return errcode.New(errcode.Keys, op, "the key of an entry has not come to this device yet")
 	}
-	return &errcode.Error{Code: errcode.Tampered, Op: op, Err: &Tampered{Kind: string(why), Seq: e.Seq},
+	return &errcode.Error{Code: errcode.Tampered, Op: op, Err: &client.Tampered{Kind: string(why), Seq: e.Seq},
 		Msg: "the server shows what no honest one does, at entry " + number(e.Seq) + ": " + explanations[why]}
 }
-
-// Tampered is the cause of a HEDDLE_TAMPERED: what was found, and at which entry.
-type Tampered struct {
-	Kind string // a seal.Stop
-	Seq  uint64
-}
-
-func (t *Tampered) Error() string { return t.Kind + " at entry " + number(t.Seq) }
 
 var explanations = map[seal.Stop]string{
 	seal.StopChain:  "it is not what the chain of hashes says",

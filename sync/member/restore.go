@@ -74,7 +74,7 @@ func readMarks(c replica.Conn) (r restored, err error) {
 }
 
 // Word implements client.Sealer.
-func (m *Member) Word(ctx context.Context, entries []wire.Entry) (word wire.Hash, is bool, err error) {
+func (m *Member) Word(ctx context.Context, entries []wire.Entry) (*client.Word, error) {
 	m.mu.Lock()
 	log, suite, anchor := m.log.Clone(), m.cfg.Suite, m.cfg.Anchor
 	m.mu.Unlock()
@@ -93,13 +93,13 @@ func (m *Member) Word(ctx context.Context, entries []wire.Entry) (word wire.Hash
 			Counter: e.Counter}), Signature: s.Signature}
 		valid, err := suite.Verify(ctx, []seal.Claim{claim})
 		if err != nil {
-			return word, false, err
+			return nil, err
 		}
 		if valid[0] {
-			return seal.HashChange(s.Box), true, nil
+			return &client.Word{Change: seal.HashChange(s.Box), Seq: c.Reset.Position.Seq}, nil
 		}
 	}
-	return word, false, nil
+	return nil, nil
 }
 
 // obeyed says whether a word counts for the history of log: it is an admin's, about that
@@ -112,7 +112,7 @@ func obeyed(log *seal.Log, s *seal.Sealed, c *seal.Change) bool {
 
 // Examine implements client.Sealer.
 func (m *Member) Examine(
-	ctx context.Context, word *wire.Hash, next func() ([]wire.Entry, error),
+	ctx context.Context, word *client.Word, next func() ([]wire.Entry, error),
 ) (forget func(replica.Conn) error, err error) {
 	m.ready(ctx, nil)
 	m.mu.Lock()
@@ -126,18 +126,26 @@ func (m *Member) Examine(
 	if err := other.follow(ctx, next); err != nil {
 		return nil, err
 	}
-	if other.log.Has(old.Head()) && other.log.Head().Seq >= told.Seq {
-		return nil, nil // nothing is lost
+	if other.log.Has(old.Head()) && other.log.Head().Seq >= told.Seq { // nothing is lost here
+		if word == nil {
+			return nil, nil
+		}
+		if !slices.Contains(other.log.ChangesAfter(0), word.Change) {
+			return nil, errNoWord
+		}
+		m.giveUpHeads(word.Seq)
+		return nil, nil
 	}
 	to := before
 	if to.gone = union(before.gone, old.Gone()); word != nil {
-		err = to.follow(other.log, id, *word)
-	} else {
-		err = to.giveUp(old, other.log, id, cfg.First != nil)
+		err = to.follow(other.log, id, word.Change)
+	} else if err = to.giveUp(old, other.log, id, cfg.First != nil); err == nil {
+		word = &client.Word{Seq: to.word.Reset.Position.Seq}
 	}
 	if err != nil {
 		return nil, err
 	}
+	m.giveUpHeads(word.Seq)
 	head := other.log.Head()
 	to.told = &head
 	return func(c replica.Conn) error { return m.forget(c, old.Head(), to) }, nil
@@ -160,11 +168,14 @@ func (m *Member) follow(ctx context.Context, next func() ([]wire.Entry, error)) 
 
 const opStartOver = "member: start over"
 
+var errNoWord = errcode.New(errcode.Tampered, opStartOver,
+	"the history that the server shows has not the admin's word")
+
 // follow checks that this device may start over with a log, by an admin's word. Errors
 // are HEDDLE_TAMPERED and HEDDLE_NOT_MEMBER.
 func (r *restored) follow(log *seal.Log, id seal.ID, word wire.Hash) error {
 	if !slices.Contains(log.ChangesAfter(0), word) {
-		return errcode.New(errcode.Tampered, opStartOver, "the history that the server shows has not the admin's word")
+		return errNoWord
 	}
 	if _, is := log.Member(id); !is {
 		return errNotIn
@@ -227,10 +238,16 @@ func (m *Member) forget(c replica.Conn, at seal.Position, to restored) error {
 	if m.Head() != at {
 		return errcode.New(errcode.Network, opStartOver, "the log has gone on meanwhile")
 	}
-	for _, table := range []string{"heddle_seal_chain", "heddle_seal_client", "heddle_change", "heddle_seal_mark"} {
+	for _, table := range []string{"heddle_seal_chain", "heddle_seal_client", "heddle_change"} {
 		if err := c.Exec(`DELETE FROM ` + table); err != nil {
 			return err
 		}
+	}
+	if err := c.Exec(`DELETE FROM heddle_seal_mark WHERE name <> ?`, markHeads); err != nil {
+		return err
+	}
+	if err := m.SaveHeads(c); err != nil {
+		return err
 	}
 	const mark = `INSERT INTO heddle_seal_mark(name, seq, value) VALUES(?, ?, ?)`
 	if err := c.Exec(mark, markTold, int64(to.told.Seq), to.told.Chain[:]); err != nil {

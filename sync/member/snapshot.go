@@ -204,7 +204,7 @@ type plan struct {
 
 func refused(msg string) error {
 	return &errcode.Error{Code: errcode.Tampered, Op: "member: start from a snapshot",
-		Err: &Tampered{Kind: "snapshot"}, Msg: "the snapshot is not started from: " + msg}
+		Err: &client.Tampered{Kind: "snapshot"}, Msg: "the snapshot is not started from: " + msg}
 }
 
 // Survey implements client.Sealer.

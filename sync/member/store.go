@@ -18,6 +18,8 @@ var schema = []string{
 	`CREATE TABLE IF NOT EXISTS heddle_seal_client(
 		client BLOB PRIMARY KEY, device BLOB NOT NULL, counter INTEGER NOT NULL, last BLOB NOT NULL) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_change(seq INTEGER PRIMARY KEY, change BLOB NOT NULL) WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS heddle_seal_head(device BLOB PRIMARY KEY, head BLOB NOT NULL, covered INTEGER NOT NULL)
+		WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_mark(name TEXT PRIMARY KEY, seq INTEGER NOT NULL, value BLOB NOT NULL)
 		WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_chunk(
@@ -46,6 +48,9 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 		return err
 	}
 	if m.restored, err = readMarks(c); err != nil {
+		return err
+	}
+	if err := m.heads.load(c); err != nil {
 		return err
 	}
 	m.log, m.opened, m.loaded = seal.NewLog(m.cfg.Space, m.cfg.Anchor, seal.Window), nil, false
@@ -114,6 +119,9 @@ func (m *Member) Save(c replica.Conn, seq uint64) error {
 	if m.rollback(seq); m.log.Head().Seq != seq {
 		return replica.ErrReload
 	}
+	if err := m.heads.save(c, false); err != nil {
+		return err
+	}
 	var chains []byte // of all in one row, under the last one's number
 	for _, r := range m.opened {
 		if chains = append(chains, r.Chain[:]...); r.change == nil {
@@ -155,6 +163,7 @@ func (m *Member) Keep() {
 
 func (m *Member) keep() {
 	m.log.Keep()
+	m.heads.saved()
 	for _, r := range m.opened {
 		if r.word {
 			m.restored.word = nil

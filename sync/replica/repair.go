@@ -119,6 +119,26 @@ func (rep *Replica) Locate(
 	return differ, false
 }
 
+// CountAgain makes the digest that of the rows that there are. It says whether it was another.
+func (rep *Replica) CountAgain(ctx context.Context) (other bool, err error) {
+	var a *applier
+	err = rep.db.Apply(ctx, func(tx *store.Tx) error {
+		before, err := rep.begin(tx)
+		if err != nil {
+			return err
+		}
+		sum := before.digest.Sum()
+		if a, err = rep.countAgain(tx); err == nil {
+			other = a.digest.Sum() != sum
+		}
+		return err
+	})
+	if err == nil {
+		rep.validate(a.invalidation)
+	}
+	return other, err
+}
+
 // countAgain makes the digest that of the rows that there are.
 func (rep *Replica) countAgain(tx *store.Tx) (*applier, error) {
 	a, err := rep.begin(tx)

@@ -232,6 +232,11 @@ func (rep *Replica) inside(ctx context.Context, f func(r *rows) error) error {
 	})
 }
 
+// Inside runs f in a transaction of sync's, inside SQLite.
+func (rep *Replica) Inside(ctx context.Context, f func(Conn) error) error {
+	return rep.inside(ctx, func(r *rows) error { return f(r.Conn) })
+}
+
 // prepare brings what is kept to the schema, and loads the state. What migrations
 // did to the rows is unknown where they ran without MigrationHook: the digest
 // becomes that of the rows, so that the comparison with the server's shows it.

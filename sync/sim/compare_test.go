@@ -24,6 +24,9 @@ func (s *sim) compare() {
 			s.violate("device %d: the digest at %d is %x, the model's at %d %x (%v)", d.id, seq, digest[:4], m.at.Seq,
 				sum[:4], err)
 		}
+		if st := d.c.Status(); st.Differs.Device != "" {
+			s.violate("device %d: a member has told of other rows, %+v", d.id, st.Differs)
+		}
 		for _, n := range d.acked {
 			if _, ok := m.marks[mark{d.id, n}]; !ok {
 				s.violate("transaction %v was acknowledged and is not in the log", mark{d.id, n})

@@ -149,7 +149,8 @@ func (d *device) tryOpen() error {
 		// In the bubble of synctest a turn of the others has an end that is the same each time.
 		Yield: func() { time.Sleep(time.Nanosecond) }}
 	cfg := client.Config{URL: "http://server", Space: "space", Tables: map[string]client.Merge{}, IntegerKey: true,
-		HTTP: d.line, Rand: d.random, Now: d.now}
+		Bounds: client.Bounds{Tell: 5 * time.Second}, // a run is short
+		HTTP:   d.line, Rand: d.random, Now: d.now}
 	if d.s.keys != nil {
 		d.part = d.s.keys.member(d.member, d.seals)
 		cfg.Sealer = d.part

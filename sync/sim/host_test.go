@@ -65,7 +65,8 @@ func (h *host) start() error {
 		return err
 	}
 	o := server.Options{Dev: true,
-		Limits: server.Limits{Log: h.s.p.log, Frame: h.s.p.frame}, Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
+		Limits: server.Limits{Log: h.s.p.log, Frame: h.s.p.frame, Heads: time.Second},
+		Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
 	if h.s.p.servers > 1 {
 		o.Recheck = 2 * time.Second
 	}

@@ -67,6 +67,9 @@ func (l *line) Do(ctx context.Context, r *client.Request) (_ *client.Response, e
 		if ctx.Err() != nil {
 			time.Sleep(lag)
 		}
+		if kind == "heads" && err == nil {
+			l.s.tally("heads told", 1)
+		}
 		l.s.event("device %d: %s %d answered %v", l.id, kind, n, err)
 	}()
 	l.s.event("device %d: %s %d %s %s", l.id, kind, n, fault, parts(r))

@@ -340,6 +340,10 @@ func (a *attacker) agree(r, d *replica, h head) {
 	if !is || r.device == d.device || len(d.told) == 0 || d.told[len(d.told)-1] != h.pos {
 		return // a copy has told more
 	}
+	if r.covers(h) && !r.log.has(h.pos) {
+		a.w.hit("a replica is warned by a head of a history that an admin has given up")
+		return
+	}
 	if n := h.pos.seq; n <= len(d.trace.history) && n <= len(r.trace.history) && d.log.has(h.pos) &&
 		r.trace.history[n-1] != d.trace.history[n-1] {
 		a.w.violate("two members that have heard each other follow two histories")

@@ -138,5 +138,4 @@ type head struct {
 	n      int
 	pos    position
 	left   []position
-	twice  bool // by a replica: it has heard another one of this number
 }

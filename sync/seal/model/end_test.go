@@ -23,8 +23,11 @@ func (w *world) end() {
 			r.push(w.server, never)
 			r.tell(w.server)
 			if r.headStop && round > 20 && w.restores {
-				r.overruled = true // by its user: who told of the lost part is gone
-				w.hit("a stop by a head is overruled")
+				w.agree(r) // who told of the lost part is gone: an admin says that it is
+				w.hit("an admin's word for a replica that a head has stopped")
+			}
+			if r.headStop && round > 30 && w.restores {
+				r.overrule() // where who has told of it is dishonest
 			}
 		}
 		w.readmit()
@@ -32,7 +35,9 @@ func (w *world) end() {
 	for _, r := range w.replicas {
 		_, is := r.self()
 		m := r.log.members[r.device.id]
+		_, stays := w.server.l.members[r.device.id]
 		switch {
+		case w.server.l.ever[r.device.id] && !stays: // it was removed, and may not know who has said so
 		case r.halted():
 			w.violate("a replica stays stopped (%s, rolled back %v, by a head %v)", r.stopped, r.rolledBack, r.headStop)
 		case !r.log.has(w.server.l.position()):
@@ -51,13 +56,13 @@ func (w *world) end() {
 func (w *world) agree(r *replica) {
 	for _, a := range w.replicas {
 		m, is := a.self()
-		if !is || m.role != admin || a.halted() || a.gaveUp != nil {
+		if !is || m.role != admin || a.halted() || a.gaveUp != nil || r.knownGone()[a.device.id] {
 			continue
 		}
 		a.pull(w.server)
 		c := &change{}
 		for _, id := range sorted(a.log.members) {
-			if _, stayed := r.log.members[id]; r.log.ever[id] && !stayed && id != a.device.id {
+			if r.knownGone()[id] {
 				c.remove = append(c.remove, id)
 			}
 		}

@@ -49,6 +49,7 @@ const (
 	ruleHeadChain
 	ruleLeft
 	ruleLeftSent
+	ruleCovered
 	ruleResetAdmin
 	ruleResetPosition
 	ruleResetLost

@@ -57,11 +57,13 @@ type replica struct {
 	stopped    string // by an entry: nothing but a start over ends it
 	rolledBack bool
 	headStop   bool
-	overruled  bool
 	heads      map[deviceID]head
+	also       map[deviceID][]head // others of the same number
+	covered    map[deviceID]int    // up to which number a device's heads are of a history that an admin has given up
 	n          int
 	told       []position
-	gaveUp     *log // of an admin's device whose user has said yes: to be told by a Change
+	gaveUp     *log    // of an admin's device whose user has said yes: to be told by a Change
+	says       *change // the Change that tells of it
 	resets     map[*change]bool
 	trace      trace
 }
@@ -84,10 +86,17 @@ func (r *replica) halted() bool { return r.stopped != "" || r.rolledBack || r.he
 func (r *replica) pull(s host) {
 	r.caughtUp = false
 	r.hear(s.heads())
+	entries, on := s.pull(r.log.position())
+	if r.headStop && r.stopped == "" {
+		if r.rolledBack = !on && r.on(ruleRollback); r.rolledBack {
+			r.obey(s)
+		} else {
+			r.excuse(s)
+		}
+	}
 	if r.stopped != "" || r.headStop {
 		return
 	}
-	entries, on := s.pull(r.log.position())
 	if !r.started() && r.on(ruleInvitersWord) {
 		_, promised := s.pull(r.word)
 		_, led := s.pull(r.led)
@@ -105,6 +114,9 @@ func (r *replica) pull(s host) {
 	r.rolledBack = false
 	for _, e := range entries {
 		if !r.take(e) {
+			if r.headStop {
+				r.excuse(s)
+			}
 			return
 		}
 	}
@@ -120,26 +132,29 @@ func (r *replica) hear(heads []head) {
 		switch {
 		case h.device == r.device.id:
 		case !is || h.n > old.n:
-			r.heads[h.device] = h
-		case h.n == old.n && h.pos != old.pos: // two copies of one database, told apart by no honest server
-			old.twice = true
-			r.heads[h.device] = old
+			r.heads[h.device], r.also[h.device] = h, nil
+		case h.n == old.n && h.pos != old.pos: // of a copy of the database; or the server had forgotten the other one
+			r.also[h.device] = append(r.also[h.device], h)
 		}
 	}
 	r.compare()
 }
 
+// said are the heads of members that count.
+func (r *replica) said() (all []head) {
+	for id, h := range r.heads {
+		if _, is := r.log.members[id]; is && !r.covers(h) {
+			all = append(append(all, h), r.also[id]...)
+		}
+	}
+	return all
+}
+
 // compare looks for a member whose history is another one.
 func (r *replica) compare() {
 	r.headStop = false
-	if r.overruled {
-		return
-	}
-	for _, h := range r.heads {
-		if _, is := r.log.members[h.device]; !is {
-			continue
-		}
-		if (h.twice || h.pos.seq <= len(r.log.entries) && !r.log.has(h.pos)) && r.on(ruleHeadChain) {
+	for _, h := range r.said() {
+		if h.pos.seq <= len(r.log.entries) && !r.log.has(h.pos) && r.on(ruleHeadChain) {
 			r.headStop = true
 		}
 		if slices.ContainsFunc(h.left, r.log.has) && r.on(ruleLeft) {
@@ -150,13 +165,35 @@ func (r *replica) compare() {
 
 // contradicts says whether a member has told of another entry in e's place.
 func (r *replica) contradicts(e *entry) bool {
-	for _, h := range r.heads {
-		if _, is := r.log.members[h.device]; is && h.pos.seq == e.seq && h.pos.chain != e.chain {
-			return r.on(ruleHeadChain) && !r.overruled
+	for _, h := range r.said() {
+		if h.pos.seq == e.seq && h.pos.chain != e.chain {
+			return r.on(ruleHeadChain)
 		}
 	}
 	return false
 }
+
+// cover: an admin has said that what follows a position is lost. What members have told of it by then stops nobody; it
+// stays a warning, since the member may follow that history yet.
+func (r *replica) cover(lost position) {
+	for id, h := range r.heads {
+		if h.pos.seq > lost.seq && r.on(ruleCovered) {
+			r.covered[id] = h.n
+		}
+	}
+}
+
+// overrule is the yes of a user to a history that a member has told is another one.
+func (r *replica) overrule() {
+	for _, h := range r.said() {
+		if h.pos.seq <= len(r.log.entries)+1 && !r.log.has(h.pos) || slices.ContainsFunc(h.left, r.log.has) {
+			r.covered[h.device] = h.n
+		}
+	}
+	r.w.hit("a user overrules a stop by a head")
+}
+
+func (r *replica) covers(h head) bool { return h.n <= r.covered[h.device] }
 
 // take judges the next entry and applies it. It is false where the replica stops.
 func (r *replica) take(e *entry) bool {
@@ -190,6 +227,7 @@ func (r *replica) take(e *entry) bool {
 	if e.body.kind == members {
 		if c := e.body.box.change; v.code == ok && c.reset != nil {
 			r.resets[c] = true
+			r.cover(c.reset.pos)
 		}
 		return true
 	}

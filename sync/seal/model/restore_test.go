@@ -6,6 +6,9 @@ import "slices"
 // knows, in which its device is an admin's as well.
 func (r *replica) accept(s host) {
 	if !r.rolledBack {
+		if r.headStop {
+			r.overrule()
+		}
 		return
 	}
 	offered := s.members()
@@ -14,9 +17,10 @@ func (r *replica) accept(s host) {
 		return
 	}
 	old := r.log
+	r.cover(old.last(offered))
 	r.trace.acceptedByUser(r)
 	r.startOver(s)
-	r.gaveUp, r.led = old, offered.position()
+	r.gaveUp, r.says, r.led = old, nil, offered.position()
 }
 
 // giveUp is an admin's word for others: this one has lost nothing.
@@ -48,7 +52,7 @@ func (r *replica) startOver(s host) {
 	r.gone = r.knownGone()
 	r.trace.startsOver(r, s)
 	r.log = newLog(r.w.without)
-	r.word, r.rolledBack, r.stopped, r.overruled = position{}, false, "", false
+	r.word, r.rolledBack, r.stopped = position{}, false, ""
 	r.led = position{}
 	r.w.hit("a replica starts over")
 }
@@ -58,6 +62,10 @@ func (r *replica) startOver(s host) {
 // the removals among them, made again.
 func (r *replica) finish(s host) {
 	if r.gaveUp == nil || !r.caughtUp || r.halted() {
+		return
+	}
+	if r.resets[r.says] {
+		r.gaveUp = nil // the log has it
 		return
 	}
 	if m, is := r.self(); !is || m.role != admin {
@@ -77,12 +85,38 @@ func (r *replica) finish(s host) {
 	r.trace.told(c, r.gaveUp)
 	if r.change(s, c) == ok {
 		r.w.hit("an admin's word is told")
-		r.gaveUp, r.caughtUp = nil, false // it is followed by what it has told
+		r.says, r.caughtUp = c, false // it is followed by what it has told
 	}
 }
 
 // obey looks for an admin's word that the history that the replica stopped at is lost.
 func (r *replica) obey(s host) {
+	r.obeyed(s, func(offered *log, c *change, by deviceID) bool {
+		if !r.harmless(offered) && r.on(ruleResetLost) {
+			return false
+		}
+		r.cover(c.reset.pos)
+		r.trace.obeys(r, c, by)
+		r.startOver(s)
+		r.led = offered.position()
+		return true
+	})
+}
+
+// excuse looks for an admin's word about heads that have stopped the replica, which has lost nothing itself.
+func (r *replica) excuse(s host) {
+	r.obeyed(s, func(offered *log, c *change, _ deviceID) bool {
+		if !offered.has(r.log.position()) {
+			return false
+		}
+		r.cover(c.reset.pos)
+		r.compare()
+		return !r.headStop
+	})
+}
+
+// obeyed calls f with each admin's word that counts for the replica, until it takes one.
+func (r *replica) obeyed(s host, f func(offered *log, c *change, by deviceID) bool) {
 	offered := s.members()
 	at := offered.last(r.log)
 	for _, e := range offered.entries[at.seq:] {
@@ -95,14 +129,12 @@ func (r *replica) obey(s host) {
 		case (!is || by.role != admin || by.slot) && r.on(ruleResetAdmin),
 			!r.log.has(c.reset.pos) && r.on(ruleResetPosition),
 			r.resets[c] || slices.Contains(r.log.changes(0), c),
-			!r.harmless(offered) && r.on(ruleResetLost),
 			e.body.sig.by != e.body.device || e.body.sig.over != (statement{e.client, e.counter, e.body.sealed}):
 			continue
 		}
-		r.trace.obeys(r, c, e.body.device)
-		r.startOver(s)
-		r.led = offered.position()
-		return
+		if f(offered, c, e.body.device) {
+			return
+		}
 	}
 }
 

@@ -92,7 +92,8 @@ func (w *world) newDevice(u userID, r role) member {
 func (w *world) newReplica(m member) *replica {
 	r := &replica{w: w, device: signer{m.id}, user: m.user, log: newLog(w.without), anchor: w.anchor,
 		client: clientID(w.random.Uint64()>>2) + 1, seals: map[hash]txID{}, stored: map[txID]*pushed{},
-		heads: map[deviceID]head{}, resets: map[*change]bool{}, trace: newTrace(w)}
+		heads: map[deviceID]head{}, also: map[deviceID][]head{},
+		covered: map[deviceID]int{}, resets: map[*change]bool{}, trace: newTrace(w)}
 	w.see.devices[m.id], w.see.owner[r.client] = true, m.id
 	w.replicas = append(w.replicas, r)
 	return r
@@ -197,7 +198,7 @@ func (w *world) copyOf(r *replica) {
 	c.log, c.trace = r.log.clone(), r.trace.clone()
 	c.pending, c.sent, c.told = slices.Clone(r.pending), slices.Clone(r.sent), slices.Clone(r.told)
 	c.seals, c.stored, c.heads = maps.Clone(r.seals), maps.Clone(r.stored), maps.Clone(r.heads)
-	c.resets = maps.Clone(r.resets)
+	c.resets, c.covered, c.also = maps.Clone(r.resets), maps.Clone(r.covered), maps.Clone(r.also)
 	w.replicas = append(w.replicas, &c)
 	if w.evil != nil {
 		w.evil.shown[&c] = w.evil.at(r)
@@ -298,7 +299,7 @@ func (w *world) manage(r *replica) {
 func (w *world) serve(r *replica) {
 	switch {
 	case w.evil != nil || w.restores && w.chance(3):
-		if r.rolledBack && w.chance(2) {
+		if (r.rolledBack || r.headStop) && w.chance(2) {
 			r.accept(w.host(r))
 			r.pull(w.host(r))
 		}
