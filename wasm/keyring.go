@@ -62,9 +62,32 @@ const identitySize = 1 + 2*len(seal.PublicKey{})
 func (i *identity) Public() (sign, box seal.PublicKey) { return i.sign, i.box }
 
 func (i *identity) Sign(ctx context.Context, statement []byte) (s seal.Signature, err error) {
-	answer, err := i.call(ctx, len(s), "sign", i.number, statement)
-	copy(s[:], answer)
-	return s, err
+	all, err := i.SignAll(ctx, [][]byte{statement})
+	if err != nil {
+		return s, err
+	}
+	return all[0], nil
+}
+
+func (i *identity) SignAll(ctx context.Context, statements [][]byte) ([]seal.Signature, error) {
+	var packed []byte
+	for _, statement := range statements {
+		packed = appendLong(packed, statement)
+	}
+	all := make([]seal.Signature, len(statements))
+	answer, err := i.call(ctx, len(all)*len(seal.Signature{}), "sign", i.number, packed)
+	if err != nil {
+		return nil, err
+	}
+	for n := range all {
+		copy(all[n][:], answer[n*len(all[n]):])
+	}
+	return all, nil
+}
+
+// appendLong appends a text with its length before it, as the worker reads it.
+func appendLong(b, text []byte) []byte {
+	return append(binary.LittleEndian.AppendUint32(b, uint32(len(text))), text...)
 }
 
 func (i *identity) Unwrap(ctx context.Context, info []byte, wrapped *[seal.WrapSize]byte) (*seal.Key, error) {
@@ -95,8 +118,7 @@ func (k *keyring) Verify(ctx context.Context, claims []seal.Claim) ([]bool, erro
 	for i := range claims {
 		c := &claims[i]
 		packed = append(append(packed, c.Key[:]...), c.Signature[:]...)
-		statement := c.Signed()
-		packed = append(binary.LittleEndian.AppendUint32(packed, uint32(len(statement))), statement...)
+		packed = appendLong(packed, c.Signed())
 	}
 	answer, err := k.call(ctx, len(claims), "verify", packed)
 	if err != nil {

@@ -1,7 +1,9 @@
 package member
 
 import (
+	"bytes"
 	"context"
+	"io"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/replica"
@@ -36,10 +38,8 @@ func (m *Member) Sealed(
 		return nil, err
 	}
 	from := len(sent)
-	for i := from; i < len(all); i++ {
-		if err := d.encrypt(counter+uint64(i), all[i].Body); err != nil {
-			return nil, err
-		}
+	if err := d.encrypt(counter+uint64(from), all[from:]); err != nil {
+		return nil, err
 	}
 	if err := seal.Sign(ctx, d.cfg.Identity, d.unsigned); err != nil {
 		return nil, err
@@ -99,13 +99,23 @@ func (m *Member) resume(
 	return d, sent, nil
 }
 
-func (d *drafts) encrypt(counter uint64, body []byte) error {
-	s, place := d.next, seal.Place{Anchor: d.cfg.Anchor, Client: d.author, Counter: counter}
-	if err := s.EncryptBody(place, d.key, body, !d.cfg.Stored, d.cfg.Rand); err != nil {
-		return err
+// encrypt seals transactions, the first of which has a counter.
+func (d *drafts) encrypt(counter uint64, all []replica.PendingBody) error {
+	nonces := make([]byte, len(all)*len(seal.Nonce{})) // a browser is asked once
+	if _, err := io.ReadFull(d.cfg.Rand, nonces); err != nil {
+		return errcode.Wrap(err, errcode.Internal, "member: draw nonces")
 	}
-	d.next.Prev = s.Digest(place)
-	d.unsigned = append(d.unsigned, seal.Unsigned{Sealed: &s, Digest: d.next.Prev})
+	random, sealed := bytes.NewReader(nonces), make([]seal.Sealed, len(all))
+	for i := range all {
+		s, place := &sealed[i], seal.Place{Anchor: d.cfg.Anchor, Client: d.author, Counter: counter + uint64(i)}
+		*s = d.next
+		digest, err := s.EncryptBody(place, d.key, all[i].Body, !d.cfg.Stored, random)
+		if err != nil {
+			return err
+		}
+		d.next.Prev = digest
+		d.unsigned = append(d.unsigned, seal.Unsigned{Sealed: s, Digest: digest})
+	}
 	return nil
 }
 

@@ -186,6 +186,11 @@ func (b busy) Sign(ctx context.Context, statement []byte) (seal.Signature, error
 	return b.Identity.Sign(ctx, statement)
 }
 
+func (b busy) SignAll(ctx context.Context, statements [][]byte) ([]seal.Signature, error) {
+	b.ring.free()
+	return b.Identity.SignAll(ctx, statements)
+}
+
 func (b busy) Unwrap(ctx context.Context, info []byte, wrapped *[seal.WrapSize]byte) (*seal.Key, error) {
 	b.ring.free()
 	return b.Identity.Unwrap(ctx, info, wrapped)

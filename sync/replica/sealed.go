@@ -185,7 +185,7 @@ func (a *applier) unfit(o *Opened) string {
 	if err == nil {
 		err = fold.Check(body, a.schema)
 	}
-	if err == nil && len(body.Schema) > 0 {
+	if err == nil && len(a.schema.Missing(body.Schema)) > 0 {
 		next := a.schema.Clone()
 		next.Apply(body.Schema)
 		err = next.Fits(a.schema, body.Schema)
@@ -237,7 +237,11 @@ func (rep *Replica) PendingBodies(ctx context.Context, after int64, n, bytes int
 			all = append(all, PendingBody{ID: id, Hash: p.BodyHash})
 		}
 		last := &all[len(all)-1]
-		last.Body = append(last.Body, p.Bytes...)
+		if p.Total == 1 {
+			last.Body = p.Bytes // which nobody else has
+		} else {
+			last.Body = append(last.Body, p.Bytes...)
+		}
 		size += len(p.Bytes)
 		return true
 	})

@@ -22,41 +22,31 @@ type Unsigned struct {
 	Digest Hash
 }
 
-// Sign signs transactions, MaxBatch at a time. The signatures are made at once: none waits for another.
+// Sign signs transactions, MaxBatch with one signature. All signatures are asked for at once.
 func Sign(ctx context.Context, by Identity, all []Unsigned) error {
-	type result struct {
-		batch     []Unsigned
-		signature Signature
-		err       error
+	if len(all) == 0 {
+		return nil
 	}
-	results, n := make(chan result), 0
+	var statements [][]byte
 	for batch := range slices.Chunk(all, MaxBatch) {
-		root := tree(batch)
-		n++
-		go func() {
-			signature, err := by.Sign(ctx, signedStatement(root))
-			results <- result{batch, signature, err}
-		}()
+		statements = append(statements, signedStatement(tree(batch)))
 	}
-	var err error
-	for range n {
-		r := <-results
-		for _, one := range r.batch {
-			one.Sealed.Signature = r.signature
-		}
-		if r.err != nil {
-			err = r.err
-		}
+	signatures, err := by.SignAll(ctx, statements)
+	if err != nil {
+		return err
 	}
-	return err
+	for i, one := range all {
+		one.Sealed.Signature = signatures[i/MaxBatch]
+	}
+	return nil
 }
 
 // tree gives each transaction its way to the root, which it returns. Two neighbours make a node; one that is left over
 // stands a level higher as it is.
 func tree(batch []Unsigned) Hash {
-	nodes := make([]Hash, len(batch))
+	nodes, room := make([]Hash, len(batch)), make([]Hash, len(batch)*maxPath)
 	for i, one := range batch {
-		nodes[i], one.Sealed.Path, one.Sealed.Sides = one.Digest, nil, 0
+		nodes[i], one.Sealed.Path, one.Sealed.Sides = one.Digest, room[i*maxPath:i*maxPath:(i+1)*maxPath], 0
 	}
 	for span := 1; len(nodes) > 1; span *= 2 {
 		for i, one := range batch {

@@ -127,7 +127,7 @@ type mute struct{ seal.Identity }
 
 var errMute = errors.New("no answer")
 
-func (mute) Sign(context.Context, []byte) (seal.Signature, error) { return seal.Signature{}, errMute }
+func (mute) SignAll(context.Context, [][]byte) ([]seal.Signature, error) { return nil, errMute }
 
 func TestSign_fails(t *testing.T) {
 	all := batch(t, 2*seal.MaxBatch)

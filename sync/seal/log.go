@@ -23,15 +23,20 @@ type Log struct {
 	head    Position
 	chains  []Hash // of the last entries, up to the head
 	clients map[wire.ClientID]clientState
-	undo    []undo // of the entries since Keep
+	undo    []undo         // of the entries since Keep
+	before  []clientBefore // what those entries have changed of clients, in order
 }
 
 // undo is what an entry has changed, as it was before.
 type undo struct {
 	head    Position
-	anchor  Anchor
-	records Records
-	clients []clientBefore
+	records *recordsBefore // of a Change that counts alone
+	clients int            // how much of Log.before comes before the entry
+}
+
+type recordsBefore struct {
+	Records
+	anchor Anchor
 }
 
 type clientBefore struct {
@@ -185,13 +190,11 @@ func (l *Log) Restore(s *Saved) error {
 // Touched returns the clients of which something else is known since Keep.
 func (l *Log) Touched() (all []SavedClient) {
 	seen := map[wire.ClientID]bool{}
-	for i := range l.undo {
-		for _, b := range l.undo[i].clients {
-			if !seen[b.id] {
-				c := l.clients[b.id]
-				all = append(all, SavedClient{b.id, c.device, c.counter, c.last})
-				seen[b.id] = true
-			}
+	for _, b := range l.before {
+		if !seen[b.id] {
+			c := l.clients[b.id]
+			all = append(all, SavedClient{b.id, c.device, c.counter, c.last})
+			seen[b.id] = true
 		}
 	}
 	return all
@@ -201,7 +204,7 @@ func (l *Log) Touched() (all []SavedClient) {
 func (l *Log) Clone() *Log {
 	c := *l
 	c.members, c.ever, c.clients = maps.Clone(l.members), maps.Clone(l.ever), maps.Clone(l.clients)
-	c.chains, c.undo = slices.Clone(l.chains), slices.Clone(l.undo)
+	c.chains, c.undo, c.before = slices.Clone(l.chains), slices.Clone(l.undo), slices.Clone(l.before)
 	return &c
 }
 
@@ -220,7 +223,7 @@ func (l *Log) chain(seq uint64) (h Hash, kept bool) {
 // Append adds the entry that was judged v, which is no stop. Until Keep, Rollback takes
 // it back.
 func (l *Log) Append(e *wire.Entry, v Verdict) {
-	l.undo = append(l.undo, undo{head: l.head, anchor: l.anchor, records: l.Records})
+	l.undo = append(l.undo, undo{head: l.head, clients: len(l.before)})
 	l.head = Position{e.Seq, e.Chain}
 	least := int(l.window) + len(l.undo)
 	if l.chains = append(l.chains, e.Chain); len(l.chains) > least+int(l.window) {
@@ -233,6 +236,7 @@ func (l *Log) Append(e *wire.Entry, v Verdict) {
 	if v.Code != "" || v.change == nil {
 		return
 	}
+	l.undo[len(l.undo)-1].records = &recordsBefore{l.Records, l.anchor}
 	if e.Seq == 1 {
 		_, l.anchor, _ = v.founder(l.space)
 	}
@@ -248,24 +252,26 @@ func (l *Log) Append(e *wire.Entry, v Verdict) {
 // set changes what is known of a client.
 func (l *Log) set(id wire.ClientID, to clientState) {
 	before, known := l.clients[id]
-	u := &l.undo[len(l.undo)-1]
-	u.clients = append(u.clients, clientBefore{id, before, known})
+	l.before = append(l.before, clientBefore{id, before, known})
 	l.clients[id] = to
 }
 
 // Keep makes what was appended final.
-func (l *Log) Keep() { l.undo = nil }
+func (l *Log) Keep() { l.undo, l.before = nil, nil }
 
 // Rollback takes back the entries behind seq that were appended since Keep.
 func (l *Log) Rollback(seq uint64) {
 	for l.head.Seq > seq && len(l.undo) > 0 {
 		u := l.undo[len(l.undo)-1]
 		l.undo, l.chains = l.undo[:len(l.undo)-1], l.chains[:len(l.chains)-1]
-		l.head, l.anchor, l.Records = u.head, u.anchor, u.records
-		for _, c := range slices.Backward(u.clients) {
+		if l.head = u.head; u.records != nil {
+			l.Records, l.anchor = u.records.Records, u.records.anchor
+		}
+		for _, c := range slices.Backward(l.before[u.clients:]) {
 			if l.clients[c.id] = c.state; !c.known {
 				delete(l.clients, c.id)
 			}
 		}
+		l.before = l.before[:u.clients]
 	}
 }

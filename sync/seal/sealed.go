@@ -138,20 +138,24 @@ func (s *Sealed) about(p Place) []byte {
 // fields as they are. The signature comes after. Content beyond MaxContent is
 // HEDDLE_TOO_BIG.
 func (s *Sealed) Encrypt(p Place, key *Key, content []byte, compress bool, random io.Reader) error {
-	return s.EncryptBody(p, key.Body(p.Anchor, s.Epoch), content, compress, random)
+	_, err := s.EncryptBody(p, key.Body(p.Anchor, s.Epoch), content, compress, random)
+	return err
 }
 
-// EncryptBody is Encrypt with a key that was derived before.
-func (s *Sealed) EncryptBody(p Place, key BodyKey, content []byte, compress bool, random io.Reader) error {
+// EncryptBody is Encrypt with a key that was derived before. It returns s's digest.
+func (s *Sealed) EncryptBody(
+	p Place, key BodyKey, content []byte, compress bool, random io.Reader,
+) (digest Hash, err error) {
 	plain, err := frame(content, leastBody, compress)
 	if err != nil {
-		return err
+		return digest, err
 	}
 	if s.Nonce, err = draw(random); err != nil {
-		return err
+		return digest, err
 	}
-	s.Box = encrypt(Key(key), &s.Nonce, plain, s.about(p))
-	return nil
+	about := s.about(p)
+	s.Box = encrypt(Key(key), &s.Nonce, plain, about)
+	return s.digest(about), nil
 }
 
 // Decrypt opens s and returns the transaction's body. Errors are HEDDLE_BAD_SEAL.
@@ -177,12 +181,14 @@ func IsChange(data []byte) bool {
 }
 
 // Digest covers the place and every field but the signature with its way. The next one of the same client names it.
-func (s *Sealed) Digest(p Place) Hash {
+func (s *Sealed) Digest(p Place) Hash { return s.digest(s.about(p)) }
+
+func (s *Sealed) digest(about []byte) Hash {
 	var nonce []byte
 	if s.Kind == KindData {
 		nonce = s.Nonce[:]
 	}
-	return hash(domainSealed, lengthed(s.about(p)), lengthed(nonce), s.Box)
+	return hash(domainSealed, lengthed(about), lengthed(nonce), s.Box)
 }
 
 // Statement returns the bytes that the device signs, for this one alone or for a batch.

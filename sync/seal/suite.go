@@ -22,6 +22,8 @@ type Identity interface {
 	Public() (sign, box PublicKey)
 	// Sign signs a statement: [Sealed.Statement], [Device.ProofStatement].
 	Sign(ctx context.Context, statement []byte) (Signature, error)
+	// SignAll signs several statements at once.
+	SignAll(ctx context.Context, statements [][]byte) ([]Signature, error)
 	// Unwrap opens a wrapped key. Errors are HEDDLE_BAD_SEAL.
 	Unwrap(ctx context.Context, info []byte, wrapped *[WrapSize]byte) (*Key, error)
 }

@@ -17,6 +17,10 @@ const (
 
 // HashBody hashes a marshalled body.
 func HashBody(body []byte) Hash {
+	if len(body) <= 1<<10 { // a state of its own costs more than to put domain and body together
+		var room [len(domainBody) + 1<<10]byte
+		return blake2b.Sum256(append(append(room[:0], domainBody...), body...))
+	}
 	h, _ := blake2b.New256(nil) // fails for long keys only
 	h.Write([]byte(domainBody))
 	h.Write(body)

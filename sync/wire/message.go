@@ -264,13 +264,26 @@ func (m *Outcome) fields(c *coder) {
 // whole.
 
 func (e *Entry) Marshal() []byte          { return marshal(e) }
-func (m *PushRequest) Marshal() []byte    { return marshal(m) }
 func (m *PushResponse) Marshal() []byte   { return marshal(m) }
 func (m *PullRequest) Marshal() []byte    { return marshal(m) }
 func (m *DigestResponse) Marshal() []byte { return marshal(m) }
 func (m *Missing) Marshal() []byte        { return marshal(m) }
 func (m *Error) Marshal() []byte          { return marshal(m) }
 func (m *Resume) Marshal() []byte         { return marshal(m) }
+
+// Marshal returns m's encoding.
+func (m *PushRequest) Marshal() []byte {
+	size := partSize
+	for i := range m.Parts {
+		size += len(m.Parts[i].Bytes) + partSize
+	}
+	c := coder{b: make([]byte, 0, size)}
+	m.fields(&c)
+	return c.b
+}
+
+// partSize is more than a part has beside its bytes.
+const partSize = 96
 
 // Marshal returns f's encoding, without a length before it.
 func (f *Frame) Marshal() []byte { return marshal(f) }

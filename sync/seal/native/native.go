@@ -87,6 +87,16 @@ func (i *identity) Sign(_ context.Context, statement []byte) (seal.Signature, er
 	return seal.Signature(ed25519.Sign(i.sign, statement)), nil
 }
 
+func (i *identity) SignAll(ctx context.Context, statements [][]byte) (all []seal.Signature, err error) {
+	for _, statement := range statements {
+		if err := ctx.Err(); err != nil {
+			return nil, errcode.Wrap(err, errcode.Internal, "seal: sign")
+		}
+		all = append(all, seal.Signature(ed25519.Sign(i.sign, statement)))
+	}
+	return all, nil
+}
+
 func (i *identity) Unwrap(_ context.Context, info []byte, wrapped *[seal.WrapSize]byte) (*seal.Key, error) {
 	plain, err := hpke.Open(i.box, kdf, aead, info, wrapped[:])
 	if err != nil {

@@ -6,6 +6,24 @@ import { importSealKeys, newSealKeys, signStatement, unwrapKey, verifyClaims, wr
 import { Keyring } from "../keys/keyring.js";
 
 const NOTHING = new Uint8Array();
+const SIGNATURE = 64;
+
+/** Takes what Go has put together, from the first byte on. */
+function unpacked(packed: Uint8Array) {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  let at = 0;
+  const bytes = (length: number) => packed.slice(at, at += length);
+  return {
+    get done() { return at >= packed.length; },
+    bytes,
+    /** What has its length before it. */
+    long() {
+      const length = view.getUint32(at, true);
+      at += 4;
+      return bytes(length);
+    },
+  };
+}
 
 export class KeyHost {
   readonly #ring: Keyring;
@@ -29,8 +47,14 @@ export class KeyHost {
     return this.#public(this.#identities.length - 1);
   }
 
-  sign(identity: number, statement: Uint8Array): Promise<Uint8Array> {
-    return signStatement(this.#identities[identity]!, statement);
+  /** The signatures of statements, each with its length before it as a u32. */
+  async sign(identity: number, packed: Uint8Array): Promise<Uint8Array> {
+    const keys = this.#identities[identity]!, take = unpacked(packed);
+    const signing: Promise<Uint8Array>[] = [];
+    while (!take.done) signing.push(signStatement(keys, take.long()));
+    const signatures = await Promise.all(signing), all = new Uint8Array(signatures.length * SIGNATURE);
+    signatures.forEach((signature, i) => all.set(signature, i * SIGNATURE));
+    return all;
   }
 
   unwrap(identity: number, info: Uint8Array, wrapped: Uint8Array): Promise<Uint8Array> {
@@ -43,14 +67,8 @@ export class KeyHost {
 
   /** 1 for each claim that holds. Of each: key, signature, u32 length of the statement, statement. */
   async verify(packed: Uint8Array): Promise<Uint8Array> {
-    const claims: Claim[] = [];
-    const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
-    for (let at = 0; at < packed.length;) {
-      const take = (length: number) => packed.slice(at, at += length);
-      const key = take(32), signature = take(64), length = view.getUint32(at, true);
-      at += 4;
-      claims.push({ key, signature, statement: take(length) });
-    }
+    const claims: Claim[] = [], take = unpacked(packed);
+    while (!take.done) claims.push({ key: take.bytes(32), signature: take.bytes(SIGNATURE), statement: take.long() });
     return Uint8Array.from(await verifyClaims(claims), Number);
   }
 
