@@ -16,13 +16,20 @@ import (
 // restorable is a space whose server can be put back to a backup.
 type restorable struct {
 	*sealedSpace
-	real atomic.Pointer[http.Handler]
-	stop func()
+	limits server.Limits
+	real   atomic.Pointer[http.Handler]
+	stop   func()
 }
 
 func newRestorable(t *testing.T) *restorable {
 	t.Helper()
-	r := &restorable{}
+	return newRestorableWith(t, server.Limits{})
+}
+
+func newRestorableWith(t *testing.T, limits server.Limits) *restorable {
+	t.Helper()
+	limits.Heads = time.Nanosecond
+	r := &restorable{limits: limits}
 	r.sealedSpace = newSealedSpaceOf(t, func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { (*r.real.Load()).ServeHTTP(w, q) })
 	})
@@ -36,8 +43,9 @@ func (r *restorable) start() {
 	r.t.Helper()
 	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: r.data, Files: 1})
 	r.must(err)
-	srv, err := server.New(server.Options{Store: kept, Dev: true, Limits: server.Limits{Heads: time.Nanosecond}})
+	srv, err := server.New(server.Options{Store: kept, Dev: true, Limits: r.limits})
 	r.must(err)
+	r.store = kept
 	h := http.Handler(srv)
 	r.real.Store(&h)
 	r.stop = func() {

@@ -3,6 +3,7 @@ package heddle
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"heddle.dev/heddle/internal/await"
 	"heddle.dev/heddle/sync/logstore"
@@ -12,10 +13,29 @@ import (
 // newSnapshotSpace is a sealed space whose server asks for snapshots soon, and cuts the log nearly whole.
 func newSnapshotSpace(t *testing.T) *sealedSpace {
 	t.Helper()
-	return newSealedSpaceWith(t, func(o *server.Options) {
+	s := newSealedSpaceWith(t, func(o *server.Options) {
 		o.Limits.SealedKept, o.Limits.SealedEntries = 4, 20
 	})
+	s.bounds.Tell = time.Millisecond
+	return s
 }
+
+// follow has devices follow the log until something is so.
+func (s *sealedSpace) follow(what string, so func() bool, all ...*DB) {
+	s.t.Helper()
+	for _, db := range all {
+		s.must(db.Sync().Resume(s.t.Context()))
+	}
+	await.Poll(s.t, what, so)
+	for _, db := range all {
+		s.must(db.Sync().Pause(s.t.Context(), false))
+	}
+}
+
+func (s *sealedSpace) hasSnapshot() bool { _, n := s.meta(); return n > 0 }
+
+// isCut says whether the log is cut behind the newest snapshot.
+func (s *sealedSpace) isCut() bool { m, _ := s.meta(); return m.Horizon > 0 }
 
 // writeDays writes a row in each of some transactions.
 func (s *sealedSpace) writeDays(db *DB, from, to int) {
@@ -44,10 +64,7 @@ func TestSealed_snapshot(t *testing.T) {
 	s := newSnapshotSpace(t)
 	_, ada := s.found()
 	s.writeDays(ada, 0, 30)
-	s.must(ada.Sync().Resume(t.Context()))
-	t.Cleanup(func() { t.Log(s.log.String()[max(0, s.log.Len()-3000):]) })
-	await.Poll(t, "a snapshot", func() bool { _, n := s.meta(); return n == 1 })
-	s.must(ada.Sync().Pause(t.Context(), false))
+	s.follow("a snapshot", s.hasSnapshot, ada)
 	s.writeDays(ada, 30, 35)
 	phone := s.added(ada, "Ada's phone", RoleWrite)
 	s.now(phone)
@@ -55,4 +72,80 @@ func TestSealed_snapshot(t *testing.T) {
 	s.writeDays(phone, 35, 40)
 	s.now(ada)
 	s.same(40, ada, phone)
+}
+
+// The log is cut once another device has read a snapshot back. Devices that come then, and those that were away, go on.
+func TestSealed_cut(t *testing.T) {
+	s := newSnapshotSpace(t)
+	_, ada := s.found()
+	s.write(ada, "monday", "a secret")
+	s.now(ada)
+	phone, away := s.added(ada, "Ada's phone", RoleWrite), s.added(ada, "Ada's tablet", RoleWrite)
+	s.now(phone, away)
+	_, err := ada.Exec(t.Context(), `DELETE FROM diary WHERE day = 'monday'`)
+	s.must(err)
+	s.writeDays(ada, 0, 30)
+	s.write(away, "tuesday", "rain") // not sent
+	s.follow("a proved snapshot", s.isCut, ada, phone)
+	s.now(phone)
+	s.same(30, ada, phone)
+
+	s.now(away)
+	s.now(ada, phone)
+	s.same(31, ada, phone, away)
+
+	fresh := s.added(phone, "Bob's laptop", RoleWrite)
+	s.now(fresh)
+	s.writeDays(fresh, 30, 60)
+	s.now(ada, phone, away)
+	s.same(61, ada, phone, away, fresh)
+	before, _ := s.meta()
+	cutOn := func() bool { m, _ := s.meta(); return m.Horizon > before.Horizon+20 }
+	s.follow("a second snapshot", cutOn, ada, phone, fresh)
+	last := s.added(fresh, "Bob's phone", RoleRead)
+	s.now(last)
+	s.same(61, last, ada)
+}
+
+// Where there is one device it reads its own snapshot back.
+func TestSealed_cutAlone(t *testing.T) {
+	s := newSnapshotSpace(t)
+	key, ada := s.found()
+	s.writeDays(ada, 0, 30)
+	s.follow("a proved snapshot", s.isCut, ada)
+	again := s.open(key, "") // the same device, with an empty database
+	s.now(again)
+	s.same(30, ada, again)
+}
+
+// A server that is put back, with a log that is cut, is followed by an admin's word, also where the others have made a new
+// snapshot behind what was lost before the admin comes.
+func TestSealed_restoredCut(t *testing.T) {
+	r := newRestorableWith(t, server.Limits{SealedKept: 40, SealedEntries: 20})
+	r.bounds.Tell = time.Millisecond
+	_, ada := r.found()
+	r.writeDays(ada, 0, 60)
+	phone, late := r.added(ada, "Ada's phone", RoleWrite), r.added(ada, "Ada's tablet", RoleAdmin)
+	r.now(phone, late)
+	r.follow("a proved snapshot", r.isCut, ada, phone)
+	r.now(ada, phone, late)
+	backup := r.backup()
+	r.writeDays(ada, 60, 63)
+	r.writeDays(late, 63, 64)
+	r.now(ada) // what the phone does not hear of is no loss to it
+	r.restore(backup)
+	for _, db := range []*DB{ada, late} {
+		wantCode(t, db.Sync().Now(t.Context()), CodeTampered)
+	}
+	r.writeDays(phone, 100, 130)
+	r.follow("a snapshot of the log that is there", func() bool {
+		m, _ := r.meta()
+		return m.Horizon > 40
+	}, phone)
+	r.must(r.accept(ada))
+	r.now(ada, phone, late, ada, phone, late)
+	r.same(94, ada, phone, late)
+	fresh := r.added(late, "Bob's laptop", RoleWrite)
+	r.now(fresh)
+	r.same(94, fresh, ada)
 }

@@ -146,13 +146,13 @@ Backups keep what they have.`, func(e *env, s logstore.Store, space string) erro
 	})
 })
 
-// refuseSealed keeps a sealed space's log whole: there is nothing else to start from.
+// refuseSealed keeps a sealed space's log: devices start from what its members have proved, and from nothing else.
 func refuseSealed(e *env, s logstore.Store, space string) error {
 	return s.Read(e.ctx, space, func(v logstore.View) error {
 		first, err := v.Entries(0, 1, wire.ClientID{})
 		if err == nil && len(first) > 0 && wire.Sealed(first[0].Body) {
 			err = errcode.New(errcode.Sealed, "heddle cut",
-				"the space is sealed: devices have nothing but its log to start from")
+				"the space is sealed: its server cuts the log behind a snapshot that its members have proved")
 		}
 		return err
 	})

@@ -23,10 +23,8 @@ type Client struct {
 	pushMu        chan struct{} // one push at a time
 	pullMu        chan struct{} // for Now: one at a time
 	bootstrapTurn chan struct{} // held by the pull that applies a snapshot
-	snapshotTurn  chan struct{} // held by who makes a snapshot of a sealed space, or reads one back
-	background    sync.WaitGroup
-	route         route   // the pull loop's
-	telling       telling // of a sealed space; its wake, and else by mu
+	route         route         // the pull loop's
+	telling       telling       // of a sealed space; its wake, and else by mu
 
 	mu           sync.Mutex
 	cond         condition
@@ -43,6 +41,7 @@ type Client struct {
 	seed         []byte          // see Seed; nothing is pushed while it waits
 	challenge    string          // of the server of a sealed space, for the next request
 	reachedEnd   bool            // of a sealed log, since this client began
+	making       making          // its snapshots
 	askedClients []wire.ClientID // what a snapshot is to tell of, see replica.AskError
 	closed       bool
 }
@@ -68,7 +67,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, replica: local,
 		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootstrapTurn: make(chan struct{}, 1),
-		snapshotTurn: make(chan struct{}, 1), changed: newSignal(), wake: make(chan struct{}, 1), retry: newSignal(),
+		changed: newSignal(), wake: make(chan struct{}, 1), retry: newSignal(),
 	}
 	c.cond.online = true
 	c.telling.wake = make(chan struct{}, 1)
@@ -207,6 +206,6 @@ func (c *Client) Close() error {
 	if closed {
 		return nil
 	}
-	c.background.Wait()
+	c.making.done.Wait()
 	return c.replica.Close()
 }

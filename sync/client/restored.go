@@ -89,12 +89,12 @@ func (c *Client) startOverSealed(ctx context.Context, word *Word) (over bool, er
 	if err := c.learn(ctx); err != nil {
 		return false, err
 	}
-	next, closeLog, err := c.wholeLog(ctx)
+	base, next, closeLog, err := c.wholeLog(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer closeLog()
-	forget, err := c.cfg.Sealer.Examine(ctx, word, next)
+	forget, err := c.cfg.Sealer.Examine(ctx, word, base, next)
 	if err != nil || forget == nil {
 		return false, err
 	}
@@ -105,15 +105,57 @@ func (c *Client) startOverSealed(ctx context.Context, word *Word) (over bool, er
 	return true, nil
 }
 
-// wholeLog asks for the log from its first entry. next returns nothing at its end.
-func (c *Client) wholeLog(ctx context.Context) (next func() ([]wire.Entry, error), end func(), err error) {
+// lastCommon finds the last position that this device has followed and the server has,
+// where that is before a snapshot's entry; else it is that. The entries that follow prove it.
+func (c *Client) lastCommon(ctx context.Context, at *wire.Position, base Plan) error {
+	at.Seq, at.Chain = base.At()
+	c.mu.Lock()
+	head := c.view.Position.Seq
+	c.mu.Unlock()
+	for low, high := uint64(1), min(head, at.Seq-1); low <= high; {
+		mine := wire.Position{Epoch: at.Epoch, Seq: low + (high-low)/2}
+		kept := false
+		if mine.Chain, kept = c.cfg.Sealer.Passed(mine.Seq); !kept {
+			low = mine.Seq + 1
+			continue
+		}
+		req := wire.PullRequest{Client: c.ClientID(), Position: mine}
+		a, err := c.ask(ctx, "POST", pullResource(untilHead), req.Marshal())
+		switch errcode.Of(err) {
+		case "":
+			a.close()
+			*at, low = mine, mine.Seq+1
+		case errcode.Behind:
+			low = mine.Seq + 1
+		case errcode.Diverged:
+			high = mine.Seq - 1
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// wholeLog asks for the log from its first entry. Where it is cut, it asks from a snapshot's
+// entry on, or from the last before it that this device has followed. next returns nothing
+// at its end.
+func (c *Client) wholeLog(ctx context.Context) (base Plan, next func() ([]wire.Entry, error), end func(), err error) {
 	req := wire.PullRequest{Client: c.ClientID(), OwnBodies: true}
 	a, err := c.ask(ctx, "POST", pullResource(untilHead), req.Marshal())
+	if errcode.Of(err) == errcode.Behind {
+		if req.Position.Epoch, base, err = (snapshots{c}).base(ctx); err != nil {
+			return nil, nil, nil, err
+		}
+		if err = c.lastCommon(ctx, &req.Position, base); err != nil {
+			return nil, nil, nil, err
+		}
+		a, err = c.ask(ctx, "POST", pullResource(untilHead), req.Marshal())
+	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	frames := wire.NewFrameReader(a.Body)
-	return func() ([]wire.Entry, error) {
+	return base, func() ([]wire.Entry, error) {
 		for {
 			f, err := frames.Next()
 			switch {

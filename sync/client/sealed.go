@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"strconv"
@@ -54,15 +55,19 @@ type Sealer interface {
 	// Examine judges another log from its first entry: next brings its entries, none at
 	// the end. forget is for replica.StartOver, nil where this device has lost nothing.
 	// Without a word of another's the device has to be an admin's: HEDDLE_NOT_ALLOWED.
-	Examine(ctx context.Context, word *Word, next func() ([]wire.Entry, error)) (
+	// base is the snapshot that they follow, nil where they begin with the first one.
+	Examine(ctx context.Context, word *Word, base Plan, next func() ([]wire.Entry, error)) (
 		forget func(replica.Conn) error, err error)
 	// Draft begins a snapshot of what a replica has. HEDDLE_KEYS, HEDDLE_NOT_ALLOWED,
 	// HEDDLE_TOO_BIG: this device cannot make one.
 	Draft(ctx context.Context, p *replica.PrefixReader) (Draft, error)
 	// Survey looks at a snapshot's manifest, beside the entries with Changes that the server
-	// shows: to start from it, or to read it back. HEDDLE_TAMPERED: it is not what it has to
-	// be. HEDDLE_BEHIND: it is older than what this device has, which would start from it.
-	Survey(ctx context.Context, changes []wire.Entry, manifest []byte, start bool) (Plan, error)
+	// shows. HEDDLE_TAMPERED: it is not what it has to be. HEDDLE_BEHIND: it is older than
+	// what this device has, which would start from it.
+	Survey(ctx context.Context, changes []wire.Entry, manifest []byte, to Purpose) (Plan, error)
+	// Passed returns the chain hash of an entry that this device has followed, where it is
+	// kept.
+	Passed(seq uint64) (chain wire.Hash, kept bool)
 	// Confirm has this device's heads say from now on that it has started from a snapshot, or
 	// has read it back whole.
 	Confirm(snapshot [16]byte)
@@ -268,30 +273,44 @@ func (c *Client) learn(ctx context.Context) error {
 // Members asks the server for the entries that change who is a member, in order. What
 // they say is the server's word, until they are judged as a part of the log.
 func (c *Client) Members(ctx context.Context) (all []wire.Entry, err error) {
-	_, all, err = c.members(ctx)
-	return all, err
+	told, err := c.members(ctx, wire.ClientID{})
+	return told.changes, err
 }
 
-// members is Members that also says of which log they are.
-func (c *Client) members(ctx context.Context) (epoch wire.Epoch, all []wire.Entry, err error) {
-	a, err := c.ask(ctx, "GET", "members", nil)
+// toldMembers is what a server tells of the members of a space.
+type toldMembers struct {
+	epoch   wire.Epoch     // of the log
+	changes []wire.Entry   // see Client.Members
+	voids   []wire.Outcome // of a client's transactions, as far as they are known
+}
+
+// members is Members that also says of which log they are, and which transactions of a
+// client are void; of none where own is zero.
+func (c *Client) members(ctx context.Context, own wire.ClientID) (told toldMembers, err error) {
+	resource := "members"
+	if own != (wire.ClientID{}) {
+		resource += "?own=" + hex.EncodeToString(own[:])
+	}
+	a, err := c.ask(ctx, "GET", resource, nil)
 	if err != nil {
-		return epoch, nil, err
+		return told, err
 	}
 	defer a.close()
 	for frames := wire.NewFrameReader(a.Body); ; {
 		f, err := frames.Next()
 		switch {
 		case err == io.EOF:
-			return epoch, nil, errcode.New(errcode.Network, "sync: members", "the server has closed the stream")
+			return told, errcode.New(errcode.Network, "sync: members", "the server has closed the stream")
 		case err != nil:
-			return epoch, nil, errcode.Wrap(err, errcode.Network, "sync: members")
+			return told, errcode.Wrap(err, errcode.Network, "sync: members")
 		case f.Hello != nil:
-			epoch = f.Hello.Epoch
+			told.epoch = f.Hello.Epoch
+		case f.Snapshot != nil:
+			told.voids = append(told.voids, f.Snapshot.Own...)
 		case f.CaughtUp != nil:
-			return epoch, all, nil
+			return told, nil
 		}
-		all = append(all, f.Entries...)
+		told.changes = append(told.changes, f.Entries...)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -54,10 +55,21 @@ type Plan interface {
 	// Decided returns the counters of all clients. Outcomes returns what the log has of an
 	// author's transactions, as far as this device can prove it.
 	Decided() []wire.Decided
-	Outcomes(wire.ClientID) []wire.Outcome
+	// voids are those that the server says are void.
+	Outcomes(author wire.ClientID, voids []wire.Outcome) []wire.Outcome
 	// Adopt has the replica go on from the snapshot's entry, once its rows are there.
 	Adopt()
 }
+
+// Purpose is what a device looks at a snapshot for.
+type Purpose int
+
+// The purposes.
+const (
+	ToStart   Purpose = iota // it has what this device has seen of the log, and more
+	ToProve                  // it is of the log that this device follows
+	ToCompare                // it is of whatever log the server has
+)
 
 // PlanChunk is a chunk of a plan.
 type PlanChunk struct {
@@ -79,31 +91,50 @@ const (
 	maxManifest = wire.MaxBody
 )
 
-// wanted does what the server asks this device for, one thing at a time.
+// making is what the server has asked this device for.
+type making struct {
+	busy bool
+	next *wire.Wanted // what is to be done then; nil for nothing
+	done sync.WaitGroup
+}
+
+// wanted does what the server asks this device for, one thing at a time. What it has asked
+// for last counts.
 func (s snapshots) wanted(ctx context.Context, w *wire.Wanted) {
 	c := s.c
-	select {
-	case c.snapshotTurn <- struct{}{}:
-	default:
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.making.next = w; c.making.busy || c.closed {
 		return
 	}
-	c.background.Add(1)
-	go func() {
-		defer c.background.Done()
-		defer func() { <-c.snapshotTurn }()
-		ctx, cancel := context.WithTimeout(ctx, makeFor)
-		defer cancel()
-		var err error
-		if len(w.Prove) == 0 {
-			err = s.make(ctx)
-		} else {
-			err = s.prove(ctx, w.Prove)
+	c.making.busy = true
+	c.making.done.Go(func() {
+		for w := s.take(); w != nil; w = s.take() {
+			if err := s.do(ctx, w); err != nil && ctx.Err() == nil {
+				c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})
+				c.events.deliver()
+			}
 		}
-		if err != nil && ctx.Err() == nil {
-			c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})
-			c.events.deliver()
-		}
-	}()
+	})
+}
+
+// take returns what is to be done next, nil for nothing.
+func (s snapshots) take() *wire.Wanted {
+	m := &s.c.making
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	w := m.next
+	m.next, m.busy = nil, w != nil
+	return w
+}
+
+func (s snapshots) do(ctx context.Context, w *wire.Wanted) error {
+	ctx, cancel := context.WithTimeout(ctx, makeFor)
+	defer cancel()
+	if len(w.Prove) == 0 {
+		return s.make(ctx)
+	}
+	return s.prove(ctx, w.Prove)
 }
 
 // SnapshotFailed says that this device has not made a snapshot that the server has asked
@@ -131,7 +162,7 @@ func (s snapshots) make(ctx context.Context) (err error) {
 	}
 	d.Lost(missing)
 	defer func() { // the next try goes on from here
-		if e := c.replica.Note(context.WithoutCancel(ctx), d.Save); err == nil {
+		if e := c.replica.Inside(context.WithoutCancel(ctx), d.Save); err == nil {
 			err = e
 		}
 	}()
@@ -246,16 +277,16 @@ func (s snapshots) start(ctx context.Context) (started bool, err error) {
 	if err != nil || len(manifests) == 0 {
 		return false, err
 	}
-	epoch, changes, err := c.members(ctx)
+	told, err := c.members(ctx, c.ClientID())
 	if err != nil {
 		return false, err
 	}
-	c.cfg.Sealer.Learn(ctx, changes)
+	c.cfg.Sealer.Learn(ctx, told.changes)
 	var first error
 	for _, manifest := range manifests {
-		plan, err := c.cfg.Sealer.Survey(ctx, changes, manifest, true)
+		plan, err := c.cfg.Sealer.Survey(ctx, told.changes, manifest, ToStart)
 		if err == nil {
-			err = s.fill(ctx, epoch, plan)
+			err = s.fill(ctx, &told, plan)
 		}
 		if err == nil || errors.Is(err, replica.ErrFork) {
 			c.cfg.Sealer.Confirm(plan.ID())
@@ -272,6 +303,26 @@ func (s snapshots) start(ctx context.Context) (started bool, err error) {
 		c.events.deliver()
 	}
 	return false, first
+}
+
+// base returns the newest snapshot of the log that the server has, whatever this device has
+// followed. HEDDLE_BEHIND: there is none that is what it says.
+func (s snapshots) base(ctx context.Context) (epoch wire.Epoch, plan Plan, err error) {
+	manifests, err := s.manifests(ctx)
+	if err != nil {
+		return epoch, nil, err
+	}
+	told, err := s.c.members(ctx, wire.ClientID{})
+	if err != nil {
+		return epoch, nil, err
+	}
+	err = errcode.New(errcode.Behind, "sync: read", "the server's log is cut, and it has no snapshot")
+	for _, manifest := range manifests {
+		if plan, err = s.c.cfg.Sealer.Survey(ctx, told.changes, manifest, ToCompare); err == nil {
+			break
+		}
+	}
+	return told.epoch, plan, err
 }
 
 // startOrFollow is start for a replica that is new: where no snapshot is what it says, the
@@ -346,7 +397,7 @@ func (s snapshots) chunk(ctx context.Context, k PlanChunk) ([]byte, error) {
 }
 
 // fill applies a snapshot, chunk by chunk. It goes on with one that has broken off.
-func (s snapshots) fill(ctx context.Context, epoch wire.Epoch, plan Plan) error {
+func (s snapshots) fill(ctx context.Context, told *toldMembers, plan Plan) error {
 	c := s.c
 	c.mu.Lock()
 	view := c.view
@@ -355,7 +406,7 @@ func (s snapshots) fill(ctx context.Context, epoch wire.Epoch, plan Plan) error 
 	c.mu.Unlock()
 	seq, chain := plan.At()
 	chunks, from := plan.Chunks(), 0
-	if at := view.Bootstrap; at != nil && at.Epoch == epoch && at.Seq == seq && at.Chain == chain && at.Table != "" {
+	if at := view.Bootstrap; at != nil && at.Epoch == told.epoch && at.Seq == seq && at.Chain == chain && at.Table != "" {
 		for rows := uint64(0); from < len(chunks) && rows < at.Rows; from++ {
 			rows += chunks[from].Rows
 		}
@@ -378,10 +429,10 @@ func (s snapshots) fill(ctx context.Context, epoch wire.Epoch, plan Plan) error 
 		}
 		if f.Last = i >= len(chunks)-1; f.Last {
 			f.End = &wire.SnapshotEnd{Digest: plan.Digest()}
-			f.Clients, f.Own = plan.Decided(), plan.Outcomes(req.Client)
+			f.Clients, f.Own = plan.Decided(), plan.Outcomes(req.Client, told.voids)
 			plan.Adopt()
 		}
-		if err := s.apply(ctx, req, epoch, f, i == from); err != nil {
+		if err := s.apply(ctx, req, told.epoch, f, i == from); err != nil {
 			return err
 		}
 		if f.Last {
@@ -435,7 +486,7 @@ func (s snapshots) prove(ctx context.Context, id []byte) error {
 		return err
 	}
 	for _, manifest := range manifests {
-		plan, err := c.cfg.Sealer.Survey(ctx, changes, manifest, false)
+		plan, err := c.cfg.Sealer.Survey(ctx, changes, manifest, ToProve)
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,7 @@ func obeyed(log *seal.Log, s *seal.Sealed, c *seal.Change) bool {
 
 // Examine implements client.Sealer.
 func (m *Member) Examine(
-	ctx context.Context, word *client.Word, next func() ([]wire.Entry, error),
+	ctx context.Context, word *client.Word, base client.Plan, next func() ([]wire.Entry, error),
 ) (forget func(replica.Conn) error, err error) {
 	m.ready(ctx, nil)
 	m.mu.Lock()
@@ -123,7 +123,13 @@ func (m *Member) Examine(
 		other.keys[commit] = key
 	}
 	m.mu.Unlock()
-	if err := other.follow(ctx, next); err != nil {
+	var first []wire.Entry
+	if p, is := base.(*plan); is {
+		if first, err = other.startAt(p, old, next); err != nil {
+			return nil, err
+		}
+	}
+	if err := other.follow(ctx, first, next); err != nil {
 		return nil, err
 	}
 	if other.log.Has(old.Head()) && other.log.Head().Seq >= told.Seq { // nothing is lost here
@@ -151,18 +157,21 @@ func (m *Member) Examine(
 	return func(c replica.Conn) error { return m.forget(c, old.Head(), to) }, nil
 }
 
-// follow judges a log from its beginning.
-func (m *Member) follow(ctx context.Context, next func() ([]wire.Entry, error)) error {
+// follow judges a log from where the part is.
+// entries are those that came already.
+func (m *Member) follow(ctx context.Context, entries []wire.Entry, next func() ([]wire.Entry, error)) (err error) {
 	for {
-		entries, err := next()
-		if err != nil || len(entries) == 0 {
-			return err
+		if len(entries) == 0 {
+			if entries, err = next(); err != nil || len(entries) == 0 {
+				return err
+			}
 		}
 		head := m.Head()
 		if _, err := m.Open(ctx, wire.Position{Seq: head.Seq, Chain: head.Chain}, entries); err != nil {
 			return err
 		}
 		m.Keep()
+		entries = nil
 	}
 }
 

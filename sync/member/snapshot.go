@@ -208,7 +208,9 @@ func refused(msg string) error {
 }
 
 // Survey implements client.Sealer.
-func (m *Member) Survey(ctx context.Context, changes []wire.Entry, data []byte, start bool) (client.Plan, error) {
+func (m *Member) Survey(
+	ctx context.Context, changes []wire.Entry, data []byte, to client.Purpose,
+) (client.Plan, error) {
 	m.ready(ctx, changesIn(changes))
 	m.mu.Lock()
 	cfg, id, told, known := m.cfg, m.id, m.told(), m.log.Clone()
@@ -222,8 +224,13 @@ func (m *Member) Survey(ctx context.Context, changes []wire.Entry, data []byte, 
 	if p.manifest, err = seal.UnmarshalManifest(data); err != nil {
 		return nil, refused(err.Error())
 	}
-	if err := p.check(log, known, told, &cfg, id, start); err != nil {
+	if err := p.check(log); err != nil {
 		return nil, err
+	}
+	if to != client.ToCompare {
+		if err := p.checkKnown(log, known, told, &cfg, id, to); err != nil {
+			return nil, err
+		}
 	}
 	maker, _ := log.Member(p.manifest.Device)
 	claims.note(seal.Claim{Key: maker.Sign, Statement: p.manifest.Statement(cfg.Anchor), Signature: p.manifest.Signature})
@@ -236,31 +243,42 @@ func (m *Member) Survey(ctx context.Context, changes []wire.Entry, data []byte, 
 	if err := p.open(m, changes); err != nil {
 		return nil, err
 	}
+	if to == client.ToCompare {
+		return p, nil
+	}
 	return p, p.compare(known)
 }
 
 // check looks at who has made a snapshot, and where it stands.
-func (p *plan) check(
-	log, known *seal.Log, told seal.Position, cfg *Config, id seal.ID, start bool,
-) error {
-	at := p.manifest.At
+func (p *plan) check(log *seal.Log) error {
 	maker, is := log.Member(p.manifest.Device)
-	newest, epoch := log.At(at.Seq)
-	_, in := log.Member(id)
+	newest, epoch := log.At(p.manifest.At.Seq)
 	switch {
 	case !is || maker.Slot != 0 || maker.Role > seal.RoleWrite:
 		return refused("its maker is no member that may write")
 	case newest != p.manifest.Members || epoch != p.manifest.Epoch:
 		return refused("its members are not those of the log")
+	}
+	return nil
+}
+
+// checkKnown holds it against what this device knows of the log, and was told of it.
+func (p *plan) checkKnown(
+	log, known *seal.Log, told seal.Position, cfg *Config, id seal.ID, to client.Purpose,
+) error {
+	at := p.manifest.At
+	_, in := log.Member(id)
+	switch {
 	case told.Seq == at.Seq && told.Chain != at.Chain:
 		return refused("it is of another history than this device was told of")
 	case cfg.Slot == nil && !in && !log.Removed(id):
 		return refused("the change that has let this device in is not there")
 	case cfg.Newest != seal.Hash{} && !log.HasChange(cfg.Newest):
 		return refused("changes of the members are not there that this device was told of")
-	case start && at.Seq < known.Head().Seq:
+	case to == client.ToStart && at.Seq < known.Head().Seq:
 		return errcode.New(errcode.Behind, "member: start from a snapshot", "the snapshot is older than what is here")
-	case known.Keeps(at.Seq) && !known.Has(at):
+	}
+	if chain, kept := known.Chain(at.Seq); kept && chain != at.Chain {
 		return refused("it is of another history than this device has followed")
 	}
 	for _, hash := range known.ChangesAfter(0) {
@@ -382,27 +400,106 @@ func (p *plan) Decided() (all []wire.Decided) {
 
 // Outcomes proves by the hashes that each transaction has of its author's one before
 // which of this device's own the log has.
-func (p *plan) Outcomes(author wire.ClientID) (all []wire.Outcome) {
+func (p *plan) Outcomes(author wire.ClientID, voids []wire.Outcome) (all []wire.Outcome) {
+	codes := map[uint64]string{}
+	for _, o := range voids {
+		if o.Client = author; o.Seq <= p.manifest.At.Seq {
+			codes[o.Counter] = o.Code
+		}
+	}
 	m := p.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.client != author {
-		return nil
-	}
+	last, counter := seal.Hash{}, uint64(0)
 	for _, c := range p.summary.Clients {
-		if c.ID != author {
-			continue
+		if c.ID == author {
+			last, counter = c.Last, c.Counter
 		}
-		for last := c.Last; c.Counter > 0; c.Counter-- {
-			one := m.made[c.Counter]
-			if one == nil || one.digest != last {
-				break
-			}
-			all = append(all, wire.Outcome{Counter: c.Counter, Seq: p.manifest.At.Seq, BodyHash: one.plain})
-			last = one.prev
+	}
+	for proved := m.client == author; counter > 0; counter-- {
+		one := m.made[counter]
+		o := wire.Outcome{Counter: counter, Seq: p.manifest.At.Seq, Code: codes[counter]}
+		if proved = proved && one != nil && one.digest == last; proved {
+			o.BodyHash, last = one.plain, one.prev
+		}
+		if proved || o.Code != "" {
+			all = append(all, o)
 		}
 	}
 	return all
+}
+
+// startAt has a part that has followed nothing begin at a snapshot's entry. Where the
+// entries that next brings begin before it, their hashes lead there from one that old has.
+// It returns those that come after it.
+func (m *Member) startAt(p *plan, old *seal.Log, next func() ([]wire.Entry, error)) ([]wire.Entry, error) {
+	at := p.manifest.At
+	entries, err := next()
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > 0 && entries[0].Seq <= at.Seq {
+		if entries, err = p.lead(old, entries, next); err != nil {
+			return nil, err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.log.Restore(&p.saved); err != nil {
+		return nil, errcode.Wrap(err, errcode.Internal, "member: start at a snapshot")
+	}
+	epoch := uint64(0)
+	for i := range p.saved.Changes {
+		c, err := seal.UnmarshalChange(p.saved.Changes[i].Box)
+		if err != nil {
+			return nil, err
+		}
+		if c.Epoch != nil {
+			epoch = c.Epoch.Number
+		}
+		m.markAt(c, epoch)
+	}
+	return entries, nil
+}
+
+// lead follows the chain to the snapshot's entry, and keeps it.
+func (p *plan) lead(old *seal.Log, entries []wire.Entry, next func() ([]wire.Entry, error)) ([]wire.Entry, error) {
+	at := p.manifest.At
+	from := entries[0].Seq - 1
+	chain, kept := old.Chain(from)
+	if !kept {
+		return nil, refused("the log that leads to it is not the one that was asked for")
+	}
+	chains := []seal.Hash{chain}
+	for from < at.Seq {
+		if len(entries) == 0 {
+			var err error
+			if entries, err = next(); err != nil {
+				return nil, err
+			}
+			if len(entries) == 0 {
+				return nil, refused("the log ends before it")
+			}
+		}
+		e := &entries[0]
+		if e.Seq != from+1 || e.ChainAfter(chain) != e.Chain {
+			return nil, refused("the log does not lead to it")
+		}
+		from, chain, entries = e.Seq, e.Chain, entries[1:]
+		chains = append(chains, chain)
+	}
+	if chain != at.Chain {
+		return nil, refused("the log does not lead to it")
+	}
+	p.saved.Chains = chains
+	return entries, nil
+}
+
+// Passed implements client.Sealer.
+func (m *Member) Passed(seq uint64) (chain wire.Hash, kept bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.Chain(seq)
 }
 
 // Adopt implements client.Plan.

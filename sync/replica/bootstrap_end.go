@@ -135,6 +135,9 @@ func (a *applier) settleDecided(req *wire.PullRequest, f *wire.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	if a.over != 0 { // see EndStartOver
+		return nil
+	}
 	forked = forked || unshown && a.former == nil
 	again := a.former == nil && through < a.last || len(a.uploads) > 0
 	if a.former == nil && through == a.last && !again {
@@ -191,7 +194,7 @@ func (a *applier) settleShown(through, offset int64, outcomes map[uint64]wire.Ou
 			}
 			outcome = outcomes[uint64(id-offset)]
 			if a.rep.cfg.Sealing != nil && outcome.BodyHash == (wire.Hash{}) {
-				outcome = a.unproved(id, offset, hash)
+				outcome = a.unproved(id, offset, hash, outcome.Code)
 			}
 			if outcome.BodyHash != hash {
 				id, unshown = 0, true
@@ -212,9 +215,15 @@ func (a *applier) settleShown(through, offset int64, outcomes map[uint64]wire.Ou
 // unproved is the outcome of a transaction whose number the snapshot of a sealed space
 // counts, where its seal is not known any more: the device has gone away between sending
 // it and its entry. It is not sent again, since it may have its effects already, and not
-// forgotten, since another copy may have used its number: the app is given it back.
-func (a *applier) unproved(id, offset int64, hash wire.Hash) wire.Outcome {
-	return wire.Outcome{Counter: uint64(id - offset), Seq: a.bootstrap.at.Seq, Code: errcode.Behind, BodyHash: hash}
+// forgotten, since another copy may have used its number: the app is given it back. One
+// that was decided in a log that was given up is decided in this one, which has as much.
+// void is why it is void, as far as the server says so.
+func (a *applier) unproved(id, offset int64, hash wire.Hash, void string) wire.Outcome {
+	o := wire.Outcome{Counter: uint64(id - offset), Seq: a.bootstrap.at.Seq, BodyHash: hash, Code: void}
+	if void == "" && (a.over == 0 || id > a.overLast) {
+		o.Code = errcode.Behind
+	}
+	return o
 }
 
 // settleOne removes the oldest pending transaction, which has an outcome, and its

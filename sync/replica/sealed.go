@@ -134,11 +134,6 @@ func (rep *Replica) reload(ctx context.Context) error {
 	})
 }
 
-// Note runs f in a transaction of sync's, inside SQLite.
-func (rep *Replica) Note(ctx context.Context, f func(Conn) error) error {
-	return rep.inside(ctx, func(r *rows) error { return f(r.Conn) })
-}
-
 // saveSealing keeps what was opened, up to the prefix's end.
 func (a *applier) saveSealing() error {
 	if a.rep.cfg.Sealing == nil {

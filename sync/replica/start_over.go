@@ -11,15 +11,19 @@ import (
 	"heddle.dev/heddle/sync/wire"
 )
 
-// A sealed space's server has no snapshots. A replica whose server has lost a part of
-// the log starts over: it follows the log again from its first entry. What it has kept
-// of its own decided transactions is pending meanwhile, under the counters that they
-// had: those that the log still has are decided again as they come, in their order. At
-// the log's end the others are numbered on, as after a snapshot.
+// A replica of a sealed space whose server has lost a part of the log starts over: it
+// follows the log again from its first entry, or from a snapshot. What it has kept of its
+// own decided transactions is pending meanwhile, under the counters that they had: those
+// that the log still has are decided again as they come, in their order, and those that a
+// snapshot counts with it. At the log's end the others are numbered on.
 
 // metaOver is set while a replica starts over: the counter of the first transaction that
 // it had kept, or the next one.
 const metaOver = "over"
+
+// metaOverLast is the id of the last transaction that was decided in the log that was given
+// up.
+const metaOverLast = "overLast"
 
 // StartOver gives the prefix up, and with it what rows show of it. forget is called inside
 // SQLite: Sealing's part. The entries have to come again, from the first one.
@@ -116,14 +120,15 @@ func (a *applier) pendAgain() (all []int64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.offset += moved
+	a.offset, a.overLast = a.offset+moved, max(a.overLast, a.last)
 	a.last, a.over, a.bodies = min(a.last, first-1), uint64(first-a.offset), bodyCache{}
 	for _, sql := range []string{`DELETE FROM heddle_sent`, `DELETE FROM heddle_moved`, `DELETE FROM heddle_digest`} {
 		if err := a.Exec(sql); err != nil {
 			return nil, err
 		}
 	}
-	return all, setMeta(a.Conn, metaLast, a.last, metaOffset, a.offset, metaOver, int64(a.over))
+	return all, setMeta(a.Conn, metaLast, a.last, metaOffset, a.offset, metaOver, int64(a.over),
+		metaOverLast, a.overLast)
 }
 
 // decidedBefore reports whether an own entry is of a transaction that was not kept.
@@ -170,9 +175,9 @@ func (rep *Replica) EndStartOver(ctx context.Context, decided uint64) (ended boo
 		if err != nil {
 			return err
 		}
-		ended, a.over = true, 0
+		ended, a.over, a.overLast = true, 0, 0
 		return a.inside(func() error {
-			if err := a.Exec(`DELETE FROM heddle_meta WHERE name = ?`, metaOver); err != nil {
+			if err := a.Exec(`DELETE FROM heddle_meta WHERE name IN (?, ?)`, metaOver, metaOverLast); err != nil {
 				return err
 			}
 			return a.finishAnew()

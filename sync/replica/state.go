@@ -101,6 +101,8 @@ type state struct {
 	// The replica has started over: the first counter that it has kept a transaction
 	// of, or the next one. Else 0. See StartOver.
 	over uint64
+	// overLast is the last id that had left heddle_pending then.
+	overLast int64
 
 	// Of an imported file that had pending transactions: the device where it was
 	// exported may have sent them already. Until the prefix has reached the head
@@ -138,7 +140,7 @@ func loadState(c *synced.Conn, random io.Reader) (*state, error) {
 	copy(s.pos.Chain[:], blob(metaChain))
 	s.pos.Seq = uint64(number(metaSeq))
 	s.complete = number(metaComplete) == 1
-	s.over = uint64(number(metaOver))
+	s.over, s.overLast = uint64(number(metaOver)), number(metaOverLast)
 	if s.schema, err = fold.UnmarshalSchema(blob(metaSchema)); err != nil {
 		return nil, err
 	}

@@ -69,11 +69,8 @@ func (l *Log) Has(p Position) bool {
 	return kept && at == p.Chain
 }
 
-// Keeps says whether the chain hash at an entry is kept.
-func (l *Log) Keeps(seq uint64) bool {
-	_, kept := l.chain(seq)
-	return kept
-}
+// Chain returns the chain hash at an entry, as far as it is kept.
+func (l *Log) Chain(seq uint64) (h Hash, kept bool) { return l.chain(seq) }
 
 // Common returns the last position that two logs have; zeros where they have none. It is
 // false where it lies before what is kept of their hashes.

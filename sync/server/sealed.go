@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"time"
@@ -223,6 +224,10 @@ func (s *Server) members(w http.ResponseWriter, r *http.Request, c *caller) erro
 	if err != nil {
 		return err
 	}
+	voids, err := sp.voidsOf(r.Context(), c, r.URL.Query().Get("own"))
+	if err != nil {
+		return err
+	}
 	rc := http.NewResponseController(w)
 	send := func(f *wire.Frame) error {
 		data := wire.AppendFrame(nil, f)
@@ -247,8 +252,39 @@ func (s *Server) members(w http.ResponseWriter, r *http.Request, c *caller) erro
 			return nil // the stream ends without its last frame
 		}
 	}
+	if len(voids) > 0 && send(&wire.Frame{Snapshot: &wire.Snapshot{Own: voids}}) != nil {
+		return nil
+	}
 	_ = send(&wire.Frame{CaughtUp: &wire.CaughtUp{Seq: head.Seq}})
 	return nil
+}
+
+// voidsOf returns which transactions of a client are void, as far as that is known: who
+// starts from a snapshot does not see their entries.
+func (sp *space) voidsOf(ctx context.Context, c *caller, own string) (all []wire.Outcome, err error) {
+	var id wire.ClientID
+	if own == "" {
+		return nil, nil
+	}
+	if data, err := hex.DecodeString(own); err != nil || copy(id[:], data) != len(id) || len(data) != len(id) {
+		return nil, errcode.New(errcode.BadParam, "server: members", "own is no client's id in hexadecimal")
+	}
+	err = sp.read(ctx, func(v logstore.View) error {
+		if err := sp.s.o.mayRead(v, c, id); err != nil {
+			return err
+		}
+		all = nil
+		for o, err := range v.Outcomes(id, maxOutcomes) {
+			if err != nil {
+				return err
+			}
+			if o.Code != "" {
+				all = append(all, o)
+			}
+		}
+		return nil
+	})
+	return all, err
 }
 
 // changes returns the numbers of the entries with Changes, up to the head.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -54,6 +55,9 @@ func (d *device) checkRejected() {
 		d.s.violate("device %d: %v", d.id, err)
 	}
 	for _, r := range all {
+		if r.Code == errcode.Behind { // it is not known what became of it
+			continue
+		}
 		for _, k := range marksOf(&wire.Body{Ops: r.Ops}) {
 			told[k] = true
 		}

@@ -393,6 +393,10 @@ func (d *device) settleRejected() {
 		d.s.devices[k.device].elsewhere[k.n] = true
 	}
 	again := d.rng.IntN(3) > 0
+	if one.Code == errcode.Behind { // it may count already
+		d.s.hit("unproved")
+		again = false
+	}
 	if again {
 		d.s.devices[k.device].retried[k.n]++ // before: the log may have it at once
 	} else {

@@ -40,6 +40,11 @@ func (s *shared) Commit(ctx context.Context, space string, w *logstore.WriteSet)
 	return err
 }
 
+func (s *shared) Cut(ctx context.Context, space string, seq uint64) error {
+	s.s.hit("sealed log cut")
+	return s.now.Load().Cut(ctx, space, seq)
+}
+
 func (s *shared) Heads(ctx context.Context, spaces []string) ([]logstore.Head, error) {
 	return s.now.Load().Heads(ctx, spaces)
 }
