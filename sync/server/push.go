@@ -278,6 +278,7 @@ func (t *turn) commit() (happened bool, err error) {
 	err = t.sp.s.store.Commit(ctx, t.sp.name, &t.w)
 	switch {
 	case err == nil:
+		t.st.advance(t)
 	case errors.Is(err, logstore.ErrMoved):
 		t.sp.st = nil
 		return false, nil
@@ -285,12 +286,11 @@ func (t *turn) commit() (happened bool, err error) {
 		t.st.met(true)
 		return false, nil
 	default:
+		t.sp.st = nil
 		if happened, err = t.happened(err); !happened {
-			t.sp.st = nil
 			return false, err
 		}
 	}
-	t.st.advance(t)
 	t.keepSealed()
 	t.sp.advance(t.w.Base, &t.w)
 	t.sp.s.tally.decided(t.w.Entries)
@@ -299,20 +299,23 @@ func (t *turn) commit() (happened bool, err error) {
 
 // happened finds out about a commit whose outcome is not known: a chain hash names
 // the whole past. Where the head is another one, it is decided anew, and what was
-// decided is found so.
+// decided is found so. The log may have these entries by another server's commit: what
+// this one has guessed of rows is not proven then, and the state is the store's.
 func (t *turn) happened(cause error) (yes bool, err error) {
-	var found wire.Position
+	var found logstore.State
 	err = t.sp.read(context.Background(), func(v logstore.View) error {
 		m, err := v.Meta()
-		found = m.Head
+		found = m.State
 		return err
 	})
 	switch {
-	case err != nil, found == t.w.Base:
+	case err != nil, found.Head == t.w.Base:
 		return false, cause
-	default:
-		return found == t.w.Head, nil
+	case found.Head != t.w.Head:
+		return false, nil
 	}
+	t.w.State = found
+	return true, nil
 }
 
 func fork(counter uint64) error {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -84,6 +85,41 @@ func testAsks(t *testing.T, inner logstore.Store) {
 	}
 	push("after another device's", 0, 1, "x", "5")
 	checkLog(t, h, map[wire.ClientID]uint64{{1}: 1, {2}: a.counter, {3}: 1})
+}
+
+// A device sends the same to two servers. What the one has guessed of a row is not proven
+// where the other's commit has put the entry into the log.
+func TestPush_decidedByAnotherServer(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			inner := open(t)
+			before := newAuthor(over(t, inner, nil), "s", 1)
+			before.push(before.write(body("a", "1"))...)
+			var meanwhile func()
+			store := &storetest.Faulty{Store: inner, Fault: func(_ context.Context, call string, after bool) error {
+				if call != "Commit" || after || meanwhile == nil {
+					return nil
+				}
+				meanwhile()
+				meanwhile = nil
+				return errors.New("the store does not answer")
+			}}
+			h := over(t, store, nil)
+			a := newAuthor(h, "s", 2)
+			a.push(a.write(body("x", "1"))...)
+			twice := a.write(body("a", "2")) // whose row this server has not read
+			meanwhile = func() {
+				elsewhere := *a
+				elsewhere.h = over(t, inner, nil)
+				elsewhere.push(twice...)
+			}
+			a.push(twice...)
+			a.push(a.write(body("y", "1"))...)
+			if a.catchUp(); meanwhile != nil || a.digest.Sum() != h.digest("s", "").Digest {
+				t.Error("the space has another digest than its log")
+			}
+		})
+	}
 }
 
 // A server forgets, and a device notices nothing: whatever is in memory, what is
