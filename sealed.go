@@ -285,6 +285,38 @@ func (s *Sync) Members(ctx context.Context) ([]Member, error) {
 	return all, nil
 }
 
+// Evidence returns what has stopped sync last with CodeTampered, as a file that anyone can check with
+// [CheckEvidence] or `heddle evidence`; nil where nothing has.
+func (s *Sync) Evidence(ctx context.Context) ([]byte, error) {
+	if _, err := s.sealed(); err != nil {
+		return nil, err
+	}
+	return s.client.Evidence(ctx)
+}
+
+// Finding is what evidence shows.
+type Finding = seal.Finding
+
+// CheckEvidence verifies what [Sync.Evidence] has returned: each signature, from the space's
+// first entry on. An error says that it is no evidence.
+func CheckEvidence(ctx context.Context, evidence []byte) (*Finding, error) {
+	e, err := seal.UnmarshalEvidence(evidence)
+	if err != nil {
+		return nil, err
+	}
+	return e.Check(ctx, native.Suite{})
+}
+
+// Fingerprint returns 30 digits of the space's log up to an entry, the last one for 0: two members who read out the
+// same for one entry have the same history.
+func (s *Sync) Fingerprint(seq uint64) (at uint64, digits string, err error) {
+	m, err := s.sealed()
+	if err != nil {
+		return 0, "", err
+	}
+	return m.Fingerprint(seq)
+}
+
 func (s *Sync) sealed() (*member.Member, error) {
 	if s.member == nil {
 		return nil, errcode.New(errcode.Sealed, "heddle", "the space is not sealed: it has no members")

@@ -1,7 +1,9 @@
 package heddle
 
 import (
+	"bytes"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"testing"
 	"time"
@@ -66,6 +68,35 @@ func (a *attacked) stops(db *DB, kind string, seq uint64) {
 		a.t.Errorf("got %v, want %s at entry %d", why, kind, seq)
 	}
 	a.write(db, "local", "goes on")
+	if kind != "anchor" { // of another space there are no members that could speak
+		a.shows(db, kind, seq)
+	}
+}
+
+// shows demands that there is evidence of what has stopped a database last, in which no bit can be another.
+func (a *attacked) shows(db *DB, kind string, seq uint64) *Finding {
+	a.t.Helper()
+	ctx := a.t.Context()
+	data, err := db.Sync().Evidence(ctx)
+	a.must(err)
+	f, err := CheckEvidence(ctx, data)
+	if err != nil {
+		a.t.Fatalf("the evidence of %s does not hold: %v", kind, err)
+	}
+	e, err := seal.UnmarshalEvidence(data)
+	a.must(err)
+	if e.Kind != kind || kind != "rollback" && e.Seq != seq || len(f.Text) == 0 {
+		a.t.Errorf("the evidence is of %s at entry %d: %q", e.Kind, e.Seq, f.Text)
+	}
+	for range 40 {
+		i := rand.N(len(data) * 8)
+		altered := bytes.Clone(data)
+		altered[i/8] ^= 1 << (i % 8)
+		if _, err := CheckEvidence(ctx, altered); err == nil {
+			a.t.Errorf("evidence of %s: bit %d may be another", kind, i)
+		}
+	}
+	return f
 }
 
 // recovers demands that all is well as soon as the server is honest.
@@ -135,6 +166,9 @@ func TestSealed_twoHistories(t *testing.T) {
 		a.now(a.ada)
 		a.liar.Set(liar.Void(9))
 		a.stops(tablet, "fork", 9)
+		if f := a.shows(tablet, "fork", 9); !f.Proven || f.Other != a.ada.Sync().member.ID() {
+			t.Errorf("got %+v", f)
+		}
 		a.liar.Set(nil)
 		a.now(tablet, a.ada)
 		a.same(7, tablet, a.ada)
@@ -160,6 +194,34 @@ func TestSealed_twoHistories(t *testing.T) {
 			t.Errorf("got the warning %+v, want one of entry 9", w)
 		}
 	})
+}
+
+// Two members who have the same history read out the same digits, for each entry, and two with other ones do not.
+func TestSealed_fingerprint(t *testing.T) {
+	a := newAttacked(t)
+	a.liar.Set(liar.Void(7))
+	victim := a.victim()
+	a.now(victim)
+	a.liar.Set(nil)
+	a.now(a.ada, a.phone)
+	seen := map[string]bool{}
+	for seq := range uint64(8) {
+		at, ada, err := a.ada.Sync().Fingerprint(seq)
+		a.must(err)
+		_, phone, err := a.phone.Sync().Fingerprint(at)
+		a.must(err)
+		_, other, err := victim.Sync().Fingerprint(at)
+		a.must(err)
+		if ada != phone || (other == ada) != (at < 7) || len(ada) != 35 {
+			t.Errorf("at entry %d: %s, %s and %s", at, ada, phone, other)
+		}
+		seen[ada] = true
+	}
+	if len(seen) != 7 {
+		t.Errorf("7 entries have %d fingerprints", len(seen))
+	}
+	_, _, err := a.ada.Sync().Fingerprint(99)
+	wantCode(t, err, CodeNotFound)
 }
 
 // The newest entries, kept from a device, are a warning once a member has told of them; they may be late.

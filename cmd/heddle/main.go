@@ -48,7 +48,7 @@ type command struct {
 
 func commands() []command {
 	return []command{serveCommand, spacesCommand, showCommand, digestCommand, inspectCommand, backupCommand, copyCommand,
-		repairCommand, cutCommand, deleteCommand, kickCommand, tokenCommand, typesCommand}
+		repairCommand, cutCommand, deleteCommand, kickCommand, tokenCommand, typesCommand, evidenceCommand}
 }
 
 func main() {

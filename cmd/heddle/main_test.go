@@ -280,6 +280,8 @@ func TestUsage(t *testing.T) {
 		{"digest --server http://x --space ../s", exitUsage, "cannot be a space's name"},
 		{"digest --server http://x --space s --seq -1", exitUsage, "not a number"},
 		{"inspect", exitUsage, "FILE is missing"},
+		{"evidence", exitUsage, "FILE is missing"},
+		{"evidence " + text, exitFailed, "seal: decode evidence"},
 		{"inspect a b", exitUsage, `unexpected argument "b"`},
 		{"inspect " + dir + "/none", exitFailed, "no such file"},
 		{"inspect " + dir, exitFailed, "is a directory"},

@@ -86,4 +86,7 @@ var methods = [256]method{
 	rpc.MethodSealedCode:       {do: withKeys(sealedCode)},
 	rpc.MethodSealedUnlockBy:   {do: withKeys(sealedUnlockBy)},
 	rpc.MethodSealedPassphrase: {do: withKeys(sealedPassphrase)},
+	rpc.MethodSealedEvidence:   {do: withKeys(sealedEvidence)},
+
+	rpc.MethodSealedFingerprint: {do: withKeys(sealedFingerprint)},
 }

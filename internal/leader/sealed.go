@@ -165,6 +165,22 @@ func sealedMembers(l *Leader, c *call) error {
 	return nil
 }
 
+func sealedEvidence(l *Leader, c *call) error {
+	evidence, err := l.sync.Evidence(c.ctx)
+	if err == nil {
+		c.reply(append(rpc.Reply(c.ID, rpc.KindResult), evidence...))
+	}
+	return err
+}
+
+func sealedFingerprint(l *Leader, c *call) error {
+	seq, digits, err := l.keys.Fingerprint(c.Seq)
+	if err == nil {
+		c.reply(rpc.ReplyFingerprint(c.ID, rpc.Fingerprint{Seq: seq, Digits: digits}))
+	}
+	return err
+}
+
 func sealedRemove(l *Leader, c *call) error {
 	ids := make([]seal.ID, len(c.Ids))
 	for i, text := range c.Ids {

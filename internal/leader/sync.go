@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"maps"
 	"slices"
 
@@ -84,8 +85,18 @@ func (l *Leader) status() rpc.Status {
 		State: string(now.State), Seq: now.Seq, Pending: uint64(max(0, now.Pending)),
 		Repairs: uint64(now.Repairs), Incomplete: now.Incomplete, Polling: string(now.Polling),
 	}
+	var tampered *client.Tampered
 	if now.LastError != nil {
 		status.Err = now.LastError
+		if errors.As(now.LastError, &tampered) {
+			status.Findings = append(status.Findings, rpc.Finding{What: "tampered", Kind: tampered.Kind,
+				Device: tampered.Device, Seq: tampered.Seq})
+		}
+	}
+	for what, w := range map[string]client.Withheld{"withheld": now.Withheld, "differs": now.Differs} {
+		if w.Device != "" {
+			status.Findings = append(status.Findings, rpc.Finding{What: what, Device: w.Device, Seq: w.Seq})
+		}
 	}
 	return status
 }

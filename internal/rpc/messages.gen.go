@@ -93,6 +93,10 @@
 //	   by a passphrase; each chunk wants an answer
 //	74 sealedPassphrase side                                        empty, after chunks of KDF
 //	   sets the user's passphrase; the same
+//	75 sealedEvidence  side*                                       rest, after chunks of rest
+//	   of what has stopped the device last; empty for none
+//	76 sealedFingerprint side*  u64 seq                              Fingerprint
+//	   0: the last entry
 //	70 health          side*  bool full                            Health, after chunks of Checked
 //
 // The page sends those with * to the next leader too, if the one that has them goes away.
@@ -118,7 +122,9 @@
 //
 //	Hello         = u16 version, string session, u32 migrations, bool token, u32 texts, string leader, u64 commit
 //	Welcome       = u16 version, string leader, string storage, u32 migrations, u64 commit, bool sync, Status status
-//	Status        = string state, u64 seq, u64 pending, error err, u64 repairs, bool incomplete, string polling
+//	Status        = string state, u64 seq, u64 pending, error err, u64 repairs, bool incomplete, string polling, []Finding findings
+//	Finding       = string what, string kind, string device, u64 seq
+//	Fingerprint   = u64 seq, string digits
 //	Op            = string kind, string table, []value key, []string columns, []value cells, []string joins
 //	Transaction   = u64 id, u64 counter, u64 created, string code, string message, []Op ops
 //	Key           = string table, []value key
@@ -151,125 +157,129 @@ const Version = 4
 
 // The methods.
 const (
-	MethodHello            Method = 1
-	MethodCancel           Method = 3
-	MethodOutcome          Method = 5
-	MethodExec             Method = 10
-	MethodQuery            Method = 11
-	MethodBatch            Method = 12
-	MethodBulkBegin        Method = 13
-	MethodBulkRows         Method = 14
-	MethodBulkEnd          Method = 15
-	MethodIterate          Method = 16
-	MethodCredit           Method = 17
-	MethodNotify           Method = 18
-	MethodTxBegin          Method = 20
-	MethodTxExec           Method = 21
-	MethodTxQuery          Method = 22
-	MethodTxBatch          Method = 23
-	MethodTxCommit         Method = 24
-	MethodTxRollback       Method = 25
-	MethodTxNotify         Method = 26
-	MethodTxBulk           Method = 27
-	MethodLiveStart        Method = 30
-	MethodLiveStop         Method = 31
-	MethodAck              Method = 32
-	MethodLivePause        Method = 33
-	MethodLiveStats        Method = 34
-	MethodLiveExplain      Method = 35
-	MethodListen           Method = 36
-	MethodExport           Method = 40
-	MethodImportBegin      Method = 41
-	MethodImportPart       Method = 42
-	MethodImportEnd        Method = 43
-	MethodExportFile       Method = 44
-	MethodExportPart       Method = 45
-	MethodExportEnd        Method = 46
-	MethodSyncNow          Method = 51
-	MethodSyncPause        Method = 52
-	MethodSyncResume       Method = 53
-	MethodSyncDigest       Method = 54
-	MethodToken            Method = 55
-	MethodSyncPending      Method = 56
-	MethodSyncRejected     Method = 57
-	MethodSyncRetry        Method = 58
-	MethodSyncDiscard      Method = 59
-	MethodSyncDangling     Method = 60
-	MethodSyncExport       Method = 61
-	MethodSyncQuarantined  Method = 62
-	MethodSyncAccept       Method = 63
-	MethodSealedCreate     Method = 64
-	MethodSealedUnlock     Method = 65
-	MethodSealedJoin       Method = 66
-	MethodSealedInvite     Method = 67
-	MethodSealedAnswer     Method = 68
-	MethodSealedMembers    Method = 69
-	MethodSealedRemove     Method = 71
-	MethodSealedCode       Method = 72
-	MethodSealedUnlockBy   Method = 73
-	MethodSealedPassphrase Method = 74
-	MethodHealth           Method = 70
+	MethodHello             Method = 1
+	MethodCancel            Method = 3
+	MethodOutcome           Method = 5
+	MethodExec              Method = 10
+	MethodQuery             Method = 11
+	MethodBatch             Method = 12
+	MethodBulkBegin         Method = 13
+	MethodBulkRows          Method = 14
+	MethodBulkEnd           Method = 15
+	MethodIterate           Method = 16
+	MethodCredit            Method = 17
+	MethodNotify            Method = 18
+	MethodTxBegin           Method = 20
+	MethodTxExec            Method = 21
+	MethodTxQuery           Method = 22
+	MethodTxBatch           Method = 23
+	MethodTxCommit          Method = 24
+	MethodTxRollback        Method = 25
+	MethodTxNotify          Method = 26
+	MethodTxBulk            Method = 27
+	MethodLiveStart         Method = 30
+	MethodLiveStop          Method = 31
+	MethodAck               Method = 32
+	MethodLivePause         Method = 33
+	MethodLiveStats         Method = 34
+	MethodLiveExplain       Method = 35
+	MethodListen            Method = 36
+	MethodExport            Method = 40
+	MethodImportBegin       Method = 41
+	MethodImportPart        Method = 42
+	MethodImportEnd         Method = 43
+	MethodExportFile        Method = 44
+	MethodExportPart        Method = 45
+	MethodExportEnd         Method = 46
+	MethodSyncNow           Method = 51
+	MethodSyncPause         Method = 52
+	MethodSyncResume        Method = 53
+	MethodSyncDigest        Method = 54
+	MethodToken             Method = 55
+	MethodSyncPending       Method = 56
+	MethodSyncRejected      Method = 57
+	MethodSyncRetry         Method = 58
+	MethodSyncDiscard       Method = 59
+	MethodSyncDangling      Method = 60
+	MethodSyncExport        Method = 61
+	MethodSyncQuarantined   Method = 62
+	MethodSyncAccept        Method = 63
+	MethodSealedCreate      Method = 64
+	MethodSealedUnlock      Method = 65
+	MethodSealedJoin        Method = 66
+	MethodSealedInvite      Method = 67
+	MethodSealedAnswer      Method = 68
+	MethodSealedMembers     Method = 69
+	MethodSealedRemove      Method = 71
+	MethodSealedCode        Method = 72
+	MethodSealedUnlockBy    Method = 73
+	MethodSealedPassphrase  Method = 74
+	MethodSealedEvidence    Method = 75
+	MethodSealedFingerprint Method = 76
+	MethodHealth            Method = 70
 )
 
 var lanes = [256]Lane{
-	MethodHello:            LaneHello,
-	MethodCancel:           LaneTell,
-	MethodOutcome:          LaneWrite,
-	MethodExec:             LaneWrite,
-	MethodQuery:            LaneRead,
-	MethodBatch:            LaneWrite,
-	MethodBulkBegin:        LaneWrite,
-	MethodBulkRows:         LaneLoad,
-	MethodBulkEnd:          LaneLoad,
-	MethodIterate:          LaneRead,
-	MethodCredit:           LaneTell,
-	MethodNotify:           LaneWrite,
-	MethodTxBegin:          LaneWrite,
-	MethodTxExec:           LaneTx,
-	MethodTxQuery:          LaneTx,
-	MethodTxBatch:          LaneTx,
-	MethodTxCommit:         LaneTx,
-	MethodTxRollback:       LaneTx,
-	MethodTxNotify:         LaneTx,
-	MethodTxBulk:           LaneTx,
-	MethodLiveStart:        LaneRead,
-	MethodLiveStop:         LaneTell,
-	MethodAck:              LaneTell,
-	MethodLivePause:        LaneTell,
-	MethodLiveStats:        LaneSide,
-	MethodLiveExplain:      LaneSide,
-	MethodListen:           LaneTell,
-	MethodExport:           LaneRead,
-	MethodImportBegin:      LaneWrite,
-	MethodImportPart:       LaneLoad,
-	MethodImportEnd:        LaneLoad,
-	MethodExportFile:       LaneRead,
-	MethodExportPart:       LaneSide,
-	MethodExportEnd:        LaneSide,
-	MethodSyncNow:          LaneSide,
-	MethodSyncPause:        LaneSide,
-	MethodSyncResume:       LaneSide,
-	MethodSyncDigest:       LaneSide,
-	MethodToken:            LaneTell,
-	MethodSyncPending:      LaneSide,
-	MethodSyncRejected:     LaneSide,
-	MethodSyncRetry:        LaneSide,
-	MethodSyncDiscard:      LaneSide,
-	MethodSyncDangling:     LaneSide,
-	MethodSyncExport:       LaneSide,
-	MethodSyncQuarantined:  LaneSide,
-	MethodSyncAccept:       LaneSide,
-	MethodSealedCreate:     LaneSide,
-	MethodSealedUnlock:     LaneSide,
-	MethodSealedJoin:       LaneSide,
-	MethodSealedInvite:     LaneSide,
-	MethodSealedAnswer:     LaneTell,
-	MethodSealedMembers:    LaneSide,
-	MethodSealedRemove:     LaneSide,
-	MethodSealedCode:       LaneSide,
-	MethodSealedUnlockBy:   LaneSide,
-	MethodSealedPassphrase: LaneSide,
-	MethodHealth:           LaneSide,
+	MethodHello:             LaneHello,
+	MethodCancel:            LaneTell,
+	MethodOutcome:           LaneWrite,
+	MethodExec:              LaneWrite,
+	MethodQuery:             LaneRead,
+	MethodBatch:             LaneWrite,
+	MethodBulkBegin:         LaneWrite,
+	MethodBulkRows:          LaneLoad,
+	MethodBulkEnd:           LaneLoad,
+	MethodIterate:           LaneRead,
+	MethodCredit:            LaneTell,
+	MethodNotify:            LaneWrite,
+	MethodTxBegin:           LaneWrite,
+	MethodTxExec:            LaneTx,
+	MethodTxQuery:           LaneTx,
+	MethodTxBatch:           LaneTx,
+	MethodTxCommit:          LaneTx,
+	MethodTxRollback:        LaneTx,
+	MethodTxNotify:          LaneTx,
+	MethodTxBulk:            LaneTx,
+	MethodLiveStart:         LaneRead,
+	MethodLiveStop:          LaneTell,
+	MethodAck:               LaneTell,
+	MethodLivePause:         LaneTell,
+	MethodLiveStats:         LaneSide,
+	MethodLiveExplain:       LaneSide,
+	MethodListen:            LaneTell,
+	MethodExport:            LaneRead,
+	MethodImportBegin:       LaneWrite,
+	MethodImportPart:        LaneLoad,
+	MethodImportEnd:         LaneLoad,
+	MethodExportFile:        LaneRead,
+	MethodExportPart:        LaneSide,
+	MethodExportEnd:         LaneSide,
+	MethodSyncNow:           LaneSide,
+	MethodSyncPause:         LaneSide,
+	MethodSyncResume:        LaneSide,
+	MethodSyncDigest:        LaneSide,
+	MethodToken:             LaneTell,
+	MethodSyncPending:       LaneSide,
+	MethodSyncRejected:      LaneSide,
+	MethodSyncRetry:         LaneSide,
+	MethodSyncDiscard:       LaneSide,
+	MethodSyncDangling:      LaneSide,
+	MethodSyncExport:        LaneSide,
+	MethodSyncQuarantined:   LaneSide,
+	MethodSyncAccept:        LaneSide,
+	MethodSealedCreate:      LaneSide,
+	MethodSealedUnlock:      LaneSide,
+	MethodSealedJoin:        LaneSide,
+	MethodSealedInvite:      LaneSide,
+	MethodSealedAnswer:      LaneTell,
+	MethodSealedMembers:     LaneSide,
+	MethodSealedRemove:      LaneSide,
+	MethodSealedCode:        LaneSide,
+	MethodSealedUnlockBy:    LaneSide,
+	MethodSealedPassphrase:  LaneSide,
+	MethodSealedEvidence:    LaneSide,
+	MethodSealedFingerprint: LaneSide,
+	MethodHealth:            LaneSide,
 }
 
 // The events.
@@ -312,10 +322,25 @@ type Status struct {
 	State      string // see client.State
 	Seq        uint64
 	Pending    uint64
-	Err        error  // the last error, if there is one
-	Repairs    uint64 // how often the digest was not the server's
-	Incomplete bool   // the rows of the space have not all come yet
-	Polling    string // why the log is polled; "" where it is followed by a stream
+	Err        error     // the last error, if there is one
+	Repairs    uint64    // how often the digest was not the server's
+	Incomplete bool      // the rows of the space have not all come yet
+	Polling    string    // why the log is polled; "" where it is followed by a stream
+	Findings   []Finding // of a sealed space
+}
+
+// Finding: what a device of a sealed space has noticed
+type Finding struct {
+	What   string // withheld, differs or tampered
+	Kind   string // of tampered: see client.Tampered
+	Device string // the member that has told of it; "" for none
+	Seq    uint64 // the entry
+}
+
+// Fingerprint: of a sealed space's log
+type Fingerprint struct {
+	Seq    uint64 // up to this entry
+	Digits string
 }
 
 // Op: one operation of a transaction
@@ -543,6 +568,7 @@ type Request struct {
 	Other   bool     // sealedInvite
 	Text    string   // sealedAnswer
 	Ids     []string // sealedRemove
+	Seq     uint64   // sealedFingerprint
 	Full    bool     // health
 }
 
@@ -625,6 +651,8 @@ func (q *Request) decode(r *Reader) {
 		q.Text = r.Str()
 	case MethodSealedRemove:
 		q.Ids = r.Strs()
+	case MethodSealedFingerprint:
+		q.Seq = r.U64()
 	case MethodHealth:
 		q.Full = r.Bool()
 	}
@@ -692,6 +720,19 @@ func writeStatus(w *Writer, v Status) {
 	w.U64(v.Repairs)
 	w.Bool(v.Incomplete)
 	w.Str(v.Polling)
+	WriteList(w, v.Findings, writeFinding)
+}
+
+func writeFinding(w *Writer, v Finding) {
+	w.Str(v.What)
+	w.Str(v.Kind)
+	w.Str(v.Device)
+	w.U64(v.Seq)
+}
+
+func writeFingerprint(w *Writer, v Fingerprint) {
+	w.U64(v.Seq)
+	w.Str(v.Digits)
 }
 
 func writeOp(w *Writer, v Op) {
@@ -940,6 +981,13 @@ func ReplySpaceMembers(id uint32, v []SpaceMember) []byte {
 func ChunkKDF(id uint32, v KDF) []byte {
 	w := &Writer{b: Reply(id, KindChunk)}
 	writeKDF(w, v)
+	return w.b
+}
+
+// ReplyFingerprint is a whole reply.
+func ReplyFingerprint(id uint32, v Fingerprint) []byte {
+	w := &Writer{b: Reply(id, KindResult)}
+	writeFingerprint(w, v)
 	return w.b
 }
 

@@ -149,7 +149,8 @@ func replyVectors() map[string][]byte {
 	failure := &errcode.Error{Code: "SQLITE_CONSTRAINT_UNIQUE", Msg: "UNIQUE constraint failed: t.a", Op: "store: exec",
 		SQL: "INSERT …"}
 	status := rpc.Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true,
-		Polling: "buffered"}
+		Polling: "buffered", Findings: []rpc.Finding{{What: "withheld", Device: "0102", Seq: 13},
+			{What: "tampered", Kind: "fork", Seq: 12}}}
 	return map[string][]byte{
 		"error":       rpc.ReplyError(5, failure),
 		"result":      rpc.ReplyResult(5, rpc.Result{Changes: 2, LastInsertRowID: 1 << 60}),

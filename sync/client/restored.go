@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -172,4 +173,27 @@ func (c *Client) wholeLog(ctx context.Context) (base Plan, next func() ([]wire.E
 			}
 		}
 	}, a.close, nil
+}
+
+// keepFound keeps the evidence of what has stopped this device. Without it the device stops all the same.
+func (c *Client) keepFound(ctx context.Context, err error) {
+	var why *Tampered
+	if !errors.As(err, &why) {
+		return
+	}
+	evidence, err := c.cfg.Sealer.Found(ctx, why, c.cfg.Now())
+	if err == nil && evidence != nil {
+		_ = c.replica.Inside(ctx, func(conn replica.Conn) error { return c.cfg.Sealer.KeepFound(conn, evidence) })
+	}
+}
+
+// Evidence returns what has stopped this device last, with HEDDLE_TAMPERED, as a file that anyone can check; nil where
+// nothing has. It asks the server for the entries that say who the members are, of which the file has those that this
+// device has followed; where the server does not answer, who checks has to bring them.
+func (c *Client) Evidence(ctx context.Context) ([]byte, error) {
+	if c.cfg.Sealer == nil {
+		return nil, errcode.New(errcode.Sealed, "sync: evidence", "the space is not sealed")
+	}
+	changes, _ := c.Members(ctx)
+	return c.cfg.Sealer.Evidence(changes), nil
 }

@@ -73,6 +73,11 @@ type Sealer interface {
 	Confirm(snapshot [16]byte)
 	// GiveUp makes an admin's word for others, where this device has lost nothing.
 	GiveUp(ctx context.Context) (*Change, error)
+	// Found makes a seal.Evidence of what has stopped this device, for KeepFound, which runs inside SQLite; nil where
+	// that was done. Evidence returns it, with those of the entries with Changes that this device's log has.
+	Found(ctx context.Context, why *Tampered, now time.Time) ([]byte, error)
+	KeepFound(c replica.Conn, evidence []byte) error
+	Evidence(changes []wire.Entry) []byte
 	Heads
 }
 
@@ -243,6 +248,7 @@ func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error
 		err = c.rolledBack(ctx, err)
 	}
 	if errcode.Of(err) == errcode.Tampered { // nothing is sent either, until the log's end is reached again
+		c.keepFound(ctx, err)
 		c.mu.Lock()
 		c.reachedEnd = false
 		c.mu.Unlock()

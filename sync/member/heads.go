@@ -246,7 +246,7 @@ func (h *heads) note(p seal.Position) {
 func (m *Member) contradicted() error {
 	for _, one := range m.heads.heard {
 		if _, is := m.log.Member(one.Device); is && !one.covered && one.of(m.log.Contradicts) {
-			return m.toldOtherwise(one)
+			return m.toldOtherwise(one, nil)
 		}
 	}
 	return nil
@@ -267,11 +267,12 @@ func (m *Member) contradicts(e *wire.Entry) *heard {
 }
 
 // toldOtherwise is the error of a head that is of another log. m.mu is held.
-func (m *Member) toldOtherwise(one *heard) error {
+func (m *Member) toldOtherwise(one *heard, entry *wire.Entry) error {
 	m.heads.stopped = one
 	at := one.At.Seq
-	return &errcode.Error{Code: errcode.Tampered, Op: "member: compare",
-		Err: &client.Tampered{Kind: string(seal.StopFork), Seq: at, Device: idText(one.Device)},
+	why := &client.Tampered{Kind: string(seal.StopFork), Seq: at, Device: idText(one.Device)}
+	m.finds(why, entry, one.Head)
+	return &errcode.Error{Code: errcode.Tampered, Op: "member: compare", Err: why,
 		Msg: "the server shows what no honest one does: the member " + idText(one.Device) + " follows another history " +
 			"up to entry " + number(at)}
 }

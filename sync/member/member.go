@@ -57,6 +57,7 @@ type Member struct {
 	names   map[seal.ID]named
 	bySlot  bool // the server does not know the device yet
 	heads   heads
+	found   *found // nil: nothing has stopped this device
 
 	restored  restored    // what starting over has left
 	confirmed seal.ID     // the snapshot that this device has started from last, or has read back

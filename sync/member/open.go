@@ -3,6 +3,7 @@ package member
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -92,10 +93,15 @@ func (m *Member) open(
 				return all, false, errRemoved
 			}
 			if one := m.contradicts(e); v.Stop == stopTold && one != nil {
-				return all, false, m.toldOtherwise(one)
+				return all, false, m.toldOtherwise(one, e)
 			}
 			if v.Stop != "" {
-				return all, false, stopped(e, v.Stop)
+				err := stopped(e, v.Stop)
+				var why *client.Tampered
+				if errors.As(err, &why) {
+					m.finds(why, e, nil)
+				}
+				return all, false, err
 			}
 			verdicts = append(verdicts[:0], v)
 		}

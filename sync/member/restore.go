@@ -252,7 +252,7 @@ func (m *Member) forget(c replica.Conn, at seal.Position, to restored) error {
 			return err
 		}
 	}
-	if err := c.Exec(`DELETE FROM heddle_seal_mark WHERE name <> ?`, markHeads); err != nil {
+	if err := c.Exec(`DELETE FROM heddle_seal_mark WHERE name NOT IN (?, ?)`, markHeads, markFound); err != nil {
 		return err
 	}
 	if err := m.SaveHeads(c); err != nil {

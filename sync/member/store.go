@@ -53,6 +53,9 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 	if err := m.heads.load(c); err != nil {
 		return err
 	}
+	if err := m.loadFound(c); err != nil {
+		return err
+	}
 	m.log, m.opened, m.loaded = seal.NewLog(m.cfg.Space, m.cfg.Anchor, seal.Window), nil, false
 	if err := m.log.Restore(saved); err != nil {
 		return errcode.Wrap(err, errcode.Internal, "member: load")

@@ -83,6 +83,27 @@ func FuzzUnmarshalHead(f *testing.F) {
 	})
 }
 
+// FuzzUnmarshalEvidence: what decodes encodes again to the same bytes, and holds only where it is what was signed.
+func FuzzUnmarshalEvidence(f *testing.F) {
+	good := evidence(f).Marshal()
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := seal.UnmarshalEvidence(data)
+		if err != nil {
+			if errcode.Of(err) != errcode.Protocol {
+				t.Fatalf("code %s", errcode.Of(err))
+			}
+			return
+		}
+		if again := e.Marshal(); !bytes.Equal(again, data) {
+			t.Fatalf("decodes, and encodes to %x", again)
+		}
+		if _, err := e.Check(t.Context(), suite); err == nil && !bytes.Equal(data, good) {
+			t.Fatal("altered evidence holds")
+		}
+	})
+}
+
 // FuzzUnframe: a plain text that a member has made is content, or refused; content
 // goes through unchanged.
 func FuzzUnframe(f *testing.F) {

@@ -39,6 +39,10 @@ const (
 	domainSigned  = "heddle/1/signed\x00"
 	domainNode    = "heddle/1/node\x00"
 	domainHead    = "heddle/1/head\x00"
+
+	domainEvidence    = "heddle/1/evidence\x00"
+	domainFingerprint = "heddle/1/fingerprint\x00"
+
 	domainName    = "heddle/1/name\x00"
 	domainBefore  = "heddle/1/before\x00"
 	domainWrap    = "heddle/1/wrap\x00"

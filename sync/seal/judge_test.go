@@ -23,6 +23,7 @@ type founder struct {
 	log    *seal.Log
 	client wire.ClientID
 	last   seal.Hash // of the device's last Change, as a Sealed
+	first  *wire.Entry
 }
 
 var checks = seal.Checks{Valid: func(c seal.Claim) bool {
@@ -41,6 +42,7 @@ func newFounder(t testing.TB) *founder {
 	e := f.members(&seal.Change{Random: random, Add: []seal.Device{f.device}, Epoch: &seal.Epoch{Number: 1,
 		Commit: f.key.Commit(f.anchor, 1), Wrap: f.wraps(f.device.ID())}}, 1)
 	f.append(e)
+	f.first = e
 	return f
 }
 

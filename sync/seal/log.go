@@ -72,6 +72,12 @@ func (l *Log) Has(p Position) bool {
 // Chain returns the chain hash at an entry, as far as it is kept.
 func (l *Log) Chain(seq uint64) (h Hash, kept bool) { return l.chain(seq) }
 
+// Position returns that of an entry, as far as chain hashes are kept.
+func (l *Log) Position(seq uint64) (p Position, kept bool) {
+	chain, kept := l.chain(seq)
+	return Position{seq, chain}, kept && seq > 0
+}
+
 // Common returns the last position that two logs have; zeros where they have none. It is
 // false where it lies before what is kept of their hashes.
 func (l *Log) Common(other *Log) (at Position, known bool) {

@@ -31,6 +31,7 @@ type vectors struct {
 	Batch     []sealedVector    `json:"batch"`
 	Change    changeVector      `json:"change"`
 	Head      map[string]string `json:"head"`
+	Evidence  map[string]string `json:"evidence"`
 	Slot      map[string]string `json:"slot"`
 	Code      map[string]string `json:"code"`
 	Phrase    phraseVector      `json:"passphrase"`
@@ -107,7 +108,10 @@ func makeVectors(t *testing.T) *vectors {
 	hash := seal.HashChange(data)
 	v.Change = changeVector{h(data), h(hash[:]), h(c.Add[0].ProofStatement(anchor)), "Laptop"}
 	told := head(t)
-	v.Head = map[string]string{"hex": h(told.Marshal()), "statement": h(told.Statement(anchor))}
+	v.Head = map[string]string{"hex": h(told.Marshal()), "statement": h(told.Statement(anchor)),
+		"fingerprint": seal.Fingerprint(anchor, told.At)}
+	e := evidence(t)
+	v.Evidence = map[string]string{"hex": h(e.Marshal()), "statement": h(e.Statement(newFounder(t).anchor))}
 	s := slot(t, seal.SlotCode)
 	k := code.Key(space)
 	v.Slot = map[string]string{"key": h(k[:]), "sealed": h(s.Sealed)}

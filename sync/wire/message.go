@@ -288,6 +288,12 @@ const partSize = 96
 // Marshal returns f's encoding, without a length before it.
 func (f *Frame) Marshal() []byte { return marshal(f) }
 
+// UnmarshalEntry decodes an entry that travels by itself.
+func UnmarshalEntry(data []byte) (*Entry, error) {
+	e := &Entry{}
+	return e, unmarshal(data, "wire: decode entry", e)
+}
+
 // UnmarshalPushRequest decodes a push.
 func UnmarshalPushRequest(data []byte) (*PushRequest, error) {
 	m := &PushRequest{}

@@ -83,6 +83,8 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		w.Str(q.Text)
 	case rpc.MethodSealedRemove:
 		w.Strs(q.Ids)
+	case rpc.MethodSealedFingerprint:
+		w.U64(q.Seq)
 	case rpc.MethodHealth:
 		w.Bool(q.Full)
 	}
@@ -90,64 +92,66 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 
 // Methods names every method.
 var Methods = map[rpc.Method]string{
-	rpc.MethodHello:            "hello",
-	rpc.MethodCancel:           "cancel",
-	rpc.MethodOutcome:          "outcome",
-	rpc.MethodExec:             "exec",
-	rpc.MethodQuery:            "query",
-	rpc.MethodBatch:            "batch",
-	rpc.MethodBulkBegin:        "bulkBegin",
-	rpc.MethodBulkRows:         "bulkRows",
-	rpc.MethodBulkEnd:          "bulkEnd",
-	rpc.MethodIterate:          "iterate",
-	rpc.MethodCredit:           "credit",
-	rpc.MethodNotify:           "notify",
-	rpc.MethodTxBegin:          "txBegin",
-	rpc.MethodTxExec:           "txExec",
-	rpc.MethodTxQuery:          "txQuery",
-	rpc.MethodTxBatch:          "txBatch",
-	rpc.MethodTxCommit:         "txCommit",
-	rpc.MethodTxRollback:       "txRollback",
-	rpc.MethodTxNotify:         "txNotify",
-	rpc.MethodTxBulk:           "txBulk",
-	rpc.MethodLiveStart:        "liveStart",
-	rpc.MethodLiveStop:         "liveStop",
-	rpc.MethodAck:              "ack",
-	rpc.MethodLivePause:        "livePause",
-	rpc.MethodLiveStats:        "liveStats",
-	rpc.MethodLiveExplain:      "liveExplain",
-	rpc.MethodListen:           "listen",
-	rpc.MethodExport:           "export",
-	rpc.MethodImportBegin:      "importBegin",
-	rpc.MethodImportPart:       "importPart",
-	rpc.MethodImportEnd:        "importEnd",
-	rpc.MethodExportFile:       "exportFile",
-	rpc.MethodExportPart:       "exportPart",
-	rpc.MethodExportEnd:        "exportEnd",
-	rpc.MethodSyncNow:          "syncNow",
-	rpc.MethodSyncPause:        "syncPause",
-	rpc.MethodSyncResume:       "syncResume",
-	rpc.MethodSyncDigest:       "syncDigest",
-	rpc.MethodToken:            "token",
-	rpc.MethodSyncPending:      "syncPending",
-	rpc.MethodSyncRejected:     "syncRejected",
-	rpc.MethodSyncRetry:        "syncRetry",
-	rpc.MethodSyncDiscard:      "syncDiscard",
-	rpc.MethodSyncDangling:     "syncDangling",
-	rpc.MethodSyncExport:       "syncExport",
-	rpc.MethodSyncQuarantined:  "syncQuarantined",
-	rpc.MethodSyncAccept:       "syncAccept",
-	rpc.MethodSealedCreate:     "sealedCreate",
-	rpc.MethodSealedUnlock:     "sealedUnlock",
-	rpc.MethodSealedJoin:       "sealedJoin",
-	rpc.MethodSealedInvite:     "sealedInvite",
-	rpc.MethodSealedAnswer:     "sealedAnswer",
-	rpc.MethodSealedMembers:    "sealedMembers",
-	rpc.MethodSealedRemove:     "sealedRemove",
-	rpc.MethodSealedCode:       "sealedCode",
-	rpc.MethodSealedUnlockBy:   "sealedUnlockBy",
-	rpc.MethodSealedPassphrase: "sealedPassphrase",
-	rpc.MethodHealth:           "health",
+	rpc.MethodHello:             "hello",
+	rpc.MethodCancel:            "cancel",
+	rpc.MethodOutcome:           "outcome",
+	rpc.MethodExec:              "exec",
+	rpc.MethodQuery:             "query",
+	rpc.MethodBatch:             "batch",
+	rpc.MethodBulkBegin:         "bulkBegin",
+	rpc.MethodBulkRows:          "bulkRows",
+	rpc.MethodBulkEnd:           "bulkEnd",
+	rpc.MethodIterate:           "iterate",
+	rpc.MethodCredit:            "credit",
+	rpc.MethodNotify:            "notify",
+	rpc.MethodTxBegin:           "txBegin",
+	rpc.MethodTxExec:            "txExec",
+	rpc.MethodTxQuery:           "txQuery",
+	rpc.MethodTxBatch:           "txBatch",
+	rpc.MethodTxCommit:          "txCommit",
+	rpc.MethodTxRollback:        "txRollback",
+	rpc.MethodTxNotify:          "txNotify",
+	rpc.MethodTxBulk:            "txBulk",
+	rpc.MethodLiveStart:         "liveStart",
+	rpc.MethodLiveStop:          "liveStop",
+	rpc.MethodAck:               "ack",
+	rpc.MethodLivePause:         "livePause",
+	rpc.MethodLiveStats:         "liveStats",
+	rpc.MethodLiveExplain:       "liveExplain",
+	rpc.MethodListen:            "listen",
+	rpc.MethodExport:            "export",
+	rpc.MethodImportBegin:       "importBegin",
+	rpc.MethodImportPart:        "importPart",
+	rpc.MethodImportEnd:         "importEnd",
+	rpc.MethodExportFile:        "exportFile",
+	rpc.MethodExportPart:        "exportPart",
+	rpc.MethodExportEnd:         "exportEnd",
+	rpc.MethodSyncNow:           "syncNow",
+	rpc.MethodSyncPause:         "syncPause",
+	rpc.MethodSyncResume:        "syncResume",
+	rpc.MethodSyncDigest:        "syncDigest",
+	rpc.MethodToken:             "token",
+	rpc.MethodSyncPending:       "syncPending",
+	rpc.MethodSyncRejected:      "syncRejected",
+	rpc.MethodSyncRetry:         "syncRetry",
+	rpc.MethodSyncDiscard:       "syncDiscard",
+	rpc.MethodSyncDangling:      "syncDangling",
+	rpc.MethodSyncExport:        "syncExport",
+	rpc.MethodSyncQuarantined:   "syncQuarantined",
+	rpc.MethodSyncAccept:        "syncAccept",
+	rpc.MethodSealedCreate:      "sealedCreate",
+	rpc.MethodSealedUnlock:      "sealedUnlock",
+	rpc.MethodSealedJoin:        "sealedJoin",
+	rpc.MethodSealedInvite:      "sealedInvite",
+	rpc.MethodSealedAnswer:      "sealedAnswer",
+	rpc.MethodSealedMembers:     "sealedMembers",
+	rpc.MethodSealedRemove:      "sealedRemove",
+	rpc.MethodSealedCode:        "sealedCode",
+	rpc.MethodSealedUnlockBy:    "sealedUnlockBy",
+	rpc.MethodSealedPassphrase:  "sealedPassphrase",
+	rpc.MethodSealedEvidence:    "sealedEvidence",
+	rpc.MethodSealedFingerprint: "sealedFingerprint",
+	rpc.MethodHealth:            "health",
 }
 
 // Events names every event.
@@ -221,6 +225,21 @@ func readStatus(r *rpc.Reader) (v rpc.Status) {
 	v.Repairs = r.U64()
 	v.Incomplete = r.Bool()
 	v.Polling = r.Str()
+	v.Findings = rpc.ReadList(r, 20, readFinding)
+	return v
+}
+
+func readFinding(r *rpc.Reader) (v rpc.Finding) {
+	v.What = r.Str()
+	v.Kind = r.Str()
+	v.Device = r.Str()
+	v.Seq = r.U64()
+	return v
+}
+
+func readFingerprint(r *rpc.Reader) (v rpc.Fingerprint) {
+	v.Seq = r.U64()
+	v.Digits = r.Str()
 	return v
 }
 
@@ -496,6 +515,13 @@ func (p Payload) SpaceMembers() ([]rpc.SpaceMember, error) {
 func (p Payload) KDF() (rpc.KDF, error) {
 	r := &p.r
 	v := readKDF(r)
+	return v, r.Err()
+}
+
+// Fingerprint decodes a payload of that type.
+func (p Payload) Fingerprint() (rpc.Fingerprint, error) {
+	r := &p.r
+	v := readFingerprint(r)
 	return v, r.Err()
 }
 

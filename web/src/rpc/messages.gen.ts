@@ -66,6 +66,8 @@ export const enum Method {
   sealedCode = 72,
   sealedUnlockBy = 73,
   sealedPassphrase = 74,
+  sealedEvidence = 75,
+  sealedFingerprint = 76,
   health = 70,
 }
 
@@ -124,6 +126,25 @@ export interface Status {
   incomplete: boolean;
   /** why the log is polled; "" where it is followed by a stream */
   polling: string;
+  /** of a sealed space */
+  findings: Finding[];
+}
+
+export interface Finding {
+  /** withheld, differs or tampered */
+  what: string;
+  /** of tampered: see client.Tampered */
+  kind: string;
+  /** the member that has told of it; "" for none */
+  device: string;
+  /** the entry */
+  seq: number;
+}
+
+export interface Fingerprint {
+  /** up to this entry */
+  seq: number;
+  digits: string;
 }
 
 export interface Op {
@@ -412,6 +433,23 @@ export function readStatus(r: Reader): Status {
     repairs: r.u64(),
     incomplete: r.bool(),
     polling: r.string(),
+    findings: r.list(20, () => readFinding(r)),
+  };
+}
+
+export function readFinding(r: Reader): Finding {
+  return {
+    what: r.string(),
+    kind: r.string(),
+    device: r.string(),
+    seq: r.u64(),
+  };
+}
+
+export function readFingerprint(r: Reader): Fingerprint {
+  return {
+    seq: r.u64(),
+    digits: r.string(),
   };
 }
 
@@ -968,6 +1006,18 @@ export function sealedUnlockBy(name: string): RequestOf<void> {
 /** sets the user's passphrase; the same */
 export function sealedPassphrase(): RequestOf<void> {
   return { method: 74, lane: "side", retry: false, body: NONE, result: () => {} };
+}
+
+/** of what has stopped the device last; empty for none */
+export function sealedEvidence(): Request {
+  return { method: 75, lane: "side", retry: true, body: NONE };
+}
+
+/** 0: the last entry */
+export function sealedFingerprint(seq: number): RequestOf<Fingerprint> {
+  const w = new Writer();
+  w.u64(seq);
+  return { method: 76, lane: "side", retry: true, body: w.finish(), result: (r) => readFingerprint(r) };
 }
 
 export function health(full: boolean): RequestOf<Health> {

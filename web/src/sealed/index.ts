@@ -194,6 +194,24 @@ export class SealedSpace {
     return this.#stretching(messages.sealedPassphrase(), passphrase, options);
   }
 
+  /**
+   * What has stopped sync last with HEDDLE_TAMPERED, as a file that anyone can check with `heddle evidence FILE`;
+   * undefined where nothing has. It has no rows and no keys, but says which devices are members, and what one of them
+   * has written, encrypted.
+   */
+  async evidence(options: CallOptions = {}): Promise<Uint8Array | undefined> {
+    const file = await this.#db.ask({ ...messages.sealedEvidence(), ...options, result: (r) => r.bytes.slice(r.at) });
+    return file.length > 0 ? file : undefined;
+  }
+
+  /**
+   * 30 digits of the space's log up to an entry, the last one unless told otherwise: two members who read out the same
+   * for one entry have the same history. HEDDLE_NOT_FOUND: the entry is not here yet, or too old.
+   */
+  fingerprint({ seq = 0, ...options }: CallOptions & { seq?: number } = {}): Promise<{ seq: number; digits: string }> {
+    return this.#ask(messages.sealedFingerprint(seq), options);
+  }
+
   /** Makes a call that has this page compute Argon2id of a passphrase. */
   async #stretching(request: RequestOf<void>, passphrase: string, options: CallOptions): Promise<void> {
     const failed = later<never>();

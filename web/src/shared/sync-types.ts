@@ -33,6 +33,19 @@ export interface SyncStatus {
   polling?: "buffered" | "connections";
   /** How often the digest was not the server's, so that the state was fetched again; absent if never. */
   repairs?: number;
+  /**
+   * In a sealed space: a member, by its id, has told of an entry that has not come for a minute, though the server
+   * answers; or follows a history that was given up. The server may be slow, or keep something from this device.
+   */
+  withheld?: { device: string; seq: number };
+  /** In a sealed space: a member has other rows at an entry. One of the two devices has a fault, not the server. */
+  differs?: { device: string; seq: number };
+  /**
+   * In a sealed space, with `lastError.code` HEDDLE_TAMPERED: what was found, and at which entry. "rollback": the log
+   * lacks what this device has; "fork": an author, or the member `device`, has seen another history; "forged", "link",
+   * "chain", "anchor" and "snapshot": see docs/SECURITY.md.
+   */
+  tampered?: { kind: string; seq: number; device?: string };
 }
 
 /** How a cell joins the one before it, if it does not replace it. */
