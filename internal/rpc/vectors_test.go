@@ -101,6 +101,9 @@ var requestVectors = map[string]rpc.Request{
 	"sealedCode":       {ID: 67, Method: rpc.MethodSealedCode},
 	"sealedUnlockBy":   {ID: 68, Method: rpc.MethodSealedUnlockBy, Name: "Tablet"},
 	"sealedPassphrase": {ID: 69, Method: rpc.MethodSealedPassphrase},
+	"sealedEvidence":   {ID: 71, Method: rpc.MethodSealedEvidence},
+
+	"sealedFingerprint": {ID: 72, Method: rpc.MethodSealedFingerprint, Seq: 13},
 
 	"syncQuarantined": {ID: 44, Method: rpc.MethodSyncQuarantined, Limit: 100},
 	"exportFile":      {ID: 39, Method: rpc.MethodExportFile},
@@ -207,6 +210,7 @@ func replyVectors() map[string][]byte {
 		"conflict-constraint": rpc.ConflictEvent(rpc.Conflict{Kind: "constraint",
 			Key:  rpc.Key{Table: "t", Key: []rpc.Value{"k"}},
 			Code: "SQLITE_CONSTRAINT_NOTNULL", Constraint: "NOT NULL constraint failed: t.n"}),
+		"fingerprint": rpc.ReplyFingerprint(72, rpc.Fingerprint{Seq: 13, Digits: "00000 12345"}),
 		"members": rpc.ReplySpaceMembers(65,
 			[]rpc.SpaceMember{{ID: "00ff", Name: "Laptop", Role: "admin", Self: true}, {ID: "01", Role: "write", Code: true}}),
 		"pairing": rpc.ChunkPairing(63, rpc.Pairing{Name: "Phone", Digits: "012345"}),

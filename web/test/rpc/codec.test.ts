@@ -93,6 +93,8 @@ const requests: Record<string, Uint8Array> = {
   "sealedCode": make(67, messages.sealedCode()),
   "sealedUnlockBy": make(68, messages.sealedUnlockBy("Tablet")),
   "sealedPassphrase": make(69, messages.sealedPassphrase()),
+  "sealedEvidence": make(71, messages.sealedEvidence()),
+  "sealedFingerprint": make(72, messages.sealedFingerprint(13)),
   "syncAccept": make(45, messages.syncAccept(true)),
   "syncResume": make(29, messages.syncResume()),
   "syncDigest": make(30, messages.syncDigest()),
@@ -227,6 +229,7 @@ test("small replies decode", () => {
   const why = { code: "SQLITE_CONSTRAINT_NOTNULL", constraint: "NOT NULL constraint failed: t.n" };
   assert.deepEqual(conflict(messages.readConflict(reply("conflict-constraint").r)),
     { counter: 0, kind: "constraint", table: "t", key: ["k"], ...why });
+  assert.deepEqual(messages.sealedFingerprint(13).result(reply("fingerprint").r), { seq: 13, digits: "00000 12345" });
   assert.deepEqual(messages.sealedMembers().result(reply("members").r), [
     { id: "00ff", name: "Laptop", role: "admin", code: false, passphrase: false, self: true },
     { id: "01", name: "", role: "write", code: true, passphrase: false, self: false },
