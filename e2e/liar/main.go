@@ -17,6 +17,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"heddle.dev/heddle/internal/liar"
 	"heddle.dev/heddle/sync/logstore/sqlitestore"
@@ -37,7 +38,8 @@ func run(data string) error {
 	if err != nil {
 		return err
 	}
-	honest, err := server.New(server.Options{Store: kept, Dev: true})
+	honest, err := server.New(server.Options{Store: kept, Dev: true,
+		Limits: server.Limits{Heads: time.Nanosecond}}) // a device that is opened again tells at once
 	if err != nil {
 		return err
 	}

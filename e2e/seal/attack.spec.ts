@@ -136,3 +136,51 @@ test("devices that follow the log notice a rollback, and a removal that is hidde
     expect(await bodies(tablet)).not.toContain("not for the phone");
     expect((await failure(phone, "await db.sync.now()")).code).toBe("HEDDLE_REMOVED");
   });
+
+/** Opens the device's database again: it tells the others at once where its log ends. */
+async function tellAgain(page: Page, url: string): Promise<void> {
+  await page.evaluate(() => db.close());
+  await openSealed(page, url);
+  await now(page);
+}
+
+test("what only members can tell: entries that are kept back, and a history that is another device's",
+  async ({ liar, profile, serve }) => {
+    test.setTimeout(240_000); // a warning takes a minute
+    const site = await serve();
+    const laptop = await (await profile()).tab(site), phone = await (await profile()).tab(site);
+    await begin(laptop, phone, liar.url);
+    const tablet = await (await profile()).tab(site);
+    await openSealed(tablet, liar.url);
+    await pair(laptop, tablet, "tablet");
+    await now(tablet);
+    await tablet.evaluate(() => db.sync.pause());
+    await write(laptop, "6", "ada 6, entry 9");
+    await now(laptop);
+    await tellAgain(laptop, liar.url);
+
+    await liar.lie("up-to=8");
+    await tablet.evaluate(() => db.sync.resume());
+    await expect.poll(() => tablet.evaluate(() => db.sync.status.withheld?.seq), { timeout: 150_000 }).toBe(9);
+    expect(await tablet.evaluate(() => db.sync.status.lastError)).toBeUndefined();
+    await liar.lie("");
+    await expect.poll(() => bodies(tablet)).toContain("ada 6, entry 9");
+    await expect.poll(() => tablet.evaluate(() => db.sync.status.withheld)).toBeUndefined();
+
+    await tablet.evaluate(() => db.sync.pause());
+    await write(laptop, "7", "ada 7, entry 10");
+    await now(laptop);
+    await liar.lie("void=10"); // nobody's entry speaks of it
+    await tellAgain(laptop, liar.url);
+    await tablet.evaluate(() => db.sync.resume());
+    await expect.poll(() => tablet.evaluate(() => db.sync.status.tampered), { timeout: 60_000 })
+      .toMatchObject({ kind: "fork", seq: 10 });
+    expect(await bodies(tablet)).not.toContain("ada 7, entry 10");
+    const found = await tablet.evaluate(async () => (await space.evidence())?.length ?? 0);
+    expect(found).toBeGreaterThan(500);
+    await tablet.evaluate(() => db.sync.accept()); // its user has it go on with what it is shown
+    await expect.poll(async () => {
+      await tablet.evaluate(() => db.sync.now().catch(() => undefined));
+      return tablet.evaluate(() => ({ stopped: db.sync.status.tampered, warned: db.sync.status.withheld?.seq }));
+    }).toEqual({ stopped: undefined, warned: 10 });
+  });
