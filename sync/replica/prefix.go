@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sort"
 
 	"github.com/ncruces/go-sqlite3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -171,12 +170,12 @@ func (p *PrefixReader) table(name string) (_ *prefixTable, err error) {
 		}
 	}
 	var bad error
-	sort.SliceStable(t.beside, func(i, j int) bool {
-		order, err := wire.CompareKeys(t.beside[i].Key, t.beside[j].Key)
+	slices.SortStableFunc(t.beside, func(a, b PrefixRow) int {
+		order, err := wire.CompareKeys(a.Key, b.Key)
 		if err != nil {
 			bad = err
 		}
-		return order < 0
+		return order
 	})
 	known := p.tables[name]
 	if bad != nil || known == nil {
