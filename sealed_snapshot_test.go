@@ -118,8 +118,8 @@ func TestSealed_cutAlone(t *testing.T) {
 	s.same(30, ada, again)
 }
 
-// A server that is put back, with a log that is cut, is followed by an admin's word, also where the others have made a new
-// snapshot behind what was lost before the admin comes.
+// A server that is put back, with a log that is cut, is followed by an admin's word, also
+// where the others have made a new snapshot behind what was lost before the admin comes.
 func TestSealed_restoredCut(t *testing.T) {
 	r := newRestorableWith(t, server.Limits{SealedKept: 40, SealedEntries: 20})
 	r.bounds.Tell = time.Millisecond

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type sealedSpace struct {
 
 	// Of the databases that are opened next.
 	bounds client.Bounds
+	failed atomic.Int64 // snapshots that were made or were to be started from, and did not do
 }
 
 func newSealedSpace(t testing.TB) *sealedSpace {
@@ -86,6 +88,7 @@ func (s *sealedSpace) open(key *Key, file string) *DB {
 	s.t.Helper()
 	db := openTest(s.t, Options{File: file, Sync: s.options(key),
 		Migrations: []string{`CREATE TABLE diary(day TEXT PRIMARY KEY, text TEXT)`}})
+	db.Sync().OnSnapshotFailed(func(SnapshotFailed) { s.failed.Add(1) })
 	s.must(db.Sync().Pause(s.t.Context(), false))
 	return db
 }

@@ -50,6 +50,8 @@ type (
 	State    = client.State
 	Rejected = client.Rejected // a transaction that the server has refused, with the code of the reason
 	Conflict = client.Conflict // writes of two devices that do not go together, settled alike everywhere
+	// SnapshotFailed is a snapshot of a sealed space that is not what it says, or that was not made.
+	SnapshotFailed = client.SnapshotFailed
 )
 
 // The states of a Status.
@@ -133,6 +135,12 @@ func (s *Sync) OnRejected(f func(Rejected)) (remove func()) { return s.client.On
 
 // OnConflict calls f after a conflict.
 func (s *Sync) OnConflict(f func(Conflict)) (remove func()) { return s.client.OnConflict(f) }
+
+// OnSnapshotFailed calls f where a snapshot of a sealed space is not what it says, and this
+// database did not start from it, or was not made though the server has asked for it.
+func (s *Sync) OnSnapshotFailed(f func(SnapshotFailed)) (remove func()) {
+	return s.client.OnSnapshotFailed(f)
+}
 
 // Now sends what is pending and follows the log to its head. When it returns
 // nil, each transaction committed before the call is decided and its outcome

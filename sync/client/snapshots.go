@@ -110,7 +110,7 @@ func (s snapshots) wanted(ctx context.Context, w *wire.Wanted) {
 	c.making.busy = true
 	c.making.done.Go(func() {
 		for w := s.take(); w != nil; w = s.take() {
-			if err := s.do(ctx, w); err != nil && ctx.Err() == nil {
+			if err := s.try(ctx, w); err != nil && ctx.Err() == nil {
 				c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})
 				c.events.deliver()
 			}
@@ -126,6 +126,22 @@ func (s snapshots) take() *wire.Wanted {
 	w := m.next
 	m.next, m.busy = nil, w != nil
 	return w
+}
+
+// makeTries is how often what failed on the way is tried again.
+const makeTries = 10
+
+// try is do until that has an end. What was sent before counts.
+func (s snapshots) try(ctx context.Context, w *wire.Wanted) error {
+	for tries := 0; ; tries++ {
+		err := s.do(ctx, w)
+		code := errcode.Of(err)
+		if err == nil || tries == makeTries || ctx.Err() != nil ||
+			needsAttention(&errcode.Error{Code: code}, true) || code == errcode.Behind {
+			return err
+		}
+		s.c.sleep(ctx, s.c.backoff(tries, code))
+	}
 }
 
 func (s snapshots) do(ctx context.Context, w *wire.Wanted) error {
@@ -453,7 +469,7 @@ func (s snapshots) apply(
 		c.askedClients = append(c.askedClients, ask.Client)
 		c.mu.Unlock()
 	}
-	if errcode.Of(err) == errcode.Diverged {
+	if code := errcode.Of(err); code == errcode.Diverged || code == errcode.Protocol {
 		return &errcode.Error{Code: errcode.Tampered, Op: "sync: start from a snapshot", Err: err,
 			Msg: "the snapshot does not have the rows that it says"}
 	}

@@ -278,5 +278,8 @@ func (sp *space) asksNoMore(f *feed) {
 	defer sp.mu.Unlock()
 	if sp.wanted.by == f {
 		sp.wanted.by, sp.wanted.until = nil, time.Time{}
+		if sp.head.err == nil {
+			sp.move(sp.head.Position, nil) // wakes the others
+		}
 	}
 }

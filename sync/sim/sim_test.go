@@ -428,7 +428,7 @@ var (
 	rare = []string{"cut in a snapshot", "commit late", "decided on an old head", "row not new", "server frozen",
 		"store restored", "server restarted", "server unplugged", "server restored", "server clock set",
 		"server killed", "server lost", "server torn", "server reordered",
-		"slow decision", "undecided", "device copied", "new key", "accepted"}
+		"slow decision", "undecided", "device copied", "new key", "accepted", "sealed log cut"}
 )
 
 // print writes the lines that `make sim` shows, and fails where the runs do not
