@@ -33,6 +33,7 @@ func newRestorableWith(t *testing.T, limits server.Limits) *restorable {
 	r.sealedSpace = newSealedSpaceOf(t, func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { (*r.real.Load()).ServeHTTP(w, q) })
 	})
+	r.bounds.Tell = time.Nanosecond // each Now tells where the log is
 	r.data = t.TempDir()
 	r.start()
 	t.Cleanup(func() { r.stop() })

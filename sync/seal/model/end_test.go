@@ -38,6 +38,7 @@ func (w *world) end() {
 		_, stays := w.server.l.members[r.device.id]
 		switch {
 		case w.server.l.ever[r.device.id] && !stays: // it was removed, and may not know who has said so
+		case r.rolledBack && !w.knowsAdmin(r): // it begins as a new device: nobody is left whose word it would take
 		case r.halted():
 			w.violate("a replica stays stopped (%s, rolled back %v, by a head %v)", r.stopped, r.rolledBack, r.headStop)
 		case !r.log.has(w.server.l.position()):
@@ -51,9 +52,22 @@ func (w *world) end() {
 	w.everyTransaction()
 }
 
+// knowsAdmin says whether one who is an admin in the server's log is one in the replica's as well.
+func (w *world) knowsAdmin(r *replica) bool {
+	for id, m := range w.server.l.members {
+		if was := r.log.members[id]; m.role == admin && !m.slot && was.role == admin && !was.slot {
+			return true
+		}
+	}
+	return false
+}
+
 // agree is what people do for a device that an admin's word does not reach: an admin
 // removes again whom it knows to be removed, and says that the rest is lost.
 func (w *world) agree(r *replica) {
+	if r.rolledBack && !w.knowsAdmin(r) {
+		return
+	}
 	for _, a := range w.replicas {
 		m, is := a.self()
 		if !is || m.role != admin || a.halted() || a.gaveUp != nil || r.knownGone()[a.device.id] {
@@ -127,7 +141,7 @@ func (w *world) everyTransaction() {
 	}
 	for tx, r := range w.wrote {
 		m, is := w.server.l.members[r.device.id]
-		if !is || m.role == read || w.rejected[tx] || slices.Contains(r.pending, tx) {
+		if !is || m.role == read || w.rejected[tx] || slices.Contains(r.pending, tx) || r.rolledBack && !w.knowsAdmin(r) {
 			continue
 		}
 		if end.trace.effects[tx] != 1 {

@@ -128,7 +128,7 @@ func (r *replica) obeyed(s host, f func(offered *log, c *change, by deviceID) bo
 		switch {
 		case (!is || by.role != admin || by.slot) && r.on(ruleResetAdmin),
 			!r.log.has(c.reset.pos) && r.on(ruleResetPosition),
-			r.resets[c] || slices.Contains(r.log.changes(0), c),
+			r.resets[c] || slices.Contains(r.log.changes(0), c) || !slices.Contains(offered.changes(0), c),
 			e.body.sig.by != e.body.device || e.body.sig.over != (statement{e.client, e.counter, e.body.sealed}):
 			continue
 		}
