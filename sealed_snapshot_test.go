@@ -2,6 +2,7 @@ package heddle
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -148,4 +149,39 @@ func TestSealed_restoredCut(t *testing.T) {
 	fresh := r.added(late, "Bob's laptop", RoleWrite)
 	r.now(fresh)
 	r.same(94, fresh, ada)
+}
+
+// A snapshot whose maker is removed is not started from: another one is made in its place.
+func TestSealed_makerRemoved(t *testing.T) {
+	s := newSnapshotSpace(t)
+	_, ada := s.found()
+	s.writeDays(ada, 0, 30)
+	phone := s.added(ada, "Ada's phone", RoleWrite)
+	s.now(phone)
+	s.follow("a snapshot", s.hasSnapshot, phone)
+	s.follow("its proof", s.isCut, ada)
+	for _, m := range mustMembers(s, ada) {
+		if !m.This {
+			s.must(ada.Sync().RemoveDevices(t.Context(), m.ID))
+		}
+	}
+	before := s.snapshots()
+	s.follow("another snapshot", func() bool { return !slices.Equal(before, s.snapshots()) }, ada)
+	tablet := s.added(ada, "Ada's tablet", RoleWrite)
+	s.now(tablet)
+	s.same(30, ada, tablet)
+}
+
+// snapshots are the names of those that the server has.
+func (s *sealedSpace) snapshots() (names []string) {
+	s.t.Helper()
+	s.must(s.store.Read(s.t.Context(), "family", func(v logstore.View) error {
+		all, err := v.Blobs("snapshot/")
+		names = nil
+		for _, b := range all {
+			names = append(names, b.Name)
+		}
+		return err
+	}))
+	return names
 }

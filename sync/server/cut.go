@@ -234,8 +234,13 @@ func (sp *space) assess(m *logstore.Meta, cut uint64) {
 	now := *m
 	now.Horizon = max(now.Horizon, cut)
 	next := wanting{snapshot: kept.Due(&now, limits), alone: sp.sealed.alone()}
-	if n := kept.Newest(); n != nil && !n.Proved {
-		next.proof, next.maker = n.ID, n.Maker
+	if n := kept.Newest(); n != nil {
+		switch _, is := sp.sealed.Member(n.Maker); {
+		case !is: // nobody starts from it any more
+			next.snapshot = true
+		case !n.Proved:
+			next.proof, next.maker = n.ID, n.Maker
+		}
 	}
 	sp.mu.Lock()
 	last := sp.wanted
@@ -243,7 +248,7 @@ func (sp *space) assess(m *logstore.Meta, cut uint64) {
 		next.by, next.until = nil, time.Time{}
 	}
 	sp.wanted = next
-	if next.until.IsZero() && (next.snapshot || next.proof != seal.ID{}) && next.proof != last.proof {
+	if next.until.IsZero() && (next.proof != last.proof || next.snapshot && !last.snapshot) {
 		sp.move(sp.head.Position, sp.head.err) // wakes the streams
 	}
 	sp.mu.Unlock()
