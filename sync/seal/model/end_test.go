@@ -52,14 +52,13 @@ func (w *world) end() {
 	w.everyTransaction()
 }
 
-// knowsAdmin says whether one who is an admin in the server's log is one in the replica's as well.
+// knowsAdmin says whether an honest admin is left in the server's log whose word the replica would take.
 func (w *world) knowsAdmin(r *replica) bool {
-	for id, m := range w.server.l.members {
-		if was := r.log.members[id]; m.role == admin && !m.slot && was.role == admin && !was.slot {
-			return true
-		}
-	}
-	return false
+	is := func(l *log, id deviceID) bool { return l.members[id].role == admin && !l.members[id].slot }
+	return slices.ContainsFunc(w.replicas, func(a *replica) bool {
+		id := a.device.id
+		return !a.halted() && is(w.server.l, id) && is(r.log, id) && !r.knownGone()[id]
+	})
 }
 
 // agree is what people do for a device that an admin's word does not reach: an admin

@@ -37,6 +37,7 @@ type trace struct {
 	key     keyID
 	number  int
 	changes map[*change]int // to their seq
+	last    *change         // of those
 	effects map[txID]int
 	hashes  map[clientID][]hash // of counted entries, in order
 	counts  map[clientID]int
@@ -193,6 +194,10 @@ func (t *trace) written(e *entry) {
 func (t *trace) changed(by deviceID, c *change) {
 	w := t.w
 	author, is := t.members[by]
+	if c.prev != t.last {
+		w.violate("a Change takes effect whose author has seen other members than there are")
+	}
+	t.last = c
 	if !c.first {
 		switch {
 		case !is:
