@@ -34,7 +34,9 @@ func (c *Client) hear(ctx context.Context, heads [][]byte) error {
 // mend looks what is wrong where a member has other rows. The kept digest may be wrong, then the rows: they are
 // folded anew, once. Else it is said: one of the two has a fault, and nobody can tell which.
 func (c *Client) mend(ctx context.Context, seq uint64, device string) error {
+	differs := Withheld{}
 	if device != "" {
+		differs = Withheld{device, seq}
 		counted, err := c.replica.CountAgain(ctx)
 		if err != nil {
 			return err
@@ -51,7 +53,7 @@ func (c *Client) mend(ctx context.Context, seq uint64, device string) error {
 			return errSeeded
 		}
 	}
-	c.update(func(cond *condition) { cond.differs = Withheld{device, seq} })
+	c.update(func(cond *condition) { cond.differs = differs })
 	return nil
 }
 
