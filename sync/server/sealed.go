@@ -9,12 +9,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/seal"
 	"heddle.dev/heddle/sync/seal/native"
+	"heddle.dev/heddle/sync/server/mailbox"
 	"heddle.dev/heddle/sync/server/shelf"
 	"heddle.dev/heddle/sync/wire"
 )
@@ -436,4 +438,38 @@ func (sp *space) removedAt(id seal.ID) uint64 {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	return sp.removed[id]
+}
+
+// mailWait is how long a request waits for a message of a pairing.
+const mailWait = 20 * time.Second
+
+var errPairing = errcode.New(errcode.BadParam, "server: pair", "a pairing has an id of 16 bytes and messages 1 to 8")
+
+// pair takes the message of a number, or waits for it where the request has none. It
+// answers nothing where none has come yet.
+func (s *Server) pair(w http.ResponseWriter, r *http.Request, c *caller) error {
+	q := r.URL.Query()
+	n, err := strconv.Atoi(q.Get("n"))
+	id, e := hex.DecodeString(q.Get("id"))
+	if e != nil || len(id) != 16 || err != nil || n < 1 || n > mailbox.Messages {
+		return errPairing
+	}
+	message, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	name := mailbox.Name{Space: c.space, ID: string(id)}
+	var answer []byte
+	if len(message) > 0 {
+		err = s.mailboxes.Put(name, c.by, n, message)
+	} else {
+		ctx, stop := context.WithTimeout(r.Context(), mailWait)
+		defer stop()
+		answer, err = s.mailboxes.Get(ctx, name, c.by, n, s.drain)
+	}
+	if err != nil {
+		return err
+	}
+	s.respond(w, http.StatusOK, answer)
+	return nil
 }

@@ -30,6 +30,7 @@ import (
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/logstore"
 	"heddle.dev/heddle/sync/server/auth"
+	"heddle.dev/heddle/sync/server/mailbox"
 )
 
 // Options say how a Server works.
@@ -130,7 +131,7 @@ type Server struct {
 	tally tally
 
 	challengeKey [32]byte // see sealed.go
-	mailboxes    mailboxes
+	mailboxes    *mailbox.All
 
 	slots   slots
 	refused refusedOrigins
@@ -156,7 +157,7 @@ func New(o Options) (*Server, error) {
 		o: o, store: o.Store, log: o.Logger, rate: rate{buckets: map[string]*bucket{}},
 		drain: make(chan struct{}), closing: make(chan struct{}),
 		spaces: map[string]*space{}, warm: list.New(), streams: map[*feed]bool{}, hints: newHints(),
-		mailboxes: mailboxes{all: map[mailboxName]*mailbox{}},
+		mailboxes: mailbox.New(o.Dev),
 	}
 	rand.Read(s.challengeKey[:]) // never fails
 	go s.watch()
