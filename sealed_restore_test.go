@@ -234,3 +234,76 @@ func TestSealed_restoredLong(t *testing.T) {
 		t.Errorf("got %+v", st)
 	}
 }
+
+// A device that has begun with a snapshot knows no chain hash from before it. A server that was put back to before it
+// is followed all the same: by that device's word, where it is an admin's, and by that of an admin who knows more.
+func TestSealed_restoredBeforeSnapshot(t *testing.T) {
+	for _, admin := range []string{"of the whole log", "of a snapshot"} {
+		t.Run(admin, func(t *testing.T) {
+			s := newRestorableWith(t, server.Limits{SealedKept: 20, SealedEntries: 20})
+			s.bounds.Tell = time.Millisecond
+			_, ada := s.found()
+			s.now(ada)
+			desk := s.added(ada, "desk", RoleWrite)
+			tablet, phone := s.added(ada, "tablet", RoleAdmin), s.added(ada, "phone", RoleWrite)
+			s.writeDays(ada, 0, 5)
+			backup := s.backup()
+			s.writeDays(ada, 5, 60)
+			s.now(desk)
+			s.follow("a proved snapshot", s.isCut, ada, desk)
+			s.now(tablet, phone)
+			s.writeDays(phone, 60, 62)
+			s.now(tablet, ada, desk)
+			s.same(62, ada, tablet, phone, desk)
+
+			s.restore(backup)
+			for _, db := range []*DB{ada, tablet, phone, desk} {
+				wantCode(t, db.Sync().Now(t.Context()), CodeTampered)
+			}
+			by := map[string]*DB{"of the whole log": ada, "of a snapshot": tablet}[admin]
+			s.must(s.accept(by))
+			for range 2 {
+				s.now(by, ada, tablet, phone, desk)
+			}
+			s.same(62, ada, tablet, phone, desk)
+		})
+	}
+}
+
+// An admin whose device has begun with a snapshot says for a device that has left the log long before that what it has
+// lost is lost. That does not cover a removal which the other one knows.
+func TestSealed_restoredLongBehind(t *testing.T) {
+	for _, removed := range []bool{false, true} {
+		t.Run(fmt.Sprint("removed ", removed), func(t *testing.T) {
+			s := newRestorableWith(t, server.Limits{SealedKept: 20, SealedEntries: 20})
+			s.bounds.Tell = time.Millisecond
+			_, ada := s.found()
+			s.now(ada)
+			desk := s.added(ada, "desk", RoleWrite)
+			tablet, phone := s.added(ada, "tablet", RoleAdmin), s.added(ada, "phone", RoleWrite)
+			pad := s.added(ada, "pad", RoleWrite)
+			s.now(phone, ada)
+			backup := s.backup()
+			s.writeDays(phone, 0, 1)
+			if removed { // a device of its own user
+				s.must(phone.Sync().RemoveDevices(t.Context(), pad.Sync().member.ID()))
+			}
+			s.restore(backup)
+			s.writeDays(ada, 1, 60)
+			s.now(desk)
+			s.follow("a proved snapshot", s.isCut, ada, desk)
+			s.now(tablet)
+			wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+			s.must(s.accept(tablet))
+			if removed {
+				wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+				s.same(1, phone) // what it has stays
+				s.must(tablet.Sync().RemoveDevices(t.Context(), pad.Sync().member.ID()))
+			}
+			for range 2 {
+				s.now(phone, ada, tablet, desk)
+			}
+			s.same(60, ada, tablet, phone, desk)
+		})
+	}
+}

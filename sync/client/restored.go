@@ -34,6 +34,12 @@ func (c *Client) contradicted(ctx context.Context, err error) error {
 	return err
 }
 
+// otherHistory says whether what was refused is a snapshot of another log than the one that was followed.
+func otherHistory(err error) bool {
+	var why *Tampered
+	return errors.As(err, &why) && why.Kind == Rollback
+}
+
 // rolledBack is what becomes of a pull that has met another log: the device starts over with it by an admin's word.
 func (c *Client) rolledBack(ctx context.Context, err error) error {
 	switch _, over, oerr := c.obey(ctx); {
@@ -139,7 +145,7 @@ func (c *Client) lastCommon(ctx context.Context, at *wire.Position, base Plan) e
 
 // wholeLog asks for the log from its first entry. Where it is cut, it asks from a snapshot's
 // entry on, or from the last before it that this device has followed. next returns nothing
-// at its end.
+// at its end, however often it is asked.
 func (c *Client) wholeLog(ctx context.Context) (base Plan, next func() ([]wire.Entry, error), end func(), err error) {
 	req := wire.PullRequest{Client: c.ClientID(), OwnBodies: true}
 	a, err := c.ask(ctx, "POST", pullResource(untilHead), req.Marshal())
@@ -155,9 +161,9 @@ func (c *Client) wholeLog(ctx context.Context) (base Plan, next func() ([]wire.E
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	frames := wire.NewFrameReader(a.Body)
+	frames, ended := wire.NewFrameReader(a.Body), false
 	return base, func() ([]wire.Entry, error) {
-		for {
+		for !ended {
 			f, err := frames.Next()
 			switch {
 			case err == io.EOF:
@@ -169,9 +175,10 @@ func (c *Client) wholeLog(ctx context.Context) (base Plan, next func() ([]wire.E
 			case len(f.Entries) > 0:
 				return f.Entries, nil
 			case f.CaughtUp != nil:
-				return nil, nil
+				ended = true
 			}
 		}
+		return nil, nil
 	}, a.close, nil
 }
 

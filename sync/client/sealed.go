@@ -224,16 +224,22 @@ func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error
 	c.mu.Lock()
 	anew := c.view.Position.Seq == 0 || c.view.Bootstrap != nil
 	c.mu.Unlock()
+	var started bool
+	var err, serr error
 	if anew {
-		if started, err := (snapshots{c}).startOrFollow(ctx); started || err != nil {
-			return goOn(err)
+		started, serr = (snapshots{c}).startOrFollow(ctx)
+	}
+	if !started && serr == nil {
+		if err = pull(); errcode.Of(err) == errcode.Behind { // the log was cut
+			started, serr = (snapshots{c}).start(ctx)
 		}
 	}
-	err := pull()
-	if errcode.Of(err) == errcode.Behind { // the log was cut
-		if started, serr := (snapshots{c}).start(ctx); started || serr != nil {
-			return goOn(serr)
-		}
+	other := otherHistory(serr)
+	switch {
+	case other:
+		err = serr
+	case started || serr != nil:
+		return goOn(serr)
 	}
 	if errcode.Of(err) == errcode.Keys { // those who let this device in have left them in the log
 		if lerr := c.learn(ctx); lerr != nil {
@@ -244,7 +250,7 @@ func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error
 	switch {
 	case toldOtherwise(err):
 		err = c.contradicted(ctx, err)
-	case lostLog(err):
+	case lostLog(err), other:
 		err = c.rolledBack(ctx, err)
 	}
 	if errcode.Of(err) == errcode.Tampered { // nothing is sent either, until the log's end is reached again

@@ -312,7 +312,7 @@ func (s snapshots) start(ctx context.Context) (started bool, err error) {
 		if code := errcode.Of(err); code != errcode.Tampered && code != errcode.Behind {
 			return false, err
 		}
-		if first == nil {
+		if first == nil || otherHistory(err) {
 			first = err
 		}
 		c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})

@@ -103,10 +103,10 @@ func (m *Member) Word(ctx context.Context, entries []wire.Entry) (*client.Word, 
 }
 
 // obeyed says whether a word counts for the history of log: it is an admin's, about that
-// history, and not a part of it: no word is obeyed twice.
+// history as far as this device can tell, and not a part of it: no word is obeyed twice.
 func obeyed(log *seal.Log, s *seal.Sealed, c *seal.Change) bool {
 	by, is := log.Member(s.Device)
-	return is && by.Role == seal.RoleAdmin && by.Slot == 0 && log.Has(c.Reset.Position) &&
+	return is && by.Role == seal.RoleAdmin && by.Slot == 0 && log.MayHave(c.Reset.Position) &&
 		!slices.Contains(log.ChangesAfter(0), seal.HashChange(s.Box))
 }
 
@@ -200,7 +200,7 @@ func (r *restored) follow(log *seal.Log, id seal.ID, word wire.Hash) error {
 }
 
 // giveUp prepares the word of an admin, whose device id is, that what log does not have
-// of old is lost. Errors are HEDDLE_NOT_ALLOWED, HEDDLE_NOT_MEMBER and HEDDLE_BEHIND.
+// of old is lost. Errors are HEDDLE_NOT_ALLOWED and HEDDLE_NOT_MEMBER.
 func (r *restored) giveUp(old, log *seal.Log, id seal.ID, founder bool) error {
 	if was, _ := old.Member(id); was.Role != seal.RoleAdmin {
 		return errcode.New(errcode.NotAllowed, opStartOver, "an admin's device has to accept: this one follows it then")
@@ -208,16 +208,8 @@ func (r *restored) giveUp(old, log *seal.Log, id seal.ID, founder bool) error {
 	if is, _ := log.Member(id); is.Role != seal.RoleAdmin && (log.Head().Seq > 0 || !founder) {
 		return errNotIn
 	}
-	at, known := old.Common(log)
-	if known && at.Seq == 0 { // it begins anew, by the same Change
-		at = old.Oldest()
-		known = at.Seq == 1
-	}
-	if !known {
-		return errcode.New(errcode.Behind, opStartOver, "more of the log is lost than this device knows of: export what "+
-			"is here, and begin with another space")
-	}
-	lost := old.ChangesAfter(at.Seq)
+	at := old.Common(log)
+	lost := slices.DeleteFunc(old.ChangesAfter(at.Seq), log.HasChange)
 	if r.word != nil { // what was given up before is not told yet
 		lost = union(lost, r.word.Reset.Lost)
 		if r.word.Reset.Position.Seq < at.Seq {
@@ -312,9 +304,7 @@ func (m *Member) GiveUp(ctx context.Context) (*client.Change, error) {
 	if !c.member || c.self.Role != seal.RoleAdmin {
 		return nil, errcode.New(errcode.NotAllowed, "member: give up", "an admin's device has to accept")
 	}
-	m.mu.Lock()
-	c.Reset = &seal.Reset{Position: m.log.Oldest()}
-	m.mu.Unlock()
+	c.Reset = &seal.Reset{} // wherever the others have left this log
 	return c.sign(ctx, c.cfg.Identity)
 }
 

@@ -202,9 +202,14 @@ type plan struct {
 	saved    seal.Saved
 }
 
-func refused(msg string) error {
+func refused(msg string) error { return refusedAs("snapshot", msg) }
+
+// elsewhere is refused for a snapshot of another log than the one that this device has followed.
+func elsewhere(msg string) error { return refusedAs(client.Rollback, msg) }
+
+func refusedAs(kind, msg string) error {
 	return &errcode.Error{Code: errcode.Tampered, Op: "member: start from a snapshot",
-		Err: &client.Tampered{Kind: "snapshot"}, Msg: "the snapshot is not started from: " + msg}
+		Err: &client.Tampered{Kind: kind}, Msg: "the snapshot is not started from: " + msg}
 }
 
 // Survey implements client.Sealer.
@@ -279,11 +284,11 @@ func (p *plan) checkKnown(
 		return errcode.New(errcode.Behind, "member: start from a snapshot", "the snapshot is older than what is here")
 	}
 	if chain, kept := known.Chain(at.Seq); kept && chain != at.Chain {
-		return refused("it is of another history than this device has followed")
+		return elsewhere("it is of another history than this device has followed")
 	}
 	for _, hash := range known.ChangesAfter(0) {
 		if !log.HasChange(hash) {
-			return refused("changes of the members are not there that this device knows of")
+			return elsewhere("changes of the members are not there that this device knows of")
 		}
 	}
 	return nil
@@ -341,7 +346,7 @@ func (p *plan) compare(known *seal.Log) error {
 			lacks = is && (now.Counter > c.Counter || now.Device != c.Device)
 		}
 		if lacks || now.Counter == c.Counter && now.Last != c.Last {
-			return refused("it is not of the log that this device has seen")
+			return elsewhere("it is not of the log that this device has seen")
 		}
 	}
 	return nil

@@ -188,7 +188,7 @@ func (e *Epoch) beforeAbout(a Anchor) []byte {
 // that position starts over. It counts where nobody is a member any more whom the replica
 // knows to be removed. Lost is what the admin knew, for people.
 type Reset struct {
-	Position Position // the last that both histories have
+	Position Position // the last that both histories have; zeros, where the log begins, if the admin knows of none
 	Lost     []Hash   // the Changes behind it, newest first
 }
 
@@ -196,7 +196,7 @@ func (r *Reset) fields(c *coder) {
 	c.uint(1, &r.Position.Seq, 1<<63)
 	c.fixed(2, r.Position.Chain[:])
 	c.list(3, len(r.Lost), MaxChange/len(Hash{}), func(i int) []byte { return element(&r.Lost, i)[:] })
-	c.demand(r.Position.Seq != 0 && r.Position.Chain != Hash{}, "position")
+	c.demand((r.Position.Seq == 0) == (r.Position.Chain == Hash{}), "position")
 }
 
 // Change says what changes about the members of a space.

@@ -69,6 +69,13 @@ func (l *Log) Has(p Position) bool {
 	return kept && at == p.Chain
 }
 
+// MayHave says whether a position is on the log, or lies before all whose hashes are kept: who began with a snapshot
+// knows no hash from before it.
+func (l *Log) MayHave(p Position) bool {
+	at, kept := l.chain(p.Seq)
+	return p.Seq <= l.head.Seq && (!kept || at == p.Chain)
+}
+
 // Chain returns the chain hash at an entry, as far as it is kept.
 func (l *Log) Chain(seq uint64) (h Hash, kept bool) { return l.chain(seq) }
 
@@ -78,20 +85,20 @@ func (l *Log) Position(seq uint64) (p Position, kept bool) {
 	return Position{seq, chain}, kept && seq > 0
 }
 
-// Common returns the last position that two logs have; zeros where they have none. It is
-// false where it lies before what is kept of their hashes.
-func (l *Log) Common(other *Log) (at Position, known bool) {
+// Common returns the last position that two logs have; zeros where they have none, or where it lies before what is kept
+// of their hashes.
+func (l *Log) Common(other *Log) (at Position) {
 	for seq := min(l.head.Seq, other.head.Seq); seq > 0; seq-- {
 		mine, kept := l.chain(seq)
 		theirs, keptToo := other.chain(seq)
 		switch {
 		case !kept || !keptToo:
-			return at, false
+			return at
 		case mine == theirs:
-			return Position{seq, mine}, true
+			return Position{seq, mine}
 		}
 	}
-	return at, true
+	return at
 }
 
 // Oldest returns the oldest position whose hash is kept.
@@ -211,13 +218,10 @@ func (l *Log) Clone() *Log {
 	return &c
 }
 
-// chain returns the chain hash at seq, as far as it is kept.
+// chain returns the chain hash at seq, as far as it is kept. Where the log begins it is zero: that is always known.
 func (l *Log) chain(seq uint64) (h Hash, kept bool) {
 	back := l.head.Seq - seq
-	switch {
-	case seq > l.head.Seq || back > uint64(len(l.chains)):
-		return Hash{}, false
-	case back == uint64(len(l.chains)):
+	if seq == 0 || seq > l.head.Seq || back >= uint64(len(l.chains)) {
 		return Hash{}, seq == 0
 	}
 	return l.chains[uint64(len(l.chains))-1-back], true

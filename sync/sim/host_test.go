@@ -69,9 +69,6 @@ func (h *host) start() error {
 		Decide: h.decide, Logger: slog.New(slog.DiscardHandler)}
 	if h.s.p.log > 0 { // of a sealed space, too
 		o.Limits.SealedKept, o.Limits.SealedEntries = 1+int(h.s.p.log)/500, 1+int(h.s.p.log)/300
-		if h.s.p.restore { // who accepts knows no more of a log than what is never cut
-			o.Limits.SealedKept += 1000
-		}
 		o.Limits.SealedBytes = h.s.p.log
 	}
 	if h.s.p.servers > 1 {
