@@ -8,21 +8,23 @@ declare global {
   var space: Sealed.SealedSpace;
   var invitation: Sealed.Invitation;
   var joining: Sealed.Joining;
+  var opening: AbortController;
 }
 
-/** Opens a database of the sealed space as `db`, with its members as `space`. */
+/** Opens a database of the sealed space as `db`, with its members as `space`. `opening` ends that. */
 export async function openSealed(
   page: Page, url: string,
-  { migrations = notes, table = "notes", name = "diary", timeout }:
-    { migrations?: string[]; table?: string; name?: string; timeout?: number } = {},
+  { migrations = notes, table = "notes", name = "diary" }:
+    { migrations?: string[]; table?: string; name?: string } = {},
 ): Promise<void> {
-  await page.evaluate(async ({ url, migrations, table, name, timeout }) => {
+  await page.evaluate(async ({ url, migrations, table, name }) => {
+    globalThis.opening = new AbortController();
     const from: string = "/heddle/sealed.js";
     globalThis.sealed = await import(from) as typeof Sealed;
-    globalThis.db = await heddle.open({ name, migrations, timeout,
+    globalThis.db = await heddle.open({ name, migrations, signal: opening.signal,
       sync: { url, space: "family", sealed: true, tables: { [table]: true } } });
     globalThis.space = sealed.sealedSpace(db);
-  }, { url, migrations, table, name, timeout });
+  }, { url, migrations, table, name });
 }
 
 export const write = (page: Page, id: string, body: string) =>
