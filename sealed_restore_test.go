@@ -1,6 +1,7 @@
 package heddle
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 type restorable struct {
 	*sealedSpace
 	limits server.Limits
+	refuse atomic.Bool // everything that is pushed
 	real   atomic.Pointer[http.Handler]
 	stop   func()
 }
@@ -44,7 +46,13 @@ func (r *restorable) start() {
 	r.t.Helper()
 	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: r.data, Files: 1})
 	r.must(err)
-	srv, err := server.New(server.Options{Store: kept, Dev: true, Limits: r.limits})
+	srv, err := server.New(server.Options{Store: kept, Dev: true, Limits: r.limits,
+		Decide: func(context.Context, *server.Decision) error {
+			if r.refuse.Load() {
+				return NewError("TEST_NO", "decide", "not now")
+			}
+			return nil
+		}})
 	r.must(err)
 	r.store = kept
 	h := http.Handler(srv)
@@ -127,6 +135,40 @@ func TestSealed_restored(t *testing.T) {
 		s.now(ada, phone)
 	}
 	s.same(7, ada, phone)
+}
+
+// A rejected transaction keeps its number where the replica starts over, and no later one
+// gets it.
+func TestSealed_restoredAfterRejection(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		s := newRestorable(t)
+		_, ada := s.found()
+		s.write(ada, "1", "kept")
+		s.now(ada)
+		rejected := 0
+		defer ada.Sync().OnRejected(func(Rejected) { rejected++ })()
+		refused := func(day string) {
+			s.write(ada, day, "refused")
+			s.refuse.Store(true)
+			s.now(ada)
+			s.refuse.Store(false)
+		}
+		backup := s.backup()
+		refused("2")
+		s.restore(backup)
+		wantCode(t, ada.Sync().Now(t.Context()), CodeTampered)
+		if waits {
+			s.write(ada, "3", "meanwhile")
+		}
+		s.must(s.accept(ada))
+		s.now(ada)
+		refused("4")
+		s.write(ada, "5", "after")
+		s.now(ada)
+		if status := ada.Sync().Status(); rejected != 2 || status.Pending != 0 {
+			t.Errorf("%d rejections, status %+v", rejected, status)
+		}
+	}
 }
 
 // A removal that was lost is made again by the admin who says yes, before anything else.

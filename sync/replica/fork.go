@@ -127,7 +127,7 @@ func (rep *Replica) adopt(raw *sqlite3.Conn) error {
 	if err := s.mint(copied, rep.cfg.Rand); err != nil || !known {
 		return err
 	}
-	next, err := nextID(copied, s.last)
+	next, err := s.nextID(copied)
 	if err != nil || next == s.last+1 {
 		return err // nothing is pending
 	}

@@ -280,7 +280,7 @@ func (a *applier) retried(id int64) (again int64, body *wire.Body, err error) {
 	if body, err = wire.UnmarshalBody(data); err != nil {
 		return 0, nil, damaged("heddle_rejected")
 	}
-	if again, err = nextID(a.Conn, a.last); err != nil {
+	if again, err = a.nextID(a.Conn); err != nil {
 		return 0, nil, err
 	}
 	a.describe(body)

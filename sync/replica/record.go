@@ -28,7 +28,7 @@ func (rec *recorder) Record(tx *store.Tx, changes []store.Change) error {
 	if err != nil {
 		return err
 	}
-	id, err := nextID(r.Conn, s.last)
+	id, err := s.nextID(r.Conn)
 	if err != nil {
 		return err
 	}
@@ -73,11 +73,12 @@ func (r *rows) replace(ch *store.Change, s *fold.Schema) error {
 	return nil
 }
 
-// nextID returns the number of the next transaction: gapless over all that
-// were committed.
-func nextID(c *synced.Conn, last int64) (id int64, err error) {
+// nextID returns the number of the next transaction: gapless over all that were
+// committed. One that was given out is not given out again, also while the replica
+// starts over: a rejected transaction goes by it.
+func (s *state) nextID(c *synced.Conn) (id int64, err error) {
 	id, err = c.Int(`SELECT max(id) FROM heddle_pending`)
-	return max(id, last) + 1, err
+	return max(id, s.last, s.overLast) + 1, err
 }
 
 // builder makes a transaction's body of its changes.
@@ -347,7 +348,7 @@ func (rep *Replica) takeUp(r *rows, t *synced.Table) error {
 		if len(b.body.Ops) == 0 {
 			return nil
 		}
-		id, err := nextID(r.Conn, rep.state.last)
+		id, err := rep.state.nextID(r.Conn)
 		if err != nil {
 			return err
 		}

@@ -338,7 +338,7 @@ func (rep *Replica) validate(invalidation int64) { rep.stale.CompareAndSwap(inva
 // recount sees which transaction was recorded last: the COMMIT of the one that
 // set recorded may have failed.
 func (rep *Replica) recount(r *rows, s *state) error {
-	next, err := nextID(r.Conn, s.last)
+	next, err := s.nextID(r.Conn)
 	rep.recorded.Store(next - 1)
 	return err
 }

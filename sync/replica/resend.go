@@ -170,7 +170,7 @@ func (a *applier) sources(through int64, decided uint64) (all []source, top int6
 		if err := a.unrebase(); err != nil {
 			return err
 		}
-		next, err := nextID(a.Conn, a.last)
+		next, err := a.nextID(a.Conn)
 		if err != nil {
 			return err
 		}

@@ -168,8 +168,9 @@ func (rep *Replica) EndStartOver(ctx context.Context, decided uint64) (ended boo
 			a.bootstrap = nil
 		} else {
 			err = a.inside(func() error {
+				a.last = max(a.last, a.overLast)
 				a.offset = a.last - int64(decided)
-				return setMeta(a.Conn, metaOffset, a.offset)
+				return setMeta(a.Conn, metaLast, a.last, metaOffset, a.offset)
 			})
 		}
 		if err != nil {

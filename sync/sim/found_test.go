@@ -16,8 +16,6 @@ var found = map[uint64]string{
 	26002114: "a third copy of a device came when the log was cut behind what the second had sent of their common work",
 
 	27000990: "two servers decided one push, and what the later one had guessed of a row was taken for proven",
-
-	22000695: "an upgrade in the middle of a snapshot gave rows with pending operations a cell of the log before it",
 }
 
 func TestSimulation_found(t *testing.T) {
