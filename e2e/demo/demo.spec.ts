@@ -1,9 +1,21 @@
 // The demo as a person uses it; screenshots go to .cache/screenshots.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { Page } from "@playwright/test";
 import { expect, test } from "../fixtures.js";
 import { root } from "../harness.js";
 import { Device, ready } from "./demo.js";
+
+/** Waits until an element has had a text, for however short a time. */
+const seen = (page: Page, selector: string, text: string) =>
+  page.evaluate(({ selector, text }) => new Promise<void>((resolve) => {
+    const observer = new MutationObserver(() => {
+      if (![...document.querySelectorAll(selector)].some((element) => element.textContent?.includes(text))) return;
+      observer.disconnect();
+      resolve();
+    });
+    observer.observe(document.body, { childList: true, characterData: true, subtree: true });
+  }), { selector, text });
 
 const pictures = join(root, ".cache/screenshots");
 
@@ -24,10 +36,11 @@ test("add, edit, search, give a heart, delete, undo; each action's SQL is shown"
 
   await a.card("Bread").getByRole("button", { name: "Bread" }).click();
   await expect(a.pane.getByLabel("Note", { exact: true })).toBeFocused();
+  const marked = seen(page, "#device-b .card", "from another device"); // for some seconds
   await page.keyboard.type("Rye, with caraway");
   // What is typed on one device comes to the other while it is typed.
   await expect(b.card("Bread")).toContainText("Rye, with caraway");
-  await expect(b.card("Bread")).toContainText("from another device");
+  await marked;
   await page.keyboard.press("Escape");
   await expect(a.card("Bread").getByRole("button", { name: /^Bread/ })).toBeFocused();
   await expect(a.card("Bread")).toContainText("Rye, with caraway");

@@ -111,6 +111,7 @@ export function writeStatus(w: Writer, status: SyncStatus): void {
   w.u64(status.repairs ?? 0);
   w.bool(status.incomplete ?? false);
   w.string(status.polling ?? "");
+  w.u32(0); // findings
 }
 
 export function writeResult(w: Writer, changes: number, rowid: number): void {
