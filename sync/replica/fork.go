@@ -38,12 +38,21 @@ func (a *applier) forked() (next wire.ClientID, err error) {
 	return a.client.Fork(uint64(id-a.offset), hash), nil
 }
 
+// forkedInside is forked for who is not inside SQLite.
+func (a *applier) forkedInside() (next wire.ClientID, err error) {
+	err = a.inside(func() (err error) {
+		next, err = a.forked()
+		return err
+	})
+	return next, err
+}
+
 // forkAt is fork where a snapshot shows it. Another copy may have taken the fork id
 // before, and have sent under it what both had pending: what the snapshot shows of
 // that is decided, and what it does not show goes out under the next fork id. A
 // snapshot tells of the clients that it was asked for, so req has to name the id.
 func (a *applier) forkAt(req *wire.PullRequest, f *wire.Snapshot) error {
-	next, err := a.forked()
+	next, err := a.forkedInside()
 	for err == nil && next != (wire.ClientID{}) {
 		decided, outcomes := told(f, next, next)
 		switch {
@@ -71,7 +80,11 @@ func (a *applier) forkAt(req *wire.PullRequest, f *wire.Snapshot) error {
 // with the numbers after it. Else next is the fork id of what is left.
 func (a *applier) shared(id wire.ClientID, decided uint64, outcomes map[uint64]wire.Outcome) (
 	next wire.ClientID, all bool, err error) {
-	_, hash, err := a.oldest()
+	var hash wire.Hash
+	err = a.inside(func() (err error) {
+		_, hash, err = a.oldest()
+		return err
+	})
 	if err != nil {
 		return next, false, err
 	}
@@ -85,7 +98,7 @@ func (a *applier) shared(id wire.ClientID, decided uint64, outcomes map[uint64]w
 	if _, err := a.settleShown(through, a.offset, outcomes); err != nil || a.last == through {
 		return next, err == nil, err
 	}
-	next, err = a.forked()
+	next, err = a.forkedInside()
 	return next, false, err
 }
 
