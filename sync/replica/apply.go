@@ -345,38 +345,6 @@ func (a *applier) recompute(k rowKey, b *based) error {
 	return a.write(k, before, after, a.merged)
 }
 
-// oldest returns the pending transaction whose entry comes next, id 0 if there
-// is none.
-func (a *applier) oldest() (id int64, hash wire.Hash, err error) {
-	err = a.Query(`SELECT id, hash FROM heddle_pending ORDER BY id, part LIMIT 1`, nil, func(stmt *sqlite3.Stmt) error {
-		id = stmt.ColumnInt64(0)
-		copy(hash[:], stmt.ColumnRawBlob(1))
-		return nil
-	})
-	return id, hash, err
-}
-
-func (a *applier) isLast(id int64) (last bool, err error) {
-	more, err := a.Has(`SELECT 1 FROM heddle_pending WHERE id > ? LIMIT 1`, id)
-	return !more, err
-}
-
-// reject keeps what the server has refused.
-func (a *applier) reject(id int64, e *wire.Entry, body *wire.Body) error {
-	data, created, err := a.marshalled(id)
-	if err != nil {
-		return err
-	}
-	err = a.Exec(`INSERT INTO heddle_rejected(id, seq, counter, code, body, created) VALUES(?, ?, ?, ?, ?, ?)`,
-		id, int64(e.Seq), int64(e.Counter), e.Outcome, data, created)
-	if err != nil {
-		return err
-	}
-	a.events = append(a.events, Rejected{ID: id, Seq: e.Seq, Counter: e.Counter, Code: e.Outcome, Created: created,
-		Ops: body.Ops})
-	return nil
-}
-
 // chunk is how many operations are applied in one stretch inside SQLite:
 // between two of them reads of others get their turn.
 const chunk = 1000
