@@ -102,7 +102,9 @@ func (e *Engine) maintain(read *store.ReadTx, q *query, since *pending) (d *diff
 	if !ok {
 		return nil
 	}
+	e.mu.Lock() // Stop takes the places away, and a query that joins a family adds to their dependencies
 	old, new, ok := images(table, rows, q.places)
+	e.mu.Unlock()
 	switch {
 	case !ok:
 		return nil

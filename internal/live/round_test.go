@@ -216,3 +216,44 @@ func TestGroup_beginsWhilePaused(t *testing.T) {
 		t.Errorf("%d runs in a pause; %v", e.runCount()-runs, b.broken)
 	}
 }
+
+// TestEngine_stopDuringCommit: queries go, and queries that share their places come,
+// while the engine makes results of the commits. The race detector judges it.
+func TestEngine_stopDuringCommit(t *testing.T) {
+	db, e := open(t)
+	ctx := context.Background()
+	exec(t, db, `INSERT INTO notes(id, rank) VALUES('a', 0)`)
+	exec(t, db, `INSERT INTO tags(note, tag) VALUES('a', '0'), ('a', '1')`)
+	var subscribers sync.WaitGroup
+	for _, sql := range []string{
+		`SELECT count(*) FROM notes WHERE rank > ?`,
+		`SELECT n.id, n.rank, t.tag FROM tags t JOIN notes n ON n.id = t.note WHERE t.tag = ?`,
+		`SELECT n.id, n.body, t.tag FROM tags t JOIN notes n ON n.id = t.note WHERE t.tag = ?`,
+	} {
+		subscribers.Go(func() {
+			for i := range 60 {
+				s := newSink(t)
+				sub, err := e.Subscribe(ctx, sql, store.Args(fmt.Sprint(i%2)), s)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				s.wait(t)
+				sub.Stop()
+			}
+		})
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		subscribers.Wait()
+	}()
+	for i := 0; ; i++ {
+		select {
+		case <-stopped:
+			return
+		default:
+			exec(t, db, `UPDATE notes SET rank = ?`, int64(i))
+		}
+	}
+}
