@@ -171,6 +171,50 @@ func TestSealed_restoredAfterRejection(t *testing.T) {
 	}
 }
 
+// A server is put back again before a device has all of the log that it has started over with: the entry that it was
+// to reach is another one.
+func TestSealed_restoredBeforePull(t *testing.T) {
+	s := newRestorable(t)
+	_, ada := s.found()
+	s.write(ada, "1", "in the backup")
+	s.now(ada)
+	phone, desk := s.added(ada, "phone", RoleWrite), s.added(ada, "desk", RoleWrite)
+	s.now(ada, phone, desk)
+	backup := s.backup()
+	s.write(ada, "2", "lost at once")
+	s.now(ada)
+	s.restore(backup)
+	s.write(phone, "3", "ada starts over with it")
+	s.now(phone)
+	wantCode(t, ada.Sync().Now(t.Context()), CodeTampered)
+
+	real := *s.real.Load()
+	offline := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ada.Sync().Status().Seq == 0 { // it has started over
+			http.Error(w, "offline", http.StatusServiceUnavailable)
+			return
+		}
+		real.ServeHTTP(w, r)
+	}))
+	s.real.Store(&offline)
+	s.must(s.accept(ada))
+	wantCode(t, ada.Sync().Now(t.Context()), CodeServer)
+	s.restore(backup)
+	s.write(desk, "4", "in its place")
+	s.now(desk)
+
+	wantCode(t, ada.Sync().Now(t.Context()), CodeTampered)
+	s.must(s.accept(ada))
+	for range 3 {
+		s.now(ada)
+		for _, db := range []*DB{phone, desk} {
+			_ = db.Sync().Now(t.Context()) // the phone has lost its entry: it follows ada's word once that is there
+		}
+	}
+	s.now(ada, phone, desk)
+	s.same(4, ada, phone, desk)
+}
+
 // A removal that was lost is made again by the admin who says yes, before anything else.
 func TestSealed_restoredRemoval(t *testing.T) {
 	s := newRestorable(t)

@@ -24,11 +24,16 @@ func (m *Member) Check() error {
 	case m.log.Removed(m.id):
 		return errRemoved
 	case m.log.Head().Seq < m.told().Seq:
-		return &errcode.Error{Code: errcode.Diverged, Op: "member: check",
-			Err: &client.Tampered{Kind: client.Rollback, Seq: m.told().Seq},
-			Msg: "the server's log ends before entry " + number(m.told().Seq) + ", which this device was told of"}
+		return m.notTold("member: check", "ends before entry "+number(m.told().Seq)+", which this device was told of")
 	}
 	return m.contradicted()
+}
+
+// notTold is the error of a log that is not the one which this device was told of: a restored server may have it, so
+// an admin's word is looked for. m.mu is held.
+func (m *Member) notTold(op, what string) error {
+	return &errcode.Error{Code: errcode.Diverged, Op: op,
+		Err: &client.Tampered{Kind: client.Rollback, Seq: m.told().Seq}, Msg: "the server's log " + what}
 }
 
 // Head is the last entry that is here.

@@ -3,7 +3,6 @@ package member
 import (
 	"bytes"
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 
@@ -89,19 +88,8 @@ func (m *Member) open(
 		e := &entries[i]
 		if !clean { // it is the only one
 			v := m.judge(e, claims.holds)
-			if v.Stop == seal.StopKeys && m.log.Removed(m.id) {
-				return all, false, errRemoved
-			}
-			if one := m.contradicts(e); v.Stop == stopTold && one != nil {
-				return all, false, m.toldOtherwise(one, e)
-			}
 			if v.Stop != "" {
-				err := stopped(e, v.Stop)
-				var why *client.Tampered
-				if errors.As(err, &why) {
-					m.finds(why, e, nil)
-				}
-				return all, false, err
+				return all, false, m.stops(e, v.Stop)
 			}
 			verdicts = append(verdicts[:0], v)
 		}
@@ -155,17 +143,20 @@ func (m *Member) gather(at seal.Position, entries []wire.Entry, claims *claims) 
 // judge says what becomes of the next entry. m.mu is held.
 func (m *Member) judge(e *wire.Entry, valid func(seal.Claim) bool) seal.Verdict {
 	v := m.log.Judge(e, seal.Checks{Valid: valid, Known: m.ownSeal, Open: m.decrypt})
-	if told := m.told(); e.Seq == told.Seq && e.Chain != told.Chain && v.Stop == "" {
-		v.Stop = seal.StopFork
-	}
-	if v.Stop == "" && m.contradicts(e) != nil {
+	switch told := m.told(); {
+	case v.Stop != "":
+	case e.Seq == told.Seq && e.Chain != told.Chain:
+		v.Stop = stopOther
+	case m.contradicts(e) != nil:
 		v.Stop = stopTold
 	}
 	return v
 }
 
-// stopTold is the stop at an entry in whose place a member has told of another.
-const stopTold seal.Stop = "told"
+const (
+	stopTold  seal.Stop = "told"  // a member has told of another entry in its place
+	stopOther seal.Stop = "other" // this device was told of another, or has started over with it
+)
 
 // mark takes what a Change says of keys and names, once the log has it.
 func (m *Member) mark(c *seal.Change) {
@@ -238,15 +229,23 @@ func (m *Member) meaning(e *wire.Entry, v *seal.Verdict) replica.Opened {
 	return o
 }
 
-// stopped is the error of an entry that no honest server lets through, or whose key is
-// not here yet.
-func stopped(e *wire.Entry, why seal.Stop) error {
+// stops is the error of an entry at which this device stops. m.mu is held.
+func (m *Member) stops(e *wire.Entry, stop seal.Stop) error {
 	const op = "member: judge"
-	if why == seal.StopKeys {
+	switch {
+	case stop == stopOther:
+		return m.notTold(op, "does not have the entry "+number(e.Seq)+" that this device was told of")
+	case stop == stopTold:
+		return m.toldOtherwise(m.contradicts(e), e)
+	case stop == seal.StopKeys && m.log.Removed(m.id):
+		return errRemoved
+	case stop == seal.StopKeys:
 		return errcode.New(errcode.Keys, op, "the key of an entry has not come to this device yet")
 	}
-	return &errcode.Error{Code: errcode.Tampered, Op: op, Err: &client.Tampered{Kind: string(why), Seq: e.Seq},
-		Msg: "the server shows what no honest one does, at entry " + number(e.Seq) + ": " + explanations[why]}
+	why := &client.Tampered{Kind: string(stop), Seq: e.Seq}
+	m.finds(why, e, nil)
+	return &errcode.Error{Code: errcode.Tampered, Op: op, Err: why,
+		Msg: "the server shows what no honest one does, at entry " + number(e.Seq) + ": " + explanations[stop]}
 }
 
 var explanations = map[seal.Stop]string{

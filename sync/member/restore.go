@@ -132,7 +132,7 @@ func (m *Member) Examine(
 	if err := other.follow(ctx, first, next); err != nil {
 		return nil, err
 	}
-	if other.log.Has(old.Head()) && other.log.Head().Seq >= told.Seq { // nothing is lost here
+	if other.log.Has(old.Head()) && other.log.MayHave(told) { // nothing is lost here
 		if word == nil {
 			return nil, nil
 		}

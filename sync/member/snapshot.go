@@ -96,7 +96,7 @@ func (p *plan) checkKnown(
 	_, in := log.Member(id)
 	switch {
 	case told.Seq == at.Seq && told.Chain != at.Chain:
-		return refused("it is of another history than this device was told of")
+		return elsewhere("it is of another history than this device was told of")
 	case cfg.Slot == nil && !in && !log.Removed(id):
 		return refused("the change that has let this device in is not there")
 	case cfg.Newest != seal.Hash{} && !log.HasChange(cfg.Newest):

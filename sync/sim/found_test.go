@@ -15,6 +15,9 @@ var found = map[uint64]string{
 
 	26002114: "a third copy of a device came when the log was cut behind what the second had sent of their common work",
 
+	22000695: "a server was put back again before a device had all of the log that it had started over with",
+	30002885: "the same; it did not show in each run",
+
 	27000990: "two servers decided one push, and what the later one had guessed of a row was taken for proven",
 }
 
