@@ -2,6 +2,7 @@ package heddle
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +74,50 @@ func TestSealed_snapshot(t *testing.T) {
 	s.writeDays(phone, 35, 40)
 	s.now(ada)
 	s.same(40, ada, phone)
+}
+
+// The status says of the last snapshot which other members have confirmed it, also when the database is opened again.
+func TestSealed_snapshotStatus(t *testing.T) {
+	s := newSnapshotSpace(t)
+	key, file := s.key("Ada's laptop"), filepath.Join(t.TempDir(), "ada")
+	ada := s.open(key, file)
+	s.writeDays(ada, 0, 30)
+	s.says(ada, SnapshotStatus{})
+	s.follow("a snapshot that is read back", func() bool { return s.snapshot(ada).Proved }, ada)
+	at := s.snapshot(ada).Seq
+	if at < 20 {
+		t.Errorf("the snapshot stands at entry %d", at)
+	}
+	phone := s.added(ada, "Ada's phone", RoleWrite)
+	s.now(phone)
+	s.says(phone, SnapshotStatus{Seq: at, Proved: true})
+	s.follow("word of the phone", func() bool { return s.snapshot(ada).Confirmed == 1 }, ada, phone)
+	s.says(ada, SnapshotStatus{Seq: at, Proved: true, Confirmed: 1, Devices: 1})
+	tablet := s.added(ada, "Ada's tablet", RoleRead)
+	s.now(tablet, ada, phone)
+	s.follow("word of the tablet", func() bool {
+		return s.snapshot(ada).Confirmed == 2 && s.snapshot(phone).Confirmed == 1
+	}, ada, phone, tablet)
+	s.must(ada.Close())
+	ada = s.open(key, file)
+	s.says(ada, SnapshotStatus{Seq: at, Proved: true, Confirmed: 2, Devices: 2})
+	for _, m := range mustMembers(s, ada) {
+		if m.Name == "Ada's tablet" {
+			s.must(ada.Sync().RemoveDevices(t.Context(), m.ID))
+		}
+	}
+	s.now(ada)
+	s.says(ada, SnapshotStatus{Seq: at, Proved: true, Confirmed: 1, Devices: 1})
+}
+
+func (s *sealedSpace) snapshot(db *DB) SnapshotStatus { return db.Sync().Status().Snapshot }
+
+// says demands what a device's status says of a snapshot.
+func (s *sealedSpace) says(db *DB, want SnapshotStatus) {
+	s.t.Helper()
+	if got := s.snapshot(db); got != want {
+		s.t.Errorf("the status says %+v, want %+v", got, want)
+	}
 }
 
 // The log is cut once another device has read a snapshot back. Devices that come then, and those that were away, go on.

@@ -127,10 +127,17 @@ func (s *sealedSpace) same(n int, dbs ...*DB) {
 	}
 }
 
+// key is that of a new space's founder.
+func (s *sealedSpace) key(name string) *Key {
+	s.t.Helper()
+	key, err := NewSpace(s.t.Context(), "family", name)
+	s.must(err)
+	return key
+}
+
 func (s *sealedSpace) found() (*Key, *DB) {
 	s.t.Helper()
-	key, err := NewSpace(s.t.Context(), "family", "Ada's laptop")
-	s.must(err)
+	key := s.key("Ada's laptop")
 	return key, s.open(key, "")
 }
 

@@ -50,6 +50,8 @@ type (
 	State    = client.State
 	Rejected = client.Rejected // a transaction that the server has refused, with the code of the reason
 	Conflict = client.Conflict // writes of two devices that do not go together, settled alike everywhere
+	// SnapshotStatus is what members have signed of the last snapshot of a device of a sealed space.
+	SnapshotStatus = client.SnapshotStatus
 	// SnapshotFailed is a snapshot of a sealed space that is not what it says, or that was not made.
 	SnapshotFailed = client.SnapshotFailed
 )

@@ -3,7 +3,7 @@
 //	GET  /lies             the attacks on a log that a device begins to read, as JSON
 //	POST /lie?attack=NAME  it does one of them from now on
 //	POST /lie?up-to=SEQ    it says that the log ends there; ?void=SEQ: that it had refused the entry; ?removals: that
-//	                       nobody was removed. Without any of them it is honest again.
+//	                       nobody was removed; ?snapshots: it alters them. Without any of them it is honest again.
 //
 // It prints its address.
 package main
@@ -26,20 +26,21 @@ import (
 
 func main() {
 	data := flag.String("data", "", "a `directory` for the log")
+	entries := flag.Int("entries", 0, "ask for a snapshot after so many; 0: as a server does")
 	flag.Parse()
-	if err := run(*data); err != nil {
+	if err := run(*data, *entries); err != nil {
 		fmt.Fprintln(os.Stderr, "liar:", err)
 		os.Exit(1)
 	}
 }
 
-func run(data string) error {
+func run(data string, entries int) error {
 	kept, err := sqlitestore.Open(sqlitestore.Options{Dir: data, Files: 1})
 	if err != nil {
 		return err
 	}
 	honest, err := server.New(server.Options{Store: kept, Dev: true,
-		Limits: server.Limits{Heads: time.Nanosecond}}) // a device that is opened again tells at once
+		Limits: server.Limits{Heads: time.Nanosecond, SealedEntries: entries}}) // a device that is opened again tells at once
 	if err != nil {
 		return err
 	}
@@ -65,6 +66,7 @@ func run(data string) error {
 			return
 		}
 		l.Set(lie)
+		l.BreakSnapshots(r.URL.Query().Has("snapshots"))
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

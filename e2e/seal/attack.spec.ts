@@ -1,39 +1,9 @@
 // What devices in browsers notice of a server that lies: a real one, with a wrapper around it that changes what a pull
 // answers (internal/liar). Go programs are attacked in the same ways by sealed_attack_test.go.
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import type { Page } from "@playwright/test";
-import { expect, failure, test as base } from "../fixtures.js";
-import { root } from "../harness.js";
+import { expect, failure } from "../fixtures.js";
+import { test } from "./liar.js";
 import { bodies, now, openSealed, pair, write } from "./space.js";
-
-interface Liar {
-  url: string;
-  attacks: { name: string; kind: string; seq: number }[];
-  /** What it does from now on: a query of /lie; "" is nothing. */
-  lie(how: string): Promise<void>;
-}
-
-const test = base.extend<{ liar: Liar }>({
-  liar: async ({}, use) => {
-    const data = mkdtempSync(join(tmpdir(), "heddle-liar-")), binary = join(root, ".cache/liar");
-    mkdirSync(join(root, ".cache"), { recursive: true });
-    execFileSync("go", ["build", "-o", binary, "./e2e/liar"], { cwd: root });
-    const child = spawn(binary, ["-data", data], { stdio: ["ignore", "pipe", "inherit"] });
-    const [url] = await once(createInterface(child.stdout), "line") as [string];
-    const attacks = await (await fetch(`${url}/lies`)).json() as Liar["attacks"];
-    await use({ url, attacks, async lie(how) {
-      expect((await fetch(`${url}/lie?${how}`, { method: "POST" })).status).toBe(200);
-    } });
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    rmSync(data, { recursive: true, force: true });
-  },
-});
 
 /** What people are told of each kind of stop. */
 const told: { [kind: string]: string } = {

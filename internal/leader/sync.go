@@ -62,6 +62,10 @@ func (l *Leader) openSync(ctx context.Context, config client.Config) (err error)
 			l.each(func(s *Session) { s.tell(message) })
 		}
 	})
+	l.sync.OnSnapshotFailed(func(f client.SnapshotFailed) {
+		message := rpc.SnapshotFailedEvent(f.Err)
+		l.each(func(s *Session) { s.tell(message) })
+	})
 	return nil
 }
 
@@ -97,6 +101,10 @@ func (l *Leader) status() rpc.Status {
 		if w.Device != "" {
 			status.Findings = append(status.Findings, rpc.Finding{What: what, Device: w.Device, Seq: w.Seq})
 		}
+	}
+	if s := now.Snapshot; s.Seq > 0 {
+		status.Snapshot = &rpc.SnapshotStatus{Seq: s.Seq, Proved: s.Proved, Confirmed: uint32(s.Confirmed),
+			Devices: uint32(s.Devices)}
 	}
 	return status
 }

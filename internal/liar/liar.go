@@ -5,6 +5,7 @@ package liar
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,6 +23,7 @@ type Server struct {
 	lie     Lie
 	changed chan struct{} // closed with the next lie
 	members []wire.Entry
+	breaks  bool // the snapshots
 }
 
 // Lie changes a log. It may alter the entries.
@@ -45,9 +47,16 @@ func (l *Server) SetMembers(entries []wire.Entry) {
 	l.mu.Unlock()
 }
 
+// BreakSnapshots has it alter the last bit of all snapshots' signatures, or not any more.
+func (l *Server) BreakSnapshots(breaks bool) {
+	l.mu.Lock()
+	l.breaks = breaks
+	l.mu.Unlock()
+}
+
 func (l *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
-	lie, members, changed := l.lie, l.members, l.changed
+	lie, members, breaks, changed := l.lie, l.members, l.breaks, l.changed
 	l.mu.Unlock()
 	switch {
 	case members != nil && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/members"):
@@ -56,9 +65,24 @@ func (l *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case lie != nil && r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pull"):
 		l.pull(w, r, lie, changed)
+	case breaks && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/snapshots"):
+		l.breakLast(w, r)
 	default:
 		l.real.ServeHTTP(w, r)
 	}
+}
+
+// breakLast alters the last bit of an answer.
+func (l *Server) breakLast(w http.ResponseWriter, r *http.Request) {
+	rec := httptest.NewRecorder()
+	l.real.ServeHTTP(rec, r)
+	maps.Copy(w.Header(), rec.Header())
+	w.WriteHeader(rec.Code)
+	data := rec.Body.Bytes()
+	if rec.Code == http.StatusOK && len(data) > 0 {
+		data[len(data)-1] ^= 1
+	}
+	_, _ = w.Write(data)
 }
 
 // pull passes on what members tell each other of the log: a server that keeps that back as well is not found out by it.

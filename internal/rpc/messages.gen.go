@@ -117,13 +117,16 @@
 //	 9 recovered  -          Recovered
 //	10 liveVain   -          LiveStatement
 //	   a live query of the page runs most often in vain
+//	11 snapshotFailed -          error
+//	   see client.SnapshotFailed
 //
 // # Shapes
 //
 //	Hello         = u16 version, string session, u32 migrations, bool token, u32 texts, string leader, u64 commit
 //	Welcome       = u16 version, string leader, string storage, u32 migrations, u64 commit, bool sync, Status status
-//	Status        = string state, u64 seq, u64 pending, error err, u64 repairs, bool incomplete, string polling, []Finding findings
+//	Status        = string state, u64 seq, u64 pending, error err, u64 repairs, bool incomplete, string polling, []Finding findings, ?SnapshotStatus snapshot
 //	Finding       = string what, string kind, string device, u64 seq
+//	SnapshotStatus = u64 seq, bool proved, u32 confirmed, u32 devices
 //	Fingerprint   = u64 seq, string digits
 //	Op            = string kind, string table, []value key, []string columns, []value cells, []string joins
 //	Transaction   = u64 id, u64 counter, u64 created, string code, string message, []Op ops
@@ -284,15 +287,16 @@ var lanes = [256]Lane{
 
 // The events.
 const (
-	EventLive      Event = 1
-	EventStatus    Event = 3
-	EventProgress  Event = 4
-	EventRejected  Event = 5
-	EventConflict  Event = 6
-	EventToken     Event = 7
-	EventStorage   Event = 8
-	EventRecovered Event = 9
-	EventLiveVain  Event = 10
+	EventLive           Event = 1
+	EventStatus         Event = 3
+	EventProgress       Event = 4
+	EventRejected       Event = 5
+	EventConflict       Event = 6
+	EventToken          Event = 7
+	EventStorage        Event = 8
+	EventRecovered      Event = 9
+	EventLiveVain       Event = 10
+	EventSnapshotFailed Event = 11
 )
 
 // Hello is declared in messages.spec.
@@ -322,11 +326,12 @@ type Status struct {
 	State      string // see client.State
 	Seq        uint64
 	Pending    uint64
-	Err        error     // the last error, if there is one
-	Repairs    uint64    // how often the digest was not the server's
-	Incomplete bool      // the rows of the space have not all come yet
-	Polling    string    // why the log is polled; "" where it is followed by a stream
-	Findings   []Finding // of a sealed space
+	Err        error           // the last error, if there is one
+	Repairs    uint64          // how often the digest was not the server's
+	Incomplete bool            // the rows of the space have not all come yet
+	Polling    string          // why the log is polled; "" where it is followed by a stream
+	Findings   []Finding       // of a sealed space
+	Snapshot   *SnapshotStatus // of a sealed space
 }
 
 // Finding: what a device of a sealed space has noticed
@@ -335,6 +340,14 @@ type Finding struct {
 	Kind   string // of tampered: see client.Tampered
 	Device string // the member that has told of it; "" for none
 	Seq    uint64 // the entry
+}
+
+// SnapshotStatus: who has confirmed the last snapshot of a device
+type SnapshotStatus struct {
+	Seq       uint64 // the entry that it stands at
+	Proved    bool   // see client.SnapshotStatus
+	Confirmed uint32 // devices beside its maker and this one
+	Devices   uint32 // how many of those there are
 }
 
 // Fingerprint: of a sealed space's log
@@ -721,6 +734,7 @@ func writeStatus(w *Writer, v Status) {
 	w.Bool(v.Incomplete)
 	w.Str(v.Polling)
 	WriteList(w, v.Findings, writeFinding)
+	WriteOptional(w, v.Snapshot, writeSnapshotStatus)
 }
 
 func writeFinding(w *Writer, v Finding) {
@@ -728,6 +742,13 @@ func writeFinding(w *Writer, v Finding) {
 	w.Str(v.Kind)
 	w.Str(v.Device)
 	w.U64(v.Seq)
+}
+
+func writeSnapshotStatus(w *Writer, v SnapshotStatus) {
+	w.U64(v.Seq)
+	w.Bool(v.Proved)
+	w.U32(v.Confirmed)
+	w.U32(v.Devices)
 }
 
 func writeFingerprint(w *Writer, v Fingerprint) {
@@ -1058,6 +1079,13 @@ func RecoveredEvent(v Recovered) []byte {
 func LiveVainEvent(v LiveStatement) []byte {
 	w := event(0, EventLiveVain)
 	writeLiveStatement(w, v)
+	return w.b
+}
+
+// SnapshotFailedEvent is the event snapshotFailed.
+func SnapshotFailedEvent(v error) []byte {
+	w := event(0, EventSnapshotFailed)
+	w.Fault(v)
 	return w.b
 }
 

@@ -153,7 +153,8 @@ func replyVectors() map[string][]byte {
 		SQL: "INSERT …"}
 	status := rpc.Status{State: "live", Seq: 12, Pending: 3, Err: failure, Repairs: 2, Incomplete: true,
 		Polling: "buffered", Findings: []rpc.Finding{{What: "withheld", Device: "0102", Seq: 13},
-			{What: "tampered", Kind: "fork", Seq: 12}}}
+			{What: "tampered", Kind: "fork", Seq: 12}},
+		Snapshot: &rpc.SnapshotStatus{Seq: 11, Proved: true, Confirmed: 1, Devices: 2}}
 	return map[string][]byte{
 		"error":       rpc.ReplyError(5, failure),
 		"result":      rpc.ReplyResult(5, rpc.Result{Changes: 2, LastInsertRowID: 1 << 60}),
@@ -192,12 +193,13 @@ func replyVectors() map[string][]byte {
 				Runs: []rpc.Run{{Copy: true, From: 1, N: 1}, {N: 1, Rows: [][]rpc.Value{{int64(3), "y"}}},
 					{Copy: true, From: 0, N: 1}}}, Err: failure},
 			rpc.LiveResult{Query: 21, Err: failure}),
-		"live-stats":   rpc.ReplyLiveStatements(48, []rpc.LiveStatement{liveStatementVector}),
-		"live-vain":    rpc.LiveVainEvent(liveStatementVector),
-		"live-explain": rpc.ReplyLiveStatement(49, liveStatementVector),
-		"status-event": rpc.StatusEvent(status),
-		"progress":     rpc.ProgressEvent(rpc.Progress{Phase: "pull", Done: 10, Total: 200}),
-		"rejected":     rpc.RejectedEvent(rejectedVector),
+		"live-stats":      rpc.ReplyLiveStatements(48, []rpc.LiveStatement{liveStatementVector}),
+		"live-vain":       rpc.LiveVainEvent(liveStatementVector),
+		"live-explain":    rpc.ReplyLiveStatement(49, liveStatementVector),
+		"status-event":    rpc.StatusEvent(status),
+		"snapshot-failed": rpc.SnapshotFailedEvent(failure),
+		"progress":        rpc.ProgressEvent(rpc.Progress{Phase: "pull", Done: 10, Total: 200}),
+		"rejected":        rpc.RejectedEvent(rejectedVector),
 		"transactions": rpc.ReplyTransactions(34,
 			[]rpc.Transaction{rejectedVector, {ID: 8, Created: 1700000000000, Ops: []rpc.Op{
 				{Kind: "delete", Table: "t", Key: []rpc.Value{"k"}}}}}),

@@ -72,6 +72,9 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	c.cond.online = true
 	c.telling.wake = make(chan struct{}, 1)
 	c.load()
+	if cfg.Sealer != nil {
+		c.cond.snapshot = cfg.Sealer.Snapshot()
+	}
 	(*observer)(c).Changed(local.View())
 	local.Start((*observer)(c))
 	return c, nil

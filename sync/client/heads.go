@@ -21,6 +21,7 @@ func (c *Client) hear(ctx context.Context, heads [][]byte) error {
 	s := c.cfg.Sealer
 	err := s.Hear(ctx, heads)
 	c.noteAhead()
+	snapshots{c}.note()
 	if err != nil || !s.Comparable() {
 		return err
 	}
@@ -53,7 +54,7 @@ func (c *Client) mend(ctx context.Context, seq uint64, device string) error {
 			return errSeeded
 		}
 	}
-	c.update(func(cond *condition) { cond.differs = differs })
+	c.update(func(cond *condition) { cond.differs, cond.snapshot = differs, c.cfg.Sealer.Snapshot() })
 	return nil
 }
 

@@ -118,7 +118,11 @@ func (s snapshots) make(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.send(ctx, "snapshot", manifest)
+	if err = s.send(ctx, "snapshot", manifest); err == nil {
+		d.Sent()
+		s.note()
+	}
+	return err
 }
 
 func (s snapshots) send(ctx context.Context, resource string, data []byte) error {

@@ -68,9 +68,8 @@ type Sealer interface {
 	// Passed returns the chain hash of an entry that this device has followed, where it is
 	// kept.
 	Passed(seq uint64) (chain wire.Hash, kept bool)
-	// Confirm has this device's heads say from now on that it has started from a snapshot, or
-	// has read it back whole.
-	Confirm(snapshot [16]byte)
+	// Snapshot is what is known of who has confirmed the last snapshot of this device.
+	Snapshot() SnapshotStatus
 	// GiveUp makes an admin's word for others, where this device has lost nothing.
 	GiveUp(ctx context.Context) (*Change, error)
 	// Found makes a seal.Evidence of what has stopped this device, for KeepFound, which runs inside SQLite; nil where

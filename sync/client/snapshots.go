@@ -36,6 +36,8 @@ type Draft interface {
 	// Finish returns the manifest, once all pieces are sealed. HEDDLE_DAMAGED: the rows of
 	// this device are not what it has kept of them.
 	Finish(context.Context, *replica.Pieces) ([]byte, error)
+	// Sent says that the server has taken the manifest.
+	Sent()
 	// Save keeps what the next snapshot can use, inside SQLite.
 	Save(replica.Conn) error
 }
@@ -58,6 +60,9 @@ type Plan interface {
 	Outcomes(author wire.ClientID, voids []wire.Outcome) []wire.Outcome
 	// Adopt has the replica go on from the snapshot's entry, once its rows are there.
 	Adopt()
+	// Confirm has this device's heads say from now on that it has started from the snapshot,
+	// or has read it back whole.
+	Confirm()
 }
 
 // Purpose is what a device looks at a snapshot for.
@@ -165,8 +170,7 @@ func (s snapshots) start(ctx context.Context) (started bool, err error) {
 			err = s.fill(ctx, &told, plan)
 		}
 		if err == nil || errors.Is(err, replica.ErrFork) {
-			c.cfg.Sealer.Confirm(plan.ID())
-			c.tellSoon()
+			s.confirm(plan)
 			return true, err
 		}
 		if code := errcode.Of(err); code != errcode.Tampered && code != errcode.Behind {
@@ -349,6 +353,18 @@ func (s snapshots) apply(
 	return err
 }
 
+// confirm has this device's next head say that a snapshot is what it says.
+func (s snapshots) confirm(plan Plan) {
+	plan.Confirm()
+	s.note()
+	s.c.tellSoon()
+}
+
+// note has the status say who has confirmed the last snapshot.
+func (s snapshots) note() {
+	s.c.update(func(cond *condition) { cond.snapshot = s.c.cfg.Sealer.Snapshot() })
+}
+
 // prove reads a snapshot back whole, and has this device's next head say so.
 func (s snapshots) prove(ctx context.Context, id []byte) error {
 	const op = "sync: read a snapshot back"
@@ -372,8 +388,7 @@ func (s snapshots) prove(ctx context.Context, id []byte) error {
 		if err := s.readBack(ctx, plan); err != nil {
 			return err
 		}
-		c.cfg.Sealer.Confirm(plan.ID())
-		c.tellSoon()
+		s.confirm(plan)
 		return nil
 	}
 	return errcode.New(errcode.Behind, op, "the snapshot is gone")

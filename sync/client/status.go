@@ -36,6 +36,19 @@ type Status struct {
 	// Of a sealed space. Withheld: what a member has told of has not come for a minute, though the
 	// server answers. Differs: a member has other rows at that entry; one of the two has a fault.
 	Withheld, Differs Withheld
+	Snapshot          SnapshotStatus
+}
+
+// SnapshotStatus is what a device of a sealed space knows of a snapshot: of the last one that it has made, has started
+// from, or has read back whole. The server's word is not in it: members have signed what it counts.
+type SnapshotStatus struct {
+	Seq uint64 // the entry that the snapshot stands at; 0 for none
+	// Proved: a device has started from the snapshot or has read it back, and not its maker, unless the space has no
+	// other. The server may cut the log up to it.
+	Proved bool
+	// Confirmed counts the devices beside the maker and this one that have done so, or that have told the same digest of
+	// their rows as this one, at the snapshot's entry or later. Devices is how many there are.
+	Confirmed, Devices int
 }
 
 // Progress says how far a transfer has got that takes a while.
@@ -173,6 +186,7 @@ type condition struct {
 	seq                     uint64
 	repairs                 int
 	withheld, differs       Withheld
+	snapshot                SnapshotStatus
 	first, last             int64 // ids of the pending transactions: after first, up to last
 }
 
@@ -180,6 +194,7 @@ func (c *condition) status() Status {
 	s := Status{
 		State: Connecting, Seq: c.seq, Pending: int(max(0, c.last-c.first)),
 		Repairs: c.repairs, Incomplete: !c.complete, Polling: c.polling, Withheld: c.withheld, Differs: c.differs,
+		Snapshot: c.snapshot,
 	}
 	for _, err := range []*errcode.Error{c.fatal, c.pull, c.push} {
 		if err != nil {

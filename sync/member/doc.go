@@ -22,7 +22,8 @@
 //   - heddle_seal_client: for each client its device, its last counter that counts, and
 //     its digest.
 //   - heddle_change: the Changes that count, in order.
-//   - heddle_seal_mark: what is left of starting over with a restored server's log.
+//   - heddle_seal_mark: what is left of starting over with a restored server's log, what has stopped the
+//     device last, what it has told of its heads, and who has confirmed the last snapshot.
 //
 // # Seals need not be kept
 //

@@ -15,6 +15,7 @@ import (
 
 // snapshotDraft is a snapshot that is being made.
 type snapshotDraft struct {
+	m        *Member
 	cfg      Config
 	key      seal.Key
 	manifest seal.Manifest
@@ -39,7 +40,7 @@ func (m *Member) Draft(ctx context.Context, p *replica.PrefixReader) (client.Dra
 	m.ready(ctx, nil)
 	at := seal.Position{Seq: p.Position.Seq, Chain: p.Position.Chain}
 	var saved *seal.Saved
-	d := &snapshotDraft{known: map[wire.Hash]*keptChunk{}}
+	d := &snapshotDraft{m: m, known: map[wire.Hash]*keptChunk{}}
 	err := p.Inside(ctx, func(c replica.Conn) (err error) {
 		if saved, err = read(c, at); err == nil {
 			d.before, err = readChunks(c)
@@ -144,6 +145,13 @@ func (d *snapshotDraft) Finish(ctx context.Context, p *replica.Pieces) ([]byte, 
 	}
 	d.manifest.Signature, err = d.cfg.Identity.Sign(ctx, d.manifest.Statement(d.cfg.Anchor))
 	return d.manifest.Marshal(), err
+}
+
+// Sent implements client.Draft.
+func (d *snapshotDraft) Sent() {
+	d.m.mu.Lock()
+	defer d.m.mu.Unlock()
+	d.m.noteSnapshot(&d.manifest, false)
 }
 
 // Save implements client.Draft: what was made so far, and behind it what there was before.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"time"
 
@@ -202,6 +203,7 @@ func (m *Member) listen(ctx context.Context, all []*seal.Head, keys map[seal.ID]
 	for i, h := range all {
 		if delete(m.heads.strangers, h.Device); valid[i] { // who passes on another keeps back what was told
 			m.heads.hear(m.id, h)
+			m.snapshot.told(h, false)
 		}
 	}
 	return nil
@@ -374,7 +376,9 @@ func (m *Member) Differs(seq uint64, digest wire.Hash) (device string) {
 		if one.At.Seq == seq {
 			if one.compared = true; one.Digest != digest {
 				device = idText(one.Device)
+				continue
 			}
+			m.snapshot.told(one.Head, true)
 		}
 	}
 	return device
@@ -410,5 +414,5 @@ func (m *Member) Again() func(replica.Conn) error {
 func (m *Member) SaveHeads(c replica.Conn) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.heads.save(c, true)
+	return errors.Join(m.heads.save(c, true), m.snapshot.save(c))
 }

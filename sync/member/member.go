@@ -59,6 +59,8 @@ type Member struct {
 	heads   heads
 	found   *found // nil: nothing has stopped this device
 
+	snapshot confirmed
+
 	restored  restored    // what starting over has left
 	confirmed seal.ID     // the snapshot that this device has started from last, or has read back
 	adopted   *seal.Saved // the log as of a snapshot that is being started from

@@ -247,6 +247,9 @@ func (m *Member) forget(c replica.Conn, at seal.Position, to restored) error {
 	if err := c.Exec(`DELETE FROM heddle_seal_mark WHERE name NOT IN (?, ?)`, markHeads, markFound); err != nil {
 		return err
 	}
+	m.mu.Lock()
+	m.snapshot = confirmed{} // it may be of what is given up
+	m.mu.Unlock()
 	if err := m.SaveHeads(c); err != nil {
 		return err
 	}

@@ -367,9 +367,10 @@ func (m *Member) Adopt(c replica.Conn, at wire.Position) error {
 	return nil
 }
 
-// Confirm implements client.Sealer.
-func (m *Member) Confirm(snapshot [16]byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.confirmed = snapshot
+// Confirm implements client.Plan.
+func (p *plan) Confirm() {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	p.m.confirmed = p.ID()
+	p.m.noteSnapshot(p.manifest, true)
 }

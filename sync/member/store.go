@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/ncruces/go-sqlite3"
@@ -50,8 +51,11 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 	if m.restored, err = readMarks(c); err != nil {
 		return err
 	}
-	if err := m.heads.load(c); err != nil {
+	if err := errors.Join(m.heads.load(c), m.snapshot.load(c)); err != nil {
 		return err
+	}
+	if m.snapshot.own { // the app may have ended before a head said so
+		m.confirmed = m.snapshot.id
 	}
 	if err := m.loadFound(c); err != nil {
 		return err
@@ -122,7 +126,7 @@ func (m *Member) Save(c replica.Conn, seq uint64) error {
 	if m.rollback(seq); m.log.Head().Seq != seq {
 		return replica.ErrReload
 	}
-	if err := m.heads.save(c, false); err != nil {
+	if err := errors.Join(m.heads.save(c, false), m.snapshot.save(c)); err != nil {
 		return err
 	}
 	var chains []byte // of all in one row, under the last one's number
@@ -167,6 +171,7 @@ func (m *Member) Keep() {
 func (m *Member) keep() {
 	m.log.Keep()
 	m.heads.saved()
+	m.snapshot.changed = false
 	for _, r := range m.opened {
 		if r.word {
 			m.restored.word = nil

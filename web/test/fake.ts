@@ -112,6 +112,10 @@ export function writeStatus(w: Writer, status: SyncStatus): void {
   w.bool(status.incomplete ?? false);
   w.string(status.polling ?? "");
   w.u32(0); // findings
+  w.bool(status.snapshot !== undefined);
+  if (!status.snapshot) return;
+  const { seq, proved, confirmed, devices } = status.snapshot;
+  w.u64(seq); w.bool(proved); w.u32(confirmed); w.u32(devices);
 }
 
 export function writeResult(w: Writer, changes: number, rowid: number): void {

@@ -156,15 +156,16 @@ var Methods = map[rpc.Method]string{
 
 // Events names every event.
 var Events = map[rpc.Event]string{
-	rpc.EventLive:      "live",
-	rpc.EventStatus:    "status",
-	rpc.EventProgress:  "progress",
-	rpc.EventRejected:  "rejected",
-	rpc.EventConflict:  "conflict",
-	rpc.EventToken:     "token",
-	rpc.EventStorage:   "storage",
-	rpc.EventRecovered: "recovered",
-	rpc.EventLiveVain:  "liveVain",
+	rpc.EventLive:           "live",
+	rpc.EventStatus:         "status",
+	rpc.EventProgress:       "progress",
+	rpc.EventRejected:       "rejected",
+	rpc.EventConflict:       "conflict",
+	rpc.EventToken:          "token",
+	rpc.EventStorage:        "storage",
+	rpc.EventRecovered:      "recovered",
+	rpc.EventLiveVain:       "liveVain",
+	rpc.EventSnapshotFailed: "snapshotFailed",
 }
 
 func writeHello(w *rpc.Writer, v rpc.Hello) {
@@ -226,6 +227,7 @@ func readStatus(r *rpc.Reader) (v rpc.Status) {
 	v.Incomplete = r.Bool()
 	v.Polling = r.Str()
 	v.Findings = rpc.ReadList(r, 20, readFinding)
+	v.Snapshot = rpc.ReadOptional(r, readSnapshotStatus)
 	return v
 }
 
@@ -234,6 +236,14 @@ func readFinding(r *rpc.Reader) (v rpc.Finding) {
 	v.Kind = r.Str()
 	v.Device = r.Str()
 	v.Seq = r.U64()
+	return v
+}
+
+func readSnapshotStatus(r *rpc.Reader) (v rpc.SnapshotStatus) {
+	v.Seq = r.U64()
+	v.Proved = r.Bool()
+	v.Confirmed = r.U32()
+	v.Devices = r.U32()
 	return v
 }
 
@@ -578,5 +588,12 @@ func (p Payload) U32() (uint32, error) {
 func (p Payload) Recovered() (rpc.Recovered, error) {
 	r := &p.r
 	v := readRecovered(r)
+	return v, r.Err()
+}
+
+// Fault decodes a payload of that type.
+func (p Payload) Fault() (error, error) {
+	r := &p.r
+	v := r.Fault()
 	return v, r.Err()
 }

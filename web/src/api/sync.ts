@@ -12,7 +12,7 @@ import type {
   CallOptions, PendingTransaction, QuarantinedRow, Rejection, SqlValue, Sync, SyncEvents, SyncOptions, SyncStatus,
 } from "../shared/types.js";
 
-const EVENTS: readonly (keyof SyncEvents)[] = ["status", "rejected", "conflict", "progress"];
+const EVENTS: readonly (keyof SyncEvents)[] = ["status", "rejected", "conflict", "progress", "snapshotFailed"];
 
 function checkId(id: number, what: string): void {
   if (Number.isSafeInteger(id) && id >= 0) return;
@@ -34,6 +34,7 @@ export class SyncApi implements Sync {
   readonly #token: SyncOptions["token"];
   readonly #listeners: { [E in keyof SyncEvents]: Set<(detail: SyncEvents[E]) => void> } = {
     status: new Set(), rejected: new Set(), conflict: new Set(), progress: new Set(),
+    snapshotFailed: new Set(),
   };
   #status: SyncStatus = { state: "off", seq: 0, pending: 0 };
   #paused = false;
@@ -169,6 +170,9 @@ export class SyncApi implements Sync {
         break;
       case messages.EventType.conflict:
         this.#emit("conflict", conflict(messages.readConflict(r)));
+        break;
+      case messages.EventType.snapshotFailed:
+        this.#emit("snapshotFailed", { error: r.error()!.toJSON() });
         break;
       case messages.EventType.token:
         void this.#answer(r.u32());

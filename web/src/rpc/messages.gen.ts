@@ -81,6 +81,7 @@ export const enum EventType {
   storage = 8,
   recovered = 9,
   liveVain = 10,
+  snapshotFailed = 11,
 }
 
 export interface Hello {
@@ -128,6 +129,8 @@ export interface Status {
   polling: string;
   /** of a sealed space */
   findings: Finding[];
+  /** of a sealed space */
+  snapshot: SnapshotStatus | undefined;
 }
 
 export interface Finding {
@@ -139,6 +142,17 @@ export interface Finding {
   device: string;
   /** the entry */
   seq: number;
+}
+
+export interface SnapshotStatus {
+  /** the entry that it stands at */
+  seq: number;
+  /** see client.SnapshotStatus */
+  proved: boolean;
+  /** devices beside its maker and this one */
+  confirmed: number;
+  /** how many of those there are */
+  devices: number;
 }
 
 export interface Fingerprint {
@@ -434,6 +448,7 @@ export function readStatus(r: Reader): Status {
     incomplete: r.bool(),
     polling: r.string(),
     findings: r.list(20, () => readFinding(r)),
+    snapshot: r.bool() ? readSnapshotStatus(r) : undefined,
   };
 }
 
@@ -443,6 +458,15 @@ export function readFinding(r: Reader): Finding {
     kind: r.string(),
     device: r.string(),
     seq: r.u64(),
+  };
+}
+
+export function readSnapshotStatus(r: Reader): SnapshotStatus {
+  return {
+    seq: r.u64(),
+    proved: r.bool(),
+    confirmed: r.u32(),
+    devices: r.u32(),
   };
 }
 

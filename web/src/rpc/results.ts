@@ -6,12 +6,13 @@ import type {
 import type * as wire from "./messages.gen.js";
 
 export function syncStatus(s: wire.Status): SyncStatus {
-  const { state, seq, pending, err, repairs, incomplete, polling, findings } = s;
+  const { state, seq, pending, err, repairs, incomplete, polling, findings, snapshot } = s;
   const status: SyncStatus = { state: state as SyncState, seq, pending };
   if (err) status.lastError = err.toJSON();
   if (repairs > 0) status.repairs = repairs;
   if (incomplete) status.incomplete = true;
   if (polling !== "") status.polling = polling as NonNullable<SyncStatus["polling"]>;
+  if (snapshot) status.snapshot = snapshot;
   for (const { what, kind, device, seq } of findings) {
     Object.assign(status, { [what]: { seq, ...(kind && { kind }), ...(device && { device }) } });
   }

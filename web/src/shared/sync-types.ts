@@ -46,6 +46,26 @@ export interface SyncStatus {
    * "chain", "anchor" and "snapshot": see docs/SECURITY.md.
    */
   tampered?: { kind: string; seq: number; device?: string };
+  /** In a sealed space: who has confirmed the last snapshot that this device has made, started from or read back. */
+  snapshot?: SnapshotStatus;
+}
+
+/** What members of a sealed space have signed of a snapshot: the server's word is not in it. */
+export interface SnapshotStatus {
+  /** The log's entry that it stands at. */
+  seq: number;
+  /**
+   * A device has started from it or read it back whole, and not its maker, unless the space has no other: the server
+   * may cut the log up to it.
+   */
+  proved: boolean;
+  /**
+   * So many devices beside its maker and this one have done so, or have told the same digest of their rows since. While
+   * a device that has started from it sees 0, its rows rest on the maker's word.
+   */
+  confirmed: number;
+  /** How many devices there are beside those two. */
+  devices: number;
 }
 
 /** How a cell joins the one before it, if it does not replace it. */
@@ -121,11 +141,19 @@ export interface Progress {
   total: number | undefined;
 }
 
+/** A snapshot of a sealed space that is not what it says, or that was not made though the server has asked for it. */
+export interface SnapshotFailure {
+  /** Of a snapshot that is not what it says, `code` is HEDDLE_TAMPERED. */
+  error: ErrorRecord & { code: ErrorCode };
+}
+
 export interface SyncEvents {
   status: SyncStatus;
   rejected: Rejection;
   conflict: Conflict;
   progress: Progress;
+  /** Sync goes on without it: a new device takes the snapshot before, or the log from its first entry. */
+  snapshotFailed: SnapshotFailure;
 }
 
 /** db.sync */

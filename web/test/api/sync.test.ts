@@ -39,6 +39,25 @@ test("status follows the leader, and each event is acknowledged", async () => {
   assert.deepEqual(seen.map((s) => s.state), ["offline", "connecting"]);
 });
 
+test("a sealed space's status says who has confirmed a snapshot, and a failed one is told", async () => {
+  const { db, c } = await opened({ sync }, live);
+  assert.equal(db.sync.status.snapshot, undefined);
+  const snapshot = { seq: 4, proved: true, confirmed: 1, devices: 2 };
+  c.event(0, EventType.status, (w) => writeStatus(w, { ...live, snapshot }));
+  assert.deepEqual(db.sync.status, { ...live, snapshot });
+  const failures: unknown[] = [];
+  const off = db.sync.on("snapshotFailed", (failure) => failures.push(failure));
+  const told = (w: Writer) => {
+    for (const s of ["HEDDLE_TAMPERED", "it is not", "member: start from a snapshot", ""]) w.string(s);
+  };
+  c.event(0, EventType.snapshotFailed, told);
+  assert.equal((await c.next(Method.ack)).r.u8(), EventType.status);
+  off();
+  c.event(0, EventType.snapshotFailed, told);
+  assert.deepEqual(structuredClone(failures), [{ error: { name: "HeddleError", message: "it is not",
+    code: "HEDDLE_TAMPERED", op: "member: start from a snapshot" } }]);
+});
+
 test("rejections, conflicts and progress reach their listeners, across leaders", async () => {
   const { db, c } = await opened({ sync }, live);
   const seen: unknown[] = [];

@@ -200,14 +200,16 @@ test("small replies decode", () => {
   assert.deepEqual(messages.readWelcome(reply("welcome").r), {
     version: messages.VERSION, leader: "L", storage: "persistent", migrations: 2, commit: 9, sync: true,
     status: { state: "offline", seq: 0, pending: 0, err: undefined, repairs: 0, incomplete: false, polling: "",
-      findings: [] },
+      findings: [], snapshot: undefined },
   });
   const { lastError, ...status } = syncStatus(messages.readStatus(reply("status-event").r));
   assert.deepEqual(status, { state: "live", seq: 12, pending: 3, repairs: 2, incomplete: true, polling: "buffered",
-    withheld: { device: "0102", seq: 13 }, tampered: { kind: "fork", seq: 12 } });
+    withheld: { device: "0102", seq: 13 }, tampered: { kind: "fork", seq: 12 },
+    snapshot: { seq: 11, proved: true, confirmed: 1, devices: 2 } });
+  assert.deepEqual(pick(reply("snapshot-failed").r.error()!), failure);
   assert.deepEqual(pick(lastError!), failure);
   assert.deepEqual(syncStatus({ state: "live", seq: 1, pending: 0, err: undefined, repairs: 0, incomplete: false,
-    polling: "", findings: [] }),
+    polling: "", findings: [], snapshot: undefined }),
     { state: "live", seq: 1, pending: 0 });
   assert.deepEqual(messages.readDigest(reply("digest").r), { seq: 12, hash: "abcd" });
   assert.deepEqual(progress(messages.readProgress(reply("progress").r)), { phase: "pull", done: 10, total: 200 });
