@@ -112,8 +112,8 @@ func TestSealed_attacks(t *testing.T) {
 	for _, attack := range liar.Attacks {
 		t.Run(attack.Name, func(t *testing.T) {
 			a := newAttacked(t)
+			a.liar.Set(attack.Lie) // before it is opened: it may sync until it is paused
 			victim := a.victim()
-			a.liar.Set(attack.Lie)
 			a.stops(victim, string(attack.Kind), attack.Seq)
 			a.recovers(victim)
 		})

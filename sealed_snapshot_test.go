@@ -2,8 +2,12 @@ package heddle
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,12 +19,12 @@ import (
 // newSnapshotSpace is a sealed space whose server asks for snapshots soon, and cuts the log nearly whole.
 func newSnapshotSpace(t *testing.T) *sealedSpace {
 	t.Helper()
-	s := newSealedSpaceWith(t, func(o *server.Options) {
-		o.Limits.SealedKept, o.Limits.SealedEntries = 4, 20
-	})
+	s := newSealedSpaceWith(t, cutSoon)
 	s.bounds.Tell = time.Millisecond
 	return s
 }
+
+func cutSoon(o *server.Options) { o.Limits.SealedKept, o.Limits.SealedEntries = 4, 20 }
 
 // follow has devices follow the log until something is so.
 func (s *sealedSpace) follow(what string, so func() bool, all ...*DB) {
@@ -74,6 +78,48 @@ func TestSealed_snapshot(t *testing.T) {
 	s.writeDays(phone, 35, 40)
 	s.now(ada)
 	s.same(40, ada, phone)
+}
+
+// A device is closed between sending its transactions and their entries, and a snapshot counts them: it knows them by
+// what it has kept of their seals, and gives none of them back to the app.
+func TestSealed_closedBeforeSnapshot(t *testing.T) {
+	var deaf atomic.Bool // nobody hears what becomes of a push
+	s := newSealedSpaceOn(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/push") && deaf.Load() {
+				h.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			}
+			h.ServeHTTP(w, r)
+		})
+	}, cutSoon)
+	s.bounds.Tell = time.Millisecond
+	key, file := s.key("Ada's laptop"), filepath.Join(t.TempDir(), "ada.db")
+	ada := s.open(key, file)
+	s.writeDays(ada, 0, 2)
+	phone, desk := s.added(ada, "phone", RoleWrite), s.added(ada, "desk", RoleWrite)
+	s.now(phone, desk)
+	for i := range 3 {
+		s.write(ada, fmt.Sprintf("sent %d", i), "ada")
+	}
+	deaf.Store(true)
+	if err := ada.Sync().Now(t.Context()); err == nil {
+		t.Fatal("the answer has come")
+	}
+	deaf.Store(false)
+	s.must(ada.Close())
+	s.writeDays(phone, 2, 40)
+	s.follow("a proved snapshot", s.isCut, phone, desk)
+
+	ada = s.open(key, file)
+	rejected := 0
+	defer ada.Sync().OnRejected(func(Rejected) { rejected++ })()
+	s.write(ada, "later", "ada")
+	s.now(ada, phone, desk)
+	s.same(44, ada, phone, desk)
+	if n := ada.Sync().Status().Pending; rejected > 0 || n > 0 {
+		t.Errorf("%d rejected, %d pending", rejected, n)
+	}
 }
 
 // The status says of the last snapshot which other members have confirmed it, also when the database is opened again.

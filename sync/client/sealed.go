@@ -24,6 +24,9 @@ type Sealer interface {
 	// counter: the parts of each. The one before it is in the log, or was sealed before; else the error is
 	// HEDDLE_BEHIND.
 	Sealed(ctx context.Context, client wire.ClientID, counter uint64, all []replica.PendingBody) ([][]wire.Part, error)
+	// Sending keeps, inside SQLite, what was sealed of a client's transactions from a counter on, so that a snapshot that
+	// counts them proves that they are decided, whatever becomes of this process; nil where that is kept.
+	Sending(client wire.ClientID, counter uint64) func(replica.Conn) error
 	// Recall gives entries that came without their bodies those that were sealed here, and returns how many entries,
 	// from the first on, have their bodies then. Those up to after are not looked at.
 	Recall(after uint64, entries []wire.Entry) int
@@ -179,10 +182,11 @@ func (c *Client) Change(ctx context.Context, make func(context.Context) (*Change
 	}
 }
 
-// movedOn reports whether what was sealed is refused because the log has gone on.
+// movedOn reports whether what was sealed is refused because the log is not what it was when it was read last: then it
+// is read again, which says what has become of it.
 func movedOn(code string) bool {
 	switch code {
-	case errcode.MembersMoved, errcode.Stale, errcode.OldEpoch, errcode.ClientFork:
+	case errcode.MembersMoved, errcode.Stale, errcode.OldEpoch, errcode.ClientFork, errcode.Behind, errcode.Diverged:
 		return true
 	}
 	return false
@@ -406,6 +410,11 @@ func (c *Client) nextSealed(ctx context.Context, view replica.View, at pushProgr
 	}
 	if err != nil {
 		return nil, err
+	}
+	if keep := c.cfg.Sealer.Sending(view.Client, first); keep != nil {
+		if err := c.replica.Inside(ctx, keep); err != nil {
+			return nil, err
+		}
 	}
 	size := 0
 	for _, parts := range sealed {

@@ -242,10 +242,10 @@ func (p *plan) Outcomes(author wire.ClientID, voids []wire.Outcome) (all []wire.
 			last, counter = c.Last, c.Counter
 		}
 	}
-	for proved := m.client == author; counter > 0; counter-- {
-		one := m.made[counter]
+	for proved := true; counter > 0; counter-- {
+		one, is := m.sealedAs(ordinal{author, counter})
 		o := wire.Outcome{Counter: counter, Seq: p.manifest.At.Seq, Code: codes[counter]}
-		if proved = proved && one != nil && one.digest == last; proved {
+		if proved = proved && is && one.digest == last; proved {
 			o.BodyHash, last = one.plain, one.prev
 		}
 		if proved || o.Code != "" {

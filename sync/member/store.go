@@ -23,6 +23,9 @@ var schema = []string{
 		WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_mark(name TEXT PRIMARY KEY, seq INTEGER NOT NULL, value BLOB NOT NULL)
 		WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS heddle_seal_sent(
+		client BLOB, first INTEGER, through INTEGER NOT NULL, seals BLOB NOT NULL,
+		PRIMARY KEY(client, first)) WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_chunk(
 		n INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key BLOB NOT NULL, sum BLOB NOT NULL, hash BLOB NOT NULL,
 		epoch INTEGER NOT NULL, size INTEGER NOT NULL, rows INTEGER NOT NULL) WITHOUT ROWID`,
@@ -46,6 +49,9 @@ func (m *Member) Load(c replica.Conn, at wire.Position) error {
 	}
 	saved, err := read(c, want)
 	if err != nil {
+		return err
+	}
+	if m.sent, err = readSent(c); err != nil {
 		return err
 	}
 	if m.restored, err = readMarks(c); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/store"
 	"heddle.dev/heddle/sync/fold"
 	"heddle.dev/heddle/sync/wire"
@@ -43,18 +44,19 @@ func visibleMarks(tx *store.Tx) (markSet, error) {
 
 // snapshot is what a device holds at one moment.
 type snapshot struct {
-	seq     uint64
-	chain   wire.Hash
-	booting bool // a snapshot is being applied: the rows are those of no prefix
-	over    bool // it follows the log again from its first entry
-	bases   state
-	told    *fold.Schema
-	pending []*wire.Body
-	rows    map[string][]string // by table
-	index   map[string][]string // what the triggers' tables should hold, and do
-	marks   markSet
-	left    []string // tables of Heddle's that are not empty
-	held    []string // rows that are quarantined: table, a zero byte, and the encoded key
+	seq      uint64
+	chain    wire.Hash
+	booting  bool // a snapshot is being applied: the rows are those of no prefix
+	over     bool // it follows the log again from its first entry
+	bases    state
+	told     *fold.Schema
+	pending  []*wire.Body
+	rows     map[string][]string // by table
+	index    map[string][]string // what the triggers' tables should hold, and do
+	marks    markSet
+	left     []string // tables of Heddle's that are not empty
+	unproved []mark   // given back to the app, since it is not known what became of them
+	held     []string // rows that are quarantined: table, a zero byte, and the encoded key
 }
 
 func (d *device) snapshot() (*snapshot, error) {
@@ -106,6 +108,14 @@ func (d *device) snapshot() (*snapshot, error) {
 		}
 		snap.pending = append(snap.pending, body)
 	}
+	query(`SELECT body FROM heddle_rejected WHERE code = '`+errcode.Behind+`'`, func(s *sqlite3.Stmt) {
+		body, err := wire.UnmarshalBody(s.ColumnRawBlob(0))
+		if err != nil {
+			queryErr = err
+			return
+		}
+		snap.unproved = append(snap.unproved, marksOf(body)...)
+	})
 	dump := func(sql string, columns []column) (lines []string) {
 		query(sql, func(s *sqlite3.Stmt) {
 			values := make([]any, s.ColumnCount())
@@ -371,7 +381,11 @@ func (d *device) checkMarks(snap *snapshot) {
 	// A transaction that was tried again has another place in the order than its
 	// number says: of it only the rows are checked.
 	again := func(k mark) bool { return s.devices[k.device].retried[k.n] > 0 }
-	gone := func(k mark) bool { return m.marks[k] != "" || again(k) }
+	for _, k := range snap.unproved {
+		s.devices[k.device].unproved[k.n] = true
+	}
+	lost := func(k mark) bool { return m.restored && s.devices[k.device].unproved[k.n] } // and the app has it back
+	gone := func(k mark) bool { return m.marks[k] != "" || again(k) || lost(k) }
 	for _, n := range d.acked {
 		k := mark{d.id, n}
 		if _, ok := snap.marks[k]; !ok && !gone(k) {

@@ -49,6 +49,7 @@ type device struct {
 	retried   map[int]int  // how often those that were refused were tried again
 	discarded map[int]bool // or given up
 	elsewhere map[int]bool // one or the other by a copy of this device: here it is still listed
+	unproved  map[int]bool // it is not known what became of them: a log that is lost may have had them
 	unsure    bool         // the power went while one was
 	seq       uint64       // the highest prefix seen
 	seen      map[mark]bool
@@ -64,7 +65,8 @@ type birth struct {
 
 func newDevice(s *sim, id int) *device {
 	d := &device{s: s, id: id, member: id, rng: s.rng("device", uint64(id)), failed: map[int]bool{},
-		retried: map[int]int{}, discarded: map[int]bool{}, elsewhere: map[int]bool{}, seen: map[mark]bool{}}
+		retried: map[int]int{}, discarded: map[int]bool{}, elsewhere: map[int]bool{}, unproved: map[int]bool{},
+		seen: map[mark]bool{}}
 	d.line = &line{s: s, id: id, count: map[string]int{}}
 	d.single = d.rng.IntN(2) == 0
 	d.version = 1 + d.rng.IntN(len(s.app.versions))
@@ -395,7 +397,7 @@ func (d *device) settleRejected() {
 	again := d.rng.IntN(3) > 0
 	if one.Code == errcode.Behind { // it may count already
 		d.s.hit("unproved")
-		again = false
+		d.s.devices[k.device].unproved[k.n], again = true, false
 	}
 	if again {
 		d.s.devices[k.device].retried[k.n]++ // before: the log may have it at once
