@@ -100,7 +100,18 @@ func UnlockSpace(ctx context.Context, o *SyncOptions, code, name string) (*Key, 
 // takes a second or so for each user of the space who has one. HEDDLE_BAD_PASSPHRASE: it
 // opens nothing there.
 func UnlockSpaceByPassphrase(ctx context.Context, o *SyncOptions, passphrase, name string) (*Key, error) {
-	return unlock(ctx, o, member.ByPassphrase(o.Space, native.Stretch(passphrase)), name)
+	return unlock(ctx, o, member.ByPassphrase(o.Space, native.Stretch(passphrase), nil), name)
+}
+
+// UnlockSpaceByBoth makes a key of a passphrase and the code of
+// [Sync.SetPassphraseAndCode]. CodeBadCode: the code is mistyped; CodeBadPassphrase: the
+// two open nothing together.
+func UnlockSpaceByBoth(ctx context.Context, o *SyncOptions, passphrase, code, name string) (*Key, error) {
+	typed, err := seal.ParseRecoveryCode(code)
+	if err != nil {
+		return nil, err
+	}
+	return unlock(ctx, o, member.ByPassphrase(o.Space, native.Stretch(passphrase), &typed), name)
 }
 
 func unlock(ctx context.Context, o *SyncOptions, by member.Opener, name string) (*Key, error) {
@@ -243,6 +254,20 @@ func (s *Sync) NewRecoveryCode(ctx context.Context) (string, error) {
 // Argon2id makes slow; nobody can guess at a code. One that the user had before opens
 // nothing any more, and there is a new key. HEDDLE_BAD_PASSPHRASE: it is too short.
 func (s *Sync) SetPassphrase(ctx context.Context, passphrase string) error {
+	return s.setPassphrase(ctx, passphrase, nil)
+}
+
+// SetPassphraseAndCode is SetPassphrase with a code to be written down, which is needed as
+// well: neither opens anything alone. Codes of NewRecoveryCode stay what they are.
+func (s *Sync) SetPassphraseAndCode(ctx context.Context, passphrase string) (code string, err error) {
+	drawn, err := seal.NewRecoveryCode(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	return drawn.String(), s.setPassphrase(ctx, passphrase, &drawn)
+}
+
+func (s *Sync) setPassphrase(ctx context.Context, passphrase string, code *seal.RecoveryCode) error {
 	m, err := s.sealed()
 	if err != nil {
 		return err
@@ -250,15 +275,11 @@ func (s *Sync) SetPassphrase(ctx context.Context, passphrase string) error {
 	if err := native.CheckPassphrase(passphrase); err != nil {
 		return err
 	}
-	kdf, err := seal.NewKDF(rand.Reader)
+	set, err := member.SetPassphrase(ctx, m.Space(), native.Stretch(passphrase), code, rand.Reader)
 	if err != nil {
 		return err
 	}
-	key, err := kdf.Key(ctx, m.Space(), native.Stretch(passphrase))
-	if err != nil {
-		return err
-	}
-	return s.change(ctx, member.SetPassphrase(kdf, key))
+	return s.change(ctx, set)
 }
 
 // Member is a device, a recovery code or a passphrase of a sealed space.
@@ -267,7 +288,7 @@ type Member struct {
 	Name       string // of a device
 	Role       Role
 	Code       bool // it is a recovery code
-	Passphrase bool // it is a passphrase
+	Passphrase bool // it is a passphrase; with Code, one that needs a code as well
 	This       bool // it is this device
 }
 
@@ -279,8 +300,8 @@ func (s *Sync) Members(ctx context.Context) ([]Member, error) {
 	}
 	var all []Member
 	for _, one := range m.Infos(ctx) {
-		all = append(all, Member{one.ID, one.Name, one.Role, one.Slot == seal.SlotCode,
-			one.Slot == seal.SlotPassphrase, one.This})
+		all = append(all, Member{one.ID, one.Name, one.Role, one.Slot.Code(),
+			one.Slot.Passphrase(), one.This})
 	}
 	return all, nil
 }

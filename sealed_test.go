@@ -298,9 +298,22 @@ func TestSealed_passphrase(t *testing.T) {
 	s.write(tablet, "tuesday", "from the tablet")
 	s.now(tablet, ada)
 	s.same(2, tablet, ada)
+	code, err := tablet.Sync().SetPassphraseAndCode(t.Context(), "correct horse battery")
+	s.must(err)
+	_, err = UnlockSpaceByPassphrase(t.Context(), s.options(nil), "correct horse battery", "phone")
+	wantCode(t, err, CodeBadPassphrase)
+	_, err = UnlockSpace(t.Context(), s.options(nil), code, "phone")
+	wantCode(t, err, CodeBadCode)
+	_, err = UnlockSpaceByBoth(t.Context(), s.options(nil), "correct horse battery", code[1:], "phone")
+	wantCode(t, err, CodeBadCode)
+	key, err = UnlockSpaceByBoth(t.Context(), s.options(nil), "correct horse battery", code, "phone")
+	s.must(err)
+	phone := s.open(key, "")
+	s.now(phone, ada)
+	s.same(2, phone, ada)
 	phrases := 0
 	for _, m := range mustMembers(s, ada) {
-		if m.Passphrase && !m.Code && m.Name == "" {
+		if m.Passphrase && m.Code && m.Name == "" {
 			phrases++
 		}
 	}
@@ -373,6 +386,8 @@ func TestSealed_canaries(t *testing.T) {
 	s.now(ada)
 	code, err := ada.Sync().NewRecoveryCode(t.Context())
 	s.must(err)
+	second, err := ada.Sync().SetPassphraseAndCode(t.Context(), "canary-passphrase-2")
+	s.must(err)
 	s.must(ada.Sync().SetPassphrase(t.Context(), "canary-passphrase"))
 	unlocked, err := UnlockSpaceByPassphrase(t.Context(), s.options(nil), "canary-passphrase", "canary-tablet")
 	s.must(err)
@@ -386,6 +401,7 @@ func TestSealed_canaries(t *testing.T) {
 	wantCode(t, err, CodeBadCode)
 
 	canaries := []string{"canary", "diary", "Ada's laptop", code, strings.ReplaceAll(code, "-", ""),
+		second, strings.ReplaceAll(second, "-", ""),
 		string(key.k.Sign[:]), string(key.k.Box[:]), string(unlocked.k.Sign[:]), string(unlocked.k.SlotSign[:])}
 	files, err := filepath.Glob(filepath.Join(s.data, "*"))
 	s.must(err)

@@ -55,6 +55,37 @@ test("a device comes in by the passphrase, and by no older one", async ({ server
   expect(await bodies(late)).toEqual(["before all is lost"]);
 });
 
+test("a passphrase that was set with a code opens nothing without it", async ({ server, profile, serve }) => {
+  const site = await serve();
+  const laptop = await (await profile()).tab(site);
+  await openSealed(laptop, server.url);
+  await laptop.evaluate(() => space.create("laptop"));
+  await write(laptop, "1", "before all is lost");
+  await now(laptop);
+  expect((await failure(laptop, `await space.setPassphrase("${SECOND}", { and: "luck" })`)).code)
+    .toBe("HEDDLE_BAD_PARAM");
+  const code = await laptop.evaluate((text) => space.setPassphrase(text, { and: "code" }), SECOND);
+  expect(code).toMatch(/^([0-9A-Z]{4}-){6}[0-9A-Z]{4}$/);
+  expect((await laptop.evaluate(() => space.members())).map(({ code, passphrase }) => code && passphrase).sort())
+    .toEqual([false, true]);
+
+  const tablet = await (await profile()).tab(site);
+  await openSealed(tablet, server.url);
+  for (const [call, wanted, says] of [
+    [`unlockByPassphrase("${SECOND}", "x")`, "HEDDLE_BAD_PASSPHRASE", "set with a code needs that as well"],
+    [`unlock("${code}", "x")`, "HEDDLE_BAD_CODE", "with a passphrase needs that as well"],
+    [`unlockByPassphrase("${FIRST}", "x", { code: "${code}" })`, "HEDDLE_BAD_PASSPHRASE", "one of the two is wrong"],
+    [`unlockByPassphrase("${SECOND}", "x", { code: "${code.slice(1)}" })`, "HEDDLE_BAD_CODE", "fewer than 28 symbols"],
+  ] as const) {
+    expect(await failure(tablet, `await space.${call}`)).toMatchObject(
+      { code: wanted, message: expect.stringContaining(says) });
+  }
+  await tablet.evaluate(({ text, code }) => space.unlockByPassphrase(text, "tablet", { code: code.toLowerCase() }),
+    { text: SECOND, code });
+  await now(tablet);
+  expect(await bodies(tablet)).toEqual(["before all is lost"]);
+});
+
 test("a call that is given up, or whose script is missing, ends and changes nothing",
   async ({ server, profile, serve }) => {
     const page = await (await profile()).tab(await serve());

@@ -159,7 +159,7 @@ func sealedMembers(l *Leader, c *call) error {
 	var list []rpc.SpaceMember
 	for _, one := range l.keys.Infos(c.ctx) {
 		list = append(list, rpc.SpaceMember{ID: hex.EncodeToString(one.ID[:]), Name: one.Name, Role: one.Role.String(),
-			Code: one.Slot == seal.SlotCode, Passphrase: one.Slot == seal.SlotPassphrase, Self: one.This})
+			Code: one.Slot.Code(), Passphrase: one.Slot.Passphrase(), Self: one.This})
 	}
 	c.reply(rpc.ReplySpaceMembers(c.ID, list))
 	return nil
@@ -230,20 +230,38 @@ func (l *Leader) stretch(c *call) seal.Stretch {
 }
 
 func sealedUnlockBy(l *Leader, c *call) error {
-	return l.entered(c, l.keys.UnlockByPassphrase(c.ctx, l.sync, l.stretch(c), c.Name))
+	code := ""
+	if c.Code != "" {
+		var err error
+		if code, err = l.env.Keyring.Reveal(c.ctx, c.Code); err != nil {
+			return err
+		}
+	}
+	return l.entered(c, l.keys.UnlockByPassphrase(c.ctx, l.sync, l.stretch(c), code, c.Name))
 }
 
 func sealedPassphrase(l *Leader, c *call) error {
 	if err := l.keys.Unlocked(); err != nil {
 		return err
 	}
-	kdf, err := seal.NewKDF(l.random())
-	if err != nil {
-		return err
+	var code *seal.RecoveryCode
+	concealed := ""
+	if c.Coded {
+		drawn, err := seal.NewRecoveryCode(l.random())
+		if err == nil {
+			concealed, err = l.env.Keyring.Conceal(c.ctx, drawn.String())
+		}
+		if err != nil {
+			return err
+		}
+		code = &drawn
 	}
-	key, err := kdf.Key(c.ctx, l.keys.Space(), l.stretch(c))
-	if err != nil {
-		return err
+	set, err := member.SetPassphrase(c.ctx, l.keys.Space(), l.stretch(c), code, l.random())
+	if err == nil {
+		err = l.changeMembers(c.ctx, set)
 	}
-	return c.ended(l.changeMembers(c.ctx, member.SetPassphrase(kdf, key)))
+	if err == nil {
+		c.reply(rpc.ReplyString(c.ID, concealed))
+	}
+	return err
 }

@@ -162,6 +162,22 @@ func TestSealed_passphrase(t *testing.T) {
 	if phrases != 1 {
 		t.Errorf("the members are %+v", b.members())
 	}
+
+	// With a code, which goes to the page, concealed, and comes back.
+	set.Coded = true
+	concealed, err := stretched(a, set, right).ok().last.Payload.Str()
+	if err != nil || !strings.HasPrefix(concealed, mark) {
+		t.Fatalf("got the code as %q, %v", concealed, err)
+	}
+	c := connect(t, openLeader(t, sealedSync(url)), "c")
+	c.ask(unlock).fails(errcode.BadPassphrase)
+	c.ask(rpc.Request{Method: rpc.MethodSealedUnlock, Name: "c", Code: concealed}).fails(errcode.BadCode)
+	unlock.Code = concealed[len(mark):]
+	c.ask(unlock).fails(errcode.BadSeal)
+	unlock.Code = concealed
+	stretched(c, unlock, wrong).fails(errcode.BadPassphrase)
+	stretched(c, unlock, right).ok()
+	c.ask(rpc.Request{Method: rpc.MethodSyncNow}).ok()
 }
 
 // What is asked of a key ring where there is none, or of a plain space.

@@ -89,10 +89,10 @@
 //	   none: a new key alone
 //	72 sealedCode      side                                        string
 //	   a new recovery code, concealed
-//	73 sealedUnlockBy  side   string name                          empty, after chunks of KDF
-//	   by a passphrase; each chunk wants an answer
-//	74 sealedPassphrase side                                        empty, after chunks of KDF
-//	   sets the user's passphrase; the same
+//	73 sealedUnlockBy  side   string name, string code             empty, after chunks of KDF
+//	   by a passphrase, and by the code that goes with it, concealed, or ""; each chunk wants an answer
+//	74 sealedPassphrase side   bool coded                           string, after chunks of KDF
+//	   sets the user's passphrase; the same. coded: with a code that is needed as well, which is the reply, concealed
 //	75 sealedEvidence  side*                                       rest, after chunks of rest
 //	   of what has stopped the device last; empty for none
 //	76 sealedFingerprint side*  u64 seq                              Fingerprint
@@ -494,8 +494,8 @@ type SpaceMember struct {
 	ID         string // 16 bytes in hexadecimal
 	Name       string // of a device
 	Role       string // admin, write or read
-	Code       bool   // it is a recovery code
-	Passphrase bool   // it is a passphrase
+	Code       bool   // it is a recovery code, or needs one beside
+	Passphrase bool   // a passphrase
 	Self       bool   // it is this device
 }
 
@@ -575,12 +575,13 @@ type Request struct {
 	Limit   uint32   // syncDangling, syncQuarantined
 	Upload  bool     // syncAccept
 	Name    string   // sealedCreate, sealedUnlock, sealedJoin, sealedUnlockBy
-	Code    string   // sealedUnlock
+	Code    string   // sealedUnlock, sealedUnlockBy
 	Link    string   // sealedJoin
 	Role    string   // sealedInvite
 	Other   bool     // sealedInvite
 	Text    string   // sealedAnswer
 	Ids     []string // sealedRemove
+	Coded   bool     // sealedPassphrase
 	Seq     uint64   // sealedFingerprint
 	Full    bool     // health
 }
@@ -648,9 +649,9 @@ func (q *Request) decode(r *Reader) {
 		q.Limit = r.U32()
 	case MethodSyncAccept:
 		q.Upload = r.Bool()
-	case MethodSealedCreate, MethodSealedUnlockBy:
+	case MethodSealedCreate:
 		q.Name = r.Str()
-	case MethodSealedUnlock:
+	case MethodSealedUnlock, MethodSealedUnlockBy:
 		q.Name = r.Str()
 		q.Code = r.Str()
 	case MethodSealedJoin:
@@ -664,6 +665,8 @@ func (q *Request) decode(r *Reader) {
 		q.Text = r.Str()
 	case MethodSealedRemove:
 		q.Ids = r.Strs()
+	case MethodSealedPassphrase:
+		q.Coded = r.Bool()
 	case MethodSealedFingerprint:
 		q.Seq = r.U64()
 	case MethodHealth:

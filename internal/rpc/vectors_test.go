@@ -99,8 +99,8 @@ var requestVectors = map[string]rpc.Request{
 	"sealedMembers":    {ID: 65, Method: rpc.MethodSealedMembers},
 	"sealedRemove":     {ID: 66, Method: rpc.MethodSealedRemove, Ids: []string{"00ff"}},
 	"sealedCode":       {ID: 67, Method: rpc.MethodSealedCode},
-	"sealedUnlockBy":   {ID: 68, Method: rpc.MethodSealedUnlockBy, Name: "Tablet"},
-	"sealedPassphrase": {ID: 69, Method: rpc.MethodSealedPassphrase},
+	"sealedUnlockBy":   {ID: 68, Method: rpc.MethodSealedUnlockBy, Name: "Tablet", Code: "AAEC"},
+	"sealedPassphrase": {ID: 69, Method: rpc.MethodSealedPassphrase, Coded: true},
 	"sealedEvidence":   {ID: 71, Method: rpc.MethodSealedEvidence},
 
 	"sealedFingerprint": {ID: 72, Method: rpc.MethodSealedFingerprint, Seq: 13},

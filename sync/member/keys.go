@@ -141,9 +141,19 @@ func (k *Keys) Unlock(ctx context.Context, s Server, code, name string) error {
 	return k.unlock(ctx, s, ByCode(k.space, typed), name)
 }
 
-// UnlockByPassphrase does so by a passphrase. HEDDLE_BAD_PASSPHRASE: it opens nothing here.
-func (k *Keys) UnlockByPassphrase(ctx context.Context, s Server, stretch seal.Stretch, name string) error {
-	return k.unlock(ctx, s, ByPassphrase(k.space, stretch), name)
+// UnlockByPassphrase does so by a passphrase, and by the code that was made with it unless
+// that is "". HEDDLE_BAD_PASSPHRASE: it opens nothing here. HEDDLE_BAD_CODE: the code is
+// mistyped.
+func (k *Keys) UnlockByPassphrase(ctx context.Context, s Server, stretch seal.Stretch, code, name string) error {
+	var typed *seal.RecoveryCode
+	if code != "" {
+		parsed, err := seal.ParseRecoveryCode(code)
+		if err != nil {
+			return err
+		}
+		typed = &parsed
+	}
+	return k.unlock(ctx, s, ByPassphrase(k.space, stretch, typed), name)
 }
 
 func (k *Keys) unlock(ctx context.Context, s Server, by Opener, name string) error {

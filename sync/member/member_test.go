@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -162,15 +163,13 @@ func TestKeys_passphrase(t *testing.T) {
 	ada, ctx := s.founded(), t.Context()
 	set := func(by *Keys, text string) {
 		t.Helper()
-		kdf, err := seal.NewKDF(rand.Reader)
+		make, err := SetPassphrase(ctx, s.name, stretch(text), nil, rand.Reader)
 		s.must(err)
-		key, err := kdf.Key(ctx, s.name, stretch(text))
-		s.must(err)
-		s.change(SetPassphrase(kdf, key)(ctx, by.Member))
+		s.change(make(ctx, by.Member))
 		s.follow(ada.Member)
 	}
 	tablet, _ := s.device()
-	s.wantCode(tablet.UnlockByPassphrase(ctx, s, stretch("none is set"), "tablet"), errcode.BadPassphrase)
+	s.wantCode(tablet.UnlockByPassphrase(ctx, s, stretch("none is set"), "", "tablet"), errcode.BadPassphrase)
 	code, err := seal.NewRecoveryCode(rand.Reader)
 	s.must(err)
 	s.change(AddCode(code)(ctx, ada.Member))
@@ -185,12 +184,12 @@ func TestKeys_passphrase(t *testing.T) {
 	}
 	s.write(ada.Member, writer, 1, "under the new key")
 
-	s.wantCode(tablet.UnlockByPassphrase(ctx, s, stretch("the first"), "tablet"), errcode.BadPassphrase)
+	s.wantCode(tablet.UnlockByPassphrase(ctx, s, stretch("the first"), "", "tablet"), errcode.BadPassphrase)
 	lost := errcode.New(errcode.Closed, "test", "the page is gone")
 	s.wantCode(tablet.UnlockByPassphrase(ctx, s, func(context.Context, *seal.KDF) (*seal.Key, error) {
 		return nil, lost
-	}, "tablet"), errcode.Closed)
-	s.must(tablet.UnlockByPassphrase(ctx, s, stretch("the second"), "tablet"))
+	}, "", "tablet"), errcode.Closed)
+	s.must(tablet.UnlockByPassphrase(ctx, s, stretch("the second"), "", "tablet"))
 	s.follow(tablet.Member)
 	s.change(tablet.Admission(ctx))
 	s.follow(tablet.Member, ada.Member)
@@ -200,15 +199,88 @@ func TestKeys_passphrase(t *testing.T) {
 	if e := tablet.Standing(); e.Epoch != 3 || e.Members != 4 {
 		t.Errorf("after the third: %+v", e)
 	}
+}
 
-	// What a slot says that asks for too little, or for too much, is not computed.
-	kdf := &seal.KDF{Time: 1, Memory: 8, Salt: [16]byte{1}}
-	s.change(SetPassphrase(kdf, &seal.Key{1})(ctx, ada.Member))
-	late, _ := s.device()
-	s.wantCode(late.UnlockByPassphrase(ctx, s, func(context.Context, *seal.KDF) (*seal.Key, error) {
-		t.Error("a slot with one pass is computed")
-		return &seal.Key{1}, nil
-	}, "late"), errcode.BadPassphrase)
+// A slot that needs both is opened by no half, and each half says what is missing.
+func TestKeys_passphraseAndCode(t *testing.T) {
+	s := newSpace(t)
+	ada, ctx := s.founded(), t.Context()
+	phrase := stretch("correct horse")
+	code, err := seal.NewRecoveryCode(rand.Reader)
+	s.must(err)
+	make, err := SetPassphrase(ctx, s.name, phrase, &code, rand.Reader)
+	s.must(err)
+	s.change(make(ctx, ada.Member))
+	s.follow(ada.Member)
+	tablet, _ := s.device()
+	other := seal.RecoveryCode{1}.String()
+	mistyped := strings.Replace(code.String(), code.String()[:1], "Z", 1)
+	for what, try := range map[string]struct {
+		stretch    seal.Stretch // nil: by the code alone
+		code, want string
+		says       string
+	}{
+		"the code alone":       {nil, code.String(), errcode.BadCode, "needs that as well"},
+		"the passphrase alone": {phrase, "", errcode.BadPassphrase, "needs that as well"},
+		"another code":         {phrase, other, errcode.BadPassphrase, "one of the two is wrong"},
+		"another passphrase":   {stretch("wrong horse"), code.String(), errcode.BadPassphrase, "one of the two is wrong"},
+		"both are others":      {stretch("wrong horse"), other, errcode.BadPassphrase, "one of the two is wrong"},
+		"the code is mistyped": {phrase, mistyped, errcode.BadCode, "a symbol is wrong"},
+	} {
+		err := tablet.Unlock(ctx, s, try.code, "tablet")
+		if try.stretch != nil {
+			err = tablet.UnlockByPassphrase(ctx, s, try.stretch, try.code, "tablet")
+		}
+		if errcode.Of(err) != try.want || !strings.Contains(err.Error(), try.says) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	s.must(tablet.UnlockByPassphrase(ctx, s, phrase, strings.ToLower(code.String()), "tablet"))
+	s.follow(tablet.Member)
+	s.change(tablet.Admission(ctx))
+	s.follow(tablet.Member, ada.Member)
+
+	// A passphrase alone takes its place, and the other way round: a user has one.
+	for _, both := range []*seal.RecoveryCode{nil, &code} {
+		make, err := SetPassphrase(ctx, s.name, stretch("the next horse"), both, rand.Reader)
+		s.must(err)
+		s.change(make(ctx, tablet.Member))
+		s.follow(tablet.Member, ada.Member)
+		if at := tablet.Standing(); at.Members != 3 {
+			t.Errorf("there are %d members", at.Members)
+		}
+		late, _ := s.device()
+		s.wantCode(late.UnlockByPassphrase(ctx, s, phrase, code.String(), "late"), errcode.BadPassphrase)
+	}
+}
+
+// What a slot says that asks for too little, or for too much, is not computed: whoever
+// answers in the server's place chooses it.
+func TestKeys_maliciousSlot(t *testing.T) {
+	code := seal.RecoveryCode{5}
+	for _, kind := range []seal.SlotKind{seal.SlotPassphrase, seal.SlotBoth} {
+		for _, kdf := range []seal.KDF{
+			{Time: seal.LeastKDFTime - 1, Memory: seal.LeastKDFMemory},
+			{Time: seal.LeastKDFTime, Memory: seal.LeastKDFMemory - 1},
+			{Time: seal.MostKDFTime + 1, Memory: seal.LeastKDFMemory},
+			{Time: seal.LeastKDFTime, Memory: seal.MostKDFMemory + 1},
+			{Time: 1, Memory: 8},
+		} {
+			kdf.Salt[0] = 1
+			s := newSpace(t)
+			ada, ctx := s.founded(), t.Context()
+			s.change(setPassphrase(seal.Slot{Kind: kind, KDF: &kdf}, &seal.Key{1})(ctx, ada.Member))
+			typed := ""
+			if kind.Code() {
+				typed = code.String()
+			}
+			late, _ := s.device()
+			s.wantCode(late.UnlockByPassphrase(ctx, s, func(context.Context, *seal.KDF) (*seal.Key, error) {
+				t.Errorf("%+v is computed", kdf)
+				return &seal.Key{1}, nil
+			}, typed, "late"), errcode.BadPassphrase)
+		}
+	}
 }
 
 // What a device is told of an entry.

@@ -13,7 +13,9 @@ import (
 // Opener is what a person has that opens a slot.
 type Opener struct {
 	kind seal.SlotKind
-	fail *errcode.Error // where it opens none
+	fail string // the code of the error where it opens none, and
+	none string // what that says; half is for where a slot is there that needs it and something else
+	half string
 	// key returns the key of a slot. A failure ends the search, unless it is one of HEDDLE_BAD_PASSPHRASE.
 	key func(context.Context, *seal.Slot) (*seal.Key, error)
 }
@@ -21,17 +23,27 @@ type Opener struct {
 // ByCode opens a slot by a recovery code.
 func ByCode(space string, code seal.RecoveryCode) Opener {
 	key := code.Key(space)
-	return Opener{seal.SlotCode, errcode.New(errcode.BadCode, opOpenSlot,
-		"the code opens nothing in this space: it is of another one, or was replaced"),
-		func(context.Context, *seal.Slot) (*seal.Key, error) { return &key, nil }}
+	return Opener{kind: seal.SlotCode, fail: errcode.BadCode,
+		none: "the code opens nothing in this space: it is of another one, or was replaced",
+		half: "the code opens nothing in this space by itself: one that was made with a passphrase needs that as well",
+		key:  func(context.Context, *seal.Slot) (*seal.Key, error) { return &key, nil }}
 }
 
-// ByPassphrase opens a slot by a passphrase. For each slot that has one Argon2id is
-// computed, the newest first: a space has one a user.
-func ByPassphrase(space string, stretch seal.Stretch) Opener {
-	return Opener{seal.SlotPassphrase, errcode.New(errcode.BadPassphrase, opOpenSlot,
-		"the passphrase opens nothing in this space"),
-		func(ctx context.Context, s *seal.Slot) (*seal.Key, error) { return s.KDF.Key(ctx, space, stretch) }}
+// ByPassphrase opens a slot by a passphrase, or by a passphrase and the code that was made
+// with it. For each slot that has one Argon2id is computed, the newest first: a space has
+// one a user.
+func ByPassphrase(space string, stretch seal.Stretch, code *seal.RecoveryCode) Opener {
+	by := Opener{kind: seal.SlotPassphrase, fail: errcode.BadPassphrase,
+		none: "the passphrase opens nothing in this space",
+		half: "the passphrase opens nothing in this space by itself: one that was set with a code needs that as well",
+		key: func(ctx context.Context, s *seal.Slot) (*seal.Key, error) {
+			return s.KDF.Key(ctx, space, stretch, code)
+		}}
+	if code != nil {
+		by.kind = seal.SlotBoth
+		by.none = "passphrase and code open nothing together in this space: one of the two is wrong, or was replaced"
+	}
+	return by
 }
 
 const opOpenSlot = "member: open a slot"
@@ -41,14 +53,20 @@ const opOpenSlot = "member: open a slot"
 func OpenSlot(ctx context.Context, entries []wire.Entry, space string, by Opener) (*seal.SlotSecret, error) {
 	changes := changesIn(entries)
 	removed := map[seal.ID]bool{}
-	var fault error = by.fail
+	var fault error = errcode.New(by.fail, opOpenSlot, by.none)
 	for i := len(changes) - 1; i >= 0; i-- {
 		for _, id := range changes[i].Remove {
 			removed[id] = true
 		}
 		for j := range changes[i].Slots {
 			s := &changes[i].Slots[j]
-			if s.Kind != by.kind || removed[s.ID()] {
+			if removed[s.ID()] {
+				continue
+			}
+			if s.Kind != by.kind {
+				if s.Kind == seal.SlotBoth {
+					fault = errcode.New(by.fail, opOpenSlot, by.half)
+				}
 				continue
 			}
 			key, err := by.key(ctx, s)
@@ -77,17 +95,36 @@ func AddCode(code seal.RecoveryCode) Maker {
 	}
 }
 
-// SetPassphrase adds a slot that a passphrase opens, as AddCode does. key is that of kdf.
-// The user's passphrases of before are removed, with a new epoch.
-func SetPassphrase(kdf *seal.KDF, key *seal.Key) Maker {
+// SetPassphrase has a passphrase stretched, and adds a slot that it opens, as AddCode
+// does: alone, or with a code that is needed as well, unless that is nil. The user's
+// passphrases of before are removed, with a new epoch.
+func SetPassphrase(
+	ctx context.Context, space string, stretch seal.Stretch, code *seal.RecoveryCode, random io.Reader,
+) (Maker, error) {
+	kdf, err := seal.NewKDF(random)
+	if err != nil {
+		return nil, err
+	}
+	key, err := kdf.Key(ctx, space, stretch, code)
+	if err != nil {
+		return nil, err
+	}
+	slot := seal.Slot{Kind: seal.SlotPassphrase, KDF: kdf}
+	if code != nil {
+		slot.Kind = seal.SlotBoth
+	}
+	return setPassphrase(slot, key), nil
+}
+
+func setPassphrase(slot seal.Slot, key *seal.Key) Maker {
 	return func(ctx context.Context, m *Member) (*client.Change, error) {
 		c := m.begin(ctx)
 		for one := range c.records.Each() {
-			if one.Slot == seal.SlotPassphrase && one.User == c.self.User {
+			if one.Slot.Passphrase() && one.User == c.self.User {
 				c.Change.Remove = append(c.Change.Remove, one.ID)
 			}
 		}
-		return c.addSlot(ctx, seal.Slot{Kind: seal.SlotPassphrase, KDF: kdf}, key)
+		return c.addSlot(ctx, slot, key)
 	}
 }
 

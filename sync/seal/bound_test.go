@@ -103,7 +103,7 @@ var bounds = map[string]bound{
 			s.Role = seal.RoleWrite
 		}
 		if o.has("kind") {
-			s.Kind = seal.SlotCode
+			s.Kind = seal.SlotBoth
 		}
 		if o.has("KDF") {
 			s.KDF = &seal.KDF{Time: s.KDF.Time, Memory: s.KDF.Memory + 1, Salt: s.KDF.Salt}
@@ -266,7 +266,7 @@ func TestBits(t *testing.T) {
 			_, err = d.OpenName(anchor, &key, 1)
 			return err == nil && valid(t, d.Sign, d.ProofStatement(anchor), d.Proof)
 		}},
-		"a slot": {withPrev(&seal.Change{Slots: []seal.Slot{slot(t, seal.SlotPassphrase)}}), prev, func(data []byte) bool {
+		"a slot": {withPrev(&seal.Change{Slots: []seal.Slot{slot(t, seal.SlotBoth)}}), prev, func(data []byte) bool {
 			c, err := seal.UnmarshalChange(data)
 			if err != nil || len(c.Slots) != 1 {
 				return false

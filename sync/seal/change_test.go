@@ -173,7 +173,7 @@ func TestEpoch_before(t *testing.T) {
 
 func TestSlot(t *testing.T) {
 	k := code.Key(space)
-	for _, kind := range []seal.SlotKind{seal.SlotCode, seal.SlotPassphrase} {
+	for _, kind := range []seal.SlotKind{seal.SlotCode, seal.SlotPassphrase, seal.SlotBoth} {
 		s := slot(t, kind)
 		got, err := s.Open(space, &k)
 		if err != nil || *got != *secret() {
@@ -184,7 +184,7 @@ func TestSlot(t *testing.T) {
 			"box":    func(s *seal.Slot) { s.Box[0] ^= 1 },
 			"role":   func(s *seal.Slot) { s.Role = seal.RoleWrite },
 			"user":   func(s *seal.Slot) { s.User[0] ^= 1 },
-			"kind":   func(s *seal.Slot) { s.Kind = 3 - s.Kind },
+			"kind":   func(s *seal.Slot) { s.Kind = s.Kind%3 + 1 },
 			"KDF":    func(s *seal.Slot) { s.KDF = &seal.KDF{Time: 1, Memory: 8, Salt: [16]byte{1}} },
 			"secret": func(s *seal.Slot) { s.Sealed[40] ^= 1 },
 			"length": func(s *seal.Slot) { s.Sealed = s.Sealed[:10] },

@@ -74,6 +74,7 @@ const (
 	labelPair = "heddle/1/k/pair\x00" // of a link
 
 	labelPassphrase = "heddle/1/k/passphrase\x00" // of what Argon2id makes of a passphrase
+	labelBoth       = "heddle/1/k/both\x00"       // of the same, with a recovery code
 )
 
 // short is the most that is put together before it is hashed: a state of its own costs more than that.

@@ -120,7 +120,7 @@ func slot(t testing.TB, kind seal.SlotKind) seal.Slot {
 	t.Helper()
 	s := seal.Slot{Role: seal.RoleAdmin, User: fill[seal.ID](60), Kind: kind}
 	s.Sign, s.Box = identity(t, 20).Public()
-	if kind == seal.SlotPassphrase {
+	if kind.Passphrase() {
 		s.KDF = &seal.KDF{Time: 3, Memory: 65536, Salt: fill[[16]byte](23)}
 	}
 	k := code.Key(space)

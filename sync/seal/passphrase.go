@@ -60,9 +60,10 @@ func (k *KDF) fields(c *coder) {
 	c.demand(k.Time != 0 && k.Memory != 0 && !zero(k.Salt[:]), "parameter of a passphrase")
 }
 
-// Key returns the key of a passphrase's slot in a space. HEDDLE_BAD_PASSPHRASE: the
-// parameters are beyond the bounds, and nothing was computed.
-func (k *KDF) Key(ctx context.Context, space string, stretch Stretch) (*Key, error) {
+// Key returns the key of a passphrase's slot in a space; code is nil, or what the slot
+// needs as well. HEDDLE_BAD_PASSPHRASE: the parameters are beyond the bounds, and nothing
+// was computed.
+func (k *KDF) Key(ctx context.Context, space string, stretch Stretch, code *RecoveryCode) (*Key, error) {
 	if k.Time < LeastKDFTime || k.Time > MostKDFTime || k.Memory < LeastKDFMemory || k.Memory > MostKDFMemory {
 		return nil, errcode.New(errcode.BadPassphrase, "seal: passphrase", "Argon2id with "+
 			strconv.FormatUint(k.Time, 10)+" passes over "+strconv.FormatUint(k.Memory, 10)+" KiB is not computed here")
@@ -71,6 +72,11 @@ func (k *KDF) Key(ctx context.Context, space string, stretch Stretch) (*Key, err
 	if err != nil {
 		return nil, err
 	}
-	key := Key(keyed(stretched[:], labelPassphrase, lengthed([]byte(space))))
+	about := lengthed([]byte(space))
+	if code == nil {
+		key := Key(keyed(stretched[:], labelPassphrase, about))
+		return &key, nil
+	}
+	key := Key(keyed(stretched[:], labelBoth, append(about, code[:]...)))
 	return &key, nil
 }

@@ -31,7 +31,7 @@ func TestKDF_Key(t *testing.T) {
 		_, err := k.Key(t.Context(), space, func(context.Context, *seal.KDF) (*seal.Key, error) {
 			computed = true
 			return &key, nil
-		})
+		}, nil)
 		if computed != c.computed || c.computed == (errcode.Of(err) == errcode.BadPassphrase) {
 			t.Errorf("%d passes over %d KiB: computed %v, %v", c.time, c.memory, computed, err)
 		}
@@ -39,12 +39,17 @@ func TestKDF_Key(t *testing.T) {
 	k, err := seal.NewKDF(stream(1))
 	must(t, err)
 	stretch := func(context.Context, *seal.KDF) (*seal.Key, error) { return &key, nil }
-	one, err := k.Key(t.Context(), space, stretch)
-	must(t, err)
-	other, err := k.Key(t.Context(), space+"2", stretch)
-	must(t, err)
-	if *one == key || *one == *other {
-		t.Error("the key is not of its space")
+	keys := map[seal.Key]bool{key: true, code.Key(space): true}
+	other := seal.RecoveryCode{1}
+	for _, name := range []string{space, space + "2"} {
+		for _, code := range []*seal.RecoveryCode{nil, &code, &other, {}} {
+			one, err := k.Key(t.Context(), name, stretch, code)
+			must(t, err)
+			keys[*one] = true
+		}
+	}
+	if len(keys) != 10 {
+		t.Errorf("10 keys of spaces, passphrases and codes are %d", len(keys))
 	}
 }
 
@@ -78,7 +83,7 @@ func FuzzKDF(f *testing.F) {
 	f.Add(uint64(3), uint64(64<<10), byte(1))
 	f.Add(uint64(17), uint64(1<<22), byte(0))
 	f.Fuzz(func(t *testing.T, time, memory uint64, salt byte) {
-		s := slot(t, seal.SlotPassphrase)
+		s := slot(t, seal.SlotPassphrase+seal.SlotKind(salt%2))
 		s.KDF = &seal.KDF{Time: time, Memory: memory, Salt: [16]byte{salt}}
 		c := &seal.Change{Prev: seal.Hash{1}, Slots: []seal.Slot{s}}
 		decoded, err := seal.UnmarshalChange(c.Marshal())
@@ -90,6 +95,6 @@ func FuzzKDF(f *testing.F) {
 				t.Fatalf("computed with %+v", k)
 			}
 			return &key, nil
-		})
+		}, nil)
 	})
 }

@@ -9,7 +9,12 @@ type SlotKind uint64
 const (
 	SlotCode       SlotKind = 1 // a RecoveryCode
 	SlotPassphrase SlotKind = 2 // a text that a person knows: see KDF
+	SlotBoth       SlotKind = 3 // such a text and a RecoveryCode together
 )
+
+// Passphrase says whether a passphrase is needed, and Code whether a recovery code is.
+func (k SlotKind) Passphrase() bool { return k == SlotPassphrase || k == SlotBoth }
+func (k SlotKind) Code() bool       { return k == SlotCode || k == SlotBoth }
 
 // Slot is a member that sleeps: a device's keys, sealed under a key that a person has
 // on paper, or in mind. It can do one thing: add one device of its user.
@@ -19,7 +24,7 @@ type Slot struct {
 	Role   Role // the most that the device may have
 	User   ID
 	Kind   SlotKind
-	KDF    *KDF   // of a passphrase alone
+	KDF    *KDF   // where a passphrase is needed
 	Sealed []byte // a SlotSecret: see Slot.Seal
 }
 
@@ -37,7 +42,7 @@ func (s *Slot) header(c *coder) {
 	c.fixed(2, s.Box[:])
 	c.uint(3, (*uint64)(&s.Role), uint64(RoleRead))
 	c.fixed(4, s.User[:])
-	c.uint(5, (*uint64)(&s.Kind), uint64(SlotPassphrase))
+	c.uint(5, (*uint64)(&s.Kind), uint64(SlotBoth))
 	c.messages(6, present(s.KDF != nil), 1, func(int) message {
 		if s.KDF == nil {
 			s.KDF = &KDF{}
@@ -47,7 +52,7 @@ func (s *Slot) header(c *coder) {
 	c.demand(edwards(s.Sign) && montgomery(s.Box), "key, or an unusable one")
 	c.demand(s.Role != 0 && s.Kind != 0, "role or kind")
 	c.demand(s.User != ID{}, "user")
-	c.demand((s.Kind == SlotPassphrase) == (s.KDF != nil), "KDF, or a code has one")
+	c.demand(s.Kind.Passphrase() == (s.KDF != nil), "KDF, or a code has one")
 }
 
 // SlotSecret is what a slot keeps: its private keys, and how far its space was when it

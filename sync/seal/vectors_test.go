@@ -35,6 +35,7 @@ type vectors struct {
 	Slot      map[string]string `json:"slot"`
 	Code      map[string]string `json:"code"`
 	Phrase    phraseVector      `json:"passphrase"`
+	Both      map[string]string `json:"passphraseAndCode"`
 	Pairing   map[string]string `json:"pairing"`
 	Manifest  map[string]string `json:"manifest"`
 	Chunk     map[string]string `json:"chunk"`
@@ -116,7 +117,7 @@ func makeVectors(t *testing.T) *vectors {
 	k := code.Key(space)
 	v.Slot = map[string]string{"key": h(k[:]), "sealed": h(s.Sealed)}
 	v.Code = map[string]string{"bytes": h(code[:]), "text": code.String()}
-	v.Phrase = passphraseVector(t)
+	v.Phrase, v.Both = passphraseVectors(t)
 	v.Pairing = pairingVector(t)
 	v.Manifest, v.Chunk = snapshotVectors(t)
 	for _, n := range []int{0, 251, 252, 1000, 100_000} {
@@ -129,14 +130,21 @@ func makeVectors(t *testing.T) *vectors {
 	return v
 }
 
-func passphraseVector(t *testing.T) phraseVector {
+func passphraseVectors(t *testing.T) (alone phraseVector, both map[string]string) {
 	const text = "Zu\u0308rich liegt am See"
 	kdf := &seal.KDF{Time: 2, Memory: seal.LeastKDFMemory, Salt: fill[[16]byte](45)}
 	stretched, err := native.Stretch(text)(t.Context(), kdf)
 	must(t, err)
-	k, err := kdf.Key(t.Context(), space, native.Stretch(text))
+	k, err := kdf.Key(t.Context(), space, native.Stretch(text), nil)
 	must(t, err)
-	return phraseVector{text, kdf.Time, kdf.Memory, h(kdf.Salt[:]), h(stretched[:]), h(k[:])}
+	withCode, err := kdf.Key(t.Context(), space, native.Stretch(text), &code)
+	must(t, err)
+	s := seal.Slot{Role: seal.RoleAdmin, User: fill[seal.ID](60), Kind: seal.SlotBoth, KDF: kdf}
+	s.Sign, s.Box = identity(t, 20).Public()
+	must(t, s.Seal(space, withCode, secret(), stream(24)))
+	c := &seal.Change{Prev: fill[seal.Hash](12), Slots: []seal.Slot{s}}
+	return phraseVector{text, kdf.Time, kdf.Memory, h(kdf.Salt[:]), h(stretched[:]), h(k[:])},
+		map[string]string{"key": h(withCode[:]), "change": h(c.Marshal())}
 }
 
 func pairingVector(t *testing.T) map[string]string {

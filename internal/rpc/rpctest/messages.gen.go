@@ -67,9 +67,9 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		w.U32(q.Limit)
 	case rpc.MethodSyncAccept:
 		w.Bool(q.Upload)
-	case rpc.MethodSealedCreate, rpc.MethodSealedUnlockBy:
+	case rpc.MethodSealedCreate:
 		w.Str(q.Name)
-	case rpc.MethodSealedUnlock:
+	case rpc.MethodSealedUnlock, rpc.MethodSealedUnlockBy:
 		w.Str(q.Name)
 		w.Str(q.Code)
 	case rpc.MethodSealedJoin:
@@ -83,6 +83,8 @@ func encodeBody(w *rpc.Writer, q *rpc.Request) {
 		w.Str(q.Text)
 	case rpc.MethodSealedRemove:
 		w.Strs(q.Ids)
+	case rpc.MethodSealedPassphrase:
+		w.Bool(q.Coded)
 	case rpc.MethodSealedFingerprint:
 		w.U64(q.Seq)
 	case rpc.MethodHealth:

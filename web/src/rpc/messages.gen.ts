@@ -325,9 +325,9 @@ export interface SpaceMember {
   name: string;
   /** admin, write or read */
   role: string;
-  /** it is a recovery code */
+  /** it is a recovery code, or needs one beside */
   code: boolean;
-  /** it is a passphrase */
+  /** a passphrase */
   passphrase: boolean;
   /** it is this device */
   self: boolean;
@@ -1020,16 +1020,19 @@ export function sealedCode(): RequestOf<string> {
   return { method: 72, lane: "side", retry: false, body: NONE, result: (r) => r.string() };
 }
 
-/** by a passphrase; each chunk wants an answer */
-export function sealedUnlockBy(name: string): RequestOf<void> {
+/** by a passphrase, and by the code that goes with it, concealed, or ""; each chunk wants an answer */
+export function sealedUnlockBy(name: string, code: string): RequestOf<void> {
   const w = new Writer();
   w.string(name);
+  w.string(code);
   return { method: 73, lane: "side", retry: false, body: w.finish(), result: () => {} };
 }
 
-/** sets the user's passphrase; the same */
-export function sealedPassphrase(): RequestOf<void> {
-  return { method: 74, lane: "side", retry: false, body: NONE, result: () => {} };
+/** sets the user's passphrase; the same. coded: with a code that is needed as well, which is the reply, concealed */
+export function sealedPassphrase(coded: boolean): RequestOf<string> {
+  const w = new Writer();
+  w.bool(coded);
+  return { method: 74, lane: "side", retry: false, body: w.finish(), result: (r) => r.string() };
 }
 
 /** of what has stopped the device last; empty for none */

@@ -20,7 +20,7 @@ export interface Member {
   role: Role;
   /** It is a recovery code. */
   code: boolean;
-  /** It is a passphrase. */
+  /** It is a passphrase; with `code` one that needs a code as well. */
   passphrase: boolean;
   /** It is this device. */
   self: boolean;
@@ -103,10 +103,14 @@ export class SealedSpace {
 
   /**
    * Lets this device in by the passphrase of a user. It takes a second or so for each user of the space who has one,
-   * and 64 MiB. HEDDLE_BAD_PASSPHRASE: it opens nothing there.
+   * and 64 MiB. A passphrase that was set `{ and: "code" }` needs that `code` as well. HEDDLE_BAD_PASSPHRASE: it opens
+   * nothing there, or not by itself. HEDDLE_BAD_CODE: the code is mistyped.
    */
-  async unlockByPassphrase(passphrase: string, name: string, options: CallOptions = {}): Promise<void> {
-    return this.#stretching(messages.sealedUnlockBy(checkName(name)), passphrase, options);
+  async unlockByPassphrase(
+    passphrase: string, name: string, { code, ...options }: CallOptions & { code?: string | undefined } = {},
+  ): Promise<void> {
+    const concealed = code === undefined ? "" : await this.#keyring.concealText(code);
+    return this.#stretching(messages.sealedUnlockBy(checkName(name), concealed), passphrase, options);
   }
 
   /** Lets this device in by the link of another one: `location.href`, where the app was opened by it. */
@@ -188,10 +192,19 @@ export class SealedSpace {
    * Sets the passphrase of this device's user, of at least 12 characters: with it a device comes in as by a code. Who
    * has the server's data can guess at it, slowly; nobody can guess at a code. One that the user had before opens
    * nothing any more, and there is a new key. HEDDLE_BAD_PASSPHRASE: it is too short.
+   *
+   * `{ and: "code" }` returns a code to be written down, which is needed as well: neither opens anything alone, so who
+   * has the server's data has nothing to guess at. Codes of newRecoveryCode() open the space until they are removed.
    */
-  async setPassphrase(passphrase: string, options: CallOptions = {}): Promise<void> {
+  setPassphrase(passphrase: string, options: CallOptions & { and: "code" }): Promise<string>;
+  setPassphrase(passphrase: string, options?: CallOptions & { and?: undefined }): Promise<void>;
+  async setPassphrase(
+    passphrase: string, { and, ...options }: CallOptions & { and?: "code" | undefined } = {},
+  ): Promise<string | void> {
     checkPassphrase(passphrase);
-    return this.#stretching(messages.sealedPassphrase(), passphrase, options);
+    if (and !== undefined && and !== "code") throw new HeddleError("HEDDLE_BAD_PARAM", `setPassphrase: and is "code"`);
+    const concealed = await this.#stretching(messages.sealedPassphrase(and === "code"), passphrase, options);
+    if (and === "code") return this.#keyring.revealText(concealed);
   }
 
   /**
@@ -213,7 +226,7 @@ export class SealedSpace {
   }
 
   /** Makes a call that has this page compute Argon2id of a passphrase. */
-  async #stretching(request: RequestOf<void>, passphrase: string, options: CallOptions): Promise<void> {
+  async #stretching<T>(request: RequestOf<T>, passphrase: string, options: CallOptions): Promise<T> {
     const failed = later<never>();
     const over = new AbortController();
     let id = 0;
@@ -226,7 +239,7 @@ export class SealedSpace {
       chunk: (r) => { answer(messages.readKDF(r)).catch(failed.reject); },
     });
     try {
-      await Promise.race([done, failed.promise]);
+      return await Promise.race([done, failed.promise]);
     } finally {
       over.abort();
     }
