@@ -121,7 +121,7 @@ func TestSealed_restored(t *testing.T) {
 		s.now(ada, phone)
 	}
 	s.same(6, ada, phone)
-	if e := ada.Sync().member.Standing().Epoch; e != 1 {
+	if e := ada.Sync().member.Standing().Epoch; e != 2 { // the word's own
 		t.Errorf("the rotation that was lost is back: epoch %d", e)
 	}
 	s.write(phone, "7", "phone, after")
@@ -274,6 +274,29 @@ func TestSealed_restoredBeyondAdmin(t *testing.T) {
 		}
 		s.same(1, ada, phone)
 	}
+}
+
+// Two admins say the same of two losses, in the same place of the log: both count.
+func TestSealed_restoredTwiceAlike(t *testing.T) {
+	s := newRestorable(t)
+	_, ada := s.found()
+	s.now(ada)
+	phone, tablet := s.added(ada, "phone", RoleWrite), s.added(ada, "tablet", RoleAdmin)
+	s.now(phone, tablet, ada)
+	backup := s.backup()
+	s.write(phone, "1", "phone, lost twice")
+	s.now(phone)
+	s.restore(backup)
+	wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+	s.must(s.accept(ada)) // which has lost nothing itself
+	s.now(phone, ada)
+	s.same(1, phone, ada)
+
+	s.restore(backup)
+	wantCode(t, phone.Sync().Now(t.Context()), CodeTampered)
+	s.must(s.accept(tablet)) // the same for this one
+	s.now(phone, ada, tablet)
+	s.same(1, phone, ada, tablet)
 }
 
 // A server that has lost all begins anew by the founder's word.

@@ -293,12 +293,17 @@ func (m *Member) tellWord(ctx context.Context) (*client.Change, error) {
 			c.Change.Remove = append(c.Change.Remove, id)
 		}
 	}
-	if len(c.Change.Remove) > 0 {
-		if err := c.renew(ctx); err != nil {
-			return nil, err
-		}
+	return c.signWord(ctx)
+}
+
+// signWord signs a Change with an admin's word. It begins an epoch, whose key makes the Change another than any other:
+// after a second restore the same words in the same place would be the same Change, which who has obeyed it once does
+// not obey again.
+func (d *draft) signWord(ctx context.Context) (*client.Change, error) {
+	if err := d.renew(ctx); err != nil {
+		return nil, err
 	}
-	return c.sign(ctx, c.cfg.Identity)
+	return d.sign(ctx, d.cfg.Identity)
 }
 
 // GiveUp implements client.Sealer.
@@ -308,7 +313,7 @@ func (m *Member) GiveUp(ctx context.Context) (*client.Change, error) {
 		return nil, errcode.New(errcode.NotAllowed, "member: give up", "an admin's device has to accept")
 	}
 	c.Reset = &seal.Reset{} // wherever the others have left this log
-	return c.sign(ctx, c.cfg.Identity)
+	return c.signWord(ctx)
 }
 
 // Decided implements client.Sealer.

@@ -57,8 +57,27 @@ const (
 	ruleLed
 	ruleRemoveAgain
 	ruleNumberOn
+	ruleWordKey
 	ruleServerChecks
 	ruleServerHeads
+	// of snapshots
+	ruleMakerMember
+	ruleMakerRole
+	ruleManifestSigned
+	ruleManifestMembers
+	ruleManifestWord
+	ruleManifestChain
+	ruleChunkHash
+	ruleCounted
+	ruleNextSnapshot
+	ruleGivesWayToStop
+	ruleGivesWayToDigest
+	ruleProveRows
+	ruleProveFold
+	ruleProveClients
+	ruleProveOthers
+	ruleCutProved
+	ruleKeepProved
 	rules // how many there are
 )
 
@@ -80,7 +99,9 @@ type clientState struct {
 type log struct {
 	records
 	entries []*entry
+	from    int // the first entry that is known: a snapshot's, of a log that began with one
 	clients map[clientID]clientState
+	rows    rows // as the reader of the log folds them
 	without rule
 }
 
@@ -167,15 +188,16 @@ func (l *log) judge(e *entry, keys bool) verdict {
 	if b.seen.seq >= e.seq && l.on(ruleSeenBefore) {
 		return stop("fork")
 	}
-	kept := b.seen.seq < e.seq && e.seq-b.seen.seq <= window
-	if kept && l.chainAt(b.seen.seq) != b.seen.chain && l.on(ruleSeenChain) {
+	recent := b.seen.seq < e.seq && e.seq-b.seen.seq <= window
+	known := b.seen.seq == 0 || b.seen.seq >= l.from
+	if recent && known && l.chainAt(b.seen.seq) != b.seen.chain && l.on(ruleSeenChain) {
 		return stop("fork")
 	}
 	if e.outcome != ok {
 		return void(e.outcome)
 	}
 	// 6
-	if b.seen.seq < e.seq && !kept && l.on(ruleStale) {
+	if b.seen.seq < e.seq && !recent && l.on(ruleStale) {
 		return void(stale)
 	}
 	if b.kind == members {
@@ -225,6 +247,9 @@ func (l *log) append(e *entry, v verdict) {
 		return
 	}
 	l.clients[e.client] = clientState{e.body.device, e.counter, e.digest()}
+	if v.code == ok && e.body.kind == data && e.body.box != nil {
+		l.rows.fold(e.body.box.tx)
+	}
 	if v.code == ok && e.body.kind == members {
 		l.apply(e.body.box.change)
 		for _, m := range e.body.box.change.add {

@@ -65,6 +65,11 @@ var mustHit = []string{
 	"a device is let in again", "a replica stops by a head",
 	"a replica stops: chain", "a replica stops: link", "a replica stops: fork", "a replica stops: forged",
 	"a replica stops: anchor",
+	"a snapshot is made", "a maker of a snapshot dies in the middle", "a snapshot is proved", "the log is cut",
+	"a new device starts from a snapshot", "a new device takes another snapshot than the first",
+	"a snapshot is given up that was started from", "the server swaps chunks", "the server keeps a chunk back",
+	"the server alters a snapshot, or mixes two", "the server leaves a Change out",
+	"the server shows the Changes of another history", "a snapshot is signed by another", "a snapshot is not proved",
 }
 
 // TestWorlds_one runs the world of -model.seed alone, and prints its log.

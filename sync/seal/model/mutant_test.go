@@ -51,8 +51,27 @@ var mutants = map[rule]string{
 	ruleLed:             "the history that was looked at need not be the one that is followed",
 	ruleRemoveAgain:     "removals that were lost are not made again",
 	ruleNumberOn:        "what was lost is not sent again",
+	ruleWordKey:         "an admin's word may be the same as another",
 	ruleServerChecks:    "the server takes what it is sent",
 	ruleServerHeads:     "the server passes on any head",
+
+	ruleMakerMember:      "a snapshot of one who is no member is started from",
+	ruleMakerRole:        "a reader's snapshot is started from",
+	ruleManifestSigned:   "a snapshot's signature and box are not checked",
+	ruleManifestMembers:  "a snapshot's newest Change need not be the log's",
+	ruleManifestWord:     "Changes that the inviter knew need not be there",
+	ruleManifestChain:    "a snapshot at the inviter's position may be of another history",
+	ruleChunkHash:        "the hash of a chunk is not checked",
+	ruleCounted:          "the digest of rows is what the maker says",
+	ruleNextSnapshot:     "where a snapshot is refused no other is tried",
+	ruleGivesWayToStop:   "a snapshot that the log contradicts is kept",
+	ruleGivesWayToDigest: "a snapshot that a member contradicts is kept",
+	ruleProveRows:        "who proves a snapshot does not read its chunks",
+	ruleProveFold:        "who proves a snapshot does not compare its rows with its own",
+	ruleProveClients:     "who proves a snapshot does not compare its clients with its own",
+	ruleProveOthers:      "its maker proves a snapshot",
+	ruleCutProved:        "the log is cut behind any snapshot",
+	ruleKeepProved:       "a proved snapshot goes when there is a newer one",
 }
 
 // TestMutants: a rule that is left out shows.

@@ -16,6 +16,7 @@ type observer struct {
 	owner    map[clientID]deviceID // of their databases
 	outcomes map[hash]string       // by the true history up to an entry
 	chains   map[hash]hash         // to the true history
+	words    map[*change]hash      // of admins that history is lost: the digest that each stands under
 }
 
 type sealInfo struct {
@@ -123,6 +124,12 @@ func (t *trace) applied(r *replica, e *entry, v verdict) {
 		return
 	}
 	t.changed(e.body.device, e.body.box.change)
+	if c := e.body.box.change; c.reset != nil {
+		if other, is := w.see.words[c]; is && other != e.digest() {
+			w.violate("two words of admins are the same: who has followed the one does not obey the other")
+		}
+		w.see.words[c] = e.digest()
+	}
 	if gone := t.gone[e.body.box.change]; gone != nil {
 		for id := range gone.ever {
 			if _, was := gone.members[id]; !was && t.members[id].id != 0 {

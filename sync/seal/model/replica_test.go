@@ -65,6 +65,7 @@ type replica struct {
 	gaveUp     *log    // of an admin's device whose user has said yes: to be told by a Change
 	says       *change // the Change that tells of it
 	resets     map[*change]bool
+	chunks     map[chunk]chunk // that this device has made, by what they have
 	trace      trace
 }
 

@@ -28,11 +28,29 @@ func (r *replica) giveUp(s host) {
 	if m, is := r.self(); !is || m.role != admin || r.gaveUp != nil || !r.caughtUp {
 		return
 	}
-	c := &change{reset: &reset{pos: position{1, r.log.chainAt(1)}}}
+	c := r.reset(position{1, r.log.chainAt(1)}, nil, nil)
 	r.trace.told(c, r.log)
 	if r.change(s, c) == ok {
 		r.w.hit("an admin's word for others")
 	}
+}
+
+// reset makes the Change with an admin's word. It begins a key of its own, so that no two words are the same: of two
+// that were, who has obeyed one would not obey the other, after another restore.
+func (r *replica) reset(at position, lost []*change, remove []deviceID) *change {
+	c := &change{prev: r.log.newest, remove: remove, reset: &reset{at, lost}}
+	if len(remove) > 0 || r.on(ruleWordKey) {
+		r.newKey(c)
+		return c
+	}
+	for _, o := range r.w.words { // a hash covers the content alone
+		if o.prev == c.prev && o.reset.pos == at && slices.Equal(o.reset.lost, lost) {
+			r.w.hit("two words are the same")
+			return o
+		}
+	}
+	r.w.words = append(r.w.words, c)
+	return c
 }
 
 // startOver follows the server's log from its beginning. What was sent under the
@@ -73,15 +91,13 @@ func (r *replica) finish(s host) {
 		return
 	}
 	at := r.gaveUp.last(r.log)
-	c := &change{reset: &reset{at, r.gaveUp.changes(at.seq)}}
+	var remove []deviceID
 	for _, id := range sorted(r.log.members) {
 		if r.gone[id] && r.on(ruleRemoveAgain) {
-			c.remove = append(c.remove, id)
+			remove = append(remove, id)
 		}
 	}
-	if len(c.remove) > 0 {
-		r.newKey(c)
-	}
+	c := r.reset(at, r.gaveUp.changes(at.seq), remove)
 	r.trace.told(c, r.gaveUp)
 	if r.change(s, c) == ok {
 		r.w.hit("an admin's word is told")

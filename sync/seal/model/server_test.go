@@ -10,11 +10,13 @@ type server struct {
 	newest  map[deviceID]head
 	backups []backup
 	late    []*pushed // requests that are still on their way
+	shelf   *shelf
 }
 
 type backup struct {
 	l      *log
 	newest map[deviceID]head
+	shelf  *shelf
 }
 
 func (s *server) pull(p position) ([]*entry, bool) {
@@ -103,7 +105,7 @@ func (s *server) postHead(h head) int {
 }
 
 func (s *server) keep() {
-	b := backup{s.l.clone(), map[deviceID]head{}}
+	b := backup{s.l.clone(), map[deviceID]head{}, s.shelf.clone()}
 	for id, h := range s.newest {
 		b.newest[id] = h
 	}
@@ -118,7 +120,7 @@ func (s *server) restore() {
 	if len(b.l.entries) < len(s.l.entries) {
 		s.w.hit("the server is put back to a backup")
 	}
-	s.l, s.newest = b.l.clone(), map[deviceID]head{}
+	s.l, s.newest, s.shelf = b.l.clone(), map[deviceID]head{}, b.shelf.clone()
 	for id, h := range b.newest {
 		s.newest[id] = h
 	}

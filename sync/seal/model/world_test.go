@@ -44,7 +44,9 @@ type world struct {
 	lastKey    keyID
 	lastDevice deviceID
 	slots      []slotKey
+	words      []*change // of admins that history is lost, without a key of their own
 
+	snapshots
 	hits       map[string]int
 	violations []string
 }
@@ -58,15 +60,15 @@ type slotKey struct {
 
 func newWorld(seed uint64, s sort, without rule) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, uint64(s))), sort: s, without: without, hits: map[string]int{},
-		rejected: map[txID]bool{}, wrote: map[txID]*replica{}, leaving: map[deviceID]bool{}}
+		rejected: map[txID]bool{}, wrote: map[txID]*replica{}, leaving: map[deviceID]bool{}, snapshots: newSnapshots(seed, s)}
 	w.see = &observer{w: w, seals: map[hash]sealInfo{}, devices: map[deviceID]bool{}, owner: map[clientID]deviceID{},
-		outcomes: map[hash]string{}, chains: map[hash]hash{}}
+		outcomes: map[hash]string{}, chains: map[hash]hash{}, words: map[*change]hash{}}
 	w.restores = w.chance(2)
 	if s == hostile {
 		w.evil = newAttacker(w)
 		w.main = w.evil.branches[0]
 	} else {
-		w.server = &server{w: w, l: newLog(without), newest: map[deviceID]head{}}
+		w.server = &server{w: w, l: newLog(without), newest: map[deviceID]head{}, shelf: newShelf(w)}
 		w.main = w.server
 	}
 	w.begin()
@@ -93,7 +95,7 @@ func (w *world) newReplica(m member) *replica {
 	r := &replica{w: w, device: signer{m.id}, user: m.user, log: newLog(w.without), anchor: w.anchor,
 		client: clientID(w.random.Uint64()>>2) + 1, seals: map[hash]txID{}, stored: map[txID]*pushed{},
 		heads: map[deviceID]head{}, also: map[deviceID][]head{},
-		covered: map[deviceID]int{}, resets: map[*change]bool{}, trace: newTrace(w)}
+		covered: map[deviceID]int{}, resets: map[*change]bool{}, chunks: map[chunk]chunk{}, trace: newTrace(w)}
 	w.see.devices[m.id], w.see.owner[r.client] = true, m.id
 	w.replicas = append(w.replicas, r)
 	return r
@@ -195,7 +197,7 @@ func (w *world) unlock(s slotKey) {
 // copyOf is r's database and keys once more.
 func (w *world) copyOf(r *replica) {
 	c := *r
-	c.log, c.trace = r.log.clone(), r.trace.clone()
+	c.log, c.trace, c.chunks = r.log.clone(), r.trace.clone(), maps.Clone(r.chunks)
 	c.pending, c.sent, c.told = slices.Clone(r.pending), slices.Clone(r.sent), slices.Clone(r.told)
 	c.seals, c.stored, c.heads = maps.Clone(r.seals), maps.Clone(r.stored), maps.Clone(r.heads)
 	c.resets, c.covered, c.also = maps.Clone(r.resets), maps.Clone(r.covered), maps.Clone(r.also)
@@ -213,12 +215,14 @@ func (w *world) run(steps int) {
 			return
 		}
 		w.step(w.replicas[w.random.IntN(len(w.replicas))])
+		w.snapshot()
 	}
 	if w.evil != nil {
 		w.evil.end()
 		return
 	}
 	w.end()
+	w.endSnapshots()
 }
 
 func (w *world) step(r *replica) {
