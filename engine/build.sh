@@ -25,10 +25,12 @@ if [ "${1:-}" = --check ]; then
   out=$(mktemp -d)
   trap 'rm -rf "$out"' EXIT
   (cd build && go run . -o "$out/sqlite3.wasm")
-  if ! cmp "$out/sqlite3.wasm" sqlite3.wasm; then
-    echo "engine: the sources do not give the sqlite3.wasm that is checked in" >&2
-    exit 1
-  fi
+  for module in sqlite3.wasm adiantum.wasm; do
+    if ! cmp "$out/$module" "$module"; then
+      echo "engine: the sources do not give the $module that is checked in" >&2
+      exit 1
+    fi
+  done
   (cd .. && go run ./engine/gen -check)
   exit
 fi

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 
+	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
+
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/opfs"
 	"heddle.dev/heddle/internal/opfs/atrest"
@@ -34,7 +36,7 @@ func directory(
 		if err != nil {
 			return nil, err
 		}
-		recoding := atrest.Recoding{Dir: dir, Key: key, Encrypt: c.Recode == "encrypt",
+		recoding := atrest.Recoding{Dir: dir, Key: key, Bulk: sqlite3_wasm.Adiantum{}, Encrypt: c.Recode == "encrypt",
 			Files: []string{file, file + "-wal", file + "-journal"}, Journal: file + "-recode", Step: progress}
 		if err := recoding.Run(); err != nil {
 			return nil, errcode.Wrap(err, "SQLITE_FULL", "open: encryptAtRest")
@@ -43,7 +45,7 @@ func directory(
 			return dir, err
 		}
 	}
-	return atrest.New(dir, key), nil
+	return atrest.New(dir, key, sqlite3_wasm.Adiantum{}), nil
 }
 
 // scratchFiles makes the files that copies pass through: in the database's folder, or in

@@ -3,7 +3,7 @@
 //   index.js, worker.js, broker.js   esbuild, one file each, no imports between them
 //   argon2.js                        the same, for those who use a passphrase (heddle/sealed)
 //   heddle.wasm, sqlite3.wasm        what a start needs of Go's program and of the checked-in engine (engine/split)
-//   heddle-rest.wasm                 the rest of both (wasm/first.txt, engine/first.txt)
+//   heddle-rest.wasm                 the rest of both (wasm/first.txt, engine/first.txt), and the cipher of files
 //   heddle-sealed.wasm               what sealed spaces alone need (wasm/sealed.txt)
 //   *.d.ts                           tsc
 //   LICENSE, NOTICE                  what a copy has to carry along
@@ -82,8 +82,8 @@ async function goBuild() {
   const sqliteRest = linked.replace(/\.wasm$/, "-sqlite-rest.wasm");
   await split("-numbers", "engine/first.txt", "-rest", sqliteRest, "engine/sqlite3.wasm", join(dist, "sqlite3.wasm"));
   await split("-first", "wasm/first.txt", "-rest", join(dist, "heddle-rest.wasm"), "-third", "wasm/sealed.txt",
-    "-third-part", join(dist, "heddle-sealed.wasm"), "-carry", sqliteRest, linked,
-    join(dist, "heddle.wasm"));
+    "-third-part", join(dist, "heddle-sealed.wasm"), "-carry", `sqlite=${sqliteRest}`,
+    "-carry", "adiantum=engine/adiantum.wasm", linked, join(dist, "heddle.wasm"));
 }
 
 /** The adapters, such as heddle/kysely, and what each adapts, which is the app's; and heddle/sealed with its worker. */

@@ -22,6 +22,16 @@ var compileFlags = strings.Fields(`
 // engine's time: see csrc/memory.c.
 var units = map[string]string{"main": "-mno-bulk-memory", "memory_bulk": "-mbulk-memory"}
 
+// cipherSteps make adiantum.wasm, which alone has SIMD. It has no stack: its memory is Go's.
+var cipherSteps = [][]string{
+	strings.Fields(`clang-19 --target=wasm32 -ffreestanding -nostdlib -std=c23 -g0 -O3 -msimd128
+		-Wall -Wextra -Werror -c adiantum.c -o adiantum.o`),
+	strings.Fields(`wasm-ld-19 --no-entry --import-memory --gc-sections --strip-all -O2
+		adiantum.o -o linked-adiantum.wasm`),
+	strings.Fields(`wasm-opt linked-adiantum.wasm -o adiantum.wasm --mvp-features --enable-simd -O3
+		--strip-producers --strip-target-features --strip-debug`),
+}
+
 func linkCommand(exports []string) []string {
 	cmd := strings.Fields(`wasm-ld-19 --experimental-pic -shared --import-memory
 		--import-undefined --no-entry --gc-sections --strip-all -O2`)

@@ -1,5 +1,6 @@
 // Command build compiles engine/sqlite3.wasm: SQLite, as a position-independent
-// WebAssembly side module, from sources in the Go module cache.
+// WebAssembly side module, from sources in the Go module cache. Beside it comes
+// adiantum.wasm, the bulk of the cipher of files.
 //
 //	cd engine/build && go run . -o ../sqlite3.wasm
 //
@@ -21,7 +22,7 @@ import (
 )
 
 func main() {
-	out := flag.String("o", "../sqlite3.wasm", "where to write the module; its SHA-256 goes beside it")
+	out := flag.String("o", "../sqlite3.wasm", "where to write the module; adiantum.wasm and their SHA-256 go beside it")
 	keep := flag.String("work", "", "keep the intermediate files in this directory")
 	wasmOpt := flag.String("wasm-opt", "",
 		"wasm-opt of binaryen 132 (default: node_modules of this directory or of the root)")
@@ -56,8 +57,11 @@ func run(out, work, wasmOpt string) error {
 	for unit, flag := range units {
 		steps = append(steps, append(append([]string{"clang-19"}, compileFlags...), flag, "-c", unit+".c", "-o", unit+".o"))
 	}
-	steps = append(steps, linkCommand(exports), append([]string{opt}, optimizeFlags...))
-	for _, step := range steps {
+	steps = append(steps, linkCommand(exports), append([]string{"wasm-opt"}, optimizeFlags...))
+	for _, step := range append(steps, cipherSteps...) {
+		if step[0] == "wasm-opt" {
+			step[0] = opt
+		}
 		cmd := exec.Command(step[0], step[1:]...)
 		cmd.Dir = work
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -72,6 +76,18 @@ func run(out, work, wasmOpt string) error {
 	if module, err = allowInlining(module); err != nil {
 		return err
 	}
+	cipher, err := os.ReadFile(filepath.Join(work, "adiantum.wasm"))
+	if err != nil {
+		return err
+	}
+	if err := write(filepath.Join(filepath.Dir(out), "adiantum.wasm"), cipher); err != nil {
+		return err
+	}
+	return write(out, module)
+}
+
+// write writes a module, and its SHA-256 beside it.
+func write(out string, module []byte) error {
 	if err := os.WriteFile(out, module, 0o666); err != nil {
 		return err
 	}

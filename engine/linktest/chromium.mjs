@@ -29,9 +29,9 @@ const worker = await build({
         postMessage(1);
       });
       onmessage = async ({ data: args }) => {
-        const files = ["program.wasm", "sqlite3.wasm"];
-        const [program, sqlite] = await Promise.all(files.map((f) => WebAssembly.compileStreaming(fetch(f))));
-        const engine = linkEngine(sqlite);
+        const files = ["program.wasm", "sqlite3.wasm", "adiantum.wasm"];
+        const [program, sqlite, adiantum] = await Promise.all(files.map((f) => WebAssembly.compileStreaming(fetch(f))));
+        const engine = linkEngine(sqlite, undefined, undefined, () => adiantum);
         globalThis.heddleEngine = {
           connections: () => engine.stacks.size,
           stackPointersAreBack: () => [...engine.stacks.values()].every((s) => s.pointer === s.high),
@@ -53,13 +53,15 @@ const worker = await build({
   write: false,
 });
 
+const module = (name) => ["application/wasm", fs.readFileSync(path.join(root, "engine", name))];
 const files = {
   "/": ["text/html", '<!doctype html><link rel="icon" href="data:,">'],
   "/worker.js": ["text/javascript", worker.outputFiles[0].text],
   "/program.wasm": ["application/wasm", fs.readFileSync(program)],
   "/native.txt": ["text/plain;charset=utf-8",
     fs.readFileSync(path.join(root, "engine/conformance/native/testdata/native.txt"))],
-  "/sqlite3.wasm": ["application/wasm", fs.readFileSync(path.join(root, "engine", "sqlite3.wasm"))],
+  "/sqlite3.wasm": module("sqlite3.wasm"),
+  "/adiantum.wasm": module("adiantum.wasm"),
 };
 // An isolated page has a clock of 5 µs in place of 100, which benchmarks need.
 const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };

@@ -15,6 +15,7 @@ require (
 	github.com/ncruces/julianday v1.0.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.50.0 // indirect
+	lukechampine.com/adiantum v1.1.1 // indirect
 )
 
 replace (

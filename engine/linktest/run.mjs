@@ -27,7 +27,8 @@ const goroot = execFileSync("go", ["env", "GOROOT"], { encoding: "utf8" }).trim(
 require(path.join(goroot, "lib", "wasm", "wasm_exec.js"));
 
 const { linkEngine } = await importTypeScript(path.join(root, "web", "src", "worker", "engine.ts"));
-const engine = linkEngine(new WebAssembly.Module(fs.readFileSync(path.join(root, "engine", "sqlite3.wasm"))));
+const compiled = (name) => new WebAssembly.Module(fs.readFileSync(path.join(root, "engine", name)));
+const engine = linkEngine(compiled("sqlite3.wasm"), undefined, undefined, () => compiled("adiantum.wasm"));
 
 const go = new Go();
 go.argv = [program, ...args];

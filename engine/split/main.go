@@ -3,7 +3,7 @@
 // tables that lead to files and lines.
 //
 //	split -first functions.txt -rest heddle-rest.wasm [-third prefixes.txt -third-part heddle-sealed.wasm]
-//	    [-carry other.wasm] in.wasm heddle.wasm
+//	    [-carry name=other.wasm]… in.wasm heddle.wasm
 //	split -numbers functions.txt -rest other.wasm sqlite3.wasm out.wasm
 //	split -profile in.wasm out.wasm
 //	split -whole in.wasm out.wasm
@@ -17,8 +17,8 @@
 // -third names the functions of a third part by what their names begin with. What of them is in the first part stays
 // there: a package's init runs at every start.
 //
-// -carry puts a file into the rest, as the custom section "sqlite": one download brings
-// the rests of both programs.
+// -carry puts a file into the rest, as the custom section of that name: one download brings
+// the rests of both programs, and the cipher.
 package main
 
 import (
@@ -39,7 +39,11 @@ func main() {
 	rest := flag.String("rest", "", "the `file` for the second part")
 	third := flag.String("third", "", "the `file` with the beginnings of the names of the third part's functions")
 	thirdPart := flag.String("third-part", "", "the `file` for the third part")
-	carry := flag.String("carry", "", "a `file` that the second part carries")
+	var carry []string
+	flag.Func("carry", "`name=file`, which the second part carries as a section of that name", func(s string) error {
+		carry = append(carry, s)
+		return nil
+	})
 	profile := flag.Bool("profile", false, "write a program that notes which functions were entered")
 	whole := flag.Bool("whole", false, "write a first part that has all functions")
 	names := flag.Bool("names", false, "print the names of the program's functions")
@@ -54,7 +58,7 @@ func main() {
 	case *names:
 		err = printNames(in)
 	default:
-		err = split(in, lists{*first, *numbers, *third}, files{flag.Arg(1), *rest, *thirdPart, *carry})
+		err = split(in, lists{*first, *numbers, *third}, files{flag.Arg(1), *rest, *thirdPart, carry})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "split:", err)
@@ -126,20 +130,24 @@ func (l lists) divide(in []byte) (wasmfile.Parts, error) {
 	return divide(in, names, third)
 }
 
-// files are those that the parts are written to, and the one that the rest carries.
-type files struct{ first, rest, third, carry string }
+// files are those that the parts are written to, and those that the rest carries, after their names.
+type files struct {
+	first, rest, third string
+	carry              []string
+}
 
 func split(in []byte, by lists, to files) error {
 	parts, err := by.divide(in)
 	if err != nil {
 		return err
 	}
-	if to.carry != "" {
-		carried, err := os.ReadFile(to.carry)
+	for _, carry := range to.carry {
+		name, file, _ := strings.Cut(carry, "=")
+		carried, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		parts.Rest = wasmfile.AppendCustom(parts.Rest, "sqlite", carried)
+		parts.Rest = wasmfile.AppendCustom(parts.Rest, name, carried)
 	}
 	if parts.Third != nil {
 		if err := os.WriteFile(to.third, parts.Third, 0o644); err != nil {

@@ -25,7 +25,7 @@ func TestAdiantum_library(t *testing.T) {
 			plain = plain[:16]
 		}
 		want := adiantum.New(key[:]).Encrypt(bytes.Clone(plain), tweak)
-		c := newAdiantum(key)
+		c := newAdiantum(key, nil)
 		got := c.Encrypt(bytes.Clone(plain), tweak)
 		if !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes, a tweak of %d: encrypted otherwise", len(plain), len(tweak))

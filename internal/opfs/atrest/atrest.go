@@ -58,12 +58,13 @@ type Key [KeySize]byte
 type Directory struct {
 	below opfs.Directory
 	key   Key
+	bulk  Bulk
 }
 
 var _ opfs.Checker = &Directory{}
 
-// New makes a Directory that keeps its files in below, encrypted.
-func New(below opfs.Directory, key Key) *Directory { return &Directory{below, key} }
+// New makes a Directory that keeps its files in below, encrypted. bulk may be nil.
+func New(below opfs.Directory, key Key, bulk Bulk) *Directory { return &Directory{below, key, bulk} }
 
 // Open implements opfs.Directory.
 func (d *Directory) Open(name string) (opfs.Handle, error) {
@@ -71,7 +72,7 @@ func (d *Directory) Open(name string) (opfs.Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newHandle(h, newCipher(d.key, kindOf(name))), nil
+	return newHandle(h, newCipher(d.key, d.bulk, kindOf(name))), nil
 }
 
 // Remove implements opfs.Directory.
@@ -116,7 +117,7 @@ type cipher struct {
 	kind     kind
 }
 
-func newCipher(key Key, k kind) cipher { return cipher{newAdiantum(key), k} }
+func newCipher(key Key, bulk Bulk, k kind) cipher { return cipher{newAdiantum(key, bulk), k} }
 
 func tweak(k kind, number int64) (t [16]byte) {
 	t[0] = byte(k)

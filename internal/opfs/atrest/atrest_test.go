@@ -37,7 +37,7 @@ func TestCipher_vectors(t *testing.T) {
 				"3af34196851d9f74515663fa7c288549f72ff9f21846f53380a33cceb25793f5aebda9f57b30c49366e0307716e4a031" +
 				"ba70bc6813f5b09ac1fc7efe55805c4874a6aaa3acdcc2f58dde34867860758d"},
 	} {
-		c := newCipher(Key(unhex(v.key)), database)
+		c := newCipher(Key(unhex(v.key)), nil, database)
 		p := unhex(v.plain)
 		if c.adiantum.Encrypt(p, unhex(v.tweak)); !bytes.Equal(p, unhex(v.encrypted)) {
 			t.Errorf("%d bytes: got %x", len(p), p)
@@ -57,7 +57,7 @@ type file struct {
 
 func open(t *testing.T, below *opfs.MemoryDirectory) file {
 	t.Helper()
-	h, err := New(below, Key{1, 2, 3}).Open("a.db")
+	h, err := New(below, Key{1, 2, 3}, nil).Open("a.db")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestFormat(t *testing.T) {
 		{"a.db-journal", 512, "e9402bcd370b079844d02268bae9b778fa8fc549b048993f2a6f85cbb453c633", BlockSize + 16},
 	} {
 		below := opfs.Memory()
-		h, err := New(below, Key{1, 2, 3}).Open(v.name)
+		h, err := New(below, Key{1, 2, 3}, nil).Open(v.name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func (h faultyHandle) WriteAt(p []byte, off int64) (int, error) {
 func TestHandle_failedWrite(t *testing.T) {
 	below := opfs.Memory()
 	f := &faults{below, -1}
-	h, err := New(f, Key{1, 2, 3}).Open("a.db")
+	h, err := New(f, Key{1, 2, 3}, nil).Open("a.db")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestHandle_failedWrite(t *testing.T) {
 }
 
 func BenchmarkCipher(b *testing.B) {
-	c := newCipher(Key{}, database)
+	c := newCipher(Key{}, nil, database)
 	p := make([]byte, BlockSize)
 	b.Run("encrypt", func(b *testing.B) {
 		b.SetBytes(BlockSize)

@@ -16,6 +16,7 @@ import (
 type Recoding struct {
 	Dir     opfs.Directory
 	Key     Key
+	Bulk    Bulk     // may be nil
 	Encrypt bool     // else decrypt
 	Files   []string // in which order they are taken; there need not be all
 	Journal string   // a file of its own, empty before the first run
@@ -111,7 +112,7 @@ func (r *Recoding) open(file int) (opfs.Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return beforeDecrypting{h, newCipher(r.Key, kindOf(r.Files[file]))}, nil
+	return beforeDecrypting{h, newCipher(r.Key, r.Bulk, kindOf(r.Files[file]))}, nil
 }
 
 // beforeDecrypting reads whole blocks of a file of which those before are plain.
@@ -138,7 +139,7 @@ func (r *Recoding) sizeOf(file int) (int64, error) {
 	if r.Encrypt {
 		return h.Size()
 	}
-	return newHandle(h, newCipher(r.Key, kindOf(r.Files[file]))).known()
+	return newHandle(h, newCipher(r.Key, r.Bulk, kindOf(r.Files[file]))).known()
 }
 
 // apply writes a part in place, and flushes it. Doing so twice does no harm.
@@ -151,7 +152,7 @@ func (r *Recoding) apply(at *record) error {
 	end := at.off + int64(len(at.data))
 	part := at.data
 	if r.Encrypt {
-		c := newCipher(r.Key, kindOf(name))
+		c := newCipher(r.Key, r.Bulk, kindOf(name))
 		part = make([]byte, blocks(int64(len(at.data)))*BlockSize, len(at.data)+BlockSize+markSize)
 		copy(part, at.data)
 		c.seal(part, at.off/BlockSize)

@@ -58,7 +58,7 @@ type Mode struct {
 // Over is the directory that the VFS of the mode sees, over the one that has the files.
 func (m Mode) Over(dir opfs.Directory) opfs.Directory {
 	if m.Encrypted {
-		return atrest.New(dir, atrest.Key{1, 2, 3})
+		return atrest.New(dir, atrest.Key{1, 2, 3}, nil)
 	}
 	return dir
 }

@@ -49,11 +49,13 @@ const enum Answer {
  * @param sqlite - the compiled engine/sqlite3.wasm, or its first part
  * @param report - is told why a connection could not be instantiated
  * @param rest - returns the second part, now; for a first part alone
+ * @param cipher - returns engine/adiantum.wasm, now; throws where the browser has no SIMD
  */
 export function linkEngine(
   sqlite: WebAssembly.Module,
   report: (error: unknown) => void = (error) => console.error(error),
   rest: () => WebAssembly.Module = noRest,
+  cipher: () => WebAssembly.Module = noCipher,
 ): Engine {
   const trampolines = new WebAssembly.Instance(compile(generated.trampolines)).exports;
   const table = trampolines["table"] as WebAssembly.Table;
@@ -62,7 +64,35 @@ export function linkEngine(
   let go: WebAssembly.Exports | undefined;
   const stacks = new Map<number, Stack>();
 
+  let adiantum: Adiantum | undefined | null; // null: there is none
+  const bulk = (): Adiantum | null => {
+    if (adiantum === undefined) {
+      try {
+        const imports = { env: { memory: go!["mem"] as WebAssembly.Memory } };
+        adiantum = new WebAssembly.Instance(cipher(), imports).exports as unknown as Adiantum;
+      } catch {
+        adiantum = null; // Go's own code does it
+      }
+    }
+    return adiantum;
+  };
+
   const engine = {
+    // Called by Go's sqlite3_wasm.Adiantum; 0: Go has to do it.
+    nh(sums: number, message: number, units: number, key: number): number {
+      const c = bulk();
+      if (c === null) return 0;
+      c.nh(sums, message, units, key);
+      return 1;
+    },
+
+    chacha12(text: number, blocks: number, state: number): number {
+      const c = bulk();
+      if (c === null) return 0;
+      c.chacha12(text, blocks, state);
+      return 1;
+    },
+
     // Called by Go's sqlite3_wasm.New, with addresses in the linear memory.
     open(abi: number, id: number, base: number, memoryBase: number, stackLow: number, stackHigh: number): number {
       if (!sameModule || abi !== generated.abi) return Answer.otherModule;
@@ -113,6 +143,16 @@ export function linkEngine(
     },
     stacks,
   };
+}
+
+/** The exports of engine/adiantum.wasm: see engine/build/csrc/adiantum.c. */
+interface Adiantum {
+  nh(sums: number, message: number, units: number, key: number): void;
+  chacha12(text: number, blocks: number, state: number): void;
+}
+
+function noCipher(): never {
+  throw new Error("this worker has no adiantum.wasm");
 }
 
 function noRest(): never {

@@ -80,7 +80,8 @@ export class Program {
       code = exit;
     };
     const { go: first, rest, sqlite } = this.#modules;
-    const engine = linkEngine(sqlite, undefined, () => this.#sqliteRest ??= carriedBy(this.#restNow()));
+    const engine = linkEngine(sqlite, undefined, () => this.#sqliteRest ??= carriedBy(this.#restNow(), "sqlite"),
+      () => carriedBy(this.#restNow(), "adiantum"));
     const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...host.imports, ...heartbeat.imports };
     const instance = await WebAssembly.instantiate(first, imports);
     const { exports } = instance;

@@ -59,9 +59,9 @@ export class LaterPart {
   }
 }
 
-/** The rest of SQLite, which the rest of Go's program carries. */
-export function carriedBy(rest: WebAssembly.Module): WebAssembly.Module {
-  const [bytes] = WebAssembly.Module.customSections(rest, "sqlite");
+/** What the rest of Go's program carries: the rest of SQLite, or the bulk of the cipher of files. */
+export function carriedBy(rest: WebAssembly.Module, name: "sqlite" | "adiantum"): WebAssembly.Module {
+  const [bytes] = WebAssembly.Module.customSections(rest, name);
   if (bytes === undefined) throw new HeddleError("HEDDLE_ASSETS", "heddle-rest.wasm does not hold what it should");
   return new WebAssembly.Module(bytes);
 }
