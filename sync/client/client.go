@@ -20,11 +20,12 @@ type Client struct {
 	replica *replica.Replica
 
 	events        listeners
-	pushMu        chan struct{} // one push at a time
-	pullMu        chan struct{} // for Now: one at a time
-	bootstrapTurn chan struct{} // held by the pull that applies a snapshot
-	route         route         // the pull loop's
-	telling       telling       // of a sealed space; its wake, and else by mu
+	pushMu        chan struct{}           // one push at a time
+	pullMu        chan struct{}           // for Now: one at a time
+	bootstrapTurn chan struct{}           // held by the pull that applies a snapshot
+	route         route                   // the pull loop's
+	unusable      map[wire.Hash]*unusable // snapshots that are not what they say; of who has bootstrapTurn
+	telling       telling                 // of a sealed space; its wake, and else by mu
 
 	mu           sync.Mutex
 	cond         condition
@@ -67,7 +68,7 @@ func Open(ctx context.Context, db *store.DB, cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, replica: local,
 		pushMu: make(chan struct{}, 1), pullMu: make(chan struct{}, 1), bootstrapTurn: make(chan struct{}, 1),
-		changed: newSignal(), wake: make(chan struct{}, 1), retry: newSignal(),
+		changed: newSignal(), wake: make(chan struct{}, 1), retry: newSignal(), unusable: map[wire.Hash]*unusable{},
 	}
 	c.cond.online = true
 	c.telling.wake = make(chan struct{}, 1)

@@ -1,11 +1,13 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"sync"
 
 	"heddle.dev/heddle/internal/errcode"
+	"heddle.dev/heddle/sync/replica"
 	"heddle.dev/heddle/sync/wire"
 )
 
@@ -150,4 +152,85 @@ func (s snapshots) missing(ctx context.Context, all []wire.Hash) ([]wire.Hash, e
 	}
 	m, err := wire.UnmarshalMissing(data)
 	return m.Chunks, err
+}
+
+// prove reads a snapshot back whole, and has this device's next head say that it is what this device has.
+func (s snapshots) prove(ctx context.Context, id []byte) error {
+	const op = "sync: read a snapshot back"
+	c := s.c
+	manifests, err := s.manifests(ctx)
+	if err != nil {
+		return err
+	}
+	told, err := c.members(ctx, wire.ClientID{})
+	if err != nil {
+		return err
+	}
+	err = errcode.New(errcode.Behind, op, "the snapshot is gone")
+	for _, manifest := range manifests {
+		plan, perr := c.cfg.Sealer.Survey(ctx, told.changes, manifest, ToProve)
+		if perr != nil {
+			err = perr // of this one, or of another that is newer
+			continue
+		}
+		if name := plan.ID(); !bytes.Equal(name[:], id) {
+			continue
+		}
+		if err := s.readBack(ctx, told.epoch, plan); err != nil {
+			return err
+		}
+		s.confirm(plan)
+		return nil
+	}
+	return err
+}
+
+// readBack does with a snapshot what a new device would, without a database: it reads the chunks, and applies the
+// entries that follow. Both have to lead to the rows and the state of the log that this device has itself.
+func (s snapshots) readBack(ctx context.Context, epoch wire.Epoch, plan Plan) error {
+	const op = "sync: read a snapshot back"
+	seq, digest, err := s.c.replica.Digest(ctx)
+	if err != nil {
+		return err
+	}
+	if seq != plan.Known() {
+		return errcode.New(errcode.Network, op, "the log has gone on meanwhile") // it is tried again
+	}
+	at := wire.Position{Epoch: epoch}
+	at.Seq, at.Chain = plan.At()
+	entries, closeLog, err := s.c.logFrom(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	tail, err := plan.Retrace(ctx, entries)
+	if err != nil {
+		return err
+	}
+	read, err := replica.NewReadBack(plan.Schema(), tail)
+	if err != nil {
+		return err
+	}
+	next, end := s.fetch(ctx, plan.Chunks())
+	defer end()
+	for i := range plan.Chunks() {
+		data, err := next()
+		if err != nil {
+			return err
+		}
+		tables, err := plan.Open(i, data)
+		if err == nil {
+			err = read.Add(tables)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case read.Digest() != plan.Digest():
+		return errcode.New(errcode.Tampered, op, "the snapshot does not have the rows that it says")
+	case read.Follow() != digest:
+		return errcode.New(errcode.Tampered, op, "the snapshot has other rows than this device")
+	}
+	return nil
 }

@@ -144,25 +144,33 @@ func (c *Client) lastCommon(ctx context.Context, at *wire.Position, base Plan) e
 }
 
 // wholeLog asks for the log from its first entry. Where it is cut, it asks from a snapshot's
-// entry on, or from the last before it that this device has followed. next returns nothing
-// at its end, however often it is asked.
+// entry on, or from the last before it that this device has followed.
 func (c *Client) wholeLog(ctx context.Context) (base Plan, next func() ([]wire.Entry, error), end func(), err error) {
-	req := wire.PullRequest{Client: c.ClientID(), OwnBodies: true}
-	a, err := c.ask(ctx, "POST", pullResource(untilHead), req.Marshal())
+	next, end, err = c.logFrom(ctx, wire.Position{})
 	if errcode.Of(err) == errcode.Behind {
-		if req.Position.Epoch, base, err = (snapshots{c}).base(ctx); err != nil {
+		var at wire.Position
+		if at.Epoch, base, err = (snapshots{c}).base(ctx); err != nil {
 			return nil, nil, nil, err
 		}
-		if err = c.lastCommon(ctx, &req.Position, base); err != nil {
+		if err = c.lastCommon(ctx, &at, base); err != nil {
 			return nil, nil, nil, err
 		}
-		a, err = c.ask(ctx, "POST", pullResource(untilHead), req.Marshal())
+		next, end, err = c.logFrom(ctx, at)
 	}
+	return base, next, end, err
+}
+
+// logFrom asks for the entries that follow a position. next returns nothing at their end, however often it is asked.
+func (c *Client) logFrom(
+	ctx context.Context, at wire.Position,
+) (next func() ([]wire.Entry, error), end func(), err error) {
+	req := wire.PullRequest{Client: c.ClientID(), Position: at, OwnBodies: true}
+	a, err := c.ask(ctx, "POST", pullResource(untilHead), req.Marshal())
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	frames, ended := wire.NewFrameReader(a.Body), false
-	return base, func() ([]wire.Entry, error) {
+	return func() ([]wire.Entry, error) {
 		for !ended {
 			f, err := frames.Next()
 			switch {

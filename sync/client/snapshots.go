@@ -2,7 +2,6 @@ package client
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -58,6 +57,12 @@ type Plan interface {
 	Decided() []wire.Decided
 	// voids are those that the server says are void.
 	Outcomes(author wire.ClientID, voids []wire.Outcome) []wire.Outcome
+	// Known is the last entry that this device had followed when it looked at the snapshot. Retrace judges the entries
+	// from the snapshot's to there as a device would that begins with it, and returns them: next brings those that follow
+	// the snapshot's, none at the log's end. HEDDLE_TAMPERED: such a device would not come to where this one is.
+	// HEDDLE_BEHIND: the log has gone on too far.
+	Known() uint64
+	Retrace(ctx context.Context, next func() ([]wire.Entry, error)) ([]replica.Opened, error)
 	// Adopt has the replica go on from the snapshot's entry, once its rows are there.
 	Adopt()
 	// Confirm has this device's heads say from now on that it has started from the snapshot,
@@ -165,24 +170,76 @@ func (s snapshots) start(ctx context.Context) (started bool, err error) {
 	c.cfg.Sealer.Learn(ctx, told.changes)
 	var first error
 	for _, manifest := range manifests {
-		plan, err := c.cfg.Sealer.Survey(ctx, told.changes, manifest, ToStart)
-		if err == nil {
-			err = s.fill(ctx, &told, plan)
-		}
+		plan, err := s.tryStart(ctx, &told, manifest)
 		if err == nil || errors.Is(err, replica.ErrFork) {
 			s.confirm(plan)
 			return true, err
 		}
-		if code := errcode.Of(err); code != errcode.Tampered && code != errcode.Behind {
+		if !errors.As(err, new(*unusable)) {
 			return false, err
 		}
 		if first == nil || otherHistory(err) {
 			first = err
 		}
+	}
+	return false, first
+}
+
+// tryStart starts from a snapshot. An *unusable says that another one, or the log's beginning, may do.
+func (s snapshots) tryStart(ctx context.Context, told *toldMembers, manifest []byte) (Plan, error) {
+	c := s.c
+	name := wire.HashBody(manifest)
+	if err := c.unusable[name]; err != nil { // it was said before
+		return nil, err
+	}
+	plan, err := c.cfg.Sealer.Survey(ctx, told.changes, manifest, ToStart)
+	if code := errcode.Of(err); code == errcode.Tampered || code == errcode.Behind {
+		err = &unusable{err}
+	}
+	if err == nil {
+		err = s.goesOn(ctx, told.epoch, plan)
+	}
+	var why *unusable
+	if err == nil {
+		err = s.fill(ctx, told, plan)
+		if errors.As(err, &why) && errcode.Of(err) == errcode.Tampered { // its maker is to blame: it stays so
+			if len(c.unusable) >= maxUnusable {
+				clear(c.unusable)
+			}
+			c.unusable[name] = why
+		}
+	}
+	if errors.As(err, &why) {
 		c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})
 		c.events.deliver()
 	}
-	return false, first
+	return plan, err
+}
+
+// maxUnusable bounds how many snapshots are remembered that are not tried again.
+const maxUnusable = 64
+
+// unusable is why a snapshot is not started from.
+type unusable struct{ error }
+
+func (u *unusable) Unwrap() error { return u.error }
+
+// goesOn says whether the server's log goes on from a snapshot: what is started from a position that it does not have
+// cannot be followed.
+func (s snapshots) goesOn(ctx context.Context, epoch wire.Epoch, plan Plan) error {
+	at := wire.Position{Epoch: epoch}
+	at.Seq, at.Chain = plan.At()
+	_, closeLog, err := s.c.logFrom(ctx, at)
+	switch errcode.Of(err) {
+	case "":
+		closeLog()
+	case errcode.Diverged:
+		return &unusable{&errcode.Error{Code: errcode.Tampered, Op: "sync: start from a snapshot", Err: err,
+			Msg: "the server's log does not go on from the snapshot"}}
+	case errcode.Behind:
+		return &unusable{err}
+	}
+	return err
 }
 
 // base returns the newest snapshot of the log that the server has, whatever this device has
@@ -209,7 +266,7 @@ func (s snapshots) base(ctx context.Context) (epoch wire.Epoch, plan Plan, err e
 // log is followed from its first entry, as far as the server still has that.
 func (s snapshots) startOrFollow(ctx context.Context) (started bool, err error) {
 	c := s.c
-	if started, err = s.start(ctx); errcode.Of(err) != errcode.Tampered {
+	if started, err = s.start(ctx); !errors.As(err, new(*unusable)) {
 		return started, err
 	}
 	c.mu.Lock()
@@ -219,8 +276,7 @@ func (s snapshots) startOrFollow(ctx context.Context) (started bool, err error) 
 	case at > 0:
 		return false, err
 	case begun: // what has come of it goes
-		err = c.replica.StartOver(ctx, func(replica.Conn) error { return nil })
-		return false, err
+		return false, c.replica.StartOver(ctx, func(replica.Conn) error { return nil })
 	}
 	return false, nil
 }
@@ -303,7 +359,11 @@ func (s snapshots) fill(ctx context.Context, told *toldMembers, plan Plan) error
 			if err == nil {
 				f.Tables, err = plan.Open(i, data)
 			}
-			if err != nil {
+			switch errcode.Of(err) {
+			case "":
+			case errcode.Behind, errcode.NotFound, errcode.Damaged, errcode.Tampered:
+				return &unusable{err}
+			default:
 				return err
 			}
 		}
@@ -334,8 +394,8 @@ func (s snapshots) apply(
 		c.mu.Unlock()
 	}
 	if code := errcode.Of(err); code == errcode.Diverged || code == errcode.Protocol {
-		return &errcode.Error{Code: errcode.Tampered, Op: "sync: start from a snapshot", Err: err,
-			Msg: "the snapshot does not have the rows that it says"}
+		return &unusable{&errcode.Error{Code: errcode.Tampered, Op: "sync: start from a snapshot", Err: err,
+			Msg: "the snapshot does not have the rows that it says"}}
 	}
 	if err != nil && !errors.Is(err, replica.ErrFork) {
 		return err
@@ -363,59 +423,4 @@ func (s snapshots) confirm(plan Plan) {
 // note has the status say who has confirmed the last snapshot.
 func (s snapshots) note() {
 	s.c.update(func(cond *condition) { cond.snapshot = s.c.cfg.Sealer.Snapshot() })
-}
-
-// prove reads a snapshot back whole, and has this device's next head say so.
-func (s snapshots) prove(ctx context.Context, id []byte) error {
-	const op = "sync: read a snapshot back"
-	c := s.c
-	manifests, err := s.manifests(ctx)
-	if err != nil {
-		return err
-	}
-	changes, err := c.Members(ctx)
-	if err != nil {
-		return err
-	}
-	for _, manifest := range manifests {
-		plan, err := c.cfg.Sealer.Survey(ctx, changes, manifest, ToProve)
-		if err != nil {
-			return err
-		}
-		if name := plan.ID(); !bytes.Equal(name[:], id) {
-			continue
-		}
-		if err := s.readBack(ctx, plan); err != nil {
-			return err
-		}
-		s.confirm(plan)
-		return nil
-	}
-	return errcode.New(errcode.Behind, op, "the snapshot is gone")
-}
-
-func (s snapshots) readBack(ctx context.Context, plan Plan) error {
-	read, err := replica.NewReadBack(plan.Schema())
-	if err != nil {
-		return err
-	}
-	next, end := s.fetch(ctx, plan.Chunks())
-	defer end()
-	for i := range plan.Chunks() {
-		data, err := next()
-		if err != nil {
-			return err
-		}
-		tables, err := plan.Open(i, data)
-		if err == nil {
-			err = read.Add(tables)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if read.Digest() != plan.Digest() {
-		return errcode.New(errcode.Tampered, "sync: read a snapshot back", "the snapshot does not have the rows that it says")
-	}
-	return nil
 }

@@ -117,12 +117,8 @@ func (m *Member) Examine(
 	m.ready(ctx, nil)
 	m.mu.Lock()
 	cfg, old, id, told, before := m.cfg, m.log.Clone(), m.id, m.told(), m.restored
-	cfg.Told = seal.Position{}
-	other := New(cfg)
-	for commit, key := range m.keys {
-		other.keys[commit] = key
-	}
 	m.mu.Unlock()
+	other := m.another()
 	var first []wire.Entry
 	if p, is := base.(*plan); is {
 		if first, err = other.startAt(p, old, next); err != nil {

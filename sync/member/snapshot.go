@@ -21,6 +21,7 @@ type plan struct {
 	summary  *seal.Summary
 	keys     map[uint64]seal.Key // of epochs
 	saved    seal.Saved
+	known    *seal.Log // what this device has followed
 }
 
 func refused(msg string) error { return refusedAs("snapshot", msg) }
@@ -46,7 +47,7 @@ func (m *Member) Survey(
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{m: m, anchor: cfg.Anchor, keys: map[uint64]seal.Key{}}
+	p := &plan{m: m, anchor: cfg.Anchor, keys: map[uint64]seal.Key{}, known: known}
 	if p.manifest, err = seal.UnmarshalManifest(data); err != nil {
 		return nil, refused(err.Error())
 	}
@@ -175,6 +176,9 @@ func (p *plan) compare(known *seal.Log) error {
 
 // At implements client.Plan, as do the others of that interface.
 func (p *plan) At() (seq uint64, chain wire.Hash) { return p.manifest.At.Seq, p.manifest.At.Chain }
+
+// Known implements client.Plan.
+func (p *plan) Known() uint64 { return p.known.Head().Seq }
 
 func (p *plan) ID() [16]byte      { return p.manifest.ID(p.anchor) }
 func (p *plan) Digest() wire.Hash { return p.summary.Digest }
@@ -319,6 +323,60 @@ func (p *plan) lead(old *seal.Log, entries []wire.Entry, next func() ([]wire.Ent
 	}
 	p.saved.Chains = chains
 	return entries, nil
+}
+
+// Retrace implements client.Plan.
+func (p *plan) Retrace(ctx context.Context, next func() ([]wire.Entry, error)) (all []replica.Opened, err error) {
+	end, size := p.known.Head(), 0
+	if end.Seq < p.manifest.At.Seq {
+		return nil, errcode.New(errcode.Network, "member: prove a snapshot", "this device has not come to the snapshot yet")
+	}
+	other := p.m.another()
+	entries, err := other.startAt(p, p.known, next)
+	for err == nil && other.Head().Seq < end.Seq {
+		if len(entries) == 0 {
+			if entries, err = next(); err != nil {
+				return nil, err
+			}
+		}
+		entries = entries[:min(uint64(len(entries)), end.Seq-other.Head().Seq)]
+		if len(entries) == 0 {
+			return nil, errcode.New(errcode.Behind, "member: prove a snapshot", "the log ends before where this device is")
+		}
+		for i := range entries {
+			size += len(entries[i].Body)
+		}
+		if size > maxRetrace {
+			return nil, errcode.New(errcode.Behind, "member: prove a snapshot", "too much has been written since the snapshot")
+		}
+		head := other.Head()
+		opened, err := other.Open(ctx, wire.Position{Seq: head.Seq, Chain: head.Chain}, entries)
+		if err != nil {
+			return nil, err
+		}
+		other.Keep()
+		all, entries = append(all, opened...), nil
+	}
+	if err == nil && !other.log.Same(p.known) {
+		err = refused("it does not lead to what this device has followed")
+	}
+	return all, err
+}
+
+// maxRetrace bounds what is kept in memory of the entries that follow a snapshot while it is proved.
+const maxRetrace = 32 << 20
+
+// another returns a part with the same keys that has followed nothing, and was told of nothing.
+func (m *Member) another() *Member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	cfg := m.cfg
+	cfg.Told = seal.Position{}
+	other := New(cfg)
+	for commit, key := range m.keys {
+		other.keys[commit] = key
+	}
+	return other
 }
 
 // Passed implements client.Sealer.

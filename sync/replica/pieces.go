@@ -202,24 +202,48 @@ func (d *Pieces) count(row *PrefixRow) (err error) {
 	return nil
 }
 
-// ReadBack counts the rows of a snapshot that is read and not applied.
+// ReadBack counts the rows of a snapshot that is read and not applied, and what becomes of them as the entries are
+// applied that follow it. Of the rows it keeps those that these entries touch.
 type ReadBack struct {
 	schema *fold.Schema
 	digest fold.Digest
 	key    []wire.Scanned
 	cells  []wire.Cell
+	tail   []Opened
+	rows   map[string]map[string]*fold.Row // by table and encoded key; nil: there is none
 }
 
-// NewReadBack begins to count, by a snapshot's schema.
-func NewReadBack(schema []byte) (*ReadBack, error) {
+// NewReadBack begins to count, by a snapshot's schema. tail are the entries that follow.
+func NewReadBack(schema []byte, tail []Opened) (*ReadBack, error) {
 	s, err := fold.UnmarshalSchema(schema)
-	return &ReadBack{schema: s}, err
+	if err != nil {
+		return nil, err
+	}
+	r := &ReadBack{schema: s, rows: map[string]map[string]*fold.Row{}}
+	for _, o := range tail {
+		if o.Fate == FatePassed || o.Outcome != "" {
+			continue
+		}
+		body, err := wire.UnmarshalBody(o.Body)
+		if err != nil {
+			continue // it has no effect
+		}
+		r.tail = append(r.tail, o)
+		for i := range body.Ops {
+			table := body.Ops[i].Shape.Table
+			if r.rows[table] == nil {
+				r.rows[table] = map[string]*fold.Row{}
+			}
+			r.rows[table][string(wire.EncodeKey(body.Ops[i].Key))] = nil
+		}
+	}
+	return r, nil
 }
 
 // Add counts the rows of a chunk.
 func (r *ReadBack) Add(tables []wire.SnapshotTable) error {
 	for _, t := range tables {
-		counts := r.digest.Rows(t.Table, r.schema)
+		counts, touched := r.digest.Rows(t.Table, r.schema), r.rows[t.Table]
 		for rest := t.Rows; len(rest) > 0; {
 			key, cells, more, err := wire.CutRow(rest)
 			if err == nil {
@@ -227,6 +251,11 @@ func (r *ReadBack) Add(tables []wire.SnapshotTable) error {
 			}
 			if err == nil {
 				r.cells, err = wire.ScanRow(r.cells[:0], cells)
+			}
+			if _, is := touched[string(key)]; is && err == nil {
+				row := &fold.Row{}
+				row.Cells, err = wire.DecodeRow(cells)
+				touched[string(key)] = row
 			}
 			if err != nil {
 				return err
@@ -240,6 +269,29 @@ func (r *ReadBack) Add(tables []wire.SnapshotTable) error {
 
 // Digest is that of all rows that were counted.
 func (r *ReadBack) Digest() wire.Hash { return r.digest.Sum() }
+
+// Follow applies the entries that follow, once all rows are there, and returns the digest then.
+func (r *ReadBack) Follow() wire.Hash {
+	for i := range r.tail {
+		o := &r.tail[i]
+		if o.decode(r.schema) != nil {
+			continue
+		}
+		if len(r.schema.Missing(o.body.Schema)) > 0 {
+			r.schema = r.schema.Clone()
+			r.schema.Apply(o.body.Schema)
+		}
+		for _, op := range o.body.Ops {
+			rows, key := r.rows[op.Shape.Table], string(wire.EncodeKey(op.Key))
+			before := rows[key]
+			rows[key] = fold.Apply(op, before, r.schema)
+			r.digest.Remove(op.Shape.Table, op.Key, before, r.schema)
+			r.digest.Add(op.Shape.Table, op.Key, rows[key], r.schema)
+		}
+	}
+	r.tail = nil
+	return r.digest.Sum()
+}
 
 // ReadPiece returns the tables of a piece's content, in which there are so many rows, all
 // of them between two places. Errors are HEDDLE_PROTOCOL: a member has made it otherwise.

@@ -25,7 +25,7 @@ func (r *replica) piecesOf(before []Piece) (all []Piece, p *Pieces, reader *Pref
 		places, known[one.Sum] = append(places, Place{one.Table, one.Key}), true
 	}
 	p = reader.Pieces(places, func(sum wire.Hash) bool { return known[sum] })
-	read, err := NewReadBack(reader.Schema.Marshal())
+	read, err := NewReadBack(reader.Schema.Marshal(), nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

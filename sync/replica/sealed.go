@@ -175,20 +175,23 @@ func (a *applier) sealed(o *Opened) (done bool, err error) {
 
 // unfit decodes a body, and is the code of one that cannot be folded, "" for one that can
 // be: an author of another build has sealed it.
-func (a *applier) unfit(o *Opened) string {
+func (a *applier) unfit(o *Opened) string { return errcode.Of(o.decode(a.schema)) }
+
+// decode decodes a body, as far as it can be folded into rows of a schema.
+func (o *Opened) decode(s *fold.Schema) error {
 	body, err := wire.UnmarshalBody(o.Body)
 	if err == nil {
-		err = fold.Check(body, a.schema)
+		err = fold.Check(body, s)
 	}
-	if err == nil && len(a.schema.Missing(body.Schema)) > 0 {
-		next := a.schema.Clone()
+	if err == nil && len(s.Missing(body.Schema)) > 0 {
+		next := s.Clone()
 		next.Apply(body.Schema)
-		err = next.Fits(a.schema, body.Schema)
+		err = next.Fits(s, body.Schema)
 	}
 	if err == nil {
 		o.body = body
 	}
-	return errcode.Of(err)
+	return err
 }
 
 // again gives the oldest pending transaction the next counter. It is ErrFork if the
