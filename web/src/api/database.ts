@@ -138,6 +138,11 @@ export class Database {
     session.start(this.#caller);
   }
 
+  /** @internal The key of the key ring, where that is locked. */
+  get lock(): CryptoKey | undefined {
+    return this.#session.lock;
+  }
+
   /** @internal A call of heddle/sealed. */
   async ask<T>(spec: CallSpec<T>): Promise<T> {
     this.#alive();

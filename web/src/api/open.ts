@@ -9,7 +9,7 @@ import { HeddleError, abortError, asHeddleError, timeoutError } from "../shared/
 import {
   atRestKeys, checkName, databaseFolder, databaseName, FOLDER, keyringName, lockName, tabsChannel,
 } from "../shared/names.js";
-import { checkAssets, checkOptions } from "./options.js";
+import { checkAssets, checkLock, checkOptions } from "./options.js";
 import { checkTimeout } from "../rpc/params.js";
 import type { TabsMessage } from "../shared/messages.js";
 import { checkBrowser, checkDirectory, watchStorage } from "../shared/browser-support.js";
@@ -41,7 +41,7 @@ export async function open(options: OpenOptions): Promise<Database> {
   const ended = new AbortController();
   const timer = timeout === undefined ? undefined : setTimeout(() => ended.abort(timeoutError(timeout)), timeout);
   try {
-    const session = sessionOf(config, assets, structuredClone(options.encryptAtRest));
+    const session = sessionOf(config, assets, checkLock(options), options.lock);
     return await Database.connect(session, options.sync?.token,
       { signal: AbortSignal.any([...signals, ended.signal]), onBlocked: options.onBlocked });
   } catch (error) {
@@ -52,33 +52,38 @@ export async function open(options: OpenOptions): Promise<Database> {
 }
 
 /** This page's sessions with databases on the disk, by name. */
-const sessions = new Map<string, { session: Session; assets: Assets; atRest: AtRest | undefined }>();
+const sessions = new Map<string, { session: Session; assets: Assets; keys: string }>();
 
-function sessionOf(config: OpenConfig, assets: Assets, atRest: AtRest | undefined): Session {
+function sessionOf(
+  config: OpenConfig, assets: Assets, atRest: AtRest | undefined, lock: CryptoKey | undefined,
+): Session {
   const { name } = config;
   const memory = config.storage === "memory";
-  if (memory) return newSession(config, assets, atRest);
+  if (memory) return newSession(config, assets, atRest, lock);
   for (const [ended, { session }] of sessions) if (session.ended) sessions.delete(ended);
-  const mine = sessions.get(name);
+  const mine = sessions.get(name), keys = JSON.stringify([atRest, lock]);
   if (!mine) {
-    const session = newSession(config, assets, atRest);
-    sessions.set(name, { session, assets, atRest });
+    const session = newSession(config, assets, atRest, lock);
+    sessions.set(name, { session, assets, keys });
     return session;
   }
   const other = mine.session.differs(config) ?? (mine.assets.equal(assets) ? undefined : "assets")
-    ?? (JSON.stringify(mine.atRest) === JSON.stringify(atRest) ? undefined : "encryptAtRest");
+    ?? (!mine.session.lock === !lock ? undefined : "lock") ?? (mine.keys === keys ? undefined : "encryptAtRest");
   if (other === undefined) return mine.session;
   throw new HeddleError("HEDDLE_BAD_PARAM",
     `open: this page has the database "${name}" open with another value of ${other}: close that one before`);
 }
 
-function newSession(config: OpenConfig, assets: Assets, atRest: AtRest | undefined): Session {
+function newSession(
+  config: OpenConfig, assets: Assets, atRest: AtRest | undefined, lock: CryptoKey | undefined,
+): Session {
   const memory = config.storage === "memory";
   const storage = memory ? "memory" : "best-effort", migrations = config.migrations.length;
   const open = encodeOpenConfig(config);
-  const connecting = { name: config.name, memory, storage, open, migrations, atRest } as const;
+  const connecting = { name: config.name, memory, storage, open, migrations, atRest, lock } as const;
   const connection = new LeaderConnection(connecting, assets, () => session.destroyed());
   const session = new Session(connection, config, memory ? undefined : () => pageDisk(config.name));
+  session.lock = lock;
   if (!memory) {
     // Beside the worker's start: neither is slow, but both take their turn in the browser.
     checkDirectory().catch((error: unknown) => session.fail(asHeddleError(error)));

@@ -4,7 +4,7 @@ import { VERSION, type OpenConfig, type SyncConfig } from "../rpc/messages.gen.j
 import { HeddleError } from "../shared/errors.js";
 import { checkName } from "../shared/names.js";
 import { checkBatch, describe } from "../rpc/params.js";
-import type { AssetUrls, Merge, OpenOptions } from "../shared/types.js";
+import type { AssetUrls, AtRest, Merge, OpenOptions } from "../shared/types.js";
 
 const MERGES: readonly Merge[] = ["last", "counter", "max", "min", "set"];
 
@@ -40,6 +40,17 @@ export function checkOptions(options: OpenOptions): OpenConfig {
     seed: options.seed === undefined ? [] : checkBatch(options.seed, "open: seed"),
     sync: options.sync === undefined ? undefined : checkSync(options.sync),
   };
+}
+
+/** encryptAtRest, with the lock for the profile's own key. Throws HEDDLE_BAD_PARAM on a lock that locks nothing. */
+export function checkLock({ lock, encryptAtRest, sync }: OpenOptions): AtRest | undefined {
+  const atRest = structuredClone(encryptAtRest);
+  if (lock === undefined) return atRest;
+  if (!(lock instanceof CryptoKey)) refuse("lock is what openLock() of heddle/sealed gives");
+  if (atRest === true) return lock;
+  const own = isObject(atRest) && atRest["key"] === true;
+  if (!own && !sync?.sealed) refuse("lock is for sync.sealed and encryptAtRest: true");
+  return own ? { ...atRest as object, key: lock } : atRest;
 }
 
 const ASSETS: readonly (keyof AssetUrls)[] = ["worker", "broker", "heddle", "heddleRest", "heddleSealed", "sqlite"];

@@ -27,7 +27,7 @@ export type * from "../shared/types.js";
  * What open() takes here. There are no tabs: `db.role` is always "leader", and the events "blocked" and "outdated" do
  * not happen. Files belong to one process at a time.
  */
-export interface NodeOpenOptions extends Omit<OpenOptions, "assets" | "onBlocked"> {
+export interface NodeOpenOptions extends Omit<OpenOptions, "assets" | "onBlocked" | "lock"> {
   /** Where the database's files lie: a directory, which is made if need be. Not with `storage: "memory"`. */
   directory?: string | undefined;
 }

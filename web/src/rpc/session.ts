@@ -43,6 +43,8 @@ const REPEATING: readonly number[] = [EventType.status, EventType.progress];
 export class Session {
   readonly connection: Connection;
   readonly config: OpenConfig;
+  /** The key of the database's key ring, where that is locked. */
+  lock: CryptoKey | undefined;
   /** What is known of the files; without it the database has none. */
   readonly disk: (() => Promise<Disk>) | undefined;
   readonly #caller: Caller;

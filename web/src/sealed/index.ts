@@ -5,9 +5,11 @@ import type { Database } from "../api/database.js";
 import type { CallSpec, RequestOf } from "../rpc/call.js";
 import * as messages from "../rpc/messages.gen.js";
 import { HeddleError } from "../shared/errors.js";
-import { Keyring } from "../keys/keyring.js";
+import { concealText, Keyring, revealText } from "../keys/keyring.js";
 import type { CallOptions } from "../shared/types.js";
 import { checkPassphrase, stretch } from "./passphrase.js";
+
+export { changeLock, forgetKeys, isLocked, openLock, type LockOptions } from "./lock.js";
 
 /** "admin" adds and removes anybody, "write" writes and does so with devices of its own user, "read" reads. */
 export type Role = "admin" | "write" | "read";
@@ -83,7 +85,7 @@ export class SealedSpace {
   /** @internal */
   constructor(db: Database, options: SealedOptions) {
     this.#db = db;
-    this.#keyring = new Keyring(db.name);
+    this.#keyring = new Keyring(db.name, db.lock);
     this.#options = options;
   }
 
@@ -97,7 +99,7 @@ export class SealedSpace {
 
   /** Lets this device in by a recovery code, as it was written down. HEDDLE_BAD_CODE: it is mistyped, or not valid. */
   async unlock(code: string, name: string, options: CallOptions = {}): Promise<void> {
-    const concealed = await this.#keyring.concealText(code);
+    const concealed = await concealText(this.#keyring, code);
     return this.#ask(messages.sealedUnlock(checkName(name), concealed), options);
   }
 
@@ -109,7 +111,7 @@ export class SealedSpace {
   async unlockByPassphrase(
     passphrase: string, name: string, { code, ...options }: CallOptions & { code?: string | undefined } = {},
   ): Promise<void> {
-    const concealed = code === undefined ? "" : await this.#keyring.concealText(code);
+    const concealed = code === undefined ? "" : await concealText(this.#keyring, code);
     return this.#stretching(messages.sealedUnlockBy(checkName(name), concealed), passphrase, options);
   }
 
@@ -120,7 +122,7 @@ export class SealedSpace {
     const done = (async () => {
       const secret = LINK.exec(String(link))?.[1];
       if (secret === undefined) throw new HeddleError("HEDDLE_BAD_CODE", "join: the address has no link's secret");
-      const request = messages.sealedJoin(checkName(name), await this.#keyring.concealText(secret));
+      const request = messages.sealedJoin(checkName(name), await concealText(this.#keyring, secret));
       await this.#ask(request, either(options, cancel), {
         chunk: (r) => digits.resolve(messages.readPairing(r).digits),
       });
@@ -136,7 +138,7 @@ export class SealedSpace {
     let id: number | undefined;
     const shown = async (concealed: string) => {
       const url = new URL(invite.url ?? location.href);
-      url.hash = `heddle=${await this.#keyring.revealText(concealed)}`;
+      url.hash = `heddle=${await revealText(this.#keyring, concealed)}`;
       return url.href;
     };
     const request = messages.sealedInvite(invite.role ?? "write", invite.user === "other");
@@ -185,7 +187,7 @@ export class SealedSpace {
    * before stay valid until they are removed.
    */
   async newRecoveryCode(options: CallOptions = {}): Promise<string> {
-    return this.#keyring.revealText(await this.#ask(messages.sealedCode(), options));
+    return revealText(this.#keyring, await this.#ask(messages.sealedCode(), options));
   }
 
   /**
@@ -204,7 +206,7 @@ export class SealedSpace {
     checkPassphrase(passphrase);
     if (and !== undefined && and !== "code") throw new HeddleError("HEDDLE_BAD_PARAM", `setPassphrase: and is "code"`);
     const concealed = await this.#stretching(messages.sealedPassphrase(and === "code"), passphrase, options);
-    if (and === "code") return this.#keyring.revealText(concealed);
+    if (and === "code") return revealText(this.#keyring, concealed);
   }
 
   /**
@@ -232,7 +234,7 @@ export class SealedSpace {
     let id = 0;
     const answer = async (kdf: messages.KDF) => {
       const key = await stretch(passphrase, kdf, this.#options.argon2, over.signal);
-      this.#db.tell(messages.sealedAnswer(id, await this.#keyring.concealText(key)));
+      this.#db.tell(messages.sealedAnswer(id, await concealText(this.#keyring, key)));
     };
     const done = this.#ask(request, either(options, over), {
       sent: (sent) => { id = sent; },

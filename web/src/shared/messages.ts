@@ -37,6 +37,8 @@ export interface WorkerOptions {
   storage: Storage;
   open: Uint8Array<ArrayBuffer>;
   atRest?: AtRest | undefined;
+  /** The key of the database's key ring, where that is locked. */
+  lock?: CryptoKey | undefined;
 }
 
 /** Page to its own worker. */

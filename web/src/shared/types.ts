@@ -321,6 +321,12 @@ export interface OpenOptions extends CallOptions {
    * HEDDLE_LOCKED: the files are encrypted with another key, or this option is missing; nothing was changed.
    */
   encryptAtRest?: AtRest | undefined;
+  /**
+   * What `openLock()` of `heddle/sealed` makes of a passphrase: the keys that this browser profile has for the database
+   * (`sync.sealed`, `encryptAtRest: true`) lie under it. Another tab's counts once that tab leads. HEDDLE_LOCKED: the
+   * lock is missing, or another one.
+   */
+  lock?: CryptoKey | undefined;
   /** Where the package's files are, for a bundler that does not leave them beside the module. */
   assets?: AssetUrls | undefined;
 }

@@ -3,6 +3,7 @@
 // folder, encrypted with the app's key: so whether the app's key is right is known
 // before a file is touched, and another one is taken without encrypting a file anew.
 
+import { decrypt, encrypt } from "../keys/keyring.js";
 import { HeddleError } from "../shared/errors.js";
 import { atRestKeys } from "../shared/names.js";
 import type { AtRest, AtRestKey } from "../shared/types.js";
@@ -65,7 +66,7 @@ export class AtRestFile {
     const { key, was } = parts(option);
     const found = await unlock(place, slots, key) ?? await unlock(place, slots, was);
     if (!found) {
-      const what = key || was ? "with another key" : "without its key";
+      const what = key || was ? "with another key, or without its lock" : "without its key";
       throw new HeddleError("HEDDLE_LOCKED",
         `the database "${place.name}" is encrypted at rest, and was opened ${what}`);
     }
@@ -112,13 +113,12 @@ export class AtRestFile {
 
   // A crash leaves one slot or both, each of which opens the files.
   async #write(state: FileState): Promise<void> {
-    const iv = crypto.getRandomValues(new Uint8Array(IV));
-    const box = await crypto.subtle.encrypt(parameters(this.#place, iv, state), this.#wrapping, this.key);
+    const box = await encrypt(this.#wrapping, this.key, about(this.#place, state));
     const handle = await this.#place.open(this.#place.folder, KEY_FILE);
     try {
       const [first, second] = SLOTS;
       const free = readSlot(handle, first)[0] === 0 ? first : second;
-      if (handle.write(Uint8Array.of(state, ...iv, ...new Uint8Array(box)), { at: free }) !== SLOT) {
+      if (handle.write(Uint8Array.of(state, ...box), { at: free }) !== SLOT) {
         throw new DOMException("no space for the key", "QuotaExceededError");
       }
       handle.flush();
@@ -159,8 +159,8 @@ function readSlot(handle: FileSystemSyncAccessHandle, at: number): Bytes {
   return slot;
 }
 
-const parameters = ({ name }: Place, iv: Bytes, state: FileState): AesGcmParams =>
-  ({ name: "AES-GCM", iv, additionalData: new TextEncoder().encode(`heddle/1/at-rest\0${state}\0${name}`) });
+/** What the key's box is bound to. */
+const about = ({ name }: Place, state: FileState) => new TextEncoder().encode(`heddle/1/at-rest\0${state}\0${name}`);
 
 /** Opens a slot with the app's key. */
 async function unlock(
@@ -171,9 +171,7 @@ async function unlock(
   for (const slot of slots) {
     const state = slot[0] as FileState;
     try {
-      const iv = slot.slice(1, 1 + IV);
-      const bytes = await crypto.subtle.decrypt(parameters(place, iv, state), wrapping, slot.slice(1 + IV));
-      return [wrapping, new Uint8Array(bytes), state];
+      return [wrapping, await decrypt(wrapping, slot.subarray(1), about(place, state)), state];
     } catch {
       // It is under another key, or was torn.
     }

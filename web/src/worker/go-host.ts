@@ -53,6 +53,8 @@ export interface GoHostConfig {
   /** How the last leader ended. */
   exit: string;
   open: Uint8Array;
+  /** The key of the database's key ring, where that is locked. */
+  lock?: CryptoKey | undefined;
   /** Of files that are encrypted at rest, and "encrypt" or "decrypt" if they are not yet what they are to be. */
   key?: Uint8Array | undefined;
   recode?: string;
@@ -162,7 +164,7 @@ export class GoHost {
       giveStream: (id: number) => this.#streams.give(id),
       // Made where the space is sealed alone.
       get keys() {
-        return keys ??= new KeyHost(config.database);
+        return keys ??= new KeyHost(config.database, config.lock);
       },
     };
   }

@@ -6,7 +6,7 @@ import { importSealKeys, newSealKeys, signStatement, unwrapKey, verifyClaims, wr
 import { Keyring } from "../keys/keyring.js";
 
 const NOTHING = new Uint8Array();
-const SIGNATURE = 64;
+const SIGNATURE = 64, SEED = 32;
 
 /** Takes what Go has put together, from the first byte on. */
 function unpacked(packed: Uint8Array) {
@@ -25,18 +25,33 @@ function unpacked(packed: Uint8Array) {
   };
 }
 
+/** The private keys of a new device, for a ring that is locked. */
+const newDevice = () => crypto.getRandomValues(new Uint8Array(2 * SEED));
+
+async function importDevice(secret: Uint8Array): Promise<SealKeys> {
+  const keys = await importSealKeys({ signSeed: secret.subarray(0, SEED), boxKey: secret.subarray(SEED) });
+  secret.fill(0);
+  return keys;
+}
+
 export class KeyHost {
   readonly #ring: Keyring;
   readonly #identities: SealKeys[] = [];
 
-  /** @param database the name that open() was given */
-  constructor(database: string) {
-    this.#ring = new Keyring(database);
+  /**
+   * @param database the name that open() was given
+   * @param lock the key of a locked ring
+   */
+  constructor(database: string, lock: CryptoKey | undefined) {
+    this.#ring = new Keyring(database, lock);
   }
 
   /** The device's number and public keys. They are made once. */
   async device(): Promise<Uint8Array> {
-    this.#identities[0] = await this.#ring.once("keys", newSealKeys);
+    const ring = this.#ring;
+    this.#identities[0] = ring.locked
+      ? await importDevice(await ring.reveal(await ring.once("keys", () => ring.conceal(newDevice()))))
+      : await ring.once("keys", newSealKeys);
     return this.#public(0);
   }
 
@@ -73,6 +88,7 @@ export class KeyHost {
   }
 
   async load(): Promise<Uint8Array> {
+    await this.#ring.check();
     const kept = await this.#ring.get<Uint8Array>("pass");
     return kept === undefined ? NOTHING : this.#ring.reveal(kept);
   }

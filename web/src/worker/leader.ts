@@ -14,6 +14,7 @@ import { Throttle } from "../shared/throttle.js";
 import { Heartbeat } from "./heartbeat.js";
 import { takeFromRegistry } from "../shared/message-shapes.js";
 import { GoHost } from "./go-host.js";
+import { Keyring } from "../keys/keyring.js";
 import { OpfsDirectory, OpfsImports } from "./opfs.js";
 import type { LaterPartName, Modules, TabsMessage, ToWorker } from "../shared/messages.js";
 
@@ -67,10 +68,12 @@ export class Leader {
 
   /** Opens the files, and waits for the modules. */
   async open(): Promise<void> {
-    const { name, memory, atRest } = this.#start;
+    const { name, memory, atRest, lock } = this.#start;
     void this.#held.take();
     try {
-      this.#opening = memory ? undefined : OpfsDirectory.open(name, atRest);
+      const files = () => OpfsDirectory.open(name, atRest);
+      // Nothing is encrypted under a lock that is not this database's any more.
+      this.#opening = memory ? undefined : lock ? new Keyring(name, lock).check().then(files) : files();
       const [, directory] = await Promise.all([this.#modules, this.#opening]);
       if (directory) this.#watch = setInterval(() => void directory.check(), CHECK_MS);
       this.#take(["opened"]);
@@ -81,14 +84,14 @@ export class Leader {
   }
 
   async runGo(): Promise<void> {
-    const { name, scope, storage, open } = this.#start;
+    const { name, scope, storage, open, lock } = this.#start;
     const [modules, directory] = await Promise.all([this.#modules, this.#opening]);
     const program = this.#program = new Program(modules, this.#start.parts, this.#askPart);
     const files = new OpfsImports();
     if (directory) files.add(directory);
     this.#host = new GoHost(
       {
-        database: name, leader: this.#leader, channel: commitsChannel(scope), storage, open,
+        database: name, leader: this.#leader, channel: commitsChannel(scope), storage, open, lock,
         exit: directory?.exit ?? "new", key: directory?.atRest?.key, recode: directory?.recode ?? "",
       },
       { tab: tabLockPrefix(scope), record: recordLockPrefix(scope) },

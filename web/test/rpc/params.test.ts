@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { checkOptions } from "../../src/api/options.js";
+import { checkLock, checkOptions } from "../../src/api/options.js";
 import { checkBatch, checkParams, checkSql, checkValue, isRead } from "../../src/rpc/params.js";
 import type { OpenOptions, Params } from "../../src/shared/types.js";
 
@@ -92,6 +92,25 @@ test("options: what no database can be opened with", () => {
   assert.throws(() => checkOptions({ name: "a", seed: [1] } as unknown as OpenOptions), bad(/open: seed: entry 0/));
   assert.equal(checkOptions({ name: "a",
     sync: { ...sync, tables: { t: true }, url: "https://x.test/base/?q#f" } }).sync!.url, "https://x.test/base");
+});
+
+test("a lock stands for the profile's own key, and locks something", async () => {
+  const lock = await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
+  const key = new Uint8Array(32);
+  const sealed = { url: "https://x.test", space: "s", tables: { t: true as const }, sealed: true };
+  assert.equal(checkLock({ name: "a", lock, encryptAtRest: true }), lock);
+  assert.deepEqual(checkLock({ name: "a", lock, encryptAtRest: { key: true, was: key } }), { key: lock, was: key });
+  assert.equal(checkLock({ name: "a", lock, sync: sealed }), undefined);
+  assert.deepEqual(checkLock({ name: "a", lock, encryptAtRest: key, sync: sealed }), key);
+  assert.equal(checkLock({ name: "a", encryptAtRest: true }), true);
+  for (const options of [{ lock }, { lock, encryptAtRest: key }, { lock, sync: { ...sealed, sealed: false } },
+    { lock, encryptAtRest: { key: null, was: true } }]) {
+    assert.throws(() => checkLock({ name: "a", ...options } as OpenOptions), bad(/lock is for sync.sealed/));
+  }
+  for (const secret of ["correct horse", { passphrase: "correct horse" }]) {
+    assert.throws(() => checkLock({ name: "a", lock: secret as unknown as CryptoKey, encryptAtRest: true }),
+      (error: Error) => /openLock/.test(error.message) && !/horse/.test(error.message));
+  }
 });
 
 test("a space's name is looked at before anything starts, by the server's rule", () => {
