@@ -26,8 +26,9 @@ type falseMaker struct {
 	id     seal.Identity
 	anchor seal.Anchor
 	key    seal.Key
-	// instead: what is false takes the place of what it is made of. counted: its digest is that of its rows.
-	instead, counted bool
+	// instead: what is false takes the place of what it is made of. counted: its digest is that of its rows. proved:
+	// another liar has said that it is right, so that it is tried first.
+	instead, counted, proved bool
 }
 
 func newFalseMaker(s *sealedSpace, key *Key) *falseMaker {
@@ -114,7 +115,8 @@ func (f *falseMaker) lie(change func(*seal.Manifest, *seal.Summary), content fun
 			return err
 		}
 		id := manifest.ID(f.anchor)
-		kept.Add(shelf.Snapshot{ID: id, Maker: manifest.Device, Seq: manifest.At.Seq})
+		kept.Snapshots = append(kept.Snapshots, shelf.Snapshot{ID: id, Maker: manifest.Device, Seq: manifest.At.Seq,
+			Proved: f.proved})
 		w.Base, w.State = m.Head, m.State
 		chunk = shelf.ChunkName(k.Hash)
 		w.Blobs = []logstore.Blob{{Name: chunk, Bytes: data, At: time.Now().Unix()},
@@ -239,7 +241,7 @@ func TestSealed_unusableSnapshot(t *testing.T) {
 			if c.lie == nil {
 				c.lie = func(*seal.Manifest, *seal.Summary) {}
 			}
-			f.instead = !c.cut
+			f.instead, f.proved = !c.cut, c.cut
 			chunk := f.lie(c.lie, func(rows []byte) []byte { return rows })
 			if c.bad != nil {
 				f.spoil(chunk, c.bad)
@@ -269,7 +271,25 @@ func (f *falseMaker) spoil(name string, bad func([]byte) []byte) {
 	f.must(f.store.Commit(f.t.Context(), "family", w))
 }
 
-// A snapshot that lies is not started from, and the one before is. Nobody proves it.
+// A new device does not look at what nobody has proved yet, where there is another snapshot.
+func TestSealed_provedFirst(t *testing.T) {
+	s := newSnapshotSpace(t)
+	key, ada := s.found()
+	s.writeDays(ada, 0, 30)
+	s.follow("a proved snapshot", s.isCut, ada)
+	s.writeDays(ada, 30, 33)
+	f := newFalseMaker(s, key)
+	f.counted = true
+	f.lie(func(*seal.Manifest, *seal.Summary) {}, otherRow)
+	reader := s.open(key, "") // the same device, with an empty database
+	s.now(reader)
+	s.same(33, ada, reader)
+	if n := s.failed.Load(); n > 0 {
+		t.Errorf("%d snapshots were looked at that are not what they say", n)
+	}
+}
+
+// A snapshot that lies is not started from, and the one before is.
 func TestSealed_lyingSnapshot(t *testing.T) {
 	same := func(rows []byte) []byte { return rows }
 	nothing := func(*seal.Manifest, *seal.Summary) {}
@@ -294,7 +314,9 @@ func TestSealed_lyingSnapshot(t *testing.T) {
 			s.writeDays(ada, 0, 30)
 			s.follow("a proved snapshot", s.isCut, ada) // the log alone would not do
 			s.writeDays(ada, 30, 33)
-			newFalseMaker(s, key).lie(lie.change, lie.content)
+			f := newFalseMaker(s, key)
+			f.proved = true
+			f.lie(lie.change, lie.content)
 			reader := s.open(key, "") // the same device, with an empty database
 			s.now(reader)
 			s.same(33, ada, reader)

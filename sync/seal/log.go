@@ -101,11 +101,10 @@ func (l *Log) Common(other *Log) (at Position) {
 	return at
 }
 
-// Same says whether two logs, however they have begun, end at the same entry, with the same members, and know the same
-// of each client.
+// Same says whether two logs, however they have begun, end at the same entry, with the same members, whom the newest
+// Change names with all before it, and know the same of each client.
 func (l *Log) Same(other *Log) bool {
-	return l.head == other.head && l.newest == other.newest && maps.Equal(l.members, other.members) &&
-		maps.Equal(l.clients, other.clients)
+	return l.head == other.head && l.newest == other.newest && maps.Equal(l.clients, other.clients)
 }
 
 // Oldest returns the oldest position whose hash is kept.

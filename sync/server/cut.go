@@ -216,11 +216,13 @@ func (l *sealedLog) follow(v logstore.View, to uint64) (bytes int64, err error) 
 // wanting says what a server wants of the devices of a sealed space.
 type wanting struct {
 	snapshot bool    // a new one
+	beside   bool    // a new one, if that which is to be proved is not: the member who has made it may lie
 	proof    seal.ID // of a snapshot; zeros for none
 	maker    seal.ID // whose that is
 	alone    bool    // and who may prove it
 	by       *feed   // which was asked last
 	until    time.Time
+	doubted  time.Time // when the proof should have come that was asked for first; zero: none was asked for
 }
 
 // assess sees what is wanted of the space as a commit has left it, but for the entries up to cut. The
@@ -233,19 +235,27 @@ func (sp *space) assess(m *logstore.Meta, cut uint64) {
 	limits := sp.s.o.Limits.shelf()
 	now := *m
 	now.Horizon = max(now.Horizon, cut)
-	next := wanting{snapshot: kept.Due(&now, limits), alone: sp.sealed.alone()}
-	if n := kept.Newest(); n != nil {
-		switch _, is := sp.sealed.Member(n.Maker); {
-		case !is: // nobody starts from it any more
-			next.snapshot = true
-		case !n.Proved:
-			next.proof, next.maker = n.ID, n.Maker
-		}
+	gone := func(one *shelf.Snapshot) bool { // nobody starts from it any more
+		_, is := sp.sealed.Member(one.Maker)
+		return !is
+	}
+	newest, proved := kept.Newest(), kept.Proved()
+	next := wanting{snapshot: kept.Due(&now, limits, newest), alone: sp.sealed.alone()}
+	switch {
+	case newest == nil:
+	case gone(newest):
+		next.snapshot = true
+	case !newest.Proved:
+		next.proof, next.maker = newest.ID, newest.Maker
+		next.beside = proved != nil && gone(proved) || kept.Due(&now, limits, proved)
 	}
 	sp.mu.Lock()
 	last := sp.wanted
 	if next.by, next.until = last.by, last.until; next.snapshot != last.snapshot || next.proof != last.proof {
 		next.by, next.until = nil, time.Time{}
+	}
+	if next.proof == last.proof {
+		next.doubted = last.doubted
 	}
 	sp.wanted = next
 	if next.until.IsZero() && (next.proof != last.proof || next.snapshot && !last.snapshot) {
@@ -257,23 +267,36 @@ func (sp *space) assess(m *logstore.Meta, cut uint64) {
 	}
 }
 
-// asks returns what a stream's device is asked for, nil for nothing: one device at a time, which has wantedFor.
+// asks returns what a stream's device is asked for, nil for nothing.
 func (sp *space) asks(f *feed) *wire.Wanted {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
-	w := &sp.wanted
-	if !w.snapshot && w.proof == (seal.ID{}) || time.Now().Before(w.until) || f.wait == 0 {
+	if f.wait == 0 {
 		return nil
 	}
+	return sp.wanted.ask(f, time.Now())
+}
+
+// ask says what a stream's device is asked for: one device at a time, which has wantedFor. Where no proof has come in
+// that time another snapshot is asked for, of another device than the maker.
+func (w *wanting) ask(f *feed, now time.Time) *wire.Wanted {
+	if now.Before(w.until) || f.device.Slot != 0 {
+		return nil
+	}
+	writes, prove := f.device.Role <= seal.RoleWrite, w.proof != seal.ID{}
+	doubted := prove && !w.doubted.IsZero() && !now.Before(w.doubted)
 	ask := &wire.Wanted{}
 	switch {
-	case w.proof != seal.ID{} && (f.device.ID != w.maker || w.alone) && f.device.Slot == 0:
-		ask.Prove = w.proof[:]
-	case w.snapshot && w.proof == (seal.ID{}) && f.device.Slot == 0 && f.device.Role <= seal.RoleWrite:
+	case doubted && w.beside && writes && f.device.ID != w.maker:
+	case prove && (f.device.ID != w.maker || w.alone):
+		if ask.Prove = w.proof[:]; w.doubted.IsZero() {
+			w.doubted = now.Add(wantedFor)
+		}
+	case w.snapshot && !prove && writes:
 	default:
 		return nil
 	}
-	w.by, w.until = f, time.Now().Add(wantedFor)
+	w.by, w.until = f, now.Add(wantedFor)
 	return ask
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -169,7 +168,8 @@ func (s *Server) getChunk(w http.ResponseWriter, r *http.Request, c *caller) err
 	return nil
 }
 
-// snapshots answers with the manifests that there are, the newest first, each after its length.
+// snapshots answers with the manifests that there are, each after its length: those that are proved first, so that
+// no new device begins with what a member has made up and nobody has looked at yet; of each kind the newest first.
 func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, c *caller) error {
 	sp := s.acquire(c.space)
 	defer s.release(sp)
@@ -183,7 +183,7 @@ func (s *Server) snapshots(w http.ResponseWriter, r *http.Request, c *caller) er
 		if err != nil {
 			return err
 		}
-		for _, one := range slices.Backward(kept.Snapshots) {
+		for _, one := range kept.Offers() {
 			data, err := v.Blob(shelf.SnapshotName(one.ID))
 			if err != nil {
 				return err
@@ -241,7 +241,9 @@ func (sp *space) addSnapshot(ctx context.Context, v logstore.View, m *logstore.M
 	if err := sp.checkManifest(ctx, log, manifest); err != nil {
 		return nil, err
 	}
-	if n := kept.Newest(); n != nil && n.Seq >= manifest.At.Seq {
+	// Of an entry there may be another one, where the first is not proved: its maker may lie.
+	if n := kept.Newest(); n != nil && (n.Seq > manifest.At.Seq ||
+		n.Seq == manifest.At.Seq && (n.Proved || n.Maker == manifest.Device)) {
 		return nil, errcode.New(errcode.Stale, op, "there is a newer snapshot already")
 	}
 	stock, err := shelf.Chunks(v)

@@ -27,8 +27,9 @@
 // old ones, altered and mixed ones, those of members that were removed, other chunks
 // and other Changes. New devices start from what they are offered. Where the server is
 // honest each of them has to end with the rows and members that the honest judge of the
-// whole log gives, whatever members do. Rows are few here: a hash for each range of
-// keys, which each transaction in that range changes.
+// whole log gives, or to say that it has begun with a member's lie; and it does not begin
+// with one while there is a proved snapshot. Rows are few here: a hash for each range
+// of keys, which each transaction in that range changes.
 //
 // An observer, who knows what each honest device has done, looks at each entry that
 // a replica takes: see observer_test.go for what must hold. Each rule is left out in

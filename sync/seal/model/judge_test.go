@@ -70,8 +70,8 @@ const (
 	ruleChunkHash
 	ruleCounted
 	ruleNextSnapshot
-	ruleGivesWayToStop
-	ruleGivesWayToDigest
+	ruleDiffers
+	ruleProvedFirst
 	ruleProveRows
 	ruleProveFold
 	ruleProveClients

@@ -67,7 +67,7 @@ var mustHit = []string{
 	"a replica stops: anchor",
 	"a snapshot is made", "a maker of a snapshot dies in the middle", "a snapshot is proved", "the log is cut",
 	"a new device starts from a snapshot", "a new device takes another snapshot than the first",
-	"a snapshot is given up that was started from", "the server swaps chunks", "the server keeps a chunk back",
+	"a new device says that it has begun with a lie", "the server swaps chunks", "the server keeps a chunk back",
 	"the server alters a snapshot, or mixes two", "the server leaves a Change out",
 	"the server shows the Changes of another history", "a snapshot is signed by another", "a snapshot is not proved",
 }

@@ -10,13 +10,11 @@ type newcomer struct {
 	w    *world
 	of   *replica // its device's other database, which shows it the server's histories
 	told *log     // its inviter's log: position and newest Change are known to it
-	led  position // where it was when it gave a snapshot up
 
 	log     *log
 	sum     hash // the digest that it keeps of its rows
 	base    *plan
 	refused map[hash]bool // snapshots that are not what they say
-	doubted map[hash]bool // those that it has given up since
 
 	stopped   string
 	rolled    bool // the server was put back
@@ -30,13 +28,12 @@ func (n *newcomer) on(u rule) bool { return n.w.without != u }
 
 // step starts, or follows the log.
 func (n *newcomer) step(s stall) {
-	if n.stopped != "" && !n.giveUp(s, ruleGivesWayToStop) || n.rolled || n.log == nil && !n.start(s) {
+	if n.stopped != "" || n.rolled || n.log == nil && !n.start(s) {
 		return
 	}
 	entries, found, cut := s.after(n.log.position())
 	if cut && found {
 		if !n.start(s) { // it was away too long
-			n.giveUp(s, ruleGivesWayToStop)
 			return
 		}
 		entries, found, cut = s.after(n.log.position())
@@ -46,29 +43,25 @@ func (n *newcomer) step(s stall) {
 		return
 	}
 	for _, e := range entries {
-		if !n.take(s, e) {
+		if !n.take(e) {
 			return
 		}
 	}
-	n.compare(s)
+	n.compare(s.vouches())
 }
 
-// start begins with the newest snapshot that is what it says, else with the log's first entry. Those that were given
-// up come last.
+// start begins with the first snapshot that is what it says, else with the log's first entry.
 func (n *newcomer) start(s stall) bool {
 	offers := slices.DeleteFunc(slices.Clone(s.offers()), func(m *manifest) bool { return n.refused[m.id()] })
-	doubted := func(m *manifest) bool { return n.doubted[m.id()] }
-	roll := n.w.roll(s.changes())
-	if n.try(s, roll, slices.DeleteFunc(slices.Clone(offers), doubted)) {
+	if n.try(s, n.w.roll(s.changes()), offers) {
 		return true
 	}
-	if _, found, cut := s.after(position{}); n.log == nil && found && !cut {
-		n.log, n.base, n.sum, n.want = newLog(n.w.without), nil, 0, newLog(none)
-		n.sum = n.log.rows.digest()
-		return true
+	if _, found, cut := s.after(position{}); n.log != nil || !found || cut {
+		return false
 	}
-	slices.Reverse(offers)
-	return n.try(s, roll, slices.DeleteFunc(offers, func(m *manifest) bool { return !doubted(m) }))
+	n.log, n.want = newLog(n.w.without), newLog(none)
+	n.sum = n.log.rows.digest()
+	return true
 }
 
 func (n *newcomer) try(s stall, roll *log, offers []*manifest) bool {
@@ -108,8 +101,7 @@ func (n *newcomer) try(s stall, roll *log, offers []*manifest) bool {
 func (n *newcomer) survey(m *manifest, roll, known *log) (*plan, string) {
 	told := n.told.position()
 	switch {
-	case m.at.seq == told.seq && m.at.chain != told.chain && n.on(ruleManifestChain),
-		m.at.seq == n.led.seq && m.at.chain != n.led.chain:
+	case m.at.seq == told.seq && m.at.chain != told.chain && n.on(ruleManifestChain):
 		return nil, "it is of another history"
 	case !roll.hasChange(n.told.newest) && n.on(ruleManifestWord):
 		return nil, "changes are not there that the inviter knew"
@@ -138,6 +130,9 @@ func (l *log) hasChange(c *change) bool {
 }
 
 func (n *newcomer) adopt(p *plan) {
+	if n.w.evil == nil && n.log == nil && n.w.made[p.id()] == nil {
+		n.passedOver(p)
+	}
 	n.log, n.base, n.sum = p.log(n.w.without), p, p.rows.digest()
 	if !n.on(ruleCounted) {
 		n.sum = p.box.digest
@@ -152,22 +147,33 @@ func (n *newcomer) adopt(p *plan) {
 	n.w.started(n)
 }
 
+// passedOver looks whether there is a proved snapshot in the place of a lie that a new device begins with.
+func (n *newcomer) passedOver(p *plan) {
+	kept := n.w.server.shelf.kept
+	if slices.ContainsFunc(kept, func(k *shelved) bool { return k.proved && k.id() == p.id() }) {
+		return // it was true after all
+	}
+	for _, k := range kept {
+		if _, why := n.survey(k.manifest, p.roll, nil); why == "" && k.proved {
+			n.w.violate("a new device begins with a lie, though there is a snapshot that is proved")
+		}
+	}
+}
+
 // take judges the next entry. It is false where the device goes no further.
-func (n *newcomer) take(s stall, e *entry) bool {
+func (n *newcomer) take(e *entry) bool {
 	v := n.log.judge(e, true)
 	told := n.told.position()
 	switch {
 	case v.stop != "":
 	case e.seq == 1 && e.body.first() != n.w.anchor:
 		v = stop("anchor")
-	case e.seq == told.seq && e.chain != told.chain, e.seq == n.led.seq && e.chain != n.led.chain:
+	case e.seq == told.seq && e.chain != told.chain:
 		n.rolled = true
 		return false
 	}
 	if v.stop != "" {
-		if !n.giveUp(s, ruleGivesWayToStop) {
-			n.stopped = v.stop
-		}
+		n.stopped = v.stop
 		return false
 	}
 	before := n.log.rows.digest()
@@ -177,38 +183,9 @@ func (n *newcomer) take(s stall, e *entry) bool {
 	return true
 }
 
-// giveUp gives up the snapshot that the device has begun with, since the log or a member contradicts it, where there is
-// another: one that was not given up before, or, for the first time, any.
-func (n *newcomer) giveUp(s stall, u rule) bool {
-	if n.base == nil || !n.on(u) {
-		return false
-	}
-	_, found, cut := s.after(position{})
-	another, fresh := found && !cut, false
-	roll := n.w.roll(s.changes())
-	for _, m := range s.offers() {
-		if roll == nil || m.id() == n.base.id() || n.refused[m.id()] {
-			continue
-		}
-		if _, why := n.survey(m, roll, nil); why == "" {
-			another, fresh = true, fresh || !n.doubted[m.id()]
-		}
-	}
-	if !fresh && (!another || n.doubted[n.base.id()]) {
-		return false
-	}
-	n.w.hit("a snapshot is given up that was started from")
-	if n.w.sort == honest && !n.w.restores {
-		n.w.violate("an honest snapshot is given up")
-	}
-	n.doubted[n.base.id()] = true
-	n.led, n.log, n.base, n.want, n.stopped = n.log.position(), nil, nil, nil, ""
-	return true
-}
-
 // compare holds the digest against what members have told.
-func (n *newcomer) compare(s stall) {
-	for _, v := range s.vouches() {
+func (n *newcomer) compare(all []vouch) {
+	for _, v := range all {
 		if _, is := n.log.members[v.device]; !is || v.at != n.log.position() || v.device == n.of.device.id {
 			continue
 		}
@@ -216,11 +193,17 @@ func (n *newcomer) compare(s stall) {
 			n.confirmed[v.device] = true
 			continue
 		}
-		if n.giveUp(s, ruleGivesWayToDigest) {
-			return
-		}
-		n.differs = true
+		n.differs = n.on(ruleDiffers)
 	}
+}
+
+// says says whether the device's status shows that something is wrong: it is stopped, or a member has other rows.
+func (n *newcomer) says() bool {
+	wrong := n.stopped != "" || n.rolled || n.differs || n.log.position().seq < n.w.server.shelf.horizon
+	if wrong {
+		n.w.hit("a new device says that it has begun with a lie")
+	}
+	return wrong
 }
 
 // follow has the honest judge of the whole log look at an entry that a newcomer has taken.
@@ -272,5 +255,5 @@ func (w *world) started(n *newcomer) {
 // lost says whether an honest server that was put back has lost what a newcomer has seen, or was told of.
 func (n *newcomer) lost() bool {
 	l := n.w.server.l
-	return n.rolled || !l.has(n.told.position()) || !l.has(n.led) || n.log != nil && !l.has(n.log.position())
+	return n.rolled || !l.has(n.told.position()) || n.log != nil && !l.has(n.log.position())
 }

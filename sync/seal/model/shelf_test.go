@@ -54,7 +54,7 @@ func (s *shelf) put(m *manifest) bool {
 	case !is || maker.slot || maker.role == read, !l.has(m.at), len(l.entries)-m.at.seq > window,
 		m.members != newest || m.epoch != number,
 		m.sig != (manifestSignature{m.device, signedManifest{m.header, m.box}}),
-		len(s.kept) > 0 && s.kept[len(s.kept)-1].at.seq >= m.at.seq:
+		s.passed(m):
 		return false
 	}
 	for _, name := range m.chunks {
@@ -65,6 +65,15 @@ func (s *shelf) put(m *manifest) bool {
 	s.kept = append(s.kept, &shelved{manifest: m})
 	s.tidy()
 	return true
+}
+
+// passed says whether there is a newer snapshot, or one of the same entry that is proved or of the same maker.
+func (s *shelf) passed(m *manifest) bool {
+	if len(s.kept) == 0 {
+		return false
+	}
+	newest := s.kept[len(s.kept)-1]
+	return newest.at.seq > m.at.seq || newest.at.seq == m.at.seq && (newest.proved || newest.device == m.device)
 }
 
 // wanted says whether another snapshot is: there is none of a member's that is proved, or may come to be.
@@ -156,9 +165,15 @@ type stall interface {
 
 func (s *shelf) changes() []*entry { return rollOf(s.log()).entries }
 
+// offers are those that are proved before the others, and of each the newest first: a member's lie that nobody has
+// looked at yet is not what a new device begins with.
 func (s *shelf) offers() (all []*manifest) {
-	for _, k := range slices.Backward(s.kept) {
-		all = append(all, k.manifest)
+	for _, proved := range []bool{true, false} {
+		for _, k := range slices.Backward(s.kept) {
+			if k.proved == proved || s.w.without == ruleProvedFirst && proved {
+				all = append(all, k.manifest)
+			}
+		}
 	}
 	return all
 }

@@ -109,7 +109,7 @@ func (r *replica) snapshotOf() *manifest {
 	h := header{epoch: l.epoch.number, at: l.position(), members: l.newest}
 	for i, v := range l.rows {
 		c, made := r.chunks[chunk{of: i, value: v}]
-		if !made {
+		if !made || !l.keys()[c.key] { // a server that was put back has no chunk under a key that was lost
 			c = chunk{l.epoch.key, i, v, r.w.dice.Int()}
 			r.chunks[chunk{of: i, value: v}] = c
 		}

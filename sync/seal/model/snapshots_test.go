@@ -208,7 +208,7 @@ func (w *world) arrive(r *replica) {
 		return
 	}
 	w.newcomers = append(w.newcomers, &newcomer{w: w, of: r, told: r.log.clone(), refused: map[hash]bool{},
-		doubted: map[hash]bool{}, confirmed: map[deviceID]bool{}})
+		confirmed: map[deviceID]bool{}})
 }
 
 // endSnapshots lets an honest server's devices come to an end, and looks that each new one has what the log says.
@@ -240,6 +240,7 @@ func (w *world) endSnapshots() {
 	for _, n := range w.newcomers {
 		switch {
 		case w.restores && n.lost(): // it has to be told of another history
+		case n.want == nil && n.base != nil && n.says(): // it has begun with a lie, which it says
 		case n.rolled:
 			w.violate("a new device finds another log where the server is honest")
 		case n.stopped != "":

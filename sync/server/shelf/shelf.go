@@ -96,6 +96,19 @@ func (s *Shelf) Proved() *Snapshot {
 	return nil
 }
 
+// Offers are the snapshots in the order in which a new device is to try them: the proved ones first, and of each kind
+// the newest first.
+func (s *Shelf) Offers() (all []Snapshot) {
+	for _, proved := range []bool{true, false} {
+		for _, one := range slices.Backward(s.Snapshots) {
+			if one.Proved == proved {
+				all = append(all, one)
+			}
+		}
+	}
+	return all
+}
+
 // Find returns a snapshot by its id, nil without one.
 func (s *Shelf) Find(id seal.ID) *Snapshot {
 	i := slices.IndexFunc(s.Snapshots, func(one Snapshot) bool { return one.ID == id })
@@ -138,10 +151,10 @@ func (s *Shelf) tidy() (gone []Snapshot) {
 	return gone
 }
 
-// Due says whether another snapshot is wanted.
-func (s *Shelf) Due(m *logstore.Meta, l *Limits) bool {
+// Due says whether another snapshot is wanted, by what was written since one; nil since the log's beginning.
+func (s *Shelf) Due(m *logstore.Meta, l *Limits, n *Snapshot) bool {
 	seq, bytes, least := uint64(0), m.Logged, l.Bytes
-	if n := s.Newest(); n != nil {
+	if n != nil {
 		seq, bytes, least = n.Seq, m.Logged-n.Before, max(l.Bytes, n.Size/2)
 	}
 	return m.Head.Seq > seq && (m.Head.Seq-seq > l.Entries || bytes > least)

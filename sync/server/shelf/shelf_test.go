@@ -50,6 +50,20 @@ func TestShelf(t *testing.T) {
 	}
 }
 
+// A new device is offered what is proved before what is not.
+func TestShelf_offers(t *testing.T) {
+	s := &shelf.Shelf{}
+	for n := range byte(4) {
+		s.Add(snapshot(n+1, uint64(n)))
+		if n == 1 {
+			s.Prove(seal.ID{2})
+		}
+	}
+	if got, want := ids(s.Offers()), []byte{2, 4, 3}; !slices.Equal(got, want) {
+		t.Errorf("offered are %v, want %v", got, want)
+	}
+}
+
 func meta(head, horizon uint64, logged int64) *logstore.Meta {
 	return &logstore.Meta{State: logstore.State{Head: wire.Position{Seq: head}}, Horizon: horizon, Logged: logged}
 }
@@ -65,7 +79,7 @@ func TestShelf_due(t *testing.T) {
 		{empty, meta(2, 0, 1001), true}, {one, meta(200, 0, 9000), false}, {one, meta(250, 0, 2700), false},
 		{one, meta(251, 0, 800), true}, {one, meta(201, 0, 2701), true},
 	} {
-		if got := test.s.Due(test.m, &limits); got != test.want {
+		if got := test.s.Due(test.m, &limits, test.s.Newest()); got != test.want {
 			t.Errorf("%+v with %+v: got %v", test.s, test.m, got)
 		}
 	}
