@@ -131,6 +131,7 @@ type Image struct {
 	Dir *opfs.MemoryDirectory
 	At  int    // how many operations had been issued
 	How string // what became of those not flushed
+	Hit int    // how many of those there were
 }
 
 type diskFile struct {
@@ -172,9 +173,10 @@ func (d *Disk) Images(r *rand.Rand, first, per int, each func(Image) bool) {
 var styles = []string{"lost", "kept", "torn", "reordered", "reordered and torn", "torn with its sectors"}
 
 func imageOf(files map[string]*diskFile, at int, how string, r *rand.Rand) Image {
-	dir := opfs.Memory()
+	dir, hit := opfs.Memory(), 0
 	for _, name := range slices.Sorted(maps.Keys(files)) { // the same images from the same seed
 		f := files[name]
+		hit += len(f.pending)
 		p := append([]byte(nil), f.durable...)
 		last := r.IntN(len(f.pending) + 1) // for "torn": the ones before are whole
 		for i, op := range f.pending {
@@ -202,7 +204,7 @@ func imageOf(files map[string]*diskFile, at int, how string, r *rand.Rand) Image
 		}
 		dir.Set(name, p)
 	}
-	return Image{dir, at, how}
+	return Image{dir, at, how, hit}
 }
 
 func (op diskOp) apply(p []byte) []byte {

@@ -93,8 +93,20 @@ func recordBesideReader(t testing.TB, d *Disk, w Workload, mode Mode, n int) (*h
 
 // tally is what came of images.
 type tally struct {
-	images, again, lost int // opened, of them cut during recovery, and failed
+	images, again, lost int            // opened, of them cut during recovery, and failed
+	cuts                map[string]int // those that met unflushed operations, by what became of them
 	failures            []string
+}
+
+// count counts an image.
+func (c *tally) count(img Image) {
+	c.images++
+	if c.cuts == nil {
+		c.cuts = map[string]int{}
+	}
+	if img.Hit > 0 {
+		c.cuts[img.How]++
+	}
 }
 
 func (c *tally) fail(format string, args ...any) {
@@ -111,7 +123,7 @@ func (h *history) survey(r *rand.Rand, images int, through bend) (c tally) {
 	points := h.disk.Now() + 1
 	per := max(1, (images+points-1)/points)
 	h.disk.Images(r, 0, per, func(img Image) bool {
-		c.images++
+		c.count(img)
 		if err := h.judge(img, through); err != nil {
 			c.fail("%s, after %d of %d operations, unflushed %s: %v", h, img.At, points-1, img.How, err)
 		} else if c.images%50 == 0 {
@@ -143,7 +155,7 @@ func (h *history) surveyRecovery(c *tally, r *rand.Rand, img Image, through bend
 	}
 	conn.Close()
 	d.Images(r, start, 1, func(img Image) bool {
-		c.images++
+		c.count(img)
 		c.again++
 		if err := next.judge(img, through); err != nil {
 			c.fail("%s, cut again after %d operations, unflushed %s: %v", h, img.At-start, img.How, err)

@@ -5,6 +5,9 @@ package opfstest
 import (
 	"flag"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,19 +16,21 @@ import (
 var (
 	soakImages = flag.Int("soak.images", 0, "TestSoak: images of a power loss, over all modes")
 	soakSeed   = flag.Uint64("soak.seed", 1, "TestSoak: seed of workloads and images")
+	soakFiles  = flag.String("soak.files", "", "TestSoak: modes with plain or encrypted files alone")
 )
 
 // soakRound is how many images are taken of one run of the workload.
 const soakRound = 1500
 
-// soaked adds up what the modes did.
+// soaked adds up what modes did, of plain or of encrypted files.
 type soaked struct {
-	mu                 sync.Mutex
-	tally              tally
-	runs, partial      int
-	mutants, killed    int
-	points, violations int
-	survivors, broken  []string
+	mu                sync.Mutex
+	tally             tally
+	runs, partial     int
+	mutants, killed   int
+	points            map[Op]int // faults that were hit, by the call that failed
+	violations        int
+	survivors, broken []string
 }
 
 func (s *soaked) add(f func()) {
@@ -35,58 +40,103 @@ func (s *soaked) add(f func()) {
 }
 
 // TestSoak runs the crash test on one workload after the other, then the
-// mutants and every point of the fault sweep, and prints a row of figures:
+// mutants and every point of the fault sweep, and prints figures:
 //
 //	go test ./internal/opfs/opfstest -run '^TestSoak$' -timeout 0 -v -soak.images=100000 -soak.seed=7
 func TestSoak(t *testing.T) {
 	if *soakImages == 0 {
 		t.Skip("runs with -soak.images")
 	}
+	kind := func(m Mode) string {
+		if m.Encrypted {
+			return "encrypted"
+		}
+		return "plain"
+	}
+	modes := slices.DeleteFunc(memorySubject().Modes(), func(m Mode) bool {
+		return *soakFiles != "" && kind(m) != *soakFiles
+	})
+	all := map[string]*soaked{}
+	for _, mode := range modes {
+		all[kind(mode)] = &soaked{points: map[Op]int{}, tally: tally{cuts: map[string]int{}}}
+	}
+	each := func(what string, f func(*testing.T, *soaked, Mode)) {
+		t.Run(what, func(t *testing.T) {
+			for _, mode := range modes {
+				t.Run(mode.String(), func(t *testing.T) {
+					t.Parallel()
+					f(t, all[kind(mode)], mode)
+				})
+			}
+		})
+	}
 	start := time.Now()
-	var all soaked
-	var crashed time.Duration
-	modes := memorySubject().Modes()
-	t.Run("images", func(t *testing.T) {
-		for _, mode := range modes {
-			t.Run(mode.String(), func(t *testing.T) {
-				t.Parallel()
-				all.images(t, mode, *soakImages/len(modes))
-			})
+	each("images", func(t *testing.T, s *soaked, mode Mode) { s.images(t, mode, *soakImages/len(modes)) })
+	crashed := time.Since(start)
+	each("mutants", func(_ *testing.T, s *soaked, mode Mode) { s.hunt(mode) })
+	each("faults", func(t *testing.T, s *soaked, mode Mode) { s.sweep(t, mode) })
+	images := 0
+	for name, s := range all {
+		images += s.tally.images
+		for _, f := range append(s.tally.failures, s.broken...) {
+			t.Error(f)
 		}
-	})
-	crashed = time.Since(start)
-	t.Run("mutants", func(t *testing.T) {
-		for _, mode := range modes {
-			t.Run(mode.String(), func(t *testing.T) {
-				t.Parallel()
-				all.hunt(mode)
-			})
+		for _, m := range s.survivors {
+			t.Errorf("not caught: %s", m)
 		}
-	})
-	t.Run("faults", func(t *testing.T) {
-		for _, mode := range modes {
-			t.Run(mode.String(), func(t *testing.T) {
-				t.Parallel()
-				all.sweep(t, mode)
-			})
+		if s.partial == 0 && s.runs > 0 {
+			t.Errorf("%s: no checkpoint was held back by a reader", name)
 		}
-	})
-	for _, f := range append(all.tally.failures, all.broken...) {
-		t.Error(f)
 	}
-	for _, m := range all.survivors {
-		t.Errorf("not caught: %s", m)
+	t.Logf("%.0f images a second", float64(images)/crashed.Seconds())
+	printSoaked(all)
+}
+
+// printSoaked prints how often each fault was hit, and what came of it.
+func printSoaked(all map[string]*soaked) {
+	names := slices.Sorted(maps.Keys(all))
+	line := func(cells ...any) {
+		fmt.Print("|")
+		for _, cell := range cells {
+			fmt.Printf(" %v |", cell)
+		}
+		fmt.Println()
 	}
-	if all.partial == 0 {
-		t.Error("no checkpoint was held back by a reader")
+	fmt.Println()
+	line("files", "seed", "images", "cut again in recovery", "failures", "workloads", "checkpoints held back",
+		"mutants caught", "fault points", "violations")
+	fmt.Println("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+	for _, name := range names {
+		s := all[name]
+		points := 0
+		for _, n := range s.points {
+			points += n
+		}
+		line(name, *soakSeed, s.tally.images, s.tally.again, s.tally.lost, s.runs, s.partial,
+			fmt.Sprintf("%d of %d", s.killed, s.mutants), points, s.violations)
 	}
-	fmt.Printf("\n| seed | images | cut again in recovery | failures | images/s | workloads | checkpoints held back | " +
-		"mutants caught | fault points | violations |\n")
-	fmt.Printf("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
-	fmt.Printf("| %d | %d | %d | %d | %.0f | %d | %d | %d of %d | %d | %d |\n\n", *soakSeed, all.tally.images,
-		all.tally.again, all.tally.lost,
-		float64(all.tally.images)/crashed.Seconds(), all.runs, all.partial, all.killed, all.mutants, all.points,
-		all.violations)
+	fmt.Println()
+	head := []any{"files"}
+	for _, how := range styles {
+		head = append(head, "unflushed "+how)
+	}
+	ops := slices.Sorted(maps.Keys(ways))
+	for _, op := range ops {
+		head = append(head, op)
+	}
+	line(head...)
+	fmt.Println("|---" + strings.Repeat("|---:", len(head)-1) + "|")
+	for _, name := range names {
+		row := []any{name}
+		for _, how := range styles {
+			row = append(row, all[name].tally.cuts[how])
+		}
+		for _, op := range ops {
+			row = append(row, all[name].points[op])
+		}
+		line(row...)
+	}
+	fmt.Println()
 }
 
 // images opens that many of a mode, each round of another workload; in WAL with
@@ -114,6 +164,9 @@ func (s *soaked) images(t *testing.T, mode Mode, images int) {
 			s.tally.images += c.images
 			s.tally.again += c.again
 			s.tally.lost += c.lost
+			for how, n := range c.cuts {
+				s.tally.cuts[how] += n
+			}
 			s.tally.failures = append(s.tally.failures, c.failures...)
 		})
 	}
@@ -142,7 +195,7 @@ func (s *soaked) sweep(t *testing.T, mode Mode) {
 	for op := range ways {
 		c := sweepOp(t, memorySubject(), mode, op, 1)
 		s.add(func() {
-			s.points += c.points
+			s.points[op] += c.points
 			s.violations += len(c.violations)
 			for _, err := range c.violations[:min(len(c.violations), 5)] {
 				s.broken = append(s.broken, err.Error())

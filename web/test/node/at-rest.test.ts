@@ -1,6 +1,6 @@
 // Files encrypted at rest, on Node.js: what lies on the disk, and who opens it.
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -52,6 +52,22 @@ test("an encrypted database opens with its key alone, and a refusal changes noth
   await rejects(add(directory, new Uint8Array(16)), { code: "HEDDLE_BAD_PARAM" });
   ok(readFileSync(file).equals(before));
   equal(await add(directory, key), 2);
+
+  // The same of files with a log that was not taken into the database: what a process leaves that is killed.
+  const killed = folder(t), names = ["test.db", "test.db-wal", "key"];
+  const db = await open({ name: "test", directory, migrations, encryptAtRest: key });
+  await db.exec(`INSERT INTO canary_table(v) VALUES ('a canary')`);
+  mkdirSync(join(killed, "heddle/test"), { recursive: true });
+  for (const name of names) copyFileSync(join(directory, "heddle/test", name), join(killed, "heddle/test", name));
+  await db.close();
+  const bytes = () => names.map((name) => readFileSync(join(killed, "heddle/test", name)));
+  const left = bytes();
+  ok(left[1]!.length > 4096, "there is a log");
+  for (const option of wrong) {
+    await rejects(add(killed, option), locked);
+    deepEqual(bytes(), left);
+  }
+  equal(await add(killed, key), 4);
 });
 
 test("files become encrypted, take another key, and become plain", async (t) => {
