@@ -2,11 +2,13 @@ package heddle
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -120,6 +122,98 @@ func TestSealed_closedBeforeSnapshot(t *testing.T) {
 	if n := ada.Sync().Status().Pending; rejected > 0 || n > 0 {
 		t.Errorf("%d rejected, %d pending", rejected, n)
 	}
+}
+
+// Several pulls of a new device at once apply a snapshot once.
+func TestSealed_snapshotOnce(t *testing.T) {
+	var mu sync.Mutex
+	var open atomic.Bool // until then a device that is opened gets nothing of it before it is paused
+	asked := map[string]int{}
+	s := newSealedSpaceOn(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/chunk") || r.Method != http.MethodGet {
+				h.ServeHTTP(w, r)
+				return
+			}
+			given := httptest.NewRecorder()
+			if given.Code = http.StatusServiceUnavailable; open.Load() {
+				given.Code = http.StatusOK
+				h.ServeHTTP(given, r)
+			}
+			if given.Code == http.StatusOK {
+				mu.Lock()
+				asked[r.URL.RawQuery]++
+				mu.Unlock()
+			}
+			maps.Copy(w.Header(), given.Header())
+			w.WriteHeader(given.Code)
+			w.Write(given.Body.Bytes())
+		})
+	}, cutSoon)
+	s.bounds.Tell = time.Millisecond
+	_, ada := s.found()
+	for i := range 8 {
+		s.write(ada, fmt.Sprint(i), strings.Repeat("a long day ", 100_000))
+	}
+	s.writeDays(ada, 0, 30)
+	s.follow("a snapshot", s.hasSnapshot, ada)
+	phone := s.added(ada, "phone", RoleWrite)
+	open.Store(true)
+	s.must(phone.Sync().Resume(t.Context())) // which follows the log
+	s.now(phone)
+	s.same(38, ada, phone)
+	mu.Lock()
+	defer mu.Unlock()
+	for chunk, n := range asked {
+		if n > 1 {
+			t.Errorf("%s was fetched %d times", chunk, n)
+		}
+	}
+	if len(asked) < 2 {
+		t.Errorf("%d chunks", len(asked))
+	}
+}
+
+// The status says that a snapshot comes, also after an attempt that has failed.
+func TestSealed_snapshotBootstrapping(t *testing.T) {
+	var down atomic.Bool
+	s := newSealedSpaceOn(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if down.Load() {
+				http.Error(w, "down", http.StatusServiceUnavailable)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	}, cutSoon)
+	s.bounds.Tell = time.Millisecond
+	_, ada := s.found()
+	for i := range 8 {
+		s.write(ada, fmt.Sprint(i), strings.Repeat("a long day ", 100_000))
+	}
+	s.writeDays(ada, 0, 30)
+	s.follow("a snapshot", s.hasSnapshot, ada)
+	phone := s.added(ada, "phone", RoleWrite)
+	down.Store(true)
+	failed, coming := make(chan struct{}, 1), make(chan struct{}, 1)
+	defer phone.Sync().OnStatus(func(status Status) {
+		signal := failed
+		switch {
+		case status.State == StateBootstrapping:
+			signal = coming
+		case status.LastError == nil:
+			return
+		}
+		select {
+		case signal <- struct{}{}:
+		default:
+		}
+	})()
+	s.must(phone.Sync().Resume(t.Context()))
+	await.Event(t, failed, "an attempt that fails")
+	down.Store(false)
+	s.must(phone.Sync().Resume(t.Context()))
+	await.Event(t, coming, "that a snapshot comes")
 }
 
 // The status says of the last snapshot which other members have confirmed it, also when the database is opened again.

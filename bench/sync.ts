@@ -1,5 +1,6 @@
 // make bench-bootstrap: a new device in a space of ROWS rows of 200 bytes, from
-// open() to fully synced, in a real Chromium against the real server; then how
+// open() to fully synced, in a real Chromium against the real server; the same in a
+// sealed space, in turns, where the device comes in by a recovery code; then how
 // long a commit on one device takes to a live query's callback on another.
 // Each run has a new profile; figures are medians.
 import { execFile } from "node:child_process";
@@ -9,6 +10,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { BrowserContext, Page } from "@playwright/test";
 import { launch, root, startServer, startSite } from "../e2e/harness.js";
+import "../e2e/seal/space.js";
 import "./measure.js";
 
 const option = (name: string, otherwise: number): number => {
@@ -17,7 +19,7 @@ const option = (name: string, otherwise: number): number => {
 };
 const rows = option("rows", 1_000_000), runs = option("runs", 3), writes = option("writes", 200);
 
-interface Sync { url: string; space: string }
+interface Sync { url: string; space: string; code?: string }
 
 async function device<T>(site: string, f: (page: Page, context: BrowserContext) => Promise<T>): Promise<T> {
   const dir = mkdtempSync(join(tmpdir(), "heddle-bench-"));
@@ -35,13 +37,17 @@ async function device<T>(site: string, f: (page: Page, context: BrowserContext) 
 }
 
 /** In the page: from open() to synced, and whether all rows are there and flagged meanwhile. */
-async function bootstrap(sync: Sync): Promise<{ ms: number; rows: number; states: string[] }> {
-  const began = performance.now(), states: string[] = [];
+async function bootstrap({ url, space, code }: Sync): Promise<{ ms: number; rows: number; states: string[] }> {
+  const began = performance.now(), states: string[] = [], from = "/heddle/sealed.js";
   globalThis.db = await heddle.open({
-    name: "bench", sync: { ...sync, tables: { notes: true } },
+    name: "bench", sync: { url, space, tables: { notes: true }, ...(code && { sealed: true }) },
     migrations: [`CREATE TABLE notes(id TEXT PRIMARY KEY, body TEXT, n INTEGER NOT NULL DEFAULT 0)`],
   });
   db.sync.on("status", ({ state }) => { if (states.at(-1) !== state) states.push(state); });
+  if (code) {
+    const { sealedSpace } = await import(from) as typeof sealed;
+    await sealedSpace(db).unlock(code, "bench");
+  }
   await db.sync.now();
   const ms = performance.now() - began;
   const [row] = await db.query<{ n: number }>(`SELECT count(*) AS n FROM notes`);
@@ -85,30 +91,48 @@ async function write(n: number): Promise<[asked: number, done: number][]> {
 const quantile = (values: readonly number[], q: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))]!;
 
+async function newDevices(url: string, site: string): Promise<string[]> {
+  const fill = async (space: string, ...options: string[]) => {
+    process.stderr.write(`filling ${space} with ${rows} rows\n`);
+    const args = ["run", "./bench/fill", "-url", url, "-space", space, "-rows", String(rows), ...options];
+    return (await promisify(execFile)("go", args, { cwd: root })).stdout.trim();
+  };
+  await fill("plain");
+  const spaces: Sync[] = [{ url, space: "plain" }, { url, space: "sealed", code: await fill("sealed", "-sealed") }];
+  const took: number[][] = [[], []];
+  for (let i = 0; i < runs; i++) {
+    for (const which of i % 2 === 0 ? [0, 1] : [1, 0]) {
+      const sync = spaces[which]!, r = await device(site, (page) => page.evaluate(bootstrap, sync));
+      if (r.rows !== rows || !r.states.includes("bootstrapping")) {
+        throw new Error(`${r.rows} rows, states ${r.states.join(" ")}`);
+      }
+      process.stderr.write(`run ${i + 1} of ${runs}, ${sync.space}: ${(r.ms / 1000).toFixed(2)} s\n`);
+      took[which]!.push(r.ms);
+    }
+  }
+  const s = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
+  const lines = spaces.flatMap(({ space }, i) => {
+    const all = took[i]!, ms = quantile(all, 0.5);
+    return [
+      `| a new device in a ${space} space of ${rows.toLocaleString("en")} rows of 200 bytes: open() to synced | ` +
+        `${s(ms)} | ${s(Math.min(...all))} – ${s(Math.max(...all))} |`,
+      `| … rows a second | ${Math.round(rows / ms * 1000).toLocaleString("en")} | |`,
+    ];
+  });
+  const ratios = took[1]!.map((ms, i) => ms / took[0]![i]!);
+  lines.push(`| … sealed to plain | ${quantile(ratios, 0.5).toFixed(2)} | ${Math.min(...ratios).toFixed(2)} – ` +
+    `${Math.max(...ratios).toFixed(2)} |`);
+  return lines;
+}
+
 async function main(): Promise<void> {
   const load = loadavg()[0]!;
   const data = mkdtempSync(join(tmpdir(), "heddle-bench-server-"));
-  const server = await startServer(data), site = await startSite();
-  const took: number[] = [], lines: string[] = [];
+  // The server asks for a snapshot of a sealed space however small that is.
+  const server = await startServer(data, ["--dev", "--limit-sealed-bytes", "1024"]), site = await startSite();
+  const lines: string[] = [];
   try {
-    if (rows > 0) {
-      process.stderr.write(`filling a space with ${rows} rows\n`);
-      await promisify(execFile)("go", ["run", "./bench/fill", "-url", server.url, "-rows", String(rows)],
-        { cwd: root });
-      for (let i = 0; i < runs; i++) {
-        const r = await device(site.url, (page) => page.evaluate(bootstrap, { url: server.url, space: "fill" }));
-        if (r.rows !== rows || !r.states.includes("bootstrapping")) {
-          throw new Error(`${r.rows} rows, states ${r.states.join(" ")}`);
-        }
-        process.stderr.write(`run ${i + 1} of ${runs}: ${(r.ms / 1000).toFixed(2)} s\n`);
-        took.push(r.ms);
-      }
-      const ms = quantile(took, 0.5);
-      lines.push(`| a new device in a space of ${rows.toLocaleString("en")} rows of 200 bytes: open() to synced | ` +
-        `${(ms / 1000).toFixed(2)} s | ${(Math.min(...took) / 1000).toFixed(2)} – ` +
-        `${(Math.max(...took) / 1000).toFixed(2)} s |`,
-        `| … rows a second | ${Math.round(rows / ms * 1000).toLocaleString("en")} | |`);
-    }
+    if (rows > 0) lines.push(...await newDevices(server.url, site.url));
     const sync = { url: server.url, space: "pair" };
     await device(site.url, (b) => device(site.url, async (a) => {
       for (const page of [a, b]) await page.evaluate(joinPair, sync);

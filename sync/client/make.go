@@ -176,6 +176,10 @@ func (s snapshots) prove(ctx context.Context, id []byte) error {
 		if name := plan.ID(); !bytes.Equal(name[:], id) {
 			continue
 		}
+		if plan.Confirmed() { // the server has not heard of it yet
+			c.tellSoon()
+			return nil
+		}
 		if err := s.readBack(ctx, told.epoch, plan); err != nil {
 			return err
 		}

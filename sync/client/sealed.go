@@ -225,16 +225,17 @@ func (c *Client) pullSealed(ctx context.Context, once func(ownBodies bool) error
 		return err
 	}
 	c.mu.Lock()
-	anew := c.view.Position.Seq == 0 || c.view.Bootstrap != nil
+	from := c.view.Position
+	anew := from.Seq == 0 || c.view.Bootstrap != nil
 	c.mu.Unlock()
 	var started bool
 	var err, serr error
 	if anew {
-		started, serr = (snapshots{c}).startOrFollow(ctx)
+		started, serr = (snapshots{c}).startOrFollow(ctx, from)
 	}
 	if !started && serr == nil {
 		if err = pull(); errcode.Of(err) == errcode.Behind { // the log was cut
-			started, serr = (snapshots{c}).start(ctx)
+			started, serr = (snapshots{c}).start(ctx, from)
 		}
 	}
 	other := otherHistory(serr)

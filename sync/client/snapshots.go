@@ -66,8 +66,9 @@ type Plan interface {
 	// Adopt has the replica go on from the snapshot's entry, once its rows are there.
 	Adopt()
 	// Confirm has this device's heads say from now on that it has started from the snapshot,
-	// or has read it back whole.
+	// or has read it back whole. Confirmed says whether they do.
 	Confirm()
+	Confirmed() bool
 }
 
 // Purpose is what a device looks at a snapshot for.
@@ -145,15 +146,21 @@ func (s snapshots) manifests(ctx context.Context) (all [][]byte, err error) {
 	return all, err
 }
 
-// start has a replica that is new, or too far back, start from the newest snapshot that
-// is what it says. It is false where there is none.
-func (s snapshots) start(ctx context.Context) (started bool, err error) {
+// start has a replica that is new, or too far back, at a position, start from the newest
+// snapshot that is what it says. It is false where there is none.
+func (s snapshots) start(ctx context.Context, from wire.Position) (started bool, err error) {
 	c := s.c
 	select {
 	case c.bootstrapTurn <- struct{}{}:
 		defer func() { <-c.bootstrapTurn }()
 	case <-ctx.Done():
 		return false, errcode.Wrap(context.Cause(ctx), errcode.Aborted, "sync: start from a snapshot")
+	}
+	c.mu.Lock()
+	started = c.view.Bootstrap == nil && c.view.Position != from
+	c.mu.Unlock()
+	if started { // by another pull, while this one waited for its turn
+		return true, nil
 	}
 	manifests, err := s.manifests(ctx)
 	switch errcode.Of(err) {
@@ -264,9 +271,9 @@ func (s snapshots) base(ctx context.Context) (epoch wire.Epoch, plan Plan, err e
 
 // startOrFollow is start for a replica that is new: where no snapshot is what it says, the
 // log is followed from its first entry, as far as the server still has that.
-func (s snapshots) startOrFollow(ctx context.Context) (started bool, err error) {
+func (s snapshots) startOrFollow(ctx context.Context, from wire.Position) (started bool, err error) {
 	c := s.c
-	if started, err = s.start(ctx); !errors.As(err, new(*unusable)) {
+	if started, err = s.start(ctx, from); !errors.As(err, new(*unusable)) {
 		return started, err
 	}
 	c.mu.Lock()
@@ -366,6 +373,9 @@ func (s snapshots) fill(ctx context.Context, told *toldMembers, plan Plan) error
 			default:
 				return err
 			}
+		}
+		if i == from { // the server answers, whatever came of the attempts before: the status says what is going on
+			c.update(func(cond *condition) { cond.pull, cond.push = nil, nil })
 		}
 		if f.Last = i >= len(chunks)-1; f.Last {
 			f.End = &wire.SnapshotEnd{Digest: plan.Digest()}

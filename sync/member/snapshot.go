@@ -425,6 +425,13 @@ func (m *Member) Adopt(c replica.Conn, at wire.Position) error {
 	return nil
 }
 
+// Confirmed implements client.Plan.
+func (p *plan) Confirmed() bool {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	return p.m.confirmed == p.ID()
+}
+
 // Confirm implements client.Plan.
 func (p *plan) Confirm() {
 	p.m.mu.Lock()
