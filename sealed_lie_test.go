@@ -271,6 +271,28 @@ func (f *falseMaker) spoil(name string, bad func([]byte) []byte) {
 	f.must(f.store.Commit(f.t.Context(), "family", w))
 }
 
+// A device that has started from a snapshot has nothing to compare it with: it proves it once another one has.
+func TestSealed_startProvesNothing(t *testing.T) {
+	s := newSnapshotSpace(t)
+	_, ada := s.found()
+	s.now(ada)
+	desk := s.added(ada, "Ada's desk", RoleWrite)
+	s.now(desk)
+	s.writeDays(ada, 0, 30)
+	s.follow("a snapshot", s.hasSnapshot, ada)
+	phone := s.added(ada, "Ada's phone", RoleWrite)
+	for range 2 {
+		time.Sleep(2 * s.bounds.Tell) // each Now tells a head
+		s.now(phone)
+	}
+	if st := s.snapshot(phone); st.Seq == 0 || st.Proved || s.isCut() {
+		t.Errorf("the phone says %+v; the log is cut: %v", st, s.isCut())
+	}
+	s.follow("proof of the desk's", s.isCut, desk)
+	s.follow("word of it", func() bool { return s.snapshot(phone).Proved }, desk, phone)
+	s.same(30, ada, phone, desk)
+}
+
 // A new device does not look at what nobody has proved yet, where there is another snapshot.
 func TestSealed_provedFirst(t *testing.T) {
 	s := newSnapshotSpace(t)

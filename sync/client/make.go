@@ -30,7 +30,9 @@ func (s snapshots) wanted(ctx context.Context, w *wire.Wanted) {
 	c.making.busy = true
 	c.making.done.Go(func() {
 		for w := s.take(); w != nil; w = s.take() {
-			if err := s.try(ctx, w); err != nil && ctx.Err() == nil {
+			err := s.try(ctx, w)
+			behind := len(w.Prove) > 0 && errcode.Of(err) == errcode.Behind // another device, or another snapshot, will do
+			if err != nil && !behind && ctx.Err() == nil {
 				c.events.put(SnapshotFailed{errcode.From(err, "sync: snapshot")})
 				c.events.deliver()
 			}

@@ -65,8 +65,9 @@ type Plan interface {
 	Retrace(ctx context.Context, next func() ([]wire.Entry, error)) ([]replica.Opened, error)
 	// Adopt has the replica go on from the snapshot's entry, once its rows are there.
 	Adopt()
-	// Confirm has this device's heads say from now on that it has started from the snapshot,
-	// or has read it back whole. Confirmed says whether they do.
+	// Confirm says that this device has read the snapshot back whole, which its heads tell from now on; without Retrace
+	// that it has started from it, which they tell once another device than its maker has confirmed it, or where there is
+	// no other. Confirmed says whether they do.
 	Confirm()
 	Confirmed() bool
 }

@@ -16,7 +16,7 @@ import (
 type confirmed struct {
 	id, maker seal.ID   // zeros: there is none
 	seq       uint64    // the entry that it stands at
-	own       bool      // this device has, by starting from it or by reading it back
+	own       bool      // this device has, by reading it back, or by starting from it where others have as well: see vouch
 	proved    bool      // and so has another device than its maker
 	by        []seal.ID // other devices that have confirmed it
 	changed   bool      // it is not in the database yet
@@ -103,10 +103,34 @@ func (m *Member) noteSnapshot(manifest *seal.Manifest, own bool) {
 	}
 }
 
+// vouch has this device say from now on that the snapshot is proved that it has started from: not before another
+// device than the maker has confirmed it, where there is another. Its own rows are that snapshot's, so it has nothing
+// to compare it with. m.mu is held.
+func (m *Member) vouch() {
+	s := &m.snapshot
+	if !m.rests(s.id) {
+		return
+	}
+	others := false
+	for who := range m.log.Each() {
+		others = others || who.Slot == 0 && who.ID != s.maker && who.ID != m.id
+	}
+	if !others || len(s.by) > 0 {
+		s.own, s.changed, m.confirmed = true, true, s.id
+	}
+}
+
+// rests says whether this device has started from a snapshot that it has not confirmed. m.mu is held.
+func (m *Member) rests(id seal.ID) bool {
+	s := &m.snapshot
+	return id != seal.ID{} && s.id == id && s.maker != m.id && !s.own
+}
+
 // Snapshot implements client.Sealer.
 func (m *Member) Snapshot() client.SnapshotStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.vouch()
 	s := &m.snapshot
 	if s.id == (seal.ID{}) {
 		return client.SnapshotStatus{}

@@ -332,6 +332,7 @@ func (m *Member) Ahead() (ahead, lost client.Withheld) {
 // Tell implements client.Sealer.
 func (m *Member) Tell(ctx context.Context, seq uint64, digest wire.Hash, now time.Time) ([]byte, error) {
 	m.mu.Lock()
+	m.vouch()
 	id, anchor := m.cfg.Identity, m.cfg.Anchor
 	at := m.log.Head()
 	_, is := m.log.Member(m.id)

@@ -22,6 +22,7 @@ type plan struct {
 	keys     map[uint64]seal.Key // of epochs
 	saved    seal.Saved
 	known    *seal.Log // what this device has followed
+	retraced bool      // and the snapshot leads there
 }
 
 func refused(msg string) error { return refusedAs("snapshot", msg) }
@@ -331,6 +332,10 @@ func (p *plan) Retrace(ctx context.Context, next func() ([]wire.Entry, error)) (
 	if end.Seq < p.manifest.At.Seq {
 		return nil, errcode.New(errcode.Network, "member: prove a snapshot", "this device has not come to the snapshot yet")
 	}
+	if p.rests() {
+		return nil, errcode.New(errcode.Behind, "member: prove a snapshot", "this device has nothing to compare it with: "+
+			"it has started from it")
+	}
 	other := p.m.another()
 	entries, err := other.startAt(p, p.known, next)
 	for err == nil && other.Head().Seq < end.Seq {
@@ -360,7 +365,14 @@ func (p *plan) Retrace(ctx context.Context, next func() ([]wire.Entry, error)) (
 	if err == nil && !other.log.Same(p.known) {
 		err = refused("it does not lead to what this device has followed")
 	}
+	p.retraced = err == nil
 	return all, err
+}
+
+func (p *plan) rests() bool {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	return p.m.rests(p.ID())
 }
 
 // maxRetrace bounds what is kept in memory of the entries that follow a snapshot while it is proved.
@@ -432,10 +444,12 @@ func (p *plan) Confirmed() bool {
 	return p.m.confirmed == p.ID()
 }
 
-// Confirm implements client.Plan.
+// Confirm implements client.Plan. Without Retrace this device has started from the snapshot.
 func (p *plan) Confirm() {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
-	p.m.confirmed = p.ID()
-	p.m.noteSnapshot(p.manifest, true)
+	p.m.noteSnapshot(p.manifest, p.retraced)
+	if p.m.vouch(); p.retraced {
+		p.m.confirmed = p.ID()
+	}
 }
