@@ -43,8 +43,8 @@ type Status struct {
 // from, or has read back whole. The server's word is not in it: members have signed what it counts.
 type SnapshotStatus struct {
 	Seq uint64 // the entry that the snapshot stands at; 0 for none
-	// Proved: a device has started from the snapshot or has read it back, and not its maker, unless the space has no
-	// other. The server may cut the log up to it.
+	// Proved: a device has read the snapshot back, or has started from it after another had, and not its maker, unless
+	// the space has no other. The server may cut the log up to it.
 	Proved bool
 	// Confirmed counts the devices beside the maker and this one that have done so, or that have told the same digest of
 	// their rows as this one, at the snapshot's entry or later. Devices is how many there are.

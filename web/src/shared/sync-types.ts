@@ -55,8 +55,8 @@ export interface SnapshotStatus {
   /** The log's entry that it stands at. */
   seq: number;
   /**
-   * A device has started from it or read it back whole, and not its maker, unless the space has no other: the server
-   * may cut the log up to it.
+   * A device has read it back whole, or has started from it after another had, and not its maker, unless the space has
+   * no other: the server may cut the log up to it.
    */
   proved: boolean;
   /**
