@@ -3,7 +3,6 @@ package heddle
 import (
 	"bytes"
 	"crypto/rand"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -224,14 +223,7 @@ func TestSealed_unusableSnapshot(t *testing.T) {
 			})
 			s.bounds.Tell = time.Millisecond
 			key, ada := s.found()
-			text := make([]byte, 200<<10)
-			for i := range 25 {
-				_, _ = rand.Read(text)
-				_, err := ada.Exec(t.Context(), `INSERT INTO diary VALUES(?, ?)`, fmt.Sprint(i), text)
-				s.must(err)
-			}
-			s.now(ada)
-			s.follow("a snapshot", s.hasSnapshot, ada)
+			s.largeSnapshot(ada)
 			if c.cut {
 				s.follow("a proved snapshot", s.isCut, ada)
 			}
@@ -365,14 +357,7 @@ func TestSealed_makerDies(t *testing.T) {
 	}, func(o *server.Options) { o.Limits.SealedBytes = 1 << 20 })
 	s.bounds.BackoffFirst, s.bounds.BackoffLeast = time.Millisecond, time.Millisecond
 	_, ada := s.found()
-	text := make([]byte, 200<<10)
-	for i := range 25 {
-		_, _ = rand.Read(text)
-		_, err := ada.Exec(t.Context(), `INSERT INTO diary VALUES(?, ?)`, fmt.Sprint(i), text)
-		s.must(err)
-	}
-	s.now(ada)
-	s.follow("a snapshot", s.hasSnapshot, ada)
+	s.largeSnapshot(ada)
 	chunks := 0
 	s.must(s.store.Read(t.Context(), "family", func(v logstore.View) error {
 		all, err := v.Blobs("chunk/")

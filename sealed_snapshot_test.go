@@ -1,6 +1,7 @@
 package heddle
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"net/http"
@@ -52,6 +53,21 @@ func (s *sealedSpace) writeDays(db *DB, from, to int) {
 		s.write(db, fmt.Sprintf("day %04d", i), fmt.Sprintf("what was on day %d", i))
 	}
 	s.now(db)
+}
+
+const largeRows = 25
+
+// largeSnapshot writes as many rows as make a snapshot of several chunks, and waits for that.
+func (s *sealedSpace) largeSnapshot(db *DB) {
+	s.t.Helper()
+	text := make([]byte, 200<<10)
+	for i := range largeRows {
+		_, _ = rand.Read(text)
+		_, err := db.Exec(s.t.Context(), `INSERT INTO diary VALUES(?, ?)`, fmt.Sprint(i), text)
+		s.must(err)
+	}
+	s.now(db)
+	s.follow("a snapshot", s.hasSnapshot, db)
 }
 
 // meta is the space as the server has it, and what it keeps beside the log.
@@ -152,16 +168,12 @@ func TestSealed_snapshotOnce(t *testing.T) {
 	}, cutSoon)
 	s.bounds.Tell = time.Millisecond
 	_, ada := s.found()
-	for i := range 8 {
-		s.write(ada, fmt.Sprint(i), strings.Repeat("a long day ", 100_000))
-	}
-	s.writeDays(ada, 0, 30)
-	s.follow("a snapshot", s.hasSnapshot, ada)
+	s.largeSnapshot(ada)
 	phone := s.added(ada, "phone", RoleWrite)
 	open.Store(true)
 	s.must(phone.Sync().Resume(t.Context())) // which follows the log
 	s.now(phone)
-	s.same(38, ada, phone)
+	s.same(largeRows, ada, phone)
 	mu.Lock()
 	defer mu.Unlock()
 	for chunk, n := range asked {
@@ -188,11 +200,7 @@ func TestSealed_snapshotBootstrapping(t *testing.T) {
 	}, cutSoon)
 	s.bounds.Tell = time.Millisecond
 	_, ada := s.found()
-	for i := range 8 {
-		s.write(ada, fmt.Sprint(i), strings.Repeat("a long day ", 100_000))
-	}
-	s.writeDays(ada, 0, 30)
-	s.follow("a snapshot", s.hasSnapshot, ada)
+	s.largeSnapshot(ada)
 	phone := s.added(ada, "phone", RoleWrite)
 	down.Store(true)
 	failed, coming := make(chan struct{}, 1), make(chan struct{}, 1)
