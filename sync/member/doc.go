@@ -21,6 +21,9 @@
 //   - heddle_seal_chain: the chain hashes of the last entries, those that came together in one row.
 //   - heddle_seal_client: for each client its device, its last counter that counts, and
 //     its digest.
+//   - heddle_seal_sent: the digests of the seals that this device has sent, until the log has them.
+//   - heddle_seal_head: the newest head of each other member.
+//   - heddle_seal_chunk: what this device's last snapshot was made of.
 //   - heddle_change: the Changes that count, in order.
 //   - heddle_seal_mark: what is left of starting over with a restored server's log, what has stopped the
 //     device last, what it has told of its heads, and who has confirmed the last snapshot.
@@ -29,5 +32,7 @@
 //
 // An own entry is told by its content: opened, it is the oldest pending transaction, or
 // another has made it under this replica's id. So a seal that a crash has lost is made
-// again, with other bytes, and whichever of the two the log has is known.
+// again, with other bytes, and whichever of the two the log has is known. The digest of
+// each seal is kept before it is sent all the same: a snapshot counts a client's
+// transactions without showing them, and names the digest of the last one's seal.
 package member
