@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"heddle.dev/heddle/internal/await"
@@ -224,6 +225,7 @@ func TestEngine_stopDuringCommit(t *testing.T) {
 	ctx := context.Background()
 	exec(t, db, `INSERT INTO notes(id, rank) VALUES('a', 0)`)
 	exec(t, db, `INSERT INTO tags(note, tag) VALUES('a', '0'), ('a', '1')`)
+	var written atomic.Bool
 	var subscribers sync.WaitGroup
 	for _, sql := range []string{
 		`SELECT count(*) FROM notes WHERE rank > ?`,
@@ -231,7 +233,7 @@ func TestEngine_stopDuringCommit(t *testing.T) {
 		`SELECT n.id, n.body, t.tag FROM tags t JOIN notes n ON n.id = t.note WHERE t.tag = ?`,
 	} {
 		subscribers.Go(func() {
-			for i := range 60 {
+			for i := 0; !written.Load(); i++ {
 				s := newSink(t)
 				sub, err := e.Subscribe(ctx, sql, store.Args(fmt.Sprint(i%2)), s)
 				if err != nil {
@@ -243,17 +245,9 @@ func TestEngine_stopDuringCommit(t *testing.T) {
 			}
 		})
 	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		subscribers.Wait()
-	}()
-	for i := 0; ; i++ {
-		select {
-		case <-stopped:
-			return
-		default:
-			exec(t, db, `UPDATE notes SET rank = ?`, int64(i))
-		}
+	for i := range 300 {
+		exec(t, db, `UPDATE notes SET rank = ?`, int64(i))
 	}
+	written.Store(true)
+	subscribers.Wait()
 }
