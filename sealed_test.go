@@ -196,6 +196,39 @@ func TestSealed(t *testing.T) {
 	s.same(5, third, ada)
 }
 
+// Two servers over one store take turns, request by request: each takes only what is proved by its own challenge.
+func TestSealed_serversInTurn(t *testing.T) {
+	var second *server.Server
+	var requests atomic.Int64
+	s := newSealedSpaceOn(t, func(first http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if requests.Add(1)%2 == 0 {
+				first.ServeHTTP(w, r)
+			} else {
+				second.ServeHTTP(w, r)
+			}
+		})
+	}, func(o *server.Options) {
+		var err error
+		if second, err = server.New(*o); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Cleanup(func() {
+		second.Drain()
+		second.Close()
+	})
+	_, ada := s.found()
+	s.write(ada, "1", "ada")
+	s.now(ada)
+	phone := s.added(ada, "phone", RoleWrite)
+	s.write(phone, "2", "phone")
+	for range 3 {
+		s.now(phone, ada)
+	}
+	s.same(2, ada, phone)
+}
+
 func TestSealed_removed(t *testing.T) {
 	s := newSealedSpace(t)
 	_, ada := s.found()

@@ -41,12 +41,13 @@ func (r *retryAfter) Unwrap() error { return r.error }
 func (c *Client) ask(ctx context.Context, method, resource string, body []byte) (*answer, error) {
 	fresh := false
 	action, _, _ := strings.Cut(resource, "?")
+	challenge := c.lastChallenge()
 	for tries := 0; ; tries++ {
 		token, err := c.bearer(ctx, fresh)
 		if err != nil {
 			return nil, err
 		}
-		proof, err := c.prove(ctx, action)
+		proof, err := c.prove(ctx, challenge, action)
 		if err != nil {
 			return nil, err
 		}
@@ -56,6 +57,9 @@ func (c *Client) ask(ctx context.Context, method, resource string, body []byte) 
 			continue
 		}
 		if provedActions[action] && c.proves(err, tries) {
+			if tries == 0 {
+				challenge = c.lastChallenge()
+			}
 			continue
 		}
 		if err == nil {
@@ -235,4 +239,62 @@ func (a *answer) whole() ([]byte, error) {
 		return nil, errcode.New(errcode.Protocol, "sync: read", "an answer is too long")
 	}
 	return data, nil
+}
+
+// Headers of the proof that a request is a member's.
+const (
+	challengeHeader = "Heddle-Challenge"
+	deviceHeader    = "Heddle-Device"
+)
+
+// provedActions need a proof that the request is a member's.
+var provedActions = map[string]bool{"pull": true, "snapshots": true, "snapshot": true, "missing": true, "chunks": true,
+	"chunk": true}
+
+// lastChallenge is that of the last answer, "" for none.
+func (c *Client) lastChallenge() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.challenge
+}
+
+// prove returns the header that shows a server whose request it is, "" without a
+// challenge of the server's.
+func (c *Client) prove(ctx context.Context, challenge, action string) (string, error) {
+	if c.cfg.Sealer == nil || challenge == "" || !provedActions[action] {
+		return "", nil
+	}
+	return c.cfg.Sealer.Prove(ctx, challenge, action)
+}
+
+// challenged takes the challenge of an answer, for the next request.
+func (c *Client) challenged(r *Response) {
+	if c.cfg.Sealer == nil {
+		return
+	}
+	challenge := r.Header(challengeHeader)
+	if challenge == "" {
+		return
+	}
+	c.mu.Lock()
+	c.challenge = challenge
+	c.mu.Unlock()
+}
+
+// maxProofs is how often a request is sent with the challenge that came with the first
+// refusal: of several servers behind one address only the one that made it takes it, and
+// where they take turns, the request comes to that one again.
+const maxProofs = 12
+
+// proves reports whether a refused request is worth another try: with the challenge that
+// came with the answer, or for another member.
+func (c *Client) proves(err error, tries int) bool {
+	s := c.cfg.Sealer
+	switch code := errcode.Of(err); {
+	case s != nil && code == errcode.Unproved:
+		return tries < maxProofs
+	case s != nil && code == errcode.NotMember:
+		return tries < 3 && s.ProveOtherwise()
+	}
+	return false
 }
