@@ -331,9 +331,11 @@ func (d *device) shown(
 
 // roughly reports whether 2 passes for 2.0 in a column, as it does to the digest.
 // A dialect may have declared it as one that keeps 2.0 as 2: a release that
-// declares it otherwise has 2.
+// declares it otherwise has 2. A snapshot of a sealed space has what its maker's table
+// holds, in whatever dialect.
 func (d *device) roughly(c column) bool {
-	return c.merge != "" || c.kind == "" && d.dialect.clauses != nil
+	dialects := d.dialect.clauses != nil || d.s.keys != nil && d.s.p.dialects
+	return c.merge != "" || c.kind == "" && dialects
 }
 
 // checkBases: while a snapshot comes, a row that something is pending on is its
