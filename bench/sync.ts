@@ -128,8 +128,7 @@ async function newDevices(url: string, site: string): Promise<string[]> {
 async function main(): Promise<void> {
   const load = loadavg()[0]!;
   const data = mkdtempSync(join(tmpdir(), "heddle-bench-server-"));
-  // The server asks for a snapshot of a sealed space however small that is.
-  const server = await startServer(data, ["--dev", "--limit-sealed-bytes", "1024"]), site = await startSite();
+  const server = await startServer(data), site = await startSite();
   const lines: string[] = [];
   try {
     if (rows > 0) lines.push(...await newDevices(server.url, site.url));
