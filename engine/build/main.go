@@ -59,10 +59,11 @@ func run(out, work, wasmOpt string) error {
 	}
 	steps = append(steps, linkCommand(exports), append([]string{"wasm-opt"}, optimizeFlags...))
 	for _, step := range append(steps, cipherSteps...) {
-		if step[0] == "wasm-opt" {
-			step[0] = opt
+		tool := step[0]
+		if tool == "wasm-opt" {
+			tool = opt
 		}
-		cmd := exec.Command(step[0], step[1:]...)
+		cmd := exec.Command(tool, step[1:]...)
 		cmd.Dir = work
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Run(); err != nil {

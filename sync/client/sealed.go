@@ -25,7 +25,7 @@ type Sealer interface {
 	// HEDDLE_BEHIND.
 	Sealed(ctx context.Context, client wire.ClientID, counter uint64, all []replica.PendingBody) ([][]wire.Part, error)
 	// Sending keeps, inside SQLite, what was sealed of a client's transactions from a counter on, so that a snapshot that
-	// counts them proves that they are decided, whatever becomes of this process; nil where that is kept.
+	// counts them proves that they are decided, whatever becomes of this process; nil where nothing is sealed.
 	Sending(client wire.ClientID, counter uint64) func(replica.Conn) error
 	// Recall gives entries that came without their bodies those that were sealed here, and returns how many entries,
 	// from the first on, have their bodies then. Those up to after are not looked at.

@@ -23,7 +23,6 @@ type made struct {
 	prev   seal.Hash
 	epoch  uint64
 	seen   seal.Position
-	kept   bool // in the database, with those before it
 }
 
 // maxKept is the largest body that is kept, decoded, until the log has it: a request has at most 1 MiB of them.

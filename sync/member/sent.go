@@ -1,6 +1,8 @@
 package member
 
 import (
+	"slices"
+
 	"github.com/ncruces/go-sqlite3"
 
 	"heddle.dev/heddle/sync/replica"
@@ -34,30 +36,22 @@ func (m *Member) sealedAs(n ordinal) (one sent, is bool) {
 func (m *Member) Sending(author wire.ClientID, first uint64) func(replica.Conn) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	through := first - 1
-	var seals []byte
-	for one := m.made[first]; one != nil && m.client == author; one = m.made[through+1] {
-		if through < first {
-			seals = append(seals, one.prev[:]...)
-		}
+	if m.client != author || m.made[first] == nil {
+		return nil
+	}
+	seals, through := slices.Clone(m.made[first].prev[:]), first-1
+	for one := m.made[first]; one != nil; one = m.made[through+1] {
 		seals = append(append(seals, one.digest[:]...), one.plain[:]...)
 		through++
 	}
 	decided, _ := m.log.Client(author)
-	last := m.made[through]
-	if last == nil || m.client != author || last.kept {
-		return nil
-	}
 	return func(c replica.Conn) error {
 		err := c.Exec(`DELETE FROM heddle_seal_sent WHERE client = ? AND through <= ?`, author[:], int64(decided))
-		if err == nil {
-			err = c.Exec(`INSERT OR REPLACE INTO heddle_seal_sent(client, first, through, seals) VALUES(?, ?, ?, ?)`,
-				author[:], int64(first), int64(through), seals)
+		if err != nil {
+			return err
 		}
-		m.mu.Lock()
-		last.kept = err == nil
-		m.mu.Unlock()
-		return err
+		return c.Exec(`INSERT OR REPLACE INTO heddle_seal_sent(client, first, through, seals) VALUES(?, ?, ?, ?)`,
+			author[:], int64(first), int64(through), seals)
 	}
 }
 

@@ -62,16 +62,19 @@ static inline void four(uint8_t *p, v128_t a, v128_t b, v128_t c, v128_t d) {
   xor_at(p + 192, wasm_i64x2_shuffle(ef, gh, 1, 3));
 }
 
+// begin is a word of four blocks' states.
+static inline v128_t begin(const uint32_t *state, int i) {
+  v128_t word = wasm_v128_load32_splat(state + i);
+  return i == 12 ? wasm_i32x4_add(word, wasm_i32x4_const(0, 1, 2, 3)) : word;
+}
+
 // chacha12 adds the key stream to whole blocks of 64 bytes. The state's word 12 counts them.
 __attribute__((export_name("chacha12")))
 void chacha12(uint8_t *text, uint32_t blocks, uint32_t *state) {
   for (; blocks >= 4; blocks -= 4, text += 256, state[12] += 4) {
-    v128_t s[16], x[16];
+    v128_t x[16];
 #pragma clang loop unroll(full)
-    for (int i = 0; i < 16; i++) s[i] = wasm_v128_load32_splat(state + i);
-    s[12] = wasm_i32x4_add(s[12], wasm_i32x4_const(0, 1, 2, 3));
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 16; i++) x[i] = s[i];
+    for (int i = 0; i < 16; i++) x[i] = begin(state, i);
     for (int i = 0; i < 6; i++) {
       QUARTER(x[0], x[4], x[8], x[12]);
       QUARTER(x[1], x[5], x[9], x[13]);
@@ -83,11 +86,7 @@ void chacha12(uint8_t *text, uint32_t blocks, uint32_t *state) {
       QUARTER(x[3], x[4], x[9], x[14]);
     }
 #pragma clang loop unroll(full)
-    for (int i = 0; i < 16; i++) {
-      v128_t begin = wasm_v128_load32_splat(state + i);
-      if (i == 12) begin = wasm_i32x4_add(begin, wasm_i32x4_const(0, 1, 2, 3));
-      x[i] = wasm_i32x4_add(x[i], begin);
-    }
+    for (int i = 0; i < 16; i++) x[i] = wasm_i32x4_add(x[i], begin(state, i));
 #pragma clang loop unroll(full)
     for (int i = 0; i < 4; i++) four(text + 16 * i, x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3]);
   }
