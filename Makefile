@@ -35,7 +35,7 @@ help:
 	@echo "  make bench-live    measure what live queries cost: natively, in a worker, and in pages"
 	@echo "  make bench-at-rest  measure what encrypting a database's files costs (QUICK=1: fewer rounds)"
 	@echo "  make bench-sealed  measure what a sealed space costs beside a plain one (QUICK=1: fewer rounds)"
-	@echo "  make profile       where the time of a commit goes in the worker (WHAT=lookups: of a look-up)"
+	@echo "  make profile       where the worker's time goes: WHAT=commits, lookups, bulk, push, pull or bootstrap, N=3000"
 	@echo "  make bench-engine  measure engine/sqlite3.wasm alone beside SQLite's own build for browsers"
 	@echo "  make engine        build engine/sqlite3.wasm from its pinned sources"
 	@echo "  make engine-check  build it beside the checked-in one and compare the bytes"

@@ -534,7 +534,8 @@ bench_peers_live() {
   CHROMIUM=$(chromium) node --import tsx bench/peers/live.js ${QUICK:+--quick} "$@"
 }
 
-# profile says where the time of a commit or a look-up goes in the worker: WHAT=commits or lookups.
+# profile says where the worker's time goes: WHAT=commits, lookups, bulk, push, pull or bootstrap, N times, in a KIND of
+# database: plain, sealed or at-rest.
 profile() {
   build
   CHROMIUM=$(chromium) node --import tsx bench/profile.ts

@@ -9,10 +9,10 @@ declare global {
 }
 
 /** Opens the database and reads once: milliseconds from the call to the first row. */
-export async function start(): Promise<number> {
+export async function start(encrypted: boolean | void): Promise<number> {
   const began = performance.now();
   globalThis.db = await heddle.open({
-    name: "bench",
+    name: "bench", encryptAtRest: encrypted === true,
     migrations: [
       `CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT NOT NULL, value REAL NOT NULL, note TEXT NOT NULL);
        CREATE TABLE log(id INTEGER PRIMARY KEY, body TEXT NOT NULL);

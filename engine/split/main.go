@@ -91,7 +91,7 @@ func splitNothing(in []byte) (wasmfile.Parts, error) {
 	if err != nil {
 		return wasmfile.Parts{}, err
 	}
-	return wasmfile.Split(in, wasmfile.Plan{First: slices.Repeat([]bool{true}, n)})
+	return wasmfile.Split(in, wasmfile.Plan{First: slices.Repeat([]bool{true}, n), Third: make([]bool, n)})
 }
 
 func printNames(in []byte) error {

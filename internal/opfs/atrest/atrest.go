@@ -35,8 +35,6 @@ import (
 	"encoding/binary"
 	"strings"
 
-	"lukechampine.com/adiantum/hbsh"
-
 	"heddle.dev/heddle/internal/opfs"
 )
 
@@ -113,7 +111,7 @@ func kindOf(name string) kind {
 
 // A cipher encrypts the blocks of one file. One goroutine uses it at a time.
 type cipher struct {
-	adiantum *hbsh.HBSH
+	adiantum *adiantum
 	kind     kind
 }
 
@@ -128,8 +126,7 @@ func tweak(k kind, number int64) (t [16]byte) {
 // seal encrypts whole blocks in place; first is the number of the first.
 func (c cipher) seal(blocks []byte, first int64) {
 	for ; len(blocks) > 0; blocks = blocks[BlockSize:] {
-		t := tweak(c.kind, first)
-		c.adiantum.Encrypt(blocks[:BlockSize:BlockSize], t[:])
+		c.adiantum.encrypt(blocks[:BlockSize:BlockSize], tweak(c.kind, first))
 		first++
 	}
 }
@@ -137,8 +134,7 @@ func (c cipher) seal(blocks []byte, first int64) {
 // open decrypts them.
 func (c cipher) open(blocks []byte, first int64) {
 	for ; len(blocks) > 0; blocks = blocks[BlockSize:] {
-		t := tweak(c.kind, first)
-		c.adiantum.Decrypt(blocks[:BlockSize:BlockSize], t[:])
+		c.adiantum.decrypt(blocks[:BlockSize:BlockSize], tweak(c.kind, first))
 		first++
 	}
 }
@@ -146,15 +142,13 @@ func (c cipher) open(blocks []byte, first int64) {
 // mark says that used bytes of the last block, of that number, count.
 func (c cipher) mark(number int64, used int) (m [markSize]byte) {
 	binary.LittleEndian.PutUint32(m[:], uint32(used))
-	t := tweak(c.kind+ofMark, number)
-	c.adiantum.Encrypt(m[:], t[:])
+	c.adiantum.encrypt(m[:], tweak(c.kind+ofMark, number))
 	return m
 }
 
 // used is what a mark says, and whether it is one for that block.
 func (c cipher) used(m [markSize]byte, number int64) (int, bool) {
-	t := tweak(c.kind+ofMark, number)
-	c.adiantum.Decrypt(m[:], t[:])
+	c.adiantum.decrypt(m[:], tweak(c.kind+ofMark, number))
 	used := binary.LittleEndian.Uint32(m[:])
 	return int(used), used > 0 && used <= BlockSize && [12]byte(m[4:]) == [12]byte{}
 }

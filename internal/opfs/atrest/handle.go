@@ -198,7 +198,7 @@ func (h *handle) Truncate(size int64) error {
 		h.old[0].of(n - 1)
 		*h.old[0].bytes = *b
 		part = h.room(BlockSize)
-		copy(part, b[:used])
+		clear(part[copy(part, b[:used]):])
 		h.cipher.seal(part, n-1)
 		m := h.cipher.mark(n-1, int(used))
 		part = append(part, m[:]...)

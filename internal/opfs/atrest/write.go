@@ -40,6 +40,8 @@ func (h *handle) write(p []byte, off, n int64) error {
 	there, end := blocks(h.size), off+n
 	first, last := off/BlockSize, (end-1)/BlockSize
 	part := h.room(int(last-first+1) * BlockSize)
+	clear(part[:BlockSize])
+	clear(part[len(part)-BlockSize:])
 	h.old[0].number, h.old[1].number = unknown, unknown
 	if first < there && (off%BlockSize > 0 || end < (first+1)*BlockSize) {
 		if err := h.take(part, first, &h.old[0]); err != nil {
@@ -129,12 +131,11 @@ func (h *handle) mend() error {
 	return nil
 }
 
-// room returns n zeros, with room for a mark behind them.
+// room returns n bytes of anything, with room for a mark behind them.
 func (h *handle) room(n int) []byte {
 	if cap(h.part) < n+markSize {
 		h.part = make([]byte, n, n+markSize)
 	}
 	h.part = h.part[:n]
-	clear(h.part)
 	return h.part
 }

@@ -79,17 +79,17 @@ export function linkEngine(
 
   const engine = {
     // Called by Go's sqlite3_wasm.Adiantum; 0: Go has to do it.
-    nh(sums: number, message: number, units: number, key: number): number {
+    adiantum_begin(block: number, tweak: number, keys: number): number {
       const c = bulk();
       if (c === null) return 0;
-      c.nh(sums, message, units, key);
+      c.begin(block, tweak, keys);
       return 1;
     },
 
-    chacha12(text: number, blocks: number, state: number): number {
+    adiantum_end(block: number, tweak: number, keys: number, nonce: number): number {
       const c = bulk();
       if (c === null) return 0;
-      c.chacha12(text, blocks, state);
+      c.end(block, tweak, keys, nonce);
       return 1;
     },
 
@@ -147,8 +147,8 @@ export function linkEngine(
 
 /** The exports of engine/adiantum.wasm: see engine/build/csrc/adiantum.c. */
 interface Adiantum {
-  nh(sums: number, message: number, units: number, key: number): void;
-  chacha12(text: number, blocks: number, state: number): void;
+  begin(block: number, tweak: number, keys: number): void;
+  end(block: number, tweak: number, keys: number, nonce: number): void;
 }
 
 function noCipher(): never {
