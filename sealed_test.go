@@ -196,16 +196,23 @@ func TestSealed(t *testing.T) {
 	s.same(5, third, ada)
 }
 
-// Two servers over one store take turns, request by request: each takes only what is proved by its own challenge.
+// Two servers over one store take turns, request by request: each takes what is proved by the other's challenge.
 func TestSealed_serversInTurn(t *testing.T) {
 	var second *server.Server
-	var requests atomic.Int64
+	var requests, proved, refused atomic.Int64
 	s := newSealedSpaceOn(t, func(first http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			one := first
 			if requests.Add(1)%2 == 0 {
-				first.ServeHTTP(w, r)
-			} else {
-				second.ServeHTTP(w, r)
+				one = second
+			}
+			answer := &statusWriter{ResponseWriter: w}
+			one.ServeHTTP(answer, r)
+			if r.Header.Get("Heddle-Device") == "" {
+				return
+			}
+			if proved.Add(1); answer.status == http.StatusForbidden {
+				refused.Add(1)
 			}
 		})
 	}, func(o *server.Options) {
@@ -227,7 +234,23 @@ func TestSealed_serversInTurn(t *testing.T) {
 		s.now(phone, ada)
 	}
 	s.same(2, ada, phone)
+	if p, r := proved.Load(), refused.Load(); p < 10 || r > 0 {
+		t.Errorf("%d requests had a proof, and %d of them were refused", p, r)
+	}
 }
+
+// statusWriter notes the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func TestSealed_removed(t *testing.T) {
 	s := newSealedSpace(t)

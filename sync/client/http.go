@@ -41,13 +41,12 @@ func (r *retryAfter) Unwrap() error { return r.error }
 func (c *Client) ask(ctx context.Context, method, resource string, body []byte) (*answer, error) {
 	fresh := false
 	action, _, _ := strings.Cut(resource, "?")
-	challenge := c.lastChallenge()
 	for tries := 0; ; tries++ {
 		token, err := c.bearer(ctx, fresh)
 		if err != nil {
 			return nil, err
 		}
-		proof, err := c.prove(ctx, challenge, action)
+		proof, err := c.prove(ctx, action)
 		if err != nil {
 			return nil, err
 		}
@@ -56,10 +55,7 @@ func (c *Client) ask(ctx context.Context, method, resource string, body []byte) 
 			fresh = true
 			continue
 		}
-		if provedActions[action] && c.proves(err, tries) {
-			if tries == 0 {
-				challenge = c.lastChallenge()
-			}
+		if tries < 3 && provedActions[action] && c.provesAgain(err) {
 			continue
 		}
 		if err == nil {
@@ -251,17 +247,16 @@ const (
 var provedActions = map[string]bool{"pull": true, "snapshots": true, "snapshot": true, "missing": true, "chunks": true,
 	"chunk": true}
 
-// lastChallenge is that of the last answer, "" for none.
-func (c *Client) lastChallenge() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.challenge
-}
-
 // prove returns the header that shows a server whose request it is, "" without a
-// challenge of the server's.
-func (c *Client) prove(ctx context.Context, challenge, action string) (string, error) {
-	if c.cfg.Sealer == nil || challenge == "" || !provedActions[action] {
+// challenge of a server's.
+func (c *Client) prove(ctx context.Context, action string) (string, error) {
+	if c.cfg.Sealer == nil || !provedActions[action] {
+		return "", nil
+	}
+	c.mu.Lock()
+	challenge := c.challenge
+	c.mu.Unlock()
+	if challenge == "" {
 		return "", nil
 	}
 	return c.cfg.Sealer.Prove(ctx, challenge, action)
@@ -281,20 +276,15 @@ func (c *Client) challenged(r *Response) {
 	c.mu.Unlock()
 }
 
-// maxProofs is how often a request is sent with the challenge that came with the first
-// refusal: of several servers behind one address only the one that made it takes it, and
-// where they take turns, the request comes to that one again.
-const maxProofs = 12
-
-// proves reports whether a refused request is worth another try: with the challenge that
+// provesAgain reports whether a refused request is worth another try: with the challenge that
 // came with the answer, or for another member.
-func (c *Client) proves(err error, tries int) bool {
+func (c *Client) provesAgain(err error) bool {
 	s := c.cfg.Sealer
 	switch code := errcode.Of(err); {
 	case s != nil && code == errcode.Unproved:
-		return tries < maxProofs
+		return true
 	case s != nil && code == errcode.NotMember:
-		return tries < 3 && s.ProveOtherwise()
+		return s.ProveOtherwise()
 	}
 	return false
 }

@@ -142,7 +142,7 @@ func (t *turn) decideSealed(p *push, tx *transaction) error {
 	case t.w.Head.Seq > 0 && !t.sealed():
 		return &refusal{errPlain}
 	case t.sp.sealed == nil:
-		t.sp.sealed = &sealedLog{Log: seal.NewLog(t.sp.name, seal.Anchor{}, seal.Window)}
+		t.sp.sealed = &sealedLog{Log: seal.NewLog(t.sp.name, seal.Anchor{}, seal.Window), shelf: shelf.New()}
 	}
 	log := t.sp.sealed
 	e := wire.Entry{Seq: t.w.Head.Seq + 1, Client: p.req.Client, Counter: tx.counter, BodyHash: tx.hash, Body: tx.data}
@@ -175,6 +175,9 @@ func (t *turn) decideSealed(p *push, tx *transaction) error {
 	log.append(&e, verdict)
 	t.w.Head.Seq, t.w.Head.Chain = e.Seq, e.Chain
 	t.w.Entries = append(t.w.Entries, e)
+	if e.Seq == 1 {
+		t.w.Blobs = append(t.w.Blobs, log.shelf.Blob())
+	}
 	return nil
 }
 
@@ -305,7 +308,7 @@ func (sp *space) changes(ctx context.Context) (head wire.Position, all []uint64,
 // counts. What it would get is encrypted with a key that it has not.
 //
 // A challenge is the time until which it counts and a MAC over that: the server keeps
-// none. It is in each answer to a pull, for the next one.
+// none. It is in each answer to a pull, for the next one, which may go to another server.
 
 const (
 	challengeHeader = "Heddle-Challenge"
@@ -322,40 +325,53 @@ var (
 	errRemoved   = errcode.New(errcode.Removed, "server: pull", "the device was removed from the space")
 )
 
-func (s *Server) challenge(space string, until int64) []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, challengeSize), uint64(until))
-	mac := hmac.New(sha256.New, s.challengeKey[:])
+// A challenger makes the challenges of a space, and knows them again.
+type challenger struct {
+	key   []byte
+	space string
+}
+
+func (c challenger) until(t int64) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, challengeSize), uint64(t))
+	mac := hmac.New(sha256.New, c.key)
 	mac.Write(b)
-	mac.Write([]byte(space))
+	mac.Write([]byte(c.space))
 	return append(b, mac.Sum(nil)[:challengeMAC]...)
 }
 
-// counts reports whether a challenge is one of this server's, for this space, and not
-// too old.
-func (s *Server) counts(challenge []byte, space string) bool {
+// counts reports whether a challenge is one of the space's, and not too old.
+func (c challenger) counts(challenge []byte) bool {
 	until := int64(binary.BigEndian.Uint64(challenge))
-	return hmac.Equal(challenge, s.challenge(space, until)) && time.Now().Unix() < until
+	return hmac.Equal(challenge, c.until(until)) && time.Now().Unix() < until
 }
 
 // proved returns the device, or the slot, that a request is proved to come from.
 func (s *Server) proved(w http.ResponseWriter, r *http.Request, sp *space, action string) (who seal.Member, err error) {
 	var id seal.ID
-	w.Header().Set(challengeHeader, base64.RawURLEncoding.EncodeToString(
-		s.challenge(sp.name, time.Now().Add(challengeLife).Unix())))
-	proof, err := base64.RawURLEncoding.DecodeString(r.Header.Get(deviceHeader))
-	if err != nil || len(proof) != len(id)+challengeSize+len(seal.Signature{}) {
+	proof, malformed := base64.RawURLEncoding.DecodeString(r.Header.Get(deviceHeader))
+	copy(id[:], proof)
+	who, on, err := sp.memberOf(r.Context(), id)
+	if err != nil && !errors.Is(err, errNotMember) && !errors.Is(err, errRemoved) {
+		return who, err
+	}
+	challenges := challenger{on.challenges, sp.name}
+	if challenges.key == nil {
+		challenges.key = s.challengeKey[:]
+	}
+	w.Header().Set(challengeHeader,
+		base64.RawURLEncoding.EncodeToString(challenges.until(time.Now().Add(challengeLife).Unix())))
+	if malformed != nil || len(proof) != len(id)+challengeSize+len(seal.Signature{}) {
 		return who, errUnproved
 	}
 	challenge := proof[len(id) : len(id)+challengeSize]
-	if copy(id[:], proof); !s.counts(challenge, sp.name) {
+	if !challenges.counts(challenge) {
 		return who, errUnproved
 	}
-	who, anchor, err := sp.memberOf(r.Context(), id)
 	if err != nil {
 		return who, err
 	}
 	valid, err := native.Suite{}.Verify(r.Context(), []seal.Claim{{Key: who.Sign,
-		Statement: seal.RequestStatement(anchor, challenge, action),
+		Statement: seal.RequestStatement(on.anchor, challenge, action),
 		Signature: seal.Signature(proof[len(id)+challengeSize:])}})
 	if err == nil && !valid[0] {
 		err = errUnproved
@@ -363,14 +379,20 @@ func (s *Server) proved(w http.ResponseWriter, r *http.Request, sp *space, actio
 	return who, err
 }
 
-// memberOf looks a member up.
-func (sp *space) memberOf(ctx context.Context, id seal.ID) (who seal.Member, anchor seal.Anchor, err error) {
+// proofOf is what the proof of a request in a space rests on.
+type proofOf struct {
+	anchor     seal.Anchor
+	challenges []byte // the key; nil: the server's own
+}
+
+// memberOf looks a member up. What the proof of it rests on is there beside an error as well.
+func (sp *space) memberOf(ctx context.Context, id seal.ID) (who seal.Member, on proofOf, err error) {
 	err = sp.withSealed(ctx, func(_ wire.Position, log *sealedLog) error {
 		is := false
 		if log == nil {
 			return errNotMember
 		}
-		anchor = log.Anchor()
+		on = proofOf{log.Anchor(), log.shelf.Challenges}
 		if who, is = log.Member(id); !is && log.Removed(id) {
 			return errRemoved
 		} else if !is {
@@ -378,7 +400,7 @@ func (sp *space) memberOf(ctx context.Context, id seal.ID) (who seal.Member, anc
 		}
 		return nil
 	})
-	return who, anchor, err
+	return who, on, err
 }
 
 // withSealed calls f with the turn, and with the sealed log up to the head; nil for a

@@ -7,6 +7,7 @@
 package shelf
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -47,6 +48,16 @@ const Unproved = 2
 // Shelf lists a space's snapshots, the oldest first.
 type Shelf struct {
 	Snapshots []Snapshot
+	// Challenges is the key of the MAC of the challenges that the space's devices sign, which
+	// every server over the store takes; nil in a space that an earlier build has made.
+	Challenges []byte `json:",omitempty"`
+}
+
+// New makes the shelf of a new space.
+func New() *Shelf {
+	s := &Shelf{Challenges: make([]byte, 32)}
+	rand.Read(s.Challenges) // never fails
+	return s
 }
 
 // Snapshot is what is kept of a manifest where all of it is not needed.
@@ -73,7 +84,7 @@ func Read(v logstore.View) (*Shelf, error) {
 func (s *Shelf) Blob() logstore.Blob {
 	data, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // it has numbers alone
+		panic(err) // it has numbers and bytes alone
 	}
 	return logstore.Blob{Name: shelfName, Bytes: data}
 }
