@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -336,8 +337,9 @@ func (s snapshots) chunk(ctx context.Context, k PlanChunk) ([]byte, error) {
 		return nil, err
 	}
 	defer a.close()
-	data, err := io.ReadAll(io.LimitReader(a.Body, int64(k.Size)+1))
-	return data, errcode.Wrap(err, errcode.Network, "sync: fetch a chunk")
+	data := bytes.NewBuffer(make([]byte, 0, k.Size+1+bytes.MinRead)) // which does not grow
+	_, err = data.ReadFrom(io.LimitReader(a.Body, int64(k.Size)+1))
+	return data.Bytes(), errcode.Wrap(err, errcode.Network, "sync: fetch a chunk")
 }
 
 // fill applies a snapshot, chunk by chunk. It goes on with one that has broken off.

@@ -2,8 +2,10 @@ package replica
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/fold"
@@ -305,22 +307,28 @@ func ReadPiece(content []byte, after, last Place, rows uint64) ([]wire.SnapshotT
 	if f.Snapshot == nil || len(f.Snapshot.Tables) == 0 {
 		return bad("there are no rows")
 	}
+	low, err := wire.ScanKey(nil, after.Key)
+	high, err2 := wire.ScanKey(nil, last.Key)
+	if err != nil || err2 != nil {
+		return bad("the end of a range does not decode")
+	}
 	n, ended := uint64(0), false
+	var key []wire.Scanned
 	for _, t := range f.Snapshot.Tables {
+		from, to := strings.Compare(after.Table, t.Table), strings.Compare(last.Table, t.Table)
 		for rest := t.Rows; len(rest) > 0; n++ {
-			var key, cells []byte
-			if key, cells, rest, err = wire.CutRow(rest); err != nil {
+			var encoded, cells []byte
+			if encoded, cells, rest, err = wire.CutRow(rest); err != nil {
 				return nil, err
 			}
-			from, err := after.Compare(t.Table, key)
-			to, err2 := last.Compare(t.Table, key)
-			switch {
-			case err != nil || err2 != nil:
+			if key, err = wire.ScanKey(key[:0], encoded); err != nil {
 				return bad("a key does not decode")
-			case from >= 0 || to < 0 || len(cells) == 0:
+			}
+			end := cmp.Or(to, wire.CompareScanned(high, key))
+			if cmp.Or(from, wire.CompareScanned(low, key)) >= 0 || end < 0 || len(cells) == 0 {
 				return bad("a row is not of the chunk's range")
 			}
-			ended = ended || to == 0
+			ended = ended || end == 0
 		}
 	}
 	if n != rows || !ended {

@@ -29,6 +29,16 @@ func CompareKeys(a, b []byte) (int, error) {
 	return cmp.Compare(len(x.b), len(y.b)), nil
 }
 
+// CompareScanned is CompareKeys of keys that ScanKey has read.
+func CompareScanned(a, b []Scanned) int {
+	for i := range min(len(a), len(b)) {
+		if order := compareScanned(&a[i], &b[i]); order != 0 {
+			return order
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
 // class is where a value stands by its type: numbers are of one.
 func class(v *Scanned) int {
 	if v.Kind == value.Float {

@@ -80,6 +80,11 @@ func TestCompareKeys(t *testing.T) {
 			if err != nil || err2 != nil || order > 0 || back != -order || (order == 0) != (string(last) == string(next)) {
 				t.Errorf("%x before %x: got %d and %d, %v, %v", last, next, order, back, err, err2)
 			}
+			a, aerr := ScanKey(nil, last)
+			b, berr := ScanKey(nil, next)
+			if scanned := CompareScanned(a, b); aerr != nil || berr != nil || scanned != order {
+				t.Errorf("%x before %x: got %d scanned, %v, %v", last, next, scanned, aerr, berr)
+			}
 		}
 		last = next
 	}
