@@ -224,14 +224,14 @@ func parseRetryAfter(v, date string) time.Duration {
 	return min(max(at.Sub(from), 0), maxRetryAfter)
 }
 
-// whole reads an answer that is one message.
-func (a *answer) whole() ([]byte, error) {
+// whole reads an answer that is one message, of so many bytes at most.
+func (a *answer) whole(most int64) ([]byte, error) {
 	defer a.close()
-	data, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer+1))
+	data, err := io.ReadAll(io.LimitReader(a.Body, most+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(data) > maxAnswer:
+	case int64(len(data)) > most:
 		return nil, errcode.New(errcode.Protocol, "sync: read", "an answer is too long")
 	}
 	return data, nil

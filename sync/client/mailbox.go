@@ -50,7 +50,7 @@ func (m *mailbox) try(ctx context.Context, n int, message []byte) ([]byte, error
 	for tries := 0; ; tries++ {
 		a, err := m.c.ask(ctx, "POST", m.resource(n), message)
 		if err == nil {
-			return a.whole()
+			return a.whole(maxAnswer)
 		}
 		switch code := errcode.Of(err); code {
 		case errcode.Network, errcode.Server, errcode.RateLimited:

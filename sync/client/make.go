@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"io"
 	"sync"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -134,7 +133,7 @@ func (s snapshots) send(ctx context.Context, resource string, data []byte) error
 	if err != nil {
 		return err
 	}
-	_, err = a.whole()
+	_, err = a.whole(maxAnswer)
 	return err
 }
 
@@ -147,8 +146,7 @@ func (s snapshots) missing(ctx context.Context, all []wire.Hash) ([]wire.Hash, e
 	if err != nil {
 		return nil, err
 	}
-	defer a.close()
-	data, err := io.ReadAll(io.LimitReader(a.Body, wire.MaxRequest))
+	data, err := a.whole(wire.MaxRequest)
 	if err != nil {
 		return nil, err
 	}

@@ -362,8 +362,7 @@ func (c *Client) serverBuckets(ctx context.Context) ([]wire.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer a.close()
-	data, err := io.ReadAll(io.LimitReader(a.Body, wire.MaxRequest))
+	data, err := a.whole(wire.MaxRequest)
 	if err != nil {
 		return nil, err
 	}

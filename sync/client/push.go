@@ -124,7 +124,7 @@ func (c *Client) sendPush(ctx context.Context, req *wire.PushRequest) (*wire.Pus
 	if err != nil {
 		return nil, err
 	}
-	data, err := a.whole()
+	data, err := a.whole(maxAnswer)
 	if err != nil {
 		return nil, err
 	}
