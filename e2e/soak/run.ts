@@ -113,6 +113,7 @@ class Soak {
   /** One fault, from a leader to the next. */
   async round(): Promise<void> {
     this.#round++;
+    await this.#tabs.showHidden();
     const name = draw(this.#random), fault = faults[name]!;
     const leader = await this.#tabs.leader();
     if (!leader) {
@@ -137,8 +138,10 @@ class Soak {
     // A tab may have been reloaded or have opened again meanwhile.
     const waiting = () => others.filter((tab) => !tab.away && tab.instance !== "").map((tab) => tab.instance);
     if (!(await within(SERVED_MS, () => this.ledger.served(waiting(), since)))) {
-      this.unserved.push(`after "${name}": ` +
-        `${waiting().filter((instance) => !this.ledger.served([instance], since)).join(", ")}`);
+      const still = new Set(waiting());
+      const unserved = others.filter(({ instance }) => still.has(instance) && !this.ledger.served([instance], since));
+      const states = await Promise.all(unserved.map((tab) => tab.visibility()));
+      this.unserved.push(`after "${name}": ${unserved.map((tab, i) => `${tab.instance} (${states[i]})`).join(", ")}`);
     }
     if (hit) tally.waits.push(...this.ledger.waits(waiting(), at, since));
     if (fault.restore) {

@@ -26,6 +26,10 @@ export class TabOfSoak {
   role(): Promise<string> {
     return orElse(this.page.evaluate<string>(`globalThis.soak?.role() ?? ""`), "");
   }
+
+  visibility(): Promise<string> {
+    return orElse(this.page.evaluate<string>("document.visibilityState"), "gone");
+  }
 }
 
 export class Tabs {
@@ -37,7 +41,8 @@ export class Tabs {
   /** How many engines the pages saw die. */
   engines = 0;
   #opened = 0;
-  #hidden: TabOfSoak | undefined;
+  /** Tabs that thawed, and since when they have been hidden. */
+  readonly #hidden = new Map<TabOfSoak, number>();
 
   private constructor(chrome: RawChrome, url: string, ledger: Ledger) {
     this.#chrome = chrome;
@@ -168,16 +173,23 @@ export class Tabs {
     await tab.page.send("Page.setWebLifecycleState", { state: "frozen" });
   }
 
-  /**
-   * A tab that was frozen over the protocol is hidden, and stays so until it comes to the front: here until the next
-   * one thaws. In one that is hidden for minutes the page's own timers run once a minute, which looks as if it hung.
-   */
+  /** A tab that was frozen over the protocol is hidden, and stays so until it comes to the front: see showHidden. */
   async thaw(tab: TabOfSoak): Promise<void> {
     await tab.page.send("Page.setWebLifecycleState", { state: "active" });
-    const before = this.#hidden;
-    if (before && this.#all.has(before) && !before.away) await orElse(before.page.send("Page.bringToFront"), undefined);
-    this.#hidden = tab;
+    this.#hidden.set(tab, Date.now());
     tab.away = false;
+  }
+
+  /**
+   * Brings tabs to the front that have been hidden for a minute. In one that is hidden for five the page's own timers
+   * run once a minute, which looks as if it hung.
+   */
+  async showHidden(): Promise<void> {
+    for (const [tab, since] of this.#hidden) {
+      if (this.#all.has(tab) && (tab.away || Date.now() - since < 60_000)) continue;
+      this.#hidden.delete(tab);
+      if (this.#all.has(tab)) await orElse(tab.page.send("Page.bringToFront"), undefined);
+    }
   }
 
   async quota(bytes: number | undefined): Promise<void> {
