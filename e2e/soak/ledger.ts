@@ -22,6 +22,7 @@ export class Ledger {
   /** The latest calls of each tab, for what a fault cost it. */
   readonly #recent = new Map<string, Outcome[]>();
   readonly codes = new Map<string, number>();
+  /** Calls without an outcome, tabs that were not served in time, and leaders that never came. */
   readonly hung: string[] = [];
   readonly ended: string[] = [];
   readonly stale: string[] = [];

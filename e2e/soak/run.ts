@@ -81,8 +81,6 @@ async function site(): Promise<{ url: string; close(): void }> {
 class Soak {
   readonly ledger = new Ledger();
   readonly tally = new Map<string, Tally>();
-  /** Tabs that were not served in time, and leaders that never came. */
-  readonly unserved: string[] = [];
   readonly #random: () => number;
   readonly #tabs: Tabs;
   readonly #count: number;
@@ -117,7 +115,7 @@ class Soak {
     const name = draw(this.#random), fault = faults[name]!;
     const leader = await this.#tabs.leader();
     if (!leader) {
-      this.unserved.push(`no leader before "${name}"`);
+      this.ledger.hung.push(`no leader before "${name}"`);
       return;
     }
     const tally = this.tally.get(name) ?? { injected: 0, hit: 0, deaths: 0, waits: [] };
@@ -132,7 +130,7 @@ class Soak {
       tally.deaths += fault.deaths;
     }
     if (!(await this.#tabs.leader(fault.stays || !hit ? undefined : leader))) {
-      this.unserved.push(`no leader after "${name}"`);
+      this.ledger.hung.push(`no leader after "${name}"`);
     }
     const since = Date.now();
     // A tab may have been reloaded or have opened again meanwhile.
@@ -141,7 +139,7 @@ class Soak {
       const still = new Set(waiting());
       const unserved = others.filter(({ instance }) => still.has(instance) && !this.ledger.served([instance], since));
       const states = await Promise.all(unserved.map((tab) => tab.visibility()));
-      this.unserved.push(`after "${name}": ${unserved.map((tab, i) => `${tab.instance} (${states[i]})`).join(", ")}`);
+      this.ledger.hung.push(`after "${name}": ${unserved.map((tab, i) => `${tab.instance} (${states[i]})`).join(", ")}`);
     }
     if (hit) tally.waits.push(...this.ledger.waits(waiting(), at, since));
     if (fault.restore) {
@@ -212,12 +210,15 @@ async function main(): Promise<number> {
   const { url, close } = await site();
   const soak = await Soak.start(profile, url, count, seed);
   const began = Date.now(), end = began + milliseconds(values.duration);
-  for (let said = began; Date.now() < end; ) {
+  for (let said = began, printed = 0; Date.now() < end; ) {
     await soak.round();
     if (Date.now() - said < 60_000) continue;
     said = Date.now();
-    console.error(`${((said - began) / 60_000).toFixed(0)} min: ${soak.deaths} deaths, ${soak.ledger.calls} calls, ` +
-      `${soak.unserved.length + soak.ledger.hung.length} hung`);
+    const { calls, hung } = soak.ledger;
+    console.error(`${((said - began) / 60_000).toFixed(0)} min: ${soak.deaths} deaths, ${calls} calls, ` +
+      `${hung.length} hung`);
+    for (const what of hung.slice(printed)) console.error(`hung: ${what}`);
+    printed = hung.length;
   }
   const minutes = (Date.now() - began) / 60_000;
   const { entries, problems, dropped } = await soak.end();
@@ -237,7 +238,7 @@ async function main(): Promise<number> {
   }
   line("**all deaths but the silent ones**", "", "", soak.deaths,
     ...[0.5, 0.95, 0.99, 1].map((share) => ms(percentile(told, share))));
-  const hung = [...soak.ledger.hung, ...soak.unserved];
+  const { hung } = soak.ledger;
   const bad = [...verdict.lost.map((w) => `lost: ${w}`), ...verdict.doubled.map((w) => `doubled: ${w}`),
     ...verdict.torn.map((w) => `torn: ${w}`),
     ...verdict.phantom.map((w) => `happened, though it failed: ${w}`),
