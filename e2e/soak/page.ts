@@ -170,6 +170,9 @@ const running = Promise.all([writeForEver(), readForEver()]);
 /** What the driver calls. */
 const soak = {
   role: () => db.role,
+  /** What the page is at: its visibility and role, and since how many ticks of half a second it awaits what. */
+  state: () => [document.visibilityState, db?.role ?? "no database", ticks,
+    ...[...pending.values()].map(({ what, since }) => `${what} for ${ticks - since}`)].join(", "),
   /** Breaks the engine in a way that wasm/faults.go knows. */
   fault: (kind: string) => void db.query(`SELECT heddle_fault(?)`, [kind]).catch(() => {}),
   async stop(): Promise<void> {

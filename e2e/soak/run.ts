@@ -134,12 +134,13 @@ class Soak {
     }
     const since = Date.now();
     // A tab may have been reloaded or have opened again meanwhile.
-    const waiting = () => others.filter((tab) => !tab.away && tab.instance !== "").map((tab) => tab.instance);
+    const waiting = () => others.filter((tab) => !tab.away && tab.hiddenSince === undefined && tab.instance !== "")
+      .map((tab) => tab.instance);
     if (!(await within(SERVED_MS, () => this.ledger.served(waiting(), since)))) {
       const still = new Set(waiting());
       const unserved = others.filter(({ instance }) => still.has(instance) && !this.ledger.served([instance], since));
-      const states = await Promise.all(unserved.map((tab) => tab.visibility()));
-      this.ledger.hung.push(`after "${name}": ${unserved.map((tab, i) => `${tab.instance} (${states[i]})`).join(", ")}`);
+      const states = await Promise.all(unserved.map(async (tab) => `${tab.instance} (${await tab.state()})`));
+      this.ledger.hung.push(`after "${name}": ${states.join(", ")}`);
     }
     if (hit) tally.waits.push(...this.ledger.waits(waiting(), at, since));
     if (fault.restore) {

@@ -20,6 +20,8 @@ export class TabOfSoak {
   instance = "";
   /** Frozen, elsewhere or being replaced: nothing is expected of it. */
   away = false;
+  /** When it thawed, which leaves it hidden: its timers may run once a minute until it is shown. */
+  hiddenSince: number | undefined;
 
   constructor(readonly page: RawPage) {}
 
@@ -27,8 +29,8 @@ export class TabOfSoak {
     return orElse(this.page.evaluate<string>(`globalThis.soak?.role() ?? ""`), "");
   }
 
-  visibility(): Promise<string> {
-    return orElse(this.page.evaluate<string>("document.visibilityState"), "gone");
+  state(): Promise<string> {
+    return orElse(this.page.evaluate<string>(`globalThis.soak?.state() ?? "still loading"`), "no answer");
   }
 }
 
@@ -41,8 +43,6 @@ export class Tabs {
   /** How many engines the pages saw die. */
   engines = 0;
   #opened = 0;
-  /** Tabs that thawed, and since when they have been hidden. */
-  readonly #hidden = new Map<TabOfSoak, number>();
 
   private constructor(chrome: RawChrome, url: string, ledger: Ledger) {
     this.#chrome = chrome;
@@ -173,22 +173,19 @@ export class Tabs {
     await tab.page.send("Page.setWebLifecycleState", { state: "frozen" });
   }
 
-  /** A tab that was frozen over the protocol is hidden, and stays so until it comes to the front: see showHidden. */
+  /** A tab that was frozen over the protocol is hidden, and stays so until showHidden. */
   async thaw(tab: TabOfSoak): Promise<void> {
     await tab.page.send("Page.setWebLifecycleState", { state: "active" });
-    this.#hidden.set(tab, Date.now());
+    tab.hiddenSince = Date.now();
     tab.away = false;
   }
 
-  /**
-   * Brings tabs to the front that have been hidden for a minute. In one that is hidden for five the page's own timers
-   * run once a minute, which looks as if it hung.
-   */
+  /** Brings tabs to the front that have been hidden for a minute. */
   async showHidden(): Promise<void> {
-    for (const [tab, since] of this.#hidden) {
-      if (this.#all.has(tab) && (tab.away || Date.now() - since < 60_000)) continue;
-      this.#hidden.delete(tab);
-      if (this.#all.has(tab)) await orElse(tab.page.send("Page.bringToFront"), undefined);
+    for (const tab of this.#all) {
+      if (tab.hiddenSince === undefined || tab.away || Date.now() - tab.hiddenSince < 60_000) continue;
+      await orElse(tab.page.send("Page.bringToFront"), undefined);
+      tab.hiddenSince = undefined;
     }
   }
 

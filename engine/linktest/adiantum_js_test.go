@@ -96,8 +96,9 @@ func content(t *testing.T, d opfs.Directory) []byte {
 	return p
 }
 
-// TestAdiantum_hash compares the hash with its definition where numbers carry: keys, tweaks and texts of zeros and ones,
-// and a sum between 2^130 - 5 and 2^130, which random texts do not come to.
+// TestAdiantum_hash compares the hash with its definition where numbers carry: keys, tweaks and
+// texts of zeros and ones, and a sum between 2^130 - 5 and 2^130, which random texts do not
+// come to.
 func TestAdiantum_hash(t *testing.T) {
 	fill := func(p []byte, with byte) {
 		for i := range p {
