@@ -41,6 +41,25 @@ for (const fault of ["panic", "deadlock", "oom", "stack", "spin"]) {
   });
 }
 
+// A browser runs a hidden page's timers once a minute.
+test("spin: noticed while another tab waits, though the page's timers stand still", async ({ profile, serve }) => {
+  const device = await profile(), site = await serve(breakable);
+  const a = await device.tab(site), b = await device.tab(site);
+  await openIn(a);
+  await openIn(b);
+  const died = deaths(a);
+  await a.evaluate((sql) => db.exec(sql), add("1"));
+  await a.evaluate(() => {
+    const real = globalThis.setTimeout;
+    globalThis.setTimeout = ((f: () => void) => real(f, 3_600_000)) as typeof setTimeout;
+  });
+  expect(await failure(b, `await db.query("SELECT heddle_fault('spin')")`))
+    .toMatchObject({ code: "HEDDLE_ENGINE_CRASH" });
+  await b.evaluate((sql) => db.exec(sql), add("2"));
+  expect(await ids(b)).toEqual(["1", "2"]);
+  expect(died.count, "engines that died in the leading page").toBeGreaterThan(0);
+});
+
 test("a write that kills is not done, and those beside it are done once", async ({ profile, serve }) => {
   const device = await profile(), site = await serve(breakable);
   const a = await device.tab(site), b = await device.tab(site);

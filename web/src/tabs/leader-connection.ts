@@ -192,6 +192,7 @@ export class LeaderConnection implements Connection {
       },
       stopWorker: () => void worker.stop().then(this.#closed),
       tellWorker: (message) => worker.post(message),
+      checkWorker: () => worker.check(),
       startElection: (yieldTo) => worker.startElection(pageState().visible, yieldTo),
       sendModules: () => worker.sendModules(),
       connectOwn: (leader) => this.#connectOwn(leader),

@@ -55,6 +55,7 @@ export interface Effects {
   killWorker(crashed?: string): void; // crashed: why the worker is dead, to be reported
   stopWorker(): void; // in order
   tellWorker(message: ToWorker): void;
+  checkWorker(): void; // another tab waits for it, and it may be dead
   startElection(yieldTo: readonly string[]): void;
   sendModules(): void;
   connectOwn(leader: string): void;
@@ -210,6 +211,7 @@ export class Leadership {
     probe: ({ leader }: Said<"probe">) => {
       if (!(this.#leads ? leader === this.link!.leader : this.phase === "opening")) return;
       this.#probed = leader;
+      this.#do("checkWorker");
       this.#do("reply", "probeReply");
     },
     probeReply: ({ leader }: Said<"probeReply">) => {

@@ -111,6 +111,11 @@ export class WorkerSupervisor {
     );
   }
 
+  /** Another tab waits for this page's worker, which may be dead. */
+  check(): void {
+    this.#running?.monitor?.check();
+  }
+
   /** Lets go of lock and files; within a bounded time, by force if need be. */
   async stop(): Promise<void> {
     const running = this.#running;

@@ -66,6 +66,33 @@ test("timers that come late, as after a sleep, are no silence", () => {
   monitor.end();
 });
 
+test("where another tab waits, a dead worker is found in time though the page's timers stand still", () => {
+  const { monitor, seen } = watched();
+  while (now < SILENT_MS) {
+    assert.equal(seen.dead, 0, `after ${now} ms`);
+    now += 250;
+    monitor.check();
+  }
+  assert.equal(seen.dead, 1);
+  assert.equal(seen.asked, SILENT_MS / PING_MS - 1);
+  for (let i = 0; i < 50; i++) {
+    now += PING_MS;
+    monitor.check();
+    mock.timers.tick(PING_MS);
+  }
+  assert.equal(seen.dead, 1);
+});
+
+test("one that answers is asked no more often for it", () => {
+  const { monitor, seen } = watched();
+  for (let i = 0; i < 1_000; i++) {
+    now += 250;
+    monitor.check();
+    monitor.heard();
+  }
+  assert.deepEqual(seen, { asked: 250 * 1_000 / PING_MS, dead: 0 });
+});
+
 /** A heartbeat over a program whose goroutines answer, or do not. */
 function heartbeat(answers: () => boolean) {
   const seen = { alive: 0, dead: [] as string[], resumed: 0 };

@@ -182,7 +182,8 @@ path("destroy() elsewhere", [...opens, [["destroy"], "destroyed"]]);
 test("a reply whose turn comes late is true, or is not sent", () => {
   const tab = play(new Tab(), [...opens, ...leads("A")]);
   assert.deepEqual(tab.machine.reply("leader"), { t: "leader", leader: "A", tab: me });
-  play(tab, [[["probe", { t: "probe", leader: "A" }], "reply probeReply"], [["probe", { t: "probe", leader: "B" }]]]);
+  const probe = (leader: string): Event => ["probe", { t: "probe", leader }];
+  play(tab, [[probe("A"), "checkWorker", "reply probeReply"], [probe("B")]]);
   assert.deepEqual(tab.machine.reply("probeReply"), { t: "probeReply", leader: "A" });
   play(tab, [sleeps("A")]);
   assert.equal(tab.machine.reply("leader"), undefined);
@@ -404,7 +405,7 @@ path("a tab waits for a leader; nothing is reported while its own worker starts"
   [["probeReply", { t: "probeReply", leader: "" }], "blocked false"], // a page whose worker opens the database
   [["granted"], "sendModules"],
   [10_000],
-  [["probe", { t: "probe", leader: "" }], "reply probeReply"],
+  [["probe", { t: "probe", leader: "" }], "checkWorker", "reply probeReply"],
 ]);
 
 test("a timer that comes late counts for a second: a suspended tab has not waited", () => {
