@@ -93,7 +93,7 @@ func (f *falseMaker) lie(change func(*seal.Manifest, *seal.Summary), content fun
 		if data, err = v.Blob(shelf.ChunkName(k.Hash)); err != nil {
 			return err
 		}
-		rows, err := k.Open(f.anchor, &f.key, data)
+		rows, err := k.Open(f.anchor, &f.key, data, nil)
 		if err != nil {
 			return err
 		}

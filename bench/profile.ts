@@ -74,11 +74,11 @@ for (const name of readdirSync(built)) if (name.endsWith(".js")) copyFileSync(jo
 const program = join(root, ".cache/heddle.wasm"), names = split("-names", program).split("\n");
 split("-whole", program, join(files, "heddle.wasm"));
 split("-whole", "engine/sqlite3.wasm", join(files, "sqlite3.wasm"));
-// The later parts have nothing left to bring but the cipher of files.
+// The later parts have nothing left to bring but the code with SIMD.
 const header = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 const leb = (n: number): number[] => n < 128 ? [n] : [n % 128 + 128, ...leb(n >> 7)];
-const cipher = readFileSync(join(root, "engine/adiantum.wasm")), called = Buffer.from("adiantum");
-const section = [...leb(called.length), ...called, ...cipher];
+const simd = readFileSync(join(root, "engine/simd.wasm")), called = Buffer.from("simd");
+const section = [...leb(called.length), ...called, ...simd];
 writeFileSync(join(files, "heddle-rest.wasm"), Uint8Array.of(...header, 0, ...leb(section.length), ...section));
 writeFileSync(join(files, "heddle-sealed.wasm"), header);
 const imports = WebAssembly.Module.imports(new WebAssembly.Module(readFileSync(join(files, "heddle.wasm"))))

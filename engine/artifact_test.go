@@ -15,7 +15,7 @@ import (
 
 // TestArtifact_checksum checks that the checksums are the files'.
 func TestArtifact_checksum(t *testing.T) {
-	for _, name := range []string{"sqlite3.wasm", "adiantum.wasm"} {
+	for _, name := range []string{"sqlite3.wasm", "simd.wasm"} {
 		module, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -30,10 +30,10 @@ func TestArtifact_checksum(t *testing.T) {
 	}
 }
 
-// TestArtifact_cipher: adiantum.wasm touches no memory but what it is called with. It has no
+// TestArtifact_simd: simd.wasm touches no memory but what it is called with. It has no
 // data, and no global, which would be the pointer of a stack in the middle of Go's memory.
-func TestArtifact_cipher(t *testing.T) {
-	data, err := os.ReadFile("adiantum.wasm")
+func TestArtifact_simd(t *testing.T) {
+	data, err := os.ReadFile("simd.wasm")
 	if err != nil {
 		t.Fatal(err)
 	}

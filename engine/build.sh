@@ -25,7 +25,7 @@ if [ "${1:-}" = --check ]; then
   out=$(mktemp -d)
   trap 'rm -rf "$out"' EXIT
   (cd build && go run . -o "$out/sqlite3.wasm")
-  for module in sqlite3.wasm adiantum.wasm; do
+  for module in sqlite3.wasm simd.wasm; do
     if ! cmp "$out/$module" "$module"; then
       echo "engine: the sources do not give the $module that is checked in" >&2
       exit 1

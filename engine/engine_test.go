@@ -73,8 +73,8 @@ func buildLinktest(t *testing.T) (program string) {
 	if _, err := os.Stat("../node_modules/esbuild"); err != nil {
 		t.Skip("the npm packages of the root are not installed")
 	}
-	dependsOn(t, "linktest", "link", "../internal/opfs", "sqlite3.wasm", "adiantum.wasm", "../web/src/worker/engine.ts",
-		"../web/src/worker/engine-modules.gen.ts")
+	dependsOn(t, "linktest", "link", "../internal/opfs", "../sync/seal", "sqlite3.wasm", "simd.wasm",
+		"../web/src/worker/engine.ts", "../web/src/worker/engine-modules.gen.ts")
 	program = filepath.Join(t.TempDir(), "linktest.wasm")
 	cmd := exec.Command("go", "test", "-c", "-o", program, ".")
 	cmd.Dir = "linktest"

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 
+	sqlite3_wasm "github.com/ncruces/go-sqlite3-wasm/v6"
+
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/internal/leader"
 	"heddle.dev/heddle/jsbridge"
@@ -25,6 +27,9 @@ func keyringOf(host *jsbridge.Host) (leader.Keyring, error) {
 type keyring struct{ js *jsbridge.Keyring }
 
 var _ leader.Keyring = (*keyring)(nil)
+
+// Bulk implements seal.Suite.
+func (k *keyring) Bulk() seal.Bulk { return sqlite3_wasm.Boxes{} }
 
 // call calls a method whose answer has so many bytes; -1 is any number.
 func (k *keyring) call(ctx context.Context, size int, method string, args ...any) ([]byte, error) {

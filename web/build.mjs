@@ -83,7 +83,7 @@ async function goBuild() {
   await split("-numbers", "engine/first.txt", "-rest", sqliteRest, "engine/sqlite3.wasm", join(dist, "sqlite3.wasm"));
   await split("-first", "wasm/first.txt", "-rest", join(dist, "heddle-rest.wasm"), "-third", "wasm/sealed.txt",
     "-third-part", join(dist, "heddle-sealed.wasm"), "-carry", `sqlite=${sqliteRest}`,
-    "-carry", "adiantum=engine/adiantum.wasm", linked, join(dist, "heddle.wasm"));
+    "-carry", "simd=engine/simd.wasm", linked, join(dist, "heddle.wasm"));
 }
 
 /** The adapters, such as heddle/kysely, and what each adapts, which is the app's; and heddle/sealed with its worker. */

@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // compileFlags keep to what the browsers of today have had for years: no
 // extended constant expressions, tail calls, SIMD, threads or reference types.
@@ -22,15 +25,18 @@ var compileFlags = strings.Fields(`
 // engine's time: see csrc/memory.c.
 var units = map[string]string{"main": "-mno-bulk-memory", "memory_bulk": "-mbulk-memory"}
 
-// cipherSteps make adiantum.wasm, which alone has SIMD. It has no stack: its memory is Go's.
-var cipherSteps = [][]string{
-	strings.Fields(`clang-19 --target=wasm32 -ffreestanding -nostdlib -std=c23 -g0 -O3 -msimd128
-		-Wall -Wextra -Werror -c adiantum.c -o adiantum.o`),
+// simdSteps make simd.wasm, which alone has SIMD. It has no stack: its memory is Go's.
+var simdSteps = [][]string{
+	append(simdCompile, "adiantum.c", "-o", "adiantum.o"),
+	append(simdCompile, "box.c", "-o", "box.o"),
 	strings.Fields(`wasm-ld-19 --no-entry --import-memory --gc-sections --strip-all -O2
-		adiantum.o -o linked-adiantum.wasm`),
-	strings.Fields(`wasm-opt linked-adiantum.wasm -o adiantum.wasm --mvp-features --enable-simd -O3
+		adiantum.o box.o -o linked-simd.wasm`),
+	strings.Fields(`wasm-opt linked-simd.wasm -o simd.wasm --mvp-features --enable-simd -O3
 		--strip-producers --strip-target-features --strip-debug`),
 }
+
+var simdCompile = slices.Clip(strings.Fields(`
+	clang-19 --target=wasm32 -ffreestanding -nostdlib -std=c23 -g0 -O3 -msimd128 -Wall -Wextra -Werror -c`))
 
 func linkCommand(exports []string) []string {
 	cmd := strings.Fields(`wasm-ld-19 --experimental-pic -shared --import-memory

@@ -1,6 +1,6 @@
 // Command build compiles engine/sqlite3.wasm: SQLite, as a position-independent
 // WebAssembly side module, from sources in the Go module cache. Beside it comes
-// adiantum.wasm, the bulk of the cipher of files.
+// simd.wasm, what C does with SIMD.
 //
 //	cd engine/build && go run . -o ../sqlite3.wasm
 //
@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	out := flag.String("o", "../sqlite3.wasm", "where to write the module; adiantum.wasm and their SHA-256 go beside it")
+	out := flag.String("o", "../sqlite3.wasm", "where to write the module; simd.wasm and their SHA-256 go beside it")
 	keep := flag.String("work", "", "keep the intermediate files in this directory")
 	wasmOpt := flag.String("wasm-opt", "",
 		"wasm-opt of binaryen 132 (default: node_modules of this directory or of the root)")
@@ -58,7 +58,7 @@ func run(out, work, wasmOpt string) error {
 		steps = append(steps, append(append([]string{"clang-19"}, compileFlags...), flag, "-c", unit+".c", "-o", unit+".o"))
 	}
 	steps = append(steps, linkCommand(exports), append([]string{"wasm-opt"}, optimizeFlags...))
-	for _, step := range append(steps, cipherSteps...) {
+	for _, step := range append(steps, simdSteps...) {
 		tool := step[0]
 		if tool == "wasm-opt" {
 			tool = opt
@@ -77,11 +77,11 @@ func run(out, work, wasmOpt string) error {
 	if module, err = allowInlining(module); err != nil {
 		return err
 	}
-	cipher, err := os.ReadFile(filepath.Join(work, "adiantum.wasm"))
+	simd, err := os.ReadFile(filepath.Join(work, "simd.wasm"))
 	if err != nil {
 		return err
 	}
-	if err := write(filepath.Join(filepath.Dir(out), "adiantum.wasm"), cipher); err != nil {
+	if err := write(filepath.Join(filepath.Dir(out), "simd.wasm"), simd); err != nil {
 		return err
 	}
 	return write(out, module)

@@ -24,7 +24,7 @@ type countedBulk struct {
 func (c *countedBulk) Begin(block *[atrest.BlockSize]byte, tweak *[16]byte, keys *atrest.BulkKeys) bool {
 	c.blocks++
 	if !c.Adiantum.Begin(block, tweak, keys) {
-		c.t.Fatal("adiantum.wasm is not there")
+		c.t.Fatal("simd.wasm is not there")
 	}
 	return true
 }
@@ -33,16 +33,9 @@ func (c *countedBulk) Begin(block *[atrest.BlockSize]byte, tweak *[16]byte, keys
 // bytes below must be the same. atrest compares Go's with the library's, and vectors.
 func TestAdiantum(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	random := func(n int) []byte {
-		p := make([]byte, n)
-		for i := range p {
-			p[i] = byte(rnd.Uint32())
-		}
-		return p
-	}
 	bulk := &countedBulk{t: t}
 	for range 60 {
-		key := atrest.Key(random(atrest.KeySize))
+		key := atrest.Key(random(rnd, atrest.KeySize))
 		var below [2]opfs.Directory
 		var files [2]opfs.Handle
 		for i, b := range []atrest.Bulk{nil, bulk} {
@@ -54,7 +47,7 @@ func TestAdiantum(t *testing.T) {
 			files[i] = h
 		}
 		for range 4 {
-			data, off := random(1+rnd.IntN(20_000)), int64(rnd.IntN(30_000))
+			data, off := random(rnd, 1+rnd.IntN(20_000)), int64(rnd.IntN(30_000))
 			for _, h := range files {
 				if n, err := h.WriteAt(data, off); n != len(data) || err != nil {
 					t.Fatal(n, err)
@@ -126,7 +119,7 @@ func TestAdiantum_hash(t *testing.T) {
 		}
 		want := add(block[left:], hash(block[:left], tweak, &keys), 1)
 		if !(link.Adiantum{}).Begin(&block, &tweak, &keys) {
-			t.Fatal("adiantum.wasm is not there")
+			t.Fatal("simd.wasm is not there")
 		}
 		if !bytes.Equal(block[left:], want) {
 			t.Fatalf("%d: begins with %x, want %x", i, block[left:], want)

@@ -29,9 +29,9 @@ const worker = await build({
         postMessage(1);
       });
       onmessage = async ({ data: args }) => {
-        const files = ["program.wasm", "sqlite3.wasm", "adiantum.wasm"];
-        const [program, sqlite, adiantum] = await Promise.all(files.map((f) => WebAssembly.compileStreaming(fetch(f))));
-        const engine = linkEngine(sqlite, undefined, undefined, () => adiantum);
+        const files = ["program.wasm", "sqlite3.wasm", "simd.wasm"];
+        const [program, sqlite, simd] = await Promise.all(files.map((f) => WebAssembly.compileStreaming(fetch(f))));
+        const engine = linkEngine(sqlite, undefined, undefined, () => simd);
         globalThis.heddleEngine = {
           connections: () => engine.stacks.size,
           stackPointersAreBack: () => [...engine.stacks.values()].every((s) => s.pointer === s.high),
@@ -61,7 +61,7 @@ const files = {
   "/native.txt": ["text/plain;charset=utf-8",
     fs.readFileSync(path.join(root, "engine/conformance/native/testdata/native.txt"))],
   "/sqlite3.wasm": module("sqlite3.wasm"),
-  "/adiantum.wasm": module("adiantum.wasm"),
+  "/simd.wasm": module("simd.wasm"),
 };
 // An isolated page has a clock of 5 µs in place of 100, which benchmarks need.
 const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };

@@ -28,7 +28,7 @@ require(path.join(goroot, "lib", "wasm", "wasm_exec.js"));
 
 const { linkEngine } = await importTypeScript(path.join(root, "web", "src", "worker", "engine.ts"));
 const compiled = (name) => new WebAssembly.Module(fs.readFileSync(path.join(root, "engine", name)));
-const engine = linkEngine(compiled("sqlite3.wasm"), undefined, undefined, () => compiled("adiantum.wasm"));
+const engine = linkEngine(compiled("sqlite3.wasm"), undefined, undefined, () => compiled("simd.wasm"));
 
 const go = new Go();
 go.argv = [program, ...args];

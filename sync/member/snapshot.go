@@ -200,7 +200,7 @@ func (p *plan) Open(i int, data []byte) ([]wire.SnapshotTable, error) {
 	if !is {
 		return nil, refused("a chunk has the key of no epoch")
 	}
-	content, err := k.Open(p.anchor, &key, data)
+	content, err := k.Open(p.anchor, &key, data, p.m.cfg.Suite.Bulk())
 	if errcode.Of(err) == errcode.Damaged {
 		return nil, err // the server's bytes, not the maker's
 	}

@@ -108,11 +108,18 @@ func nameAbout(a Anchor, epoch uint64, id ID) []byte {
 
 // openNonced opens a nonce and the box that follows it.
 func openNonced(key Key, sealed, about []byte) ([]byte, error) {
-	if len(sealed) < len(Nonce{}) {
-		return nil, errcode.New(errcode.BadSeal, "seal: open", "the box is cut short")
+	nonce, box, err := cutNonce(sealed)
+	if err != nil {
+		return nil, err
 	}
-	nonce := Nonce(sealed[:len(Nonce{})])
-	return decrypt(key, &nonce, sealed[len(nonce):], about)
+	return decrypt(key, &nonce, box, about)
+}
+
+func cutNonce(sealed []byte) (n Nonce, box []byte, err error) {
+	if len(sealed) < len(n) {
+		return n, nil, errcode.New(errcode.BadSeal, "seal: open", "the box is cut short")
+	}
+	return Nonce(sealed), sealed[len(n):], nil
 }
 
 // Wrap is an epoch's key for one device or slot: HPKE (RFC 9180), base mode, with

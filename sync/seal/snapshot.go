@@ -237,16 +237,20 @@ func SealChunk(a Anchor, key *Key, epoch uint64, content []byte, compress bool, 
 
 // Open returns the content of a chunk's bytes. key is that of k.Epoch. Errors are
 // HEDDLE_DAMAGED: they are not those that the manifest names; HEDDLE_BAD_SEAL: a member
-// has sealed them otherwise.
-func (k *Chunk) Open(a Anchor, key *Key, data []byte) ([]byte, error) {
+// has sealed them otherwise. bulk may be nil.
+func (k *Chunk) Open(a Anchor, key *Key, data []byte, bulk Bulk) ([]byte, error) {
 	if uint64(len(data)) != k.Size || HashChunk(data) != k.Hash {
 		return nil, errcode.New(errcode.Damaged, "seal: open chunk", "the chunk is not the one that the manifest names")
 	}
-	plain, err := openNonced(key.derive(labelChunk, a, k.Epoch), data, chunkAbout(a, k.Epoch))
+	nonce, box, err := cutNonce(data)
 	if err != nil {
 		return nil, err
 	}
-	return unframe(plain, leastBody)
+	plain, err := decryptBulk(bulk, key.derive(labelChunk, a, k.Epoch), &nonce, box, chunkAbout(a, k.Epoch))
+	if err != nil {
+		return nil, err
+	}
+	return unframeBulk(bulk, plain, leastBody)
 }
 
 func chunkAbout(a Anchor, epoch uint64) []byte {

@@ -205,7 +205,7 @@ func TestChunk(t *testing.T) {
 			data, err := seal.SealChunk(anchor, &key, 2, content, compress, stream(4))
 			must(t, err)
 			k := seal.Chunk{Hash: seal.HashChunk(data), Epoch: 2, Size: uint64(len(data)), Rows: 1}
-			got, err := k.Open(anchor, &key, data)
+			got, err := k.Open(anchor, &key, data, nil)
 			if err != nil || !bytes.Equal(got, content) {
 				t.Errorf("%d bytes come back as %d: %v", len(content), len(got), err)
 			}
@@ -225,17 +225,17 @@ func TestChunk_bits(t *testing.T) {
 	for i := range len(data) * 8 {
 		altered := bytes.Clone(data)
 		altered[i/8] ^= 1 << (i % 8)
-		if _, err := k.Open(anchor, &key, altered); errcode.Of(err) != errcode.Damaged {
+		if _, err := k.Open(anchor, &key, altered, nil); errcode.Of(err) != errcode.Damaged {
 			t.Errorf("bit %d may be another: %v", i, err)
 		}
 		named := k
 		named.Hash = seal.HashChunk(altered) // by one who signs it
-		if _, err := named.Open(anchor, &key, altered); errcode.Of(err) != errcode.BadSeal {
+		if _, err := named.Open(anchor, &key, altered, nil); errcode.Of(err) != errcode.BadSeal {
 			t.Errorf("bit %d may be another for who knows no key: %v", i, err)
 		}
 	}
 	other, otherData := chunk(t, []byte("rows"), 77)
-	if _, err := k.Open(anchor, &key, otherData); errcode.Of(err) != errcode.Damaged || other.Hash == k.Hash {
+	if _, err := k.Open(anchor, &key, otherData, nil); errcode.Of(err) != errcode.Damaged || other.Hash == k.Hash {
 		t.Errorf("another chunk in its place: %v", err)
 	}
 	space, epoch, secret := anchor, k, key
@@ -243,9 +243,9 @@ func TestChunk_bits(t *testing.T) {
 	epoch.Epoch++
 	secret[5] ^= 1
 	for name, open := range map[string]func() ([]byte, error){
-		"another space": func() ([]byte, error) { return k.Open(space, &key, data) },
-		"another epoch": func() ([]byte, error) { return epoch.Open(anchor, &key, data) },
-		"another key":   func() ([]byte, error) { return k.Open(anchor, &secret, data) },
+		"another space": func() ([]byte, error) { return k.Open(space, &key, data, nil) },
+		"another epoch": func() ([]byte, error) { return epoch.Open(anchor, &key, data, nil) },
+		"another key":   func() ([]byte, error) { return k.Open(anchor, &secret, data, nil) },
 	} {
 		if _, err := open(); errcode.Of(err) != errcode.BadSeal {
 			t.Errorf("%s: %v", name, err)

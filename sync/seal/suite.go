@@ -5,7 +5,7 @@ import (
 	"context"
 )
 
-// Suite is the cryptography with public keys, which this package has done for it: in a
+// Suite is the cryptography that this package has done for it: that with public keys in a
 // browser by WebCrypto, in a Go program by package native.
 type Suite interface {
 	// Identity returns the keys of a slot.
@@ -14,6 +14,8 @@ type Suite interface {
 	Verify(ctx context.Context, claims []Claim) ([]bool, error)
 	// Wrap encrypts an epoch's key for who has the private key of to. info is WrapInfo's.
 	Wrap(ctx context.Context, to PublicKey, info []byte, key *Key) ([WrapSize]byte, error)
+	// Bulk opens large boxes; nil where Go's own code is as good.
+	Bulk() Bulk
 }
 
 // Identity is a device's or a slot's private keys, which need not be readable.

@@ -49,13 +49,13 @@ const enum Answer {
  * @param sqlite - the compiled engine/sqlite3.wasm, or its first part
  * @param report - is told why a connection could not be instantiated
  * @param rest - returns the second part, now; for a first part alone
- * @param cipher - returns engine/adiantum.wasm, now; throws where the browser has no SIMD
+ * @param simdModule - returns engine/simd.wasm, now; throws where the browser has no SIMD
  */
 export function linkEngine(
   sqlite: WebAssembly.Module,
   report: (error: unknown) => void = (error) => console.error(error),
   rest: () => WebAssembly.Module = noRest,
-  cipher: () => WebAssembly.Module = noCipher,
+  simdModule: () => WebAssembly.Module = noSimdModule,
 ): Engine {
   const trampolines = new WebAssembly.Instance(compile(generated.trampolines)).exports;
   const table = trampolines["table"] as WebAssembly.Table;
@@ -64,34 +64,29 @@ export function linkEngine(
   let go: WebAssembly.Exports | undefined;
   const stacks = new Map<number, Stack>();
 
-  let adiantum: Adiantum | undefined | null; // null: there is none
-  const bulk = (): Adiantum | null => {
-    if (adiantum === undefined) {
+  let simd: Simd | undefined;
+  const withSimd = (): Simd => {
+    if (simd === undefined) {
       try {
         const imports = { env: { memory: go!["mem"] as WebAssembly.Memory } };
-        adiantum = new WebAssembly.Instance(cipher(), imports).exports as unknown as Adiantum;
+        simd = new WebAssembly.Instance(simdModule(), imports).exports as unknown as Simd;
       } catch {
-        adiantum = null; // Go's own code does it
+        simd = noSimd;
       }
     }
-    return adiantum;
+    return simd;
   };
 
   const engine = {
-    // Called by Go's sqlite3_wasm.Adiantum; 0: Go has to do it.
-    adiantum_begin(block: number, tweak: number, keys: number): number {
-      const c = bulk();
-      if (c === null) return 0;
-      c.begin(block, tweak, keys);
-      return 1;
-    },
-
-    adiantum_end(block: number, tweak: number, keys: number, nonce: number): number {
-      const c = bulk();
-      if (c === null) return 0;
-      c.end(block, tweak, keys, nonce);
-      return 1;
-    },
+    // Called by Go's sqlite3_wasm.Adiantum and Boxes, with addresses in the linear memory.
+    adiantum_begin: (block: number, tweak: number, keys: number): number =>
+      withSimd().adiantum_begin(block, tweak, keys),
+    adiantum_end: (block: number, tweak: number, keys: number, nonce: number): number =>
+      withSimd().adiantum_end(block, tweak, keys, nonce),
+    box_open: (plain: number, box: number, n: number, about: number, m: number, nonce: number, key: number): number =>
+      withSimd().box_open(plain, box, n, about, m, nonce, key),
+    snappy_decode: (to: number, size: number, block: number, n: number): number =>
+      withSimd().snappy_decode(to, size, block, n),
 
     // Called by Go's sqlite3_wasm.New, with addresses in the linear memory.
     open(abi: number, id: number, base: number, memoryBase: number, stackLow: number, stackHigh: number): number {
@@ -145,14 +140,19 @@ export function linkEngine(
   };
 }
 
-/** The exports of engine/adiantum.wasm: see engine/build/csrc/adiantum.c. */
-interface Adiantum {
-  begin(block: number, tweak: number, keys: number): void;
-  end(block: number, tweak: number, keys: number, nonce: number): void;
+/** The exports of engine/simd.wasm, from engine/build/csrc. They answer 0 where Go has to do the work. */
+interface Simd {
+  adiantum_begin(block: number, tweak: number, keys: number): number;
+  adiantum_end(block: number, tweak: number, keys: number, nonce: number): number;
+  box_open(plain: number, box: number, n: number, about: number, m: number, nonce: number, key: number): number;
+  snappy_decode(to: number, size: number, block: number, n: number): number;
 }
 
-function noCipher(): never {
-  throw new Error("this worker has no adiantum.wasm");
+/** A browser's without SIMD. */
+const noSimd: Simd = { adiantum_begin: () => 0, adiantum_end: () => 0, box_open: () => 0, snappy_decode: () => 0 };
+
+function noSimdModule(): never {
+  throw new Error("this worker has no simd.wasm");
 }
 
 function noRest(): never {

@@ -81,7 +81,7 @@ export class Program {
     };
     const { go: first, rest, sqlite } = this.#modules;
     const engine = linkEngine(sqlite, undefined, () => this.#sqliteRest ??= carriedBy(this.#restNow(), "sqlite"),
-      () => carriedBy(this.#restNow(), "adiantum"));
+      () => carriedBy(this.#restNow(), "simd"));
     const imports = { ...go.importObject, ...engine.imports, ...files.imports, ...host.imports, ...heartbeat.imports };
     const instance = await WebAssembly.instantiate(first, imports);
     const { exports } = instance;

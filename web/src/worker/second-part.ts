@@ -59,8 +59,8 @@ export class LaterPart {
   }
 }
 
-/** What the rest of Go's program carries: the rest of SQLite, or the bulk of the cipher of files. */
-export function carriedBy(rest: WebAssembly.Module, name: "sqlite" | "adiantum"): WebAssembly.Module {
+/** What the rest of Go's program carries: the rest of SQLite, or what C does with SIMD. */
+export function carriedBy(rest: WebAssembly.Module, name: "sqlite" | "simd"): WebAssembly.Module {
   const [bytes] = WebAssembly.Module.customSections(rest, name);
   if (bytes === undefined) throw new HeddleError("HEDDLE_ASSETS", "heddle-rest.wasm does not hold what it should");
   return new WebAssembly.Module(bytes);
