@@ -405,11 +405,13 @@ fuzz() {
 }
 
 # mutate sends PUSHES mutated pushes, made of SEED, to a server, and has devices
-# follow what it decides.
+# follow what it decides; and tries MUTANTS of each format of sealed spaces.
 mutate() {
   tools
   go test ./sync/client -run '^TestMutatedPushes$' -v -timeout 0 \
     -mutations "${PUSHES:-100000}" -mutations.seed "${SEED:-1}"
+  go test ./sync/seal -run '^TestMutants$' -v -timeout 0 \
+    -mutants "${MUTANTS:-1000000}" -mutants.seed "${SEED:-1}"
 }
 
 # live compares STEPS results of live queries with fresh runs, from SEED on.
