@@ -22,7 +22,7 @@ help:
 	@echo "  make seal-model    sealed spaces as a model, with a server that attacks: WORLDS=100000 from SEED_BASE=1"
 	@echo "  make fuzz          run each fuzzer: EXECS=10000000 executions, FUZZ=a pattern of names"
 	@echo "  make mutate        send PUSHES=100000 mutated pushes to a server, SEED=1; devices follow it;"
-	@echo "                     and try MUTANTS=1000000 of each format of sealed spaces"
+	@echo "                     and try MUTANTS=1000000 of each format of sealed spaces, of signed ones a hundredth"
 	@echo "  make live          compare STEPS=1000000 results of live queries with fresh runs, from SEED=1 on"
 	@echo "  make live-mutants  build that comparison with one deliberate fault at a time: each has to be reported"
 	@echo "  make sync-soak     three browsers, two Go programs, a server and faults: DURATION=10m, SEED=1"

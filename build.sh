@@ -405,7 +405,8 @@ fuzz() {
 }
 
 # mutate sends PUSHES mutated pushes, made of SEED, to a server, and has devices
-# follow what it decides; and tries MUTANTS of each format of sealed spaces.
+# follow what it decides; and tries MUTANTS of each format of sealed spaces,
+# of those with signatures a hundredth.
 mutate() {
   tools
   go test ./sync/client -run '^TestMutatedPushes$' -v -timeout 0 \

@@ -6,10 +6,10 @@ toolchain go1.26.8
 
 require (
 	github.com/golang-jwt/jwt/v5 v5.3.1 // sync/server, cmd/heddle: tokens
+	github.com/golang/snappy v1.0.0 // sync/seal: Snappy's block format
 	github.com/google/uuid v1.6.0 // store: uuid7()
 	github.com/hack-pad/safejs v0.1.1 // jsbridge: JavaScript without panics
 	github.com/jackc/pgx/v5 v5.13.0 // sync/logstore/pgstore: PostgreSQL
-	github.com/klauspost/compress v1.20.4 // sync/seal: Snappy's block format
 	github.com/nats-io/nats-server/v2 v2.15.3 // sync/logstore/natshints/natstest: tests alone
 	github.com/nats-io/nats.go v1.55.0 // sync/logstore/natshints: hints between servers
 	github.com/ncruces/go-sqlite3 v0.36.0 // store, opfs, sync/logstore/sqlitestore: SQLite (v0.37.0 needs an engine module that was not published where it can be had)
@@ -33,6 +33,7 @@ require (
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
+	github.com/klauspost/compress v1.20.4 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/nats-io/jwt/v2 v2.8.3 // indirect

@@ -90,3 +90,19 @@ test("an invitation that is refused or taken back lets nobody in", async ({ serv
   await openSealed(phone, server.url);
   expect((await failure(phone, "await space.members()")).code).toBe("HEDDLE_LOCKED");
 });
+
+// What compresses to next to nothing has no bound of its own: a compressor once had a call on the stack for every 60
+// bytes that repeat, and the worker died.
+test("a text of one letter, two million times, goes from device to device", async ({ server, profile, serve }) => {
+  const site = await serve();
+  const laptop = await (await profile()).tab(site), phone = await (await profile()).tab(site);
+  for (const page of [laptop, phone]) await openSealed(page, server.url);
+  await laptop.evaluate(() => space.create("laptop"));
+  await now(laptop);
+  await pair(laptop, phone, "phone");
+  await laptop.evaluate(() => db.exec("INSERT INTO notes(id, body) VALUES ('1', ?)", ["a".repeat(2_000_000)]));
+  await now(laptop);
+  await now(phone);
+  expect(await phone.evaluate(() => db.query("SELECT length(body) AS n, trim(body, 'a') AS rest FROM notes")))
+    .toEqual([{ n: 2_000_000, rest: "" }]);
+});

@@ -5,7 +5,7 @@ go 1.26.0
 toolchain go1.26.8
 
 require (
-	github.com/klauspost/compress v1.20.4
+	github.com/golang/snappy v1.0.0
 	github.com/ncruces/go-sqlite3 v0.36.0
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.4.35401
 	golang.org/x/crypto v0.58.0

@@ -148,7 +148,7 @@ var forbidden = map[string]string{
 // same: the linker leaves out what is not called.
 var excused = map[string][]string{
 	"encoding/json": {"github.com/ncruces/go-sqlite3", "github.com/ncruces/go-sqlite3/internal/util",
-		"github.com/google/uuid", "github.com/klauspost/compress/s2"},
+		"github.com/google/uuid"},
 }
 
 type pkg struct {

@@ -5,7 +5,7 @@ import (
 	"io"
 	"math/bits"
 
-	"github.com/klauspost/compress/snappy"
+	"github.com/golang/snappy"
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"heddle.dev/heddle/internal/errcode"
@@ -166,6 +166,6 @@ func unpack(bulk Bulk, block []byte, size int) (content []byte, ok bool) {
 			return content, valid
 		}
 	}
-	_, err := snappy.DecodeStrict(content, block)
+	_, err := snappy.Decode(content, block)
 	return content, err == nil
 }

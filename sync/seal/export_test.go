@@ -2,8 +2,9 @@ package seal
 
 // For the tests.
 var (
-	Frame   = frame
-	Unframe = unframe
+	Frame       = frame
+	Unframe     = unframe
+	UnframeBulk = unframeBulk
 )
 
 // MarshalSummary and UnmarshalSummary are what Encrypt and Decrypt do of a Summary.

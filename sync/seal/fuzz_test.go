@@ -233,7 +233,7 @@ func judgeFormat(tb testing.TB) format {
 }
 
 var (
-	mutants     = flag.Int("mutants", 20_000, "how many mutants of each format TestMutants tries")
+	mutants     = flag.Int("mutants", 20_000, "how many mutants of a format TestMutants tries")
 	mutantsSeed = flag.Uint64("mutants.seed", 1, "what they are made of")
 )
 
@@ -258,6 +258,9 @@ func TestMutants(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if !m.check(t, m.good[0]) {
+				t.Fatal("what is good does not decode")
+			}
 			rnd, pool, decoded := rand.New(rand.NewPCG(*mutantsSeed, 0)), bytesOf(m.good), 0
 			for range *mutants / m.share {
 				data := mutant(rnd, pool)
@@ -272,6 +275,9 @@ func TestMutants(t *testing.T) {
 				}
 			}
 			t.Logf("%d mutants, of which %d decode", *mutants/m.share, decoded)
+			if decoded < *mutants/m.share/100 {
+				t.Error("hardly any decodes: the check sees the first lines of a decoder alone")
+			}
 		})
 	}
 }

@@ -2,8 +2,12 @@ package seal_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"testing"
+
+	"github.com/golang/snappy"
+	"golang.org/x/crypto/chacha20poly1305"
 
 	"heddle.dev/heddle/internal/errcode"
 	"heddle.dev/heddle/sync/seal"
@@ -205,9 +209,10 @@ func TestChunk(t *testing.T) {
 			data, err := seal.SealChunk(anchor, &key, 2, content, compress, stream(4))
 			must(t, err)
 			k := seal.Chunk{Hash: seal.HashChunk(data), Epoch: 2, Size: uint64(len(data)), Rows: 1}
-			got, err := k.Open(anchor, &key, data, nil)
-			if err != nil || !bytes.Equal(got, content) {
-				t.Errorf("%d bytes come back as %d: %v", len(content), len(got), err)
+			for _, b := range []seal.Bulk{nil, bulk{}, bulk{works: true}} {
+				if got, err := k.Open(anchor, &key, data, b); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%d bytes come back as %d by %+v: %v", len(content), len(got), b, err)
+				}
 			}
 		}
 	}
@@ -216,6 +221,40 @@ func TestChunk(t *testing.T) {
 	data, err := seal.SealChunk(anchor, &key, 2, large, true, stream(4))
 	if must(t, err); len(data) > seal.MaxLargeChunk {
 		t.Errorf("the largest row takes %d bytes", len(data))
+	}
+}
+
+// bulk works as Go's own code does, or does nothing.
+type bulk struct{ works bool }
+
+func (b bulk) Decrypt(plain, box, about []byte, nonce *[24]byte, key *[32]byte) (done, valid bool) {
+	aead, err := chacha20poly1305.NewX(key[:])
+	if !b.works || err != nil {
+		return false, false
+	}
+	opened, err := aead.Open(nil, nonce[:], box, about)
+	return true, copy(plain, opened) == len(plain) && err == nil
+}
+
+func (b bulk) Unpack(content, block []byte) (done, valid bool) {
+	_, err := snappy.Decode(content, append(binary.AppendUvarint(nil, uint64(len(content))), block...))
+	return b.works, err == nil
+}
+
+// TestChunk_unpacked: content that does not unpack is a member's fault, whoever unpacks it.
+func TestChunk_unpacked(t *testing.T) {
+	packed, err := seal.Frame(bytes.Repeat([]byte("rows "), 1000), 256, true)
+	must(t, err)
+	for _, b := range []seal.Bulk{nil, bulk{}, bulk{works: true}} {
+		if _, err := seal.UnframeBulk(b, packed, 256); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packed[7] = 0xff // a copy from before the beginning
+	for _, b := range []seal.Bulk{nil, bulk{}, bulk{works: true}} {
+		if _, err := seal.UnframeBulk(b, packed, 256); errcode.Of(err) != errcode.BadSeal {
+			t.Errorf("by %+v: %v", b, err)
+		}
 	}
 }
 
@@ -230,8 +269,10 @@ func TestChunk_bits(t *testing.T) {
 		}
 		named := k
 		named.Hash = seal.HashChunk(altered) // by one who signs it
-		if _, err := named.Open(anchor, &key, altered, nil); errcode.Of(err) != errcode.BadSeal {
-			t.Errorf("bit %d may be another for who knows no key: %v", i, err)
+		for _, b := range []seal.Bulk{nil, bulk{}, bulk{works: true}} {
+			if _, err := named.Open(anchor, &key, altered, b); errcode.Of(err) != errcode.BadSeal {
+				t.Errorf("bit %d may be another for who knows no key: %v", i, err)
+			}
 		}
 	}
 	other, otherData := chunk(t, []byte("rows"), 77)

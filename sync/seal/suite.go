@@ -5,8 +5,8 @@ import (
 	"context"
 )
 
-// Suite is the cryptography that this package has done for it: that with public keys in a
-// browser by WebCrypto, in a Go program by package native.
+// Suite is the cryptography that this package leaves to its platform: that with public keys is
+// WebCrypto's in a browser, and package native's in a Go program.
 type Suite interface {
 	// Identity returns the keys of a slot.
 	Identity(ctx context.Context, secret *SlotSecret) (Identity, error)
@@ -14,7 +14,7 @@ type Suite interface {
 	Verify(ctx context.Context, claims []Claim) ([]bool, error)
 	// Wrap encrypts an epoch's key for who has the private key of to. info is WrapInfo's.
 	Wrap(ctx context.Context, to PublicKey, info []byte, key *Key) ([WrapSize]byte, error)
-	// Bulk opens large boxes; nil where Go's own code is as good.
+	// Bulk returns what opens and unpacks large boxes faster than Go's own code; nil where nothing does.
 	Bulk() Bulk
 }
 

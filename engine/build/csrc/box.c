@@ -16,8 +16,8 @@ INLINE limbs poly_all(limbs h, limbs r, const uint8_t *p, uint32_t n) {
   return poly(h, r, last.low, last.high);
 }
 
-// box_open writes the n bytes of a box's plain text, a multiple of 256. The tag's 16 bytes follow them in
-// the box. about is the associated data, of m bytes.
+// box_open writes the n bytes of a box's plain text. n must be a multiple of 256, as engine/link checks. The
+// tag's 16 bytes follow them in the box. about is the associated data, of m bytes.
 __attribute__((export_name("box_open")))
 int box_open(uint8_t *plain, const uint8_t *box, uint32_t n, const uint8_t *about, uint32_t m, const uint8_t *nonce,
              const uint8_t *key) {
@@ -50,10 +50,10 @@ int snappy_decode(uint8_t *out, uint32_t size, const uint8_t *in, uint32_t n) {
     if (kind == 0) more = length < 60 ? 0 : length - 59;
     else if (kind == 3) more = 4;
     if ((uint32_t)(in_end - in) < more) return wrong;
-    uint32_t number = 0;
-    for (uint32_t i = 0; i < more; i++) number |= (uint32_t)*in++ << 8 * i;
+    uint32_t value = 0;
+    for (uint32_t i = 0; i < more; i++) value |= (uint32_t)*in++ << 8 * i;
     if (kind == 0) {
-      if (more > 0) length = number;
+      if (more > 0) length = value;
       uint32_t room = (uint32_t)(to_end - to), there = (uint32_t)(in_end - in);
       if (length >= room || length >= there) return wrong; // the length is one more
       length++;
@@ -67,7 +67,7 @@ int snappy_decode(uint8_t *out, uint32_t size, const uint8_t *in, uint32_t n) {
       to += length, in += length;
       continue;
     }
-    offset = number;
+    offset = value;
     if (kind == 1) offset |= tag >> 5 << 8, length = 4 + (length & 7);
     else length++;
     uint32_t room = (uint32_t)(to_end - to);

@@ -122,8 +122,8 @@ INLINE chacha_key hchacha(const uint8_t *key, const uint8_t *nonce, int rounds) 
   return (chacha_key){a, d};
 }
 
-// chacha adds a key stream to the bytes up to end, 256 at a time. The last row of its blocks' states begins
-// with a count, from the given one on.
+// chacha adds a key stream to the bytes up to end, of which there must be a multiple of 256: it writes so
+// many at a time. The last row of its blocks' states begins with a count, from the given one on.
 INLINE void chacha(uint8_t *to, const uint8_t *from, const uint8_t *end, chacha_key key, uint32_t count, uint32_t n13,
                    uint32_t n14, uint32_t n15, int rounds) {
   const v128_t constant = CONSTANT;

@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import { test } from "node:test";
 import { linkEngine } from "../../src/worker/engine.js";
+import { carriedBy } from "../../src/worker/second-part.js";
 import * as generated from "../../src/worker/engine-modules.gen.js";
 
 const bytes = fs.readFileSync(new URL("../../../engine/sqlite3.wasm", import.meta.url));
 const sqlite = new WebAssembly.Module(bytes);
 const empty = new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+
+const simdNames = ["adiantum_begin", "adiantum_end", "box_open", "snappy_decode"];
 
 type Open = (abi: number, id: number, base: number, memoryBase: number, stackLow: number, stackHigh: number) => number;
 
@@ -55,6 +58,20 @@ test("a program without the callbacks is refused and reported", () => {
   assert.equal(open(generated.abi, 1, generated.exportNames.length, 65536, 1 << 20, 2 << 20), 3);
   assert.equal(reported.length, 1);
   assert.equal(engine.stacks.size, 0);
+});
+
+test("where there is no SIMD, Go is told to do the work", () => {
+  const { engine } = opener(sqlite);
+  engine.attach({ mem: new WebAssembly.Memory({ initial: 1 }) });
+  for (const name of simdNames) {
+    assert.equal((engine.imports.engine[name] as Function)(0, 0, 0, 0, 0, 0, 0), 0, name);
+  }
+});
+
+test("heddle-rest.wasm carries the code with SIMD", () => {
+  const rest = new WebAssembly.Module(fs.readFileSync(new URL("../../dist/heddle-rest.wasm", import.meta.url)));
+  const exports = WebAssembly.Module.exports(carriedBy(rest, "simd"));
+  assert.deepEqual(exports.map(({ name }) => name).toSorted(), simdNames);
 });
 
 test("local time is the browser's", () => {
