@@ -66,7 +66,8 @@ type Store interface {
 	// are those of its last run. Its error is returned. ErrNotFound, ErrGone.
 	Read(ctx context.Context, space string, f func(View) error) error
 
-	// Commit makes w durable, all or nothing. ErrMoved: the head is not w.Base.
+	// Commit makes w durable, all or nothing. ErrMoved: the head is not w.Base, or a blob is
+	// not as w.Was has it.
 	// ErrNotNew: it is, and a row that w says is new is there. After those nothing
 	// has happened. After any other error it is not known whether it happened: read
 	// again. The store keeps nothing of w.
@@ -85,7 +86,7 @@ type Store interface {
 
 	// Cut takes the log's beginning off, up to seq, which is the head at most, and gives
 	// back the room of what earlier cuts and commits have taken away, as far as the store
-	// can. Outcomes that authors may still ask for stay.
+	// can: that alone with 0. Outcomes that authors may still ask for stay.
 	Cut(ctx context.Context, space string, seq uint64) error
 
 	// Delete erases a space. Its name stays as a tombstone.
@@ -279,6 +280,7 @@ type WriteSet struct {
 	Seen    []Seen
 	Told    []DeviceHead // one that is no newer than what is there changes nothing
 	Blobs   []Blob       // each name once
+	Was     []Blob       // what blobs have to be, without At, for it to be written: nil of one that is not there
 	Cut     uint64       // the log's beginning is taken off up to here, below State.Head; 0: it is not
 	Keep    []byte       // entries stay, though they are cut, whose body begins with these bytes; nil: none do
 }

@@ -61,12 +61,17 @@ func (l *sealedLog) alone() bool {
 
 // cutLater cuts the log, as far as it may be, while others go on.
 func (sp *space) cutLater() {
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	if sp.cutting || !sp.s.beginRequest() {
+	if !sp.s.beginRequest() {
 		return
 	}
+	sp.mu.Lock()
+	begun := sp.cutting
 	sp.cutting = true
+	sp.mu.Unlock()
+	if begun {
+		sp.s.active.Done()
+		return
+	}
 	held := sp.s.acquire(sp.name)
 	go func() {
 		defer sp.s.active.Done()
@@ -98,7 +103,7 @@ func (sp *space) cutAll() error {
 			return err
 		}
 		bound, cancel := context.WithTimeout(ctx, sp.s.o.Limits.Decision)
-		err = sp.s.store.Cut(bound, sp.name, to) // it is cut: this gives back the room
+		err = sp.s.store.Cut(bound, sp.name, 0) // gives back the room alone: the store may have been put back since
 		cancel()
 		if err != nil {
 			return err

@@ -116,7 +116,7 @@ type Server struct {
 	draining sync.Once
 	closing  chan struct{} // closed by Close: decisions whose request is gone end
 
-	mu      sync.Mutex
+	mu      sync.Mutex        // taken before that of a space, and never while one is held
 	spaces  map[string]*space // those that somebody uses, and the warm ones
 	warm    *list.List        // of spaces that may have a state in memory, the last used first
 	held    int64             // bytes of the rows that those have

@@ -338,7 +338,9 @@ func (sp *space) changeOnce(ctx context.Context,
 		if sp.sealed == nil {
 			return errPlain
 		}
-		w, err = f(v, &meta, sp.sealed)
+		if w, err = f(v, &meta, sp.sealed); err == nil && w != nil {
+			w.Was, err = shelf.Was(v, w.Blobs)
+		}
 		return err
 	})
 	if err != nil || w == nil {

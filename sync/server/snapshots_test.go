@@ -79,7 +79,7 @@ func (s *sealer) manifest(chunks []seal.Chunk, change func(*seal.Manifest)) *sea
 // meta is the space as the store has it.
 func (s *sealer) meta() (m logstore.Meta) {
 	s.h.t.Helper()
-	err := s.h.store.Read(s.h.t.Context(), "s", func(v logstore.View) (err error) {
+	err := s.h.o.Store.Read(s.h.t.Context(), "s", func(v logstore.View) (err error) {
 		m, err = v.Meta()
 		return err
 	})

@@ -60,6 +60,7 @@ func (w *writes) do(ctx context.Context, c sender) (err error) {
 func (s *Store) Commit(ctx context.Context, space string, w *logstore.WriteSet) error {
 	b := &writes{space: []byte(space)}
 	b.compare(w)
+	b.was(w.Was)
 	b.entries(w.Entries, &w.State)
 	b.rows(w.Rows)
 	b.buckets(w.Buckets)
@@ -99,6 +100,16 @@ func (w *writes) compare(set *logstore.WriteSet) {
 		) SELECT 1 / count(*) FROM moved`, base.Epoch[:], int64(base.Seq), base.Chain[:],
 		int64(head.Seq), head.Chain[:], set.Digest[:], int64(set.RowCount), set.Live, logged,
 		len(set.Told))
+}
+
+// was divides by nothing, as compare does, where a blob is not as it has to be. What others
+// have committed before compare is seen.
+func (w *writes) was(all []logstore.Blob) {
+	for i := range all {
+		w.queue(meaning{divisionByZero, logstore.ErrMoved}, `SELECT 1 / count(*) FROM heddle.space s LEFT JOIN heddle.blob b
+			ON b.space = s.id AND b.name = $2 WHERE s.name = $1 AND b.bytes IS NOT DISTINCT FROM $3`,
+			[]byte(all[i].Name), all[i].Bytes)
+	}
 }
 
 // entries writes a part of the log. The last one has the state that is left, if there

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -171,6 +172,15 @@ func (c *conn) write(space string, w *logstore.WriteSet) error {
 		return err
 	case v.meta.Head != w.Base:
 		return logstore.ErrMoved
+	}
+	for i := range w.Was {
+		is, err := v.Blob(w.Was[i].Name)
+		if err != nil {
+			return err
+		}
+		if was := w.Was[i].Bytes; !bytes.Equal(is, was) || (is == nil) != (was == nil) {
+			return logstore.ErrMoved
+		}
 	}
 	if err := v.insertRows(w); err != nil { // before anything else: it may be refused
 		return err

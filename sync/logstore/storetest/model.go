@@ -232,6 +232,12 @@ func (m *Model) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 		if c.meta.Head != w.Base {
 			return logstore.ErrMoved
 		}
+		for i := range w.Was {
+			is, was := c.blobs[w.Was[i].Name].Bytes, w.Was[i].Bytes
+			if !bytes.Equal(is, was) || (is == nil) != (was == nil) {
+				return logstore.ErrMoved
+			}
+		}
 		for i := range w.Rows {
 			if r := &w.Rows[i]; r.New && c.rows[r.RowID] != nil {
 				return logstore.ErrNotNew

@@ -133,7 +133,7 @@ func testCut(t *testing.T, s *Subject) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct{ to, horizon uint64 }{{2, 2}, {1, 2}, {9, 5}} {
+	for _, test := range []struct{ to, horizon uint64 }{{2, 2}, {0, 2}, {1, 2}, {9, 5}} {
 		if err := s.Cut(t.Context(), "s", test.to); err != nil {
 			t.Fatal(err)
 		}
@@ -218,6 +218,29 @@ func testBlobs(t *testing.T, s *Subject) {
 		logstore.Blob{Name: "log", Bytes: []byte("x")}), put("other", logstore.Blob{Name: "chunk/3", Bytes: []byte("y")}))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i, test := range []struct {
+		was   []logstore.Blob
+		moved bool
+	}{
+		{[]logstore.Blob{{Name: "log", Bytes: []byte("x")}, {Name: "none"}}, false},
+		{[]logstore.Blob{{Name: "log", Bytes: []byte("y")}}, true},
+		{[]logstore.Blob{{Name: "log", Bytes: []byte("x")}, {Name: "chunk/2", Bytes: []byte{}}}, true},
+		{[]logstore.Blob{{Name: "log"}}, true},
+		{[]logstore.Blob{{Name: "chunk/3", Bytes: []byte("y")}}, true}, // of the other space
+		{[]logstore.Blob{{Name: "none", Bytes: []byte{}}}, true},
+	} {
+		m, err := meta(t.Context(), s, "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &logstore.WriteSet{Base: m.Head, State: m.State, Was: test.was, Told: []logstore.DeviceHead{{N: uint64(i + 1)}}}
+		err = s.Commit(t.Context(), "s", w)
+		after, err2 := meta(t.Context(), s, "s")
+		if err2 != nil || test.moved != errors.Is(err, logstore.ErrMoved) || !test.moved && err != nil ||
+			test.moved == (after.Told > m.Told) {
+			t.Errorf("where blobs have to be %+v: %v, %v, heads told %d and then %d", test.was, err, err2, m.Told, after.Told)
+		}
 	}
 	if s.Reopen != nil {
 		s.Store = s.Reopen()

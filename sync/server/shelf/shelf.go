@@ -266,6 +266,22 @@ func addNames(m *seal.Manifest, all map[string]bool) {
 	}
 }
 
+// Was returns how the shelf and the base are that blobs replace. The log's end does not tell
+// commits apart that have no entries: of two servers, or one that takes effect late, the
+// second one is to be refused.
+func Was(v logstore.View, blobs []logstore.Blob) (was []logstore.Blob, err error) {
+	for i := range blobs {
+		if name := blobs[i].Name; name == shelfName || name == baseName {
+			data, err := v.Blob(name)
+			if err != nil {
+				return nil, err
+			}
+			was = append(was, logstore.Blob{Name: name, Bytes: data})
+		}
+	}
+	return was, nil
+}
+
 // Base reads what is known of the entries that were cut, nil where none were.
 func Base(v logstore.View, m *logstore.Meta) (*seal.Base, error) {
 	const op = "shelf: read base"
