@@ -156,6 +156,9 @@ func (d *device) accept() {
 	if d.noSurprise(err); err == nil {
 		d.s.hit("accepted")
 	}
+	d.s.modelMu.Lock()
+	d.seq = 0 // it starts over, also where what it has is the beginning of the log still
+	d.s.modelMu.Unlock()
 }
 
 // consents has the admins agree on what a restored server has, once the faults have
