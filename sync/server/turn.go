@@ -202,8 +202,8 @@ func (t *turn) readPush(v past, p *push) error {
 	if err := t.join(v, p, c.Decided); err != nil {
 		return err
 	}
-	for _, tx := range p.whole {
-		if tx.counter > c.Decided {
+	for _, i := range slices.Sorted(maps.Keys(p.whole)) { // in order: a row is inserted before it is updated
+		if tx := p.whole[i]; tx.counter > c.Decided {
 			if err := t.readRows(v, p, tx); err != nil {
 				return err
 			}
