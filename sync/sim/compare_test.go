@@ -28,8 +28,9 @@ func (s *sim) compare() {
 		if st := d.c.Status(); st.Differs.Device != "" {
 			s.violate("device %d: a member has told of other rows, %+v", d.id, st.Differs)
 		}
+		returned := d.returned()
 		for _, n := range d.acked {
-			if _, ok := m.marks[mark{d.id, n}]; !ok {
+			if _, ok := m.marks[mark{d.id, n}]; !ok && !(m.restored && returned[mark{d.id, n}]) {
 				s.violate("transaction %v was acknowledged and is not in the log", mark{d.id, n})
 			}
 		}
@@ -40,6 +41,30 @@ func (s *sim) compare() {
 		}
 		d.checkRejected()
 	}
+}
+
+// returned are the transactions that the app has back, since it is not known what became of them: those that the
+// device lists, and those that the app has discarded. A log that was put back may lack them, and the device does not
+// send them again: another copy of it may have used their numbers.
+func (d *device) returned() map[mark]bool {
+	all := map[mark]bool{}
+	list, err := d.c.Rejected(context.Background())
+	if err != nil {
+		d.s.violate("device %d: %v", d.id, err)
+	}
+	for _, r := range list {
+		if r.Code == errcode.Behind {
+			for _, k := range marksOf(&wire.Body{Ops: r.Ops}) {
+				all[k] = true
+			}
+		}
+	}
+	for n := range d.discarded {
+		if d.unproved[n] {
+			all[mark{d.id, n}] = true
+		}
+	}
+	return all
 }
 
 // checkRejected: a device lists each of its transactions that ended void, and no
