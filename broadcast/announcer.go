@@ -38,10 +38,16 @@ func (a *Announcer) Pass(number uint64) {
 	a.last = max(a.last, number)
 }
 
+// Last returns the number of the last commit, announced or not.
+func (a *Announcer) Last() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
+}
+
 // Head announces who leads and the number of the last commit. A new leader calls
-// it once, and whenever a tab begins to listen: announcements come in order, so that tab
-// knows from where on it hears all. Called from time to time, it lets tabs notice that
-// they missed the last commit.
+// it once. Called from time to time, it lets tabs notice that they missed the last
+// commit.
 func (a *Announcer) Head() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,6 +1,7 @@
 // Package broadcast announces commits to all tabs of a database, while one of them
 // listens to commits: a post costs the leader more than the rest of a small commit that
-// is not the flush. A tab that begins to listen says so (rpc.MethodListen).
+// is not the flush. A tab that begins to listen says so (rpc.MethodListen), and the reply
+// names the number above which it should hear all.
 //
 // Announcements are hints: they carry names of tables and keys, and no data. The
 // tab that misses one sees it by the next one's number, and reads again

@@ -87,8 +87,8 @@ func TestLeader_announcesNotifications(t *testing.T) {
 }
 
 // A post to a BroadcastChannel takes the leader longer than anything else of a commit:
-// there is none while no tab listens. One that begins to listen is told the number of the
-// last commit, in the order of the announcements.
+// there is none while no tab listens. One that begins to listen is told the number above
+// which it hears all, by a reply.
 func TestLeader_announcesWhileATabListens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := make(announced, 64)
@@ -99,8 +99,12 @@ func TestLeader_announcesWhileATabListens(t *testing.T) {
 			n++
 			a.ask(exec(fmt.Sprintf("INSERT INTO notes VALUES('k%d','b',1)", n))).ok()
 		}
-		listen := func(p *tab, more bool) {
-			p.send(rpc.Request{Method: rpc.MethodListen, Listens: more})
+		listen := func(p *tab, more bool, above uint64) {
+			t.Helper()
+			got, err := p.ask(rpc.Request{Method: rpc.MethodListen, Listens: more}).ok().last.Payload.U64()
+			if err != nil || got != above {
+				t.Errorf("a tab hears all commits above %d, %v; want %d", got, err, above)
+			}
 		}
 		took := func(step, want string) {
 			t.Helper()
@@ -121,28 +125,29 @@ func TestLeader_announcesWhileATabListens(t *testing.T) {
 		took("it leads", "[head 0]")
 		commit()
 		took("nobody listens", "[]")
-		listen(a, true)
+		listen(a, true, 1)
 		commit()
-		took("one listens", "[head 1 commit 2]")
-		listen(b, true)
-		listen(b, true)
-		listen(a, false)
-		listen(a, false) // once too often
+		took("one listens", "[commit 2]")
+		listen(b, true, 2)
+		listen(b, true, 2)
+		listen(a, false, 2)
+		listen(a, false, 2) // once too often
 		commit()
-		took("another one does", "[head 2 head 2 commit 3]")
+		took("another one does", "[commit 3]")
 		b.s.Close()
 		commit()
 		took("it is gone", "[]")
-		listen(b, true)
+		b.send(rpc.Request{Method: rpc.MethodListen, Listens: true})
 		commit()
 		took("it is gone, and what it said came late", "[]")
-		listen(a, true)
-		took("one begins again", "[head 5]")
+		listen(a, true, 5)
+		commit()
+		took("one begins again", "[commit 6]")
 	})
 }
 
 // The last announcement of several may be lost, and leaves no gap: so the leader
-// repeats the number, more and more rarely.
+// repeats the number, more and more rarely, for as long as a tab listens.
 func TestLeader_repeatsTheLastNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := make(announced, 64)
@@ -150,15 +155,26 @@ func TestLeader_repeatsTheLastNumber(t *testing.T) {
 		a := connect(t, l, "a")
 		a.send(rpc.Request{Method: rpc.MethodListen, Listens: true})
 		a.ask(exec("INSERT INTO notes VALUES('k','b',1)")).ok()
-		time.Sleep(time.Hour)
-		var numbers []uint64
-		for len(ch) > 0 {
-			if a := <-ch; a.Commit == nil {
-				numbers = append(numbers, a.Number)
+		heads := func(after time.Duration) (at []time.Duration) {
+			for began := time.Now(); ; {
+				select {
+				case one := <-ch:
+					if one.Commit == nil && one.Number == 1 {
+						at = append(at, time.Since(began))
+					}
+				case <-time.After(time.Until(began.Add(after))):
+					return at
+				}
 			}
 		}
-		if want := []uint64{0, 0, 1, 1, 1, 1, 1, 1, 1, 1}; !reflect.DeepEqual(numbers, want) {
-			t.Errorf("the leader announced without a commit %v, want %v", numbers, want)
+		at := heads(10 * time.Minute)
+		rarely := 63750 * time.Millisecond // after that once a minute
+		if len(at) != 16 || at[0] != 250*time.Millisecond || at[7] != rarely || at[15] != rarely+8*time.Minute {
+			t.Errorf("the leader announced where it is after %v", at)
+		}
+		a.send(rpc.Request{Method: rpc.MethodListen})
+		if at := heads(time.Hour); len(at) > 1 {
+			t.Errorf("nobody listens, and the leader announced where it is after %v", at)
 		}
 	})
 }

@@ -17,7 +17,7 @@ type Bounds struct {
 	Token     time.Duration // until pages must have answered with a token; 30 s
 	Check     time.Duration // after an unclean end, until the file is checked: queries of the start come first; 3 s
 	HeadFirst time.Duration // after a commit, until the head is announced again; doubles; 250 ms
-	HeadLast  time.Duration // the longest such pause; a minute
+	HeadLast  time.Duration // the longest such pause, which stays; a minute
 
 	Store store.Bounds
 	Sync  client.Bounds

@@ -203,9 +203,15 @@ func (l *Leader) announce(c store.Commit) {
 	}()
 }
 
-// listen counts how often the tab of s listens to commits.
-func (l *Leader) listen(s *Session, more bool) {
+// listen counts how often the tab of s listens to commits. All of them are announced
+// above the number that it returns: of those that are not lost, a message of the tab's
+// own says from where on it should have heard them.
+func (l *Leader) listen(s *Session, more bool) (above uint64) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.announcer != nil {
+		above = l.announcer.Last()
+	}
 	_, there := l.sessions[s]
 	switch {
 	case !there:
@@ -216,28 +222,25 @@ func (l *Leader) listen(s *Session, more bool) {
 		s.listens--
 		l.listening--
 	}
-	l.mu.Unlock()
-	if there && more && l.announcer != nil {
-		_ = l.announcer.Head()
-	}
+	return above
 }
 
 // scheduleHead announces the number of the last commit again, in growing intervals,
-// once commits have stopped: a listener that misses the last of several commits sees
-// no gap. The mutex is held.
+// once commits have stopped and while a tab listens: a listener that misses the last of
+// several commits sees no gap, and may miss any number of these as well. The mutex is held.
 func (l *Leader) scheduleHead(wait time.Duration) {
 	if l.headTimer != nil {
 		l.headTimer.Stop()
 	}
 	l.headTimer = nil
-	if l.closed || wait > l.env.Bounds.HeadLast {
+	if l.closed || l.listening == 0 {
 		return
 	}
 	l.headTimer = time.AfterFunc(wait, func() {
 		_ = l.announcer.Head()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.scheduleHead(2 * wait)
+		l.scheduleHead(min(2*wait, l.env.Bounds.HeadLast))
 	})
 }
 

@@ -136,7 +136,7 @@ func (s *Session) pauseLive(c *call) error {
 
 // listen is called when one more open() of the page listens to commits, or one fewer.
 func (s *Session) listen(c *call) error {
-	s.l.listen(s, c.Listens)
+	s.send(rpc.ReplyU64(c.ID, s.l.listen(s, c.Listens)))
 	return nil
 }
 

@@ -44,8 +44,8 @@
 //	34 liveStats       side*                                       []LiveStatement
 //	   of all tabs
 //	35 liveExplain     side*  stmt stmt                            LiveStatement
-//	36 listen          tell   bool listens                         none
-//	   one more open() of the page listens to commits, or one fewer: they are announced while any does
+//	36 listen          tell   bool listens                         u64
+//	   one more open() of the page listens to commits, or one fewer: they are announced while any does. Replied is the number above which all are
 //	40 export          read*                                       rest, after chunks of rest
 //	   the file
 //	41 importBegin     write* u64 size                             empty
@@ -156,7 +156,7 @@ package rpc
 import "time"
 
 // Version is the version of this language, told in hello.
-const Version = 4
+const Version = 5
 
 // The methods.
 const (

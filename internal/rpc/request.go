@@ -22,7 +22,7 @@ type Lane uint8
 // The lanes.
 const (
 	LaneHello Lane = iota + 1 // the first request of a connection
-	LaneTell                  // done at once, without a reply
+	LaneTell                  // done at once, in order
 	LaneRead                  // in the order of the tab's reads
 	LaneWrite                 // in the order of the tab's writes
 	LaneTx                    // in the order of the transaction that the request names

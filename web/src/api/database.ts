@@ -109,7 +109,7 @@ export class Database {
     this.#migrations = config.migrations.length;
     this.#session = session;
     this.#storage = config.storage === "memory" ? "memory" : "best-effort";
-    this.#listeners = new Listeners(connection.session, (listens) => this.#caller.tell(listen(listens)));
+    this.#listeners = new Listeners(connection.session, (listens) => this.#caller.call(listen(listens)));
     const events: SessionEvents = {
       ready: (welcome, again) => {
         this.#ready(welcome, again);

@@ -30,14 +30,21 @@ export class Listeners {
   /** The last commit that others announced: one may lead by now, and its answer to hello be under way. */
   readonly #others = new Map<string, number>();
   readonly #unread = new Throttle(MISSED_MS, () => this.#missed());
-  readonly #tellLeader: (listens: boolean) => void;
+  readonly #tellLeader: (listens: boolean) => Promise<number>;
   #leader = "";
   #last = 0;
-  /** What came before the next announcement was not for this page: it had not begun to listen. */
+  /** How often the leader was told that this page listens: its last answer counts. */
+  #told = 0;
+  /** The leader has not answered yet that it knows of a listener: what was before that was not for this page. */
   #begins = false;
+  /** The first commit that was announced meanwhile; 0: none. */
+  #first = 0;
 
-  /** @param tellLeader tells the leader that is there that this database begins to listen, or ends */
-  constructor(session: string, tellLeader: (listens: boolean) => void) {
+  /**
+   * @param tellLeader tells the leader that is there that this database begins to listen, or ends. Its answer is the
+   *   number above which all commits are announced to this page.
+   */
+  constructor(session: string, tellLeader: (listens: boolean) => Promise<number>) {
     this.#session = session;
     this.#tellLeader = tellLeader;
   }
@@ -65,16 +72,37 @@ export class Listeners {
     listeners.add(listener);
     if (first) {
       this.#begins = true;
-      this.#tellLeader(true);
+      this.#first = 0;
+      this.#begin();
     }
     return () => {
-      if (listeners.delete(listener) && !this.#listens) this.#tellLeader(false);
+      if (listeners.delete(listener) && !this.#listens) this.#end();
     };
+  }
+
+  #begin(): void {
+    const told = ++this.#told;
+    this.#tellLeader(true).then((above) => {
+      if (told === this.#told) this.#heardAbove(above);
+    }, () => {}); // the leader has gone: the next one is told
+  }
+
+  #end(): void {
+    this.#told++;
+    this.#tellLeader(false).catch(() => {});
+  }
+
+  /** The answer does not go over the channel of the announcements, of which some may be lost. */
+  #heardAbove(above: number): void {
+    const missed = this.#begins ? this.#first > above + 1 : above > this.#last;
+    this.#begins = false;
+    this.#last = Math.max(above, this.#last);
+    if (missed) this.#missed();
   }
 
   clear(): void {
     this.#unread.end();
-    if (this.#listens) this.#tellLeader(false);
+    if (this.#listens) this.#end();
     this.#listeners.clear();
     this.#notified.clear();
   }
@@ -88,7 +116,7 @@ export class Listeners {
     this.#leader = leader;
     this.#last = other ? last : Math.max(last, this.#last);
     this.#begins = false;
-    if (this.#listens) this.#tellLeader(true);
+    if (this.#listens) this.#begin();
     if (missed) this.#missed();
   }
 
@@ -96,13 +124,13 @@ export class Listeners {
   announce(a: Announcement | undefined): void {
     if (!a) return this.#unread.run();
     if (a.leader !== this.#leader) return this.#note(a.leader, a.number);
-    const begins = this.#begins;
-    this.#begins = false;
     if (a.number <= this.#last) return;
+    const { commit } = a;
+    const begins = this.#begins && this.#first === 0;
+    if (begins && !commit) return;
+    if (begins) this.#first = a.number;
     const gap = a.number !== this.#last + 1 && !begins;
     this.#last = a.number;
-    const { commit } = a;
-    if (begins && !commit) return;
     if (gap || !commit) return this.#missed();
     if (commit.schema) this.#tell({ seq: a.number, origin: "tab", tables: {}, missed: true });
     else this.#changed(a.number, commit);

@@ -6,7 +6,7 @@ import type { Request, RequestOf } from "./call.js";
 import { NONE, Writer, type BulkRows, type CheckedValue, type Reader, type Statement } from "./codec.js";
 
 /** The version of the language, told in hello. */
-export const VERSION = 4;
+export const VERSION = 5;
 
 export const enum Method {
   hello = 1,
@@ -842,11 +842,11 @@ export function liveExplain(stmt: Statement): RequestOf<LiveStatement> {
   return { method: 35, lane: "side", retry: true, body: w.finish(), result: (r) => readLiveStatement(r) };
 }
 
-/** one more open() of the page listens to commits, or one fewer: they are announced while any does */
-export function listen(listens: boolean): Request {
+/** one more open() of the page listens to commits, or one fewer: they are announced while any does. Replied is the number above which all are */
+export function listen(listens: boolean): RequestOf<number> {
   const w = new Writer();
   w.bool(listens);
-  return { method: 36, lane: "direct", retry: false, body: w.finish() };
+  return { method: 36, lane: "direct", retry: false, body: w.finish(), result: (r) => r.u64() };
 }
 
 /** the file */

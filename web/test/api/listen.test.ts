@@ -7,7 +7,7 @@ import { Kind } from "../../src/rpc/codec.js";
 import { Method } from "../../src/rpc/messages.gen.js";
 import type { Change, Notification } from "../../src/shared/types.js";
 import { commit, leads } from "../announcements.js";
-import { opened, rejection, settle } from "../fake.js";
+import { opened, rejection, settle, type FakeConnection } from "../fake.js";
 
 const short = (change: Change) => (change.missed ? `${change.seq} missed`
   : `${change.seq} ${change.origin} ${Object.keys(change.tables).join()}`);
@@ -166,18 +166,56 @@ test("who begins to listen has missed nothing of what came before", async () => 
   const { db, c } = await opened();
   const seen: string[] = [];
   const begin = () => db.listen(null, (change) => seen.push(short(change)));
-  const took = (what: () => void) => { seen.length = 0; what(); return [...seen]; };
+  const took = async (what: () => unknown) => { seen.length = 0; await what(); await settle(); return [...seen]; };
+  /** The leader's answer to the last word that the page listens. */
+  const heardAbove = async (number: number) => {
+    const words = c.sent.filter(({ method }) => method === Method.listen).length;
+    for (let i = 0; i < words; i++) {
+      const { id } = await c.next(Method.listen);
+      c.reply(id, Kind.result, (w) => w.u64(number));
+    }
+  };
   let off = begin();
-  assert.deepEqual(took(() => leads(c, "L1", 7)), [], "nobody listened to the seven commits");
-  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 8 })), ["8 tab notes"]);
-  assert.deepEqual(took(() => leads(c, "L1", 9)), ["9 missed"], "the leader says again where it is");
+  assert.deepEqual(await took(() => leads(c, "L1", 7)), [], "nobody listened to the seven commits");
+  assert.deepEqual(await took(() => heardAbove(7)), []);
+  assert.deepEqual(await took(() => commit(c, { leader: "L1", number: 8 })), ["8 tab notes"]);
+  assert.deepEqual(await took(() => leads(c, "L1", 9)), ["9 missed"], "the leader says again where it is");
   off();
   off = begin();
-  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 20 })), ["20 tab notes"], "announced for another tab");
-  assert.deepEqual(took(() => leads(c, "L1", 20)), []);
-  assert.deepEqual(took(() => commit(c, { leader: "L1", number: 22 })), ["22 missed"]);
+  assert.deepEqual(await took(() => commit(c, { leader: "L1", number: 20 })), ["20 tab notes"], "for another tab");
+  assert.deepEqual(await took(() => leads(c, "L1", 20)), []);
+  assert.deepEqual(await took(() => heardAbove(19)), [], "all above it were heard");
+  assert.deepEqual(await took(() => commit(c, { leader: "L1", number: 22 })), ["22 missed"]);
   c.handler.lost(false);
   await c.lead("L2", { commit: 2 });
-  assert.deepEqual(took(() => leads(c, "L2", 5)), ["5 missed"], "committed before the new leader knew who listens");
+  assert.deepEqual(await took(() => leads(c, "L2", 5)), ["5 missed"], "before the new leader knew who listens");
+  assert.deepEqual(await took(() => heardAbove(5)), []);
+  c.handler.lost(false);
+  await c.lead("L3", { commit: 2 });
+  assert.deepEqual(await took(() => heardAbove(3)), ["3 missed"], "the same, and its announcement was lost");
   off();
+});
+
+test("who begins to listen learns of the commits after that, though their announcements are lost", async () => {
+  type Said = (c: FakeConnection) => void;
+  const head: Said = (c) => leads(c, "L1", 4);
+  const commitOf = (number: number): Said => (c) => commit(c, { leader: "L1", number });
+  const cases: [string, before: Said[], after: Said[], told: string[]][] = [
+    ["all but where the leader is", [], [head, head], ["4 missed"]],
+    ["that it is there came early", [head], [head], ["4 missed"]],
+    ["the first three", [], [commitOf(4), head], ["4 missed"]],
+    ["the first three, and the last came early", [commitOf(4)], [head], ["4 tab notes", "4 missed"]],
+    ["none", [commitOf(1)], [commitOf(2)], ["1 tab notes", "2 tab notes"]],
+  ];
+  for (const [lost, before, after, told] of cases) {
+    const { db, c } = await opened();
+    const seen: string[] = [];
+    db.listen(null, (change) => seen.push(short(change)));
+    const { id } = await c.next(Method.listen);
+    for (const say of before) say(c);
+    c.reply(id, Kind.result, (w) => w.u64(0));
+    await settle();
+    for (const say of after) say(c);
+    assert.deepEqual(seen, told, lost);
+  }
 });
