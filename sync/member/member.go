@@ -53,8 +53,8 @@ type Member struct {
 	unread  []*seal.Change             // of the database, whose keys are to be unwrapped
 	made    map[uint64]*made           // seals that were made for client, by counter
 	client  wire.ClientID
-	pruned  uint64           // up to which counter made has nothing
-	sent    map[ordinal]sent // by earlier processes, as of the last Load
+	pruned  uint64    // up to which counter made has nothing
+	sent    sentSeals // what was sent, also by earlier processes
 	names   map[seal.ID]named
 	bySlot  bool // the server does not know the device yet
 	heads   heads
@@ -76,7 +76,7 @@ type named struct {
 // New returns the part of a device. Load comes before all else.
 func New(cfg Config) *Member {
 	m := &Member{keys: map[seal.Hash]seal.Key{}, bodies: map[seal.Hash]seal.BodyKey{},
-		commits: map[uint64]seal.Hash{}, made: map[uint64]*made{},
+		commits: map[uint64]seal.Hash{}, made: map[uint64]*made{}, sent: sentSeals{},
 		names: map[seal.ID]named{}, heads: newHeads()}
 	m.take(cfg)
 	return m

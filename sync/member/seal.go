@@ -128,6 +128,7 @@ func (m *Member) before(author wire.ClientID, counter uint64) (seal.Hash, error)
 	decided, last := m.log.Client(author)
 	for ; m.pruned < decided; m.pruned++ { // the log has it
 		delete(m.made, m.pruned+1)
+		delete(m.sent, ordinal{author, m.pruned + 1})
 	}
 	if counter == decided+1 {
 		return last, nil

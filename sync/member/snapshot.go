@@ -248,9 +248,9 @@ func (p *plan) Outcomes(author wire.ClientID, voids []wire.Outcome) (all []wire.
 		}
 	}
 	for proved := true; counter > 0; counter-- {
-		one, is := m.sealedAs(ordinal{author, counter})
+		one, is := m.sealedAs(ordinal{author, counter}, last)
 		o := wire.Outcome{Counter: counter, Seq: p.manifest.At.Seq, Code: codes[counter]}
-		if proved = proved && is && one.digest == last; proved {
+		if proved = proved && is; proved {
 			o.BodyHash, last = one.plain, one.prev
 		}
 		if proved || o.Code != "" {

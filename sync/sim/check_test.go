@@ -385,6 +385,9 @@ func (d *device) checkMarks(snap *snapshot) {
 	again := func(k mark) bool { return s.devices[k.device].retried[k.n] > 0 }
 	for _, k := range snap.unproved {
 		s.devices[k.device].unproved[k.n] = true
+		if s.p.copies == 0 {
+			s.violate("device %d does not know what became of %v, and no copy of it has used its number", d.id, k)
+		}
 	}
 	lost := func(k mark) bool { return m.restored && s.devices[k.device].unproved[k.n] } // and the app has it back
 	gone := func(k mark) bool { return m.marks[k] != "" || again(k) || lost(k) }
