@@ -3,7 +3,7 @@
 //   index.js, worker.js, broker.js   esbuild, one file each, no imports between them
 //   argon2.js                        the same, for those who use a passphrase (heddle/sealed)
 //   heddle.wasm, sqlite3.wasm        what a start needs of Go's program and of the checked-in engine (engine/split)
-//   heddle-rest.wasm                 the rest of both (wasm/first.txt, engine/first.txt), and the cipher of files
+//   heddle-rest.wasm                 the rest of both (wasm/first.txt, engine/first.txt), and what is C with SIMD
 //   heddle-sealed.wasm               what sealed spaces alone need (wasm/sealed.txt)
 //   *.d.ts                           tsc
 //   LICENSE, NOTICE                  what a copy has to carry along

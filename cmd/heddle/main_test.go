@@ -144,7 +144,7 @@ func device(t *testing.T, url, space, file string, write bool, token string) (di
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(running) }()
 	err = c.Now(ctx)
-	for errcode.Of(err) == errcode.Network { // an answer of before a standby took over came after it
+	if errcode.Of(err) == errcode.Network { // an answer of before a standby took over came after it
 		err = c.Now(ctx)
 	}
 	stop()

@@ -24,6 +24,7 @@
 package logstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -207,6 +208,11 @@ type Blob struct {
 	At    int64  // when it came, in Unix seconds
 }
 
+// Is reports whether these are the blob's bytes; nil: there is none.
+func (b *Blob) Is(now []byte) bool {
+	return bytes.Equal(now, b.Bytes) && (now == nil) == (b.Bytes == nil)
+}
+
 // MaxBlobName is the longest name of a blob, in bytes.
 const MaxBlobName = 128
 
@@ -280,7 +286,7 @@ type WriteSet struct {
 	Seen    []Seen
 	Told    []DeviceHead // one that is no newer than what is there changes nothing
 	Blobs   []Blob       // each name once
-	Was     []Blob       // what blobs have to be, without At, for it to be written: nil of one that is not there
+	Was     []Blob       // what these blobs must be for it to be written; Bytes nil: there must be none
 	Cut     uint64       // the log's beginning is taken off up to here, below State.Head; 0: it is not
 	Keep    []byte       // entries stay, though they are cut, whose body begins with these bytes; nil: none do
 }

@@ -21,7 +21,7 @@
 //   - heddle_seal_chain: the chain hashes of the last entries, those that came together in one row.
 //   - heddle_seal_client: for each client its device, its last counter that counts, and
 //     its digest.
-//   - heddle_seal_sent: the digests of the seals that this device has sent, until the log has them.
+//   - heddle_seal_run: the digests of the seals that this device has sent, until the log has them.
 //   - heddle_seal_head: the newest head of each other member.
 //   - heddle_seal_chunk: what this device's last snapshot was made of.
 //   - heddle_change: the Changes that count, in order.

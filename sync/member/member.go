@@ -53,7 +53,7 @@ type Member struct {
 	unread  []*seal.Change             // of the database, whose keys are to be unwrapped
 	made    map[uint64]*made           // seals that were made for client, by counter
 	client  wire.ClientID
-	pruned  uint64    // up to which counter made has nothing
+	pruned  uint64    // up to which counter made and sent have nothing
 	sent    sentSeals // what was sent, also by earlier processes
 	names   map[seal.ID]named
 	bySlot  bool // the server does not know the device yet

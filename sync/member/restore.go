@@ -235,7 +235,7 @@ func (m *Member) forget(c replica.Conn, at seal.Position, to restored) error {
 	if m.Head() != at {
 		return errcode.New(errcode.Network, opStartOver, "the log has gone on meanwhile")
 	}
-	for _, table := range []string{"heddle_seal_chain", "heddle_seal_client", "heddle_change", "heddle_seal_sent"} {
+	for _, table := range []string{"heddle_seal_chain", "heddle_seal_client", "heddle_change", "heddle_seal_run"} {
 		if err := c.Exec(`DELETE FROM ` + table); err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func (c *memory) Query(sql string, args []any, row func(*sqlite3.Stmt) error) er
 }
 
 func (c *memory) rows(t *testing.T) (n int64) {
-	err := c.Query(`SELECT count(*) FROM heddle_seal_sent`, nil, func(s *sqlite3.Stmt) error {
+	err := c.Query(`SELECT count(*) FROM heddle_seal_run`, nil, func(s *sqlite3.Stmt) error {
 		n = s.ColumnInt64(0)
 		return nil
 	})
@@ -71,80 +71,119 @@ func (c *memory) rows(t *testing.T) (n int64) {
 	return n
 }
 
+// sender is a device that sends, and has a database.
+type sender struct {
+	*space
+	c      *memory
+	device *Keys
+}
+
+func newSender(t *testing.T) *sender {
+	s := newSpace(t)
+	return &sender{s, newMemory(t), s.founded()}
+}
+
+// send sends transactions from the first one on, and returns the digest of the last one's seal.
+func (s *sender) send(all ...replica.PendingBody) seal.Hash {
+	s.t.Helper()
+	_, err := s.device.Sealed(s.t.Context(), writer, 1, all)
+	s.must(err)
+	keep := s.device.Sending(writer, 1)
+	s.must(keep(s.c))
+	s.must(keep(s.c)) // it is sent again as it is
+	return s.device.made[uint64(len(all))].digest
+}
+
+// proves returns the transactions that a device proves where a snapshot counts some, the last one by its seal.
+func (s *sender) proves(m *Member, counter int, last seal.Hash) (hashes []wire.Hash) {
+	p := &plan{m: m, manifest: &seal.Manifest{}, summary: &seal.Summary{
+		Clients: []seal.SavedClient{{ID: writer, Counter: uint64(counter), Last: last}}}}
+	for _, o := range p.Outcomes(writer, nil) {
+		hashes = append(hashes, o.BodyHash)
+	}
+	slices.Reverse(hashes)
+	return hashes
+}
+
+// members are the device, and the same once it was closed and opened.
+func (s *sender) members() map[string]*Member {
+	s.t.Helper()
+	sent, err := readSent(s.c)
+	s.must(err)
+	return map[string]*Member{"the process that has sent them": s.device.Member, "the next one": {sent: sent}}
+}
+
 // A snapshot counts a device's transactions, of which it has not seen the entries: whichever
 // of their seals the log has, the device proves that they are its own, also once it was closed.
 func TestMember_provesEachSeal(t *testing.T) {
-	s, c := newSpace(t), newMemory(t)
-	ada := s.founded()
-	bodies := pending([]byte("one"), []byte("two"), []byte("three"))
-	send := func(all ...replica.PendingBody) (last seal.Hash) {
-		t.Helper()
-		_, err := ada.Sealed(t.Context(), writer, 1, all)
-		s.must(err)
-		keep := ada.Sending(writer, 1)
-		s.must(keep(c))
-		s.must(keep(c)) // it is sent again as it is
-		return ada.made[uint64(len(all))].digest
-	}
-	first := send(bodies[0])
-	second := send(bodies[:2]...) // the first as it was
-	if n := c.rows(t); n != 1 {
-		t.Errorf("%d runs are kept, where one has the other", n)
-	}
-	ada.Reseal() // the server has refused what came after them
-	third := send(bodies...)
-	proves := func(m *Member, counter uint64, last seal.Hash) (hashes []wire.Hash) {
-		p := &plan{m: m, manifest: &seal.Manifest{}, summary: &seal.Summary{
-			Clients: []seal.SavedClient{{ID: writer, Counter: counter, Last: last}}}}
-		for _, o := range p.Outcomes(writer, nil) {
-			hashes = append(hashes, o.BodyHash)
-		}
-		slices.Reverse(hashes)
-		return hashes
-	}
-	closed := &Member{}
-	var err error
-	closed.sent, err = readSent(c)
-	s.must(err)
-	for name, m := range map[string]*Member{"the process that sent them": ada.Member, "the next one": closed} {
-		for n, last := range map[uint64]seal.Hash{1: first, 2: second, 3: third} {
-			want := []wire.Hash{bodies[0].Hash, bodies[1].Hash, bodies[2].Hash}[:n]
-			if got := proves(m, n, last); !slices.Equal(got, want) {
-				t.Errorf("%s, of %d transactions: proves %x, want %x", name, n, got, want)
+	s, bodies := newSender(t), pending([]byte("one"), []byte("two"), []byte("three"))
+	first := s.send(bodies[0])
+	second := s.send(bodies[:2]...) // the first as it was
+	s.device.Reseal()               // the server has refused what came after them
+	third := s.send(bodies...)
+	for name, m := range s.members() {
+		for i, last := range []seal.Hash{first, second, third} {
+			want := []wire.Hash{bodies[0].Hash, bodies[1].Hash, bodies[2].Hash}[:i+1]
+			if got := s.proves(m, i+1, last); !slices.Equal(got, want) {
+				t.Errorf("%s, of %d transactions: proves %x, want %x", name, i+1, got, want)
 			}
 		}
-		if got := proves(m, 2, third); got != nil {
+		if got := s.proves(m, 2, third); got != nil {
 			t.Errorf("%s takes another's for its own: %x", name, got)
 		}
 	}
+}
 
-	// A server that refuses each seal does not fill the disk, and the newest are kept.
-	for range 2 * sentRuns {
-		ada.Reseal()
-		third = send(bodies...)
+// A device that sends more and more, and sees none of it, keeps all; what the log has it need not prove.
+func TestMember_provesManySeals(t *testing.T) {
+	s := newSender(t)
+	var all []replica.PendingBody
+	var last seal.Hash
+	for n := range 3 * sentTimes {
+		all = append(all, pending([]byte{byte(n)})...)
+		last = s.send(all...)
 	}
-	if n := c.rows(t); n != sentRuns {
-		t.Errorf("%d runs are kept, want %d", n, sentRuns)
+	for name, m := range s.members() {
+		if got := s.proves(m, len(all), last); len(got) != len(all) {
+			t.Errorf("%s proves %d transactions of %d", name, len(got), len(all))
+		}
 	}
-	if n := len(ada.sent[ordinal{writer, 1}]); n != sentRuns {
-		t.Errorf("%d seals of a transaction are kept in memory, want %d", n, sentRuns)
-	}
-	if got := proves(ada.Member, 3, third); len(got) != 3 {
-		t.Errorf("the newest seals prove %x", got)
-	}
-
-	// What the log has need not be proved.
-	parts, err := ada.Sealed(t.Context(), writer, 1, bodies)
+	parts, err := s.device.Sealed(t.Context(), writer, 1, all)
 	s.must(err)
 	for i := range parts {
 		s.append(writer, uint64(i+1), parts[i][0].Bytes)
 	}
-	_, err = s.pull(ada.Member)
+	_, err = s.pull(s.device.Member)
 	s.must(err)
-	_, err = ada.Sealed(t.Context(), writer, 4, pending([]byte("four")))
+	next := uint64(len(all) + 1)
+	_, err = s.device.Sealed(t.Context(), writer, next, pending([]byte("one more")))
 	s.must(err)
-	s.must(ada.Sending(writer, 4)(c))
-	if n := c.rows(t); n != 1 || len(ada.sent) != 1 {
-		t.Errorf("%d runs are kept of what the log has not, and %d transactions in memory", n, len(ada.sent))
+	s.must(s.device.Sending(writer, next)(s.c))
+	if n := s.c.rows(t); n != 1 || len(s.device.sent) != 1 {
+		t.Errorf("%d runs are kept of what the log has not, and %d transactions in memory", n, len(s.device.sent))
+	}
+}
+
+// A server that refuses each seal does not fill the disk, and the newest are kept.
+func TestMember_provesTheNewestSeals(t *testing.T) {
+	s, bodies := newSender(t), pending([]byte("one"), []byte("two"))
+	var seals []seal.Hash
+	for range 3 * sentTimes {
+		s.device.Reseal()
+		seals = append(seals, s.send(bodies...))
+	}
+	if n := s.c.rows(t); n != sentTimes {
+		t.Errorf("%d runs are kept, want %d", n, sentTimes)
+	}
+	for name, m := range s.members() {
+		for i, last := range seals {
+			want := 2
+			if i < len(seals)-sentTimes {
+				want = 0
+			}
+			if got := s.proves(m, 2, last); len(got) != want {
+				t.Errorf("%s proves %d transactions by seal %d of %d, want %d", name, len(got), i, len(seals), want)
+			}
+		}
 	}
 }

@@ -23,7 +23,8 @@ var schema = []string{
 		WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_mark(name TEXT PRIMARY KEY, seq INTEGER NOT NULL, value BLOB NOT NULL)
 		WITHOUT ROWID`,
-	`CREATE TABLE IF NOT EXISTS heddle_seal_sent(
+	`DROP TABLE IF EXISTS heddle_seal_sent`, // of earlier builds
+	`CREATE TABLE IF NOT EXISTS heddle_seal_run(
 		n INTEGER PRIMARY KEY, client BLOB NOT NULL, first INTEGER NOT NULL, through INTEGER NOT NULL, seals BLOB NOT NULL)
 		WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS heddle_seal_chunk(

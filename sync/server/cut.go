@@ -65,10 +65,10 @@ func (sp *space) cutLater() {
 		return
 	}
 	sp.mu.Lock()
-	begun := sp.cutting
-	sp.cutting = true
+	begun := sp.cuts > 0
+	sp.cuts++
 	sp.mu.Unlock()
-	if begun {
+	if begun { // it looks again
 		sp.s.active.Done()
 		return
 	}
@@ -76,14 +76,23 @@ func (sp *space) cutLater() {
 	go func() {
 		defer sp.s.active.Done()
 		defer sp.s.release(held)
-		err := sp.cutAll()
-		sp.mu.Lock()
-		sp.cutting = false
-		sp.mu.Unlock()
-		if err != nil {
-			sp.s.log.Warn("a sealed log was not cut; it is tried again after the next entries", "space", sp.name, "error", err)
+		for n := 1; n > 0; n = sp.cutsSince(n) {
+			if err := sp.cutAll(); err != nil {
+				sp.s.log.Warn("a sealed log was not cut; it is tried again after the next entries",
+					"space", sp.name, "error", err)
+			}
 		}
 	}()
+}
+
+// cutsSince returns how often the log was to be cut, where that is more than n; else the cutting has ended.
+func (sp *space) cutsSince(n int) int {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.cuts == n {
+		sp.cuts = 0
+	}
+	return sp.cuts
 }
 
 // cutAll cuts in steps, and then gives back the room.

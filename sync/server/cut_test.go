@@ -117,6 +117,42 @@ func TestCut_late(t *testing.T) {
 	s.writeOn()
 }
 
+// asking is a store after whose next read something happens.
+type asking struct {
+	logstore.Store
+	then atomic.Pointer[func()]
+}
+
+func (a *asking) Read(ctx context.Context, space string, f func(logstore.View) error) error {
+	err := a.Store.Read(ctx, space, f)
+	if then := a.then.Swap(nil); then != nil {
+		(*then)()
+	}
+	return err
+}
+
+// TestCut_askedAtItsEnd: a snapshot that is proved when a cut has just found nothing to do has the log cut, though
+// nobody writes any more.
+func TestCut_askedAtItsEnd(t *testing.T) {
+	store := &asking{Store: storetest.NewModel()}
+	h := over(t, store, small)
+	s := found(h)
+	for range 20 {
+		s.write()
+	}
+	id := s.upload("rows")
+	proved := make(chan struct{})
+	prove := func() {
+		s.prove(1, id)
+		close(proved)
+	}
+	store.then.Store(&prove)
+	h.srv.CutLater("s")
+	await.Event(t, proved, "the cut reads the log")
+	await.Poll(t, "the log is cut", func() bool { return s.meta().Horizon == s.head.Seq-4 })
+	s.writeOn()
+}
+
 // TestCut_locks: a space whose log is cut, and the store's hints, which are of all spaces, do not wait for each other.
 func TestCut_locks(t *testing.T) {
 	store := storetest.NewModel()

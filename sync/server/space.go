@@ -36,7 +36,7 @@ type space struct {
 	removed map[seal.ID]uint64
 	heads   *deviceHeads // what streams send of heads; nil: to be read
 	wanted  wanting      // snapshots, and their proof
-	cutting bool         // its log is being cut
+	cuts    int          // how often its log was to be cut since that began; 0: it is not being cut
 	stocked int64        // bytes in chunks, about; 0: to be read
 
 	refs int           // guarded by Server.mu

@@ -157,7 +157,7 @@ func (d *device) accept() {
 		d.s.hit("accepted")
 	}
 	d.s.modelMu.Lock()
-	d.seq = 0 // it starts over, also where what it has is the beginning of the log still
+	d.seq = 0 // it starts over, where what it has is the beginning of the log still as well, and may fail after that
 	d.s.modelMu.Unlock()
 }
 

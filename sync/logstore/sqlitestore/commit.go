@@ -1,7 +1,6 @@
 package sqlitestore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -178,7 +177,7 @@ func (c *conn) write(space string, w *logstore.WriteSet) error {
 		if err != nil {
 			return err
 		}
-		if was := w.Was[i].Bytes; !bytes.Equal(is, was) || (is == nil) != (was == nil) {
+		if !w.Was[i].Is(is) {
 			return logstore.ErrMoved
 		}
 	}

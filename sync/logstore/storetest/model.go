@@ -233,8 +233,7 @@ func (m *Model) Commit(ctx context.Context, space string, w *logstore.WriteSet) 
 			return logstore.ErrMoved
 		}
 		for i := range w.Was {
-			is, was := c.blobs[w.Was[i].Name].Bytes, w.Was[i].Bytes
-			if !bytes.Equal(is, was) || (is == nil) != (was == nil) {
+			if !w.Was[i].Is(c.blobs[w.Was[i].Name].Bytes) {
 				return logstore.ErrMoved
 			}
 		}

@@ -6,7 +6,7 @@ import { Bulk } from "./bulk.js";
 import { MAX_DEATHS, type CallSpec, type Request, type RequestOf } from "../rpc/call.js";
 import type { Reader, Statement } from "../rpc/codec.js";
 import {
-  batch, EventType, exec, listen, notify, query, readRecovered, type Welcome,
+  batch, EventType, exec, notify, query, readRecovered, type Welcome,
 } from "../rpc/messages.gen.js";
 import { syncStatus } from "../rpc/results.js";
 import { asyncDispose } from "../shared/dispose.js";
@@ -109,7 +109,6 @@ export class Database {
     this.#migrations = config.migrations.length;
     this.#session = session;
     this.#storage = config.storage === "memory" ? "memory" : "best-effort";
-    this.#listeners = new Listeners(connection.session, (listens) => this.#caller.call(listen(listens)));
     const events: SessionEvents = {
       ready: (welcome, again) => {
         this.#ready(welcome, again);
@@ -134,6 +133,7 @@ export class Database {
       },
     };
     this.#caller = session.join(events);
+    this.#listeners = new Listeners(connection.session, this.#caller);
     this.#sync = new SyncApi(this.#caller, config.sync !== undefined, token);
     session.start(this.#caller);
   }

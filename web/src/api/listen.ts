@@ -2,7 +2,8 @@
 // missed. If several announce commits, the leader is the one that this page has a connection to.
 
 import { MISSED_MS } from "../shared/bounds.js";
-import type { Announcement, Commit } from "../rpc/messages.gen.js";
+import { listen, type Announcement, type Commit } from "../rpc/messages.gen.js";
+import type { ScopedCaller } from "../rpc/scoped-caller.js";
 import { HeddleError } from "../shared/errors.js";
 import { Throttle } from "../shared/throttle.js";
 import { describe } from "../rpc/params.js";
@@ -30,7 +31,7 @@ export class Listeners {
   /** The last commit that others announced: one may lead by now, and its answer to hello be under way. */
   readonly #others = new Map<string, number>();
   readonly #unread = new Throttle(MISSED_MS, () => this.#missed());
-  readonly #tellLeader: (listens: boolean) => Promise<number>;
+  readonly #caller: Pick<ScopedCaller, "call" | "tell">;
   #leader = "";
   #last = 0;
   /** How often the leader was told that this page listens: its last answer counts. */
@@ -40,13 +41,10 @@ export class Listeners {
   /** The first commit that was announced meanwhile; 0: none. */
   #first = 0;
 
-  /**
-   * @param tellLeader tells the leader that is there that this database begins to listen, or ends. Its answer is the
-   *   number above which all commits are announced to this page.
-   */
-  constructor(session: string, tellLeader: (listens: boolean) => Promise<number>) {
+  /** @param caller by which the leader is told that this database begins to listen, or ends, also once it is closed */
+  constructor(session: string, caller: Pick<ScopedCaller, "call" | "tell">) {
     this.#session = session;
-    this.#tellLeader = tellLeader;
+    this.#caller = caller;
   }
 
   get #listens(): boolean {
@@ -82,17 +80,17 @@ export class Listeners {
 
   #begin(): void {
     const told = ++this.#told;
-    this.#tellLeader(true).then((above) => {
+    this.#caller.call(listen(true)).then((above) => {
       if (told === this.#told) this.#heardAbove(above);
     }, () => {}); // the leader has gone: the next one is told
   }
 
   #end(): void {
     this.#told++;
-    this.#tellLeader(false).catch(() => {});
+    this.#caller.tell(listen(false));
   }
 
-  /** The answer does not go over the channel of the announcements, of which some may be lost. */
+  /** The answer to listen does not go over the channel of the announcements, of which some may be lost. */
   #heardAbove(above: number): void {
     const missed = this.#begins ? this.#first > above + 1 : above > this.#last;
     this.#begins = false;

@@ -70,7 +70,8 @@ export function linkEngine(
       try {
         const imports = { env: { memory: go!["mem"] as WebAssembly.Memory } };
         simd = new WebAssembly.Instance(simdModule(), imports).exports as unknown as Simd;
-      } catch {
+      } catch (error) {
+        if (!(error instanceof WebAssembly.CompileError)) return noSimd; // it is not here yet
         simd = noSimd;
       }
     }
@@ -148,7 +149,7 @@ interface Simd {
   snappy_decode(to: number, size: number, block: number, n: number): number;
 }
 
-/** A browser's without SIMD. */
+/** A browser's without SIMD, and anyone's while the module is not there. */
 const noSimd: Simd = { adiantum_begin: () => 0, adiantum_end: () => 0, box_open: () => 0, snappy_decode: () => 0 };
 
 function noSimdModule(): never {

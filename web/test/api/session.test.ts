@@ -37,6 +37,19 @@ test("two of one page share a connection, which the last one closes", async () =
   ok(c.closed && session.ended);
 });
 
+test("a leader is told that one does not listen any more, also where that is closed", async () => {
+  const { c, one } = await twice();
+  const told = async () => {
+    const all: boolean[] = [];
+    while (await c.has(Method.listen)) all.push((await c.next(Method.listen)).r.bool());
+    return all;
+  };
+  one.listen(null, () => {});
+  deepEqual(await told(), [true]);
+  await one.close();
+  deepEqual(await told(), [false]);
+});
+
 test("closing one ends its calls and what they hold at the leader, and nothing of the other", async () => {
   const { c, one, two } = await twice();
   const seen: string[] = [];
