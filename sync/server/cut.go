@@ -76,8 +76,9 @@ func (sp *space) cutLater() {
 	go func() {
 		defer sp.s.active.Done()
 		defer sp.s.release(held)
-		for n := 1; n > 0; n = sp.cutsSince(n) {
-			if err := sp.cutAll(); err != nil {
+		for n := 1; n > 0; {
+			err := sp.cutAll()
+			if n = sp.cutsSince(n, err); err != nil {
 				sp.s.log.Warn("a sealed log was not cut; it is tried again after the next entries",
 					"space", sp.name, "error", err)
 			}
@@ -85,11 +86,12 @@ func (sp *space) cutLater() {
 	}()
 }
 
-// cutsSince returns how often the log was to be cut, where that is more than n; else the cutting has ended.
-func (sp *space) cutsSince(n int) int {
+// cutsSince returns how often the log was to be cut, where that is more than n; else the cutting has ended, as it has
+// after an error: to read the log for a cut asks for one as well, so that a store that fails would be read for ever.
+func (sp *space) cutsSince(n int, err error) int {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
-	if sp.cuts == n {
+	if sp.cuts == n || err != nil {
 		sp.cuts = 0
 	}
 	return sp.cuts

@@ -153,6 +153,39 @@ func TestCut_askedAtItsEnd(t *testing.T) {
 	s.writeOn()
 }
 
+// uncut is a store that cuts nothing.
+type uncut struct {
+	logstore.Store
+	tries atomic.Int64
+}
+
+func (u *uncut) Commit(ctx context.Context, space string, w *logstore.WriteSet) error {
+	if w.Cut > 0 {
+		u.tries.Add(1)
+		return errors.New("no answer")
+	}
+	return u.Store.Commit(ctx, space, w)
+}
+
+// TestCut_fails: a cut that fails is tried again after the next entries, and not for ever.
+func TestCut_fails(t *testing.T) {
+	store := &uncut{Store: storetest.NewModel()}
+	h := over(t, store, small)
+	s := found(h)
+	for range 20 {
+		s.write()
+	}
+	s.prove(1, s.upload("rows"))
+	await.Poll(t, "a cut fails", func() bool { return store.tries.Load() > 0 })
+	const writes = 50
+	for range writes {
+		s.write()
+	}
+	if n := store.tries.Load(); n > 2+2*writes { // a write asks twice at most: for its push, and for its pull
+		t.Errorf("a cut that fails was tried %d times in %d writes", n, writes)
+	}
+}
+
 // TestCut_locks: a space whose log is cut, and the store's hints, which are of all spaces, do not wait for each other.
 func TestCut_locks(t *testing.T) {
 	store := storetest.NewModel()
