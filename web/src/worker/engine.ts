@@ -153,7 +153,7 @@ interface Simd {
 const noSimd: Simd = { adiantum_begin: () => 0, adiantum_end: () => 0, box_open: () => 0, snappy_decode: () => 0 };
 
 function noSimdModule(): never {
-  throw new Error("this worker has no simd.wasm");
+  throw new WebAssembly.CompileError("this worker has no simd.wasm"); // and never will
 }
 
 function noRest(): never {
