@@ -69,9 +69,9 @@ func keepRun(c replica.Conn, author wire.ClientID, first uint64, run []sent) err
 	through := first + uint64(len(run)) - 1
 	const beside = `client = ? AND first <= ? AND through >= ?`
 	kept := map[seal.Hash]bool{}
-	err := c.Query(`SELECT first, seals FROM heddle_seal_run WHERE `+beside,
+	err := c.Query(`SELECT seals FROM heddle_seal_run WHERE `+beside,
 		[]any{author[:], int64(through), int64(first)}, func(s *sqlite3.Stmt) error {
-			for _, one := range parseRun(s.ColumnRawBlob(1)) {
+			for _, one := range parseRun(s.ColumnRawBlob(0)) {
 				kept[one.digest] = true
 			}
 			return nil
